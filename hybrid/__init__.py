@@ -1,0 +1,35 @@
+"""Hybrid Bench: a large model reads, a small model writes.
+
+`import hybrid` stays light: names are loaded on first use, so that nothing
+here imports torch before a model is wanted.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Bundle": "hybrid.model.bundle",
+    "HybridConfig": "hybrid.model.pair",
+    "HybridForConditionalGeneration": "hybrid.model.pair",
+    "available_pairs": "hybrid.model.bundle",
+    "load_bundle": "hybrid.model.bundle",
+    "TorchEngine": "hybrid.engines.torch_engine",
+    "timed": "hybrid.measure",
+    "Generation": "hybrid.schema",
+    "Sampling": "hybrid.schema",
+    "Step": "hybrid.schema",
+    "Timing": "hybrid.schema",
+    "HybridError": "hybrid.errors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:  # PEP 562
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'hybrid' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,44 @@
+"""Every failure the product reports, as one short tree.
+
+HybridError
+├── InputError       the prompt cannot be answered as given
+│   └── PromptTooLong    more tokens than the model reads
+├── PairError        a pair of models is unknown, incomplete or damaged
+├── RecipeError      a training recipe is wrong or names a missing file
+└── EngineError      an engine cannot run here
+
+A message says what was given, what is available and how to mend it, in one
+or two plain sentences: it is shown to people as it stands.
+"""
+
+
+class HybridError(Exception):
+    """Base of all errors that carry a sentence for the user."""
+
+
+class InputError(HybridError):
+    """The prompt cannot be answered as given."""
+
+
+class PromptTooLong(InputError):
+    """The prompt has more tokens than the model reads."""
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"The prompt has {tokens} tokens and the model reads at most {limit}. "
+            "Shorten it, or ask for truncation to keep only its beginning."
+        )
+        self.tokens = tokens
+        self.limit = limit
+
+
+class PairError(HybridError):
+    """A pair of models is unknown, incomplete or damaged."""
+
+
+class RecipeError(HybridError):
+    """A training recipe is wrong or names a missing file."""
+
+
+class EngineError(HybridError):
+    """An engine cannot run here."""

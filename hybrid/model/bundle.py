@@ -1,0 +1,220 @@
+"""A bundle on disk: one tokenizer and the three models that are compared.
+
+    <name>/pair.json                 tasks, sizes, limits, and the SHA-256 of every file
+    <name>/tokenizer.json            shared by all three
+    <name>/llm/   config.json, model*.safetensors, README.md (the card)
+    <name>/slm/   the same, for the small model alone
+    <name>/hybrid/ the same, for projector and fine-tuned SLM; its LLM is ../llm
+
+Matrices are stored as int8 rows (see int8.py). Never pickled, never remote.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from hybrid.errors import PairError
+from hybrid.model.int8 import dequantize, quantize
+from hybrid.model.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.schema import SYSTEMS, System
+
+M = TypeVar("M", bound=PreTrainedModel)
+
+BUNDLED = Path(__file__).parent / "zoo"
+MANIFEST = "pair.json"
+SHARD_BYTES = 15 * 2**20
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Three loaded models over one tokenizer, ready for an engine."""
+
+    name: str
+    manifest: dict[str, Any]
+    tokenizer: PreTrainedTokenizerFast
+    llm: T5ForConditionalGeneration
+    slm: T5ForConditionalGeneration
+    hybrid: HybridForConditionalGeneration
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        return int(self.manifest["max_prompt_tokens"])
+
+    def model(self, system: System) -> PreTrainedModel:
+        """The model behind a system's name."""
+        models: dict[System, PreTrainedModel] = {"llm": self.llm, "slm": self.slm, "hybrid": self.hybrid}
+        return models[system]
+
+
+def zoo() -> Path:
+    """The folder of bundles: the environment's HYBRID_ZOO, or the bundled one."""
+    return Path(os.environ.get("HYBRID_ZOO", BUNDLED))
+
+
+def available_pairs(root: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Manifests of the bundles under `root`, by name."""
+    return {path.parent.name: json.loads(path.read_text("utf-8")) for path in sorted((root or zoo()).glob(f"*/{MANIFEST}"))}
+
+
+def load_bundle(
+    name: str | None = None, root: Path | None = None, progress: Callable[[str], None] = lambda _: None
+) -> Bundle:
+    """Load a bundle in float32 on the CPU; the first one when no name is given.
+
+    progress: called with a short sentence before each part is read.
+    Raises PairError, naming the file, when the bundle is unknown or damaged.
+    """
+    root = root or zoo()
+    pairs = available_pairs(root)
+    name = name or next(iter(pairs), None)
+    if name not in pairs:
+        raise PairError(f"There is no pair {name!r}; available: {', '.join(pairs) or 'none'}.")
+    folder, manifest = root / name, pairs[name]
+    if manifest.get("format") != FORMAT:
+        raise PairError(f"{folder / MANIFEST} has format {manifest.get('format')!r}; this version reads {FORMAT}.")
+    progress("Reading the tokenizer")
+    tokenizer = load_tokenizer(_checked(folder, "tokenizer.json", manifest))
+    progress("Reading the LLM")
+    llm = _load_t5(folder, "llm", manifest)
+    progress("Reading the SLM")
+    slm = _load_t5(folder, "slm", manifest)
+    progress("Reading the hybrid")
+    return Bundle(name, manifest, tokenizer, llm, slm, _load_hybrid(folder, llm, manifest))
+
+
+def save_bundle(
+    folder: Path,
+    tokenizer_file: Path,
+    models: dict[System, PreTrainedModel],
+    max_prompt_tokens: int,
+    tasks: tuple[str, ...],
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Write a bundle and return its manifest; `about` is stored beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
+    for system in SYSTEMS:
+        model = models[system]
+        (folder / system).mkdir(exist_ok=True)
+        config = json.dumps(model.config.to_diff_dict(), indent=1, sort_keys=True, default=str)
+        (folder / system / "config.json").write_text(config + "\n", "utf-8")
+        _save_shards(folder / system, quantize(_own_weights(model)))
+    manifest = {
+        "format": FORMAT,
+        "name": folder.name,
+        "tasks": list(tasks),
+        "max_prompt_tokens": max_prompt_tokens,
+        "parameters": {s: sum(t.numel() for t in _own_weights(models[s]).values()) for s in SYSTEMS},
+        "about": about,
+    }
+    return write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Hash every file of the bundle except cards, and write the manifest."""
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix in (".safetensors", ".json") and p.name != MANIFEST]
+    manifest = manifest | {"sha256": {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    return manifest
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    """The shared tokenizer of a bundle, from its tokenizer.json."""
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(path), pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _checked(folder: Path, relative: str, manifest: dict[str, Any]) -> Path:
+    path, expected = folder / relative, manifest["sha256"][relative]
+    if not path.is_file():
+        raise PairError(f"{path} is missing; restore it from the repository.")
+    found = file_sha256(path)
+    if found != expected:
+        raise PairError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}…, expected {expected[:12]}…. "
+            "Restore it from the repository."
+        )
+    return path
+
+
+def _read_weights(folder: Path, system: System, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:
+    packed: dict[str, torch.Tensor] = {}
+    shards = [f for f in manifest["sha256"] if f.startswith(f"{system}/") and f.endswith(".safetensors")]
+    for relative in sorted(shards):
+        path = _checked(folder, relative, manifest)
+        try:
+            packed |= load_file(path)
+        except SafetensorError as error:
+            raise PairError(f"{path} is not a readable safetensors file: {error}.") from error
+    return dequantize(packed)
+
+
+def _load_t5(folder: Path, system: System, manifest: dict[str, Any]) -> T5ForConditionalGeneration:
+    config = T5Config.from_json_file(str(_checked(folder, f"{system}/config.json", manifest)))
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(config)
+    return _filled(model, _read_weights(folder, system, manifest), f"{folder / system}")
+
+
+def _load_hybrid(
+    folder: Path, llm: T5ForConditionalGeneration, manifest: dict[str, Any]
+) -> HybridForConditionalGeneration:
+    config = HybridConfig.from_json_file(str(_checked(folder, "hybrid/config.json", manifest)))
+    with torch.device("meta"):
+        pair = HybridForConditionalGeneration(config)
+    pair.share_encoder(llm)
+    return _filled(pair, _read_weights(folder, "hybrid", manifest), f"{folder / 'hybrid'}")
+
+
+def _filled(model: M, weights: dict[str, torch.Tensor], where: str) -> M:
+    try:
+        model.load_state_dict(weights, strict=False, assign=True)
+    except RuntimeError as error:
+        raise PairError(f"The weights in {where} do not fit its config.json: {error}") from error
+    model.tie_weights()
+    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
+    if empty:
+        raise PairError(f"The weights in {where} lack {len(empty)} tensors, the first is {empty[0]}.")
+    return model.eval()
+
+
+def _own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The weights to store: tied copies once, and never the LLM inside a hybrid."""
+    own: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters():  # yields tied parameters once
+        if not name.startswith("llm.") and id(parameter) not in seen:
+            seen.add(id(parameter))
+            own[name] = parameter.detach().cpu()
+    return own
+
+
+def _save_shards(folder: Path, packed: dict[str, torch.Tensor]) -> None:
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for name, tensor in packed.items():
+        if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    for index, shard in enumerate(shards, start=1):
+        label = "model" if len(shards) == 1 else f"model-{index:05d}-of-{len(shards):05d}"
+        save_file(shard, folder / f"{label}.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,63 @@
+"""From what a person typed to prompt ids, with every refusal in one sentence."""
+
+import unicodedata
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from hybrid.errors import InputError, PromptTooLong
+from hybrid.schema import TASKS
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt ready to be read.
+
+    ids: token ids with the task's prefix and the end-of-sequence id.
+    total_tokens: tokens before any truncation; more than len(ids) when cut.
+    notices: sentences a person should see beside the answer.
+    """
+
+    ids: tuple[int, ...]
+    total_tokens: int
+    notices: tuple[str, ...] = ()
+
+
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, task: str, text: str, limit: int, truncate: bool = False
+) -> Prompt:
+    """Prompt ids for `text`, at most `limit` of them.
+
+    Raises InputError for an unknown task, an empty prompt or control
+    characters, PromptTooLong when it does not fit and `truncate` is off.
+    """
+    if task not in TASKS:
+        raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
+    _refuse_unreadable(text)
+    ids: list[int] = tokenizer.encode(TASKS[task].prefix + text.strip(), add_special_tokens=False)
+    total = len(ids) + 1
+    notices = list(_script_notice(text))
+    if total > limit:
+        if not truncate:
+            raise PromptTooLong(total, limit)
+        ids = ids[: limit - 1]
+        notices.append(f"The prompt was cut to its first {limit} of {total} tokens.")
+    return Prompt((*ids, int(tokenizer.eos_token_id)), total, tuple(notices))
+
+
+def _refuse_unreadable(text: str) -> None:
+    if not text.strip():
+        raise InputError("The prompt is empty; type a sentence.")
+    for position, character in enumerate(text, start=1):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
+            raise InputError(
+                f"The prompt has a control character (U+{ord(character):04X}) at position {position}; remove it."
+            )
+
+
+def _script_notice(text: str) -> tuple[str, ...]:
+    letters = [c for c in text if c.isalpha()]
+    latin = sum(unicodedata.name(c, "").startswith("LATIN") for c in letters)
+    if latin * 2 >= len(letters):
+        return ()
+    return ("Most of the prompt is not in Latin script; the models were trained on English and may answer nonsense.",)
