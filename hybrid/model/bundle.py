@@ -62,8 +62,8 @@ def zoo() -> Path:
 
 
 def available_pairs(root: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Manifests of the bundles under `root`, by name."""
-    return {path.parent.name: json.loads(path.read_text("utf-8")) for path in sorted((root or zoo()).glob(f"*/{MANIFEST}"))}
+    """Manifests of the bundles under `root`, by name. Raises PairError when one cannot be read."""
+    return {path.parent.name: _manifest(path) for path in sorted((root or zoo()).glob(f"*/{MANIFEST}"))}
 
 
 def load_bundle(
@@ -81,7 +81,9 @@ def load_bundle(
         raise PairError(f"There is no pair {name!r}; available: {', '.join(pairs) or 'none'}.")
     folder, manifest = root / name, pairs[name]
     if manifest.get("format") != FORMAT:
-        raise PairError(f"{folder / MANIFEST} has format {manifest.get('format')!r}; this version reads {FORMAT}.")
+        raise PairError(
+            f"{folder / MANIFEST} has format {manifest.get('format')!r}; this version reads {FORMAT}."
+        )
     progress("Reading the tokenizer")
     tokenizer = load_tokenizer(_checked(folder, "tokenizer.json", manifest))
     progress("Reading the LLM")
@@ -122,7 +124,9 @@ def save_bundle(
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Hash every file of the bundle except cards, and write the manifest."""
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix in (".safetensors", ".json") and p.name != MANIFEST]
+    files = [
+        p for p in sorted(folder.rglob("*")) if p.suffix in (".safetensors", ".json") and p.name != MANIFEST
+    ]
     manifest = manifest | {"sha256": {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     return manifest
@@ -141,8 +145,22 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise PairError(f"{path} is damaged: {error}. Restore it from the repository.") from error
+    if not isinstance(manifest, dict):
+        raise PairError(f"{path} is damaged: it is not a JSON object. Restore it from the repository.")
+    return manifest
+
+
 def _checked(folder: Path, relative: str, manifest: dict[str, Any]) -> Path:
-    path, expected = folder / relative, manifest["sha256"][relative]
+    path, expected = folder / relative, manifest.get("sha256", {}).get(relative)
+    if expected is None:
+        raise PairError(
+            f"{folder / MANIFEST} lists no SHA-256 of {relative}; restore it from the repository."
+        )
     if not path.is_file():
         raise PairError(f"{path} is missing; restore it from the repository.")
     found = file_sha256(path)
@@ -187,12 +205,16 @@ def _filled(model: M, weights: dict[str, torch.Tensor], where: str) -> M:
     try:
         model.load_state_dict(weights, strict=False, assign=True)
     except RuntimeError as error:
-        raise PairError(f"The weights in {where} do not fit its config.json: {error}") from error
+        first = str(error).splitlines()[1:2] or [
+            str(error)
+        ]  # line 0 names the class, each further one a tensor
+        raise PairError(f"The weights in {where} do not fit its config.json: {first[0].strip()}") from error
     model.tie_weights()
     empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if empty:
         raise PairError(f"The weights in {where} lack {len(empty)} tensors, the first is {empty[0]}.")
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def _own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:

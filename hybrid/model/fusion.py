@@ -22,6 +22,8 @@ def fuse(
     `add` is E + Z, `replace` is Z. Raises ValueError when the shapes differ.
     """
     if embeddings.shape != latent.shape:
-        raise ValueError(f"cannot fuse embeddings {tuple(embeddings.shape)} with latent {tuple(latent.shape)}")
+        raise ValueError(
+            f"cannot fuse embeddings {tuple(embeddings.shape)} with latent {tuple(latent.shape)}"
+        )
     fused = embeddings + latent if how == "add" else latent
     return fused * attention_mask[..., None].to(fused.dtype)

@@ -92,7 +92,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.generation_config = GenerationConfig.from_model_config(config)
         # Held outside the module tree: it owns no parameters of its own.
         object.__setattr__(self, "_reader", _FusedEncoder(self))
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_parts(

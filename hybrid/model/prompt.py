@@ -34,7 +34,11 @@ def encode_prompt(
     if task not in TASKS:
         raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
     _refuse_unreadable(text)
-    ids: list[int] = tokenizer.encode(TASKS[task].prefix + text.strip(), add_special_tokens=False)
+    ids: list[int] = tokenizer.encode(
+        TASKS[task].prefix + text.strip(),
+        add_special_tokens=False,
+        split_special_tokens=True,  # a person may type "</s>": it is text, not the end
+    )
     total = len(ids) + 1
     notices = list(_script_notice(text))
     if total > limit:
@@ -51,7 +55,8 @@ def _refuse_unreadable(text: str) -> None:
     for position, character in enumerate(text, start=1):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
             raise InputError(
-                f"The prompt has a control character (U+{ord(character):04X}) at position {position}; remove it."
+                f"The prompt has a control character (U+{ord(character):04X}) at position {position}; "
+                "remove it."
             )
 
 
@@ -60,4 +65,8 @@ def _script_notice(text: str) -> tuple[str, ...]:
     latin = sum(unicodedata.name(c, "").startswith("LATIN") for c in letters)
     if latin * 2 >= len(letters):
         return ()
-    return ("Most of the prompt is not in Latin script; the models were trained on English and may answer nonsense.",)
+    sentence = (
+        "Most of the prompt is not in Latin script; "
+        "the models were trained on English and may answer nonsense."
+    )
+    return (sentence,)

@@ -1,0 +1,1 @@
+"""Examples to measure on and to train on, read from files."""

@@ -1,0 +1,183 @@
+"""From corpora to fixed-shape batches.
+
+`prepare` trains the tokenizer and turns every corpus into flat arrays of ids,
+once; `Batches` serves step k of a run from them, the same on every machine
+and after every resume.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from hybrid.schema import TASKS
+from hybrid.suites.files import read_examples
+from hybrid.training.losses import IGNORED
+from hybrid.training.recipe import Corpus, Data, Recipe, prepared
+from hybrid.training.tokenizer import train_tokenizer
+
+Pair = tuple[str, str, str]  # task, source, target
+
+
+def prepare(recipe: Recipe) -> None:
+    """Write tokenizer.json, train.npz and dev.npz unless they are there."""
+    target = prepared(recipe)
+    if target.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pairs = [pair for corpus in recipe.data.train for pair in read_corpus(corpus)]
+    tokenizer = train_tokenizer((text for _, *both in pairs for text in both), recipe.vocab_size)
+    tokenizer.save(str(tokenizer_path(recipe)))
+    dev = [pair for corpus in recipe.data.dev for pair in read_corpus(corpus)]
+    save_ids(target.with_name("dev.npz"), tokenizer, dev, recipe.data)
+    save_ids(target, tokenizer, pairs, recipe.data)
+
+
+def tokenizer_path(recipe: Recipe) -> Path:
+    return prepared(recipe).with_name("tokenizer.json")
+
+
+def read_corpus(corpus: Corpus) -> Iterator[Pair]:
+    """The usable examples of one file, with the first reference of each."""
+    for example in read_examples(Path(corpus.path)):
+        target = example.references[0]
+        if example.tag not in corpus.exclude and _is_usable(example.source, target):
+            yield corpus.task, example.source, target
+
+
+def save_ids(path: Path, tokenizer: Tokenizer, pairs: list[Pair], data: Data) -> None:
+    """Tokenize and store flat uint16 ids with their lengths, ends of sequence included."""
+    eos = tokenizer.token_to_id("</s>")
+    sources = tokenizer.encode_batch_fast([TASKS[task].prefix + source for task, source, _ in pairs])
+    targets = tokenizer.encode_batch_fast([target for *_, target in pairs])
+    widest = max(width for _, width in data.buckets)
+    rows = [
+        ([*s.ids[: data.max_source - 1], eos], [*t.ids, eos])
+        for s, t in zip(sources, targets, strict=True)
+        if len(t.ids) < widest
+    ]
+    arrays: dict[str, NDArray[np.uint16]] = {}
+    for name, side in (("source", 0), ("target", 1)):
+        arrays[name] = np.concatenate([np.asarray(row[side], dtype=np.uint16) for row in rows])
+        arrays[f"{name}_lengths"] = np.asarray([len(row[side]) for row in rows], dtype=np.uint16)
+    with path.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One fixed-shape batch. Letters: B rows, S source tokens, T target tokens."""
+
+    source: torch.Tensor  # (B, S) ids, padded with 0
+    mask: torch.Tensor  # (B, S) 1 for tokens
+    labels: torch.Tensor  # (B, T) ids, IGNORED where padded
+
+
+class Side:
+    """Flat ids of one side on a device, gathered row by row."""
+
+    def __init__(self, flat: NDArray[np.uint16], lengths: NDArray[np.uint16], device: torch.device) -> None:
+        self.lengths = torch.from_numpy(lengths.astype(np.int64)).to(device)
+        self.starts = self.lengths.cumsum(0) - self.lengths
+        self.flat = torch.from_numpy(flat.astype(np.int32)).to(device)
+
+    def gather(self, rows: torch.Tensor, width: int, fill: int) -> torch.Tensor:
+        """(len(rows), width) ids, `fill` behind the end of each row."""
+        at = torch.arange(width, device=rows.device)
+        inside = at < self.lengths[rows][:, None]
+        index = (self.starts[rows][:, None] + at).clamp_max(self.flat.numel() - 1)
+        return torch.where(inside, self.flat[index].long(), fill)
+
+
+class Batches:
+    """Batch k of a run, a function of (seed, k) alone; every process takes its own rows of it."""
+
+    def __init__(
+        self,
+        path: Path,
+        data: Data,
+        tokens_per_step: int,
+        seed: int,
+        device: torch.device,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        arrays = np.load(path)
+        self.source = Side(arrays["source"], arrays["source_lengths"], device)
+        self.target = Side(arrays["target"], arrays["target_lengths"], device)
+        self.seed, self.device, self.share = seed, device, share
+        self.buckets = data.buckets
+        self._members = _sort_into(data.buckets, arrays["source_lengths"], arrays["target_lengths"])
+        world = share[1]
+        per_process = [max(8, tokens_per_step // (s + t) // (8 * world) * 8) for s, t in data.buckets]
+        self.rows = [
+            min(r * world, max(len(m) // world * world, world))
+            for r, m in zip(per_process, self._members, strict=True)
+        ]
+        self._plan_of = -1
+        self._plan: list[tuple[int, NDArray[np.int64]]] = []
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return sum(len(m) // r for m, r in zip(self._members, self.rows, strict=True))
+
+    def __getitem__(self, step: int) -> Batch:
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if epoch != self._plan_of:
+            self._plan, self._plan_of = self._shuffle(epoch), epoch
+        bucket, members = self._plan[index]
+        rank, world = self.share
+        return self._assemble(bucket, members[rank::world])
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """All batches of one epoch, for evaluation."""
+        for step in range(self.steps_per_epoch):
+            yield self[number * self.steps_per_epoch + step]
+
+    def examples(self) -> list[Batch]:
+        """One batch of every bucket in use, the most lopsided first."""
+        order = sorted(range(len(self.buckets)), key=lambda b: self.buckets[b][1] - self.buckets[b][0])
+        rank, world = self.share
+        return [
+            self._assemble(b, self._members[b][: self.rows[b]][rank::world])
+            for b in order
+            if len(self._members[b]) >= self.rows[b]
+        ]
+
+    def _assemble(self, bucket: int, members: NDArray[np.int64]) -> Batch:
+        width_s, width_t = self.buckets[bucket]
+        rows = torch.from_numpy(members).to(self.device, non_blocking=True)
+        source = self.source.gather(rows, width_s, 0)
+        mask = (torch.arange(width_s, device=self.device) < self.source.lengths[rows][:, None]).long()
+        return Batch(source, mask, self.target.gather(rows, width_t, IGNORED))
+
+    def _shuffle(self, epoch: int) -> list[tuple[int, NDArray[np.int64]]]:
+        generator = np.random.default_rng([self.seed, epoch])
+        plan: list[tuple[int, NDArray[np.int64]]] = []
+        for bucket, (members, rows) in enumerate(zip(self._members, self.rows, strict=True)):
+            mixed = generator.permutation(members)
+            plan += [(bucket, mixed[i : i + rows]) for i in range(0, len(mixed) // rows * rows, rows)]
+        order = generator.permutation(len(plan))
+        return [plan[i] for i in order]
+
+
+def _sort_into(
+    buckets: tuple[tuple[int, int], ...], sources: NDArray[np.uint16], targets: NDArray[np.uint16]
+) -> list[NDArray[np.int64]]:
+    left = np.ones(len(sources), dtype=bool)
+    members: list[NDArray[np.int64]] = []
+    for s, t in buckets:
+        fits = left & (sources <= s) & (targets <= t)
+        left &= ~fits
+        members.append(np.flatnonzero(fits))
+    return members
+
+
+def _is_usable(source: str, target: str) -> bool:
+    """Neither empty nor left untranslated."""
+    if not source.strip() or not target.strip():
+        return False
+    return source != target or len(source.split()) < 4

@@ -1,0 +1,60 @@
+"""From finished stages to a bundle that the product loads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from hybrid.errors import RecipeError
+from hybrid.model.bundle import file_sha256, save_bundle
+from hybrid.schema import SYSTEMS
+from hybrid.training.data import tokenizer_path
+from hybrid.training.models import trained
+from hybrid.training.recipe import Recipe, prepared
+
+
+def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Write the recipe's trained systems to `folder` as int8; returns the manifest."""
+    lacking = [system for system in SYSTEMS if system not in recipe.bundle]
+    if lacking:
+        raise RecipeError(f"The recipe's [bundle] names no stage for {', '.join(lacking)}.")
+    models = {system: trained(recipe, recipe.bundle[system]) for system in SYSTEMS}
+    tasks = tuple(dict.fromkeys(corpus.task for corpus in recipe.data.train))
+    about = {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "stages": {system: _history(recipe, recipe.bundle[system]) for system in SYSTEMS},
+        "training_data": _size_of_data(recipe),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+    return save_bundle(folder, tokenizer_path(recipe), models, recipe.data.max_source, tasks, about)
+
+
+def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
+    """Steps, time and last held-out losses of a stage, from its log."""
+    lines = (recipe.out / stage / "log.jsonl").read_text("utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    dev = [e["values"] for e in events if e["kind"] == "dev"]
+    rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
+    return {
+        "stage": stage,
+        "steps": events[-1]["step"],
+        "tokens_per_step": recipe.stage(stage).tokens_per_step,
+        "median_padded_tokens_per_s": round(rates[len(rates) // 2]) if rates else None,
+        "device_hours": events[-1]["values"].get("device_hours"),
+        "dev_losses_nats_per_token": dev[-1] if dev else None,
+    }
+
+
+def _size_of_data(recipe: Recipe) -> dict[str, Any]:
+    arrays = np.load(prepared(recipe))
+    lengths = {side: arrays[f"{side}_lengths"] for side in ("source", "target")}
+    return {
+        "examples": len(lengths["source"]),
+        **{f"{side}_tokens": int(values.sum(dtype=np.int64)) for side, values in lengths.items()},
+        "sha256": file_sha256(prepared(recipe)),
+    }

@@ -1,0 +1,68 @@
+"""Losses over the vocabulary, in chunks of tokens.
+
+The logits of a batch are its largest tensor: (N, V) floats for N target tokens.
+They are made, used and, in the backward pass, made again chunk by chunk.
+Letters: N target tokens of the batch, V vocabulary, d width of a decoder.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+CHUNK_TOKENS = 8192
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Head:
+    """What turns decoder states into logits: states * scale @ weight.T."""
+
+    weight: torch.Tensor  # (V, d)
+    scale: float
+
+    @staticmethod
+    def of(model: PreTrainedModel) -> "Head":
+        """The head of an encoder-decoder; tied T5 heads scale by 1/sqrt(d_model)."""
+        scaled = getattr(model.config, "scale_decoder_outputs", False)
+        head = model.get_output_embeddings()
+        assert isinstance(head, nn.Linear)
+        return Head(head.weight, model.config.d_model**-0.5 if scaled else 1.0)
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        return F.linear(states * self.scale, self.weight.to(states.dtype)).float()
+
+
+def token_losses(
+    states: torch.Tensor,  # (N, d) student's decoder states
+    labels: torch.Tensor,  # (N,) token ids, IGNORED where not scored
+    head: Head,
+    label_smoothing: float,
+    teacher_states: torch.Tensor | None = None,  # (N, d_teacher)
+    teacher_head: Head | None = None,
+) -> torch.Tensor:
+    """Sums over scored tokens, (3,): smoothed cross-entropy, plain cross-entropy, KL.
+
+    KL is KL(teacher || student) in nats, zero without a teacher.
+    """
+
+    def chunk_losses(start: int, states: torch.Tensor) -> torch.Tensor:
+        part = slice(start, start + CHUNK_TOKENS)
+        scored = labels[part].ne(IGNORED)
+        log_p = head.logits(states[part]).log_softmax(-1)  # (n, V)
+        nll = -log_p.gather(1, labels[part].clamp_min(0)[:, None])[:, 0]
+        smoothed = (1 - label_smoothing) * nll - label_smoothing * log_p.mean(-1)
+        kl = torch.zeros_like(nll)
+        if teacher_states is not None and teacher_head is not None:
+            log_q = teacher_head.logits(teacher_states[part]).log_softmax(-1)
+            kl = (log_q.exp() * (log_q - log_p)).sum(-1)
+        return (torch.stack([smoothed, nll, kl]) * scored).sum(1)
+
+    total = torch.zeros(3, device=states.device)
+    for start in range(0, states.shape[0], CHUNK_TOKENS):
+        # Recomputed in the backward pass: only one chunk's logits exist at a time.
+        total = total + checkpoint(chunk_losses, start, states, use_reentrant=False, preserve_rng_state=False)
+    return total

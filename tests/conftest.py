@@ -1,0 +1,106 @@
+"""Shared fixtures: a tiny random pair, saved as a bundle and loaded again."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks the network is a bug
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+TINY = "tiny"
+TINY_LIMIT = 160  # prompt tokens; beyond T5's last distance bucket, which starts at 128
+TINY_VOCABULARY = 384
+_TEXT = (
+    "translate English to German: The committee agreed that the new bridge should be opened before winter. "
+    "summarize: Das Haus am Fluss ist alt und groß; viele Leute wohnen dort seit Jahren. "
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE tokenizer.json: <pad>=0, </s>=1, <unk>=2."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TINY_VOCABULARY,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([_TEXT] * 4, trainer)
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+def tiny_t5(width: int, heads: int, layers: int, seed: int):
+    """A random T5 whose greedy answers vary and sometimes end before they must."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=TINY_VOCABULARY, d_model=width, d_ff=2 * width, d_kv=width // heads, num_heads=heads,
+        num_layers=layers, num_decoder_layers=layers, feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    model = T5ForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "layer_norm" in name:  # a gain that is not 1 everywhere
+                weight.uniform_(0.5, 1.5)
+            elif "relative_attention_bias" in name:
+                weight.normal_(std=1.0)
+            elif "shared" in name:  # small beside the layers' sums, else a token only repeats itself
+                weight.normal_(std=0.3)
+                weight[1] *= 2.0
+            elif ".q.weight" in name:
+                weight.mul_(0.5 * config.d_kv**0.5)
+            else:
+                weight.mul_(2.0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path) -> Path:
+    """A folder with one bundle, `tiny`, for HYBRID_ZOO or load_bundle(root=...); do not write to it."""
+    import torch
+
+    from hybrid.model.bundle import save_bundle
+    from hybrid.model.pair import HybridForConditionalGeneration
+
+    zoo = tmp_path_factory.mktemp("zoo")
+    llm, slm = tiny_t5(48, 3, 3, seed=1), tiny_t5(32, 2, 2, seed=2)
+    hybrid = HybridForConditionalGeneration.from_parts(llm, tiny_t5(32, 2, 2, seed=3)).eval()
+    with torch.no_grad():
+        for layer in (hybrid.projector.up, hybrid.projector.down):
+            layer.bias.normal_(std=0.1)
+    models = {"llm": llm, "slm": slm, "hybrid": hybrid}
+    save_bundle(
+        zoo / TINY, tiny_tokenizer_file, models, TINY_LIMIT, ("translate-en-de", "summarize"),
+        {"note": "random weights"},
+    )  # fmt: skip
+    return zoo
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_zoo: Path):
+    """The tiny bundle, loaded; do not change its weights."""
+    from hybrid.model.bundle import load_bundle
+
+    return load_bundle(TINY, tiny_zoo)

@@ -1,0 +1,263 @@
+"""The torch engine gives transformers' greedy ids, as Steps in a fixed order, and keeps to its limits."""
+
+import copy
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hybrid.engines import t5_decoder
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.errors import EngineError, InputError, PromptTooLong
+from hybrid.measure import timed, warm_up
+from hybrid.model.prompt import encode_prompt
+from hybrid.schema import SYSTEMS, TASKS, Generation, Sampling
+
+PROMPTS = 200
+NEW_TOKENS = 24
+SENTENCE = (
+    "the committee agreed that a new bridge over river should be opened before winter and all "
+    "27 members of it paid $3,000 to Frau Müller; große Häuser, naïve idea: (see below) <b>"
+)
+
+
+@pytest.fixture(scope="module")
+def engines(tiny_bundle) -> dict[str, TorchEngine]:
+    return {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Prompts of 1 to 40 words, the longest beyond 128 tokens."""
+    rng = random.Random(0)
+    return [" ".join(rng.choices(SENTENCE.split(), k=1 + i * 40 // PROMPTS)) for i in range(PROMPTS)]
+
+
+def answer(engine: TorchEngine, text: str, task: str = "summarize", **sampling) -> Generation:
+    sampling = {"max_new_tokens": NEW_TOKENS} | sampling
+    return timed(engine.generate(task, text, Sampling(**sampling)), engine.system)
+
+
+def reference(model, prompts: list[tuple[int, ...]], max_new_tokens: int = NEW_TOKENS) -> list[list[int]]:
+    """Ids of transformers' greedy generate(), up to and with the end-of-sequence id."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
+    mask = torch.tensor([[1] * len(prompt) + [0] * (width - len(prompt)) for prompt in prompts])
+    made = model.generate(
+        input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
+    )
+    rows = [row[1:].tolist() for row in made]
+    return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
+
+
+def tied(model, prompt: tuple[int, ...], one: list[int], other: list[int]) -> bool:
+    """Whether two answers part at a token where both logits are equal within 1e-4."""
+    place = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    written = torch.tensor([[0, *one[:place]]])
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[0, -1]
+    return bool((logits[one[place]] - logits[other[place]]).abs() < 1e-4)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, system):
+    model, tokenizer = tiny_bundle.model(system), tiny_bundle.tokenizer
+    tasks = [list(TASKS)[i % 2] for i in range(PROMPTS)]
+    prompts = [encode_prompt(tokenizer, task, text, 160).ids for task, text in zip(tasks, texts, strict=True)]
+    singles = [reference(model, prompts[i : i + 1])[0] for i in range(0, PROMPTS, 20)]
+    expected = [row for i in range(0, PROMPTS, 50) for row in reference(model, prompts[i : i + 50])]
+    expected[::20] = singles  # batch 1, as the engine runs; the rest in batches, to save time
+    made = [answer(engines[system], text, task) for task, text in zip(tasks, texts, strict=True)]
+    assert min(map(len, prompts)) < 10
+    assert max(map(len, prompts)) > 128  # beyond T5's last distance bucket
+    assert {one.finish_reason for one in made} == {"eos", "length"}
+    for prompt, one, ids in zip(prompts, made, expected, strict=True):
+        assert list(one.token_ids) == ids or tied(model, prompt, list(one.token_ids), ids)
+        assert one.prompt_tokens == len(prompt)
+        assert one.text == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_long_answers_equal_too(engines, tiny_bundle, texts, system, monkeypatch):
+    """Caches grow, and beyond 128 tokens distances reach the last bucket."""
+    monkeypatch.setattr(t5_decoder, "CAPACITY", 4)
+    text = next(t for t in reversed(texts) if answer(engines[system], t).finish_reason == "length")
+    made = answer(TorchEngine(tiny_bundle, system), text, max_new_tokens=150)
+    prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+    expected = reference(tiny_bundle.model(system), [prompt], 150)[0]
+    assert list(made.token_ids) == expected
+
+
+def test_steps_come_in_order_and_say_what_they_know(engines):
+    for system, engine in engines.items():
+        steps = list(engine.generate("summarize", "The new bridge.", Sampling(5, ignore_eos=True)))
+        project = ["project"] if system == "hybrid" else []
+        phases = ["tokenize", "encode", *project, "prefill", *["decode"] * 4, "detokenize"]
+        assert [step.phase for step in steps] == phases
+        assert [len(step.token_ids) for step in steps] == [0, 0, *[0 for _ in project], 1, 1, 1, 1, 1, 0]
+        assert [step.prompt_tokens > 0 for step in steps] == [True, *[False] * (len(steps) - 1)]
+        assert [step.finish_reason for step in steps if step.finish_reason] == ["length"]
+        assert steps[-1].finish_reason == "length"
+
+
+def test_max_new_tokens_is_respected(engines, texts):
+    for engine in engines.values():
+        for limit in (1, 2, 7):
+            made = answer(engine, texts[0], max_new_tokens=limit, ignore_eos=True)
+            assert (len(made.token_ids), made.finish_reason) == (limit, "length")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_end_of_sequence_counts_and_can_be_ignored(engines, texts, system):
+    pairs = ((text, answer(engines[system], text)) for text in texts)
+    text, made = next(pair for pair in pairs if pair[1].finish_reason == "eos" and len(pair[1].token_ids) > 3)
+    assert made.token_ids[-1] == 1
+    assert 1 not in made.token_ids[:-1]
+    length = len(made.token_ids)
+    exact = answer(engines[system], text, max_new_tokens=length)
+    assert (exact.token_ids, exact.finish_reason) == (made.token_ids, "eos")
+    short = answer(engines[system], text, max_new_tokens=length - 1)
+    assert (short.token_ids, short.finish_reason) == (made.token_ids[:-1], "length")
+    further = answer(engines[system], text, max_new_tokens=length + 5, ignore_eos=True)
+    assert (further.token_ids[:length], len(further.token_ids)) == (made.token_ids, length + 5)
+    assert further.finish_reason == "length"
+
+
+def test_nothing_of_an_earlier_or_abandoned_answer_is_left(engines, texts):
+    for engine in engines.values():
+        first = answer(engine, texts[60])
+        abandoned = engine.generate("summarize", texts[-1], Sampling(50, ignore_eos=True))
+        for _ in range(20):
+            next(abandoned)
+        abandoned.close()
+        answer(engine, texts[-1], "translate-en-de")
+        again = answer(engine, texts[60])
+        assert (again.token_ids, again.text) == (first.token_ids, first.text)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_second_answer_ends_the_first(engines, texts, steps):
+    engine = engines["slm"]
+    expected = answer(engine, texts[1], ignore_eos=True).token_ids
+    first = engine.generate("summarize", texts[0], Sampling(9, ignore_eos=True))
+    for _ in range(steps):
+        next(first)
+    second = engine.generate("summarize", texts[1], Sampling(NEW_TOKENS, ignore_eos=True))
+    made = [next(second) for _ in range(5)]
+    with pytest.raises(EngineError, match="one generation at a time"):
+        list(first)
+    made.extend(second)
+    assert tuple(i for step in made for i in step.token_ids) == expected
+
+
+def test_inference_mode_ends_where_the_callers_code_runs(engines, texts):
+    for _ in engines["hybrid"].generate("summarize", texts[0], Sampling(3)):
+        assert not torch.is_inference_mode_enabled()
+        assert torch.is_grad_enabled()
+
+
+def test_weights_stay_as_they_were(tiny_bundle, texts):
+    before = {name: tensor.clone() for name, tensor in tiny_bundle.hybrid.state_dict().items()}
+    answer(TorchEngine(tiny_bundle, "hybrid"), texts[9])
+    after = tiny_bundle.hybrid.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert all(parameter.requires_grad for parameter in tiny_bundle.hybrid.slm.parameters())
+
+
+@pytest.mark.parametrize("variant", ["replace", "untied head", "unscaled head"])
+def test_variants_of_the_models_equal_generate(tiny_bundle, texts, variant):
+    hybrid = copy.deepcopy(tiny_bundle.hybrid)
+    if variant == "replace":
+        hybrid.config.fusion = "replace"
+    elif variant == "untied head":
+        weight = torch.randn(hybrid.slm.lm_head.weight.shape, generator=torch.Generator().manual_seed(5))
+        hybrid.slm.lm_head.weight = torch.nn.Parameter(weight)
+    else:
+        hybrid.slm.config.scale_decoder_outputs = False
+    bundle = replace(tiny_bundle, hybrid=hybrid)
+    changed, plain = TorchEngine(bundle, "hybrid"), TorchEngine(tiny_bundle, "hybrid")
+    prompts = [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in texts[::20]]
+    made = [list(answer(changed, text).token_ids) for text in texts[::20]]
+    assert made == reference(hybrid, prompts)
+    assert variant == "unscaled head" or made != [list(answer(plain, t).token_ids) for t in texts[::20]]
+
+
+def test_logits_equal_transformers(tiny_bundle, texts):
+    """Not only their order: the head's scale and the folded gains are there."""
+    engine = TorchEngine(tiny_bundle, "hybrid")
+    made = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
+    prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", texts[50], 160).ids
+    written = torch.tensor([[0, *made.token_ids[:3]]])
+    with torch.no_grad():
+        expected = tiny_bundle.hybrid(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[
+            0, -1
+        ]
+    torch.testing.assert_close(engine._decoder.logits[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_runs_and_mostly_agrees(tiny_bundle, engines, texts):
+    engine = TorchEngine(tiny_bundle, "hybrid", dtype=torch.bfloat16)
+    first = [(answer(engine, t).token_ids[0], answer(engines["hybrid"], t).token_ids[0]) for t in texts[::10]]
+    assert sum(a == b for a, b in first) >= len(first) * 0.7
+
+
+def test_refusals_come_with_the_first_step(engines):
+    engine = engines["llm"]
+    for text, task, error in (
+        ("", "summarize", InputError),
+        ("a\x00", "summarize", InputError),
+        ("text", "poem", InputError),
+        ("bridge " * 400, "summarize", PromptTooLong),
+    ):
+        with pytest.raises(error):
+            next(engine.generate(task, text, Sampling()))
+    cut = answer(engine, "bridge " * 400, truncate=True)
+    assert cut.prompt_tokens == 160
+
+
+def test_an_engine_that_cannot_run_says_why(tiny_bundle):
+    with pytest.raises(EngineError, match=r"'huge'; available: llm, slm, hybrid"):
+        TorchEngine(tiny_bundle, "huge")
+    with pytest.raises(EngineError, match=r"'abacus' cannot be used here; available: cpu"):
+        TorchEngine(tiny_bundle, "llm", device="abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="'cuda' cannot be used here"):
+            TorchEngine(tiny_bundle, "llm", device="cuda")
+
+
+def test_a_model_of_another_kind_is_refused(tiny_bundle):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=8, d_model=8, d_ff=8, d_kv=4, num_heads=2, num_layers=1, feed_forward_proj="relu"
+    )
+    with pytest.raises(EngineError, match="t5 with relu"):
+        TorchEngine(replace(tiny_bundle, slm=T5ForConditionalGeneration(config)), "slm")
+
+
+def test_threads_are_set_for_whoever_runs_it(tiny_bundle, texts):
+    before = torch.get_num_threads()
+    engine = TorchEngine(tiny_bundle, "slm", threads=2)
+    try:
+        assert torch.get_num_threads() == before
+        next(engine.generate("summarize", texts[0], Sampling(1)))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_warm_up_runs_on_every_engine(engines):
+    for engine in engines.values():
+        warm_up(engine, "translate-en-de")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_gpu_gives_the_same_ids_in_float32_and_mostly_in_bfloat16(tiny_bundle, engines, texts, system):
+    exact = TorchEngine(tiny_bundle, system, device="cuda", dtype=torch.float32)
+    brief = TorchEngine(tiny_bundle, system, device="cuda")
+    expected = [answer(engines[system], text).token_ids for text in texts[::10]]
+    assert [answer(exact, text).token_ids for text in texts[::10]] == expected
+    first = [answer(brief, text).token_ids[0] for text in texts[::10]]
+    assert sum(a == b[0] for a, b in zip(first, expected, strict=True)) >= len(first) * 0.7

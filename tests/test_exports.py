@@ -1,0 +1,45 @@
+"""The public names, and what importing them costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import hybrid
+
+HEAVY = ("torch", "transformers", "streamlit", "pandas", "plotly", "accelerate")
+LIGHT_MODULES = ("hybrid", "hybrid.cli", "hybrid.errors", "hybrid.schema", "hybrid.measure")
+
+
+def test_public_names() -> None:
+    assert hybrid.__all__ == [
+        "Bundle",
+        "Generation",
+        "HybridConfig",
+        "HybridError",
+        "HybridForConditionalGeneration",
+        "Sampling",
+        "Step",
+        "Timing",
+        "TorchEngine",
+        "available_pairs",
+        "load_bundle",
+        "timed",
+    ]
+
+
+@pytest.mark.parametrize("name", hybrid.__all__)
+def test_public_name_resolves(name: str) -> None:
+    assert getattr(hybrid, name).__name__ == name
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hybrid.nothing
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_import_is_light(module: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({HEAVY}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

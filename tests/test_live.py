@@ -1,0 +1,140 @@
+"""The measuring order, the sentences and the replay of hybrid/live.py, without a model."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+
+from hybrid.live import Request, faster, frames, measure_all, paced, remarks, speedup, verdict, whole
+from hybrid.schema import SYSTEMS, FinishReason, Generation, Sampling, Step, System, Timing
+
+
+def made(system: System, token_times_s: Sequence[float], finish: FinishReason = "eos") -> Generation:
+    """An answer whose token ids are 1, 2, 3 ... known at the given seconds; detokenizing takes 0.01 s."""
+    ids = tuple(range(1, len(token_times_s) + 1))
+    timing = Timing({"decode": token_times_s[-1], "detokenize": 0.01}, tuple(token_times_s))
+    return Generation(system, letters(ids), ids, 5, finish, timing)
+
+
+def letters(ids: Sequence[int]) -> str:
+    """1, 2, 3 ... as abc..."""
+    return "".join(chr(96 + i) for i in ids)
+
+
+class Recorder:
+    """An engine that notes what it was asked."""
+
+    def __init__(self, system: System, log: list[tuple[System, int]]) -> None:
+        self.system: System = system
+        self.log = log
+
+    def generate(self, task: str, text: str, sampling: Sampling) -> Iterator[Step]:
+        self.log.append((self.system, sampling.max_new_tokens))
+        yield Step("prefill", (7,))
+        yield Step("detokenize", text=f"{task}: {text}", finish_reason="eos")
+
+
+def test_all_are_warmed_up_before_the_first_is_measured():
+    log: list[tuple[System, int]] = []
+    answers = measure_all([Recorder(s, log) for s in SYSTEMS], Request("summarize", "abc", Sampling(100)))
+    assert [(a.system, a.text) for a in answers] == [(s, "summarize: abc") for s in SYSTEMS]
+    assert [system for system, _ in log] == [*SYSTEMS, *SYSTEMS]
+    assert [tokens for _, tokens in log[3:]] == [100, 100, 100]
+    assert all(tokens < 100 for _, tokens in log[:3])
+
+
+def test_warm_up_is_no_longer_than_what_was_asked():
+    log: list[tuple[System, int]] = []
+    list(measure_all([Recorder("llm", log)], Request("summarize", "abc", Sampling(2))))
+    assert log == [("llm", 2), ("llm", 2)]
+
+
+def test_speedup_is_the_baseline_over_the_answer():
+    gain = speedup(made("hybrid", [0.05, 0.06, 0.07]), made("llm", [0.05, 0.09, 0.13]))
+    assert gain.per_token == pytest.approx(4)
+    assert gain.end_to_end == pytest.approx(0.14 / 0.08)
+
+
+def test_one_token_has_no_time_per_token():
+    assert speedup(made("hybrid", [0.05]), made("llm", [0.05, 0.09])).per_token is None
+
+
+@pytest.mark.parametrize(
+    ("hybrid_s", "expected"),
+    [
+        (0.031, "Hybrid answered 3.9× sooner than the LLM: 41 ms against 160 ms."),
+        (0.31, "Hybrid answered 2.0× later than the LLM: 320 ms against 160 ms."),
+        (0.149, "Hybrid and LLM answered equally fast: 159 ms against 160 ms."),
+        (0.0, "Hybrid answered 16× sooner than the LLM: 10 ms against 160 ms."),
+    ],
+)
+def test_verdict(hybrid_s, expected):
+    answers = {"llm": made("llm", [0.15]), "slm": made("slm", [0.01]), "hybrid": made("hybrid", [hybrid_s])}
+    assert verdict(answers) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(None, None), (1.02, "as fast"), (0.5, "2.0× slower"), (12.3, "12× faster")]
+)
+def test_faster(ratio, words):
+    assert faster(ratio) == words
+
+
+def test_remarks_name_cut_and_empty_answers():
+    silent = Generation("slm", " ", (1,), 5, "eos", Timing({"decode": 0.1}, (0.1,)))
+    answers = {"llm": made("llm", [0.1], "length"), "slm": silent, "hybrid": made("hybrid", [0.1], "length")}
+    cut, empty = remarks(answers)
+    assert "LLM alone, Hybrid" in cut
+    assert "SLM alone" in empty
+    assert remarks({"llm": made("llm", [0.1])}) == []
+
+
+def test_replay_shows_each_token_when_it_was_known():
+    times = [0.1, 0.15, 0.2, 0.4]
+    replay = list(frames({"llm": made("llm", times)}, letters, slowdown=10, per_second=100))
+    assert replay[0].shown["llm"].text == ""
+    for frame in replay[:-1]:
+        shown = frame.shown["llm"]
+        assert shown.text == letters(range(1, 1 + sum(t <= shown.elapsed_s for t in times)))
+        assert not shown.finished
+    assert replay[-1].shown["llm"].text == "abcd"
+    assert replay[-1].shown["llm"].elapsed_s == pytest.approx(0.41)
+    assert replay[-1].at_s - replay[1].at_s == pytest.approx(4.1, abs=0.02)  # ten times as long as measured
+    assert all(a.at_s < b.at_s for a, b in pairwise(replay))
+
+
+def test_a_finished_system_leaves_the_replay():
+    answers = {"llm": made("llm", [0.5]), "slm": made("slm", [0.1])}
+    replay = list(frames(answers, letters))
+    assert set(replay[0].shown) == {"llm", "slm"}
+    assert set(replay[-1].shown) == {"llm"}
+    assert sum(f.shown["slm"].finished for f in replay if "slm" in f.shown) == 1
+
+
+def test_an_unfinished_character_is_not_shown():
+    def half(ids: Sequence[int]) -> str:
+        return "ü" if len(ids) == 2 else "\ufffd" * len(ids)
+
+    texts = [f.shown["llm"].text for f in frames({"llm": made("llm", [0.1, 0.3])}, half, per_second=50)]
+    assert set(texts[:-1]) == {"", "ü"}
+
+
+def test_paced_waits_for_each_frame_and_never_for_a_late_one():
+    now, slept = [10.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    replay = frames({"llm": made("llm", [0.1])}, letters)
+    for index, _ in enumerate(paced(replay, lambda: now[0], sleep)):
+        if index == 1:
+            now[0] += 0.07  # a slow browser
+    assert slept[:2] == pytest.approx([0, 0.4])
+    assert slept[2] == 0
+    assert sum(slept) < 0.4 + 0.16
+
+
+def test_whole_is_the_end_of_a_replay():
+    answers = {"llm": made("llm", [0.1, 0.2])}
+    assert whole(answers).shown == list(frames(answers, letters))[-1].shown
