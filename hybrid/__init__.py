@@ -11,7 +11,7 @@ _HOME = {
     "Bundle": "hybrid.model.bundle",
     "HybridConfig": "hybrid.model.pair",
     "HybridForConditionalGeneration": "hybrid.model.pair",
-    "available_pairs": "hybrid.model.bundle",
+    "available_pairs": "hybrid.model.manifest",
     "load_bundle": "hybrid.model.bundle",
     "TorchEngine": "hybrid.engines.torch_engine",
     "timed": "hybrid.measure",

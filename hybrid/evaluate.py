@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from hybrid.engines.torch_engine import TorchEngine
+from hybrid.errors import InputError
 from hybrid.measure import timed, warm_up
 from hybrid.metrics import Score, bleu, rouge_l
 from hybrid.model.bundle import Bundle
@@ -93,8 +94,10 @@ def speedups(rows: Sequence[Mapping[System, Generation]], baseline: System) -> d
     """Medians over prompts of each system's paired ratios to the baseline; above 1 is faster.
 
     per_token: ratio of times per output token, over prompts where both wrote
-    at least two; end_to_end: ratio of total times.
+    at least two; end_to_end: ratio of total times. Raises InputError without rows.
     """
+    if not rows:
+        raise InputError("There are no measured prompts to compare.")
     found: dict[System, dict[str, float]] = {}
     for system in rows[0]:
         pairs = [(row[baseline].timing, row[system].timing) for row in rows]

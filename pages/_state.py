@@ -83,7 +83,7 @@ def inference_lock() -> threading.Lock:
 def pairs(say: Say) -> dict[str, dict[str, Any]]:
     """Manifests of the pairs that are here now, by name; `say` is given a sentence while it takes."""
     _watch(_torch(), say)
-    from hybrid.model.bundle import available_pairs
+    from hybrid.model.manifest import available_pairs
 
     return available_pairs()
 

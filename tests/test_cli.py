@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hybrid import cli
-from hybrid.model.bundle import BUNDLED
+from hybrid.model.manifest import BUNDLED
 from hybrid.schema import PHASES, SYSTEMS
 
 SENTENCE = "The house by the river is old."

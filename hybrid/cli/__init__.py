@@ -111,8 +111,7 @@ def generate(
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests as one JSON list.")
 def pairs(as_json: bool) -> None:
     """List the pairs of models that are here."""
-    with _collector_off():
-        from hybrid.model.bundle import available_pairs, zoo
+    from hybrid.model.manifest import available_pairs, zoo
 
     manifests = available_pairs()
     if as_json:

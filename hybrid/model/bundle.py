@@ -9,9 +9,7 @@
 Matrices are stored as int8 rows (see int8.py). Never pickled, never remote.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +22,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, T5Config, T5F
 
 from hybrid.errors import PairError
 from hybrid.model.int8 import dequantize, quantize
+from hybrid.model.manifest import FORMAT, checked, find_pair, write_manifest, zoo
 from hybrid.model.pair import HybridConfig, HybridForConditionalGeneration
 from hybrid.schema import SYSTEMS, System
 
 M = TypeVar("M", bound=PreTrainedModel)
 
-BUNDLED = Path(__file__).parent / "zoo"
-MANIFEST = "pair.json"
 SHARD_BYTES = 15 * 2**20
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -56,16 +52,6 @@ class Bundle:
         return models[system]
 
 
-def zoo() -> Path:
-    """The folder of bundles: the environment's HYBRID_ZOO, or the bundled one."""
-    return Path(os.environ.get("HYBRID_ZOO", BUNDLED))
-
-
-def available_pairs(root: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Manifests of the bundles under `root`, by name. Raises PairError when one cannot be read."""
-    return {path.parent.name: _manifest(path) for path in sorted((root or zoo()).glob(f"*/{MANIFEST}"))}
-
-
 def load_bundle(
     name: str | None = None, root: Path | None = None, progress: Callable[[str], None] = lambda _: None
 ) -> Bundle:
@@ -74,24 +60,15 @@ def load_bundle(
     progress: called with a short sentence before each part is read.
     Raises PairError, naming the file, when the bundle is unknown or damaged.
     """
-    root = root or zoo()
-    pairs = available_pairs(root)
-    name = name or next(iter(pairs), None)
-    if name not in pairs:
-        raise PairError(f"There is no pair {name!r}; available: {', '.join(pairs) or 'none'}.")
-    folder, manifest = root / name, pairs[name]
-    if manifest.get("format") != FORMAT:
-        raise PairError(
-            f"{folder / MANIFEST} has format {manifest.get('format')!r}; this version reads {FORMAT}."
-        )
+    folder, manifest = find_pair(name, root or zoo())
     progress("Reading the tokenizer")
-    tokenizer = load_tokenizer(_checked(folder, "tokenizer.json", manifest))
+    tokenizer = load_tokenizer(checked(folder, "tokenizer.json", manifest))
     progress("Reading the LLM")
     llm = _load_t5(folder, "llm", manifest)
     progress("Reading the SLM")
     slm = _load_t5(folder, "slm", manifest)
     progress("Reading the hybrid")
-    return Bundle(name, manifest, tokenizer, llm, slm, _load_hybrid(folder, llm, manifest))
+    return Bundle(folder.name, manifest, tokenizer, llm, slm, _load_hybrid(folder, llm, manifest))
 
 
 def save_bundle(
@@ -122,16 +99,6 @@ def save_bundle(
     return write_manifest(folder, manifest)
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Hash every file of the bundle except cards, and write the manifest."""
-    files = [
-        p for p in sorted(folder.rglob("*")) if p.suffix in (".safetensors", ".json") and p.name != MANIFEST
-    ]
-    manifest = manifest | {"sha256": {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    return manifest
-
-
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The shared tokenizer of a bundle, from its tokenizer.json."""
     return PreTrainedTokenizerFast(
@@ -140,43 +107,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise PairError(f"{path} is damaged: {error}. Restore it from the repository.") from error
-    if not isinstance(manifest, dict):
-        raise PairError(f"{path} is damaged: it is not a JSON object. Restore it from the repository.")
-    return manifest
-
-
-def _checked(folder: Path, relative: str, manifest: dict[str, Any]) -> Path:
-    path, expected = folder / relative, manifest.get("sha256", {}).get(relative)
-    if expected is None:
-        raise PairError(
-            f"{folder / MANIFEST} lists no SHA-256 of {relative}; restore it from the repository."
-        )
-    if not path.is_file():
-        raise PairError(f"{path} is missing; restore it from the repository.")
-    found = file_sha256(path)
-    if found != expected:
-        raise PairError(
-            f"{path} is damaged: its SHA-256 is {found[:12]}…, expected {expected[:12]}…. "
-            "Restore it from the repository."
-        )
-    return path
-
-
 def _read_weights(folder: Path, system: System, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:
     packed: dict[str, torch.Tensor] = {}
     shards = [f for f in manifest["sha256"] if f.startswith(f"{system}/") and f.endswith(".safetensors")]
     for relative in sorted(shards):
-        path = _checked(folder, relative, manifest)
+        path = checked(folder, relative, manifest)
         try:
             packed |= load_file(path)
         except SafetensorError as error:
@@ -185,7 +120,7 @@ def _read_weights(folder: Path, system: System, manifest: dict[str, Any]) -> dic
 
 
 def _load_t5(folder: Path, system: System, manifest: dict[str, Any]) -> T5ForConditionalGeneration:
-    config = T5Config.from_json_file(str(_checked(folder, f"{system}/config.json", manifest)))
+    config = T5Config.from_json_file(str(checked(folder, f"{system}/config.json", manifest)))
     with torch.device("meta"):
         model = T5ForConditionalGeneration(config)
     return _filled(model, _read_weights(folder, system, manifest), f"{folder / system}")
@@ -194,7 +129,7 @@ def _load_t5(folder: Path, system: System, manifest: dict[str, Any]) -> T5ForCon
 def _load_hybrid(
     folder: Path, llm: T5ForConditionalGeneration, manifest: dict[str, Any]
 ) -> HybridForConditionalGeneration:
-    config = HybridConfig.from_json_file(str(_checked(folder, "hybrid/config.json", manifest)))
+    config = HybridConfig.from_json_file(str(checked(folder, "hybrid/config.json", manifest)))
     with torch.device("meta"):
         pair = HybridForConditionalGeneration(config)
     pair.share_encoder(llm)

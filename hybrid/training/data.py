@@ -5,7 +5,7 @@ once; `Batches` serves step k of a run from them, the same on every machine
 and after every resume.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from hybrid.errors import RecipeError
 from hybrid.schema import TASKS
 from hybrid.suites.files import read_examples
 from hybrid.training.losses import IGNORED
@@ -51,7 +52,7 @@ def read_corpus(corpus: Corpus) -> Iterator[Pair]:
 
 def save_ids(path: Path, tokenizer: Tokenizer, pairs: list[Pair], data: Data) -> None:
     """Tokenize and store flat uint16 ids with their lengths, ends of sequence included."""
-    eos = tokenizer.token_to_id("</s>")
+    eos: int = tokenizer.token_to_id("</s>")  # type: ignore[assignment]  # every tokenizer of ours has it
     sources = tokenizer.encode_batch_fast([TASKS[task].prefix + source for task, source, _ in pairs])
     targets = tokenizer.encode_batch_fast([target for *_, target in pairs])
     widest = max(width for _, width in data.buckets)
@@ -60,12 +61,21 @@ def save_ids(path: Path, tokenizer: Tokenizer, pairs: list[Pair], data: Data) ->
         for s, t in zip(sources, targets, strict=True)
         if len(t.ids) < widest
     ]
+    save_rows(path, rows)
+
+
+def save_rows(path: Path, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
+    """Store source and target ids of each example, whole or not at all."""
+    if not rows:
+        raise RecipeError(f"The recipe's corpora hold no usable example for {path}.")
     arrays: dict[str, NDArray[np.uint16]] = {}
     for name, side in (("source", 0), ("target", 1)):
         arrays[name] = np.concatenate([np.asarray(row[side], dtype=np.uint16) for row in rows])
         arrays[f"{name}_lengths"] = np.asarray([len(row[side]) for row in rows], dtype=np.uint16)
-    with path.open("wb") as stream:
+    new = path.with_suffix(".new")
+    with new.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
+    new.replace(path)
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,8 @@ class Batches:
             min(r * world, max(len(m) // world * world, world))
             for r, m in zip(per_process, self._members, strict=True)
         ]
+        if not self.steps_per_epoch:
+            raise RecipeError(f"No example of {path} fits the recipe's buckets.")
         self._plan_of = -1
         self._plan: list[tuple[int, NDArray[np.int64]]] = []
 

@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from hybrid.errors import RecipeError
-from hybrid.model.bundle import file_sha256, save_bundle
+from hybrid.model.bundle import save_bundle
+from hybrid.model.manifest import file_sha256
 from hybrid.schema import SYSTEMS
 from hybrid.training.data import tokenizer_path
 from hybrid.training.models import trained
@@ -28,8 +29,7 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "seed": recipe.seed,
         "stages": {system: _history(recipe, recipe.bundle[system]) for system in SYSTEMS},
         "training_data": _size_of_data(recipe),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     return save_bundle(folder, tokenizer_path(recipe), models, recipe.data.max_source, tasks, about)
 
@@ -45,9 +45,20 @@ def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
         "steps": events[-1]["step"],
         "tokens_per_step": recipe.stage(stage).tokens_per_step,
         "median_padded_tokens_per_s": round(rates[len(rates) // 2]) if rates else None,
-        "device_hours": events[-1]["values"].get("device_hours"),
+        "device_hours": sum(_hours_of_sessions(events)),
         "dev_losses_nats_per_token": dev[-1] if dev else None,
     }
+
+
+def _hours_of_sessions(events: list[dict[str, Any]]) -> list[float]:
+    """Device hours of each session of a stage that was stopped and resumed, as last logged."""
+    hours: list[float] = []
+    for event in events:
+        if event["kind"] == "start":
+            hours.append(0.0)
+        elif "device_hours" in event["values"]:
+            hours[-1] = event["values"]["device_hours"]
+    return hours
 
 
 def _size_of_data(recipe: Recipe) -> dict[str, Any]:

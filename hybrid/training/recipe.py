@@ -69,7 +69,8 @@ class Stage:
     kl_weight: weight of KL(teacher || student); cross-entropy has the rest.
     tokens_per_step: padded source and target tokens in one update.
     matrix_lr, vector_lr: relative step per update, see optim.py.
-    distilled: train on the answers that `hybrid distill` wrote, not on references.
+    answers_of: the stage whose LLM's greedy answers replace the references
+        (sequence-level distillation); they are written before the stage begins.
     """
 
     name: str
@@ -85,7 +86,7 @@ class Stage:
     reads_with: str | None = None
     teacher: str | None = None
     kl_weight: float = 0.0
-    distilled: str | None = None
+    answers_of: str | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.tokens_per_step < 1:
@@ -124,7 +125,7 @@ class Recipe:
     def __post_init__(self) -> None:
         earlier: set[str] = set()
         for stage in self.stages:
-            for link in ("starts_from", "reads_with", "teacher"):
+            for link in ("starts_from", "reads_with", "teacher", "answers_of"):
                 wanted = getattr(stage, link)
                 if wanted is not None and wanted not in earlier:
                     raise ValueError(
@@ -135,7 +136,9 @@ class Recipe:
             earlier.add(stage.name)
         for system, wanted in self.bundle.items():
             if system not in SYSTEMS or wanted not in earlier:
-                raise ValueError(f"bundle.{system} is {wanted!r}; it must give a stage for llm, slm or hybrid")
+                raise ValueError(
+                    f"bundle.{system} is {wanted!r}; it must give a stage for llm, slm or hybrid"
+                )
 
     def stage(self, name: str) -> Stage:
         for stage in self.stages:

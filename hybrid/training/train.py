@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from hybrid.model.pair import HybridForConditionalGeneration
 from hybrid.training.checkpoint import load_checkpoint, save_checkpoint
 from hybrid.training.data import Batches, prepare
+from hybrid.training.distill import distilled
 from hybrid.training.export import export
 from hybrid.training.models import build_model
 from hybrid.training.optim import MuonAdam, linear_schedule
@@ -51,7 +52,7 @@ def train(
 
     stop_after: seconds after which to write a checkpoint and stop.
     """
-    deadline = time.monotonic() + stop_after if stop_after else None
+    deadline = time.monotonic() + stop_after if stop_after is not None else None
     chosen = [recipe.stage(name) for name in stages] if stages else list(recipe.stages)
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     with accelerator.main_process_first():
@@ -88,12 +89,10 @@ class StageRun:
         self.named = trainable(student)
         self.optimizer = MuonAdam(self.named, stage.matrix_lr, stage.vector_lr, stage.weight_decay)
         share = (accelerator.process_index, accelerator.num_processes)
-        self.batches = Batches(
-            _data(recipe, stage), recipe.data, stage.tokens_per_step, recipe.seed, accelerator.device, share
-        )
-        self.dev = Batches(
-            prepared(recipe).with_name("dev.npz"), recipe.data, 8192, recipe.seed, accelerator.device
-        )
+        data = _data(recipe, stage, accelerator)
+        tokens, seed, device = stage.tokens_per_step, recipe.seed, accelerator.device
+        self.batches = Batches(data, recipe.data, tokens, seed, device, share)
+        self.dev = Batches(prepared(recipe).with_name("dev.npz"), recipe.data, 8192, seed, device)
         self.update = Update(self.module, self.named, self.optimizer, accelerator)
         if recipe.compile:
             torch._dynamo.config.recompile_limit = 64
@@ -121,13 +120,17 @@ class StageRun:
                 clock.skip(done)
             if done % self.recipe.checkpoint_every == 0 or last or out_of_time:
                 self._checkpoint(done)
-                yield self._log("checkpoint", done, {})
+                yield self._log("checkpoint", done, self._spent(clock))
                 clock.skip(done)
             if out_of_time and not last:
-                yield self._log("stopped", done, {})
+                yield self._log("stopped", done, self._spent(clock))
                 return
         self._finish()
-        yield self._log("done", done, {"device_hours": clock.hours * self.accelerator.num_processes})
+        yield self._log("done", done, self._spent(clock))
+
+    def _spent(self, clock: "_Throughput") -> dict[str, float]:
+        """Device hours since this session's start."""
+        return {"device_hours": clock.hours * self.accelerator.num_processes}
 
     def _agree(self, mine: bool) -> bool:
         """True when any process says so; all processes ask at the same step."""
@@ -205,5 +208,9 @@ def _is_done(recipe: Recipe, stage: Stage) -> bool:
     return (recipe.out / stage.name / "done.json").is_file()
 
 
-def _data(recipe: Recipe, stage: Stage) -> Path:
-    return prepared(recipe).with_name(f"{stage.distilled}.npz") if stage.distilled else prepared(recipe)
+def _data(recipe: Recipe, stage: Stage, accelerator: Accelerator) -> Path:
+    """The references, or the answers of an earlier stage's LLM, written by the first process."""
+    if stage.answers_of is None:
+        return prepared(recipe)
+    with accelerator.main_process_first():
+        return distilled(recipe, stage.answers_of, accelerator.device)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hybrid.errors import PairError
-from hybrid.model.bundle import available_pairs, load_bundle, write_manifest, zoo
+from hybrid.model.bundle import load_bundle
 from hybrid.model.int8 import dequantize, quantize
+from hybrid.model.manifest import available_pairs, write_manifest, zoo
 from hybrid.schema import SYSTEMS
 
 
@@ -112,7 +113,8 @@ def test_the_environment_names_the_zoo(tiny_zoo, monkeypatch):
 
 def test_an_unknown_pair_lists_the_available(root, tmp_path):
     assert failure(root, "huge") == "There is no pair 'huge'; available: tiny."
-    assert failure(tmp_path / "nowhere", None) == "There is no pair None; available: none."
+    nowhere = tmp_path / "nowhere"
+    assert failure(nowhere, None) == f"There are no pairs in {nowhere}."
 
 
 @pytest.mark.parametrize(

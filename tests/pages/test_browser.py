@@ -34,24 +34,30 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no `chromium` is on th
 
 
 @pytest.fixture(scope="module")
-def address(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running bench."""
+def server(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """Address and process id of a running bench."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLIT_")}
     if not any(BUNDLED.glob("*/pair.json")):
         environment["HYBRID_ZOO"] = str(tiny_zoo)
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+    command += ["--server.port", str(port), "--server.headless", "true"]
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as stream:
-        server = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, cwd=log.parent)
+        process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, cwd=log.parent)
         try:
-            _await_health(f"http://127.0.0.1:{port}/_stcore/health", server, log)
-            yield f"http://127.0.0.1:{port}"
+            _await_health(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+            yield f"http://127.0.0.1:{port}", process.pid
         finally:
-            server.terminate()
-            server.wait(20)
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(server: tuple[str, int]) -> str:
+    return server[0]
 
 
 def _await_health(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -123,3 +129,19 @@ def test_a_typed_sentence_is_answered_by_all_three(page: playwright_api.Page, ad
     assert page.locator("[data-testid=stException]").count() == 0
     assert page.locator("[data-testid=stAlert]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_peak_memory_with_all_systems_loaded(server: tuple[str, int], browser: playwright_api.Browser):
+    address, process = server
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(address)
+    page.get_by_role("heading", name="Press Run").wait_for()
+    page.get_by_role("button", name=re.compile("^Run")).click()
+    page.get_by_role("heading", name=re.compile("answered")).wait_for()
+    context.close()
+    status = Path(f"/proc/{process}/status").read_text("utf-8")
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+    sys.stdout.write(f"peak resident memory of the server: {peak / 1e9:.2f} GB\n")
+    assert peak < 2e9

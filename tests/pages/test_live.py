@@ -121,7 +121,7 @@ def test_a_reload_and_another_visitor_find_the_models_loaded(visit: AppTest, mon
 
 
 def test_a_pair_that_was_trained_anew_is_loaded_anew(visit: AppTest, zoo: Path):
-    from hybrid.model.bundle import write_manifest
+    from hybrid.model.manifest import write_manifest
     from pages import _state
 
     before = _state.bench("tiny", print)
@@ -255,4 +255,4 @@ def test_an_empty_zoo_is_said(zoo: Path, visit: AppTest):
     shutil.rmtree(zoo / "tiny")
     page = arrive()
     assert not page.exception
-    assert "available: none" in page.error[0].value
+    assert page.error[0].value.startswith("There are no pairs in ")

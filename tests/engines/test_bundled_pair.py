@@ -1,0 +1,51 @@
+"""The bundled pair itself: slow, because its LLM writes with transformers' generate() too."""
+
+import pytest
+import torch
+
+from hybrid import Sampling, TorchEngine, load_bundle, timed
+from hybrid.model.manifest import BUNDLED, available_pairs
+from hybrid.model.prompt import encode_prompt
+from hybrid.schema import SYSTEMS, System
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not available_pairs(BUNDLED), reason="no pair is bundled"),
+]
+
+SUBJECTS = ("The editor", "A small museum", "Your order", "The new driver", "Our neighbour")
+VERBS = (
+    "opens the second window",
+    "was closed last winter",
+    "will arrive on Friday",
+    "returns an empty list",
+)
+ENDINGS = (
+    ".",
+    ", but nobody noticed it until the next morning.",
+    " when the password is entered twice.",
+    ", so please keep the letter for your records.",
+    " because the file is larger than 20 MB.",
+    " and the children were happy about it.",
+    "?",
+    ", which means that you have to start again from the beginning of the list.",
+    " if the connection is lost.",
+    " before the meeting at 9:30.",
+)
+SENTENCES = [s + " " + v + e for s in SUBJECTS for v in VERBS for e in ENDINGS]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_engine_gives_the_ids_of_generate_on_200_sentences(system: System) -> None:
+    bundle = load_bundle(root=BUNDLED)
+    engine, model = TorchEngine(bundle, system, threads=1), bundle.model(system)
+    differing = []
+    for text in SENTENCES:
+        ids = encode_prompt(bundle.tokenizer, "translate-en-de", text, bundle.max_prompt_tokens).ids
+        expected = model.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False, num_beams=1)
+        answer = timed(engine.generate("translate-en-de", text, Sampling(64)), system)
+        if list(answer.token_ids) != expected[0, 1:].tolist():
+            differing.append(text)
+    assert len(SENTENCES) == 200
+    assert differing == []

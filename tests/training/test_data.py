@@ -1,0 +1,157 @@
+"""What is kept of a corpus, and that batch k is a function of (seed, k), whole and fixed in shape."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from hybrid.errors import RecipeError
+from hybrid.model.bundle import load_tokenizer
+from hybrid.model.prompt import encode_prompt
+from hybrid.training.data import Batch, Batches, prepare, read_corpus, tokenizer_path
+from hybrid.training.losses import IGNORED
+from hybrid.training.recipe import Recipe, prepared
+
+CPU = torch.device("cpu")
+
+
+def batches(recipe: Recipe, seed: int = 7, share: tuple[int, int] = (0, 1), tokens: int = 512) -> Batches:
+    return Batches(prepared(recipe), recipe.data, tokens, seed, CPU, share)
+
+
+def rows_of(batch: Batch) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """(source ids, target ids) of each row, padding removed."""
+    return [
+        (tuple(s[m.bool()].tolist()), tuple(t[t != IGNORED].tolist()))
+        for s, m, t in zip(batch.source, batch.mask, batch.labels, strict=True)
+    ]
+
+
+def stored_rows(recipe: Recipe) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    arrays = np.load(prepared(recipe))
+    sides = [
+        [tuple(r.tolist()) for r in np.split(arrays[side], arrays[f"{side}_lengths"].cumsum()[:-1])]
+        for side in ("source", "target")
+    ]
+    return list(zip(*sides, strict=True))
+
+
+def test_unusable_and_excluded_rows_are_left_out(prepared_recipe: Recipe) -> None:
+    found = list(read_corpus(prepared_recipe.data.train[0]))
+    assert len(found) == 150  # of 157: 5 excluded by tag, one empty, one left untranslated
+    assert all(task == "translate-en-de" for task, *_ in found)
+    assert not any(source == target for _, source, target in found)
+
+
+def test_training_reads_a_prompt_as_the_product_does(prepared_recipe: Recipe) -> None:
+    tokenizer = load_tokenizer(tokenizer_path(prepared_recipe))
+    plain = Tokenizer.from_file(str(tokenizer_path(prepared_recipe)))
+    pairs = [pair for corpus in prepared_recipe.data.train for pair in read_corpus(corpus)]
+    stored = stored_rows(prepared_recipe)
+    assert len(stored) == len(pairs)
+    for (task, source, target), (source_ids, target_ids) in zip(pairs, stored, strict=True):
+        limit = prepared_recipe.data.max_source
+        assert source_ids == encode_prompt(tokenizer, task, source, limit, truncate=True).ids
+        assert target_ids == (*plain.encode(target).ids, 1)
+
+
+def test_long_sources_are_cut_and_long_targets_left_out(
+    tiny_recipe: Callable[[Path], Recipe], tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(tmp_path)
+    long = " ".join(str(n) for n in range(40))
+    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as corpus:
+        corpus.write(f"made\t{long}\tkurz\nmade\tshort\t{long}\n")
+    prepare(recipe)
+    stored = stored_rows(recipe)
+    assert len(stored) == 150 + 60 + 1
+    lengths = [len(source) for source, _ in stored]
+    assert max(lengths) == 48
+    cut = stored[lengths.index(48)][0]
+    assert cut[-1] == 1
+
+
+def test_preparing_twice_keeps_the_first(tiny_recipe: Callable[[Path], Recipe], tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    prepare(recipe)
+    before = prepared(recipe).read_bytes()
+    (tmp_path / "train.tsv").write_text("made\tother\tanders\n", "utf-8")
+    prepare(recipe)
+    assert prepared(recipe).read_bytes() == before
+
+
+def test_shapes_are_those_of_the_buckets_and_padding_is_marked(prepared_recipe: Recipe) -> None:
+    served = batches(prepared_recipe)
+    shapes = {(b.source.shape, b.labels.shape) for b in served.epoch(0)}
+    assert len(shapes) == 2
+    assert {(s[1], t[1]) for s, t in shapes} == set(prepared_recipe.data.buckets)
+    assert all(s[0] == t[0] and s[0] * (s[1] + t[1]) <= 8 * 80 for s, t in shapes)
+    for batch in served.epoch(0):
+        lengths = batch.mask.sum(1, keepdim=True)
+        assert torch.equal(batch.mask, (torch.arange(batch.mask.shape[1]) < lengths).long())
+        assert torch.equal(batch.source == 0, batch.mask == 0)
+        assert (batch.source.gather(1, lengths - 1) == 1).all()  # ends with </s>
+        scored = batch.labels != IGNORED
+        ends = scored.sum(1, keepdim=True)
+        assert torch.equal(scored, torch.arange(scored.shape[1]) < ends)
+        assert (batch.labels.gather(1, ends - 1) == 1).all()
+
+
+def test_an_epoch_serves_stored_examples_at_most_once(prepared_recipe: Recipe) -> None:
+    served = batches(prepared_recipe)
+    stored = Counter(stored_rows(prepared_recipe))
+    for epoch in (0, 1):
+        seen = Counter(row for batch in served.epoch(epoch) for row in rows_of(batch))
+        assert seen <= stored
+        assert seen.total() > 0.8 * stored.total()
+
+
+def test_batch_k_depends_on_seed_and_k_alone(prepared_recipe: Recipe) -> None:
+    one, two, other = (batches(prepared_recipe, seed=s) for s in (7, 7, 8))
+    per_epoch = one.steps_per_epoch
+    steps = [0, 3, per_epoch, 2 * per_epoch + 1]
+    first = {k: one[k] for k in steps}
+    for k in reversed(steps):  # asked in another order
+        assert torch.equal(two[k].source, first[k].source)
+        assert torch.equal(two[k].labels, first[k].labels)
+    assert any(rows_of(other[k]) != rows_of(one[k]) for k in steps)
+    epochs = [[rows_of(b) for b in one.epoch(n)] for n in (0, 1)]
+    assert epochs[0] != epochs[1]
+
+
+def test_two_processes_share_the_global_batch(prepared_recipe: Recipe) -> None:
+    shares = [batches(prepared_recipe, share=(rank, 2), tokens=1280) for rank in (0, 1)]
+    alone = batches(prepared_recipe, share=(0, 1), tokens=1280)
+    assert shares[0].steps_per_epoch == shares[1].steps_per_epoch
+    seen: Counter = Counter()
+    for left, right in zip(shares[0].epoch(0), shares[1].epoch(0), strict=True):
+        assert left.source.shape == right.source.shape
+        assert left.labels.shape == right.labels.shape
+        seen.update(rows_of(left) + rows_of(right))
+    assert seen <= Counter(stored_rows(prepared_recipe))
+    assert shares[0].rows == alone.rows
+    for k in range(alone.steps_per_epoch):
+        assert Counter(rows_of(shares[0][k]) + rows_of(shares[1][k])) == Counter(rows_of(alone[k]))
+
+
+def test_examples_show_every_shape_once_the_most_lopsided_first(prepared_recipe: Recipe) -> None:
+    shown = [(b.source.shape[1], b.labels.shape[1]) for b in batches(prepared_recipe).examples()]
+    assert shown == [(48, 32), (10, 10)]
+
+
+def test_nothing_to_train_on_is_said(
+    prepared_recipe: Recipe, tiny_recipe: Callable[[Path], Recipe], tmp_path: Path
+) -> None:
+    narrow = dataclasses.replace(prepared_recipe.data, buckets=((2, 2),))
+    with pytest.raises(RecipeError, match=r"No example of .*train\.npz fits the recipe's buckets"):
+        Batches(prepared(prepared_recipe), narrow, 512, 7, CPU)
+    recipe = tiny_recipe(tmp_path)
+    (tmp_path / "dev.tsv").write_text("", "utf-8")
+    with pytest.raises(RecipeError, match=r"no usable example for .*dev\.npz"):
+        prepare(recipe)
+    assert not prepared(recipe).exists()

@@ -1,0 +1,88 @@
+"""A finished recipe becomes a bundle that loads, answers and says how it was made."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.errors import RecipeError
+from hybrid.measure import timed
+from hybrid.model.bundle import Bundle, load_bundle
+from hybrid.model.manifest import file_sha256
+from hybrid.schema import SYSTEMS, Sampling
+from hybrid.training.export import export
+from hybrid.training.models import trained
+from hybrid.training.recipe import Recipe, prepared
+
+
+@pytest.fixture(scope="module")
+def exported(finished) -> Bundle:
+    recipe, events = finished
+    folder = Path(events[-1].values["folder"])
+    assert folder == recipe.out / "bundle" / "tiny"
+    return load_bundle("tiny", folder.parent)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_bundle_answers(exported: Bundle, system) -> None:
+    steps = TorchEngine(exported, system).generate("translate-en-de", "one old house", Sampling(8))
+    made = timed(steps, system)
+    assert 1 <= len(made.token_ids) <= 8
+    assert made.prompt_tokens == 5  # prefix, three words, </s>
+
+
+@pytest.mark.parametrize(("system", "stage"), [("llm", "first"), ("slm", "second"), ("hybrid", "third")])
+def test_the_bundle_holds_the_trained_weights(finished, exported: Bundle, system, stage: str) -> None:
+    recipe, _ = finished
+    model, wanted = exported.model(system), trained(recipe, stage)
+    assert not wanted.training
+    ids = torch.tensor([[5, 6, 7, 1], [9, 1, 0, 0]])
+    inputs = {"input_ids": ids, "attention_mask": ids.ne(0).long(), "labels": torch.tensor([[4, 1], [8, 1]])}
+    with torch.no_grad():
+        got, expected = model(**inputs).logits, wanted(**inputs).logits
+    assert (got - expected).norm() < 0.05 * expected.norm()  # int8 rows
+
+
+def test_the_manifest_says_how_it_was_made(finished, exported: Bundle) -> None:
+    recipe, events = finished
+    manifest = exported.manifest
+    assert manifest["tasks"] == ["translate-en-de", "summarize"]
+    assert manifest["max_prompt_tokens"] == 48
+    about = manifest["about"]
+    assert (about["recipe"], about["seed"]) == ("tiny", 7)
+    third = about["stages"]["hybrid"]
+    assert (third["stage"], third["steps"], third["tokens_per_step"]) == ("third", 20, 512)
+    last = [e for e in events if e.kind == "dev" and e.stage == "third"][-1]
+    assert third["dev_losses_nats_per_token"] == last.values
+    assert third["median_padded_tokens_per_s"] > 0
+    arrays = np.load(prepared(recipe))
+    data = about["training_data"]
+    assert data["examples"] == 210
+    assert data["source_tokens"] == len(arrays["source"])
+    assert data["target_tokens"] == len(arrays["target"])
+    assert data["sha256"] == file_sha256(prepared(recipe))
+
+
+def test_device_hours_count_every_session(tiny_recipe: Callable[[Path], Recipe], tmp_path: Path) -> None:
+    from hybrid.training.export import _history
+    from hybrid.training.train import train
+
+    recipe = tiny_recipe(tmp_path)
+    killed = train(recipe, ["first"])
+    spent = [next(e for e in killed if e.kind == "checkpoint").values["device_hours"]]
+    killed.close()
+    spent += [list(train(recipe, ["first"], limit))[-1].values["device_hours"] for limit in (1e-9, None)]
+    assert min(spent) > 0
+    assert _history(recipe, "first")["device_hours"] == pytest.approx(sum(spent))
+
+
+def test_a_recipe_without_all_three_systems_is_refused(finished, tmp_path: Path) -> None:
+    recipe, _ = finished
+    partly = dataclasses.replace(recipe, bundle={"llm": "first"})
+    with pytest.raises(RecipeError, match="names no stage for slm, hybrid"):
+        export(partly, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
