@@ -85,7 +85,7 @@ class Update:
     def _captured_optimizer(self) -> Callable[[], None]:
         if self.accelerator.device.type != "cuda":
             return self.optimizer.step
-        # The first update runs as it is and warms up what the capture then records.
+        # Capturing needs a run that has warmed up; its update is taken back.
         graph = torch.cuda.CUDAGraph()
         kept = [p.detach().clone() for p in self.params], self.optimizer.moments(copy=True)
         self.optimizer.step()
