@@ -123,22 +123,31 @@ class Recipe:
     checkpoint_every: int = 2000
 
     def __post_init__(self) -> None:
-        earlier: set[str] = set()
+        earlier: dict[str, System] = {}
         for stage in self.stages:
             for link in ("starts_from", "reads_with", "teacher", "answers_of"):
-                wanted = getattr(stage, link)
-                if wanted is not None and wanted not in earlier:
-                    raise ValueError(
-                        f"stage {stage.name!r}: {link} names {wanted!r}, which is no earlier stage"
-                    )
+                self._check_link(stage, link, earlier)
             if stage.name in earlier:
                 raise ValueError(f"two stages are called {stage.name!r}")
-            earlier.add(stage.name)
+            earlier[stage.name] = stage.trains
         for system, wanted in self.bundle.items():
             if system not in SYSTEMS or wanted not in earlier:
                 raise ValueError(
                     f"bundle.{system} is {wanted!r}; it must give a stage for llm, slm or hybrid"
                 )
+
+    @staticmethod
+    def _check_link(stage: Stage, link: str, earlier: Mapping[str, System]) -> None:
+        """A link names an earlier stage, of an LLM but for the SLM that an SLM or hybrid starts from."""
+        wanted = getattr(stage, link)
+        if wanted is None:
+            return
+        if wanted not in earlier:
+            raise ValueError(f"stage {stage.name!r}: {link} names {wanted!r}, which is no earlier stage")
+        kind = "slm" if link == "starts_from" and stage.trains != "llm" else "llm"
+        if earlier[wanted] != kind:
+            trains = f"which trains the {earlier[wanted]}, not the {kind}"
+            raise ValueError(f"stage {stage.name!r}: {link} names {wanted!r}, {trains}")
 
     def stage(self, name: str) -> Stage:
         for stage in self.stages:

@@ -50,6 +50,8 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ('reads_with = "first"\n', "", ("reads_with",)),
         ("steps = 20", "steps = 0", ("steps", "at least 1")),
         ('starts_from = "second"', 'starts_from = "third"', ("'third'", "starts_from", "no earlier stage")),
+        ('starts_from = "second"', 'starts_from = "first"', ("'first'", "trains the llm, not the slm")),
+        ('reads_with = "first"', 'reads_with = "second"', ("'second'", "trains the slm, not the llm")),
         ('name = "second"', 'name = "first"', ("two stages are called 'first'",)),
         ('hybrid = "third"', 'hybrid = "fourth"', ("bundle.hybrid is 'fourth'",)),
         ('hybrid = "third"', 'pair = "third"', ("bundle.pair is 'third'",)),
