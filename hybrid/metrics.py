@@ -5,8 +5,13 @@ A Score always carries the signature that says how it was computed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from hybrid.errors import InputError
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,11 @@ def rouge_l(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> S
         scorer.score_multi(list(wanted), made)["rougeL"].fmeasure
         for made, wanted in zip(hypotheses, references, strict=True)
     ]
-    signature = "rouge-score:0.1.2|rougeL|F1|stem:no|refs:best"
+    signature = f"rouge-score:{version('rouge-score')}|rougeL|F1|stem:no|refs:best"
     return Score("ROUGE-L", 100 * sum(values) / len(values), len(values), signature)
 
 
-def _sacrebleu(metric: "BLEU | CHRF", hypotheses: Sequence[str], references: Sequence[str]) -> Score:  # type: ignore[name-defined]  # noqa: F821
+def _sacrebleu(metric: "Metric", hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     _check(hypotheses, references)
     result = metric.corpus_score(list(hypotheses), [list(references)])
     return Score(result.name, result.score, len(hypotheses), str(metric.get_signature()))

@@ -1,5 +1,6 @@
 """Models of a recipe: new ones, and those that earlier stages have trained."""
 
+from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
@@ -46,10 +47,7 @@ def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrain
 
 def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
     """The model of an earlier stage, with its latest weights."""
-    stage = recipe.stage(stage_name)
-    checkpoint = recipe.out / stage_name / "checkpoint"
-    if not (checkpoint / MODEL).is_file():
-        raise RecipeError(f"Stage {stage_name!r} has no weights in {checkpoint}; train it first.")
+    stage, checkpoint = recipe.stage(stage_name), _checkpoint_of(recipe, stage_name)
     if stage.trains == "hybrid":
         assert stage.reads_with is not None
         pair = HybridForConditionalGeneration.from_parts(
@@ -65,8 +63,12 @@ def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
 
 def _started(recipe: Recipe, stage: Stage, model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
     if stage.starts_from is not None:
-        source = recipe.out / stage.starts_from / "checkpoint"
-        if not (source / MODEL).is_file():
-            raise RecipeError(f"Stage {stage.starts_from!r} has no weights in {source}; train it first.")
-        load_weights(source, dict(model.named_parameters()))
+        load_weights(_checkpoint_of(recipe, stage.starts_from), dict(model.named_parameters()))
     return model
+
+
+def _checkpoint_of(recipe: Recipe, stage_name: str) -> Path:
+    checkpoint = recipe.out / stage_name / "checkpoint"
+    if not (checkpoint / MODEL).is_file():
+        raise RecipeError(f"Stage {stage_name!r} has no weights in {checkpoint}; train it first.")
+    return checkpoint

@@ -1,7 +1,7 @@
 """What one update computes: student and teacher over one batch, as one module.
 
-One forward holds everything, so that it can be compiled whole and wrapped for
-several processes. Letters: B rows, S source tokens, T target tokens.
+One forward holds everything, so that a whole step can be captured as one graph.
+Letters: B rows, S source tokens, T target tokens.
 """
 
 import torch
