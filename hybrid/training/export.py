@@ -35,13 +35,15 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
-    """Steps, time and last held-out losses of a stage, from its log."""
+    """Steps, time and last held-out losses of a stage and of those it started from, from their logs."""
     lines = (recipe.out / stage / "log.jsonl").read_text("utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     dev = [e["values"] for e in events if e["kind"] == "dev"]
     rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
+    start = recipe.stage(stage).starts_from
     return {
         "stage": stage,
+        **({"starts_from": _history(recipe, start)} if start else {}),
         "steps": events[-1]["step"],
         "tokens_per_step": recipe.stage(stage).tokens_per_step,
         "median_padded_tokens_per_s": round(rates[len(rates) // 2]) if rates else None,

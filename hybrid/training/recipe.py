@@ -16,9 +16,9 @@ from hybrid.schema import SYSTEMS, TASKS, System
 class Corpus:
     """One file of examples.
 
-    path: TSV (tag, source, target) or JSONL (source, document, summary), plain,
+    path: TSV (domain, source, target) or JSONL (source, document, summary), plain,
         .xz or .zst; relative to the working directory.
-    exclude: tags (or sources) whose rows are left out.
+    exclude: domains whose rows are left out.
     """
 
     path: str

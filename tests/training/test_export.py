@@ -29,8 +29,8 @@ def exported(finished) -> Bundle:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_bundle_answers(exported: Bundle, system) -> None:
-    steps = TorchEngine(exported, system).generate("translate-en-de", "one old house", Sampling(8))
-    made = timed(steps, system)
+    steps = TorchEngine(exported, system).generate("translate-en-de", ["one old house"], Sampling(8))
+    (made,) = timed(steps, system)
     assert 1 <= len(made.token_ids) <= 8
     assert made.prompt_tokens == 5  # prefix, three words, </s>
 
