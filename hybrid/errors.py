@@ -4,6 +4,10 @@ HybridError
 ├── InputError       the prompt cannot be answered as given
 │   └── PromptTooLong    more tokens than the model reads
 ├── PairError        a pair of models is unknown, incomplete or damaged
+├── SuiteError       a suite is unknown, unreadable or of another task
+├── StoreError       stored results cannot be read or written
+├── BusyError        another measurement is running on this machine
+├── MeasurementError what was timed cannot be trusted
 ├── RecipeError      a training recipe is wrong or names a missing file
 └── EngineError      an engine cannot run here
 
@@ -23,9 +27,9 @@ class InputError(HybridError):
 class PromptTooLong(InputError):
     """The prompt has more tokens than the model reads."""
 
-    def __init__(self, tokens: int, limit: int) -> None:
+    def __init__(self, tokens: int, limit: int, prompt: str = "The prompt") -> None:
         super().__init__(
-            f"The prompt has {tokens} tokens and the model reads at most {limit}. "
+            f"{prompt} has {tokens} tokens and the model reads at most {limit}. "
             "Shorten it, or ask for truncation to keep only its beginning."
         )
         self.tokens = tokens
@@ -34,6 +38,22 @@ class PromptTooLong(InputError):
 
 class PairError(HybridError):
     """A pair of models is unknown, incomplete or damaged."""
+
+
+class SuiteError(HybridError):
+    """A suite is unknown, unreadable or of another task."""
+
+
+class StoreError(HybridError):
+    """Stored results cannot be read or written."""
+
+
+class BusyError(HybridError):
+    """Another measurement is running on this machine."""
+
+
+class MeasurementError(HybridError):
+    """What was timed cannot be trusted."""
 
 
 class RecipeError(HybridError):

@@ -16,11 +16,11 @@ import torch
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import InputError
 from hybrid.measure import timed, warm_up
-from hybrid.metrics import Score, bleu, rouge_l
+from hybrid.metrics import metrics_of, score
 from hybrid.model.bundle import Bundle
 from hybrid.model.pair import HybridForConditionalGeneration
 from hybrid.model.prompt import encode_prompt
-from hybrid.schema import Generation, Sampling, System
+from hybrid.schema import Generation, Sampling, Score, System
 from hybrid.suites.files import read_examples
 
 BATCH = 25
@@ -58,11 +58,8 @@ def quality(
         runs = [(system, False) for system in systems] + ([("hybrid", True)] if control else [])
         for system, swapped in runs:
             outputs, cut = _answers(bundle, system, task, sources, max_new_tokens, swapped)
-            if task == "summarize":
-                score = rouge_l(outputs, references)
-            else:
-                score = bleu(outputs, [wanted[0] for wanted in references])
-            yield Evaluated(path.name, CONTROL if swapped else system, score, cut, tuple(outputs))
+            found = score(metrics_of(task)[0], outputs, references)
+            yield Evaluated(path.name, CONTROL if swapped else system, found, cut, tuple(outputs))
 
 
 def speed(
@@ -86,7 +83,7 @@ def speed(
         row: dict[System, Generation] = {}
         for system, engine in engines.items():
             sampling = Sampling(max_new_tokens, truncate=True)
-            row[system] = timed(engine.generate(task, example.source, sampling), system)
+            (row[system],) = timed(engine.generate(task, [example.source], sampling), system)
         yield row
 
 

@@ -66,9 +66,10 @@ def measure_all(engines: Sequence[Engine], request: Request) -> Iterator[Generat
     """
     tokens = min(WARM_UP_TOKENS, request.sampling.max_new_tokens)
     for engine in engines:
-        warm_up(engine, request.task, request.text, tokens)
+        warm_up(engine, request.task, [request.text], tokens)
     for engine in engines:
-        yield timed(engine.generate(request.task, request.text, request.sampling), engine.system)
+        (made,) = timed(engine.generate(request.task, [request.text], request.sampling), engine.system)
+        yield made
 
 
 def speedup(answer: Generation, baseline: Generation) -> Speedup:

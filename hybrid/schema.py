@@ -1,11 +1,14 @@
 """The nouns of the product: frozen dataclasses, standard library only.
 
-The flow is `prompt -> Step* -> Generation(text, Timing)`: an engine yields
-Steps, the clock outside turns them into one Generation.
+The flow is `Example -> Step* -> Generation(text, Timing) -> Record -> Run`: an
+engine yields Steps, the clock outside turns them into Generations, a benchmark
+turns those into Records, and a Run says under which conditions they were made.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 System = Literal["llm", "slm", "hybrid"]
@@ -57,28 +60,30 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Step:
-    """One phase boundary reached by an engine; the clock stands outside.
+    """One phase boundary reached by an engine that answers B prompts at once; the clock stands outside.
 
     phase: the phase that has just ended.
-    token_ids: ids generated in this phase (prefill yields the first one).
-    text, prompt_tokens, finish_reason: set by the phase that knows them
-    (tokenize: prompt_tokens; detokenize: text and finish_reason).
+    token_ids: for each of the B rows, the ids generated in this phase (prefill
+        yields each row's first one); empty for a row that has finished.
+    prompt_tokens: B lengths, set by tokenize.
+    texts, finish_reasons: B each, set by detokenize.
     """
 
     phase: Phase
-    token_ids: tuple[int, ...] = ()
-    prompt_tokens: int = 0
-    text: str = ""
-    finish_reason: FinishReason | None = None
+    token_ids: tuple[tuple[int, ...], ...] = ()
+    prompt_tokens: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+    finish_reasons: tuple[FinishReason, ...] = ()
 
 
 @dataclass(frozen=True)
 class Timing:
     """Raw times of one generation, in seconds.
 
-    phases: total time per phase; their sum is `total_s`.
+    phases: total time per phase; their sum is `total_s`. The rows of a batch
+        share them: each waits for the whole batch.
     token_times_s: for each generated id, seconds from the start of the request
-    to the moment it was known.
+        to the moment it was known.
     """
 
     phases: Mapping[Phase, float]
@@ -103,7 +108,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Generation:
-    """One answer of one system, with its raw times."""
+    """One answer of one system, with its raw times. token_ids include the end-of-sequence id."""
 
     system: System
     text: str
@@ -111,3 +116,157 @@ class Generation:
     prompt_tokens: int
     finish_reason: FinishReason
     timing: Timing
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text and what is known to answer it.
+
+    id: unique in its suite. domain: the part of the suite it belongs to.
+    references: at least one.
+    """
+
+    id: str
+    domain: str
+    source: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Examples of one task. name: what loads it; licence: of its texts, as their source states it."""
+
+    name: str
+    task: str
+    licence: str
+    examples: tuple[Example, ...]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over task and examples in order: the same hash, the same texts."""
+        rows = [[e.id, e.domain, e.source, *e.references] for e in self.examples]
+        return hashlib.sha256(json.dumps([self.task, rows], ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Score:
+    """One corpus-level score. value: in the metric's own unit; signature: how it was computed."""
+
+    metric: str
+    value: float
+    n: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a benchmark is asked to do: with the same weights, all that a rerun needs.
+
+    suite, suite_hash: the name that loads the suite, and its content hash.
+    seed: shuffles the suite; `limit` then takes the first of it, so that a
+        smaller run is a part of a larger one. None takes all.
+    repeats: how often every example is answered by every system.
+    batch_size: prompts answered at once.
+    device, dtype: where the engine runs and in which precision.
+    threads: of the CPU.
+    """
+
+    suite: str
+    suite_hash: str
+    task: str
+    pair: str
+    systems: tuple[System, ...] = SYSTEMS
+    engine: str = "torch"
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    batch_size: int = 1
+    repeats: int = 1
+    limit: int | None = None
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "batch_size", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit is {self.limit}; it must be at least 1")
+        if not self.systems or len(set(self.systems)) != len(self.systems):
+            raise ValueError(f"systems are {', '.join(self.systems) or 'none'}; name each one once")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run was made: what must agree before absolute times are compared.
+
+    code: commit of the product, with "+changes" when files differ from it; empty outside a clone.
+    weights_sha256: of the pair's manifest, which holds the hash of every file.
+    packages: versions of what the numbers depend on.
+    """
+
+    product: str
+    code: str
+    weights_sha256: str
+    python: str
+    system: str
+    cpu: str
+    cpu_count: int
+    memory_bytes: int
+    device_name: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory of one system, in bytes, from a process of its own.
+
+    resident: of the process, libraries included. before_model: the same before
+    the model was loaded. device: peak of the GPU's allocator; 0 on a CPU.
+    """
+
+    resident: int
+    before_model: int
+    device: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured answer of one system to one example.
+
+    repeat: 0 to plan.repeats - 1. batch: index of the batch within the repeat.
+    position: the order in which batches were measured, over the whole run.
+    started_at: UTC, ISO 8601. statistics: per metric, what its corpus score is
+    made of; they are summed over examples.
+    """
+
+    example_id: str
+    repeat: int
+    batch: int
+    position: int
+    started_at: str
+    generation: Generation
+    statistics: Mapping[str, tuple[float, ...]]
+
+    @property
+    def system(self) -> System:
+        return self.generation.system
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stored benchmark: its plan, its conditions, and how far it came.
+
+    planned: records when complete. finished_at: None until then. ISO 8601, UTC.
+    licence: of the suite's texts. signatures: per metric, how it is computed.
+    """
+
+    run_id: str
+    plan: Plan
+    environment: Environment
+    licence: str
+    signatures: Mapping[str, str]
+    planned: int
+    created_at: str
+    finished_at: str | None = None
+    memory: Mapping[System, Memory] = field(default_factory=dict)

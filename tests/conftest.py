@@ -1,10 +1,14 @@
 """Shared fixtures: a tiny random pair, saved as a bundle and loaded again."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from hybrid.store import StoredRun
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that asks the network is a bug
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -104,3 +108,55 @@ def tiny_bundle(tiny_zoo: Path):
     from hybrid.model.bundle import load_bundle
 
     return load_bundle(TINY, tiny_zoo)
+
+
+@pytest.fixture(scope="session")
+def fake_run() -> "Callable[..., StoredRun]":
+    """Makes runs that nobody measured, in memory: fake_run(examples=3, repeats=1, tokens=5, **plan).
+
+    Every number follows from the place of its record, and all times are whole
+    microseconds, so that what is stored comes back equal.
+    """
+    return _fake_run
+
+
+def _fake_run(
+    examples: int = 3,
+    repeats: int = 1,
+    tokens: int = 5,
+    run_id: str = "20261123-014512-made-up-3f9c",
+    **plan: Any,
+) -> "StoredRun":
+    from hybrid.schema import Environment, Example, Plan, Run, Suite
+    from hybrid.store import StoredRun
+
+    texts = tuple(
+        Example(f"news-{i}", "news", f"Source {i}.", (f"Reference {i}.", "Another.")) for i in range(examples)
+    )
+    suite = Suite("made-up", plan.pop("task", "summarize"), "CC0-1.0", texts)
+    pair = plan.pop("pair", "tiny")
+    asked = Plan(suite.name, suite.content_hash, suite.task, pair, repeats=repeats, **plan)
+    environment = Environment(
+        "0.1.0", "620233b", "cd" * 32, "3.11.7", "Linux", "A CPU", 2, 8 << 30, "cpu", {"torch": "2.13.0"}
+    )
+    order = [(e.id, repeat, system) for repeat in range(repeats) for e in texts for system in asked.systems]
+    records = tuple(_fake_record(position, *place, tokens) for position, place in enumerate(order))
+    run = Run(
+        run_id, asked, environment, suite.licence, {"rougeL": "nrefs:2|rougeL|F1"}, len(records),
+        "2026-11-23T01:45:12+00:00",
+    )  # fmt: skip
+    return StoredRun(run, texts, records, ())
+
+
+def _fake_record(position: int, example_id: str, repeat: int, system: Any, tokens: int) -> Any:
+    from hybrid.schema import PHASES, Generation, Record, Timing
+
+    times = tuple((1000 + 100 * position + 50 * i) / 1e6 for i in range(tokens))
+    phases = {phase: (200 + 10 * i + position) / 1e6 for i, phase in enumerate(PHASES)}
+    generation = Generation(
+        system, f"Answer {position}.", tuple(range(tokens)), 9, "eos" if position % 2 else "length",
+        Timing(phases, times),
+    )  # fmt: skip
+    statistics = {"rougeL": (1 / (position + 3),), "rouge1": (0.5,), "rouge2": (0.25,), "length": (8.0, 9.0)}
+    started_at = f"2026-11-23T01:45:{position % 60:02}.123456+00:00"
+    return Record(example_id, repeat, position, position, started_at, generation, statistics)

@@ -7,7 +7,7 @@ import torch
 
 from hybrid.errors import InputError
 from hybrid.evaluate import CONTROL, quality, speed, speedups
-from hybrid.metrics import bleu, rouge_l
+from hybrid.metrics import score
 from hybrid.model.bundle import Bundle
 from hybrid.model.prompt import encode_prompt
 from hybrid.schema import SYSTEMS, Generation, Timing
@@ -54,7 +54,7 @@ def test_quality_scores_what_generate_writes(
     assert [row.system for row in rows] == list(SYSTEMS)
     for row in rows:
         assert row.outputs == one_by_one(tiny_bundle, row.system, task, SOURCES)
-        assert row.score == bleu(row.outputs, [f"Das Haus {i} ist alt." for i in range(5)])
+        assert row.score == score("bleu", row.outputs, [[f"Das Haus {i} ist alt."] for i in range(5)])
         assert (row.file, row.cut_prompts) == ("five.tsv", 0)
     assert len({row.outputs for row in rows}) == 3
 
@@ -69,7 +69,7 @@ def test_summaries_are_scored_with_rouge_l_and_long_prompts_are_cut(
     (row,) = rows
     assert row.cut_prompts == 1
     assert row.outputs == one_by_one(tiny_bundle, "slm", "summarize", [long, SOURCES[0]])
-    assert row.score == rouge_l(row.outputs, [["A house."], ["A bridge."]])
+    assert row.score == score("rougeL", row.outputs, [["A house."], ["A bridge."]])
 
 
 @torch.inference_mode()

@@ -28,10 +28,12 @@ class Recorder:
         self.system: System = system
         self.log = log
 
-    def generate(self, task: str, text: str, sampling: Sampling) -> Iterator[Step]:
+    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
         self.log.append((self.system, sampling.max_new_tokens))
-        yield Step("prefill", (7,))
-        yield Step("detokenize", text=f"{task}: {text}", finish_reason="eos")
+        (text,) = texts
+        yield Step("tokenize", prompt_tokens=(5,))
+        yield Step("prefill", ((7,),))
+        yield Step("detokenize", texts=(f"{task}: {text}",), finish_reasons=("eos",))
 
 
 def test_all_are_warmed_up_before_the_first_is_measured():

@@ -1,13 +1,11 @@
-"""Scores are sacrebleu's and rouge-score's own, and two are checked by hand."""
+"""Scores carry their signature; what is stored of each answer is enough to score any subset again."""
 
-import math
-
+import numpy as np
 import pytest
-import sacrebleu
-from rouge_score import rouge_scorer
 
 from hybrid.errors import InputError
-from hybrid.metrics import Score, bleu, chrf, rouge_l
+from hybrid.metrics import METRICS, metrics_of, score, signatures_of, statistics_of
+from hybrid.schema import TASKS
 
 MADE = [
     "Das alte Haus am Fluss ist sehr groß.",
@@ -15,72 +13,82 @@ MADE = [
     "Der Ausschuss stimmte der Brücke zu.",
 ]
 WANTED = [
-    "Das alte Haus am Fluss ist groß.",
-    "Viele Leute wohnen dort seit Jahren.",
-    "Der Ausschuss war sich einig, dass die Brücke eröffnet wird.",
+    ["Das alte Haus am Fluss ist groß."],
+    ["Viele Leute wohnen dort seit Jahren."],
+    ["Der Ausschuss war sich einig, dass die Brücke eröffnet wird."],
 ]
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"), [(bleu, sacrebleu.corpus_bleu), (chrf, sacrebleu.corpus_chrf)], ids=["bleu", "chrf"]
-)
-def test_corpus_scores_are_sacrebleus(ours, theirs) -> None:
-    score = ours(MADE, WANTED)
-    assert score.value == pytest.approx(theirs(MADE, [WANTED]).score, abs=1e-9)
-    assert 10 < score.value < 90
-    assert score.n == 3
-    assert ours(WANTED, WANTED).value == pytest.approx(100)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_metrics_and_its_main_one_is_a_quality(task: str) -> None:
+    names = metrics_of(task)
+    assert set(names) <= set(METRICS)
+    assert METRICS[names[0]].higher_is_better is True
+    assert "length" in names
 
 
-def test_bleu_by_hand() -> None:
-    # All n-grams match, 6 words for 7: only the brevity penalty remains.
-    score = bleu(["the cat sat on the mat"], ["the cat sat on the mat today"])
-    assert score.value == pytest.approx(100 * math.exp(1 - 7 / 6), abs=1e-9)
+def test_the_main_metrics() -> None:
+    assert (metrics_of("translate-en-de")[0], metrics_of("summarize")[0]) == ("bleu", "rougeL")
 
 
-def test_rouge_l_by_hand() -> None:
-    # Longest common subsequences: "a c d", 3 of 4 and 4 words; none; all.
-    score = rouge_l(["a b c d", "x", "so it is"], [["a c d e"], ["y"], ["so it is"]])
-    assert score.value == pytest.approx(100 * (0.75 + 0 + 1) / 3)
+@pytest.mark.parametrize("task", TASKS)
+def test_stored_statistics_give_the_score_of_any_subset(task: str) -> None:
+    rows = [statistics_of(task, text, wanted) for text, wanted in zip(MADE, WANTED, strict=True)]
+    for name in metrics_of(task):
+        stored = np.array([row[name] for row in rows])
+        for subset in ([0, 1, 2], [2], [0, 0, 1]):
+            value = METRICS[name].values(stored[subset].sum(axis=0), len(subset))
+            again = score(name, [MADE[i] for i in subset], [WANTED[i] for i in subset])
+            assert float(value) == pytest.approx(again.value, abs=1e-9)
+            assert again.n == len(subset)
 
 
-def test_rouge_l_is_the_mean_of_rouge_scores() -> None:
-    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
-    values = [scorer.score(w, m)["rougeL"].fmeasure for m, w in zip(MADE, WANTED, strict=True)]
-    score = rouge_l(MADE, [[w] for w in WANTED])
-    assert score.value == pytest.approx(100 * sum(values) / 3, abs=1e-9)
-    assert len(set(values)) == 3
+@pytest.mark.parametrize("name", METRICS)
+def test_values_of_many_sums_are_those_of_each(name: str) -> None:
+    metric = METRICS[name]
+    rows = np.array([metric.statistics(text, wanted) for text, wanted in zip(MADE, WANTED, strict=True)])
+    together = metric.values(np.stack([rows[:2], rows[1:]]), 1)  # (2, 2, k)
+    assert together.shape == (2, 2)
+    assert together[1, 1] == metric.values(rows[2], 1)
+    assert np.isfinite(together).all()
 
 
-def test_the_best_of_several_references_counts() -> None:
-    far, near = "entirely different words", "the old house stands here"
-    made = ["the old house stands"]
-    best = rouge_l(made, [[far, near]]).value
-    assert best == rouge_l(made, [[near, far]]).value == rouge_l(made, [[near]]).value
-    assert best > rouge_l(made, [[far]]).value
+@pytest.mark.parametrize("name", METRICS)
+def test_equal_texts_have_the_best_score(name: str) -> None:
+    best = {"ter": 0.0, "length": 1.0}.get(name, 100.0)
+    found = score(name, [wanted[0] for wanted in WANTED], WANTED)
+    assert found.value == pytest.approx(best)
+    assert METRICS[name].higher_is_better is {"ter": False, "length": None}.get(name, True)
 
 
-def test_stemming_is_off() -> None:
-    assert rouge_l(["houses"], [["house"]]).value == 0
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize(("counts", "nrefs"), [((1, 1), "1"), ((2, 2), "2"), ((1, 2), "var")])
+def test_signatures_say_the_number_of_references(name: str, counts: tuple[int, int], nrefs: str) -> None:
+    references = [["so"] * count for count in counts]
+    assert f"nrefs:{nrefs}" in score(name, ["so", "so"], references).signature.split("|")
 
 
-@pytest.mark.parametrize(
-    ("score", "name", "parts"),
-    [
-        (bleu(MADE, WANTED), "BLEU", ("nrefs:1", "tok:13a", "smooth:exp", sacrebleu.__version__)),
-        (chrf(MADE, WANTED), "chrF2", ("nrefs:1", "nc:6", "nw:0", sacrebleu.__version__)),
-        (rouge_l(MADE, [[w] for w in WANTED]), "ROUGE-L", ("rouge-score:0.1.2", "F1", "stem:no")),
-    ],
-    ids=["bleu", "chrf", "rouge_l"],
-)
-def test_a_score_says_how_it_was_computed(score: Score, name: str, parts: tuple[str, ...]) -> None:
-    assert score.name == name
-    for part in parts:
-        assert part in score.signature
+def test_a_run_stores_the_signatures_its_scores_carry() -> None:
+    found = signatures_of("translate-en-de", WANTED)
+    assert found == {name: score(name, MADE, WANTED).signature for name in metrics_of("translate-en-de")}
 
 
-@pytest.mark.parametrize("metric", [bleu, chrf, rouge_l])
-@pytest.mark.parametrize(("made", "wanted"), [([], []), (["a"], []), (["a", "b"], ["a"])])
-def test_nothing_or_unequal_lists_are_refused(metric, made: list[str], wanted: list[str]) -> None:
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize(("made", "wanted"), [([], []), (["a"], []), (["a", "b"], [["a"]])])
+def test_nothing_or_unequal_lists_are_refused(name: str, made: list[str], wanted: list[list[str]]) -> None:
     with pytest.raises(InputError, match=f"{len(made)} outputs and {len(wanted)} references"):
-        metric(made, wanted)
+        score(name, made, wanted)
+
+
+def test_an_example_without_references_is_refused() -> None:
+    with pytest.raises(InputError, match="without a reference"):
+        score("bleu", ["a", "b"], [["a"], []])
+    with pytest.raises(InputError, match="without a reference"):
+        statistics_of("summarize", "a", [])
+
+
+def test_unknown_names_are_told_what_there_is() -> None:
+    with pytest.raises(InputError, match="no metric 'comet'; available: bleu, chrf"):
+        score("comet", ["a"], [["a"]])
+    with pytest.raises(InputError, match="no task 'chat'; available: translate-en-de"):
+        metrics_of("chat")

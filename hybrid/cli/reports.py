@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hybrid.evaluate import quality, speed, speedups
+from hybrid.metrics import METRICS
 from hybrid.model.bundle import Bundle
 from hybrid.schema import System
 
@@ -18,7 +19,7 @@ def quality_reports(
         yield {
             "file": one.file,
             "system": one.system,
-            one.score.name: round(one.score.value, 2),
+            METRICS[one.score.metric].label: round(one.score.value, 2),
             "n": one.score.n,
             "cut_prompts": one.cut_prompts,
             "signature": one.score.signature,

@@ -1,4 +1,4 @@
-"""A greedy T5 decoder, one token at a time, over preallocated caches.
+"""A greedy T5 decoder for one prompt, one token at a time, over preallocated caches.
 
 What is not paid per token: module calls, masks, cache growth, position
 buckets, and views, which are cut once for every position. In a layer remain
@@ -8,11 +8,12 @@ Letters: S prompt tokens, T capacity in generated tokens, D model width,
 H heads, K head width, L layers, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from hybrid.engines.layout import Layout
 from hybrid.engines.t5_layers import FeedForward, Target, bias_by_distance, pack, unit_rms
 
 CAPACITY = 512  # generated tokens for which caches are made in advance; growing takes tens of milliseconds
@@ -28,8 +29,9 @@ class T5Decoder:
         self.start = int(config.decoder_start_token_id)
         self.embeddings = target.put(stack.embed_tokens.weight).unsqueeze(1)  # (V, 1, D)
         self.head = pack(target, model.get_output_embeddings(), gain=stack.final_layer_norm.weight * scale)
-        self.norm = _norm_of_one_row(stack.final_layer_norm.variance_epsilon, target)
-        self.layers = [_Layer(block, self.norm, target) for block in stack.block]
+        self.eps: float = stack.final_layer_norm.variance_epsilon
+        self.norm = _norm_of_one_row(self.eps, target)
+        self.layers = [Layer(block, self.norm, target) for block in stack.block]
         crossings = [block.layer[1].EncDecAttention for block in stack.block]
         self.cross = pack(target, *(linear for one in crossings for linear in (one.k, one.v)))  # (D, 2LHK)
         self.heads, self.head_width = config.num_heads, config.d_kv
@@ -48,28 +50,31 @@ class T5Decoder:
         for layer in self.layers:
             layer.reserve(past, self.target)
 
-    def prefill(self, states: torch.Tensor) -> int:
-        """The first token's id; the prompt's cross-attention keys and values stay for `step`.
+    def prefill(self, states: torch.Tensor, layout: Layout, capacity: int) -> dict[int, int]:
+        """The id of the first token, for row 0; cross-attention keys and values stay for `step`.
 
-        states: (S, D) encoder hidden states.
+        states: (S, D) encoder hidden states. layout: of the one prompt.
+        capacity: of generated tokens.
         """
+        assert layout.batch == 1, f"a decoder for one prompt was given {layout.batch}"
+        self.reserve(capacity)
         crossed = torch.mm(states, self.cross).view(len(states), -1, 2, self.heads, self.head_width)
         keys = crossed[:, :, 0].permute(1, 2, 3, 0).contiguous()  # (L, H, K, S)
         values = crossed[:, :, 1].permute(1, 2, 0, 3).contiguous()  # (L, H, S, K)
         for layer, layer_keys, layer_values in zip(self.layers, keys, values, strict=True):
             layer.cross_keys, layer.cross_values = layer_keys, layer_values
-        return self.step(self.start, 0)
+        return self.step({0: self.start}, 0)
 
-    def step(self, token: int, position: int) -> int:
-        """The id after `token`, which stands at `position` of the answer (the start token at 0)."""
-        row = self.embeddings[token]  # (1, D)
+    def step(self, tokens: Mapping[int, int], position: int) -> dict[int, int]:
+        """The id after that of row 0, which stands at `position` of the answer (the start token at 0)."""
+        row = self.embeddings[tokens[0]]  # (1, D)
         for layer in self.layers:
             row = layer(row, position)
         torch.mm(self.norm(row), self.head, out=self.logits)
-        return self.pick()
+        return {0: self.pick()}
 
 
-class _Layer:
+class Layer:
     """One decoder layer and its caches."""
 
     cross_keys: torch.Tensor  # (H, K, S)

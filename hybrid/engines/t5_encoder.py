@@ -1,6 +1,6 @@
-"""A T5 encoder over one unpadded prompt, without masks or module overhead.
+"""A T5 encoder over the tokens of B prompts, without padding outside attention or module overhead.
 
-Letters: S prompt tokens, D model width, H heads, K head width.
+Letters: B prompts, S tokens of the longest, N tokens of all, D model width, H heads, K head width.
 """
 
 from typing import Any
@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from hybrid.engines.layout import Layout
 from hybrid.engines.t5_layers import FeedForward, Target, bias_by_distance, pack, unit_rms
 
 
 class T5Encoder:
-    """The encoder of a transformers T5, packed for reading one prompt at a time."""
+    """The encoder of a transformers T5, packed for reading prompts."""
 
     def __init__(self, stack: Any, target: Target, max_tokens: int) -> None:
         self.eps: float = stack.final_layer_norm.variance_epsilon
@@ -21,11 +22,11 @@ class T5Encoder:
         self.bias = bias_by_distance(stack, target, max_tokens)  # (H, 2 * max_tokens - 1)
         self.blocks = [_Block(block, self.eps, target) for block in stack.block]
 
-    def __call__(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(S, D) input embeddings to (S, D) hidden states."""
-        rows, bias = embeddings, self._bias(len(embeddings))
+    def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """(N, D) input embeddings to (N, D) hidden states."""
+        rows, bias = embeddings, layout.mask(self._bias(layout.longest))
         for block in self.blocks:
-            rows = block(rows, bias)
+            rows = block(rows, bias, layout)
         return unit_rms(rows, self.eps) * self.gain
 
     def _bias(self, tokens: int) -> torch.Tensor:
@@ -47,10 +48,10 @@ class _Block:
         self.out = pack(target, attention.o)  # (HK, D)
         self.feed_forward = FeedForward(block.layer[1], target)
 
-    def __call__(self, rows: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        tokens = len(rows)
-        qkv = torch.mm(unit_rms(rows, self.eps), self.qkv).view(1, tokens, 3, self.heads, -1)
-        q, k, v = qkv.transpose(1, 3).unbind(2)  # each (1, H, S, K)
+    def __call__(self, rows: torch.Tensor, bias: torch.Tensor, layout: Layout) -> torch.Tensor:
+        qkv = layout.pad(torch.mm(unit_rms(rows, self.eps), self.qkv))  # (B, S, 3HK)
+        qkv = qkv.view(layout.batch, layout.longest, 3, self.heads, -1)
+        q, k, v = qkv.transpose(1, 3).unbind(2)  # each (B, H, S, K)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
-        rows = torch.addmm(rows, mixed.transpose(1, 2).reshape(tokens, -1), self.out)
+        rows = torch.addmm(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)), self.out)
         return self.feed_forward(rows, unit_rms(rows, self.eps))

@@ -10,10 +10,10 @@ Matrices are stored as int8 rows (see int8.py). Never pickled, never remote.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -33,42 +33,61 @@ SHARD_BYTES = 15 * 2**20
 
 @dataclass(frozen=True)
 class Bundle:
-    """Three loaded models over one tokenizer, ready for an engine."""
+    """Loaded models over one tokenizer, ready for an engine. models: of the systems that were asked for."""
 
     name: str
     manifest: dict[str, Any]
     tokenizer: PreTrainedTokenizerFast
-    llm: T5ForConditionalGeneration
-    slm: T5ForConditionalGeneration
-    hybrid: HybridForConditionalGeneration
+    models: Mapping[System, PreTrainedModel]
 
     @property
     def max_prompt_tokens(self) -> int:
         return int(self.manifest["max_prompt_tokens"])
 
+    @property
+    def llm(self) -> T5ForConditionalGeneration:
+        return cast(T5ForConditionalGeneration, self.model("llm"))
+
+    @property
+    def slm(self) -> T5ForConditionalGeneration:
+        return cast(T5ForConditionalGeneration, self.model("slm"))
+
+    @property
+    def hybrid(self) -> HybridForConditionalGeneration:
+        return cast(HybridForConditionalGeneration, self.model("hybrid"))
+
     def model(self, system: System) -> PreTrainedModel:
-        """The model behind a system's name."""
-        models: dict[System, PreTrainedModel] = {"llm": self.llm, "slm": self.slm, "hybrid": self.hybrid}
-        return models[system]
+        """The model behind a system's name; KeyError when it was not loaded."""
+        return self.models[system]
 
 
 def load_bundle(
-    name: str | None = None, root: Path | None = None, progress: Callable[[str], None] = lambda _: None
+    name: str | None = None,
+    root: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    systems: Collection[System] = SYSTEMS,
 ) -> Bundle:
     """Load a bundle in float32 on the CPU; the first one when no name is given.
 
     progress: called with a short sentence before each part is read.
+    systems: whose models to load. The hybrid shares the LLM's encoder, or reads
+    that part alone when the LLM is not wanted.
     Raises PairError, naming the file, when the bundle is unknown or damaged.
     """
     folder, manifest = find_pair(name, root or zoo())
     progress("Reading the tokenizer")
     tokenizer = load_tokenizer(checked(folder, "tokenizer.json", manifest))
-    progress("Reading the LLM")
-    llm = _load_t5(folder, "llm", manifest)
-    progress("Reading the SLM")
-    slm = _load_t5(folder, "slm", manifest)
-    progress("Reading the hybrid")
-    return Bundle(folder.name, manifest, tokenizer, llm, slm, _load_hybrid(folder, llm, manifest))
+    models: dict[System, PreTrainedModel] = {}
+    if "llm" in systems:
+        progress("Reading the LLM")
+        models["llm"] = _load_t5(folder, "llm", manifest)
+    if "slm" in systems:
+        progress("Reading the SLM")
+        models["slm"] = _load_t5(folder, "slm", manifest)
+    if "hybrid" in systems:
+        progress("Reading the hybrid")
+        models["hybrid"] = _load_hybrid(folder, models.get("llm"), manifest)
+    return Bundle(folder.name, manifest, tokenizer, models)
 
 
 def save_bundle(
@@ -107,15 +126,19 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def _read_weights(folder: Path, system: System, manifest: dict[str, Any]) -> dict[str, torch.Tensor]:
+def _read_weights(
+    folder: Path, system: System, manifest: dict[str, Any], without: str | None = None
+) -> dict[str, torch.Tensor]:
+    """The float32 weights of one model; `without`: leave out those whose names begin so."""
     packed: dict[str, torch.Tensor] = {}
     shards = [f for f in manifest["sha256"] if f.startswith(f"{system}/") and f.endswith(".safetensors")]
     for relative in sorted(shards):
         path = checked(folder, relative, manifest)
         try:
-            packed |= load_file(path)
+            shard = load_file(path)
         except SafetensorError as error:
             raise PairError(f"{path} is not a readable safetensors file: {error}.") from error
+        packed |= {name: t for name, t in shard.items() if without is None or not name.startswith(without)}
     return dequantize(packed)
 
 
@@ -127,13 +150,18 @@ def _load_t5(folder: Path, system: System, manifest: dict[str, Any]) -> T5ForCon
 
 
 def _load_hybrid(
-    folder: Path, llm: T5ForConditionalGeneration, manifest: dict[str, Any]
+    folder: Path, llm: PreTrainedModel | None, manifest: dict[str, Any]
 ) -> HybridForConditionalGeneration:
     config = HybridConfig.from_json_file(str(checked(folder, "hybrid/config.json", manifest)))
     with torch.device("meta"):
         pair = HybridForConditionalGeneration(config)
-    pair.share_encoder(llm)
-    return _filled(pair, _read_weights(folder, "hybrid", manifest), f"{folder / 'hybrid'}")
+    weights = _read_weights(folder, "hybrid", manifest)
+    if llm is not None:
+        pair.share_encoder(llm)
+    else:
+        reader = _read_weights(folder, "llm", manifest, without="decoder.")
+        weights |= {f"llm.{name}": tensor for name, tensor in reader.items()}
+    return _filled(pair, weights, f"{folder / 'hybrid'}")
 
 
 def _filled(model: M, weights: dict[str, torch.Tensor], where: str) -> M:

@@ -1,6 +1,7 @@
 """From what a person typed to prompt ids, with every refusal in one sentence."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
@@ -23,17 +24,43 @@ class Prompt:
     notices: tuple[str, ...] = ()
 
 
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase, task: str, texts: Sequence[str], limit: int, truncate: bool = False
+) -> tuple[Prompt, ...]:
+    """encode_prompt for each of `texts`; what it raises says which one when there are several.
+
+    Raises InputError when there is none.
+    """
+    if isinstance(texts, str):  # also a sequence of strings, its characters
+        raise TypeError(f"texts is one string, {texts[:40]!r}; give a list of strings")
+    if not texts:
+        raise InputError("There is no prompt to answer; give at least one.")
+    names = [f"Prompt {n} of {len(texts)}" for n in range(1, len(texts) + 1)]
+    if len(texts) == 1:
+        names = ["The prompt"]
+    return tuple(
+        encode_prompt(tokenizer, task, text, limit, truncate, name)
+        for text, name in zip(texts, names, strict=True)
+    )
+
+
 def encode_prompt(
-    tokenizer: PreTrainedTokenizerBase, task: str, text: str, limit: int, truncate: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    task: str,
+    text: str,
+    limit: int,
+    truncate: bool = False,
+    name: str = "The prompt",
 ) -> Prompt:
     """Prompt ids for `text`, at most `limit` of them.
 
-    Raises InputError for an unknown task, an empty prompt or control
-    characters, PromptTooLong when it does not fit and `truncate` is off.
+    name: what errors and notices call it. Raises InputError for an unknown
+    task, an empty prompt or control characters, PromptTooLong when it does not
+    fit and `truncate` is off.
     """
     if task not in TASKS:
         raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
-    _refuse_unreadable(text)
+    _refuse_unreadable(text, name)
     ids: list[int] = tokenizer.encode(
         TASKS[task].prefix + text.strip(),
         add_special_tokens=False,
@@ -43,20 +70,19 @@ def encode_prompt(
     notices = list(_script_notice(text))
     if total > limit:
         if not truncate:
-            raise PromptTooLong(total, limit)
+            raise PromptTooLong(total, limit, name)
         ids = ids[: limit - 1]
-        notices.append(f"The prompt was cut to its first {limit} of {total} tokens.")
+        notices.append(f"{name} was cut to its first {limit} of {total} tokens.")
     return Prompt((*ids, int(tokenizer.eos_token_id)), total, tuple(notices))
 
 
-def _refuse_unreadable(text: str) -> None:
+def _refuse_unreadable(text: str, name: str) -> None:
     if not text.strip():
-        raise InputError("The prompt is empty; type a sentence.")
+        raise InputError(f"{name} is empty; type a sentence.")
     for position, character in enumerate(text, start=1):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
             raise InputError(
-                f"The prompt has a control character (U+{ord(character):04X}) at position {position}; "
-                "remove it."
+                f"{name} has a control character (U+{ord(character):04X}) at position {position}; remove it."
             )
 
 

@@ -1,1 +1,63 @@
-"""Examples to measure on and to train on, read from files."""
+"""Examples to measure on and to train on, by the name of their suite.
+
+everyday-en-de, briefs-en       bundled
+sacrebleu:wmt20/en-de           a test set, through sacrebleu
+hf:DATASET:CONFIG:SPLIT         a data set of the Hugging Face Hub
+file:PATH                       TSV or JSONL
+"""
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from hybrid.errors import SuiteError
+from hybrid.schema import Suite
+from hybrid.suites import files, hub, sacrebleu_sets, shipped
+from hybrid.suites.tasks import check_task
+
+__all__ = ["bundled_suites", "check_task", "load_suite"]
+
+_Load = Callable[[str, str | None, Mapping[str, str] | None], Suite]
+
+# What stands before the colon chooses who reads what stands behind it.
+_LOADERS: Mapping[str, tuple[_Load, str]] = {
+    "sacrebleu": (sacrebleu_sets.load, "sacrebleu:SET/PAIR"),
+    "hf": (hub.load, "hf:DATASET:CONFIG:SPLIT"),
+    "file": (files.load, "file:PATH"),
+}
+
+
+def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | None = None) -> Suite:
+    """The suite of that name, read whole and checked.
+
+    task: a name of schema.TASKS; needed for hf: and file: suites, which do not
+        state theirs, and must agree where a suite does.
+    columns: for hf: and file: suites, which column holds the source, the
+        reference, the domain and the id; dots lead into nested ones.
+
+    Raises SuiteError: unknown, unreachable, unreadable, empty, or of another task.
+    """
+    if name in shipped.BUNDLED:
+        return shipped.load(name, task, columns)
+    prefix, colon, address = name.partition(":")
+    if not colon or prefix not in _LOADERS:
+        raise SuiteError(_unknown(name))
+    return _LOADERS[prefix][0](address, task, columns)
+
+
+def bundled_suites() -> tuple[str, ...]:
+    """The names of the suites that need no network and no file."""
+    return tuple(shipped.BUNDLED)
+
+
+def _unknown(name: str) -> str:
+    prefix, colon, address = name.partition(":")
+    forms = ", ".join(form for _, form in _LOADERS.values())
+    if not colon and Path(name).is_file():
+        close = [f"file:{name}"]
+    elif colon:
+        close = [f"{known}:{address}" for known in get_close_matches(prefix, _LOADERS, n=1)]
+    else:
+        close = get_close_matches(name, shipped.BUNDLED, n=1, cutoff=0.4)
+    meant = f"; did you mean {close[0]}?" if close else "."
+    return f"There is no suite {name!r}{meant} Available: {', '.join(shipped.BUNDLED)}, {forms}."

@@ -1,82 +1,171 @@
-"""Examples in files: TSV (tag, source, target) and JSONL (source, document, summary or summaries).
+"""Examples in files: TSV (domain, source, reference) and JSONL, plain, .xz or .zst.
 
-Plain, .xz or .zst. Wrong lines are reported by file and number.
+A TSV of other columns begins with a line of their names, and the columns to
+read are named; cells are never quoted. Wrong lines are reported by file and number.
 """
 
-import io
+import codecs
 import json
-import lzma
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from hybrid.errors import InputError
+from hybrid.errors import SuiteError
+from hybrid.schema import Example, Suite
+from hybrid.suites.packed import damages, open_unpacked, packings
+from hybrid.suites.rows import RowError, check_columns, checked, to_example
+from hybrid.suites.tasks import required_task
+
+MAX_LINE_BYTES = 1_000_000
+LICENCE = "not stated"
+
+Columns = Mapping[str, str] | None
+_Parse = Callable[[str, int], Example | None]  # line and its number; None for the line of names
 
 
-@dataclass(frozen=True)
-class Example:
-    """One text, what is known to answer it, and where it comes from.
+def load(address: str, task: str | None, columns: Columns) -> Suite:
+    """The suite `file:PATH`. Raises SuiteError."""
+    if not address:
+        raise SuiteError("file: names no file; write file:PATH.")
+    chosen = required_task(f"file:{address}", task)
+    path = Path(address).expanduser()
+    return Suite(f"file:{address}", chosen, LICENCE, load_examples(path, columns))
 
-    tag: the corpus within the file. references: at least one.
+
+def load_examples(path: Path, columns: Columns = None) -> tuple[Example, ...]:
+    """All examples of a file, checked to be a suite. Raises SuiteError."""
+    placed = ((f"{path}, line {number}", example) for number, example in _numbered(path, columns))
+    return checked(placed, str(path))
+
+
+def read_examples(path: Path, columns: Columns = None) -> Iterator[Example]:
+    """The examples of a file, in order, one at a time; their texts may be empty. Raises SuiteError.
+
+    columns: role to column name, see `rows.to_example`.
     """
-
-    tag: str
-    source: str
-    references: tuple[str, ...]
+    return (example for _, example in _numbered(path, columns))
 
 
-def read_examples(path: Path) -> Iterator[Example]:
-    """The examples of a file, in order. Raises InputError naming the line that cannot be read."""
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
-    parse = _from_json if ".jsonl" in path.suffixes else _from_tsv
+def _numbered(path: Path, columns: Columns) -> Iterator[tuple[int, Example]]:
+    check_columns(columns)
     try:
-        with _open(path) as lines:
-            for number, line in enumerate(lines, start=1):
+        _check_file(path)
+        parse = _parser(path, columns)
+        with open_unpacked(path) as lines:
+            for number, line in _lines(path, lines):
                 try:
-                    example = parse(line.decode("utf-8"))
-                except (ValueError, LookupError, TypeError) as error:
-                    raise InputError(f"{path}, line {number}, is not an example: {error!r}.") from error
-                yield example
-    except _damages(path) as error:
-        raise InputError(f"{path} cannot be unpacked: {error}.") from error
+                    example = parse(line, number)
+                except RowError as error:
+                    raise SuiteError(f"{path}, line {number}: {error}.") from error
+                if example is not None:
+                    yield number, example
+    except damages(path) as error:
+        raise SuiteError(f"{path} cannot be unpacked: {error}. Fetch or pack it again.") from error
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _from_tsv(line: str) -> Example:
-    tag, source, target = line.rstrip("\r\n").split("\t")
-    return Example(tag, source, (target,))
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise SuiteError(f"{path} is a folder; name a file in it.")
+    if not path.is_file():
+        raise SuiteError(f"There is no file {path}.")
 
 
-def _from_json(line: str) -> Example:
-    row = json.loads(line)
-    references = [row["summary"]] if "summary" in row else row["summaries"]
-    if not isinstance(references, list) or not references:
-        raise ValueError("no summary")
-    if not all(isinstance(text, str) for text in (row["source"], row["document"], *references)):
-        raise TypeError("source, document and summary must be strings")
-    return Example(row["source"], row["document"], tuple(references))
-
-
-def _open(path: Path) -> IO[bytes]:
-    """The unpacked bytes; lines are decoded one by one, so that a wrong one has a number."""
-    if path.suffix == ".xz":
-        return lzma.open(path, "rb")
-    if path.suffix == ".zst":
+def _lines(path: Path, stream: IO[bytes]) -> Iterator[tuple[int, str]]:
+    """Numbered lines, never held beyond the limit; decoded one by one, so that a wrong one has a number."""
+    number = 0
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if number == 1:
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise SuiteError(f"{path} is UTF-16 text; save it as UTF-8.")
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if len(line) > MAX_LINE_BYTES:
+            raise SuiteError(
+                f"{path}, line {number}, is longer than {MAX_LINE_BYTES:,} bytes; "
+                "write one example of that size at most on a line."
+            )
         try:
-            import zstandard
-        except ImportError as error:
-            raise InputError(
-                f"{path.name} needs the package zstandard: pip install 'hybrid-bench[train]'."
+            yield number, line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise SuiteError(
+                f"{path}, line {number}, is not UTF-8 text (byte 0x{line[error.start]:02X} "
+                f"at position {error.start + 1}); save the file as UTF-8."
             ) from error
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True))
-    return path.open("rb")
 
 
-def _damages(path: Path) -> tuple[type[Exception], ...]:
-    """What a damaged packed file raises while it is read."""
-    if path.suffix != ".zst":
-        return EOFError, lzma.LZMAError
-    import zstandard
+def _parser(path: Path, columns: Columns) -> _Parse:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in packings():
+        suffixes.pop()
+    kind = suffixes[-1] if suffixes else ""
+    if kind not in _PARSERS:
+        raise SuiteError(
+            f"{path} is of no known format; a suite's file ends with {' or '.join(_PARSERS)}, "
+            f"and behind that {' or '.join(packings())} when it is packed."
+        )
+    return _PARSERS[kind](columns)
 
-    return (zstandard.ZstdError,)
+
+def _json_parser(columns: Columns) -> _Parse:
+    def parse(line: str, number: int) -> Example:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = "empty" if not line.strip() else f"not JSON ({error})"
+            raise RowError(f"the line is {reason}") from error
+        if not isinstance(row, dict):
+            raise RowError("the line is no JSON object; write one {...} a line")
+        return to_example(row, columns, str(number))
+
+    return parse
+
+
+def _tsv_parser(columns: Columns) -> _Parse:
+    return _plain_tsv if columns is None else _TsvWithNames(columns)
+
+
+def _plain_tsv(line: str, number: int) -> Example:
+    cells = line.rstrip("\r\n").split("\t")
+    if len(cells) != 3:
+        raise RowError(
+            f"{_count(cells)} instead of 3 (domain, source, reference, with tabs between); "
+            "for a file that begins with the names of its columns, say which to read"
+        )
+    domain, source, reference = cells
+    return Example(str(number), domain, source, (reference,))
+
+
+class _TsvWithNames:
+    """Reads the first line as the names of the columns, the others by them."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._columns = columns
+        self._names: list[str] = []
+
+    def __call__(self, line: str, number: int) -> Example | None:
+        cells = line.rstrip("\r\n").split("\t")
+        if not self._names:
+            self._names = [cell.strip() for cell in cells]
+            if len(set(self._names)) < len(cells):
+                raise RowError("two columns have the same name; rename one")
+            # A row of anything: a column that is missing is missing here, not in the next line.
+            to_example(dict.fromkeys(self._names, "-"), self._columns, str(number))
+            return None
+        if len(cells) != len(self._names):
+            raise RowError(f"{_count(cells)}, but {len(self._names)} are named in line 1")
+        return to_example(dict(zip(self._names, cells, strict=True)), self._columns, str(number))
+
+
+def _count(cells: list[str]) -> str:
+    if cells == [""]:
+        return "the line is empty and has no columns"
+    return f"the line has {len(cells)} column" + "s" * (len(cells) != 1)
+
+
+_PARSERS: Mapping[str, Callable[[Columns], _Parse]] = {
+    ".tsv": _tsv_parser,
+    ".jsonl": _json_parser,
+    ".ndjson": _json_parser,
+}

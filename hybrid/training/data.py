@@ -46,7 +46,7 @@ def read_corpus(corpus: Corpus) -> Iterator[Pair]:
     """The usable examples of one file, with the first reference of each."""
     for example in read_examples(Path(corpus.path)):
         target = example.references[0]
-        if example.tag not in corpus.exclude and _is_usable(example.source, target):
+        if example.domain not in corpus.exclude and _is_usable(example.source, target):
             yield corpus.task, example.source, target
 
 

@@ -44,8 +44,22 @@ def test_engine_gives_the_ids_of_generate_on_200_sentences(system: System) -> No
     for text in SENTENCES:
         ids = encode_prompt(bundle.tokenizer, "translate-en-de", text, bundle.max_prompt_tokens).ids
         expected = model.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False, num_beams=1)
-        answer = timed(engine.generate("translate-en-de", text, Sampling(64)), system)
+        (answer,) = timed(engine.generate("translate-en-de", [text], Sampling(64)), system)
         if list(answer.token_ids) != expected[0, 1:].tolist():
             differing.append(text)
     assert len(SENTENCES) == 200
+    assert differing == []
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
+    engine = TorchEngine(load_bundle(root=BUNDLED), system, threads=1)
+    differing = []
+    for start in range(0, len(SENTENCES), 32):
+        part = SENTENCES[start : start + 32]
+        together = timed(engine.generate("translate-en-de", part, Sampling(64)), system)
+        for text, made in zip(part, together, strict=True):
+            (single,) = timed(engine.generate("translate-en-de", [text], Sampling(64)), system)
+            if made.token_ids != single.token_ids:
+                differing.append(text)
     assert differing == []

@@ -1,7 +1,6 @@
 """The torch engine gives transformers' greedy ids, as Steps in a fixed order, and keeps to its limits."""
 
 import copy
-import random
 from dataclasses import replace
 
 import pytest
@@ -10,76 +9,31 @@ import torch
 from hybrid.engines import t5_decoder
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measure import timed, warm_up
+from hybrid.measure import warm_up
 from hybrid.model.prompt import encode_prompt
-from hybrid.schema import SYSTEMS, TASKS, Generation, Sampling
-
-PROMPTS = 200
-NEW_TOKENS = 24
-SENTENCE = (
-    "the committee agreed that a new bridge over river should be opened before winter and all "
-    "27 members of it paid $3,000 to Frau Müller; große Häuser, naïve idea: (see below) <b>"
-)
-
-
-@pytest.fixture(scope="module")
-def engines(tiny_bundle) -> dict[str, TorchEngine]:
-    return {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
-
-
-@pytest.fixture(scope="module")
-def texts() -> list[str]:
-    """Prompts of 1 to 40 words, the longest beyond 128 tokens."""
-    rng = random.Random(0)
-    return [" ".join(rng.choices(SENTENCE.split(), k=1 + i * 40 // PROMPTS)) for i in range(PROMPTS)]
-
-
-def answer(engine: TorchEngine, text: str, task: str = "summarize", **sampling) -> Generation:
-    sampling = {"max_new_tokens": NEW_TOKENS} | sampling
-    return timed(engine.generate(task, text, Sampling(**sampling)), engine.system)
-
-
-def reference(model, prompts: list[tuple[int, ...]], max_new_tokens: int = NEW_TOKENS) -> list[list[int]]:
-    """Ids of transformers' greedy generate(), up to and with the end-of-sequence id."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
-    mask = torch.tensor([[1] * len(prompt) + [0] * (width - len(prompt)) for prompt in prompts])
-    made = model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
-    )
-    rows = [row[1:].tolist() for row in made]
-    return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
-
-
-def tied(model, prompt: tuple[int, ...], one: list[int], other: list[int]) -> bool:
-    """Whether two answers part at a token where both logits are equal within 1e-4."""
-    place = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    written = torch.tensor([[0, *one[:place]]])
-    with torch.no_grad():
-        logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[0, -1]
-    return bool((logits[one[place]] - logits[other[place]]).abs() < 1e-4)
+from hybrid.schema import SYSTEMS, TASKS, Sampling
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, system):
-    model, tokenizer = tiny_bundle.model(system), tiny_bundle.tokenizer
-    tasks = [list(TASKS)[i % 2] for i in range(PROMPTS)]
+def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, answer, reference, same, system):
+    model, tokenizer, count = tiny_bundle.model(system), tiny_bundle.tokenizer, len(texts)
+    tasks = [list(TASKS)[i % 2] for i in range(count)]
     prompts = [encode_prompt(tokenizer, task, text, 160).ids for task, text in zip(tasks, texts, strict=True)]
-    singles = [reference(model, prompts[i : i + 1])[0] for i in range(0, PROMPTS, 20)]
-    expected = [row for i in range(0, PROMPTS, 50) for row in reference(model, prompts[i : i + 50])]
+    singles = [reference(model, prompts[i : i + 1])[0] for i in range(0, count, 20)]
+    expected = [row for i in range(0, count, 50) for row in reference(model, prompts[i : i + 50])]
     expected[::20] = singles  # batch 1, as the engine runs; the rest in batches, to save time
     made = [answer(engines[system], text, task) for task, text in zip(tasks, texts, strict=True)]
     assert min(map(len, prompts)) < 10
     assert max(map(len, prompts)) > 128  # beyond T5's last distance bucket
     assert {one.finish_reason for one in made} == {"eos", "length"}
     for prompt, one, ids in zip(prompts, made, expected, strict=True):
-        assert list(one.token_ids) == ids or tied(model, prompt, list(one.token_ids), ids)
+        assert same(model, prompt, one.token_ids, ids)
         assert one.prompt_tokens == len(prompt)
         assert one.text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_long_answers_equal_too(engines, tiny_bundle, texts, system, monkeypatch):
+def test_long_answers_equal_too(engines, tiny_bundle, texts, answer, reference, system, monkeypatch):
     """Caches grow, and beyond 128 tokens distances reach the last bucket."""
     monkeypatch.setattr(t5_decoder, "CAPACITY", 4)
     text = next(t for t in reversed(texts) if answer(engines[system], t).finish_reason == "length")
@@ -91,17 +45,18 @@ def test_long_answers_equal_too(engines, tiny_bundle, texts, system, monkeypatch
 
 def test_steps_come_in_order_and_say_what_they_know(engines):
     for system, engine in engines.items():
-        steps = list(engine.generate("summarize", "The new bridge.", Sampling(5, ignore_eos=True)))
+        steps = list(engine.generate("summarize", ["The new bridge."], Sampling(5, ignore_eos=True)))
         project = ["project"] if system == "hybrid" else []
         phases = ["tokenize", "encode", *project, "prefill", *["decode"] * 4, "detokenize"]
         assert [step.phase for step in steps] == phases
         assert [len(step.token_ids) for step in steps] == [0, 0, *[0 for _ in project], 1, 1, 1, 1, 1, 0]
-        assert [step.prompt_tokens > 0 for step in steps] == [True, *[False] * (len(steps) - 1)]
-        assert [step.finish_reason for step in steps if step.finish_reason] == ["length"]
-        assert steps[-1].finish_reason == "length"
+        assert all(len(ids) == 1 for step in steps for ids in step.token_ids)
+        assert [len(step.prompt_tokens) for step in steps] == [1, *[0] * (len(steps) - 1)]
+        assert [len(step.texts) for step in steps] == [*[0] * (len(steps) - 1), 1]
+        assert [step.finish_reasons for step in steps if step.finish_reasons] == [("length",)]
 
 
-def test_max_new_tokens_is_respected(engines, texts):
+def test_max_new_tokens_is_respected(engines, texts, answer):
     for engine in engines.values():
         for limit in (1, 2, 7):
             made = answer(engine, texts[0], max_new_tokens=limit, ignore_eos=True)
@@ -109,7 +64,7 @@ def test_max_new_tokens_is_respected(engines, texts):
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_the_end_of_sequence_counts_and_can_be_ignored(engines, texts, system):
+def test_the_end_of_sequence_counts_and_can_be_ignored(engines, texts, answer, system):
     pairs = ((text, answer(engines[system], text)) for text in texts)
     text, made = next(pair for pair in pairs if pair[1].finish_reason == "eos" and len(pair[1].token_ids) > 3)
     assert made.token_ids[-1] == 1
@@ -124,10 +79,10 @@ def test_the_end_of_sequence_counts_and_can_be_ignored(engines, texts, system):
     assert further.finish_reason == "length"
 
 
-def test_nothing_of_an_earlier_or_abandoned_answer_is_left(engines, texts):
+def test_nothing_of_an_earlier_or_abandoned_answer_is_left(engines, texts, answer):
     for engine in engines.values():
         first = answer(engine, texts[60])
-        abandoned = engine.generate("summarize", texts[-1], Sampling(50, ignore_eos=True))
+        abandoned = engine.generate("summarize", texts[-1:], Sampling(50, ignore_eos=True))
         for _ in range(20):
             next(abandoned)
         abandoned.close()
@@ -137,27 +92,27 @@ def test_nothing_of_an_earlier_or_abandoned_answer_is_left(engines, texts):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
-def test_a_second_answer_ends_the_first(engines, texts, steps):
+def test_a_second_answer_ends_the_first(engines, texts, answer, steps):
     engine = engines["slm"]
     expected = answer(engine, texts[1], ignore_eos=True).token_ids
-    first = engine.generate("summarize", texts[0], Sampling(9, ignore_eos=True))
+    first = engine.generate("summarize", texts[:1], Sampling(9, ignore_eos=True))
     for _ in range(steps):
         next(first)
-    second = engine.generate("summarize", texts[1], Sampling(NEW_TOKENS, ignore_eos=True))
+    second = engine.generate("summarize", texts[1:2], Sampling(24, ignore_eos=True))
     made = [next(second) for _ in range(5)]
     with pytest.raises(EngineError, match="one generation at a time"):
         list(first)
     made.extend(second)
-    assert tuple(i for step in made for i in step.token_ids) == expected
+    assert tuple(i for step in made for row in step.token_ids for i in row) == expected
 
 
 def test_inference_mode_ends_where_the_callers_code_runs(engines, texts):
-    for _ in engines["hybrid"].generate("summarize", texts[0], Sampling(3)):
+    for _ in engines["hybrid"].generate("summarize", texts[:1], Sampling(3)):
         assert not torch.is_inference_mode_enabled()
         assert torch.is_grad_enabled()
 
 
-def test_weights_stay_as_they_were(tiny_bundle, texts):
+def test_weights_stay_as_they_were(tiny_bundle, texts, answer):
     before = {name: tensor.clone() for name, tensor in tiny_bundle.hybrid.state_dict().items()}
     answer(TorchEngine(tiny_bundle, "hybrid"), texts[9])
     after = tiny_bundle.hybrid.state_dict()
@@ -166,7 +121,7 @@ def test_weights_stay_as_they_were(tiny_bundle, texts):
 
 
 @pytest.mark.parametrize("variant", ["replace", "untied head", "unscaled head"])
-def test_variants_of_the_models_equal_generate(tiny_bundle, texts, variant):
+def test_variants_of_the_models_equal_generate(tiny_bundle, texts, answer, reference, variant):
     hybrid = copy.deepcopy(tiny_bundle.hybrid)
     if variant == "replace":
         hybrid.config.fusion = "replace"
@@ -175,7 +130,7 @@ def test_variants_of_the_models_equal_generate(tiny_bundle, texts, variant):
         hybrid.slm.lm_head.weight = torch.nn.Parameter(weight)
     else:
         hybrid.slm.config.scale_decoder_outputs = False
-    bundle = replace(tiny_bundle, hybrid=hybrid)
+    bundle = replace(tiny_bundle, models={**tiny_bundle.models, "hybrid": hybrid})
     changed, plain = TorchEngine(bundle, "hybrid"), TorchEngine(tiny_bundle, "hybrid")
     prompts = [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in texts[::20]]
     made = [list(answer(changed, text).token_ids) for text in texts[::20]]
@@ -183,7 +138,7 @@ def test_variants_of_the_models_equal_generate(tiny_bundle, texts, variant):
     assert variant == "unscaled head" or made != [list(answer(plain, t).token_ids) for t in texts[::20]]
 
 
-def test_logits_equal_transformers(tiny_bundle, texts):
+def test_logits_equal_transformers(tiny_bundle, texts, answer):
     """Not only their order: the head's scale and the folded gains are there."""
     engine = TorchEngine(tiny_bundle, "hybrid")
     made = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
@@ -196,13 +151,14 @@ def test_logits_equal_transformers(tiny_bundle, texts):
     torch.testing.assert_close(engine._decoder.logits[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_bfloat16_runs_and_mostly_agrees(tiny_bundle, engines, texts):
+def test_bfloat16_runs_and_mostly_agrees(tiny_bundle, engines, texts, answer):
     engine = TorchEngine(tiny_bundle, "hybrid", dtype=torch.bfloat16)
+    assert engine.dtype == "bfloat16"
     first = [(answer(engine, t).token_ids[0], answer(engines["hybrid"], t).token_ids[0]) for t in texts[::10]]
     assert sum(a == b for a, b in first) >= len(first) * 0.7
 
 
-def test_refusals_come_with_the_first_step(engines):
+def test_refusals_come_with_the_first_step(engines, answer):
     engine = engines["llm"]
     for text, task, error in (
         ("", "summarize", InputError),
@@ -211,7 +167,7 @@ def test_refusals_come_with_the_first_step(engines):
         ("bridge " * 400, "summarize", PromptTooLong),
     ):
         with pytest.raises(error):
-            next(engine.generate(task, text, Sampling()))
+            next(engine.generate(task, [text], Sampling()))
     cut = answer(engine, "bridge " * 400, truncate=True)
     assert cut.prompt_tokens == 160
 
@@ -233,7 +189,7 @@ def test_a_model_of_another_kind_is_refused(tiny_bundle):
         vocab_size=8, d_model=8, d_ff=8, d_kv=4, num_heads=2, num_layers=1, feed_forward_proj="relu"
     )
     with pytest.raises(EngineError, match="t5 with relu"):
-        TorchEngine(replace(tiny_bundle, slm=T5ForConditionalGeneration(config)), "slm")
+        TorchEngine(replace(tiny_bundle, models={"slm": T5ForConditionalGeneration(config)}), "slm")
 
 
 def test_threads_are_set_for_whoever_runs_it(tiny_bundle, texts):
@@ -241,10 +197,16 @@ def test_threads_are_set_for_whoever_runs_it(tiny_bundle, texts):
     engine = TorchEngine(tiny_bundle, "slm", threads=2)
     try:
         assert torch.get_num_threads() == before
-        next(engine.generate("summarize", texts[0], Sampling(1)))
+        next(engine.generate("summarize", texts[:1], Sampling(1)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_engine_says_what_a_benchmark_records(engines):
+    for system, engine in engines.items():
+        said = (engine.system, engine.name, engine.device, engine.dtype, engine.synchronize)
+        assert said == (system, "torch", "cpu", "float32", None)
 
 
 def test_warm_up_runs_on_every_engine(engines):
@@ -254,9 +216,13 @@ def test_warm_up_runs_on_every_engine(engines):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_gpu_gives_the_same_ids_in_float32_and_mostly_in_bfloat16(tiny_bundle, engines, texts, system):
+def test_a_gpu_gives_the_same_ids_in_float32_and_mostly_in_bfloat16(
+    tiny_bundle, engines, texts, answer, system
+):
     exact = TorchEngine(tiny_bundle, system, device="cuda", dtype=torch.float32)
     brief = TorchEngine(tiny_bundle, system, device="cuda")
+    assert (brief.device, brief.dtype, exact.dtype) == ("cuda", "bfloat16", "float32")
+    brief.synchronize()
     expected = [answer(engines[system], text).token_ids for text in texts[::10]]
     assert [answer(exact, text).token_ids for text in texts[::10]] == expected
     first = [answer(brief, text).token_ids[0] for text in texts[::10]]

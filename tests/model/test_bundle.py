@@ -105,6 +105,30 @@ def test_the_first_pair_is_the_default_and_progress_is_told(tiny_zoo):
     assert told == ["Reading the tokenizer", "Reading the LLM", "Reading the SLM", "Reading the hybrid"]
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_only_the_wanted_systems_are_loaded(system, tiny_zoo, tiny_bundle):
+    alone = load_bundle(root=tiny_zoo, systems=[system])
+    assert list(alone.models) == [system]
+    expected = tiny_bundle.model(system).state_dict()
+    found = alone.model(system).state_dict()
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    with pytest.raises(KeyError):
+        _ = alone.model("slm" if system == "llm" else "llm")
+
+
+def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_zoo, monkeypatch):
+    from hybrid.model import bundle
+
+    read: list[str] = []
+    dequantize = bundle.dequantize
+    monkeypatch.setattr(bundle, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
+    alone = load_bundle(root=tiny_zoo, systems=["hybrid"])
+    assert any(name.startswith("encoder.") for name in read)
+    assert not any(name.startswith("decoder.") for name in read)
+    assert not any(parameter.requires_grad for parameter in alone.hybrid.llm.parameters())
+
+
 def test_the_environment_names_the_zoo(tiny_zoo, monkeypatch):
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
     assert zoo() == tiny_zoo

@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.model.prompt import encode_prompt
+from hybrid.model.prompt import encode_prompt, encode_prompts
 
 TASK = "translate-en-de"
 
@@ -82,3 +82,31 @@ def test_latin_scripts_and_numbers_get_none(tokenizer, text):
 def test_an_unknown_task_lists_the_available(tokenizer):
     with pytest.raises(InputError, match=r"'poem'.*translate-en-de, summarize"):
         encode_prompt(tokenizer, "poem", "text", 100)
+
+
+def test_several_prompts_are_the_same_as_each_alone(tokenizer):
+    texts = ["The new bridge.", "Winter."]
+    assert encode_prompts(tokenizer, TASK, texts, 100) == tuple(
+        encode_prompt(tokenizer, TASK, text, 100) for text in texts
+    )
+    cut = encode_prompts(tokenizer, TASK, ["one", "bridge " * 40], 20, truncate=True)
+    assert [len(prompt.ids) for prompt in cut][1] == 20
+
+
+def test_of_several_prompts_the_refused_one_is_named(tokenizer):
+    for text, error, said in (
+        ("", InputError, "is empty"),
+        ("a\x00b", InputError, r"has a control character \(U\+0000\) at position 2"),
+        ("bridge " * 40, PromptTooLong, r"has \d+ tokens"),
+    ):
+        with pytest.raises(error, match=f"^Prompt 2 of 3 {said}"):
+            encode_prompts(tokenizer, TASK, ["one", text, "three"], 20)
+        with pytest.raises(error, match=f"^The prompt {said}"):
+            encode_prompts(tokenizer, TASK, [text], 20)
+
+
+def test_no_prompt_and_a_bare_string_are_refused(tokenizer):
+    with pytest.raises(InputError, match="no prompt to answer; give at least one"):
+        encode_prompts(tokenizer, TASK, [], 100)
+    with pytest.raises(TypeError, match="list of strings"):
+        encode_prompts(tokenizer, TASK, "one", 100)

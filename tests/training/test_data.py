@@ -43,7 +43,7 @@ def stored_rows(recipe: Recipe) -> list[tuple[tuple[int, ...], tuple[int, ...]]]
 
 def test_unusable_and_excluded_rows_are_left_out(prepared_recipe: Recipe) -> None:
     found = list(read_corpus(prepared_recipe.data.train[0]))
-    assert len(found) == 150  # of 157: 5 excluded by tag, one empty, one left untranslated
+    assert len(found) == 150  # of 157: 5 excluded by domain, one empty, one left untranslated
     assert all(task == "translate-en-de" for task, *_ in found)
     assert not any(source == target for _, source, target in found)
 

@@ -1,0 +1,132 @@
+"""A benchmark as a stream of records: all systems answer the same prompts in turn, timed from outside.
+
+    for repeat, for batch of examples, for system:  answer (timed) -> score -> yield the records
+
+Systems take turns at every batch, so that a machine that slows down slows all
+alike, and another system begins each time: ABC BCA CAB. Quality and latency
+come from the same outputs, and nothing but the engine runs inside a measurement.
+"""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from hybrid.measure import Engine, timed, warm_up
+from hybrid.metrics import statistics_of
+from hybrid.schema import Example, Generation, Plan, Record, Suite, System
+from hybrid.store import Key
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One system's turn at one batch. batch: index within the repeat. position: within the whole plan."""
+
+    system: System
+    repeat: int
+    batch: int
+    position: int
+    examples: tuple[Example, ...]
+
+    def key(self, example: Example) -> Key:
+        """What a run holds only once."""
+        return example.id, self.repeat, self.system
+
+
+def chosen(plan: Plan, suite: Suite) -> tuple[Example, ...]:
+    """The plan's examples in its order: shuffled by its seed, then the first `limit`."""
+    examples = list(suite.examples)
+    random.Random(plan.seed).shuffle(examples)
+    return tuple(examples[: plan.limit])
+
+
+def turns(plan: Plan, examples: tuple[Example, ...]) -> Iterator[Turn]:
+    """Every turn of a plan, in the order of measuring."""
+    size, systems = plan.batch_size, plan.systems
+    batches = [examples[start : start + size] for start in range(0, len(examples), size)]
+    position = 0
+    for repeat in range(plan.repeats):
+        for index, batch in enumerate(batches):
+            first = (repeat + index) % len(systems)
+            for system in systems[first:] + systems[:first]:
+                yield Turn(system, repeat, index, position, batch)
+                position += 1
+
+
+def benchmark(
+    plan: Plan,
+    suite: Suite,
+    engines: Mapping[System, Engine],
+    done: Collection[Key] = frozenset(),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[tuple[Record, ...], None, None]:
+    """The records of each turn as it is measured, after a warm-up that is dropped.
+
+    engines: one for each of the plan's systems, ready on the plan's device.
+    done: keys of records that are stored already; turns that only have these
+    are left out, and a turn that lost a part of its records is measured anew
+    and yields that part. Errors of engine and clock pass through.
+    """
+    examples = chosen(plan, suite)
+    missing = [turn for turn in turns(plan, examples) if any(turn.key(e) not in done for e in turn.examples)]
+    if not missing:
+        return
+    _warm_up(plan, examples, engines)
+    with _settled_heap():
+        for turn in missing:
+            started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            answers = _measured(plan, turn, engines[turn.system], clock)
+            yield tuple(
+                _record(plan, turn, started_at, example, answer)
+                for example, answer in zip(turn.examples, answers, strict=True)
+                if turn.key(example) not in done
+            )
+
+
+def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System, Engine]) -> None:
+    """Each engine answers the longest batch and the first one, with as many tokens as it may be asked for.
+
+    Whatever a measured answer needs, memory for its keys and values above all, is there after that.
+    """
+    size = plan.batch_size
+    longest = sorted(examples, key=lambda example: len(example.source))[-size:]
+    for batch in (longest, examples[:size]):
+        texts = [example.source for example in batch]
+        for system in plan.systems:
+            warm_up(engines[system], plan.task, texts, plan.sampling.max_new_tokens)
+
+
+def _measured(plan: Plan, turn: Turn, engine: Engine, clock: Callable[[], float]) -> tuple[Generation, ...]:
+    """The turn's answers. Python's collector rests meanwhile: it would stop whoever is measured just then."""
+    texts = [example.source for example in turn.examples]
+    synchronize: Callable[[], None] | None = getattr(engine, "synchronize", None)  # of those on a GPU
+    gc.collect()
+    gc.disable()
+    try:
+        return timed(engine.generate(plan.task, texts, plan.sampling), turn.system, clock, synchronize)
+    finally:
+        gc.enable()
+
+
+def _record(plan: Plan, turn: Turn, started_at: str, example: Example, answer: Generation) -> Record:
+    # A text that had to go on past its end says nothing about quality.
+    scored = {} if plan.sampling.ignore_eos else statistics_of(plan.task, answer.text, example.references)
+    return Record(example.id, turn.repeat, turn.batch, turn.position, started_at, answer, scored)
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Keep Python's collector from what is there already: 400,000 objects of libraries and models.
+
+    The collections between measurements then take microseconds instead of 0.2
+    seconds, and do not drive the models out of the CPU's caches.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

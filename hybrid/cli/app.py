@@ -1,0 +1,22 @@
+"""`hybrid app`: the bench in the browser."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from hybrid.errors import HybridError
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: 8501 or the next free]")
+def app(port: int | None) -> None:
+    """Open the bench in the browser."""
+    page = Path(__file__).parents[2] / "app.py"
+    if not page.is_file():
+        raise HybridError(f"{page} is missing; run the bench from a clone installed with `pip install -e .`.")
+    arguments = ["-m", "streamlit", "run", str(page)]
+    if port is not None:
+        arguments += ["--server.port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself

@@ -1,0 +1,170 @@
+"""`hybrid bench`: a suite answered and timed by several systems, into a stored run."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from hybrid.engines.table import DTYPES, ENGINES, default_dtype
+from hybrid.schema import SYSTEMS, TASKS, Sampling, System
+
+# What may be given beside --resume; all else is in the stored plan.
+NOT_OF_THE_PLAN = ("resume", "wait", "memory", "columns")
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM came. exit_code: as a shell reports it, 130 or 143."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+def _systems(_: click.Context, __: click.Parameter, text: str) -> tuple[System, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in SYSTEMS]
+    if unknown or not names:
+        given = f"there is no system {unknown[0]!r}" if unknown else "no system is named"
+        raise click.BadParameter(f"{given}; available: {', '.join(SYSTEMS)}")
+    return tuple(system for system in SYSTEMS if system in names)
+
+
+def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    pairs = [piece.partition("=") for piece in text.split(",")]
+    if not all(role.strip() and column.strip() for role, _, column in pairs):
+        raise click.BadParameter(f"{text!r} is not like source=NAME,reference=NAME")
+    return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+def _device(_: click.Context, __: click.Parameter, text: str) -> str:
+    kind, colon, index = text.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
+        raise click.BadParameter(f"there is no device {text!r}; available: cpu, cuda, cuda:N")
+    return text
+
+
+@click.command()
+@click.argument("suite", required=False)
+@click.option("--systems", callback=_systems, default=",".join(SYSTEMS), show_default=True)
+@click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="torch", show_default=True)
+@click.option("--device", callback=_device, default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="[default: float32 on a CPU, bfloat16 on a GPU]")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, 4096), default=1, show_default=True, help="Prompts at once."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N examples, drawn by --seed.")
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=1, show_default=True, help="Times over all examples."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the examples' order.")
+@click.option(
+    "--max-new-tokens", type=click.IntRange(1, 4096), default=128, show_default=True, help="Longest answer."
+)
+@click.option(
+    "--fixed-length", type=click.IntRange(1, 4096), metavar="N", help="N tokens each: speed, no quality."
+)
+@click.option("--task", type=click.Choice(list(TASKS)), help="For suites that do not state theirs.")
+@click.option(
+    "--columns",
+    callback=_columns,
+    metavar="source=A,reference=B",
+    help="Of file: and hf: suites; also on --resume.",
+)
+@click.option("--memory/--no-memory", default=True, help="Peak memory, in a pass of its own. [default: yes]")
+@click.option(
+    "--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="For another measurement to end."
+)
+@click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted; see `hybrid runs`.")
+@click.pass_context
+def bench(ctx: click.Context, /, suite: str | None, resume: str | None, **options: Any) -> None:
+    """Measure the systems of a pair on SUITE and store the run; its id is the last line.
+
+    SUITE: everyday-en-de, briefs-en, sacrebleu:wmt20/en-de,
+    hf:DATASET:CONFIG:SPLIT or file:PATH.
+
+    Ctrl-C and SIGTERM keep what was measured; the exit code is then 130 or
+    143, and `hybrid bench --resume RUN` goes on. Only one measurement runs on
+    a machine at a time.
+    """
+    from hybrid.cli import bench_run
+
+    if resume is None and suite is None:
+        raise click.UsageError("Missing argument 'SUITE'; it is not needed with --resume only.")
+    if resume is not None:
+        _refuse_plan_options(ctx)
+    try:
+        with _stoppable():
+            if resume is not None:
+                job = bench_run.stored_job(resume, options["columns"])
+            else:
+                job = bench_run.new_job(suite or "", options["columns"], _plan_of(ctx, options))
+            bench_run.perform(job, options["wait"], options["memory"])
+    except Stopped as stopped:
+        ctx.exit(stopped.exit_code)
+
+
+def _plan_of(ctx: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the Plan that options say; suite and pair are looked up later."""
+    if options["fixed_length"] and _is_given(ctx, "max_new_tokens"):
+        raise click.UsageError("--fixed-length and --max-new-tokens exclude each other; give one of them.")
+    sampling = Sampling(
+        options["fixed_length"] or options["max_new_tokens"], bool(options["fixed_length"]), True
+    )
+    same = (
+        "systems",
+        "pair",
+        "engine",
+        "device",
+        "threads",
+        "batch_size",
+        "limit",
+        "repeats",
+        "seed",
+        "task",
+    )
+    return {name: options[name] for name in same} | {
+        "dtype": options["dtype"] or default_dtype(options["device"]),
+        "sampling": sampling,
+    }
+
+
+def _refuse_plan_options(ctx: click.Context) -> None:
+    given = [
+        parameter.human_readable_name if isinstance(parameter, click.Argument) else parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in NOT_OF_THE_PLAN and _is_given(ctx, str(parameter.name))
+    ]
+    if given:
+        raise click.UsageError(f"--resume goes on with the stored plan; leave out {', '.join(given)}.")
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped, once: what is then done to end cleanly is not interrupted."""
+
+    # Who starts a command with a signal ignored, as a script's & does, wants it ignored.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

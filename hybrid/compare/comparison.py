@@ -1,0 +1,158 @@
+"""One system against a baseline: paired over the examples that both have answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid.compare.bootstrap import Difference, Estimate, Resamples, estimate, median_estimate
+from hybrid.compare.measured import Array, Indices, Measured, shared
+from hybrid.compare.scores import Scores, scores
+from hybrid.errors import InputError
+from hybrid.metrics import metrics_of
+from hybrid.schema import System
+
+# Name of a speed-up, the latency it is made of.
+SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
+
+GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a system may stand in for the baseline, in the manner of MLPerf Inference.
+
+    Its rules ask of an accuracy-constrained language model at least 99 % of the
+    reference's quality and 90 % of its output length
+    (github.com/mlcommons/inference_policies, inference_rules.adoc, the GPT-J task).
+    Here the baseline takes the reference's place, and the main metric decides.
+
+    quality_ratio: above 1 is better, also where a lower score is better.
+    """
+
+    passed: bool
+    metric: str
+    quality_ratio: float
+    length_ratio: float
+
+
+@dataclass(frozen=True)
+class Against:
+    """A system compared with a baseline.
+
+    n: examples that both have answered.
+    differences: by metric of quality, system minus baseline; None without quality.
+    speedups: baseline's time over the system's, the median of paired ratios
+        over examples (over batches when answers were made in batches); above 1
+        is faster. None where no ratio could be formed.
+    paired_by: "example" or "batch", what the ratios are of.
+    length_ratio: words of all outputs over words of the baseline's (sacrebleu's sys_len).
+    agreement: share of outputs that equal the baseline's letter by letter, 0 to 1.
+    """
+
+    run_id: str
+    system: System
+    n: int
+    differences: Mapping[str, Difference] | None
+    speedups: Mapping[str, Estimate | None]
+    paired_by: str
+    length_ratio: Estimate | None
+    agreement: float | None
+    gate: Gate | None
+
+
+def against(system: Measured, baseline: Measured, resamples: Resamples) -> Against:
+    """Compare two systems of one task. Raises InputError when they share no example."""
+    if system.run.plan.task != baseline.run.plan.task:
+        raise InputError(
+            f"Run {system.run.run_id} has the task {system.run.plan.task} and the baseline's run "
+            f"{baseline.run.run_id} has {baseline.run.plan.task}; compare runs of one task."
+        )
+    ours, theirs = shared(system, baseline)
+    n = len(ours)
+    if not n:
+        raise InputError(
+            f"{system.system} of run {system.run.run_id} and the baseline {baseline.system} of run "
+            f"{baseline.run.run_id} have no example in common ({system.run.plan.suite} and "
+            f"{baseline.run.plan.suite}); compare runs of the same suite."
+        )
+    made, wanted = scores(system, resamples, ours), scores(baseline, resamples, theirs)
+    pairs = {name: (found, wanted[name]) for name, found in made.items() if name in wanted}
+    differences = {
+        name: found.minus(other)
+        for name, (found, other) in pairs.items()
+        if found.metric.higher_is_better is not None
+    }
+    length = _length_ratio(*pairs["length"]) if "length" in pairs else None
+    fixed = system.run.plan.sampling.ignore_eos or baseline.run.plan.sampling.ignore_eos
+    same = [
+        system.firsts[i].generation.text == baseline.firsts[j].generation.text
+        for i, j in zip(ours, theirs, strict=True)
+    ]
+    batched = max(system.run.plan.batch_size, baseline.run.plan.batch_size) > 1
+    return Against(
+        run_id=baseline.run.run_id,
+        system=baseline.system,
+        n=n,
+        differences=differences or None,
+        speedups=_speedups(system, baseline, (ours, theirs), resamples),
+        paired_by="batch" if batched else "example",
+        length_ratio=length,
+        agreement=None if fixed else sum(same) / n,
+        gate=_gate(system.run.plan.task, pairs, length),
+    )
+
+
+def _speedups(
+    system: Measured, baseline: Measured, places: tuple[Indices, Indices], resamples: Resamples
+) -> dict[str, Estimate | None]:
+    ours, theirs = places
+    if system.run.plan.batch_size >= baseline.run.plan.batch_size:
+        labels = system.batches[ours]
+    else:
+        labels = baseline.batches[theirs]  # the larger batches: what depends on each other stays together
+    found = {}
+    for name, latency in SPEEDUPS.items():
+        made, wanted = system.times[latency][ours], baseline.times[latency][theirs]
+        there = (made > 0) & (wanted > 0)  # a clock too coarse for the answer gives no ratio
+        values = np.divide(wanted, made, out=np.full(len(made), np.nan), where=there)
+        found[name] = _median_over(values, labels, resamples)
+    return found
+
+
+def _median_over(values: Array, labels: Indices, resamples: Resamples) -> Estimate | None:
+    """The median over batches of the batches' own medians, resampled by batch."""
+    _, group = np.unique(labels, return_inverse=True)
+    if group.max() + 1 < len(values):
+        order = np.argsort(group, kind="stable")
+        ends = np.cumsum(np.bincount(group))[:-1]
+        parts = [part[~np.isnan(part)] for part in np.split(values[order], ends)]
+        values = np.array([np.median(part) if part.size else np.nan for part in parts])
+    return median_estimate(values, resamples.counts(len(values)))
+
+
+def _length_ratio(system: Scores, baseline: Scores) -> Estimate | None:
+    """Ratio of summed words: the first of the length statistics."""
+    if not baseline.total[0]:
+        return None
+    made, wanted = system.resampled[:, 0], baseline.resampled[:, 0]
+    ratios = np.divide(made, wanted, out=np.full(len(made), np.nan), where=wanted > 0)
+    return estimate(float(system.total[0] / baseline.total[0]), ratios, system.n)
+
+
+def _gate(task: str, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
+    """None when there is no quality, no length, or a score of 0 to divide by."""
+    main = metrics_of(task)[0]
+    if main not in pairs or length is None:
+        return None
+    system, baseline = pairs[main]
+    ratio = quality_ratio(system.metric.higher_is_better, system.value, baseline.value)
+    if ratio is None:
+        return None
+    return Gate(ratio >= GATE_QUALITY and length.value >= GATE_LENGTH, main, ratio, length.value)
+
+
+def quality_ratio(higher_is_better: bool | None, system: float, baseline: float) -> float | None:
+    """The system's part of the baseline's quality; the inverse where a lower score is better."""
+    above, below = (system, baseline) if higher_is_better else (baseline, system)
+    return above / below if below > 0 else None

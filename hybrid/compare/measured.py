@@ -1,0 +1,135 @@
+"""What one system of one run has answered, as arrays by example.
+
+Shapes: N examples in the order of the suite, k statistics of a metric.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid.metrics import metrics_of
+from hybrid.schema import Record, Run, System
+from hybrid.store import StoredRun
+
+if TYPE_CHECKING:
+    from hybrid.compare.scores import Scores
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+LATENCIES = ("total", "ttft", "tpot")  # end to end, time to first token, time per output token
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The answers of one system in one run.
+
+    sources: by example id, of the N examples that it has answered.
+    answers: by example id, the records in the order of their repeats. Decoding
+        is greedy, so the first one speaks for the quality of all.
+    scores: kept by hybrid.compare.scores.
+    """
+
+    run: Run
+    system: System
+    sources: Mapping[str, str]
+    answers: Mapping[str, Sequence[Record]]
+    scores: dict[tuple[int, int, bytes], Mapping[str, "Scores"]] = field(default_factory=dict, repr=False)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.sources)
+
+    @cached_property
+    def firsts(self) -> tuple[Record, ...]:
+        """The first answer to each example, N of them."""
+        return tuple(records[0] for records in self.answers.values())
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(record for records in self.answers.values() for record in records)
+
+    @cached_property
+    def statistics(self) -> dict[str, Array]:
+        """By metric of the task, the statistics of the first answers, (N, k).
+
+        A metric that an answer lacks is left out. Empty for fixed-length runs:
+        what is written beyond the natural end has no quality.
+        """
+        if self.run.plan.sampling.ignore_eos:
+            return {}
+        found = {}
+        for metric in metrics_of(self.run.plan.task):
+            rows = [first.statistics.get(metric, ()) for first in self.firsts]
+            if rows[0] and len(set(map(len, rows))) == 1 and np.isfinite(rows).all():
+                found[metric] = np.array(rows, dtype=np.float64)
+        return found
+
+    @cached_property
+    def all_times(self) -> dict[str, Array]:
+        """By latency, the seconds of every answer in the order of `records`; NaN where there is none."""
+        timings = [record.generation.timing for record in self.records]
+        rows = [(timing.total_s, timing.ttft_s, timing.tpot_s) for timing in timings]
+        columns = np.array(rows, dtype=np.float64).T  # None becomes NaN
+        return dict(zip(LATENCIES, np.where(np.isfinite(columns), columns, np.nan), strict=True))
+
+    @cached_property
+    def times(self) -> dict[str, Array]:
+        """By latency, the median over the repeats of each example, (N,) seconds; NaN where there is none."""
+        if len(self.records) == len(self.ids):
+            return self.all_times
+        ends = np.cumsum([len(records) for records in self.answers.values()])[:-1]
+        return {
+            name: np.array([_median(part) for part in np.split(values, ends)])
+            for name, values in self.all_times.items()
+        }
+
+    @cached_property
+    def batches(self) -> Indices:
+        """The batch in which each example was first answered, (N,)."""
+        numbers: dict[tuple[int, int], int] = {}
+        return np.array([numbers.setdefault((r.repeat, r.batch), len(numbers)) for r in self.firsts])
+
+    @cached_property
+    def busy_s(self) -> float:
+        """Time in which answers were made: the answers of a batch share theirs."""
+        batches: dict[tuple[int, int], float] = {}
+        for record, total in zip(self.records, self.all_times["total"].tolist(), strict=True):
+            key = record.repeat, record.batch
+            batches[key] = max(batches.get(key, 0.0), total)  # a NaN is never the greater one
+        return sum(batches.values())
+
+
+def by_system(stored: StoredRun) -> dict[System, Measured]:
+    """By system, what it has answered; systems without an answer are left out."""
+    answered: dict[System, dict[str, list[Record]]] = {system: {} for system in stored.run.plan.systems}
+    for record in stored.records:
+        answered[record.system].setdefault(record.example_id, []).append(record)
+    found = {}
+    for system, records in answered.items():
+        sources = {e.id: e.source for e in stored.examples if e.id in records}
+        if sources:
+            answers = {i: sorted(records[i], key=lambda record: record.repeat) for i in sources}
+            found[system] = Measured(stored.run, system, sources, answers)
+    return found
+
+
+def shared(system: Measured, baseline: Measured) -> tuple[Indices, Indices]:
+    """Places of the examples that both have answered: the same id and the same source text."""
+    places = {example_id: place for place, example_id in enumerate(baseline.ids)}
+    pairs = [
+        (place, places[example_id])
+        for place, (example_id, source) in enumerate(system.sources.items())
+        if baseline.sources.get(example_id) == source
+    ]
+    ours, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return ours, theirs
+
+
+def _median(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else np.nan

@@ -1,0 +1,171 @@
+"""One row per system of a stored run: flat, with stable column names, for CSV and charts."""
+
+from collections.abc import Mapping
+
+from hybrid.compare.bootstrap import Estimate, Resamples
+from hybrid.compare.comparison import SPEEDUPS, Against, against
+from hybrid.compare.measured import LATENCIES, Measured, by_system
+from hybrid.compare.summary import PERCENTILES, Summary, summarize
+from hybrid.metrics import METRICS
+from hybrid.schema import Run
+from hybrid.store import StoredRun
+from hybrid.tables import Cell
+
+_RUN = {
+    "run_id": "the run",
+    "created_at": "when it began, ISO 8601, UTC",
+    "finished_at": "when it was finished; empty when it is incomplete",
+    "suite": "what was answered",
+    "suite_hash": "SHA-256 of the suite's task and texts",
+    "licence": "of the suite's texts",
+    "task": "what was asked",
+    "pair": "the pair of models",
+    "weights_sha256": "of the pair's manifest, which holds the hash of every file",
+    "engine": "what ran the models",
+    "device": "where they ran",
+    "device_name": "the device's own name",
+    "dtype": "precision",
+    "threads": "of the CPU",
+    "batch_size": "prompts answered at once",
+    "repeats": "how often each example was to be answered",
+    "limit": "examples asked for; empty for all",
+    "seed": "of the order of the examples",
+    "max_new_tokens": "upper bound on generated tokens",
+    "ignore_eos": "true for fixed-length runs, which carry no quality",
+    "truncate": "whether prompts that are too long were cut",
+    "product": "version of hybrid-bench",
+    "code": "commit, with +changes when files differed from it",
+    "python": "version",
+    "operating_system": "name and version",
+    "cpu": "model",
+    "cpu_count": "logical CPUs",
+    "memory_bytes": "of the machine",
+    "packages": "versions of what the numbers depend on",
+}
+_COUNTS = {
+    "system": "llm, slm or hybrid",
+    "n": "examples answered",
+    "answers": "answers measured, repeats included",
+    "output_tokens_mean": "tokens of an answer, end of sequence included",
+    "stopped_share": "share of answers that ended at max_new_tokens, 0 to 1",
+}
+_OUTPUT = {
+    "tokens_per_s": "output tokens over the time in which answers were made",
+    "characters_per_s": "output characters over the same time",
+    "requests_per_s": "answers over the same time",
+    "peak_resident_bytes": "peak memory of a process of its own, libraries included",
+    "before_model_bytes": "the same before the model was loaded",
+    "peak_device_bytes": "peak of the GPU's allocator; 0 on a CPU",
+    "length_ratio_to_llm": "words of all outputs over words of the LLM's",
+    "length_ratio_to_llm_low": "lower end of its interval",
+    "length_ratio_to_llm_high": "upper end of its interval",
+    "agreement_with_llm": "share of outputs equal to the LLM's, 0 to 1",
+    "interval_resamples": "bootstrap resamples behind every _low and _high (95 %, percentile)",
+    "interval_seed": "of those resamples",
+}
+
+
+def _quality_columns() -> dict[str, str]:
+    found = {}
+    for name, metric in METRICS.items():
+        unit = "0 to 100" if metric.unit == "points" else "words over the references' words"
+        found[name] = f"{metric.label}, {unit}"
+        found[f"{name}_low"], found[f"{name}_high"] = "lower end of its interval", "upper end of its interval"
+        found[f"{name}_signature"] = "how it was computed"
+        if metric.higher_is_better is None:
+            continue
+        found[f"{name}_vs_llm"] = "this system's minus the LLM's, over the examples both answered"
+        found[f"{name}_vs_llm_low"] = "lower end of its interval"
+        found[f"{name}_vs_llm_high"] = "upper end of its interval"
+        found[f"{name}_vs_llm_p"] = "paired bootstrap p-value, two-sided"
+    return found
+
+
+def _speed_columns() -> dict[str, str]:
+    words = {"total": "end-to-end latency", "ttft": "time to first token", "tpot": "time per output token"}
+    found = {}
+    for name in LATENCIES:
+        for p in PERCENTILES:
+            found[f"{name}_ms_p{p}"] = f"{words[name]}, percentile {p} over all answers"
+        found[f"{name}_n"] = "examples, or batches, behind it"
+        found[f"{name}_carried"] = "the percentiles that n can carry; others are guesses"
+    for name, latency in SPEEDUPS.items():
+        found[f"speedup_{name}"] = f"LLM's {words[latency]} over this system's, median of paired ratios"
+        found[f"speedup_{name}_low"] = "lower end of its interval"
+        found[f"speedup_{name}_high"] = "upper end of its interval"
+        found[f"speedup_{name}_n"] = "pairs behind it"
+    return found
+
+
+# Name and meaning of every column, in order: an interface, names are only ever added.
+COLUMNS: Mapping[str, str] = _RUN | _COUNTS | _quality_columns() | _speed_columns() | _OUTPUT
+
+
+def summaries(stored: StoredRun, resamples: int = 1000, seed: int = 0) -> list[dict[str, Cell]]:
+    """A row for each system that has answered something, each with all of COLUMNS.
+
+    Comparisons are with the run's own LLM: None for itself, and where there is none.
+    """
+    draws = Resamples(resamples, seed)
+    systems = by_system(stored)
+    llm = systems.get("llm")
+    return [_row(one, llm, draws) for one in systems.values()]
+
+
+def _row(one: Measured, llm: Measured | None, draws: Resamples) -> dict[str, Cell]:
+    comparable = llm is not None and one is not llm and not set(one.ids).isdisjoint(llm.ids)
+    found = against(one, llm, draws) if llm and comparable else None
+    summary = summarize(one, draws)
+    cells = _conditions(one.run) | _of_summary(one.run, summary) | (_of_against(found) if found else {})
+    cells |= {"interval_resamples": draws.resamples, "interval_seed": draws.seed}
+    return {name: cells.get(name) for name in COLUMNS}
+
+
+def _conditions(run: Run) -> dict[str, Cell]:
+    sources = (run, run.plan, run.plan.sampling, run.environment)
+    cells: dict[str, Cell] = {n: getattr(s, n) for n in _RUN for s in sources if hasattr(s, n)}
+    environment = run.environment
+    packages = "; ".join(f"{name} {version}" for name, version in environment.packages.items())
+    return cells | {"operating_system": environment.system, "packages": packages}
+
+
+def _of_summary(run: Run, summary: Summary) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {
+        "system": summary.system,
+        "n": summary.n,
+        "answers": summary.answers,
+        "output_tokens_mean": summary.mean_output_tokens,
+        "stopped_share": summary.stopped_share,
+        "tokens_per_s": summary.tokens_per_s,
+        "characters_per_s": summary.characters_per_s,
+        "requests_per_s": summary.requests_per_s,
+    }
+    for name, found in (summary.quality or {}).items():
+        cells |= _with_interval(name, found) | {f"{name}_signature": run.signatures.get(name)}
+    for name, latency in summary.latencies.items():
+        if latency:
+            values = (latency.p50_ms, latency.p90_ms, latency.p99_ms)
+            cells |= {f"{name}_ms_p{p}": value for p, value in zip(PERCENTILES, values, strict=True)}
+            cells[f"{name}_n"] = latency.n
+            cells[f"{name}_carried"] = " ".join(f"p{p}" for p in latency.carried)
+    if memory := summary.memory:
+        cells["peak_resident_bytes"] = memory.resident
+        cells["before_model_bytes"] = memory.before_model
+        cells["peak_device_bytes"] = memory.device
+    return cells
+
+
+def _of_against(found: Against) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {"agreement_with_llm": found.agreement}
+    for name, one in (found.differences or {}).items():
+        cells |= _with_interval(f"{name}_vs_llm", one) | {f"{name}_vs_llm_p": one.p_value}
+    for name, speedup in found.speedups.items():
+        cells |= _with_interval(f"speedup_{name}", speedup)
+        cells[f"speedup_{name}_n"] = speedup.n if speedup else None
+    return cells | _with_interval("length_ratio_to_llm", found.length_ratio)
+
+
+def _with_interval(name: str, found: Estimate | None) -> dict[str, Cell]:
+    if found is None:
+        return {}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

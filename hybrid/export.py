@@ -1,0 +1,110 @@
+"""Stored records as rows of a table, one a record: what `hybrid export --records` writes.
+
+results/README.md repeats the columns for those who read the file.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+
+from hybrid.metrics import METRICS
+from hybrid.schema import PHASES, Example, Plan, Record
+from hybrid.store import RunReader
+from hybrid.tables import Cell
+
+# Name and meaning of every column, in order: an interface, names are only ever added, at the end.
+RECORD_COLUMNS: Mapping[str, str] = {
+    "run_id": "the run",
+    "suite": "what was answered",
+    "task": "what was asked",
+    "pair": "the pair of models",
+    "engine": "what ran the models",
+    "device": "where they ran",
+    "dtype": "precision",
+    "threads": "of the CPU",
+    "batch_size": "prompts answered at once",
+    "max_new_tokens": "upper bound on generated tokens",
+    "ignore_eos": "true for fixed-length runs, which carry no quality",
+    "repeat": "which time the example was answered, from 0",
+    "batch": "index of the batch within the repeat",
+    "position": "of the batch in the order of measuring, over the whole run",
+    "started_at": "when its batch began, ISO 8601, UTC",
+    "example_id": "unique in the suite",
+    "domain": "the part of the suite",
+    "system": "llm, slm or hybrid",
+    "prompt_tokens": "tokens of the prompt, end of sequence included",
+    "output_tokens": "tokens of the answer, end of sequence included",
+    "finish_reason": "eos, or length when it ended at max_new_tokens",
+    "text": "the answer",
+    "source": "the example's text",
+    "references": "what is known to answer it; several have three vertical bars between them",
+    "total_ms": "end-to-end latency; of the whole batch, like all phases",
+    "ttft_ms": "time to first token",
+    "tpot_ms": "time per output token after the first; empty when there was one",
+    "tokenize_ms": "phase: text to token ids",
+    "encode_ms": "phase: the encoder, or for the hybrid the LLM, reads the prompt",
+    "project_ms": "phase: the LLM's hidden states into the SLM's space; hybrid only",
+    "prefill_ms": "phase: up to the first token",
+    "decode_ms": "phase: all tokens after the first",
+    "detokenize_ms": "phase: token ids to text",
+    "bleu": "of this answer alone, by the formula of the corpus score",
+    "chrf": "the same",
+    "ter": "the same",
+    "rougeL": "the same",
+    "rouge1": "the same",
+    "rouge2": "the same",
+    "length": "words over the words of the reference closest in length",
+}
+BETWEEN_REFERENCES = " ||| "  # as in Moses' n-best lists
+
+# Metrics that are columns, and how many statistics each has; others are left out.
+_SCORES: Mapping[str, int] = {
+    "bleu": 10, "chrf": 18, "ter": 2, "rougeL": 1, "rouge1": 1, "rouge2": 1, "length": 2,
+}  # fmt: skip
+_AT_ONCE = 1000  # records whose scores are computed together
+
+
+def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
+    """A row of RECORD_COLUMNS for each stored record, read as they are asked for.
+
+    Times are in milliseconds; those of a batch are the same in all its rows.
+    Scores are of that answer alone, by the formula of the whole corpus; empty
+    for metrics that the run does not have.
+    """
+    plan, examples = reader.run.plan, {example.id: example for example in reader.examples}
+    run = (reader.run.run_id, *_conditions(plan))
+    records = reader.records()
+    while chunk := list(islice(records, _AT_ONCE)):
+        for record, scores in zip(chunk, _scores(chunk), strict=True):
+            yield (*run, *_cells(record, examples[record.example_id]), *scores)
+
+
+def _conditions(plan: Plan) -> tuple[Cell, ...]:
+    return (
+        plan.suite, plan.task, plan.pair, plan.engine, plan.device, plan.dtype, plan.threads, plan.batch_size,
+        plan.sampling.max_new_tokens, plan.sampling.ignore_eos,
+    )  # fmt: skip
+
+
+def _cells(record: Record, example: Example) -> Iterator[Cell]:
+    made, timing = record.generation, record.generation.timing
+    yield from (record.repeat, record.batch, record.position, record.started_at, example.id, example.domain)
+    yield from (made.system, made.prompt_tokens, len(made.token_ids), made.finish_reason, made.text)
+    yield from (example.source, BETWEEN_REFERENCES.join(example.references))
+    for seconds in (timing.total_s, timing.ttft_s, timing.tpot_s, *map(timing.phases.get, PHASES)):
+        yield None if seconds is None else round(1000 * seconds, 4)
+
+
+def _scores(records: Sequence[Record]) -> Iterable[tuple[Cell, ...]]:
+    """For each record, its own score by each of _SCORES; None where it has no such statistics."""
+    columns = []
+    for name, width in _SCORES.items():
+        column: list[Cell] = [None] * len(records)
+        places = [i for i, record in enumerate(records) if len(record.statistics.get(name, ())) == width]
+        if places:
+            sums = np.array([records[i].statistics[name] for i in places])  # (places, width)
+            for i, value in zip(places, METRICS[name].values(sums, 1).tolist(), strict=True):
+                column[i] = round(value, 4)
+        columns.append(column)
+    return zip(*columns, strict=True)

@@ -1,0 +1,136 @@
+"""One measurement at a time on a machine: two at once would slow each other and both be wrong.
+
+The lock is the kernel's, on a file in the system's temporary folder, so it ends
+with the process that holds it, whatever ends that. A note beside it says who
+holds it; a note is believed only while its process is alive.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hybrid.errors import BusyError, HybridError
+
+LOCK = "hybrid-bench.lock"
+NOTE = "hybrid-bench.lock.json"
+POLL_S = 0.5
+EVERYONE = 0o666  # whoever measures next on this machine may be another user
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who measures. since: UTC, ISO 8601."""
+
+    pid: int
+    run_id: str
+    suite: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid}, run {self.run_id} of {self.suite}, since {self.since}"
+
+
+@contextmanager
+def measuring(
+    run_id: str,
+    suite: str,
+    wait_s: float = 0.0,
+    waiting: Callable[[str], None] = lambda _: None,
+    folder: Path | None = None,
+) -> Iterator[None]:
+    """Hold the machine's lock while the block runs.
+
+    run_id, suite: what is measured, for the note.
+    wait_s: how long to wait for another holder, in seconds; 0 gives up at once.
+    waiting: called twice a second meanwhile, with a sentence that names the holder.
+    folder: where the lock lies; the system's temporary folder when None.
+    Raises BusyError, naming the holder, when the time is over, and HybridError
+    when the folder cannot be written.
+    """
+    folder = folder or _temporary_folder()
+    lock = FileLock(folder / LOCK, mode=EVERYONE)
+    deadline = time.monotonic() + wait_s
+    while not _acquired(lock):
+        busy = f"Another measurement is running on this machine: {_who(folder / NOTE)}."
+        if time.monotonic() >= deadline:
+            how = f"It did not end within {wait_s:g} s; try" if wait_s else "Wait for it with"
+            raise BusyError(f"{busy} {how} {'a longer ' if wait_s else ''}--wait SECONDS, or end it.")
+        waiting(f"Waiting. {busy}")
+        time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+    try:
+        holder = Holder(os.getpid(), run_id, suite, datetime.now(UTC).isoformat(timespec="seconds"))
+        _write_note(folder / NOTE, json.dumps(asdict(holder)))
+        yield
+    finally:
+        _write_note(folder / NOTE, "")
+        lock.release()
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise HybridError(
+            "No temporary folder can be written, and the lock on this machine's measurements lies there. "
+            "Name a writable one in TMPDIR."
+        ) from error
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    except OSError as error:
+        raise HybridError(
+            f"The lock {lock.lock_file} cannot be written: {error.strerror}. "
+            "Measurements on this machine need it: make it writable, or name another folder in TMPDIR."
+        ) from error
+    return True
+
+
+def _who(note: Path) -> str:
+    """The holder in words; "a process that left no note" when the note is missing or stale."""
+    try:
+        holder = Holder(**json.loads(note.read_text("utf-8")))
+        believed = _alive(holder.pid) and str(holder).isprintable()
+    except (OSError, ValueError, TypeError, OverflowError):
+        believed = False
+    return str(holder) if believed else "a process that left no note"
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # os.kill would end the process there
+    try:
+        os.kill(pid, 0)  # 0: no signal is sent, only its possibility is checked
+    except PermissionError:
+        return True  # another user's
+    except OSError:
+        return False
+    return True
+
+
+def _write_note(note: Path, text: str) -> None:
+    """Replace the note's text. The lock holds without it, so a failure only leaves the holder unnamed."""
+    with suppress(OSError):
+        # Opened before created: in a sticky folder Linux refuses O_CREAT on another user's file.
+        # Never through a link, which anyone may have laid there.
+        flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            number = os.open(note, flags)
+        except FileNotFoundError:
+            number = os.open(note, flags | os.O_CREAT | os.O_EXCL, EVERYONE)
+            if hasattr(os, "fchmod"):
+                os.fchmod(number, EVERYONE)  # past the umask
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.truncate(0)
+            file.write(text)

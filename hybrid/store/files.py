@@ -1,0 +1,130 @@
+"""Files that are read with care and written so that a crash leaves the old or the new, never half.
+
+Only regular files are read, and never through a symbolic link: a results
+folder may come from somewhere else.
+"""
+
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from hybrid.errors import StoreError
+
+LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
+_CHUNK = 2**20
+
+
+class Torn(OSError):
+    """A file ends in a part of what was to be written, and must not be appended to."""
+
+
+@contextmanager
+def explained(what: str, fix: str = "") -> Iterator[None]:
+    """Turns an OSError into a StoreError: `what`, the system's reason, `fix`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{what}: {error.strerror or error}.{fix and ' ' + fix}") from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A regular file, open to be read. Raises OSError for anything else, links and pipes included."""
+    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever
+    descriptor = os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_BINARY"))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "it is not a file")
+        yield file
+
+
+def read_small(path: Path, limit: int = LARGEST_RUN_FILE) -> bytes:
+    """All bytes of a small file. Raises OSError, also when it has more than `limit` bytes."""
+    with opened(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(0, f"it has more than {limit} bytes")
+    return data
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write beside, then rename: a reader, and a crash, see the old file or the new one. Raises OSError."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder outlast a power failure, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def open_to_append(path: Path) -> int:
+    """A descriptor that is read anywhere and written at the end; the file is made when it is missing."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _flag("O_NOFOLLOW") | _flag("O_BINARY")
+    return os.open(path, flags, 0o666)
+
+
+def write_whole(descriptor: int, data: bytes) -> None:
+    """Write all bytes, in one call unless the system takes fewer; on any failure cut the file back.
+
+    Raises OSError; Torn when the file could not be cut back either.
+    """
+    before = os.fstat(descriptor).st_size
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except BaseException as error:
+        try:
+            os.ftruncate(descriptor, before)
+        except OSError:
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise Torn(0, reason or "it was interrupted") from error
+        raise
+
+
+def count_lines(file: IO[bytes], end: int) -> int:
+    """Line ends within the first `end` bytes."""
+    lines = 0
+    file.seek(0)
+    while end > 0 and (chunk := file.read(min(_CHUNK, end))):
+        lines += chunk.count(b"\n")
+        end -= len(chunk)
+    return lines
+
+
+def last_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a file from the last to the first, each with the offset of its beginning.
+
+    What follows the last line end is skipped.
+    """
+    if os.fstat(file.fileno()).st_size == 0:
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        end = data.rfind(b"\n") + 1
+        while end > 0:
+            start = data.rfind(b"\n", 0, end - 1) + 1
+            yield start, data[start:end]
+            end = start
+
+
+def _flag(name: str) -> int:
+    return int(getattr(os, name, 0))  # none on systems that do not have it

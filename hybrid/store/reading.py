@@ -1,0 +1,268 @@
+"""Stored runs: which there are, and what is in one.
+
+What is damaged is named by file and line, and hides nothing else. What is
+being written, or was when its process was killed, is read up to its last
+whole append.
+"""
+
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TypeVar
+
+import hybrid
+from hybrid.errors import StoreError
+from hybrid.schema import Example, Record, Run, System
+from hybrid.store.codec import decode_example, decode_record, decode_run, rows_to_drop
+from hybrid.store.files import count_lines, explained, last_lines, opened, read_small
+
+RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"
+LATEST = "latest"
+T = TypeVar("T")
+Key = tuple[str, int, System]  # example_id, repeat, system
+
+RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+_NAMED = 10  # damaged lines of one file that are named; the rest are counted
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run and how many records it has so far."""
+
+    run: Run
+    records: int
+
+    @property
+    def complete(self) -> bool:
+        return self.run.finished_at is not None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Runs, the newest first. problems: a sentence for each that is damaged."""
+
+    runs: tuple[RunSummary, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """All that is stored of a run. problems: a sentence for each thing that is damaged and left out."""
+
+    run: Run
+    examples: tuple[Example, ...]
+    records: tuple[Record, ...]
+    problems: tuple[str, ...]
+
+
+def results_folder() -> Path:
+    """$HYBRID_RESULTS, or results/ beside app.py, or, installed without a clone, results/ right here."""
+    if named := os.environ.get("HYBRID_RESULTS"):
+        return Path(named)
+    clone = Path(hybrid.__file__).parents[1]
+    return (clone if (clone / "app.py").is_file() else Path()) / "results"
+
+
+def list_runs(root: Path | None = None) -> Listing:
+    """The runs of a results folder, without reading the records of those that are complete.
+
+    A folder that is not there has none. Raises StoreError when it cannot be read.
+    """
+    root = root or results_folder()
+    runs: list[RunSummary] = []
+    problems: list[str] = []
+    for name in _folders(root):
+        try:
+            runs.append(_summary(root / name, problems))
+        except StoreError as error:
+            problems.append(str(error))
+    runs.sort(key=lambda one: (_moment(one.run.created_at), one.run.run_id), reverse=True)
+    return Listing(tuple(runs), tuple(problems))
+
+
+def find_run(text: str, root: Path | None = None) -> str:
+    """The id of the run that `text` names: the id, the beginning of just one, or `latest`.
+
+    Raises StoreError, also for what can be no id, such as a path.
+    """
+    root = root or results_folder()
+    if text == LATEST:
+        if not (runs := list_runs(root).runs):
+            raise StoreError(f"There are no runs in {root}. `hybrid bench` makes one.")
+        return runs[0].run.run_id
+    if not RUN_ID.fullmatch(text):
+        raise StoreError(f"{text!r} is not the id of a run. `hybrid runs` lists those that are here.")
+    names = sorted(name for name in _folders(root) if RUN_ID.fullmatch(name) and name.startswith(text))
+    if text in names:
+        return text
+    if not names:
+        raise StoreError(f"There is no run {text} in {root}. `hybrid runs` lists those that are here.")
+    if len(names) > 1:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise StoreError(
+            f"{text} is the beginning of several runs: {', '.join(names[:5])}{more}. Say more of it."
+        )
+    return names[0]
+
+
+def load_run(run_id: str, root: Path | None = None) -> StoredRun:
+    """Everything of the run that `run_id` names, as find_run() understands it.
+
+    Raises StoreError when run.json or a whole file cannot be read; damaged
+    lines become `problems`.
+    """
+    reader = RunReader(run_id, root)
+    records = tuple(reader.records())
+    return StoredRun(reader.run, reader.examples, records, tuple(reader.problems))
+
+
+class RunReader:
+    """One stored run whose records are read one at a time, for runs that are larger than memory.
+
+    problems: grows while records are read.
+    """
+
+    def __init__(self, run_id: str, root: Path | None = None) -> None:
+        root = root or results_folder()
+        self.folder = root / find_run(run_id, root)
+        self.problems: list[str] = []
+        self.run, _ = read_run(self.folder)
+        self.examples = tuple(self._examples())
+
+    def records(self) -> Iterator[Record]:
+        """The stored records in the order in which they were measured."""
+        known = {example.id for example in self.examples}
+        seen: set[Key] = set()
+
+        def decode(line: bytes) -> Record:
+            record = decode_record(line)
+            check_record(record, self.run, known)
+            if key_of(record) in seen:
+                raise ValueError(f"it repeats example {record.example_id!r}, {record.system}")
+            seen.add(key_of(record))
+            return record
+
+        finished = self.run.finished_at is not None
+        yield from _decoded(self.folder / RECORDS, decode, self.problems, settled=not finished)
+        if finished and len(seen) < self.run.planned:
+            lost = f"{self.run.planned - len(seen)} of {self.run.planned} records"
+            self.problems.append(f"{self.folder / RECORDS}: {lost} are damaged or missing.")
+
+    def _examples(self) -> Iterator[Example]:
+        seen: set[str] = set()
+
+        def decode(line: bytes) -> Example:
+            example = decode_example(line)
+            if example.id in seen:
+                raise ValueError(f"it repeats example {example.id!r}")
+            seen.add(example.id)
+            return example
+
+        yield from _decoded(self.folder / EXAMPLES, decode, self.problems, settled=False)
+
+
+def key_of(record: Record) -> Key:
+    """What a run holds only once."""
+    return record.example_id, record.repeat, record.system
+
+
+def check_record(record: Record, run: Run, examples: Container[str]) -> None:
+    """Raise ValueError for a record that is no part of its run."""
+    if record.example_id not in examples:
+        raise ValueError(f"the run has no example {record.example_id!r}")
+    if record.system not in run.plan.systems:
+        raise ValueError(f"the run has no system {record.system}")
+    if not 0 <= record.repeat < run.plan.repeats:
+        raise ValueError(f"repeat is {record.repeat} and the run has {run.plan.repeats}, counted from 0")
+
+
+def settled_end(file: IO[bytes]) -> int:
+    """Where the last whole append ends: a process that was killed may have left a part of one after it."""
+    drop, end = -1, 0
+    for start, line in last_lines(file):
+        if drop < 0:
+            drop, end = rows_to_drop(line), start + len(line)
+        if drop == 0:
+            break
+        drop, end = drop - 1, start
+    return end
+
+
+def _decoded(path: Path, decode: Callable[[bytes], T], problems: list[str], settled: bool) -> Iterator[T]:
+    """Each line through `decode`; a ValueError becomes a problem. settled: only up to settled_end()."""
+    damaged = at = 0
+    with explained(f"{path} cannot be read"), opened(path) as file:
+        end = settled_end(file) if settled else sys.maxsize
+        for number, line in enumerate(file, start=1):
+            at += len(line)
+            if at > end:
+                break
+            try:
+                found = decode(line)
+            except ValueError as error:
+                damaged += 1
+                if damaged <= _NAMED:
+                    problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
+                continue
+            yield found
+    if damaged > _NAMED:
+        problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
+
+
+def _folders(root: Path) -> list[str]:
+    """Names of the folders that hold a run. What else lies there, links included, is none of ours."""
+    with explained(f"{root} cannot be read", "HYBRID_RESULTS names another folder of results."):
+        try:
+            with os.scandir(root) as entries:
+                names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name[0] != "."]
+        except FileNotFoundError:
+            return []
+    # RECORDS: a run that has lost its run.json is reported; one that is just being made has no records
+    return [n for n in names if os.path.lexists(root / n / RUN) or _size(root / n / RECORDS)]
+
+
+def _summary(folder: Path, problems: list[str]) -> RunSummary:
+    run, row = read_run(folder)
+    path = folder / RECORDS
+    if run.finished_at is None:
+        with explained(f"{path} cannot be read"), opened(path) as file:
+            return RunSummary(run, count_lines(file, settled_end(file)))
+    size, wanted = _size(path), row.get("records_bytes")
+    if isinstance(wanted, int) and size != wanted:
+        problems.append(f"{path} has {size} bytes and had {wanted} when its run was finished.")
+    return RunSummary(run, run.planned)
+
+
+def read_run(folder: Path) -> tuple[Run, Mapping[str, object]]:
+    """The Run in a folder and its whole JSON object. The folder's name is its id, renamed or not."""
+    path = folder / RUN
+    if not RUN_ID.fullmatch(folder.name):
+        raise StoreError(f"The name of {str(folder)!r} may have only A-Z, a-z, 0-9, - and _: rename it.")
+    with explained(f"{path} cannot be read"):
+        data = read_small(path)
+    try:
+        run, row = decode_run(data)
+    except ValueError as error:
+        raise StoreError(f"{path} cannot be read: {error}.") from error
+    return replace(run, run_id=folder.name), row
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _moment(created_at: str) -> float:
+    """Seconds since 1970; runs whose time cannot be read come last, by their ids."""
+    try:
+        moment = datetime.fromisoformat(created_at)
+    except ValueError:
+        return -math.inf
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

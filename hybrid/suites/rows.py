@@ -1,0 +1,151 @@
+"""From a row of named columns to an Example, and what must hold for all examples of a suite.
+
+Every source of rows (JSONL, TSV with a header, the Hub) is read by the same rules.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from hybrid.errors import SuiteError
+from hybrid.schema import Example
+
+Row = Mapping[str, object]
+
+ROLES = ("id", "domain", "source", "reference")
+DEFAULT_DOMAIN = "all"
+_SHOWN = 20  # column names in a message
+
+# What the engines refuse too: category Cc but tab, line feed and carriage return, and lone surrogates.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class RowError(ValueError):
+    """A row is no example. Its text goes behind "FILE, line 3" and a colon."""
+
+
+def check_columns(columns: Mapping[str, str] | None) -> None:
+    """Raises SuiteError when `columns` names something else than ROLES."""
+    for role in columns or {}:
+        if role not in ROLES:
+            raise SuiteError(
+                f"A suite has no {role!r} to take from a column; it has {', '.join(ROLES)}, "
+                "as in source=NAME reference=NAME."
+            )
+
+
+def to_example(row: Row, columns: Mapping[str, str] | None, default_id: str) -> Example:
+    """The example of a row. Raises RowError.
+
+    columns: role to column name, with dots for nested ones (`translation.en`).
+    A role that is not given is read from the column of its own name, the
+    reference also from `references`; id and domain may be missing.
+    """
+    names = {**_own_names(row), **(columns or {})}
+    references = _find(row, names["reference"])
+    if isinstance(references, str):
+        references = [references]
+    if not isinstance(references, list | tuple) or not all(isinstance(text, str) for text in references):
+        raise RowError(f"the column {names['reference']!r} is neither a text nor a list of texts")
+    if not references:
+        raise RowError("there is no reference; give at least one")
+    return Example(
+        id=_label(row, names["id"]) if "id" in names else default_id,
+        domain=_label(row, names["domain"]) if "domain" in names else DEFAULT_DOMAIN,
+        source=_text(row, names["source"]),
+        references=tuple(references),
+    )
+
+
+def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, ...]:
+    """The examples of the suite `name`, each given with its place ("a.tsv, line 3").
+
+    Raises SuiteError when there is none, an id comes twice, a text is empty or
+    a text holds characters that the engines refuse.
+    """
+    places: dict[str, str] = {}
+    found: list[Example] = []
+    for place, example in placed:
+        _check_texts(place, example)
+        if example.id in places:
+            raise SuiteError(
+                f"{place}: the id {example.id!r} is already that of {places[example.id]}; "
+                "give every example its own."
+            )
+        places[example.id] = place
+        found.append(example)
+    if not found:
+        raise SuiteError(f"{name} is empty; a suite has at least one example.")
+    return tuple(found)
+
+
+def without_controls(text: str) -> str:
+    """A blank for every character that the engines refuse: for texts that nobody here can mend."""
+    return _CONTROL.sub(" ", text)
+
+
+def _own_names(row: Row) -> dict[str, str]:
+    """The columns that are read when none are named; `document` marks the older form of summaries."""
+    if "document" in row:
+        names = {"source": "document", "reference": "summary" if "summary" in row else "summaries"}
+        return names | ({"domain": "source"} if "source" in row else {})
+    names = {"source": "source", "reference": "references" if "references" in row else "reference"}
+    return names | {role: role for role in ("id", "domain") if role in row}
+
+
+def _find(row: Row, name: str) -> object:
+    """The value of a column; the name itself goes before its reading as a path."""
+    if name in row:
+        return row[name]
+    value: object = row
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            available = sorted(_column_names(row))
+            more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
+            raise RowError(
+                f"there is no column {name!r}; available: {', '.join(available[:_SHOWN]) or 'none'}{more}"
+            )
+        value = value[part]
+    return value
+
+
+def _column_names(row: Row, above: str = "") -> Iterator[str]:
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value:
+            yield from _column_names(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def _text(row: Row, name: str) -> str:
+    value = _find(row, name)
+    if not isinstance(value, str):
+        raise RowError(f"the column {name!r} is not a text but {_kind(value)}")
+    return value
+
+
+def _label(row: Row, name: str) -> str:
+    """An id or a domain: a text or a whole number."""
+    value = _find(row, name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise RowError(f"the column {name!r} is neither a text nor a whole number but {_kind(value)}")
+    return str(value)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "empty (null)"
+    if isinstance(value, Mapping):
+        return "a group of columns"
+    return "a list" if isinstance(value, list | tuple) else f"the value {str(value)[:40]}"
+
+
+def _check_texts(place: str, example: Example) -> None:
+    for part, text in (("source", example.source), *(("reference", text) for text in example.references)):
+        if not text.strip():
+            raise SuiteError(f"{place}: the {part} is empty; fill it or remove the example.")
+    for text in (example.id, example.domain, example.source, *example.references):
+        if match := _CONTROL.search(text):
+            raise SuiteError(
+                f"{place}: there is a control character (U+{ord(match[0]):04X}) "
+                f"at position {match.start() + 1} of a text; remove it."
+            )

@@ -1,0 +1,75 @@
+"""What the tests of `hybrid bench` share: the command in a folder of its own, over the tiny pair."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from hybrid.cli import bench_run
+from hybrid.schema import Memory
+from hybrid.store import StoredRun, load_run
+
+LINES = [
+    f"d\tThe house number {n} by the river is old.\tDas Haus Nummer {n} am Fluss ist alt.\n" for n in range(8)
+]
+
+
+@dataclass(frozen=True)
+class Command:
+    """`hybrid bench` in `folder`, which holds suite.tsv of 8 `lines`, the results and the lock."""
+
+    folder: Path
+    invoke: Callable[..., Result]
+    lines: tuple[str, ...] = tuple(LINES)
+
+    def run(self, *arguments: str) -> Result:
+        return self.invoke("bench", *arguments)
+
+    def measure(self, *arguments: str) -> Result:
+        return self.run("file:suite.tsv", "--task", "translate-en-de", "--max-new-tokens", "6", *arguments)
+
+    def stored(self, result: Result, exit_code: int = 0) -> StoredRun:
+        """The run whose id is the only line on stdout."""
+        assert result.exit_code == exit_code, result.output
+        assert result.stdout.count("\n") == 1
+        found = load_run(result.stdout.rstrip("\n"))
+        assert found.problems == ()
+        return found
+
+    def failed(self, result: Result, exit_code: int = 1) -> str:
+        """What a command that stored nothing said."""
+        assert result.exit_code == exit_code, result.output
+        assert result.stdout == ""
+        return result.stderr
+
+    def stop_after(self, turns: int, patch: pytest.MonkeyPatch, how: BaseException | None = None) -> None:
+        """Let the benchmark end with `how`, or with SIGTERM, after so many turns."""
+        stream = bench_run.benchmark
+
+        def stopped(*arguments: Any) -> Iterator[Any]:
+            measured = stream(*arguments)
+            for _ in range(turns):
+                yield next(measured)
+            if how is not None:
+                raise how
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield from measured
+
+        patch.setattr(bench_run, "benchmark", stopped)
+
+
+@pytest.fixture
+def bench(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command, with a memory pass that only pretends."""
+    (tmp_path / "suite.tsv").write_text("".join(LINES), "utf-8")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(bench_run, "peak_memory", lambda *_: Memory(2, 1))
+    monkeypatch.chdir(tmp_path)
+    return Command(tmp_path, run)

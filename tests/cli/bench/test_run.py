@@ -1,0 +1,226 @@
+"""`hybrid bench`: a stored run with its id as the last line, and every refusal in one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from hybrid.bench import chosen
+from hybrid.cli import bench_run
+from hybrid.errors import EngineError, StoreError
+from hybrid.lock import measuring
+from hybrid.schema import SYSTEMS, Memory, Plan
+from hybrid.store import list_runs
+from hybrid.suites import load_suite
+
+# a run
+
+
+def test_a_run_is_stored_with_its_plan_and_its_conditions(bench):
+    result = bench.measure("--limit", "5", "--batch-size", "2", "--repeats", "2", "--seed", "7")
+    found = bench.stored(result)
+    plan = found.run.plan
+    assert found.run.finished_at is not None
+    assert (plan.suite, plan.task, plan.pair, plan.systems) == (
+        "file:suite.tsv",
+        "translate-en-de",
+        "tiny",
+        SYSTEMS,
+    )
+    assert (plan.engine, plan.device, plan.dtype, plan.threads) == ("torch", "cpu", "float32", 1)
+    assert (plan.limit, plan.batch_size, plan.repeats, plan.seed) == (5, 2, 2, 7)
+    assert (plan.sampling.max_new_tokens, plan.sampling.ignore_eos, plan.sampling.truncate) == (
+        6,
+        False,
+        True,
+    )
+    suite = load_suite("file:suite.tsv", "translate-en-de")
+    assert plan.suite_hash == suite.content_hash
+    assert found.examples == chosen(plan, suite)
+    assert len(found.records) == found.run.planned == 5 * 2 * 3
+    assert set(found.run.signatures) == set(found.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
+    assert found.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    assert len(found.run.environment.weights_sha256) == 64
+    assert "30/30" in result.stderr
+    assert "All 30 answers are stored. Speed-up over the LLM, end to end: hybrid " in result.stderr
+
+
+def test_the_options_reach_the_plan(bench):
+    options = [
+        "--pair",
+        "tiny",
+        "--engine",
+        "torch",
+        "--dtype",
+        "bfloat16",
+        "--threads",
+        "2",
+        "--no-memory",
+        "--limit",
+        "1",
+    ]
+    found = bench.stored(bench.measure("--systems", "hybrid, llm", *options))
+    plan = found.run.plan
+    assert (plan.systems, plan.dtype, plan.threads) == (("llm", "hybrid"), "bfloat16", 2)
+    assert found.run.memory == {}
+
+
+def test_fixed_length_runs_have_times_but_no_quality(bench):
+    result = bench.run("file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "9", "--limit", "2")
+    found = bench.stored(result)
+    assert {len(r.generation.token_ids) for r in found.records} == {9}
+    assert {len(r.statistics) for r in found.records} == {0}
+    assert found.run.signatures == {}
+
+
+def test_columns_are_named(bench):
+    (bench.folder / "other.tsv").write_text("en\tde\nThe house is old.\tDas Haus ist alt.\n", "utf-8")
+    arguments = ["--task", "translate-en-de", "--columns", "source=en,reference=de", "--max-new-tokens", "4"]
+    found = bench.stored(bench.run("file:other.tsv", *arguments))
+    assert found.examples[0].references == ("Das Haus ist alt.",)
+
+
+def test_one_system_alone_has_no_speedup(bench):
+    result = bench.measure("--systems", "slm", "--limit", "2")
+    assert "speed-up" not in result.stderr.lower()
+    assert "All 2 answers are stored. `hybrid compare` says more." in result.stderr
+
+
+def test_a_limit_beyond_the_suite_takes_all_with_a_notice(bench):
+    result = bench.measure("--limit", "100", "--systems", "slm")
+    assert "notice: The suite has 8 examples, fewer than --limit 100: all are taken.\n" in result.stderr
+    assert len(bench.stored(result).records) == 8
+
+
+def test_memory_that_cannot_be_measured_does_not_lose_the_run(bench, monkeypatch):
+    def peak(_: Plan, system: str, __: object) -> Memory:
+        if system == "llm":
+            raise EngineError("The memory of llm was not measured: exit code -9")
+        return Memory(2, 1)
+
+    monkeypatch.setattr(bench_run, "peak_memory", peak)
+    result = bench.measure("--limit", "1")
+    assert "notice: The memory of llm was not measured: exit code -9\n" in result.stderr
+    assert set(bench.stored(result).run.memory) == {"slm", "hybrid"}
+
+
+# one measurement at a time
+
+
+def test_a_second_measurement_says_who_holds_the_machine(bench):
+    with measuring("20261123-014512-briefs-en-3f9c", "briefs-en"):
+        message = bench.failed(bench.measure())
+    assert f"process {os.getpid()}, run 20261123-014512-briefs-en-3f9c of briefs-en, since 20" in message
+    assert "--wait SECONDS" in message
+    assert list_runs().runs == ()
+    bench.stored(bench.measure("--limit", "1", "--systems", "slm"))
+
+
+def test_a_second_measurement_waits_when_told(bench):
+
+    held, released = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with measuring("other", "briefs-en"):
+            held.set()
+            released.wait(30)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    held.wait(10)
+    threading.Timer(0.7, released.set).start()
+    result = bench.measure("--limit", "1", "--systems", "slm", "--wait", "30")
+    thread.join()
+    assert result.stderr.count("Waiting. Another measurement is running on this machine: process ") == 1
+    bench.stored(result)
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Missing argument 'SUITE'"),
+        (("x", "--systems", "llm,gpt"), "there is no system 'gpt'; available: llm, slm, hybrid"),
+        (("x", "--systems", ","), "no system is named; available: llm, slm, hybrid"),
+        (("x", "--engine", "abacus"), "'abacus' is not 'torch'"),
+        (("x", "--device", "tpu"), "there is no device 'tpu'; available: cpu, cuda, cuda:N"),
+        (("x", "--device", "cuda:"), "there is no device 'cuda:'; available: cpu, cuda, cuda:N"),
+        (("x", "--dtype", "int3"), "'int3' is not one of 'float32', 'bfloat16'"),
+        (("x", "--limit", "0"), "0 is not in the range"),
+        (("x", "--wait", "-1"), "-1.0 is not in the range"),
+        (("x", "--columns", "source"), "'source' is not like source=NAME,reference=NAME"),
+        (("x", "--fixed-length", "4", "--max-new-tokens", "4"), "exclude each other"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(bench, arguments, said):
+    assert said in bench.failed(bench.run(*arguments), exit_code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere",), "There is no suite 'nowhere'"),
+        (("file:suite.tsv",), "does not say its task"),
+        (("file:empty.tsv", "--task", "summarize"), "empty.tsv is empty"),
+        (
+            ("file:suite.tsv", "--task", "summarize", "--pair", "huge"),
+            "There is no pair 'huge'; available: tiny.",
+        ),
+        (
+            ("file:suite.tsv", "--task", "summarize", "--device", "cuda:99"),
+            "Device 'cuda:99' cannot be used here",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_run(bench, arguments, said):
+    (bench.folder / "empty.tsv").write_text("", "utf-8")
+    message = bench.failed(bench.run(*arguments))
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    assert said in message
+    assert list_runs().runs == ()
+
+
+def test_a_task_that_the_pair_lacks_is_refused(bench, tiny_zoo, monkeypatch):
+    manifest = json.loads((tiny_zoo / "tiny" / "pair.json").read_text("utf-8"))
+    (bench.folder / "zoo" / "tiny").mkdir(parents=True)
+    (bench.folder / "zoo" / "tiny" / "pair.json").write_text(
+        json.dumps(manifest | {"tasks": ["summarize"]}), "utf-8"
+    )
+    monkeypatch.setenv("HYBRID_ZOO", str(bench.folder / "zoo"))
+    assert "but the pair tiny is for summarize (en)" in bench.failed(bench.measure())
+
+
+def test_results_that_cannot_be_written_fail_before_models_are_loaded(bench, monkeypatch):
+    def load(*_: Any, **__: Any) -> None:
+        raise AssertionError("models were loaded")
+
+    monkeypatch.setattr("hybrid.engines.table.load_engines", load)
+    (bench.folder / "results").write_text("a file", "utf-8")
+    message = bench.failed(bench.measure())
+    assert message.startswith(f"error: No run can be stored in {bench.folder / 'results'}: ")
+    assert "HYBRID_RESULTS" in message
+
+
+def test_a_run_that_cannot_be_created_is_one_sentence(bench, monkeypatch):
+    def create(*_: Any, **__: Any) -> None:
+        raise StoreError("No run can be stored in results: No space left on device.")
+
+    monkeypatch.setattr(bench_run, "create", create)
+    assert bench.failed(bench.measure()).endswith(
+        "error: No run can be stored in results: No space left on device.\n"
+    )
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from hybrid.cli import main; main(['bench', '--help'], standalone_mode=False); "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], capture_output=True, check=True
+    )
+    assert b"--fixed-length" in done.stdout

@@ -1,0 +1,128 @@
+"""Resamples are full-size and shared; p-values are sacrebleu's; medians are medians."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from sacrebleu import significance
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from hybrid.compare.bootstrap import (
+    Estimate,
+    Resamples,
+    difference,
+    estimate,
+    median_estimate,
+    medians,
+    p_value,
+    sums,
+)
+from hybrid.metrics import METRICS
+
+TEXT = "das alte Haus am Fluss ist sehr groß und viele Leute wohnen dort seit vielen Jahren"
+WORDS = TEXT.split()
+
+
+@pytest.mark.parametrize("n", [1, 2, 37])
+def test_resamples_are_full_size_and_repeatable(n: int) -> None:
+    counts = Resamples(50, seed=3).counts(n)
+    assert counts.shape == (50, n)
+    assert (counts.sum(axis=1) == n).all()
+    assert (counts == Resamples(50, seed=3).counts(n)).all()
+    assert n == 1 or (counts != Resamples(50, seed=4).counts(n)).any()
+
+
+def test_examples_are_drawn_evenly() -> None:
+    counts = Resamples(4000).counts(20)
+    assert counts.mean(axis=0) == pytest.approx(np.ones(20), abs=0.08)
+    assert (counts == 0).mean() == pytest.approx((1 - 1 / 20) ** 20, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [3, 700])
+def test_sums_are_those_of_the_drawn_examples(n: int) -> None:
+    counts, statistics = Resamples(9).counts(n), np.random.default_rng(0).random((n, 4))
+    for row, summed in zip(counts, sums(statistics, counts), strict=True):
+        assert summed == pytest.approx(statistics[np.repeat(np.arange(n), row)].sum(axis=0))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8])
+def test_medians_are_those_of_the_drawn_examples(n: int) -> None:
+    counts, values = Resamples(40).counts(n), np.random.default_rng(1).random(n)
+    for row, median in zip(counts, medians(values, counts), strict=True):
+        assert median == pytest.approx(np.median(np.repeat(values, row)))
+
+
+def test_values_that_are_missing_are_left_out_of_every_resample() -> None:
+    counts = Resamples(60).counts(5)
+    values = np.array([3.0, np.nan, 1.0, np.nan, 2.0])
+    for row, median in zip(counts, medians(values, counts), strict=True):
+        drawn = np.repeat(values, row)
+        drawn = drawn[~np.isnan(drawn)]
+        assert math.isnan(median) if not drawn.size else median == np.median(drawn)
+    found = median_estimate(values, counts)
+    assert found is not None
+    assert (found.value, found.n) == (2.0, 3)
+    assert found.low == 1.0
+    assert found.high == 3.0
+    assert median_estimate(np.array([np.nan, np.nan]), Resamples(5).counts(2)) is None
+
+
+def test_intervals_are_percentiles() -> None:
+    found = estimate(50.0, np.arange(101.0), 10)
+    assert (found.low, found.high) == (2.5, 97.5)
+    assert found.excludes(2.4)
+    assert not found.excludes(2.5)
+
+
+def test_one_example_and_equal_values() -> None:
+    one = difference(1.0, np.array([1.0]), np.array([0.0]), n=1)
+    assert (one.low, one.high, one.p_value, one.decided) == (None, None, None, False)
+    same = difference(0.0, np.full(100, 3.0), np.full(100, 3.0), n=5)
+    assert (same.low, same.high, same.p_value, same.decided) == (0.0, 0.0, 1.0, False)
+    assert estimate(4.0, np.full(100, 4.0), 5) == Estimate(4.0, 4.0, 4.0, 5)
+
+
+def test_the_p_value_is_sacrebleus_formula() -> None:
+    draw = np.random.default_rng(2)
+    system, baseline = draw.normal(30.3, 1, 500), draw.normal(30, 1, 500)
+    strayed = np.abs(system - baseline)
+    theirs = significance._compute_p_value(strayed - strayed.mean(), 0.3)
+    assert p_value(system, baseline, -0.3) == theirs
+
+
+def corpus(n: int, seed: int) -> tuple[list[str], list[str], list[str]]:
+    """References and two systems, the second a little worse."""
+    draw = random.Random(seed)
+    wanted = [draw.choices(WORDS, k=draw.randint(6, 15)) for _ in range(n)]
+
+    def system(right: float) -> list[str]:
+        return [" ".join(w if draw.random() < right else draw.choice(WORDS) for w in row) for row in wanted]
+
+    return [" ".join(row) for row in wanted], system(0.80), system(0.775)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_p_values_and_intervals_agree_with_sacrebleus_paired_bootstrap(seed: int) -> None:
+    resamples, n = 1000, 80
+    wanted, baseline, system = corpus(n, seed)
+    metrics = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
+    named = [("baseline", baseline), ("system", system)]
+    _, found = significance.PairedTest(named, metrics, [wanted], "bs", resamples)()
+    counts = Resamples(resamples).counts(n)
+    for name, theirs in zip(metrics, (found["BLEU"][1], found["chrF2"][1], found["TER"][1]), strict=True):
+        metric = METRICS[name]
+        rows = [
+            np.array(
+                [metric.statistics(text, [reference]) for text, reference in zip(made, wanted, strict=True)]
+            )
+            for made in (system, baseline)
+        ]
+        value = np.subtract(*(float(metric.values(part.sum(axis=0), n)) for part in rows))
+        ours = difference(value, *(metric.values(sums(part, counts), n) for part in rows), n)
+        p = (ours.p_value + theirs.p_value) / 2
+        noise = 4 * math.sqrt(2 * p * (1 - p) / resamples) + 2 / resamples  # 4 standard errors of the gap
+        assert ours.p_value == pytest.approx(theirs.p_value, abs=noise)
+        assert 0.001 < p < 0.95
+        own = estimate(theirs.score, metric.values(sums(rows[0], counts), n), n)
+        assert (own.high - own.low) / 2 == pytest.approx(theirs.ci, rel=0.15)

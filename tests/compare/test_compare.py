@@ -1,0 +1,136 @@
+"""Runs compared as a whole: what comes out is complete and can be JSON; what cannot be compared is said."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from hybrid.compare import COLUMNS, as_json, compare
+from hybrid.errors import InputError
+from hybrid.metrics import score, signatures_of, statistics_of
+from hybrid.schema import Sampling
+from tests.compare.fake import changed, generation, make_run, reference, with_records, worse
+
+
+def test_everything_about_one_run() -> None:
+    found = compare([make_run(60)], price_per_hour=3.6, resamples=100, seed=7)
+    assert [one.summary.system for one in found.systems] == ["llm", "slm", "hybrid"]
+    llm, _, hybrid = found.systems
+    assert (found.baseline, found.resamples, found.seed, found.level) == ("llm", 100, 7, 0.95)
+    assert llm.against is None
+    assert llm.verdict.startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
+    bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
+    assert hybrid.summary.quality["bleu"].value == pytest.approx(bleu.value)
+    assert hybrid.verdict.startswith(f"hybrid is 4.0x [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
+    assert hybrid.verdict.endswith("the loss is decisive at n = 60.")
+    assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
+    assert found.signatures["bleu"] == bleu.signature
+
+
+def test_a_seed_repeats_and_another_moves_only_the_intervals() -> None:
+    stored = make_run(40)
+    one, same, other = (compare([stored], resamples=50, seed=seed) for seed in (1, 1, 2))
+    assert one == same
+    ours, theirs = (found.systems[2].against.differences["bleu"] for found in (one, other))
+    assert ours.value == theirs.value
+    assert (ours.low, ours.high) != (theirs.low, theirs.high)
+
+
+def test_runs_of_two_tasks_stand_beside_each_other() -> None:
+    def summaries(record):
+        return replace(record, statistics=statistics_of("summarize", record.generation.text, ["The house."]))
+
+    plan = {"task": "summarize", "suite": "briefs"}
+    signatures = signatures_of("summarize", [["The house."]])
+    briefs = changed(with_records(make_run(8, run_id="b"), summaries), plan, signatures=signatures)
+    found = compare([make_run(8, run_id="a"), briefs], resamples=20)
+    assert "BLEU" in found.systems[2].verdict
+    assert "ROUGE-L" in found.systems[5].verdict
+    assert set(found.systems[5].summary.quality) == {"rougeL", "rouge1", "rouge2", "length"}
+    assert found.systems[5].verdict.startswith("hybrid of run b ")
+    assert {"bleu", "rougeL"} < set(as_json(found)["metrics"])
+
+
+STRANGE = {
+    "one example": make_run(1),
+    "two examples": make_run(2),
+    "all equal": make_run(
+        5, {"llm": lambda i, r: "ja", "hybrid": lambda i, r: "ja", "slm": lambda i, r: "ja"}
+    ),
+    "nothing written": make_run(5, {"llm": lambda i, r: "", "hybrid": lambda i, r: ""}),
+    "no time": make_run(5, seconds={"llm": lambda i, r: 0.0, "hybrid": lambda i, r: 0.0}),
+    "fixed length": make_run(5, sampling=Sampling(ignore_eos=True)),
+    "one token": with_records(
+        make_run(4), lambda r: replace(r, generation=generation(r.system, "a", 0.1, 1))
+    ),
+    "no statistics": with_records(make_run(4), lambda r: replace(r, statistics={})),
+    "incomplete": make_run(6, answered=lambda system, i, r: (i < 2) == (system == "slm") or i == 0),
+    "no memory": changed(make_run(3), memory={}),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_runs_have_sane_results(name: str) -> None:
+    found = compare([STRANGE[name]], resamples=30, price_per_hour=1.0)
+    text = json.dumps(as_json(found), allow_nan=False)  # no NaN, no infinity
+    assert len(found.systems) == 3
+    assert all(one.verdict.endswith(".") for one in found.systems)
+    assert json.loads(text)["systems"][0]["summary"]["system"] == "llm"
+
+
+def test_numbers_are_plain_python_in_stable_places() -> None:
+    found = json.loads(json.dumps(as_json(compare([make_run(9)], resamples=10)), allow_nan=False))
+    assert set(found) == {
+        "baseline", "level", "resamples", "seed", "price_per_hour", "systems", "signatures", "warnings",
+        "metrics",
+    }  # fmt: skip
+    one = found["systems"][2]
+    assert set(one) == {"suite", "task", "pair", "engine", "device", "summary", "against", "verdict"}
+    assert set(one["against"]["differences"]["bleu"]) == {"value", "low", "high", "n", "p_value"}
+    assert set(one["against"]["speedups"]) == {"end_to_end", "per_token", "ttft"}
+    assert set(one["against"]["gate"]) == {"passed", "metric", "quality_ratio", "length_ratio"}
+    assert set(one["summary"]["latencies"]["total"]) == {
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "n",
+        "answers",
+        "carried",
+    }
+    assert found["metrics"]["ter"] == {"label": "TER", "unit": "points", "higher_is_better": False}
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(InputError, match="no run to compare"):
+        compare([])
+    with pytest.raises(InputError, match="Run run-a has no answers yet"):
+        compare([replace(make_run(3), records=())])
+    with pytest.raises(InputError, match="at least 1 resample; 0"):
+        compare([make_run(3)], resamples=0)
+    with pytest.raises(InputError, match=r"price per hour of -1\.0"):
+        compare([make_run(3)], price_per_hour=-1.0)
+    with pytest.raises(InputError, match="price per hour of nan"):
+        compare([make_run(3)], price_per_hour=float("nan"))
+
+
+def test_comparing_imports_nothing_heavy() -> None:
+    heavy = (
+        "torch",
+        "transformers",
+        "pandas",
+        "sacrebleu",
+        "rouge_score",
+        "nltk",
+        "plotly",
+        "streamlit",
+        "rich",
+    )
+    code = f"import sys, hybrid.compare; print(sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_columns_are_named_once() -> None:
+    assert len(COLUMNS) == len(set(COLUMNS))

@@ -1,0 +1,104 @@
+"""The sentence says what the numbers allow, and no more."""
+
+import pytest
+
+from hybrid.compare import verdict
+from hybrid.compare.bootstrap import Difference, Estimate
+from hybrid.compare.comparison import Against
+from hybrid.compare.summary import Latency, Summary
+from hybrid.compare.verdict import baseline_sentence, milliseconds, ratio, sentence, signed
+
+FASTER = Estimate(4.61, 4.41, 4.84, 250)
+LOSS = Difference(-0.31, -0.72, 0.11, 250, 0.14)
+
+
+def against(
+    speed: Estimate | None = FASTER, quality: Difference | None = LOSS, metric: str = "bleu"
+) -> Against:
+    speedups = {"end_to_end": speed, "per_token": None, "ttft": None}
+    differences = None if quality is None else {metric: quality}
+    return Against("run-a", "llm", 250, differences, speedups, "example", None, None, None)
+
+
+def said(found: Against, task: str = "translate-en-de") -> str:
+    return sentence("hybrid", task, found)
+
+
+def test_the_sentence_of_the_specification() -> None:
+    assert said(against()) == (
+        "hybrid is 4.6x [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250."
+    )
+
+
+@pytest.mark.parametrize(
+    ("quality", "end"),
+    [
+        (Difference(-0.9, -1.4, -0.4, 250, 0.01), "at -0.9 BLEU [-1.4, -0.4]: the loss is decisive"),
+        (Difference(0.9, 0.4, 1.4, 250, 0.01), "at +0.9 BLEU [0.4, 1.4]: the gain is decisive"),
+        (Difference(0.2, -0.4, 0.9, 250, 0.5), "at +0.2 BLEU [-0.4, 0.9]: the gain is not decisive"),
+        (Difference(0.0, 0.0, 0.0, 250, 1.0), "at 0.0 BLEU [0.0, 0.0]: there is no difference"),
+        (Difference(0.0, -0.4, 0.4, 250, 0.9), "at 0.0 BLEU [-0.4, 0.4]: the difference is not decisive"),
+    ],
+)
+def test_quality(quality: Difference, end: str) -> None:
+    assert said(against(quality=quality)) == f"hybrid is 4.6x [4.4, 4.8] faster {end} at n = 250."
+
+
+def test_without_quality_or_interval() -> None:
+    assert said(against(quality=None)) == (
+        "hybrid is 4.6x [4.4, 4.8] faster at n = 250; there is no quality to compare."
+    )
+    one = against(Estimate(4.0, None, None, 1), Difference(-0.5, None, None, 1, None))
+    assert said(one) == "hybrid is 4.0x faster at -0.5 BLEU: one example carries no interval."
+
+
+@pytest.mark.parametrize(
+    ("speed", "begin"),
+    [
+        (Estimate(0.5, 0.4, 0.625, 9), "hybrid is 2.0x [1.6, 2.5] slower at"),
+        (Estimate(1.02, 0.97, 1.06, 9), "hybrid is neither faster nor slower (1.02x [0.97, 1.06]) at"),
+        (Estimate(0.99, 0.95, 1.0, 9), "hybrid is neither faster nor slower (0.99x [0.95, 1.00]) at"),
+        (Estimate(1.05, 1.01, 1.08, 9), "hybrid is 1.05x [1.01, 1.08] faster at"),
+        (Estimate(4.0, None, None, 1), "hybrid is 4.0x faster at"),
+        (Estimate(1.0, None, None, 1), "hybrid is exactly as fast at"),
+        (None, "hybrid cannot be compared in speed at"),
+    ],
+)
+def test_speed(speed: Estimate | None, begin: str) -> None:
+    assert said(against(speed)).startswith(begin)
+
+
+def test_the_main_metric_of_the_task_decides() -> None:
+    found = against(quality=LOSS, metric="rougeL")
+    assert "at -0.3 ROUGE-L [-0.7, 0.1]" in said(found, "summarize")
+    assert "no quality" in said(found)
+
+
+def test_more_is_worse_where_lower_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "metrics_of", lambda task: ("ter",))
+    assert ": the loss is decisive" in said(against(quality=Difference(2, 1, 3, 9, 0.01), metric="ter"))
+    assert ": the gain is decisive" in said(against(quality=Difference(-2, -3, -1, 9, 0.01), metric="ter"))
+
+
+def test_small_differences_keep_the_decimals_they_need() -> None:
+    assert signed(Difference(-0.04, -0.09, 0.01, 9, 0.2)) == "-0.04 [-0.09, 0.01]"
+    assert signed(Difference(-0.3, -0.7, -0.01, 9, 0.2)) == "-0.3 [-0.7, 0.0]"  # never -0.0
+    assert signed(Difference(12.345, 10.0, 14.0, 9, 0.0), "BLEU") == "+12.3 BLEU [10.0, 14.0]"
+
+
+def test_ratios_and_times_for_people() -> None:
+    assert ratio(Estimate(1.234, 1.1, 1.3, 5)) == "1.23x [1.10, 1.30]"
+    assert ratio(Estimate(12.34, 11.0, 13.0, 5)) == "12.3x [11.0, 13.0]"
+    assert [milliseconds(v) for v in (1234.5, 41.23, 5.2, 0.314)] == ["1,234", "41.2", "5.20", "0.31"]
+
+
+def test_the_baseline() -> None:
+    latency = Latency(812.4, 900.0, 1000.0, 250, 250, (50, 90))
+    quality = {"bleu": Estimate(34.21, 33.1, 35.2, 250)}
+    rest = (None, None, None, None, None, 20.0, 0.0)
+    summary = Summary("run-a", "llm", 250, 250, quality, {"total": latency}, *rest)
+    assert baseline_sentence("llm", "translate-en-de", summary) == (
+        "llm is the baseline: 34.2 BLEU [33.1, 35.2] and 812 ms for an answer (median) at n = 250."
+    )
+    nothing = Summary("run-a", "llm", 250, 250, None, {"total": None}, *rest)
+    assert baseline_sentence("llm", "summarize", nothing).endswith("nothing was measured at n = 250.")

@@ -1,0 +1,86 @@
+"""What the tests of the engines share: tiny engines, many prompts, and transformers' own answers."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.measure import timed
+from hybrid.schema import SYSTEMS, Generation, Sampling, System
+
+PROMPTS = 200
+NEW_TOKENS = 24
+SENTENCE = (
+    "the committee agreed that a new bridge over river should be opened before winter and all "
+    "27 members of it paid $3,000 to Frau Müller; große Häuser, naïve idea: (see below) <b>"
+)
+Ids = Sequence[int]
+
+
+@pytest.fixture(scope="session")
+def engines(tiny_bundle) -> dict[System, TorchEngine]:
+    return {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """Prompts of 1 to 40 words, the longest beyond 128 tokens."""
+    rng = random.Random(0)
+    return [" ".join(rng.choices(SENTENCE.split(), k=1 + i * 40 // PROMPTS)) for i in range(PROMPTS)]
+
+
+@pytest.fixture(scope="session")
+def answers() -> Callable[..., tuple[Generation, ...]]:
+    """answers(engine, texts, task, **sampling): what the engine makes of several texts at once."""
+
+    def ask(engine: TorchEngine, texts: Sequence[str], task: str = "summarize", **sampling):
+        sampling = {"max_new_tokens": NEW_TOKENS} | sampling
+        return timed(engine.generate(task, texts, Sampling(**sampling)), engine.system)
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def answer(answers) -> Callable[..., Generation]:
+    """answer(engine, text, task, **sampling): the same for one text alone."""
+
+    def ask(engine: TorchEngine, text: str, *task: str, **sampling) -> Generation:
+        (made,) = answers(engine, [text], *task, **sampling)
+        return made
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[..., list[list[int]]]:
+    """reference(model, prompts): ids of transformers' greedy generate(), the end-of-sequence id included."""
+
+    def ask(model, prompts: Sequence[Ids], max_new_tokens: int = NEW_TOKENS) -> list[list[int]]:
+        width = max(map(len, prompts))
+        ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
+        mask = torch.tensor([[1] * len(prompt) + [0] * (width - len(prompt)) for prompt in prompts])
+        made = model.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
+        )
+        rows = [row[1:].tolist() for row in made]
+        return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[..., bool]:
+    """same(model, prompt, one, other): equal ids, or parted where both logits are equal within 1e-4."""
+
+    def compare(model, prompt: Ids, one: Ids, other: Ids) -> bool:
+        if list(one) == list(other):
+            return True
+        place = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+        written = torch.tensor([[0, *one[:place]]])
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[0, -1]
+        return bool((logits[one[place]] - logits[other[place]]).abs() < 1e-4)
+
+    return compare

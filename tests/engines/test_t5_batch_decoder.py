@@ -1,0 +1,192 @@
+"""A batch gives what its prompts give alone: padding and neighbours never show, ended answers stay ended."""
+
+import random
+
+import pytest
+import torch
+
+from hybrid.engines import t5_batch_decoder
+from hybrid.engines.layout import Layout
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.errors import EngineError, InputError, PromptTooLong
+from hybrid.measure import warm_up
+from hybrid.model.prompt import encode_prompt
+from hybrid.schema import SYSTEMS, Sampling
+
+
+@pytest.fixture(scope="module")
+def mixed(texts) -> list[str]:
+    """All prompts in random order: short beside long ones."""
+    return random.Random(1).sample(texts, len(texts))
+
+
+@pytest.fixture(scope="module")
+def alone(engines, mixed, answer) -> dict:
+    """For each system, what each prompt gives in batch 1."""
+    return {system: [answer(engine, text) for text in mixed] for system, engine in engines.items()}
+
+
+def prompt_ids(bundle, text: str) -> tuple[int, ...]:
+    return encode_prompt(bundle.tokenizer, "summarize", text, bundle.max_prompt_tokens).ids
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("size", [1, 2, 5, 32])
+def test_a_batch_equals_its_prompts_alone(engines, tiny_bundle, mixed, alone, answers, same, system, size):
+    ends = set()
+    for start in range(0, len(mixed), size):
+        part = mixed[start : start + size]
+        together = answers(engines[system], part)
+        ends.add(frozenset(made.finish_reason for made in together))
+        for text, made, single in zip(part, together, alone[system][start : start + size], strict=True):
+            ids = made.token_ids, single.token_ids
+            if ids[0] != ids[1]:
+                assert same(tiny_bundle.model(system), prompt_ids(tiny_bundle, text), *ids)
+                continue
+            assert (made.text, made.finish_reason) == (single.text, single.finish_reason)
+            assert made.prompt_tokens == single.prompt_tokens
+            assert len(made.timing.token_times_s) == len(made.token_ids)
+    assert size == 1 or frozenset({"eos", "length"}) in ends  # both in one batch
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("size", [2, 32])
+def test_a_batch_equals_padded_generate(engines, tiny_bundle, mixed, answers, reference, same, system, size):
+    model, part = tiny_bundle.model(system), mixed[:size]
+    prompts = [prompt_ids(tiny_bundle, text) for text in part]
+    for made, prompt, expected in zip(
+        answers(engines[system], part), prompts, reference(model, prompts), strict=True
+    ):
+        assert same(model, prompt, made.token_ids, expected)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_logits_of_a_batch_equal_those_of_its_prompts(engines, mixed, answer, answers, system, monkeypatch):
+    """Closer than ids can tell: a leak too small to change a word would show."""
+    engine, seen = engines[system], []
+    real = t5_batch_decoder._argmax
+    monkeypatch.setattr(t5_batch_decoder, "_argmax", lambda logits: seen.append(logits) or real(logits))
+    answers(engine, mixed[:6], max_new_tokens=1)
+    for row, text in enumerate(mixed[:6]):
+        answer(engine, text, max_new_tokens=1)
+        torch.testing.assert_close(seen[0][row], engine._decoder.logits[0], rtol=1e-4, atol=1e-4)
+
+
+def test_states_of_a_batch_equal_those_of_its_prompts(engines, tiny_bundle, mixed):
+    engine = engines["llm"]
+    prompts = [torch.tensor(prompt_ids(tiny_bundle, text)) for text in mixed[:6]]
+    with torch.inference_mode():
+        layout = Layout([len(prompt) for prompt in prompts], engine._target)
+        together = engine._reader(torch.cat(prompts), layout)
+        single = [engine._reader(prompt, Layout([len(prompt)], engine._target)) for prompt in prompts]
+    torch.testing.assert_close(together, torch.cat(single), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_ended_rows_yield_nothing_more_and_the_last_ends_the_stream(engines, mixed, system):
+    steps = list(engines[system].generate("summarize", mixed[:32], Sampling(24)))
+    made = [step.token_ids for step in steps if step.phase in ("prefill", "decode")]
+    assert all(len(step.token_ids) == 32 for step in steps if step.phase in ("prefill", "decode"))
+    assert {len(ids) for ids in made[0]} == {1}
+    assert all(any(rows) for rows in made)
+    lengths = []
+    for row in range(32):
+        got = [len(rows[row]) for rows in made]
+        lengths.append(sum(got))
+        assert got == [1] * lengths[-1] + [0] * (len(made) - lengths[-1])
+    assert len(set(lengths)) > 2
+    assert max(lengths) == len(made) == 24
+    assert (steps[0].phase, len(steps[0].prompt_tokens)) == ("tokenize", 32)
+    assert (steps[-1].phase, len(steps[-1].texts), len(steps[-1].finish_reasons)) == ("detokenize", 32, 32)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_ended_rows_are_not_computed(engines, mixed, alone, system, monkeypatch):
+    rows, real = [], t5_batch_decoder._argmax
+    monkeypatch.setattr(t5_batch_decoder, "_argmax", lambda logits: rows.append(len(logits)) or real(logits))
+    list(engines[system].generate("summarize", mixed[:32], Sampling(24)))
+    lengths = [len(made.token_ids) for made in alone[system][:32]]
+    assert rows == [sum(length > step for length in lengths) for step in range(24)]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_fixed_length_gives_every_row_all_its_tokens(engines, mixed, alone, answers, system):
+    together = answers(engines[system], mixed[:5], max_new_tokens=30, ignore_eos=True)
+    assert "eos" in {made.finish_reason for made in alone[system][:5]}
+    for made, natural in zip(together, alone[system][:5], strict=True):
+        assert (len(made.token_ids), made.finish_reason) == (30, "length")
+        assert made.token_ids[: len(natural.token_ids)] == natural.token_ids
+
+
+def test_nothing_of_another_batch_is_left(tiny_bundle, mixed, alone, answers):
+    """Caches are used again by batches of other sizes and lengths, and by single prompts between them."""
+    engine = TorchEngine(tiny_bundle, "hybrid")
+    expected = [made.token_ids for made in alone["hybrid"]]
+    for size, limit in ((7, 24), (2, 40), (1, 5), (32, 24), (3, 200), (5, 24)):
+        answers(engine, mixed[-size:], max_new_tokens=limit, ignore_eos=True)
+        assert [made.token_ids for made in answers(engine, mixed[:4])] == expected[:4]
+    abandoned = engine.generate("summarize", mixed[:3], Sampling(9, ignore_eos=True))
+    for _ in range(6):
+        next(abandoned)
+    assert [made.token_ids for made in answers(engine, mixed[:4])] == expected[:4]
+    with pytest.raises(EngineError, match="one generation at a time"):
+        next(abandoned)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_long_answers_of_a_batch_equal_too(
+    tiny_bundle, mixed, alone, answers, reference, same, system, monkeypatch
+):
+    """Caches grow, and beyond 128 tokens distances reach the last bucket."""
+    monkeypatch.setattr(t5_batch_decoder, "CAPACITY", 4)
+    long = [text for text, made in zip(mixed, alone[system], strict=True) if made.finish_reason == "length"]
+    model, prompts = tiny_bundle.model(system), [prompt_ids(tiny_bundle, text) for text in long[:12]]
+    engine = TorchEngine(tiny_bundle, system)
+    answers(engine, long[:12], max_new_tokens=3)
+    together = answers(engine, long[:12], max_new_tokens=150)
+    assert max(len(made.token_ids) for made in together) == 150
+    for made, prompt, expected in zip(together, prompts, reference(model, prompts, 150), strict=True):
+        assert same(model, prompt, made.token_ids, expected)
+
+
+def test_memory_of_32_answers_of_512_tokens_is_that_of_their_keys_and_values(tiny_bundle, mixed, answers):
+    engine = TorchEngine(tiny_bundle, "hybrid")
+    together = answers(engine, mixed[:32], max_new_tokens=512, ignore_eos=True)
+    assert {len(made.token_ids) for made in together} == {512}
+    layers, width = 2, 32
+    assert engine._batch_decoder.memory.numel() == 2 * layers * 32 * 512 * width
+
+
+def test_bfloat16_batches_mostly_agree(tiny_bundle, mixed, alone, answers):
+    engine = TorchEngine(tiny_bundle, "hybrid", dtype=torch.bfloat16)
+    first = [made.token_ids[0] for made in answers(engine, mixed[:32])]
+    expected = [made.token_ids[0] for made in alone["hybrid"][:32]]
+    assert sum(a == b for a, b in zip(first, expected, strict=True)) >= 0.7 * 32
+
+
+def test_refusals_say_which_prompt(engines):
+    ask = engines["slm"].generate
+    with pytest.raises(InputError, match="no prompt to answer"):
+        next(ask("summarize", [], Sampling()))
+    with pytest.raises(InputError, match=r"^Prompt 2 of 3 is empty"):
+        next(ask("summarize", ["one", " ", "three"], Sampling()))
+    with pytest.raises(PromptTooLong, match=r"^Prompt 3 of 3 has \d+ tokens"):
+        next(ask("summarize", ["one", "two", "bridge " * 400], Sampling()))
+    with pytest.raises(TypeError, match="list of strings"):
+        next(ask("summarize", "one", Sampling()))
+
+
+def test_a_batch_is_warmed_up_as_a_batch(engines, mixed):
+    for engine in engines.values():
+        warm_up(engine, "summarize", [*mixed[:3], "bridge " * 400], tokens=3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_gpu_gives_the_same_ids_for_a_batch(tiny_bundle, mixed, alone, answers, system):
+    exact = TorchEngine(tiny_bundle, system, device="cuda", dtype=torch.float32)
+    brief = TorchEngine(tiny_bundle, system, device="cuda")
+    expected = [made.token_ids for made in alone[system][:32]]
+    assert [made.token_ids for made in answers(exact, mixed[:32])] == expected
+    first = [made.token_ids[0] for made in answers(brief, mixed[:32])]
+    assert sum(a == b[0] for a, b in zip(first, expected, strict=True)) >= 0.7 * 32

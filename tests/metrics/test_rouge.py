@@ -1,0 +1,60 @@
+"""ROUGE is rouge-score's own, and some are checked by hand."""
+
+import numpy as np
+import pytest
+from rouge_score import rouge_scorer
+
+from hybrid.metrics import METRICS, score
+
+KINDS = ("rouge1", "rouge2", "rougeL")
+MADE = [
+    "The council will close the old baths for seven weeks.",
+    "Swimmers must wait until March, the head of leisure said.",
+    "",
+    "The the the the pool.",
+]
+WANTED = [
+    ["The council closes the baths for seven weeks.", "The old baths will stay shut."],
+    ["Swimmers have to wait until 3 March.", "The head of leisure said that swimmers must wait."],
+    ["Nothing was decided.", "No."],
+    ["The pool reopens.", ""],
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_of_rouge_scores(kind: str) -> None:
+    scorer = rouge_scorer.RougeScorer([kind], use_stemmer=False)
+    values = [scorer.score_multi(w, m)[kind].fmeasure for m, w in zip(MADE, WANTED, strict=True)]
+    found = score(kind, MADE, WANTED)
+    assert found.value == pytest.approx(100 * sum(values) / 4, abs=1e-9)
+    assert len(set(values)) == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resamples_are_means(kind: str) -> None:
+    rows = np.array([METRICS[kind].statistics(m, w) for m, w in zip(MADE, WANTED, strict=True)])
+    values = METRICS[kind].values(np.array([[0, 3, 0, 1]]) @ rows, 4)
+    assert values == pytest.approx(100 * (3 * rows[1] + rows[3]) / 4)
+
+
+def test_rouge_l_by_hand() -> None:
+    # Longest common subsequences: "a c d", 3 of 4 and 4 words; none; all.
+    found = score("rougeL", ["a b c d", "x", "so it is"], [["a c d e"], ["y"], ["so it is"]])
+    assert found.value == pytest.approx(100 * (0.75 + 0 + 1) / 3)
+
+
+def test_the_best_of_several_references_counts() -> None:
+    far, near = "entirely different words", "the old house stands here"
+    made = ["the old house stands"]
+    best = score("rougeL", made, [[far, near]]).value
+    assert best == score("rougeL", made, [[near, far]]).value == score("rougeL", made, [[near]]).value
+    assert best > score("rougeL", made, [[far]]).value
+
+
+def test_stemming_is_off() -> None:
+    assert score("rougeL", ["houses"], [["house"]]).value == 0
+
+
+def test_the_signature() -> None:
+    for part in ("nrefs:2", "rougeL", "F1", "stem:no", "refs:best", "rouge-score:0.1.2"):
+        assert part in score("rougeL", MADE, WANTED).signature.split("|")

@@ -1,0 +1,70 @@
+"""The faster TER is sacrebleu's TER, edit for edit, and long garbage costs little time."""
+
+import random
+import time
+
+import pytest
+from sacrebleu.metrics.ter import TER
+
+from hybrid.metrics import METRICS
+
+statistics = METRICS["ter"].statistics
+
+
+def theirs(text: str, references: list[str]) -> tuple[float, ...]:
+    return tuple(TER()._extract_corpus_statistics([text], [[reference] for reference in references])[0])
+
+
+@pytest.mark.parametrize(("words", "longest", "cases"), [("abcde", 14, 300), ("abc", 24, 300)])
+def test_few_words_in_any_order(words: str, longest: int, cases: int) -> None:
+    draw = random.Random(0)
+    for _ in range(cases):
+        text, *references = (
+            " ".join(draw.choices(words, k=draw.randint(0, longest))) for _ in range(draw.randint(2, 4))
+        )
+        assert statistics(text, references) == theirs(text, references)
+
+
+def test_sentences_with_parts_moved_dropped_and_reversed() -> None:
+    draw = random.Random(1)
+    for _ in range(30):
+        words = draw.choices([f"w{i}" for i in range(60)], k=draw.randint(15, 40))
+        moved = [word for word in words if draw.random() < 0.85]
+        for _ in range(2):
+            at, size = draw.randrange(len(moved)), draw.randint(1, 6)
+            part, rest = moved[at : at + size], moved[:at] + moved[at + size :]
+            to = draw.randint(0, len(rest))
+            moved = rest[:to] + draw.choice([part, part[::-1]]) + rest[to:]
+        assert statistics(" ".join(moved), [" ".join(words)]) == theirs(" ".join(moved), [" ".join(words)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_shifts_than_are_tried(seed: int) -> None:
+    # One round has hundreds of candidates, and two or three reach sacrebleu's limit of 1,000.
+    draw = random.Random(seed)
+    words = draw.choices("abcdefgh", k=36)
+    text = " ".join(draw.sample(words, len(words)))
+    assert statistics(text, [" ".join(words)]) == theirs(text, [" ".join(words)])
+
+
+def test_references_many_times_as_long() -> None:
+    draw = random.Random(4)
+    for _ in range(40):
+        text = " ".join(draw.choices("abc", k=2))
+        long = " ".join(draw.choices("abcxyz", k=draw.randint(110, 150)))
+        assert statistics(text, [long]) == theirs(text, [long])
+        assert statistics(long, [text]) == theirs(long, [text])
+
+
+def test_a_shift_by_hand() -> None:
+    assert statistics("c d e a b", ["a b c d e"]) == (1, 5)  # one shift instead of four edits
+    assert statistics("A B c", ["a b c"]) == (0, 3)  # letters' case does not count
+
+
+@pytest.mark.parametrize("length", [128, 512])
+def test_long_garbage_does_not_take_seconds(length: int) -> None:
+    draw = random.Random(3)
+    words = [f"w{i}" for i in range(60)]
+    start = time.perf_counter()
+    statistics(" ".join(draw.choices(words, k=length)), [" ".join(words)])
+    assert time.perf_counter() - start < 4  # sacrebleu: 3 s for 128 words, 11 s for 512

@@ -1,0 +1,190 @@
+"""What is written as JSON comes back as it was, and what is not JSON of ours is refused in words."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from hybrid.schema import Example, Memory, Record, Run, Timing
+from hybrid.store import StoredRun
+from hybrid.store.codec import (
+    decode_example,
+    decode_record,
+    decode_run,
+    encode_example,
+    encode_record,
+    encode_run,
+    rows_to_drop,
+)
+
+FakeRun = Callable[..., StoredRun]
+HOSTILE = "Grüße\n\r\n\t\0 \u2028 \x85 \ud800 \U0001f600 \"quoted\" '=1+1' \\ ."
+
+
+@pytest.fixture
+def run(fake_run: FakeRun) -> Run:
+    return replace(fake_run().run, finished_at="2026-11-23T02:00:00+00:00", memory={"llm": Memory(5, 3)})
+
+
+@pytest.fixture
+def record(fake_run: FakeRun) -> Record:
+    return fake_run().records[1]
+
+
+def changed(data: bytes, **fields: Any) -> bytes:
+    row = json.loads(data) | fields
+    return json.dumps({key: value for key, value in row.items() if value is not ...}).encode()
+
+
+def with_text(record: Record, text: str) -> Record:
+    return replace(record, generation=replace(record.generation, text=text))
+
+
+def test_a_run_comes_back_equal(run: Run) -> None:
+    environment = replace(run.environment, packages=MappingProxyType({"torch": "2.13.0"}))
+    assert decode_run(encode_run(replace(run, environment=environment)))[0] == run
+
+
+def test_a_run_keeps_what_is_written_beside_its_fields(run: Run) -> None:
+    _, row = decode_run(encode_run(run, records=9, records_bytes=1234))
+    assert (row["schema"], row["records"], row["records_bytes"]) == (1, 9, 1234)
+
+
+def test_fields_of_a_later_version_are_let_pass(run: Run, record: Record) -> None:
+    row = json.loads(encode_run(run))
+    row["plan"]["colour"] = "blue"
+    assert decode_run(json.dumps(row | {"mood": 1}).encode())[0] == run
+    assert decode_record(changed(encode_record(record), mood=1)) == record
+
+
+def test_fields_that_have_a_default_may_be_missing(run: Run) -> None:
+    row = json.loads(encode_run(run))
+    del row["plan"]["limit"], row["plan"]["sampling"], row["memory"]
+    assert decode_run(json.dumps(row).encode())[0] == replace(run, memory={})
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not JSON from character 1"),
+        (b"[]", "not a JSON object"),
+        (b"\xff{}", "byte 1 is not UTF-8"),
+        (b'{"schema": 2}', "it has schema 2 and this version reads 1; install a newer one"),
+        (b'{"schema": "1"}', "names no schema"),
+        (b"{}", "names no schema"),
+        (b'{"schema": 1}', "run_id is missing"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_run_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_run(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("plan.threads", "many", "plan.threads is 'many', not int"),
+        ("plan.threads", True, "plan.threads is True, not int"),
+        ("plan.threads", 0, "threads is 0; it must be at least 1"),
+        ("plan.systems", ["llm", "ssm"], r"plan.systems\[1\] is 'ssm'"),
+        ("plan.systems", "llm", "plan.systems is 'llm', not"),
+        ("plan.sampling", 3, "plan.sampling is 3, not Sampling"),
+        ("plan.limit", "x", "plan.limit is 'x', not int"),
+        ("environment.packages", {"torch": 2}, "environment.packages.torch is 2, not str"),
+        ("memory.slm", {"resident": 1}, "memory.slm.before_model is missing"),
+        ("created_at", None, "created_at is None, not str"),
+    ],
+)
+def test_a_wrong_field_is_named(run: Run, path: str, value: object, reason: str) -> None:
+    row = json.loads(encode_run(run))
+    *folders, name = path.split(".")
+    place = row
+    for folder in folders:
+        place = place[folder]
+    place[name] = value
+    with pytest.raises(ValueError, match=reason):
+        decode_run(json.dumps(row).encode())
+
+
+def test_a_record_comes_back_equal(record: Record) -> None:
+    assert decode_record(encode_record(record)) == record
+
+
+@pytest.mark.parametrize("text", [HOSTILE, HOSTILE.replace("\ud800", ""), ""])
+def test_any_text_comes_back_equal_from_one_line(record: Record, text: str) -> None:
+    line = encode_record(with_text(record, text))
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert decode_record(line) == with_text(record, text)
+
+
+def test_text_is_readable_in_the_file(record: Record) -> None:
+    assert "Grüße 😀" in encode_record(with_text(record, "Grüße 😀")).decode()
+
+
+def test_an_example_comes_back_equal() -> None:
+    example = Example("a", "news", HOSTILE, ("One.", HOSTILE))
+    assert decode_example(encode_example(example)) == example
+
+
+def test_times_are_kept_to_the_microsecond_and_phases_to_a_tenth(record: Record) -> None:
+    timing = Timing({"decode": 0.01234567891}, tuple(0.001234567 * i for i in range(1, 6)))
+    line = encode_record(replace(record, generation=replace(record.generation, timing=timing)))
+    row = json.loads(line)
+    assert row["token_us"] == [1235, 2469, 3704, 4938, 6173]
+    assert row["phases_us"] == {"decode": 12345.7}
+    again = decode_record(line)
+    assert again.generation.timing.token_times_s == pytest.approx(timing.token_times_s, abs=0.5e-6)
+    assert encode_record(again) == line  # written again, nothing moves
+
+
+def test_statistics_keep_every_digit(record: Record) -> None:
+    statistics = {"rougeL": (1 / 3,), "bleu": (3.0, 12.0, 0.1 + 0.2)}
+    line = encode_record(replace(record, statistics=statistics))
+    assert b'"bleu":[3,12,0.30000000000000004]' in line
+    assert decode_record(line).statistics == statistics
+
+
+def test_what_is_no_number_is_not_written(record: Record) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        encode_record(replace(record, statistics={"bleu": (float("inf"), 0.5)}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"text": ...}, "text is missing"),
+        ({"text": 3}, "must be strings"),
+        ({"example": None}, "must be strings"),
+        ({"system": "ssm"}, "system is 'ssm', not one of llm, slm, hybrid"),
+        ({"system": []}, r"system is \[\], not one of"),
+        ({"finish": "tired"}, "finish is 'tired', not eos or length"),
+        ({"token_ids": [1]}, "1 token_ids and 5 token_us"),
+        ({"token_ids": [], "token_us": []}, "0 token_ids and 0 token_us"),
+        ({"token_ids": ["1"] * 5}, "wrong type"),
+        ({"token_us": ["1"] * 5}, "wrong type"),
+        ({"token_us": 5}, "wrong type"),
+        ({"phases_us": {"lunch": 1}}, "other phases than"),
+        ({"phases_us": []}, "wrong type"),
+        ({"statistics": {"bleu": [None]}}, "wrong type"),
+        ({"repeat": 0.5}, "wrong type"),
+    ],
+)
+def test_a_wrong_record_is_refused(record: Record, fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        decode_record(changed(encode_record(record), **fields))
+
+
+def test_the_last_line_says_how_many_belong_to_an_append_cut_short(record: Record) -> None:
+    assert rows_to_drop(encode_record(record)) == 0
+    assert [rows_to_drop(encode_record(record, row, 3)) for row in range(3)] == [1, 2, 0]
+    assert rows_to_drop(b"{damaged\n") == 0
+    assert rows_to_drop(changed(encode_record(record), append="x")) == 0
+
+
+def test_a_line_of_a_batch_is_a_record_like_any_other(record: Record) -> None:
+    assert decode_record(encode_record(record, 1, 3)) == record

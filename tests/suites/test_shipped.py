@@ -1,0 +1,141 @@
+"""The bundled suites: what they hold, and that a proofreader finds nothing that a program can find."""
+
+import re
+import unicodedata
+from collections import Counter
+
+import pytest
+
+from hybrid.errors import SuiteError
+from hybrid.schema import Suite
+from hybrid.suites import bundled_suites, load_suite
+from hybrid.suites.shipped import FOLDER
+
+TRANSLATION, SUMMARIES = "everyday-en-de", "briefs-en"
+_NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
+_SENTENCE_END = re.compile(r"[.!?][\"“]?(?=\s|$)")
+
+
+@pytest.fixture(scope="module", params=[TRANSLATION, SUMMARIES])
+def suite(request: pytest.FixtureRequest) -> Suite:
+    return load_suite(request.param)
+
+
+@pytest.fixture(scope="module")
+def translation() -> Suite:
+    return load_suite(TRANSLATION)
+
+
+@pytest.fixture(scope="module")
+def summaries() -> Suite:
+    return load_suite(SUMMARIES)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def texts(suite: Suite) -> list[tuple[str, str]]:
+    """Every text of the suite with the id of its example."""
+    return [(e.id, text) for e in suite.examples for text in (e.source, *e.references)]
+
+
+def flawed(pairs: list[tuple[str, str]], pattern: str) -> list[tuple[str, str]]:
+    """Texts that hold the pattern, by id, with what was found."""
+    return [(key, found[0]) for key, text in pairs if (found := re.search(pattern, text))]
+
+
+def test_the_folder_holds_the_suites_and_nothing_else() -> None:
+    assert bundled_suites() == (TRANSLATION, SUMMARIES)
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(f"{n}.jsonl" for n in bundled_suites())
+
+
+def test_task_and_licence() -> None:
+    assert [load_suite(name).task for name in bundled_suites()] == ["translate-en-de", "summarize"]
+    assert {load_suite(name).licence for name in bundled_suites()} == {"CC0-1.0"}
+
+
+def test_other_tasks_and_columns_are_refused() -> None:
+    assert load_suite(TRANSLATION, "translate-en-de").name == TRANSLATION
+    with pytest.raises(
+        SuiteError, match=r"everyday-en-de is for translate-en-de \(en to de\), not for summarize"
+    ):
+        load_suite(TRANSLATION, "summarize")
+    with pytest.raises(SuiteError, match="everyday-en-de has no columns to name"):
+        load_suite(TRANSLATION, columns={"source": "x"})
+
+
+def test_sizes_of_the_translation_suite(translation: Suite) -> None:
+    assert len(translation.examples) >= 250
+    domains = Counter(e.domain for e in translation.examples)
+    assert len(domains) == 6
+    assert min(domains.values()) >= 30
+    assert [(e.id, words(e.source)) for e in translation.examples if not 5 <= words(e.source) <= 45] == []
+    assert all(len(e.references) >= 1 for e in translation.examples)
+
+
+def test_sizes_of_the_summaries(summaries: Suite) -> None:
+    assert len(summaries.examples) >= 80
+    domains = Counter(e.domain for e in summaries.examples)
+    assert len(domains) == 6
+    assert min(domains.values()) >= 10
+    assert [(e.id, words(e.source)) for e in summaries.examples if not 60 <= words(e.source) <= 300] == []
+    for example in summaries.examples:
+        one, two = example.references
+        assert one != two, example.id
+        for summary in (one, two):
+            assert 1 <= len(_SENTENCE_END.findall(summary)) <= 2, (example.id, summary)
+            assert words(summary) < 0.6 * words(example.source), example.id
+            assert summary not in example.source, example.id
+
+
+def test_ids_and_texts_are_unique(suite: Suite) -> None:
+    sources = Counter(re.sub(r"\W+", " ", e.source).casefold() for e in suite.examples)
+    assert [text for text, times in sources.items() if times > 1] == []
+    assert all(re.fullmatch(rf"{re.escape(e.domain)}-\d+", e.id) for e in suite.examples)
+    references = Counter(text for e in suite.examples for text in e.references)
+    assert [text for text, times in references.items() if times > 1] == []
+
+
+def test_spelling_of_blanks_and_punctuation(suite: Suite) -> None:
+    found = texts(suite)
+    assert [key for key, text in found if text != text.strip()] == []
+    assert [key for key, text in found if unicodedata.normalize("NFC", text) != text] == []
+    assert flawed(found, r"  |[^\S \n]|\n[ ]|[ ]\n") == []
+    assert flawed(found, r" [,.;:!?](?!\w)") == []  # ".com" may follow a blank
+    assert flawed(found, r",,|\.\.(?!\.)(?<!\.\.\.)|;;|\?\?|!!|\( | \)") == []
+    assert flawed(found, r"[,;][^\W\d_]") == []  # no blank behind it
+    assert (
+        flawed(found, r"(?i)\b(\w{2,}) \1\b(?<!\bthat that)(?<!\bhad had)(?<!\bdie die)(?<!\bder der)") == []
+    )
+    assert flawed(found, r"[’‘`´…]|[\U0001F000-\U0001FFFF]|[\u200b-\u200f\ufeff]") == []
+
+
+def test_letters_and_quotes_are_those_of_the_language(suite: Suite) -> None:
+    german = [(e.id, text) for e in suite.examples for text in e.references] if "de" in suite.name else []
+    english = [pair for pair in texts(suite) if pair not in german]
+    assert flawed(english, r"[äßÄÖÜ„“”«»]") == []
+    assert [key for key, text in english if text.count('"') % 2] == []
+    assert flawed(german, "[^ -~äöüÄÖÜß„“‚‘–é€°\\u00a0]") == []
+    assert flawed(german, '"') == []
+    assert [key for key, text in german if re.sub("[^„“]", "", text) != "„“" * text.count("„")] == []
+    assert flawed(german, r"\b(the|and|with|of|for)\b") == []
+    assert flawed(german, r"\bdaß\b|\bmuß\b|\bAdreße\b|\w+ß{2}") == []
+
+
+def test_a_sentence_ends_like_its_translation(translation: Suite) -> None:
+    for example in translation.examples:
+        source, target = example.source.rstrip('"'), example.references[0].rstrip("“")
+        ends = [text[-1] if text[-1] in ".?!" else "" for text in (source, target)]
+        assert ends[0] == ends[1], example.id
+
+
+def test_numbers_survive_translation(translation: Suite) -> None:
+    for example in translation.examples:
+        there, here = (
+            {re.sub("[.,]", "", number) for number in _NUMBER.findall(text)}
+            for text in (example.source, example.references[0])
+        )
+        afternoon = {str(int(n) + 12) for n in there if int(n) < 12} if "p.m." in example.source else set()
+        lost = {n for n in there - here if str(int(n) + 12) not in afternoon & here}
+        assert not lost, (example.id, lost)
