@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hybrid.measure import Engine, timed, warm_up
@@ -89,7 +89,9 @@ def benchmark(
 def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System, Engine]) -> None:
     """Each engine answers the longest batch and the first one, with as many tokens as it may be asked for.
 
-    Whatever a measured answer needs, memory for its keys and values above all, is there after that.
+    Whatever a measured answer needs, memory for its keys and values above all, is
+    there after that. On a GPU, kernels are chosen and loaded for every new shape,
+    40 ms for each new length of prompt on an H200: there each batch is answered once.
     """
     size = plan.batch_size
     longest = sorted(examples, key=lambda example: len(example.source))[-size:]
@@ -97,6 +99,16 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
         texts = [example.source for example in batch]
         for system in plan.systems:
             warm_up(engines[system], plan.task, texts, plan.sampling.max_new_tokens)
+    if plan.device == "cpu":
+        return
+    # A single answer's shapes are all there with its second token; a batch shrinks as its rows end.
+    two = replace(plan.sampling, max_new_tokens=min(2, plan.sampling.max_new_tokens))
+    sampling = plan.sampling if size > 1 else two
+    for start in range(0, len(examples), size):
+        texts = [example.source for example in examples[start : start + size]]
+        for system in plan.systems:
+            for _ in engines[system].generate(plan.task, texts, sampling):
+                pass
 
 
 def _measured(plan: Plan, turn: Turn, engine: Engine, clock: Callable[[], float]) -> tuple[Generation, ...]:

@@ -1,8 +1,9 @@
 """The command `hybrid`: parse, call one function, print.
 
 Data goes to stdout, always as UTF-8; everything else goes to stderr. Exit
-codes: 0, 1 (failed, said in one sentence), 2 (wrong usage). Torch and what
-stands on it are imported inside the commands, so that `--help` is instant.
+codes: 0, 1 (failed, said in one sentence), 2 (wrong usage), 130 and 143 (a
+benchmark that was interrupted and can go on). Torch and what stands on it are
+imported inside the commands, so that `--help` is instant.
 """
 
 from typing import IO, Any

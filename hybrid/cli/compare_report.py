@@ -111,7 +111,7 @@ def _throughput(one: Compared) -> Mapping[str, str]:
     if summary.memory and summary.memory.device:
         cells["of the GPU"] = f"{summary.memory.device / 1e6:,.0f} MB"
     if summary.cost_per_million_tokens is not None:
-        cells["cost of 1M output tokens"] = f"{summary.cost_per_million_tokens:,.4g}"
+        cells["cost of 1M output tokens"] = _amount(summary.cost_per_million_tokens)
     return cells
 
 

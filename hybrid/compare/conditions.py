@@ -93,15 +93,23 @@ def pair_warnings(system: Measured, baseline: Measured) -> Iterator[str]:
         ("were decoded differently", _differing(ours.plan.sampling, theirs.plan.sampling)),
         ("were measured differently", _differing(ours.plan, theirs.plan, _PLAN)),
         ("were made in different environments", _environments(ours.environment, theirs.environment)),
-        ("were scored differently", _values(ours.signatures, theirs.signatures)),
+        ("were scored differently", _signatures(ours, theirs)),
     ):
         if differing:
             yield f"{between} {what}: {', '.join(differing)}."
 
 
 def _environments(ours: Environment, theirs: Environment) -> list[str]:
-    names = [f.name for f in fields(Environment) if f.name not in ("weights_sha256", "packages")]
+    # Weights and packages have sentences of their own; the memory of a virtual machine grows with its use.
+    others = ("weights_sha256", "packages", "memory_bytes")
+    names = [f.name for f in fields(Environment) if f.name not in others]
     return _differing(ours, theirs, names) + _values(ours.packages, theirs.packages)
+
+
+def _signatures(ours: Run, theirs: Run) -> list[str]:
+    """Of the metrics that both have; a fixed-length run has none."""
+    both = [name for name in ours.signatures if name in theirs.signatures]
+    return _values({n: ours.signatures[n] for n in both}, {n: theirs.signatures[n] for n in both})
 
 
 def _differing(ours: object, theirs: object, names: Sequence[str] = ()) -> list[str]:

@@ -140,6 +140,20 @@ def test_engines_are_warm_before_the_first_record_and_that_is_dropped(bench, res
     assert len(list(stream)) + 1 == 12 - 5 * resumed
 
 
+@pytest.mark.parametrize(("batch", "tokens"), [(1, 2), (3, 6)])
+def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batch, tokens):
+    plan = bench.plan(batch_size=batch, device="cuda")
+    next(benchmark(plan, bench.suite, bench.engines))
+    *warm, _ = bench.calls
+    texts = [example.source for example in chosen(plan, bench.suite)]
+    batches = {tuple(texts[start : start + batch]) for start in range(0, 7, batch)}
+    for system in SYSTEMS:
+        asked = [(texts, sampling) for who, texts, sampling in warm if who == system][2:]
+        assert {texts for texts, _ in asked} == batches
+        assert len(asked) == len(batches)
+        assert {sampling for _, sampling in asked} == {Sampling(tokens, truncate=True)}
+
+
 def test_nothing_is_asked_of_engines_when_nothing_is_missing(bench):
     done = frozenset(key(r) for records in bench.measured(bench.plan()) for r in records)
     bench.calls.clear()

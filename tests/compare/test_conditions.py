@@ -74,6 +74,7 @@ def test_other_weights_of_the_same_pair(good: StoredRun, other: StoredRun) -> No
 def test_other_signatures(good: StoredRun, other: StoredRun) -> None:
     (sentence,) = warnings(good, changed(other, signatures=dict(good.run.signatures) | {"bleu": "tok:intl"}))
     assert "were scored differently: bleu (tok:intl and nrefs:1|" in sentence
+    assert warnings(good, changed(other, signatures={})) == ()
 
 
 def test_an_incomplete_run_says_how_far_it_came_and_what_falls_out() -> None:

@@ -15,7 +15,7 @@ def theirs(text: str, references: list[str]) -> tuple[float, ...]:
     return tuple(TER()._extract_corpus_statistics([text], [[reference] for reference in references])[0])
 
 
-@pytest.mark.parametrize(("words", "longest", "cases"), [("abcde", 14, 300), ("abc", 24, 300)])
+@pytest.mark.parametrize(("words", "longest", "cases"), [("abcde", 14, 300), ("abc", 24, 100)])
 def test_few_words_in_any_order(words: str, longest: int, cases: int) -> None:
     draw = random.Random(0)
     for _ in range(cases):
@@ -38,13 +38,16 @@ def test_sentences_with_parts_moved_dropped_and_reversed() -> None:
         assert statistics(" ".join(moved), [" ".join(words)]) == theirs(" ".join(moved), [" ".join(words)])
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_more_shifts_than_are_tried(seed: int) -> None:
-    # One round has hundreds of candidates, and two or three reach sacrebleu's limit of 1,000.
-    draw = random.Random(seed)
-    words = draw.choices("abcdefgh", k=36)
-    text = " ".join(draw.sample(words, len(words)))
-    assert statistics(text, [" ".join(words)]) == theirs(text, [" ".join(words)])
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("bccbbccbbaaabacbbbacbbbbbccababbbba", "bcccbaaabacabbbbbccababbacbbbbbbcbb"),
+        ("baacbbcbabaaccabaacccccbaabcababab", "cabaacccccbaabcacbbbaaacbbabbabaac"),
+    ],
+)
+def test_more_shifts_than_are_tried(text: str, reference: str) -> None:
+    # sacrebleu gives up in the middle of a round and does not apply that round's best shift, a good one.
+    assert statistics(" ".join(text), [" ".join(reference)]) == theirs(" ".join(text), [" ".join(reference)])
 
 
 def test_references_many_times_as_long() -> None:
