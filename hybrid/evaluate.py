@@ -1,11 +1,9 @@
-"""Quality and speed of a pair over files of examples: the figures of the model cards.
+"""Quality of a pair over files of examples, and of the hybrid misled: the figures of the model cards.
 
-`quality` runs transformers' generate() in batches and times nothing; `speed`
-runs the engines one prompt at a time, system after system, and scores nothing.
+It runs transformers' generate() in batches and times nothing; hybrid/bench.py does.
 """
 
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,14 +11,11 @@ from typing import Any
 
 import torch
 
-from hybrid.engines.torch_engine import TorchEngine
-from hybrid.errors import InputError
-from hybrid.measure import timed, warm_up
 from hybrid.metrics import metrics_of, score
 from hybrid.model.bundle import Bundle
 from hybrid.model.pair import HybridForConditionalGeneration
 from hybrid.model.prompt import encode_prompt
-from hybrid.schema import Generation, Sampling, Score, System
+from hybrid.schema import Score, System
 from hybrid.suites.files import read_examples
 
 BATCH = 25
@@ -60,53 +55,6 @@ def quality(
             outputs, cut = _answers(bundle, system, task, sources, max_new_tokens, swapped)
             found = score(metrics_of(task)[0], outputs, references)
             yield Evaluated(path.name, CONTROL if swapped else system, found, cut, tuple(outputs))
-
-
-def speed(
-    bundle: Bundle,
-    path: Path,
-    task: str,
-    systems: Sequence[System],
-    limit: int = 500,
-    max_new_tokens: int = 128,
-    threads: int = 1,
-) -> Iterator[Mapping[System, Generation]]:
-    """Each prompt answered by every system in turn, measured, after a warm-up that is dropped.
-
-    Interleaved, so that a machine that slows down slows all systems alike. Every
-    system writes to its own natural end.
-    """
-    engines = {system: TorchEngine(bundle, system, threads=threads) for system in systems}
-    for engine in engines.values():
-        warm_up(engine, task)
-    for example in islice(read_examples(path), limit):
-        row: dict[System, Generation] = {}
-        for system, engine in engines.items():
-            sampling = Sampling(max_new_tokens, truncate=True)
-            (row[system],) = timed(engine.generate(task, [example.source], sampling), system)
-        yield row
-
-
-def speedups(rows: Sequence[Mapping[System, Generation]], baseline: System) -> dict[System, dict[str, float]]:
-    """Medians over prompts of each system's paired ratios to the baseline; above 1 is faster.
-
-    per_token: ratio of times per output token, over prompts where both wrote
-    at least two; end_to_end: ratio of total times. Raises InputError without rows.
-    """
-    if not rows:
-        raise InputError("There are no measured prompts to compare.")
-    found: dict[System, dict[str, float]] = {}
-    for system in rows[0]:
-        pairs = [(row[baseline].timing, row[system].timing) for row in rows]
-        tokens = [a.tpot_s / b.tpot_s for a, b in pairs if a.tpot_s and b.tpot_s]
-        found[system] = {
-            "tpot_ms": 1000 * statistics.median(b.tpot_s for _, b in pairs if b.tpot_s),
-            "ttft_ms": 1000 * statistics.median(b.ttft_s for _, b in pairs),
-            "total_ms": 1000 * statistics.median(b.total_s for _, b in pairs),
-            "per_token": statistics.median(tokens),
-            "end_to_end": statistics.median(a.total_s / b.total_s for a, b in pairs),
-        }
-    return found
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Quality is that of generate() one prompt at a time; speed-ups are paired ratios, their medians."""
+"""Quality is that of generate() one prompt at a time."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from hybrid.errors import InputError
-from hybrid.evaluate import CONTROL, quality, speed, speedups
+from hybrid.evaluate import CONTROL, quality
 from hybrid.metrics import score
 from hybrid.model.bundle import Bundle
 from hybrid.model.prompt import encode_prompt
-from hybrid.schema import SYSTEMS, Generation, Timing
+from hybrid.schema import SYSTEMS
 
 SOURCES = [
     "The committee agreed that the new bridge should be opened before winter.",
@@ -92,60 +92,8 @@ def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: P
     assert control.outputs == tuple(expected)
 
 
-def test_an_empty_file_has_no_quality_and_no_speed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_an_empty_file_has_no_quality(tiny_bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "empty.tsv"
     path.touch()
     with pytest.raises(InputError):
         list(quality(tiny_bundle, [path], "summarize", ["slm"]))
-    rows = list(speed(tiny_bundle, path, "summarize", ["slm"], max_new_tokens=4))
-    assert rows == []
-    with pytest.raises(InputError, match="no measured prompts"):
-        speedups(rows, "slm")
-
-
-def test_speed_measures_every_system_on_every_prompt(tiny_bundle: Bundle, file: Path) -> None:
-    rows = list(speed(tiny_bundle, file, "translate-en-de", SYSTEMS, limit=3, max_new_tokens=NEW_TOKENS))
-    assert len(rows) == 3
-    for system in SYSTEMS:
-        expected = one_by_one(tiny_bundle, system, "translate-en-de", SOURCES[:3])
-        assert tuple(row[system].text for row in rows) == expected
-    found = speedups(rows, "llm")
-    assert list(found) == list(SYSTEMS)
-    assert all(value > 0 for values in found.values() for value in values.values())
-    assert found["llm"]["per_token"] == found["llm"]["end_to_end"] == 1
-
-
-def generation(system, first_s: float, each_s: float, tokens: int) -> Generation:
-    """An answer whose first token takes `first_s` and every further one `each_s` seconds."""
-    times = tuple(first_s + n * each_s for n in range(tokens))
-    timing = Timing({"encode": first_s, "decode": times[-1] - first_s}, times)
-    return Generation(system, "", (5,) * tokens, 4, "length", timing)
-
-
-def test_medians_of_paired_ratios() -> None:
-    # per prompt: LLM 1 s + 0.4 s a token; hybrid with other rates and lengths.
-    rows = [
-        {"llm": generation("llm", 1.0, 0.4, 6), "hybrid": generation("hybrid", 1.0, each, tokens)}
-        for each, tokens in [(0.1, 11), (0.2, 3), (0.4, 6)]
-    ]
-    found = speedups(rows, "llm")
-    assert found["llm"] == pytest.approx(
-        {"tpot_ms": 400, "ttft_ms": 1000, "total_ms": 3000, "per_token": 1, "end_to_end": 1}
-    )
-    hybrid = found["hybrid"]  # totals 2.0, 1.4 and 3.0 s
-    assert hybrid["per_token"] == pytest.approx(2)
-    assert hybrid["end_to_end"] == pytest.approx(1.5)
-    assert hybrid["tpot_ms"] == pytest.approx(200)
-    assert hybrid["ttft_ms"] == pytest.approx(1000)
-    assert hybrid["total_ms"] == pytest.approx(2000)
-
-
-def test_answers_of_one_token_have_no_time_per_token() -> None:
-    rows = [
-        {"llm": generation("llm", 1.0, 0.4, 6), "slm": generation("slm", 0.5, 0.1, 1)},
-        {"llm": generation("llm", 1.0, 0.4, 6), "slm": generation("slm", 0.5, 0.1, 6)},
-    ]
-    found = speedups(rows, "llm")["slm"]
-    assert found["per_token"] == pytest.approx(4)
-    assert found["tpot_ms"] == pytest.approx(100)
-    assert found["end_to_end"] == pytest.approx((3.0 / 0.5 + 3.0 / 1.0) / 2)
