@@ -58,19 +58,19 @@ def turns(plan: Plan, examples: tuple[Example, ...]) -> Iterator[Turn]:
 
 def benchmark(
     plan: Plan,
-    suite: Suite,
+    examples: tuple[Example, ...],
     engines: Mapping[System, Engine],
     done: Collection[Key] = frozenset(),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[tuple[Record, ...], None, None]:
     """The records of each turn as it is measured, after a warm-up that is dropped.
 
+    examples: in the order of measuring, as chosen() gives them or a run stores them.
     engines: one for each of the plan's systems, ready on the plan's device.
     done: keys of records that are stored already; turns that only have these
     are left out, and a turn that lost a part of its records is measured anew
     and yields that part. Errors of engine and clock pass through.
     """
-    examples = chosen(plan, suite)
     missing = [turn for turn in turns(plan, examples) if any(turn.key(e) not in done for e in turn.examples)]
     if not missing:
         return

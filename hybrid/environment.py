@@ -50,14 +50,19 @@ def environment(device: str, weights_sha256: str) -> Environment:
     )
 
 
-def differences(before: Environment, now: Environment) -> tuple[str, ...]:
-    """What differs between two environments, one short piece a field: `python 3.11.9, now 3.12.1`.
+def differing(one: Environment, other: Environment) -> dict[str, tuple[str, str]]:
+    """By field, or package, the two values that differ; `none` where there is none, hashes cut short.
 
     Memory is left out: virtual machines are given more of it while they run.
     """
-    old, new = _flat(before), _flat(now)
-    names = [name for name in old | new if old.get(name) != new.get(name)]
-    return tuple(f"{name} {old.get(name) or 'none'}, now {new.get(name) or 'none'}" for name in names)
+    ours, theirs = _flat(one), _flat(other)
+    names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+    return {name.replace("_", " "): (_short(ours.get(name)), _short(theirs.get(name))) for name in names}
+
+
+def differences(before: Environment, now: Environment) -> tuple[str, ...]:
+    """What differs between two environments, one short piece a field: `python 3.11.9, now 3.12.1`."""
+    return tuple(f"{name} {old}, now {new}" for name, (old, new) in differing(before, now).items())
 
 
 def product_version(root: Path) -> str:
@@ -143,3 +148,8 @@ def _flat(environment: Environment) -> dict[str, object]:
     del fields["memory_bytes"]
     packages: Mapping[str, str] = fields.pop("packages")
     return fields | {f"package {name}": found for name, found in packages.items()}
+
+
+def _short(value: object) -> str:
+    """A commit or a SHA-256 by its first 12 digits, which tell any two apart."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", str(value or "none"))

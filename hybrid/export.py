@@ -4,12 +4,13 @@ results/README.md repeats the columns for those who read the file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 
 import numpy as np
 
 from hybrid.metrics import METRICS
-from hybrid.schema import PHASES, Example, Plan, Record
+from hybrid.schema import PHASES, Environment, Example, Record, Run
 from hybrid.store import RunReader
 from hybrid.tables import Cell
 
@@ -17,15 +18,21 @@ from hybrid.tables import Cell
 RECORD_COLUMNS: Mapping[str, str] = {
     "run_id": "the run",
     "suite": "what was answered",
+    "suite_hash": "SHA-256 of the suite's task and texts",
     "task": "what was asked",
     "pair": "the pair of models",
+    "weights_sha256": "of the pair's manifest, which holds the hash of every file",
     "engine": "what ran the models",
     "device": "where they ran",
+    "device_name": "the device's own name",
     "dtype": "precision",
     "threads": "of the CPU",
     "batch_size": "prompts answered at once",
+    "seed": "of the order of the examples",
     "max_new_tokens": "upper bound on generated tokens",
     "ignore_eos": "true for fixed-length runs, which carry no quality",
+    "code": "commit, with +changes when files differed from it",
+    "cpu": "model",
     "repeat": "which time the example was answered, from 0",
     "batch": "index of the batch within the repeat",
     "position": "of the batch in the order of measuring, over the whole run",
@@ -58,10 +65,7 @@ RECORD_COLUMNS: Mapping[str, str] = {
 }
 BETWEEN_REFERENCES = " ||| "  # as in Moses' n-best lists
 
-# Metrics that are columns, and how many statistics each has; others are left out.
-_SCORES: Mapping[str, int] = {
-    "bleu": 10, "chrf": 18, "ter": 2, "rougeL": 1, "rouge1": 1, "rouge2": 1, "length": 2,
-}  # fmt: skip
+_SCORES = tuple(name for name in RECORD_COLUMNS if name in METRICS)
 _AT_ONCE = 1000  # records whose scores are computed together
 
 
@@ -70,20 +74,30 @@ def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
 
     Times are in milliseconds; those of a batch are the same in all its rows.
     Scores are of that answer alone, by the formula of the whole corpus; empty
-    for metrics that the run does not have.
+    for metrics that the run does not have. In a resumed run code, device_name
+    and cpu are those under which that record was measured.
     """
-    plan, examples = reader.run.plan, {example.id: example for example in reader.examples}
-    run = (reader.run.run_id, *_conditions(plan))
-    records = reader.records()
+    examples = {example.id: example for example in reader.examples}
+    conditions, records, first = _conditions(reader.run), reader.records(), 0
     while chunk := list(islice(records, _AT_ONCE)):
-        for record, scores in zip(chunk, _scores(chunk), strict=True):
-            yield (*run, *_cells(record, examples[record.example_id]), *scores)
+        for number, (record, scores) in enumerate(zip(chunk, _scores(chunk), strict=True), start=first):
+            under = next(cells for start, cells in conditions if start <= number)
+            yield (*under, *_cells(record, examples[record.example_id]), *scores)
+        first += len(chunk)
 
 
-def _conditions(plan: Plan) -> tuple[Cell, ...]:
+def _conditions(run: Run) -> list[tuple[int, tuple[Cell, ...]]]:
+    """The cells of the run, and from which record on they hold; the last ones first."""
+    parts = [(0, run.environment), *((one.records_before, one.environment) for one in run.resumptions)]
+    return [(start, _cells_of_run(run, environment)) for start, environment in reversed(parts)]
+
+
+def _cells_of_run(run: Run, environment: Environment) -> tuple[Cell, ...]:
+    plan, here = run.plan, environment
     return (
-        plan.suite, plan.task, plan.pair, plan.engine, plan.device, plan.dtype, plan.threads, plan.batch_size,
-        plan.sampling.max_new_tokens, plan.sampling.ignore_eos,
+        run.run_id, plan.suite, plan.suite_hash, plan.task, plan.pair, here.weights_sha256, plan.engine,
+        plan.device, here.device_name, plan.dtype, plan.threads, plan.batch_size, plan.seed,
+        plan.sampling.max_new_tokens, plan.sampling.ignore_eos, here.code, here.cpu,
     )  # fmt: skip
 
 
@@ -99,12 +113,22 @@ def _cells(record: Record, example: Example) -> Iterator[Cell]:
 def _scores(records: Sequence[Record]) -> Iterable[tuple[Cell, ...]]:
     """For each record, its own score by each of _SCORES; None where it has no such statistics."""
     columns = []
-    for name, width in _SCORES.items():
+    for name in _SCORES:
         column: list[Cell] = [None] * len(records)
-        places = [i for i, record in enumerate(records) if len(record.statistics.get(name, ())) == width]
+        places = [i for i, record in enumerate(records) if _has(record, name)]
         if places:
             sums = np.array([records[i].statistics[name] for i in places])  # (places, width)
             for i, value in zip(places, METRICS[name].values(sums, 1).tolist(), strict=True):
                 column[i] = round(value, 4)
         columns.append(column)
     return zip(*columns, strict=True)
+
+
+def _has(record: Record, metric: str) -> bool:
+    """Whether the record holds the statistics of `metric`, as many as this version makes of an answer."""
+    return metric in record.statistics and len(record.statistics[metric]) == _width(metric)
+
+
+@cache
+def _width(metric: str) -> int:
+    return len(METRICS[metric].statistics("", ("",)))

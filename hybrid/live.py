@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.charts import SYSTEM_NAMES, milliseconds
+from hybrid.errors import BusyError
+from hybrid.lock import holder, measuring
 from hybrid.measure import Engine, timed, warm_up
 from hybrid.schema import Generation, Sampling, System
 
@@ -57,19 +59,38 @@ class Frame:
     shown: Mapping[System, Shown]
 
 
-def measure_all(engines: Sequence[Engine], request: Request) -> Iterator[Generation]:
-    """Each engine's measured answer, one after another; hold the inference lock meanwhile.
+def measure_all(engines: Sequence[Engine], request: Request) -> Answers:
+    """Each engine's measured answer, one after another, while this machine measures nothing else.
 
     All answer the same prompt once before, unmeasured: no engine pays for first
     use of its shapes and memory, and what the click set off elsewhere on the
     machine, such as the browser's drawing, is over before the first is measured.
+    Raises BusyError at once, naming who measures, when another process does.
     """
     tokens = min(WARM_UP_TOKENS, request.sampling.max_new_tokens)
-    for engine in engines:
-        warm_up(engine, request.task, [request.text], tokens)
-    for engine in engines:
-        (made,) = timed(engine.generate(request.task, [request.text], request.sampling), engine.system)
-        yield made
+    answers: dict[System, Generation] = {}
+    try:
+        with measuring("live", "one prompt in the browser"):  # never the prompt: others read the note
+            for engine in engines:
+                warm_up(engine, request.task, [request.text], tokens)
+            for engine in engines:
+                stream = engine.generate(request.task, [request.text], request.sampling)
+                (answers[engine.system],) = timed(stream, engine.system)
+    except BusyError as error:
+        raise BusyError(_busy()) from error
+    return answers
+
+
+def _busy() -> str:
+    """Why there is no answer now, for a visitor who cannot end what is running."""
+    found, running = holder(), "is running on this machine"
+    if found:
+        since = str(found.since)[:16].replace("T", " ")  # to the minute
+        running = f"has been running on this machine since {since} UTC (run {found.run_id} of {found.suite})"
+    return (
+        f"Another measurement {running}; please try again when it has ended, "
+        "as two at a time slow each other down."
+    )
 
 
 def speedup(answer: Generation, baseline: Generation) -> Speedup:

@@ -21,6 +21,7 @@ from hybrid.errors import BusyError, HybridError
 
 LOCK = "hybrid-bench.lock"
 NOTE = "hybrid-bench.lock.json"
+UNNAMED = "a process that left no note"
 POLL_S = 0.5
 EVERYONE = 0o666  # whoever measures next on this machine may be another user
 
@@ -52,26 +53,38 @@ def measuring(
     wait_s: how long to wait for another holder, in seconds; 0 gives up at once.
     waiting: called twice a second meanwhile, with a sentence that names the holder.
     folder: where the lock lies; the system's temporary folder when None.
-    Raises BusyError, naming the holder, when the time is over, and HybridError
-    when the folder cannot be written.
+    Raises BusyError, naming the holder, when the time is over, HybridError when
+    the folder cannot be written, and ValueError when wait_s is no time.
     """
+    if not wait_s >= 0:  # nan neither: no deadline would ever come
+        raise ValueError(f"wait_s is {wait_s}; it must be 0 or more")
     folder = folder or _temporary_folder()
     lock = FileLock(folder / LOCK, mode=EVERYONE)
     deadline = time.monotonic() + wait_s
     while not _acquired(lock):
-        busy = f"Another measurement is running on this machine: {_who(folder / NOTE)}."
+        busy = f"Another measurement is running on this machine: {holder(folder) or UNNAMED}."
         if time.monotonic() >= deadline:
             how = f"It did not end within {wait_s:g} s; try" if wait_s else "Wait for it with"
             raise BusyError(f"{busy} {how} {'a longer ' if wait_s else ''}--wait SECONDS, or end it.")
         waiting(f"Waiting. {busy}")
         time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
     try:
-        holder = Holder(os.getpid(), run_id, suite, datetime.now(UTC).isoformat(timespec="seconds"))
-        _write_note(folder / NOTE, json.dumps(asdict(holder)))
+        mine = Holder(os.getpid(), run_id, suite, datetime.now(UTC).isoformat(timespec="seconds"))
+        _write_note(folder / NOTE, json.dumps(asdict(mine)))
         yield
     finally:
         _write_note(folder / NOTE, "")
         lock.release()
+
+
+def holder(folder: Path | None = None) -> Holder | None:
+    """Who measures on this machine, by the note; None when it is missing, damaged or stale."""
+    try:
+        noted = Holder(**json.loads(((folder or _temporary_folder()) / NOTE).read_text("utf-8")))
+        believed = _alive(noted.pid) and str(noted).isprintable()
+    except (OSError, ValueError, TypeError, OverflowError):
+        return None
+    return noted if believed else None
 
 
 def _temporary_folder() -> Path:
@@ -95,16 +108,6 @@ def _acquired(lock: FileLock) -> bool:
             "Measurements on this machine need it: make it writable, or name another folder in TMPDIR."
         ) from error
     return True
-
-
-def _who(note: Path) -> str:
-    """The holder in words; "a process that left no note" when the note is missing or stale."""
-    try:
-        holder = Holder(**json.loads(note.read_text("utf-8")))
-        believed = _alive(holder.pid) and str(holder).isprintable()
-    except (OSError, ValueError, TypeError, OverflowError):
-        believed = False
-    return str(holder) if believed else "a process that left no note"
 
 
 def _alive(pid: int) -> bool:

@@ -1,12 +1,13 @@
 """Peak memory of one system, from a process of its own: no other model, and nothing left of one.
 
-    python -m hybrid.memory < request.json > memory.json
+    python -P -m hybrid.memory < request.json > memory.json
 
 The peak is that of the whole life of the process, so reading the weights is
 part of it. It is taken in a pass of its own because watching would disturb the clock.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,10 +28,17 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
     """
     longest = sorted((example.source for example in examples), key=len)[-plan.batch_size :]
     request = json.dumps({"plan": asdict(plan), "system": system, "texts": longest})
-    command = [sys.executable, "-m", "hybrid.memory"]
+    # -P: else `-m` would run a json.py of the current folder before the library's.
+    command = [sys.executable, "-P", "-m", "hybrid.memory"]
     try:
         done = subprocess.run(
-            command, input=request, capture_output=True, encoding="utf-8", timeout=TIMEOUT_S, check=True
+            command,
+            input=request,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=TIMEOUT_S,
+            check=True,
+            env=_environment(),
         )
         return Memory(**json.loads(done.stdout.splitlines()[-1]))
     except subprocess.CalledProcessError as error:
@@ -40,6 +48,16 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(error)
     raise EngineError(f"The memory of {system} was not measured: {reason}")
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, in which a Python finds the same `hybrid`, installed or not."""
+    root = Path(__file__).parents[1]
+    if root.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)  # found anyway, and there only after the standard library
+    # An empty entry would be the current folder.
+    others = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *others])}
 
 
 def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:

@@ -254,11 +254,21 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Resumption:
+    """A run went on under other conditions after its first `records_before` records."""
+
+    records_before: int
+    environment: Environment
+
+
+@dataclass(frozen=True)
 class Run:
     """One stored benchmark: its plan, its conditions, and how far it came.
 
     planned: records when complete. finished_at: None until then. ISO 8601, UTC.
     licence: of the suite's texts. signatures: per metric, how it is computed.
+    max_prompt_tokens: longest prompt that the pair reads; None when it was not recorded.
+    resumptions: empty when all was measured under `environment`.
     """
 
     run_id: str
@@ -270,3 +280,5 @@ class Run:
     created_at: str
     finished_at: str | None = None
     memory: Mapping[System, Memory] = field(default_factory=dict)
+    max_prompt_tokens: int | None = None
+    resumptions: tuple[Resumption, ...] = ()

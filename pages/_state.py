@@ -4,6 +4,7 @@ Models are read in a thread of their own. A page only watches it, so a click, a
 reload or a closed tab never interrupts the reading, and a second visitor joins it.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -78,6 +79,11 @@ class _Work(Generic[T]):
 def inference_lock() -> threading.Lock:
     """Held by whoever runs a model, so that no two measurements disturb each other."""
     return threading.Lock()
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is: names in it may come from other users of the machine."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def pairs(say: Say) -> dict[str, dict[str, Any]]:

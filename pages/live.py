@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.errors import HybridError, PromptTooLong
+from hybrid.errors import BusyError, HybridError, PromptTooLong
 from hybrid.live import Answers, Request, frames, measure_all, paced, remarks, verdict, whole
 from hybrid.schema import SYSTEMS, TASKS, Sampling
 from pages import _state
@@ -84,7 +84,7 @@ def answer(bench: _state.Bench, request: Request) -> Answers:
     if key not in STATE:
         say("Measuring one system after another …")
         with _state.inference_lock():
-            STATE[key] = {made.system: made for made in measure_all(bench.engines, request)}
+            STATE[key] = measure_all(bench.engines, request)
         STATE["replay"] = True
     answers: Answers = STATE[key]
     return answers
@@ -127,6 +127,10 @@ try:
 except PromptTooLong as error:
     line.warning(str(error))
     below.button(f"Answer only its first {error.limit} tokens", on_click=_run, args=(task, True))
+    st.stop()
+except BusyError as error:
+    line.warning(_state.plain(str(error)))
+    below.button("Try again")  # any touch asks again: what was asked is still in STATE
     st.stop()
 except HybridError as error:
     line.error(str(error))

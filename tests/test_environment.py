@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.environment import code_version, differences, environment, product_version
+from hybrid.environment import code_version, differences, differing, environment, product_version
 from hybrid.schema import Environment
 
 ROOT = Path(__file__).parents[1]
@@ -89,6 +89,18 @@ def test_differences_name_the_fields():
         "package torch 2.12.0, now 2.13.0",
         "package cuda none, now 13.0",
     )
+
+
+def test_differing_has_both_values_and_hashes_cut_short():
+    before = Environment("0.1.0", "a1" * 20 + "+changes", "b" * 64, "3.11", "Linux", "AMD", 2, 8, "AMD", {})
+    assert differing(before, replace(before, memory_bytes=9)) == {}
+    now = replace(before, code="", weights_sha256="c" * 64, cpu_count=4, packages={"cuda": "13.0"})
+    assert differing(before, now) == {
+        "code": ("a1a1a1a1a1a1+changes", "none"),
+        "weights sha256": ("b" * 12, "c" * 12),
+        "cpu count": ("2", "4"),
+        "package cuda": ("none", "13.0"),
+    }
 
 
 def test_the_version_is_that_of_the_clone_or_of_the_installed_package(tmp_path, monkeypatch):

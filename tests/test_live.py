@@ -1,11 +1,17 @@
 """The measuring order, the sentences and the replay of hybrid/live.py, without a model."""
 
+import json
+import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from hybrid.errors import BusyError
 from hybrid.live import Request, faster, frames, measure_all, paced, remarks, speedup, verdict, whole
+from hybrid.lock import LOCK, NOTE, holder, measuring
 from hybrid.schema import SYSTEMS, FinishReason, Generation, Sampling, Step, System, Timing
 
 
@@ -19,6 +25,13 @@ def made(system: System, token_times_s: Sequence[float], finish: FinishReason = 
 def letters(ids: Sequence[int]) -> str:
     """1, 2, 3 ... as abc..."""
     return "".join(chr(96 + i) for i in ids)
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lock on this machine's measurements lies: not where a real measurement holds it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
 
 
 class Recorder:
@@ -39,7 +52,7 @@ class Recorder:
 def test_all_are_warmed_up_before_the_first_is_measured():
     log: list[tuple[System, int]] = []
     answers = measure_all([Recorder(s, log) for s in SYSTEMS], Request("summarize", "abc", Sampling(100)))
-    assert [(a.system, a.text) for a in answers] == [(s, "summarize: abc") for s in SYSTEMS]
+    assert [(s, a.text) for s, a in answers.items()] == [(s, "summarize: abc") for s in SYSTEMS]
     assert [system for system, _ in log] == [*SYSTEMS, *SYSTEMS]
     assert [tokens for _, tokens in log[3:]] == [100, 100, 100]
     assert all(tokens < 100 for _, tokens in log[:3])
@@ -47,8 +60,57 @@ def test_all_are_warmed_up_before_the_first_is_measured():
 
 def test_warm_up_is_no_longer_than_what_was_asked():
     log: list[tuple[System, int]] = []
-    list(measure_all([Recorder("llm", log)], Request("summarize", "abc", Sampling(2))))
+    measure_all([Recorder("llm", log)], Request("summarize", "abc", Sampling(2)))
     assert log == [("llm", 2), ("llm", 2)]
+
+
+def test_the_machine_is_held_while_models_run_and_the_prompt_stays_secret(locks):
+    held: list[str] = []
+
+    class Watching(Recorder):
+        def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+            held.append(str(holder()))
+            yield from super().generate(task, texts, sampling)
+
+    measure_all([Watching(s, []) for s in SYSTEMS], Request("summarize", "my secret", Sampling(2)))
+    assert len(held) == 6
+    assert all(
+        who.startswith(f"process {os.getpid()}, run live of one prompt in the browser") for who in held
+    )
+    with measuring("a-1", "suite"):
+        pass  # it is free again
+
+
+def test_beside_a_benchmark_nothing_runs(locks):
+    log: list[tuple[System, int]] = []
+    with measuring("a-1", "everyday-en-de"):
+        note = json.loads((locks / NOTE).read_text("utf-8")) | {"since": "2026-11-23T01:45:12+00:00"}
+        (locks / NOTE).write_text(json.dumps(note), "utf-8")
+        with pytest.raises(BusyError) as caught:
+            measure_all([Recorder("llm", log)], Request("summarize", "abc", Sampling(2)))
+    assert str(caught.value) == (
+        "Another measurement has been running on this machine since 2026-11-23 01:45 UTC "
+        "(run a-1 of everyday-en-de); please try again when it has ended, "
+        "as two at a time slow each other down."
+    )
+    assert log == []
+
+
+def test_a_holder_that_is_not_known_is_not_named(locks):
+    with FileLock(locks / LOCK), pytest.raises(BusyError) as caught:
+        measure_all([Recorder("llm", [])], Request("summarize", "abc", Sampling(2)))
+    assert str(caught.value).startswith("Another measurement is running on this machine; please try again")
+
+
+def test_the_machine_is_free_again_after_a_failure():
+    class Failing(Recorder):
+        def generate(self, *_: object) -> Iterator[Step]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        measure_all([Failing("llm", [])], Request("summarize", "abc", Sampling(2)))
+    with measuring("a-1", "suite"):
+        pass
 
 
 def test_speedup_is_the_baseline_over_the_answer():

@@ -79,6 +79,13 @@ def test_waiting_has_an_end(tmp_path):
     assert "It did not end within 0.2 s; try a longer --wait SECONDS" in said
 
 
+@pytest.mark.parametrize("wait_s", [float("nan"), -1.0])
+def test_a_wait_without_an_end_is_refused(wait_s, tmp_path):
+    refused = pytest.raises(ValueError, match="it must be 0 or more")
+    with refused, measuring("mine", "suite", wait_s, folder=tmp_path):
+        pass
+
+
 def test_two_in_one_process_exclude_each_other_too(tmp_path):
     with measuring("first", "suite", folder=tmp_path):
         assert f"process {os.getpid()}, run first of suite" in busy(tmp_path)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -10,8 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import hybrid.memory
 from hybrid.errors import EngineError
-from hybrid.memory import main, peak_memory, peak_resident
+from hybrid.memory import _environment, main, peak_memory, peak_resident
 from hybrid.schema import Example, Memory, Plan, Sampling
 
 PLAN = Plan("suite", "", "translate-en-de", "tiny", sampling=Sampling(8, truncate=True))
@@ -23,7 +25,10 @@ def _tiny_zoo(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
 
 
-def test_a_system_is_measured_in_a_process_of_its_own():
+def test_a_system_is_measured_in_a_process_of_its_own(monkeypatch, tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('a stranger ran')", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # from a clone that is not installed, too
     found = peak_memory(replace(PLAN, batch_size=2), "hybrid", EXAMPLES)
     assert found.device == 0
     assert 50e6 < found.before_model < found.resident < 4e9
@@ -48,7 +53,7 @@ def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
     asked: list[dict[str, object]] = []
 
     def run(command: list[str], **settings: str) -> SimpleNamespace:
-        assert command == [sys.executable, "-m", "hybrid.memory"]
+        assert command == [sys.executable, "-P", "-m", "hybrid.memory"]
         asked.append(json.loads(settings["input"]))
         return SimpleNamespace(
             stdout='a library says hello\n{"resident": 3, "before_model": 2, "device": 1}\n'
@@ -61,6 +66,15 @@ def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
     assert asked[0]["system"] == "slm"
     assert asked[0]["plan"]["threads"] == 3
     assert asked[0]["plan"]["sampling"] == {"max_new_tokens": 8, "ignore_eos": False, "truncate": True}
+
+
+def test_the_process_finds_the_same_code_and_not_the_current_folder(monkeypatch, tmp_path):
+    root = str(Path(hybrid.memory.__file__).parents[1])
+    for given, expected in (("", root), (f"/a{os.pathsep}", os.pathsep.join([root, "/a"]))):
+        monkeypatch.setenv("PYTHONPATH", given)
+        assert _environment()["PYTHONPATH"] == expected
+    monkeypatch.setattr(hybrid.memory, "__file__", str(tmp_path / "site-packages" / "hybrid" / "memory.py"))
+    assert _environment()["PYTHONPATH"] == f"/a{os.pathsep}"
 
 
 def failure(plan: Plan = PLAN) -> str:

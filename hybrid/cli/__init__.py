@@ -13,6 +13,7 @@ import click
 from hybrid.cli.app import app
 from hybrid.cli.bench import bench
 from hybrid.cli.compare import compare
+from hybrid.cli.console import harmless
 from hybrid.cli.evaluate import evaluate
 from hybrid.cli.export import export
 from hybrid.cli.generate import generate
@@ -26,7 +27,7 @@ class _Failure(click.ClickException):
     """A failure as one line on stderr, `error: ...`, and exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"error: {self.message}", file=file, err=True)
+        click.echo(f"error: {harmless(self.message)}", file=file, err=True)
 
 
 class _Commands(click.Group):

@@ -1,5 +1,6 @@
 """`hybrid bench`: a suite answered and timed by several systems, into a stored run."""
 
+import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from hybrid.engines.table import DTYPES, ENGINES, default_dtype
 from hybrid.schema import SYSTEMS, TASKS, Sampling, System
 
 # What may be given beside --resume; all else is in the stored plan.
-NOT_OF_THE_PLAN = ("resume", "wait", "memory", "columns")
+NOT_OF_THE_PLAN = ("resume", "wait", "memory")
 
 
 class Stopped(KeyboardInterrupt):
@@ -49,6 +50,12 @@ def _device(_: click.Context, __: click.Parameter, text: str) -> str:
     return text
 
 
+def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    if math.isnan(seconds):  # which no range excludes
+        raise click.BadParameter("nan is not a number of seconds.")
+    return seconds
+
+
 @click.command()
 @click.argument("suite", required=False)
 @click.option("--systems", callback=_systems, default=",".join(SYSTEMS), show_default=True)
@@ -76,11 +83,16 @@ def _device(_: click.Context, __: click.Parameter, text: str) -> str:
     "--columns",
     callback=_columns,
     metavar="source=A,reference=B",
-    help="Of file: and hf: suites; also on --resume.",
+    help="Of file: and hf: suites.",
 )
 @click.option("--memory/--no-memory", default=True, help="Peak memory, in a pass of its own. [default: yes]")
 @click.option(
-    "--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="For another measurement to end."
+    "--wait",
+    type=click.FloatRange(0),
+    callback=_seconds,
+    default=0,
+    metavar="SECONDS",
+    help="For another measurement to end.",
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted; see `hybrid runs`.")
 @click.pass_context
@@ -103,10 +115,10 @@ def bench(ctx: click.Context, /, suite: str | None, resume: str | None, **option
     try:
         with _stoppable():
             if resume is not None:
-                job = bench_run.stored_job(resume, options["columns"])
+                bench_run.go_on(resume, options["wait"], options["memory"])
             else:
-                job = bench_run.new_job(suite or "", options["columns"], _plan_of(ctx, options))
-            bench_run.perform(job, options["wait"], options["memory"])
+                plan = _plan_of(ctx, options)
+                bench_run.begin(suite or "", options["columns"], plan, options["wait"], options["memory"])
     except Stopped as stopped:
         ctx.exit(stopped.exit_code)
 

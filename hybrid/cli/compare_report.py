@@ -6,10 +6,11 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 
+from hybrid.cli.console import harmless
 from hybrid.compare import Against, Compared, Comparison, Estimate, Latency
-from hybrid.compare.comparison import GATE_LENGTH, GATE_QUALITY
+from hybrid.compare.between import PLURALS
 from hybrid.compare.summary import PERCENTILES, carries
-from hybrid.compare.verdict import interval, milliseconds, ratio, signed
+from hybrid.compare.verdict import gate_parts, interval, milliseconds, ratio, signed
 from hybrid.metrics import METRICS, Metric, metrics_of
 
 NOTHING = "-"
@@ -19,8 +20,7 @@ Cells = Callable[[Compared], Mapping[str, str]]  # by heading, what a table show
 
 def report(found: Comparison) -> Iterator[str]:
     """Lines of text; what a run from elsewhere holds cannot move the terminal's cursor."""
-    for line in _report(found):
-        yield "".join(c if c.isprintable() else "?" for c in line)
+    return map(harmless, _report(found))
 
 
 def _report(found: Comparison) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _speed(one: Compared) -> Mapping[str, str]:
     found = {heading: against.speedups[name] for name, heading in headings.items()}
     pairs = max((speedup.n for speedup in found.values() if speedup), default=0)
     cells = {heading: ratio(speedup) if speedup else NOTHING for heading, speedup in found.items()}
-    return cells | {"pairs": f"{pairs:,}", "of": f"{against.paired_by}s".replace("batchs", "batches")}
+    return cells | {"pairs": f"{pairs:,}", "of": PLURALS[against.paired_by]}
 
 
 def _latency(one: Compared) -> Mapping[str, str]:
@@ -118,11 +118,7 @@ def _throughput(one: Compared) -> Mapping[str, str]:
 def _gate(name: str, against: Against) -> str:
     if (gate := against.gate) is None:
         return f"{name}: cannot be said, there is no quality or length to compare."
-    quality, length = (f"{100 * part:.1f} %" for part in (gate.quality_ratio, gate.length_ratio))
-    return (
-        f"{name} {'passes' if gate.passed else 'fails'}: {quality} of the {METRICS[gate.metric].label} "
-        f"(needs {100 * GATE_QUALITY:.0f} %) and {length} of the length (needs {100 * GATE_LENGTH:.0f} %)."
-    )
+    return f"{name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
 
 
 def _notes(found: Comparison) -> Iterator[str]:
@@ -131,7 +127,11 @@ def _notes(found: Comparison) -> Iterator[str]:
         f"{found.resamples:,} resamples, seed {found.seed}; differences, p and speed-ups are paired. "
         "Decisive: 0 lies outside."
     )
-    yield "Quality is that of the first answer to each example, decoded greedily; p is sacrebleu's."
+    yield (
+        "p is sacrebleu's: a small one is about half of a two-sided p. "
+        "The interval decides, not p: p may be below 0.05 beside a difference that is not decisive."
+    )
+    yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
     guessed = any(
         latency and len(latency.carried) < len(PERCENTILES)

@@ -1,4 +1,4 @@
-"""What every command shares: data on stdout, a spinner on stderr, a fast start."""
+"""What every command shares: data on stdout, notices and a spinner on stderr, a fast start."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -11,13 +11,31 @@ def out(line: str) -> None:
     click.echo(line.encode("utf-8"))  # whatever the locale
 
 
+def notice(text: str) -> None:
+    """One line on stderr, for what the user should know but that stops nothing."""
+    click.echo(f"notice: {harmless(text)}", err=True)
+
+
+def harmless(text: str) -> str:
+    """`text` as one line that cannot steer a terminal, whatever a file or a name in it holds.
+
+    White space becomes a space, and what cannot be printed (control
+    characters, bidirectional overrides, half surrogate pairs) a question mark.
+    """
+    return "".join(" " if c.isspace() else c if c.isprintable() else "?" for c in text)
+
+
 @contextmanager
 def status(first: str) -> Iterator[Callable[[str], None]]:
     """A spinner on stderr while something is under way; silent when stderr is no terminal."""
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(first) as status:
-        yield status.update
+    def plain(sentence: str) -> Text:
+        return Text(harmless(sentence))  # a str would be read as markup, and [/b] of a file's name fail
+
+    with Console(stderr=True).status(plain(first)) as status:
+        yield lambda sentence: status.update(plain(sentence))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from hybrid.cli.console import collector_off, out, status
-from hybrid.metrics import METRICS
 from hybrid.schema import SYSTEMS, TASKS, System
 
 
@@ -32,6 +31,7 @@ def evaluate(
             import torch
 
             from hybrid.evaluate import quality
+            from hybrid.metrics import METRICS
             from hybrid.model.bundle import load_bundle
 
         torch.set_num_threads(1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from hybrid.cli.console import status
-from hybrid.errors import StoreError
+from hybrid.cli.console import notice, status
+from hybrid.errors import HybridError, StoreError
 from hybrid.schema import Run
 from hybrid.store import RunReader, find_run, list_runs, load_run, results_folder
 from hybrid.tables import Cell, replacing, write_csv
@@ -41,7 +41,8 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
 def _complete_runs() -> list[str]:
     """Ids of all complete runs, the newest first; what is damaged becomes notices."""
     listing = list_runs()
-    _notice(listing.problems)
+    for problem in listing.problems:
+        notice(problem)
     complete = [one.run.run_id for one in listing.runs if one.complete]
     if not complete:
         raise StoreError(f"There are no complete runs in {results_folder()}. `hybrid bench SUITE` makes one.")
@@ -54,7 +55,8 @@ def _summaries() -> tuple[Sequence[str], RowsOf]:
 
     def rows_of(run_id: str) -> Iterator[Sequence[Cell]]:
         stored = load_run(run_id)
-        _notice(stored.problems)
+        for problem in stored.problems:
+            notice(problem)
         _notice_incomplete(stored.run, len(stored.records))
         for row in summaries(stored):
             yield [row[name] for name in COLUMNS]
@@ -72,7 +74,8 @@ def _records() -> tuple[Sequence[str], RowsOf]:
         for row in record_rows(reader):
             count += 1
             yield row
-        _notice(reader.problems)
+        for problem in reader.problems:
+            notice(problem)
         _notice_incomplete(reader.run, count)
 
     return tuple(RECORD_COLUMNS), rows_of
@@ -85,10 +88,10 @@ def _each(chosen: Sequence[str], rows_of: RowsOf, lenient: bool) -> Iterator[Seq
             say(f"{run_id}, {number} of {len(chosen)}")
             try:
                 yield from rows_of(run_id)
-            except StoreError as error:
+            except HybridError as error:  # damaged, or of a task that this version does not know
                 if not lenient:
                     raise
-                _notice([str(error)])
+                notice(f"Run {run_id}: {error}")
 
 
 def _to_stdout(columns: Sequence[str], rows: Iterable[Sequence[Cell]], bom: bool) -> None:
@@ -101,11 +104,6 @@ def _to_stdout(columns: Sequence[str], rows: Iterable[Sequence[Cell]], bom: bool
         raise StoreError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
-def _notice(sentences: Iterable[str]) -> None:
-    for sentence in sentences:
-        click.echo(f"notice: {sentence}", err=True)
-
-
 def _notice_incomplete(run: Run, records: int) -> None:
     if run.finished_at is None:
-        _notice([f"Run {run.run_id} is incomplete: {records} of {run.planned} records."])
+        notice(f"Run {run.run_id} is incomplete: {records} of {run.planned} records.")

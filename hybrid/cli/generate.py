@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 import click
 
-from hybrid.cli.console import collector_off, out, status
+from hybrid.cli.console import collector_off, notice, out, status
 from hybrid.errors import InputError
 from hybrid.schema import SYSTEMS, TASKS, Generation, Sampling, System
 
@@ -63,8 +63,8 @@ def generate(
         warm_up(engine, task)
         say("Answering")
         (generation,) = timed(engine.generate(task, [text], sampling), system)
-    for notice in prompt.notices:
-        click.echo(f"notice: {notice}", err=True)
+    for sentence in prompt.notices:
+        notice(sentence)
     report = _report(generation, bundle.name, task, prompt.notices)
     if as_json:
         out(json.dumps(report, ensure_ascii=False, indent=1))

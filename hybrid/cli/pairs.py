@@ -4,7 +4,7 @@ import json
 
 import click
 
-from hybrid.cli.console import out
+from hybrid.cli.console import notice, out
 
 
 @click.command()
@@ -18,7 +18,7 @@ def pairs(as_json: bool) -> None:
         out(json.dumps(list(manifests.values()), ensure_ascii=False, indent=1))
         return
     if not manifests:
-        click.echo(f"notice: There are no pairs in {zoo()}.", err=True)
+        notice(f"There are no pairs in {zoo()}.")
     for name, manifest in manifests.items():
         sizes = ", ".join(f"{system} {n / 1e6:.1f}M" for system, n in manifest["parameters"].items())
         limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"

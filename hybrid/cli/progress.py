@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hybrid.cli.console import notice
+
 if TYPE_CHECKING:
     from hybrid.training.train import TrainEvent
 
@@ -41,7 +43,7 @@ def draw(events: Iterable["TrainEvent"]) -> None:
                 printed_s = time.monotonic()
                 click.echo(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}", err=True)
     if not bars:
-        click.echo("notice: Every stage is finished already.", err=True)
+        notice("Every stage is finished already.")
 
 
 def _figures(event: "TrainEvent") -> dict[str, str]:

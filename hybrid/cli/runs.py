@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from hybrid.cli.console import out
+from hybrid.cli.console import harmless, notice, out
 from hybrid.store import RunSummary, list_runs, results_folder
 
 HEADER = ("run", "suite", "pair", "engine", "systems", "n", "state", "created (UTC)")
@@ -22,7 +22,7 @@ def runs(as_json: bool) -> None:
     """
     listing = list_runs()
     for problem in listing.problems:
-        click.echo(f"notice: {problem}", err=True)
+        notice(problem)
     if as_json:
         rows = [{**asdict(one.run), "records": one.records, "complete": one.complete} for one in listing.runs]
         out(json.dumps(rows, ensure_ascii=False, indent=1))
@@ -30,9 +30,7 @@ def runs(as_json: bool) -> None:
         for line in _aligned([HEADER, *map(_row, listing.runs)]):
             out(line)
     else:
-        click.echo(
-            f"notice: There are no runs in {results_folder()}. `hybrid bench SUITE` makes one.", err=True
-        )
+        notice(f"There are no runs in {results_folder()}. `hybrid bench SUITE` makes one.")
 
 
 def _row(one: RunSummary) -> tuple[str, ...]:
@@ -53,14 +51,14 @@ def _row(one: RunSummary) -> tuple[str, ...]:
 def _minute(created_at: str) -> str:
     try:
         moment = datetime.fromisoformat(created_at)
-    except ValueError:
+        return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):  # no time, or one whose UTC lies outside the calendar
         return created_at
-    return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows as columns two spaces apart. A run from elsewhere cannot move the terminal's cursor."""
-    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
+    shown = [[harmless(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

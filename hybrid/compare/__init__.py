@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from hybrid.compare.baseline import Named, choose_baseline
+from hybrid.compare.between import between_runs, pair_warnings
 from hybrid.compare.bootstrap import LEVEL, Difference, Estimate, Resamples
 from hybrid.compare.comparison import Against, Gate, against
-from hybrid.compare.conditions import pair_warnings, run_warnings, system_warnings
+from hybrid.compare.conditions import run_warnings, systems_warnings
 from hybrid.compare.measured import Measured, by_system
 from hybrid.compare.rows import COLUMNS, summaries
 from hybrid.compare.summary import Latency, Summary, summarize
@@ -88,21 +89,20 @@ def compare(
     Raises InputError when there is no run, a run without records, a baseline
     that no run has, or a system that shares no example with its baseline.
     """
-    if resamples < 1:
-        raise InputError(f"There must be at least 1 resample; {resamples} were asked for.")
-    if price_per_hour is not None and not 0 <= price_per_hour < float("inf"):
-        raise InputError(f"A price per hour of {price_per_hour} cannot be; give 0 or more.")
+    _check(price_per_hour, resamples)
     named = _measured(runs)
     draws = Resamples(resamples, seed)
     systems: list[Compared] = []
-    warnings: list[str] = [w for stored, _ in named.values() for w in run_warnings(stored)]
+    warnings = [w for stored, _ in named.values() for w in run_warnings(stored)]
+    warnings += between_runs([stored.run for stored, _ in named.values()])
     for stored, systems_of_run in named.values():
         base = choose_baseline(baseline, stored.run.run_id, named)
+        warnings += systems_warnings(systems_of_run.values())
         for one in systems_of_run.values():
-            warnings += system_warnings(one)
-            if one is not base:
-                warnings += pair_warnings(one, base)
-            systems.append(_compared(one, base, draws, price_per_hour, several=len(named) > 1))
+            found = None if one is base else against(one, base, draws)
+            warnings += pair_warnings(one, base, found) if found else ()
+            summary = summarize(one, draws, price_per_hour)
+            systems.append(_compared(one, base, summary, found, len(named) > 1))
     return Comparison(
         baseline=baseline,
         level=LEVEL,
@@ -129,6 +129,13 @@ def as_json(comparison: Comparison) -> dict[str, object]:
     return asdict(comparison) | {"metrics": labels}
 
 
+def _check(price_per_hour: float | None, resamples: int) -> None:
+    if resamples < 1:
+        raise InputError(f"There must be at least 1 resample; {resamples} were asked for.")
+    if price_per_hour is not None and not 0 <= price_per_hour < float("inf"):
+        raise InputError(f"A price per hour of {price_per_hour} cannot be; give 0 or more.")
+
+
 def _measured(runs: Sequence[StoredRun]) -> Named:
     """By run id, each run once and what its systems have answered."""
     if not runs:
@@ -143,13 +150,14 @@ def _measured(runs: Sequence[StoredRun]) -> Named:
 
 
 def _compared(
-    one: Measured, base: Measured, draws: Resamples, price_per_hour: float | None, several: bool
+    one: Measured, base: Measured, summary: Summary, found: Against | None, several: bool
 ) -> Compared:
     plan = one.run.plan
     name = f"{one.system} of run {one.run.run_id}" if several else one.system
-    summary = summarize(one, draws, price_per_hour)
-    found = None if one is base else against(one, base, draws)
-    said = sentence(name, plan.task, found) if found else baseline_sentence(name, plan.task, summary)
+    elsewhere = f"{base.system} of run {base.run.run_id}" if base.run.run_id != one.run.run_id else ""
+    said = baseline_sentence(name, plan.task, summary)
+    if found:
+        said = sentence(name, plan.task, found, elsewhere)
     return Compared(plan.suite, plan.task, plan.pair, plan.engine, plan.device, summary, found, said)
 
 

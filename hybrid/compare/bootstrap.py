@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Counts = NDArray[np.uint16]
+Counts = NDArray[np.uint8]
 
 LEVEL = 0.95
 _TAILS = (2.5, 97.5)  # the percentiles that LEVEL lies between
 # Products up to this size run on one thread in OpenBLAS (interface/gemm.c); larger ones start threads
 # that wait for each other, which takes ten times as long on a machine whose cores are busy.
 _BLOCK = 1 << 18
+_CHUNK = 1 << 20  # counts that are worked on at once, where intermediate arrays are larger than they are
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """System minus baseline. p_value: two-sided, paired; None where there is no interval."""
+    """System minus baseline. p_value: paired, see p_value(); None where there is no interval.
+
+    The interval decides, not p.
+    """
 
     p_value: float | None
 
@@ -64,9 +68,12 @@ class Resamples:
         """How often each of n examples is drawn, (R, n); every row sums to n."""
         if n not in self._counts:
             draw = np.random.default_rng(self.seed)
-            # uint16 holds a count of any example unless one of more than 65,535 is always drawn
-            drawn = [np.bincount(draw.integers(0, n, n), minlength=n) for _ in range(self.resamples)]
-            self._counts[n] = np.array(drawn, dtype=np.uint16)
+            # A byte holds every count: that one of 256 examples or more is drawn 256 times has a
+            # probability below 1 / 256!
+            counts = np.empty((self.resamples, n), dtype=np.uint8)
+            for row in counts:
+                row[:] = np.bincount(draw.integers(0, n, n), minlength=n)
+            self._counts[n] = counts
         return self._counts[n]
 
 
@@ -98,26 +105,31 @@ def medians(values: Array, counts: Counts) -> Array:
     """The median of each resample of `values` (N,), (R,); NaN where only NaNs were drawn."""
     order = np.argsort(values)[: np.count_nonzero(~np.isnan(values))]  # NaNs come last
     ranked = np.append(values[order], np.nan)
-    drawn = np.cumsum(counts[:, order], axis=1, dtype=np.int32)  # (R, N): how many up to here
+    rows = max(1, _CHUNK // len(values))
+    return np.concatenate(
+        [_medians(ranked, counts[i : i + rows, order]) for i in range(0, len(counts), rows)]
+    )
+
+
+def _medians(ranked: Array, counts: Counts) -> Array:
+    """ranked: the values in order, and NaN after them. counts: of each value, in the same order."""
+    drawn = np.cumsum(counts, axis=1, dtype=np.int32)  # how many up to here
     total = drawn[:, -1:]
     # The middle one, or the two in the middle: where the running count first exceeds their ranks.
-    lower = np.count_nonzero(drawn <= (total - 1) // 2, axis=1)
-    upper = (
-        lower
-        if len(values) % 2 and len(order) == len(values)
-        else np.count_nonzero(drawn <= total // 2, axis=1)
-    )
+    lower, upper = (np.count_nonzero(drawn <= rank, axis=1) for rank in ((total - 1) // 2, total // 2))
     middle: Array = (ranked[lower] + ranked[upper]) / 2
     return middle
 
 
 def p_value(system: Array, baseline: Array, difference: float) -> float:
-    """Two-sided p-value of a paired difference from resampled scores (R,) of both.
+    """sacrebleu's p-value of a paired difference from resampled scores (R,) of both.
 
     sacrebleu.significance._paired_bs_test and _compute_p_value, after Moses'
     bootstrap-hypothesis-difference-significance.pl: how often the absolute
-    difference strays from its mean by more than the one observed. Unlike there,
-    systems that never differ have p = 1, not 1 / (R + 1).
+    difference strays from its mean by more than the one observed. Only straying
+    upwards is counted: where p is small it is about half of a two-sided p, and
+    may be below 0.05 while the 95 % interval holds 0. Unlike there, systems that
+    never differ have p = 1, not 1 / (R + 1).
     """
     strayed = np.abs(system - baseline)
     if not strayed.any():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybrid.compare.bootstrap import Difference, Estimate, Resamples, estimate, median_estimate
-from hybrid.compare.measured import Array, Indices, Measured, shared
+from hybrid.compare.measured import Array, Indices, Measured, shared, timed_alike
 from hybrid.compare.scores import Scores, scores
 from hybrid.errors import InputError
 from hybrid.metrics import metrics_of
@@ -43,8 +43,9 @@ class Against:
     n: examples that both have answered.
     differences: by metric of quality, system minus baseline; None without quality.
     speedups: baseline's time over the system's, the median of paired ratios
-        over examples (over batches when answers were made in batches); above 1
-        is faster. None where no ratio could be formed.
+        over examples (over batches when answers were made in batches, of those
+        that hold the same examples for both); above 1 is faster. None where no
+        ratio could be formed.
     paired_by: "example" or "batch", what the ratios are of.
     length_ratio: words of all outputs over words of the baseline's (sacrebleu's sys_len).
     agreement: share of outputs that equal the baseline's letter by letter, 0 to 1.
@@ -84,39 +85,30 @@ def against(system: Measured, baseline: Measured, resamples: Resamples) -> Again
         if found.metric.higher_is_better is not None
     }
     length = _length_ratio(*pairs["length"]) if "length" in pairs else None
-    fixed = system.run.plan.sampling.ignore_eos or baseline.run.plan.sampling.ignore_eos
-    same = [
-        system.firsts[i].generation.text == baseline.firsts[j].generation.text
-        for i, j in zip(ours, theirs, strict=True)
-    ]
     batched = max(system.run.plan.batch_size, baseline.run.plan.batch_size) > 1
     return Against(
         run_id=baseline.run.run_id,
         system=baseline.system,
         n=n,
         differences=differences or None,
-        speedups=_speedups(system, baseline, (ours, theirs), resamples),
+        speedups=_speedups(system, baseline, resamples),
         paired_by="batch" if batched else "example",
         length_ratio=length,
-        agreement=None if fixed else sum(same) / n,
+        agreement=_agreement(system, baseline, ours, theirs),
         gate=_gate(system.run.plan.task, pairs, length),
     )
 
 
-def _speedups(
-    system: Measured, baseline: Measured, places: tuple[Indices, Indices], resamples: Resamples
-) -> dict[str, Estimate | None]:
-    ours, theirs = places
-    if system.run.plan.batch_size >= baseline.run.plan.batch_size:
-        labels = system.batches[ours]
-    else:
-        labels = baseline.batches[theirs]  # the larger batches: what depends on each other stays together
+def _speedups(system: Measured, baseline: Measured, resamples: Resamples) -> dict[str, Estimate | None]:
+    ours, theirs = timed_alike(system, baseline)
+    if not len(ours):
+        return dict.fromkeys(SPEEDUPS)
     found = {}
     for name, latency in SPEEDUPS.items():
         made, wanted = system.times[latency][ours], baseline.times[latency][theirs]
         there = (made > 0) & (wanted > 0)  # a clock too coarse for the answer gives no ratio
         values = np.divide(wanted, made, out=np.full(len(made), np.nan), where=there)
-        found[name] = _median_over(values, labels, resamples)
+        found[name] = _median_over(values, system.batches[ours], resamples)
     return found
 
 
@@ -129,6 +121,16 @@ def _median_over(values: Array, labels: Indices, resamples: Resamples) -> Estima
         parts = [part[~np.isnan(part)] for part in np.split(values[order], ends)]
         values = np.array([np.median(part) if part.size else np.nan for part in parts])
     return median_estimate(values, resamples.counts(len(values)))
+
+
+def _agreement(system: Measured, baseline: Measured, ours: Indices, theirs: Indices) -> float | None:
+    if system.run.plan.sampling.ignore_eos or baseline.run.plan.sampling.ignore_eos:
+        return None
+    pairs = zip(ours, theirs, strict=True)
+    same: list[bool] = [
+        system.firsts[i].generation.text == baseline.firsts[j].generation.text for i, j in pairs
+    ]
+    return sum(same) / len(same)
 
 
 def _length_ratio(system: Scores, baseline: Scores) -> Estimate | None:

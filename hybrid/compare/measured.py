@@ -95,6 +95,15 @@ class Measured:
         return np.array([numbers.setdefault((r.repeat, r.batch), len(numbers)) for r in self.firsts])
 
     @cached_property
+    def mates(self) -> tuple[frozenset[str], ...]:
+        """Ids of the examples that each example was first answered together with, itself included; N sets."""
+        batches: dict[tuple[int, int], set[str]] = {}
+        for record in self.records:
+            batches.setdefault((record.repeat, record.batch), set()).add(record.example_id)
+        sets = {batch: frozenset(ids) for batch, ids in batches.items()}
+        return tuple(sets[first.repeat, first.batch] for first in self.firsts)
+
+    @cached_property
     def busy_s(self) -> float:
         """Time in which answers were made: the answers of a batch share theirs."""
         batches: dict[tuple[int, int], float] = {}
@@ -128,6 +137,24 @@ def shared(system: Measured, baseline: Measured) -> tuple[Indices, Indices]:
     ]
     ours, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return ours, theirs
+
+
+def timed_alike(system: Measured, baseline: Measured) -> tuple[Indices, Indices]:
+    """Of the places of shared(), those whose times can be compared.
+
+    The answers of a batch share its time, so that both must have answered the
+    example together with the same others, all of them the same texts.
+    """
+    ours, theirs = shared(system, baseline)
+    if max(system.run.plan.batch_size, baseline.run.plan.batch_size) == 1:
+        return ours, theirs
+    ids = system.ids
+    both = {ids[place] for place in ours}
+    alike = [
+        system.mates[i] == baseline.mates[j] and system.mates[i] <= both
+        for i, j in zip(ours, theirs, strict=True)
+    ]
+    return ours[alike], theirs[alike]
 
 
 def _median(values: Array) -> float:

@@ -64,12 +64,16 @@ _OUTPUT = {
     "interval_seed": "of those resamples",
 }
 
+_SCALES = {
+    "ter": "edits per 100 reference words, may exceed 100",
+    "length": "words over the references' words",
+}
+
 
 def _quality_columns() -> dict[str, str]:
     found = {}
     for name, metric in METRICS.items():
-        unit = "0 to 100" if metric.unit == "points" else "words over the references' words"
-        found[name] = f"{metric.label}, {unit}"
+        found[name] = f"{metric.label}, {_SCALES.get(name, '0 to 100')}"
         found[f"{name}_low"], found[f"{name}_high"] = "lower end of its interval", "upper end of its interval"
         found[f"{name}_signature"] = "how it was computed"
         if metric.higher_is_better is None:
@@ -77,7 +81,10 @@ def _quality_columns() -> dict[str, str]:
         found[f"{name}_vs_llm"] = "this system's minus the LLM's, over the examples both answered"
         found[f"{name}_vs_llm_low"] = "lower end of its interval"
         found[f"{name}_vs_llm_high"] = "upper end of its interval"
-        found[f"{name}_vs_llm_p"] = "paired bootstrap p-value, two-sided"
+        found[f"{name}_vs_llm_p"] = (
+            "sacrebleu's paired bootstrap p-value; a small one is about half of a two-sided p, "
+            "and the interval decides"
+        )
     return found
 
 

@@ -5,6 +5,7 @@ and leaves a run that lists as incomplete and resumes. results/README.md says
 the format. Nothing here imports torch or pandas.
 """
 
+from hybrid.store.claim import new_run_id
 from hybrid.store.reading import (
     Key,
     Listing,
@@ -16,7 +17,7 @@ from hybrid.store.reading import (
     load_run,
     results_folder,
 )
-from hybrid.store.writing import Writer, create, new_run_id, resume
+from hybrid.store.writing import Writer, check_writable, create, resume
 
 __all__ = [
     "Key",
@@ -25,6 +26,7 @@ __all__ = [
     "RunSummary",
     "StoredRun",
     "Writer",
+    "check_writable",
     "create",
     "find_run",
     "list_runs",

@@ -15,7 +15,6 @@ from typing import IO
 from hybrid.errors import StoreError
 
 LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
-_CHUNK = 2**20
 
 
 class Torn(OSError):
@@ -99,16 +98,6 @@ def write_whole(descriptor: int, data: bytes) -> None:
             reason = error.strerror if isinstance(error, OSError) else None
             raise Torn(0, reason or "it was interrupted") from error
         raise
-
-
-def count_lines(file: IO[bytes], end: int) -> int:
-    """Line ends within the first `end` bytes."""
-    lines = 0
-    file.seek(0)
-    while end > 0 and (chunk := file.read(min(_CHUNK, end))):
-        lines += chunk.count(b"\n")
-        end -= len(chunk)
-    return lines
 
 
 def last_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

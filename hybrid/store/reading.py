@@ -19,7 +19,7 @@ import hybrid
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record, Run, System
 from hybrid.store.codec import decode_example, decode_record, decode_run, rows_to_drop
-from hybrid.store.files import count_lines, explained, last_lines, opened, read_small
+from hybrid.store.files import explained, last_lines, opened, read_small
 
 RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"
 LATEST = "latest"
@@ -229,9 +229,11 @@ def _folders(root: Path) -> list[str]:
 def _summary(folder: Path, problems: list[str]) -> RunSummary:
     run, row = read_run(folder)
     path = folder / RECORDS
-    if run.finished_at is None:
-        with explained(f"{path} cannot be read"), opened(path) as file:
-            return RunSummary(run, count_lines(file, settled_end(file)))
+    if run.finished_at is None:  # only reading it all tells how much of it is whole
+        reader = RunReader(folder.name, folder.parent)
+        records = sum(1 for _ in reader.records())
+        problems += reader.problems
+        return RunSummary(reader.run, records)
     size, wanted = _size(path), row.get("records_bytes")
     if isinstance(wanted, int) and size != wanted:
         problems.append(f"{path} has {size} bytes and had {wanted} when its run was finished.")

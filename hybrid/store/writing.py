@@ -2,33 +2,31 @@
 
 A record is handed to the system in one write() before append() returns, which
 is all that outlasting kill -9 needs. A power failure can take what the system
-has not yet put on the disk: it is told to every 10 seconds and at the end,
-because waiting for the disk after each record would slow down, and so
+has not yet put on the disk: it is told to every 10 seconds, in sync() and at
+the end, because waiting for the disk after each record would slow down, and so
 disturb, what is measured between them.
 """
 
 import os
-import re
-import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
-from hybrid.schema import Example, Memory, Plan, Record, Run, System
+from hybrid.schema import Environment, Example, Memory, Record, Resumption, Run, System
+from hybrid.store.claim import LOCK, claimed, locked
 from hybrid.store.codec import encode_example, encode_record, encode_run
 from hybrid.store.files import Torn, explained, open_to_append, opened, replace_file, sync_folder, write_whole
 from hybrid.store.reading import (
     EXAMPLES,
     RECORDS,
     RUN,
-    RUN_ID,
     Key,
     RunReader,
     check_record,
@@ -42,18 +40,14 @@ from hybrid.store.reading import (
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-LOCK = ".lock"
 SYNC_EVERY_S = 10.0
-_SUITE_CHARACTERS = 40  # of a suite's name in the id of a run
 
 
-def new_run_id(plan: Plan, now: datetime) -> str:
-    """An id such as 20261123-014512-everyday-en-de-3f9c: when (UTC), which suite, four random digits."""
-    name = plan.suite
-    if name.startswith("file:"):
-        name = Path(name.removeprefix("file:")).stem  # the folders of this machine are nobody's business
-    slug = re.sub(r"[^0-9a-z]+", "-", name.lower()).strip("-")[:_SUITE_CHARACTERS].strip("-")
-    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{slug or 'suite'}-{secrets.token_hex(2)}"
+def check_writable(root: Path | None = None) -> None:
+    """Raises StoreError when create() would: to be asked before what takes long."""
+    root = root or results_folder()
+    with _room(root), TemporaryFile(dir=root):
+        pass
 
 
 def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "Writer":
@@ -63,14 +57,13 @@ def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "
     gets other digits: `writer.run` is what was stored. Raises StoreError.
     """
     root = root or results_folder()
-    with explained(f"No run can be stored in {root}", "HYBRID_RESULTS names another folder for results."):
-        root.mkdir(parents=True, exist_ok=True)
-        folder = _claimed(root, run.run_id)
-        lock = _locked(folder)
+    with _room(root):
+        folder = claimed(root, run.run_id)
+        lock = locked(folder)
         run = replace(run, run_id=folder.name)
         try:
-            (folder / EXAMPLES).write_bytes(b"".join(map(encode_example, examples)))
             (folder / RECORDS).touch()
+            replace_file(folder / EXAMPLES, b"".join(map(encode_example, examples)))
             replace_file(folder / RUN, encode_run(run))  # last: from here on the folder is a run
             sync_folder(root)
             return Writer(folder, run, tuple(examples), lock)
@@ -90,7 +83,7 @@ def resume(run_id: str, root: Path | None = None) -> "Writer":
     folder = root / find_run(run_id, root)
     _check_unfinished(read_run(folder)[0])  # before a lock is laid into a complete run
     with explained(f"Run {folder.name} cannot be resumed"):
-        lock = _locked(folder)
+        lock = locked(folder)
         try:
             return _resumed(folder, lock)
         except BaseException:
@@ -101,8 +94,9 @@ def resume(run_id: str, root: Path | None = None) -> "Writer":
 class Writer:
     """The one that may append to a run. Close it, or use it as a context manager.
 
-    run: as stored. examples: in the order of the run. problems: a sentence for
-    each damaged line that a resumed run has; those records are not in `done`.
+    run: as stored. examples: in the order of the run. earlier: the records that a
+    resumed run has already. problems: a sentence for each damaged line that it
+    has; those records are not in `done`.
     """
 
     def __init__(
@@ -111,11 +105,11 @@ class Writer:
         run: Run,
         examples: tuple[Example, ...],
         lock: "BaseFileLock",
-        done: frozenset[Key] = frozenset(),
+        earlier: tuple[Record, ...] = (),
         problems: tuple[str, ...] = (),
     ) -> None:
-        self.run, self.examples, self.problems = run, examples, problems
-        self._folder, self._lock, self._done = folder, lock, set(done)
+        self.run, self.examples, self.earlier, self.problems = run, examples, earlier, problems
+        self._folder, self._lock, self._done = folder, lock, set(map(key_of, earlier))
         self._known = frozenset(example.id for example in examples)
         self._file: int | None = open_to_append(folder / RECORDS)
         self._synced = time.monotonic()
@@ -124,6 +118,25 @@ class Writer:
     def done(self) -> frozenset[Key]:
         """(example_id, repeat, system) of every record that is stored."""
         return frozenset(self._done)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the latest stored record was measured; of a run without any, where it was begun."""
+        moves = self._moves()
+        return moves[-1].environment if moves else self.run.environment
+
+    def move(self, here: Environment) -> None:
+        """From now on records are measured in `here`: run.json says so, from which record on."""
+        moves, stored = self._moves(), len(self._done)
+        run = replace(self.run, resumptions=moves)
+        if not stored:
+            run = replace(run, environment=here)
+        elif here != self.environment:
+            run = replace(run, resumptions=(*moves, Resumption(stored, here)))
+        if run != self.run:
+            with self._explained():
+                replace_file(self._folder / RUN, encode_run(run))
+            self.run = run
 
     def append(self, records: Sequence[Record]) -> None:
         """Store records that belong together, all or none; when this returns, a killed process loses none.
@@ -141,9 +154,14 @@ class Writer:
         with self._explained():
             self._write(data)
             self._done.update(keys)
-            if time.monotonic() - self._synced >= SYNC_EVERY_S:
-                os.fsync(self._descriptor())
-                self._synced = time.monotonic()
+        if time.monotonic() - self._synced >= SYNC_EVERY_S:
+            self.sync()
+
+    def sync(self) -> None:
+        """Wait until all records are on the disk, where a power failure loses none. Raises StoreError."""
+        with self._explained():
+            os.fsync(self._descriptor())
+        self._synced = time.monotonic()
 
     def finish(self, memory: Mapping[System, Memory], finished_at: str) -> Run:
         """Mark the run as complete, close it, and return it as it is now stored.
@@ -161,6 +179,13 @@ class Writer:
         self.run = run
         self.close()
         return run
+
+    def discard(self) -> None:
+        """Close the run and remove it, as if it had not been begun; only one without records."""
+        if self._done or self.problems:
+            raise ValueError(f"{len(self._done)} records of run {self.run.run_id} are stored")
+        shutil.rmtree(self._folder, ignore_errors=True)  # before its lock is let go
+        self.close()
 
     def close(self) -> None:
         """Let go of the run, finished or not. Raises StoreError when its end did not reach the disk."""
@@ -187,6 +212,10 @@ class Writer:
             with suppress(StoreError):  # the first failure is the one to be seen
                 self.close()
 
+    def _moves(self) -> tuple[Resumption, ...]:
+        """The resumptions under which something was measured."""
+        return tuple(one for one in self.run.resumptions if one.records_before < len(self._done))
+
     def _write(self, data: bytes) -> None:
         try:
             write_whole(self._descriptor(), data)
@@ -208,16 +237,25 @@ class Writer:
 def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:
     reader = RunReader(folder.name, folder.parent)
     _check_unfinished(reader.run)  # again: its writer may have finished it before this one had the lock
-    if reader.problems:
-        raise StoreError(f"Run {folder.name} cannot be resumed: {' '.join(reader.problems)}")
+    _check_examples(reader)
     descriptor = open_to_append(folder / RECORDS)
     try:
         with opened(folder / RECORDS) as file:
             os.ftruncate(descriptor, settled_end(file))
     finally:
         os.close(descriptor)
-    done = frozenset(map(key_of, reader.records()))
-    return Writer(folder, reader.run, reader.examples, lock, done, tuple(reader.problems))
+    earlier = tuple(reader.records())
+    return Writer(folder, reader.run, reader.examples, lock, earlier, tuple(reader.problems))
+
+
+def _check_examples(reader: RunReader) -> None:
+    """Raise StoreError unless the examples of a run are all there."""
+    run, problems = reader.run, reader.problems
+    wanted, found = run.planned // (run.plan.repeats * len(run.plan.systems)), len(reader.examples)
+    if found != wanted and not problems:
+        problems = [f"{reader.folder / EXAMPLES} has {found} examples and {wanted} were planned."]
+    if problems:
+        raise StoreError(f"Run {run.run_id} cannot be resumed: {' '.join(problems)} Start a new run.")
 
 
 def _check_unfinished(run: Run) -> None:
@@ -225,29 +263,9 @@ def _check_unfinished(run: Run) -> None:
         raise StoreError(f"Run {run.run_id} is complete: there is nothing to resume.")
 
 
-def _claimed(root: Path, run_id: str) -> Path:
-    """A new folder under root: mkdir() succeeds for one process only."""
-    if not RUN_ID.fullmatch(run_id):
-        raise ValueError(f"{run_id!r} is not the id of a run")
-    wanted = run_id
-    while True:
-        try:
-            (root / wanted).mkdir()
-        except FileExistsError:
-            wanted = f"{re.sub('-[0-9a-f]{4}$', '', run_id)}-{secrets.token_hex(2)}"
-        else:
-            return root / wanted
-
-
-def _locked(folder: Path) -> "BaseFileLock":
-    """The lock of a run, which ends with its process however that ends."""
-    from filelock import FileLock, Timeout  # costs a twentieth of a second
-
-    lock = FileLock(folder / LOCK, thread_local=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise StoreError(
-            f"Run {folder.name} is being written by another process. Wait for it or stop it."
-        ) from error
-    return lock
+@contextmanager
+def _room(root: Path) -> Iterator[None]:
+    """The results folder is made when it is missing; whatever keeps runs from it is a StoreError."""
+    with explained(f"No run can be stored in {root}", "HYBRID_RESULTS names another folder for results."):
+        root.mkdir(parents=True, exist_ok=True)
+        yield

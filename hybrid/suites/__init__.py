@@ -53,7 +53,7 @@ def bundled_suites() -> tuple[str, ...]:
 def _unknown(name: str) -> str:
     prefix, colon, address = name.partition(":")
     forms = ", ".join(form for _, form in _LOADERS.values())
-    if not colon and Path(name).is_file():
+    if not colon and _is_file(name):
         close = [f"file:{name}"]
     elif colon:
         close = [f"{known}:{address}" for known in get_close_matches(prefix, _LOADERS, n=1)]
@@ -61,3 +61,10 @@ def _unknown(name: str) -> str:
         close = get_close_matches(name, shipped.BUNDLED, n=1, cutoff=0.4)
     meant = f"; did you mean {close[0]}?" if close else "."
     return f"There is no suite {name!r}{meant} Available: {', '.join(shipped.BUNDLED)}, {forms}."
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # longer than a name may be, or in a folder that may not be read
+        return False

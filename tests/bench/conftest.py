@@ -1,11 +1,13 @@
 """What the tests of a benchmark share: a suite of seven sentences and engines that are none."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
-from hybrid.bench import benchmark
+from hybrid.bench import benchmark, chosen
+from hybrid.measure import Engine
 from hybrid.schema import SYSTEMS, Example, Plan, Record, Sampling, Step, Suite, System
 from hybrid.store import Key
 
@@ -52,9 +54,15 @@ class Bench:
         sampling = Sampling(max_new_tokens=6, truncate=True)
         return replace(Plan("seven", self.suite.content_hash, TASK, "tiny", sampling=sampling), **fields)
 
+    def stream(
+        self, plan: Plan, engines: Mapping[System, Engine] | None = None, **more: Any
+    ) -> Generator[tuple[Record, ...], None, None]:
+        """The benchmark of the plan's examples by the fake engines, or by others."""
+        return benchmark(plan, chosen(plan, self.suite), engines or self.engines, **more)
+
     def measured(self, plan: Plan, done: frozenset[Key] = frozenset()) -> list[tuple[Record, ...]]:
         """All records, turn by turn."""
-        return list(benchmark(plan, self.suite, self.engines, done))
+        return list(self.stream(plan, done=done))
 
 
 @pytest.fixture

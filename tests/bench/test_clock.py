@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import hybrid.bench
-from hybrid.bench import benchmark
 from hybrid.errors import MeasurementError
 
 SLEEPS_S = {"tokenize": 0.004, "prefill": 0.02, "decode": 0.03, "detokenize": 0.005}
@@ -40,7 +39,7 @@ def test_nothing_but_the_engine_is_measured(bench, monkeypatch):
     monkeypatch.setattr(hybrid.bench, "statistics_of", slow_statistics)
     monkeypatch.setattr(gc, "collect", lambda *_: clock.tick(10_000))
     found = []
-    for records in benchmark(bench.plan(), bench.suite, bench.engines, clock=clock):
+    for records in bench.stream(bench.plan(), clock=clock):
         clock.tick(100_000)  # whoever stores and draws
         found += [record.generation.timing for record in records]
     assert len(found) == 21
@@ -51,7 +50,7 @@ def test_nothing_but_the_engine_is_measured(bench, monkeypatch):
 def test_the_device_is_waited_for(bench):
     clock = FakeClock()
     bench.engines["llm"].synchronize = lambda: clock.tick(0.25)  # type: ignore[attr-defined]
-    records = next(benchmark(bench.plan(systems=("llm",)), bench.suite, bench.engines, clock=clock))
+    records = next(bench.stream(bench.plan(systems=("llm",)), clock=clock))
     assert set(records[0].generation.timing.phases.values()) == {0.25}
 
 
@@ -75,7 +74,7 @@ def deviations(bench) -> tuple[float, float, float]:
     """Known sleeps through benchmark(): worst error of a phase in s; of a token and of the sum, relative."""
     bench.engines["llm"].between = sleeper = Sleeper()
     errors = []
-    for (record,) in benchmark(bench.plan(systems=("llm",), limit=4), bench.suite, bench.engines):
+    for (record,) in bench.stream(bench.plan(systems=("llm",), limit=4)):
         timing, truth = record.generation.timing, sleeper.phases
         assert list(timing.phases) == list(truth)
         assert timing.tpot_s is not None
@@ -100,7 +99,7 @@ def test_known_sleeps_are_reported_through_the_whole_benchmark(bench):
 
 def test_a_clock_that_jumps_back_is_an_error(bench):
     clock = FakeClock()
-    stream = benchmark(bench.plan(), bench.suite, bench.engines, clock=clock)
+    stream = bench.stream(bench.plan(), clock=clock)
     next(stream)
     bench.engines["slm"].between = lambda _: clock.tick(-1)
     with pytest.raises(MeasurementError, match="The clock went backwards"):
@@ -128,7 +127,7 @@ def test_a_calendar_that_jumps_back_loses_nothing(bench, monkeypatch):
 def test_the_collector_rests_while_an_answer_is_measured_and_only_then(bench):
     seen: list[bool] = []
     bench.engines["llm"].between = lambda _: seen.append(gc.isenabled())
-    stream = benchmark(bench.plan(systems=("llm",)), bench.suite, bench.engines)
+    stream = bench.stream(bench.plan(systems=("llm",)))
     next(stream)
     assert seen[-4:] == [False] * 4
     assert gc.isenabled()
@@ -144,6 +143,6 @@ def test_the_collector_is_back_after_an_error(bench):
 
     bench.engines["llm"].between = failing
     with pytest.raises(RuntimeError, match="tokenize"):
-        list(benchmark(bench.plan(), bench.suite, bench.engines))
+        list(bench.stream(bench.plan()))
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0

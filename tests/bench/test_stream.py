@@ -2,7 +2,6 @@
 
 import gc
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -67,6 +66,17 @@ def test_the_seed_shuffles_and_a_smaller_run_is_a_part_of_a_larger_one(bench):
 # records
 
 
+def test_examples_are_measured_in_the_order_in_which_they_are_given(bench):
+    """A resumed run has them as they were measured: drawn and shuffled once, and not again."""
+    plan = bench.plan(batch_size=2, limit=5, seed=3)
+    examples = chosen(plan, bench.suite)
+    found = [record for records in benchmark(plan, examples, bench.engines) for record in records]
+    assert list(dict.fromkeys(record.example_id for record in found)) == [e.id for e in examples]
+    assert {record.example_id: record.batch for record in found} == {
+        e.id: i // 2 for i, e in enumerate(examples)
+    }
+
+
 def test_every_answer_is_recorded_with_where_it_stood(bench):
     plan = bench.plan(repeats=2, batch_size=2)
     found = bench.measured(plan)
@@ -83,7 +93,7 @@ def test_every_answer_is_recorded_with_where_it_stood(bench):
 
 
 def test_only_the_plans_systems_answer(bench):
-    found = list(benchmark(bench.plan(systems=("slm",)), bench.suite, {"slm": bench.engines["slm"]}))
+    found = list(bench.stream(bench.plan(systems=("slm",)), {"slm": bench.engines["slm"]}))
     assert {record.system for records in found for record in records} == {"slm"}
     assert {system for system, *_ in bench.calls} == {"slm"}
 
@@ -101,7 +111,7 @@ def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
 
     plan = bench.plan(sampling=Sampling(9, ignore_eos=True, truncate=True), batch_size=batch)
     engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
-    found = [record.generation for records in benchmark(plan, bench.suite, engines) for record in records]
+    found = [record.generation for records in bench.stream(plan, engines) for record in records]
     assert len(found) == 21
     assert {len(made.token_ids) for made in found} == {9}
     assert {made.finish_reason for made in found} == {"length"}
@@ -110,9 +120,9 @@ def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
 def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
     from hybrid.engines.torch_engine import TorchEngine
 
-    suite = replace(bench.suite, examples=(Example("long", "d", "house " * 500, ("Haus",)),))
+    examples = (Example("long", "d", "house " * 500, ("Haus",)),)
     plan = bench.plan(systems=("slm",))
-    (records,) = benchmark(plan, suite, {"slm": TorchEngine(tiny_bundle, "slm")})
+    (records,) = benchmark(plan, examples, {"slm": TorchEngine(tiny_bundle, "slm")})
     assert records[0].generation.prompt_tokens == tiny_bundle.max_prompt_tokens
 
 
@@ -126,7 +136,7 @@ def test_engines_are_warm_before_the_first_record_and_that_is_dropped(bench, res
         frozenset(key(r) for records in bench.measured(plan)[:5] for r in records) if resumed else frozenset()
     )
     bench.calls.clear()
-    stream = benchmark(plan, bench.suite, bench.engines, done)
+    stream = bench.stream(plan, done=done)
     first = next(stream)
     *warm, last = bench.calls
     sources = {example.id: example.source for example in bench.suite.examples}
@@ -143,7 +153,7 @@ def test_engines_are_warm_before_the_first_record_and_that_is_dropped(bench, res
 @pytest.mark.parametrize(("batch", "tokens"), [(1, 2), (3, 6)])
 def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batch, tokens):
     plan = bench.plan(batch_size=batch, device="cuda")
-    next(benchmark(plan, bench.suite, bench.engines))
+    next(bench.stream(plan))
     *warm, _ = bench.calls
     texts = [example.source for example in chosen(plan, bench.suite)]
     batches = {tuple(texts[start : start + batch]) for start in range(0, 7, batch)}
@@ -157,7 +167,7 @@ def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batc
 def test_nothing_is_asked_of_engines_when_nothing_is_missing(bench):
     done = frozenset(key(r) for records in bench.measured(bench.plan()) for r in records)
     bench.calls.clear()
-    assert list(benchmark(bench.plan(), bench.suite, bench.engines, done)) == []
+    assert list(bench.stream(bench.plan(), done=done)) == []
     assert bench.calls == []
 
 
@@ -189,7 +199,7 @@ def test_real_outputs_are_the_same_after_resuming(bench, tiny_bundle):
 
     engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
     plan = bench.plan(batch_size=3)
-    whole = [record for records in benchmark(plan, bench.suite, engines) for record in records]
+    whole = [record for records in bench.stream(plan, engines) for record in records]
     done = frozenset(map(key, whole[:8]))
-    rest = [record for records in benchmark(plan, bench.suite, engines, done) for record in records]
+    rest = [record for records in bench.stream(plan, engines, done=done) for record in records]
     assert [content(r) for r in rest] == [content(r) for r in whole[8:]]

@@ -1,10 +1,13 @@
 """What holds for every command: exit codes, one sentence on stderr."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+
+from hybrid.cli.console import harmless, notice, status
 
 SENTENCE = "The house by the river is old."
 Run = Callable[..., Result]
@@ -39,3 +42,38 @@ def test_interrupt_is_one_sentence(monkeypatch: pytest.MonkeyPatch, run: Run, fa
 
     monkeypatch.setattr("hybrid.model.bundle.load_bundle", interrupted)
     assert failure(run("generate", SENTENCE)) == "error: Interrupted.\n"
+
+
+HOSTILE = "a\x1b[2J\x07\u202e\udc80b"
+
+
+def test_a_failure_cannot_steer_the_terminal(
+    run: Run, failure: Failure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a\x1b[2J\rb", "a\nb"):
+        monkeypatch.setenv("HYBRID_ZOO", str(tmp_path / name))
+        said = failure(run("generate", SENTENCE))
+        assert said[:-1].isprintable()
+        assert said.endswith("\n")
+
+
+def test_a_notice_is_one_harmless_line(capsys: pytest.CaptureFixture[str]) -> None:
+    notice(f"{HOSTILE} Grüße\n😀")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "notice: a?[2J???b Grüße 😀\n")
+
+
+def test_what_cannot_be_printed_is_replaced() -> None:
+    assert harmless(HOSTILE) == "a?[2J???b"
+    assert harmless("a\tb\r\nc\u2028d\xa0e") == "a b  c d e"
+
+
+def test_a_status_is_no_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.setenv(name, "1")  # else it is silent here
+    with status("Reading file:/data/[/b]x.tsv"):
+        pass
+    assert "Reading file:/data/[/b]x.tsv" in capsys.readouterr().err
+    with status("Reading") as say:
+        say("Reading file:/data/[/b]\x1b[2J.tsv")
+    assert "Reading file:/data/[/b]?[2J.tsv" in capsys.readouterr().err

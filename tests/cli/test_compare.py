@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from hybrid import store
 from hybrid.cli import compare_report, main
-from hybrid.compare import compare
+from hybrid.compare import Gate, compare
 from hybrid.schema import Memory, Record
 from hybrid.store import StoredRun
 from tests.compare.fake import changed, generation, make_run, with_records
@@ -49,7 +49,8 @@ def test_the_report(root: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     verdict = (
-        r"hybrid is 4\.0x \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60\."
+        r"hybrid is 4\.0x \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60; "
+        r"it fails the gate: 9\d\.\d % of the BLEU \(needs 99 %\)\."
     )
     assert re.fullmatch(verdict, lines[2])
     titles = (
@@ -66,6 +67,7 @@ def test_the_report(root: Path) -> None:
     assert "- hybrid fails: 9" in done.stdout
     assert "200 resamples, seed 4" in done.stdout
     assert "p99 needs 368" in done.stdout
+    assert "a small one is about half of a two-sided p" in done.stdout
     assert "- BLEU: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in done.stdout
 
 
@@ -74,14 +76,28 @@ def test_several_runs_are_numbered_and_their_differences_said(root: Path) -> Non
     assert f"[1] {ONE}: made, tiny, torch on cpu\n[2] {TWO}: " in done.stdout
     assert re.search(r"^ hybrid \[2\] +50 ", done.stdout, re.MULTILINE)
     beware = done.stdout.partition("\nBeware\n")[2]
-    assert "were measured differently: threads (2 and 1)." in beware
+    assert f"- Run {TWO} was measured differently from run {ONE}: threads (2 and 1).\n" in beware
     assert f"- 10 of 60 examples of run {ONE} are not compared" in beware
+
+
+def test_batches_are_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(printed(monkeypatch, [make_run(12, batch_size=4)], None))
+    assert re.search(r"^ hybrid .* 3 +batches$", text, re.MULTILINE)
+
+
+def test_a_gate_that_fails_narrowly_is_not_rounded_to_its_need() -> None:
+    found = compare([make_run(3)], resamples=5)
+    (one,) = (one for one in found.systems if one.summary.system == "hybrid")
+    narrow = replace(one, against=replace(one.against, gate=Gate(False, "bleu", 0.98996, 0.9001)))
+    lines = list(compare_report.report(replace(found, systems=(narrow,))))
+    wanted = "- hybrid fails: 98.996 % of the BLEU (needs 99 %) and 90.01 % of the length (needs 90 %)."
+    assert wanted in lines
 
 
 def test_one_baseline_for_all(root: Path) -> None:
     done = run(root, ONE, "latest", "--baseline", f"{TWO[:8]}:slm", "--resamples", "20")
     assert f"slm of run {TWO} is the baseline" in done.stdout
-    assert f"llm of run {ONE} is 4.0x [4.0, 4.0] slower at" in done.stdout
+    assert f"llm of run {ONE} is 4.0x [4.0, 4.0] slower than slm of run {TWO} at" in done.stdout
 
 
 def test_json_is_the_whole_comparison(root: Path) -> None:

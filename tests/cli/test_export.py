@@ -83,15 +83,17 @@ def test_figures_are_those_of_the_records(fake_run: Callable[..., StoredRun]) ->
 
 
 def test_each_record_is_a_row_with_its_conditions(fake_run: Callable[..., StoredRun]) -> None:
-    fake = fake_run(repeats=2, threads=3, batch_size=1)
+    fake = fake_run(repeats=2, threads=3, batch_size=1, seed=7)
     stored(fake)
     table = exported("--records")
     assert list(table[0]) == list(RECORD_COLUMNS)
     assert len(table) == len(fake.records) == 18
     assert table[4] == {
-        "run_id": fake.run.run_id, "suite": "made-up", "task": "summarize", "pair": "tiny",
-        "engine": "torch", "device": "cpu", "dtype": "float32", "threads": "3", "batch_size": "1",
-        "max_new_tokens": "128", "ignore_eos": "false", "repeat": "0", "batch": "4", "position": "4",
+        "run_id": fake.run.run_id, "suite": "made-up", "suite_hash": fake.run.plan.suite_hash,
+        "task": "summarize", "pair": "tiny", "weights_sha256": "cd" * 32, "engine": "torch", "device": "cpu",
+        "device_name": "cpu", "dtype": "float32", "threads": "3", "batch_size": "1", "seed": "7",
+        "max_new_tokens": "128", "ignore_eos": "false", "code": "620233b", "cpu": "A CPU",
+        "repeat": "0", "batch": "4", "position": "4",
         "started_at": "2026-11-23T01:45:04.123456+00:00", "example_id": "news-1", "domain": "news",
         "system": "slm", "prompt_tokens": "9", "output_tokens": "5", "finish_reason": "length",
         "text": "Answer 4.", "source": "Source 1.", "references": "Reference 1. ||| Another.",
@@ -155,15 +157,6 @@ def test_statistics_of_unknown_length_are_left_out(fake_run: Callable[..., Store
     assert [row["rougeL"] for row in exported("--records")] == ["50.0", "", ""]
 
 
-def test_every_metric_has_its_columns() -> None:
-    from hybrid.export import _SCORES
-    from hybrid.metrics import METRICS
-
-    text = "The old house is beautiful."
-    assert {name: len(metric.statistics(text, (text,))) for name, metric in METRICS.items()} == _SCORES
-    assert set(_SCORES) < set(RECORD_COLUMNS)
-
-
 # Which runs, and where to
 
 
@@ -205,13 +198,28 @@ def test_a_damaged_run_hides_no_other(fake_run: Callable[..., StoredRun], result
         assert result.exit_code == 0
         assert {row["run_id"] for row in rows(result.stdout_bytes)} == {"a-1", "d-4"}
         notices = result.stderr.splitlines()
-        assert all(notice.startswith(f"notice: {results}") for notice in notices)
+        assert all(str(results) in notice for notice in notices)
         assert any("b-2/run.json cannot be read" in notice for notice in notices)
         assert any("c-3/examples.jsonl cannot be read: No such file" in notice for notice in notices)
         assert any("d-4/records.jsonl, line 3, is damaged" in notice for notice in notices)
     named = run("c-3", "-o", "-")
     assert named.exit_code == 1
     assert named.stderr.startswith("error: ")
+
+
+def test_a_run_of_an_unknown_task_hides_no_other(
+    fake_run: Callable[..., StoredRun], results: Path, tmp_path: Path
+) -> None:
+    for run_id in ("a-1", "b-2"):
+        stored(fake_run(run_id=run_id))
+    path = results / "b-2" / "run.json"
+    path.write_text(path.read_text("utf-8").replace('"summarize"', '"sing\\u001b[2J"'), "utf-8")
+    result = run("-o", str(tmp_path / "a.csv"))
+    assert result.exit_code == 0
+    assert {row["run_id"] for row in rows((tmp_path / "a.csv").read_bytes())} == {"a-1"}
+    assert result.stderr.startswith("notice: Run b-2: There is no task 'sing")
+    assert "\x1b" not in result.stderr
+    assert run("b-2", "-o", "-").exit_code == 1
 
 
 def test_a_file_is_replaced_and_the_rows_counted(fake_run: Callable[..., StoredRun], tmp_path: Path) -> None:

@@ -81,14 +81,28 @@ def test_a_run_from_elsewhere_cannot_steer_the_terminal(fake_run: Callable[..., 
     made = fake_run(pair="\x1b[2J\nx", device="\u202e")
     store.create(made.run, made.examples).close()
     printed = run().stdout
-    assert "?[2J?x" in printed
+    assert "?[2J x" in printed
     assert not {"\x1b", "\u202e"} & set(printed)
 
 
-def test_a_time_that_is_none_is_shown_as_it_is(fake_run: Callable[..., StoredRun]) -> None:
+@pytest.mark.parametrize(
+    "time", ["yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00"]
+)
+def test_a_time_that_is_none_is_shown_as_it_is(time: str, fake_run: Callable[..., StoredRun]) -> None:
     made = fake_run()
-    store.create(replace(made.run, created_at="yesterday"), made.examples).close()
-    assert "yesterday" in run().stdout
+    store.create(replace(made.run, created_at=time), made.examples).close()
+    assert run().stdout.endswith(f"  {time}\n")
+
+
+def test_a_problem_cannot_steer_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a\x1b[2J"
+    monkeypatch.setenv("HYBRID_RESULTS", str(folder))
+    (folder / "a-1").mkdir(parents=True)
+    (folder / "a-1" / "run.json").write_text("{")
+    damaged, none = run().stderr.splitlines()
+    assert "a?[2J/a-1/run.json cannot be read" in damaged
+    assert none.startswith("notice: There are no runs in ")
+    assert "\x1b" not in damaged + none
 
 
 def test_the_command_imports_nothing_heavy() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -51,6 +52,33 @@ def test_medians_are_those_of_the_drawn_examples(n: int) -> None:
     counts, values = Resamples(40).counts(n), np.random.default_rng(1).random(n)
     for row, median in zip(counts, medians(values, counts), strict=True):
         assert median == pytest.approx(np.median(np.repeat(values, row)))
+
+
+def test_many_resamples_take_little_memory() -> None:
+    n, resamples = 500, 20_000
+    values = np.random.default_rng(1).random(n)
+    tracemalloc.start()
+    try:
+        counts = Resamples(resamples).counts(n)
+        drawing = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        medians(values, counts)
+        working = tracemalloc.get_traced_memory()[1] - counts.nbytes
+    finally:
+        tracemalloc.stop()
+    assert counts.nbytes == n * resamples
+    assert drawing < 1.5 * n * resamples
+    assert working < 2 * n * resamples
+
+
+@pytest.mark.parametrize("n", [255, 256, 257, 1000])
+def test_counts_of_any_number_of_examples_fit(n: int) -> None:
+    assert (Resamples(50).counts(n).sum(axis=1) == n).all()
+
+
+def test_a_small_p_is_about_half_of_a_two_sided_one() -> None:
+    resampled = np.random.default_rng(4).normal(1.96, 1, 20_000)  # just decided at 95 %, two-sided
+    assert p_value(resampled, np.zeros(20_000), 1.96) == pytest.approx(0.025, abs=0.005)
 
 
 def test_values_that_are_missing_are_left_out_of_every_resample() -> None:

@@ -72,12 +72,32 @@ def test_batches_are_pairs_and_are_resampled_as_batches() -> None:
     assert found.differences["bleu"].n == 20
 
 
-def test_the_larger_batches_of_two_runs_are_the_pairs() -> None:
-    small = make_run(8, run_id="small", batch_size=2)
-    large = make_run(8, run_id="large", batch_size=4)
-    for one, other in ((small, large), (large, small)):
-        found = compared(one, other=other)
-        assert (found.paired_by, found.speedups["end_to_end"].n) == ("batch", 2)
+def test_only_batches_of_the_same_examples_are_pairs() -> None:
+    four, all_its_own = make_run(12, run_id="four", batch_size=4), {"llm": lambda batch, r: 100.0 + batch}
+    turned = reordered(make_run(12, run_id="turned", batch_size=4, seconds=all_its_own))
+    found = compared(four, other=turned)
+    speedup = found.speedups["end_to_end"]
+    assert (found.n, found.paired_by, speedup.n) == (12, "batch", 1)
+    assert speedup.value == pytest.approx(101.0 / quarter(1))  # the middle batch holds the same four for both
+    for one, other in ((four, make_run(12, run_id="two", batch_size=2)), (make_run(12), four)):
+        for system, baseline in ((one, other), (other, one)):
+            found = compared(system, other=baseline)
+            assert (found.paired_by, set(found.speedups.values())) == ("batch", {None})
+            assert found.differences["bleu"].n == 12
+
+
+def test_a_batch_with_another_text_is_no_pair() -> None:
+    ours = make_run(8, run_id="ours", batch_size=4)
+    theirs = make_run(8, run_id="theirs", batch_size=4)
+    texts = tuple(replace(e, source="Another text.") if e.id == "e0001" else e for e in theirs.examples)
+    found = compared(ours, other=replace(theirs, examples=texts))
+    assert (found.n, found.speedups["end_to_end"].n) == (7, 1)
+
+
+def reordered(stored: StoredRun) -> StoredRun:
+    """The first and the last example change places, and with them their batches."""
+    swapped = {"e0000": "e0011", "e0011": "e0000"}
+    return with_records(stored, lambda r: replace(r, example_id=swapped.get(r.example_id, r.example_id)))
 
 
 @pytest.mark.parametrize("system", ["llm", "hybrid"])

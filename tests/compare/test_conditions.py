@@ -7,7 +7,7 @@ import pytest
 
 from hybrid.compare import compare
 from hybrid.compare.conditions import SMALL
-from hybrid.schema import Sampling
+from hybrid.schema import Resumption, Sampling
 from hybrid.store import StoredRun
 from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences, with_records, worse
 
@@ -21,60 +21,19 @@ def good() -> StoredRun:
     return make_run(SMALL)
 
 
-@pytest.fixture(scope="module")
-def other() -> StoredRun:
-    """The same again, without an LLM."""
-    return make_run(SMALL, run_id="run-b", systems=("slm", "hybrid"))
-
-
 def test_a_good_run_has_no_warning(good: StoredRun) -> None:
     assert warnings(good) == ()
 
 
-def test_equal_runs_compare_without_a_warning(good: StoredRun, other: StoredRun) -> None:
-    assert warnings(good, other) == ()
-
-
-@pytest.mark.parametrize(
-    ("plan", "parts"),
-    [
-        ({"threads": 2}, ["measured differently: threads (2 and 1)."]),
-        ({"engine": "onnx", "device": "cuda"}, ["engine (onnx and torch), device (cuda and cpu)."]),
-        ({"dtype": "bfloat16"}, ["dtype (bfloat16 and float32)."]),
-        ({"sampling": Sampling(64)}, ["decoded differently: max new tokens (64 and 128)."]),
-        ({"pair": "big"}, ["different pairs: big and tiny."]),
-        ({"suite_hash": "0" * 64}, ["suites of different content: made (000000000000) and made ("]),
-    ],
-)
-def test_plans_that_differ(good: StoredRun, other: StoredRun, plan, parts) -> None:
-    (sentence,) = warnings(good, changed(other, plan))
-    assert sentence.startswith("Run run-b and its baseline's run run-a ")
-    assert all(part in sentence for part in parts)
-
-
-def test_a_different_batch_size_is_named(good: StoredRun, other: StoredRun) -> None:
-    assert sentences(warnings(good, changed(other, {"batch_size": 2})), "batch size (2 and 1)")
-
-
-def test_environments_that_differ_are_named_field_by_field(good: StoredRun, other: StoredRun) -> None:
-    environment = replace(ENVIRONMENT, cpu="Another", packages={"torch": "2.12.1", "onnxruntime": "1.23"})
-    (sentence,) = warnings(good, changed(other, environment=environment))
-    assert sentence.endswith(
-        "were made in different environments: cpu (Another and A CPU), torch (2.12.1 and 2.13.0), "
-        "onnxruntime (1.23 and none)."
+def test_a_run_that_went_on_elsewhere_names_what_changed(good: StoredRun) -> None:
+    other = replace(ENVIRONMENT, python="3.12.1", packages={"torch": "2.14.0"}, memory_bytes=5)
+    more = replace(other, memory_bytes=6)
+    resumptions = (Resumption(40, other), Resumption(50, more), Resumption(1060, ENVIRONMENT))
+    start = "Run run-a went on in another environment after"
+    assert warnings(changed(good, resumptions=resumptions)) == (
+        f"{start} 40 answers: python (3.11.9 and 3.12.1), package torch (2.13.0 and 2.14.0).",
+        f"{start} 1,060 answers: python (3.12.1 and 3.11.9), package torch (2.14.0 and 2.13.0).",
     )
-
-
-def test_other_weights_of_the_same_pair(good: StoredRun, other: StoredRun) -> None:
-    environment = replace(ENVIRONMENT, weights_sha256="e" * 64)
-    (sentence,) = warnings(good, changed(other, environment=environment))
-    assert "ran pair tiny with different weights: eeeeeeeeeeee and ffffffffffff." in sentence
-
-
-def test_other_signatures(good: StoredRun, other: StoredRun) -> None:
-    (sentence,) = warnings(good, changed(other, signatures=dict(good.run.signatures) | {"bleu": "tok:intl"}))
-    assert "were scored differently: bleu (tok:intl and nrefs:1|" in sentence
-    assert warnings(good, changed(other, signatures={})) == ()
 
 
 def test_an_incomplete_run_says_how_far_it_came_and_what_falls_out() -> None:
@@ -84,14 +43,6 @@ def test_an_incomplete_run_says_how_far_it_came_and_what_falls_out() -> None:
     assert incomplete == f"Run run-a is incomplete: {6 * SMALL - 2} of {6 * SMALL} answers."
     start = f"1 of {2 * SMALL} examples of llm of run run-a are not compared: "
     assert lost == [f"{start}{s} of run run-a has not answered the same text." for s in ("slm", "hybrid")]
-
-
-def test_examples_that_the_baselines_run_lacks(good: StoredRun) -> None:
-    larger = make_run(2 * SMALL, run_id="run-b", systems=("hybrid",))
-    found = sentences(
-        warnings(good, larger), f"{SMALL} of {2 * SMALL} examples of run run-b are not compared"
-    )
-    assert len(found) == 1
 
 
 def test_an_interruption_is_seen_in_the_times(good: StoredRun) -> None:
@@ -116,9 +67,11 @@ def test_a_clock_that_was_set_back_or_cannot_be_read_is_no_interruption(good: St
 
 
 def test_few_examples() -> None:
-    assert sentences(
-        warnings(make_run(SMALL - 1)), f"hybrid of run run-a has answered only {SMALL - 1} examples"
-    )
+    (sentence,) = warnings(make_run(SMALL - 1))
+    few = f"answered only {SMALL - 1} examples: intervals are too narrow."
+    assert sentence == f"llm, slm and hybrid of run run-a {few}"
+    (sentence,) = warnings(make_run(SMALL - 1, systems=("llm",)))
+    assert sentence == f"llm of run run-a {few}"
     assert sentences(warnings(make_run(1)), "only 1 example: it carries no interval")
 
 
@@ -138,14 +91,20 @@ def test_answers_that_were_cut_off(good: StoredRun) -> None:
 
 def test_prompts_that_were_cut(good: StoredRun) -> None:
     def change(record):
-        cut = record.example_id < "e0003"
-        tokens = 512 if cut else 100 + int(record.example_id[1:])
+        longest = record.example_id < "e0003" and record.system != "slm"
+        tokens = 512 if longest else 100 + int(record.example_id[1:])
         return replace(record, generation=replace(record.generation, prompt_tokens=tokens))
 
-    found = with_records(good, change)
+    found = changed(with_records(good, change), max_prompt_tokens=512)
     assert warnings(found) == ()  # a prompt that is too long would have been refused
     truncating = changed(found, {"sampling": Sampling(truncate=True)})
-    assert sentences(warnings(truncating), "llm", "read 3 prompts of exactly 512 tokens")
+    (sentence,) = warnings(truncating)
+    assert sentence == (
+        f"llm and hybrid of run run-a read 3 of {SMALL} prompts as long as the pair reads, 512 tokens: "
+        "longer ones were cut."
+    )
+    assert warnings(changed(truncating, max_prompt_tokens=513)) == ()
+    assert warnings(changed(truncating, max_prompt_tokens=None)) == ()  # nothing is guessed
 
 
 def test_repeats_that_disagree() -> None:

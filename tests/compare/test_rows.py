@@ -74,5 +74,13 @@ def test_a_run_without_records_has_no_rows() -> None:
     assert summaries(make_run(4, answered=lambda system, i, r: False), resamples=5) == []
 
 
+def test_columns_promise_no_more_than_holds() -> None:
+    assert COLUMNS["bleu"] == "BLEU, 0 to 100"
+    assert "0 to 100" not in COLUMNS["ter"]
+    assert "may exceed 100" in COLUMNS["ter"]
+    assert COLUMNS["bleu_vs_llm_p"] != "paired bootstrap p-value, two-sided"
+    assert "half of a two-sided p" in COLUMNS["bleu_vs_llm_p"]
+
+
 def test_every_column_is_explained_and_safe_as_a_name() -> None:
     assert all(meaning and name.isidentifier() for name, meaning in COLUMNS.items())

@@ -1,10 +1,12 @@
 """The sentence says what the numbers allow, and no more."""
 
+from dataclasses import replace
+
 import pytest
 
 from hybrid.compare import verdict
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.comparison import Against
+from hybrid.compare.comparison import Against, Gate
 from hybrid.compare.summary import Latency, Summary
 from hybrid.compare.verdict import baseline_sentence, milliseconds, ratio, sentence, signed
 
@@ -68,6 +70,48 @@ def test_speed(speed: Estimate | None, begin: str) -> None:
     assert said(against(speed)).startswith(begin)
 
 
+def test_no_rounded_end_contradicts_the_words() -> None:
+    decisive = said(against(quality=Difference(-0.3, -0.64, -0.04, 250, 0.01)))
+    assert "at -0.30 BLEU [-0.64, -0.04]: the loss is decisive" in decisive
+    narrow = against(Estimate(1.0031, 1.0012, 1.0049, 250))
+    assert said(narrow).startswith("hybrid is 1.003x [1.001, 1.005] faster at")
+    slower = against(Estimate(0.9969, 0.9951, 0.9988, 250))
+    assert said(slower).startswith("hybrid is 1.003x [1.001, 1.005] slower at")
+    assert ratio(Estimate(2.5, 1.04, 3.1, 9)) == "2.50x [1.04, 3.10]"
+    assert ratio(Estimate(1.003, None, None, 1)) == "1.003x"
+
+
+FAILS = Gate(False, "bleu", 0.97451, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("gate", "end"),
+    [
+        (None, ""),
+        (Gate(True, "bleu", 0.995, 0.95), ""),
+        (FAILS, "; it fails the gate: 97.5 % of the BLEU (needs 99 %) and 70.0 % of the length (needs 90 %)"),
+        (replace(FAILS, length_ratio=1.1), "; it fails the gate: 97.5 % of the BLEU (needs 99 %)"),
+        (Gate(False, "bleu", 0.98999, 1.0), "; it fails the gate: 98.999 % of the BLEU (needs 99 %)"),
+    ],
+)
+def test_a_gate_that_fails_is_said(gate: Gate | None, end: str) -> None:
+    assert said(replace(against(), gate=gate)).endswith(f"the loss is not decisive at n = 250{end}.")
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"),
+    [
+        (FASTER, "is 4.6x [4.4, 4.8] faster than llm of run b at"),
+        (Estimate(0.5, 0.4, 0.625, 9), "is 2.0x [1.6, 2.5] slower than llm of run b at"),
+        (Estimate(1.02, 0.97, 1.06, 9), "is neither faster nor slower than llm of run b (1.02x"),
+        (Estimate(1.0, None, None, 1), "is exactly as fast as llm of run b at"),
+        (None, "cannot be compared in speed with llm of run b at"),
+    ],
+)
+def test_a_baseline_of_another_run_is_named(speed: Estimate | None, words: str) -> None:
+    assert f"hybrid {words}" in sentence("hybrid", "translate-en-de", against(speed), "llm of run b")
+
+
 def test_the_main_metric_of_the_task_decides() -> None:
     found = against(quality=LOSS, metric="rougeL")
     assert "at -0.3 ROUGE-L [-0.7, 0.1]" in said(found, "summarize")
@@ -82,7 +126,9 @@ def test_more_is_worse_where_lower_is_better(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_small_differences_keep_the_decimals_they_need() -> None:
     assert signed(Difference(-0.04, -0.09, 0.01, 9, 0.2)) == "-0.04 [-0.09, 0.01]"
-    assert signed(Difference(-0.3, -0.7, -0.01, 9, 0.2)) == "-0.3 [-0.7, 0.0]"  # never -0.0
+    assert signed(Difference(-0.3, -0.7, 0.01, 9, 0.2)) == "-0.3 [-0.7, 0.0]"
+    assert signed(Difference(0.3, -0.01, 0.7, 9, 0.2)) == "+0.3 [0.0, 0.7]"  # never -0.0
+    assert signed(Difference(1e-15, -0.7, 0.7, 9, 0.9)) == "0.0 [-0.7, 0.7]"
     assert signed(Difference(12.345, 10.0, 14.0, 9, 0.0), "BLEU") == "+12.3 BLEU [10.0, 14.0]"
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.lock import measuring
+
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +36,21 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no `chromium` is on th
 
 
 @pytest.fixture(scope="module")
-def server(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def locks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server takes the lock on measurements: not where a real one holds it."""
+    return tmp_path_factory.mktemp("locks")
+
+
+@pytest.fixture(scope="module")
+def server(
+    tiny_zoo: Path, locks: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int]]:
     """Address and process id of a running bench."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLIT_")}
+    environment["TMPDIR"] = str(locks)
     if not any(BUNDLED.glob("*/pair.json")):
         environment["HYBRID_ZOO"] = str(tiny_zoo)
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
@@ -129,6 +140,27 @@ def test_a_typed_sentence_is_answered_by_all_three(page: playwright_api.Page, ad
     assert page.locator("[data-testid=stException]").count() == 0
     assert page.locator("[data-testid=stAlert]").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_beside_a_benchmark_a_visitor_is_told_and_tries_again(
+    address: str, locks: Path, browser: playwright_api.Browser
+):
+    SCREENSHOTS.mkdir(exist_ok=True)
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(address)
+    page.get_by_role("heading", name="Press Run").wait_for()
+    with measuring("20261123-014512-everyday-en-de-3f9c", "file:/data/**a**_b_.tsv", folder=locks):
+        page.get_by_role("button", name=re.compile("^Run")).click()
+        page.get_by_role("button", name="Try again").wait_for()
+        said = page.locator("[data-testid=stAlert]").inner_text()
+        page.screenshot(path=SCREENSHOTS / "live-busy-1440-light.png")
+    assert "(run 20261123-014512-everyday-en-de-3f9c of file:/data/**a**_b_.tsv); please" in said
+    page.get_by_role("button", name="Try again").click()
+    assert all(_final_answers(page))
+    assert page.locator("[data-testid=stAlert]").count() == 0
+    context.close()
 
 
 def test_peak_memory_with_all_systems_loaded(server: tuple[str, int], browser: playwright_api.Browser):

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.lock import measuring
 from hybrid.schema import SYSTEMS, Generation
 from pages._prompts import EXAMPLES
 
@@ -23,9 +25,10 @@ def zoo(tiny_zoo: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def visit(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def visit(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """A new visitor, of a server that has loaded nothing; answers are short and replayed fast."""
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # not where a real measurement holds the lock
     monkeypatch.setattr("pages._state.PAINT_S", 0.0)
     monkeypatch.setattr("hybrid.live.LEAD_S", 0.0)
     st.cache_resource.clear()
@@ -108,6 +111,35 @@ def test_answers_are_measured_alone_and_in_order(visit: AppTest, monkeypatch: py
     ask(visit, "The bridge is open.")
     assert seen == [(s, True) for s in (*SYSTEMS, *SYSTEMS)]  # a warm-up round, then the measured one
     assert not _state.inference_lock().locked()
+
+
+def test_a_benchmark_is_named_and_the_visitor_tries_again(visit: AppTest):
+    with measuring("20261123-014512-x-3f9c", "file:/data/![x](http://a.b/c.png) :red[d]"):
+        page = ask(visit, "The bridge is open.")
+        assert not page.exception
+        (warning,) = page.warning
+        assert warning.value.startswith("Another measurement has been running on this machine since 20")
+        assert r"run 20261123\-014512\-x\-3f9c of file" in warning.value
+        assert r"\!\[x\]\(http" in warning.value  # its name is no markup
+        assert not page.text
+        assert press(page, "Try again").warning
+    page = press(page, "Try again")
+    assert not page.warning
+    assert texts(page) == texts_of(answers(page))
+
+
+def test_visitors_of_one_server_queue_and_are_not_refused(visit: AppTest):
+    from pages import _state
+
+    other = arrive()
+    with ThreadPoolExecutor(1) as pool:
+        with _state.inference_lock():  # somebody else's prompt is being measured
+            asked = pool.submit(ask, other, "The bridge is open.")
+            with pytest.raises(TimeoutError):
+                asked.result(0.5)
+        page = asked.result(30)
+    assert not page.warning
+    assert len(page.text) == 3
 
 
 def test_a_reload_and_another_visitor_find_the_models_loaded(visit: AppTest, monkeypatch: pytest.MonkeyPatch):

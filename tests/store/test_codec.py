@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.schema import Example, Memory, Record, Run, Timing
+from hybrid.schema import Example, Memory, Record, Resumption, Run, Timing
 from hybrid.store import StoredRun
 from hybrid.store.codec import (
     decode_example,
@@ -46,6 +46,8 @@ def with_text(record: Record, text: str) -> Record:
 def test_a_run_comes_back_equal(run: Run) -> None:
     environment = replace(run.environment, packages=MappingProxyType({"torch": "2.13.0"}))
     assert decode_run(encode_run(replace(run, environment=environment)))[0] == run
+    moved = replace(run, max_prompt_tokens=512, resumptions=(Resumption(4, run.environment),))
+    assert decode_run(encode_run(moved))[0] == moved
 
 
 def test_a_run_keeps_what_is_written_beside_its_fields(run: Run) -> None:
@@ -63,6 +65,7 @@ def test_fields_of_a_later_version_are_let_pass(run: Run, record: Record) -> Non
 def test_fields_that_have_a_default_may_be_missing(run: Run) -> None:
     row = json.loads(encode_run(run))
     del row["plan"]["limit"], row["plan"]["sampling"], row["memory"]
+    del row["max_prompt_tokens"], row["resumptions"]
     assert decode_run(json.dumps(row).encode())[0] == replace(run, memory={})
 
 

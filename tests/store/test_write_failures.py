@@ -122,7 +122,7 @@ def test_an_interrupt_leaves_whole_lines(
 def test_no_room_for_a_new_run_leaves_no_folder(
     fake: StoredRun, started: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "write_bytes", fails(errno.ENOSPC))
+    monkeypatch.setattr(os, "fsync", fails(errno.ENOSPC))
     with pytest.raises(
         StoreError, match=r"No run can be stored in .*: No space left on device. HYBRID_RESULTS"
     ):
@@ -151,6 +151,10 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(
     root.write_text("a file in its place")
     with pytest.raises(StoreError, match=r"No run can be stored in .*results: File exists. HYBRID_RESULTS"):
         started(fake, root)
+    with pytest.raises(StoreError, match=r"No run can be stored in .*results: File exists. HYBRID_RESULTS"):
+        store.check_writable(root)
+    store.check_writable(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
 
     monkeypatch.setattr(Path, "mkdir", fails(errno.EROFS))
     with pytest.raises(StoreError, match="Read-only file system"):

@@ -5,14 +5,13 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from hybrid import store
 from hybrid.errors import StoreError
-from hybrid.schema import Memory, Plan
+from hybrid.schema import Memory
 from hybrid.store import StoredRun, Writer
 from hybrid.store.reading import key_of
 
@@ -78,6 +77,48 @@ def test_the_disk_is_waited_for_every_ten_seconds_only(
     assert len(synced) == 2  # close() waits for the rest
 
 
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
+    """Which files, by inode, have been put on the disk, and with how many bytes."""
+    found: set[tuple[int, int]] = set()
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        fsync(file)
+        found.add((os.fstat(file).st_ino, os.fstat(file).st_size))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return found
+
+
+def test_the_examples_of_a_new_run_outlast_a_power_failure(
+    fake: StoredRun, started: Start, tmp_path: Path, synced: set[tuple[int, int]]
+) -> None:
+    with started(fake, tmp_path):
+        for name in ("examples.jsonl", "run.json"):
+            status = (tmp_path / fake.run.run_id / name).stat()
+            assert (status.st_ino, status.st_size) in synced
+
+
+def test_records_outlast_a_power_failure_when_that_is_asked_for(
+    fake: StoredRun, started: Start, tmp_path: Path, synced: set[tuple[int, int]]
+) -> None:
+    with started(fake, tmp_path, 2) as writer:
+        status = (tmp_path / fake.run.run_id / "records.jsonl").stat()
+        assert (status.st_ino, status.st_size) not in synced
+        writer.sync()
+        assert (status.st_ino, status.st_size) in synced
+
+
+def test_a_run_without_records_can_be_taken_back(fake: StoredRun, started: Start, tmp_path: Path) -> None:
+    with started(fake, tmp_path) as writer:
+        writer.discard()
+    assert list(tmp_path.iterdir()) == []
+    with started(fake, tmp_path, 1) as writer, pytest.raises(ValueError, match="1 records of run"):
+        writer.discard()
+    assert len(store.load_run("latest", tmp_path).records) == 1
+
+
 def test_a_record_is_stored_once(fake: StoredRun, started: Start, tmp_path: Path) -> None:
     with started(fake, tmp_path, 1) as writer:
         for twice in (fake.records[:1], [fake.records[1], fake.records[1]]):
@@ -110,149 +151,6 @@ def test_a_closed_run_takes_no_more(fake: StoredRun, started: Start, tmp_path: P
     writer.close()
     writer.close()
     with pytest.raises(ValueError, match="is closed"):
-        writer.append(fake.records[:1])
-
-
-# Ids
-
-
-def test_an_id_says_when_and_what() -> None:
-    plan = Plan("everyday-en-de", "", "translate-en-de", "en-de")
-    now = datetime(2026, 11, 23, 2, 45, 12, tzinfo=timezone(timedelta(hours=1)))
-    assert store.new_run_id(plan, now)[:-4] == "20261123-014512-everyday-en-de-"
-
-
-@pytest.mark.parametrize(
-    ("suite", "slug"),
-    [
-        ("sacrebleu:wmt20/en-de", "sacrebleu-wmt20-en-de"),
-        ("hf:Some_User/Data.Set:en:test", "hf-some-user-data-set-en-test"),
-        ("file:/home/somebody/secret/My texts.tsv", "my-texts"),
-        ("file:../../данные.jsonl", "suite"),
-        ("file:x" + "y" * 200, "x" + "y" * 39),
-    ],
-)
-def test_any_suite_gives_an_id_that_is_a_plain_name(
-    suite: str, slug: str, fake: StoredRun, tmp_path: Path
-) -> None:
-    run_id = store.new_run_id(Plan(suite, "", "summarize", "x"), datetime(2026, 1, 2, tzinfo=UTC))
-    assert run_id[:-4] == f"20260102-000000-{slug}-"
-    with store.create(replace(fake.run, run_id=run_id), fake.examples, tmp_path):
-        assert store.find_run(run_id, tmp_path) == run_id
-
-
-def test_a_taken_id_gets_other_digits(fake: StoredRun, started: Start, tmp_path: Path) -> None:
-    """As when the clock was set back, or two processes began in the same second."""
-    ids = set()
-    for _ in range(20):
-        with started(fake, tmp_path, 1) as writer:
-            assert writer.run.run_id[:-4] == fake.run.run_id[:-4]
-            ids.add(writer.run.run_id)
-    assert len(ids) == 20
-    listing = store.list_runs(tmp_path)
-    assert {one.run.run_id for one in listing.runs} == ids
-    assert listing.problems == ()
-
-
-def test_a_run_cannot_be_made_outside_the_folder(fake: StoredRun, tmp_path: Path) -> None:
-    for run_id in ("../x", "/tmp/x", "", ".x", "a/b"):
-        with pytest.raises(ValueError, match="not the id of a run"):
-            store.create(replace(fake.run, run_id=run_id), fake.examples, tmp_path / "results")
-
-
-# Resuming
-
-
-def test_resume_goes_on_where_it_stopped(fake: StoredRun, interrupted: Interrupt, tmp_path: Path) -> None:
-    interrupted(fake, tmp_path, 4)
-    with store.resume(fake.run.run_id, tmp_path) as writer:
-        assert writer.run == fake.run
-        assert writer.examples == fake.examples
-        assert writer.problems == ()
-        assert writer.done == set(map(key_of, fake.records[:4]))
-        writer.append(fake.records[4:])
-        writer.finish({}, END)
-    assert store.load_run("latest", tmp_path).records == fake.records
-
-
-def test_whatever_is_cut_off_resumes_with_the_whole_appends(
-    fake: StoredRun, started: Start, tmp_path: Path
-) -> None:
-    """What a killed write can leave of a batch of three after two single records."""
-    with started(fake, tmp_path, 2) as writer:
-        writer.append(fake.records[2:5])
-    path = tmp_path / fake.run.run_id / "records.jsonl"
-    whole = path.read_bytes()
-    ends = [0]
-    for line in whole.splitlines(keepends=True):
-        ends.append(ends[-1] + len(line))
-    lengths = {*range(0, len(whole), 7), *(end + i for end in ends for i in (-1, 0, 1))}
-    for length in sorted(lengths & {*range(len(whole) + 1)}):
-        path.write_bytes(whole[:length])
-        kept = 5 if length == len(whole) else sum(end <= length for end in ends[1:3])
-        loaded = store.load_run(fake.run.run_id, tmp_path)
-        assert loaded.records == fake.records[:kept]
-        assert loaded.problems == ()
-        assert store.list_runs(tmp_path).runs[0].records == kept
-        with store.resume(fake.run.run_id, tmp_path) as writer:
-            assert len(writer.done) == kept
-        assert path.read_bytes() == whole[: ends[kept]]
-
-
-def test_zeros_that_a_power_failure_leaves_are_cut_off(
-    fake: StoredRun, interrupted: Interrupt, tmp_path: Path
-) -> None:
-    path = interrupted(fake, tmp_path, 3)
-    whole = path.read_bytes()
-    path.write_bytes(whole + bytes(4096))
-    assert len(store.load_run(fake.run.run_id, tmp_path).records) == 3
-    store.resume(fake.run.run_id, tmp_path).close()
-    assert path.read_bytes() == whole
-
-
-def test_a_damaged_line_is_reported_kept_and_measured_again(
-    fake: StoredRun, interrupted: Interrupt, tmp_path: Path
-) -> None:
-    path = interrupted(fake, tmp_path, 4)
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[1] = b'{"example": \xff broken\n'
-    path.write_bytes(b"".join(lines))
-    with store.resume(fake.run.run_id, tmp_path) as writer:
-        assert writer.done == {key_of(record) for i, record in enumerate(fake.records[:4]) if i != 1}
-        (problem,) = writer.problems
-        assert problem.startswith(f"{path}, line 2, is damaged")
-        writer.append([fake.records[1], *fake.records[4:]])
-        writer.finish({}, END)
-    loaded = store.load_run(fake.run.run_id, tmp_path)
-    assert set(map(key_of, loaded.records)) == set(map(key_of, fake.records))
-    assert loaded.problems == (problem,)
-    assert path.read_bytes().startswith(b"".join(lines))
-
-
-def test_a_complete_run_is_not_resumed(fake: StoredRun, started: Start, tmp_path: Path) -> None:
-    started(fake, tmp_path, len(fake.records)).finish({}, END)
-    with pytest.raises(StoreError, match="is complete: there is nothing to resume"):
-        store.resume(fake.run.run_id, tmp_path)
-    assert not (tmp_path / fake.run.run_id / ".lock").exists()
-
-
-def test_a_run_that_has_lost_examples_is_not_resumed(
-    fake: StoredRun, interrupted: Interrupt, tmp_path: Path
-) -> None:
-    path = interrupted(fake, tmp_path, 2).with_name("examples.jsonl")
-    path.write_bytes(path.read_bytes().replace(b'"references"', b'"refs"', 1))
-    with pytest.raises(StoreError, match=r"cannot be resumed: .*examples.jsonl, line 1, is damaged"):
-        store.resume(fake.run.run_id, tmp_path)
-
-
-def test_a_run_that_has_lost_its_records_begins_again(
-    fake: StoredRun, interrupted: Interrupt, tmp_path: Path
-) -> None:
-    interrupted(fake, tmp_path, 2).unlink()
-    with pytest.raises(StoreError, match=r"records.jsonl cannot be read: No such file"):
-        store.load_run(fake.run.run_id, tmp_path)
-    with store.resume(fake.run.run_id, tmp_path) as writer:
-        assert writer.done == frozenset()
         writer.append(fake.records[:1])
 
 

@@ -34,6 +34,9 @@ def altered(**changes: object) -> Suite:
         ("huggingface", "."),
         ("http://a.b/c.tsv", "."),
         ("", "."),
+        ("a" * 300, "."),  # longer than a file's name may be
+        ("a/" * 3000, "."),
+        ("a\0b", "."),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(given: str, meant: str) -> None:

@@ -1,6 +1,5 @@
 """`hybrid bench` ended early, by whatever, and resumed."""
 
-import json
 import os
 import signal
 import subprocess
@@ -24,6 +23,9 @@ def content(found: StoredRun) -> list[tuple[object, ...]]:
         (r.example_id, r.repeat, r.system, r.batch, r.position, r.generation.text, r.generation.token_ids)
         for r in found.records
     ]
+
+
+SINGLE = "error: A single prompt does not fit into the memory of cpu. Free some of it.\n"
 
 
 # interrupted, and resumed
@@ -80,14 +82,9 @@ def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
     ("error", "said"),
     [
         (EngineError("The engine broke."), "error: The engine broke.\n"),
-        (
-            MemoryError(),
-            "error: A batch of 1 does not fit into the memory of cpu. Free some of it, or start",
-        ),
-        (
-            RuntimeError("CUDA out of memory. Tried"),
-            "error: A batch of 1 does not fit into the memory of cpu.",
-        ),
+        (MemoryError(), SINGLE),
+        (RuntimeError("CUDA out of memory. Tried"), SINGLE),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), SINGLE),
     ],
 )
 def test_what_breaks_on_the_way_leaves_a_run_to_resume(bench, error, said, monkeypatch):
@@ -100,6 +97,53 @@ def test_what_breaks_on_the_way_leaves_a_run_to_resume(bench, error, said, monke
         in result.stderr
     )
     assert said in result.stderr
+
+
+def test_a_batch_that_does_not_fit_may_be_made_smaller_in_a_new_run(bench, monkeypatch):
+    bench.stop_after(2, monkeypatch, MemoryError())
+    message = bench.measure("--limit", "4", "--batch-size", "2").stderr
+    assert (
+        "error: A batch of 2 does not fit into the memory of cpu. Free some of it, or start a new run"
+        in message
+    )
+    assert "notice: 4 of 12 answers are stored; " in message
+
+
+@pytest.mark.parametrize("error", [MemoryError(), EngineError("The engine broke.")])
+def test_what_breaks_before_the_first_answer_leaves_no_run_to_resume(bench, error, monkeypatch):
+    bench.stop_after(0, monkeypatch, error)
+    message = bench.failed(bench.measure("--limit", "2"))
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    assert list((bench.folder / "results").iterdir()) == []
+
+
+def test_models_that_do_not_fit_are_one_sentence(bench, monkeypatch):
+    def load(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("hybrid.engines.table.load_engines", load)
+    said = "error: The pair tiny does not fit into the memory of cpu. Free some of it.\n"
+    assert bench.failed(bench.measure()) == said
+    assert list_runs().runs == ()
+
+
+def test_records_are_on_the_disk_before_the_memory_pass(bench, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        fsync(file)
+        synced.append(os.fstat(file).st_ino)
+
+    def peak(*_: Any) -> Memory:
+        (path,) = (bench.folder / "results").glob("*/records.jsonl")
+        assert synced[-1] == path.stat().st_ino
+        return Memory(2, 1)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(bench_run, "peak_memory", peak)
+    bench.stored(bench.measure("--limit", "1"))
 
 
 def test_a_full_disk_says_how_to_go_on(bench, monkeypatch):
@@ -129,6 +173,8 @@ def test_a_full_disk_says_how_to_go_on(bench, monkeypatch):
 def test_resuming_takes_the_plan_from_the_store(bench):
     message = bench.failed(bench.run("--resume", "latest", "--limit", "3", "--seed", "0"), exit_code=2)
     assert "--resume goes on with the stored plan; leave out --limit, --seed." in message
+    columns = bench.run("--resume", "latest", "--columns", "source=a,reference=b")
+    assert "leave out --columns" in bench.failed(columns, exit_code=2)
     assert "leave out SUITE" in bench.failed(bench.run("everyday-en-de", "--resume", "latest"), exit_code=2)
 
 
@@ -136,40 +182,6 @@ def test_what_cannot_be_resumed_is_one_sentence(bench):
     complete = bench.stored(bench.measure("--limit", "1", "--systems", "slm")).run.run_id
     assert f"error: Run {complete} is complete" in bench.failed(bench.run("--resume", complete))
     assert "There is no run 1999" in bench.failed(bench.run("--resume", "1999"))
-
-
-@pytest.fixture
-def interrupted(bench, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of a run with 2 of 6 records."""
-    with monkeypatch.context() as patched:
-        bench.stop_after(2, patched, Stopped(signal.SIGINT))
-        return bench.stored(bench.measure("--limit", "2"), exit_code=130).run.run_id
-
-
-def test_a_suite_that_has_changed_is_refused(bench, interrupted):
-    (bench.folder / "suite.tsv").write_text("".join([*bench.lines[1:], bench.lines[0]]), "utf-8")
-    message = bench.failed(bench.run("--resume", interrupted))
-    assert f"The suite file:suite.tsv has other texts now than when run {interrupted} was started." in message
-    (bench.folder / "suite.tsv").unlink()
-    assert "There is no file suite.tsv" in bench.failed(bench.run("--resume", interrupted))
-
-
-def test_weights_that_have_changed_are_refused(bench, interrupted, tiny_zoo, monkeypatch):
-    manifest = json.loads((tiny_zoo / "tiny" / "pair.json").read_text("utf-8"))
-    (bench.folder / "zoo" / "tiny").mkdir(parents=True)
-    (bench.folder / "zoo" / "tiny" / "pair.json").write_text(json.dumps(manifest), "utf-8")
-    monkeypatch.setenv("HYBRID_ZOO", str(bench.folder / "zoo"))
-    message = bench.failed(bench.run("--resume", interrupted))
-    assert f"The pair tiny has other weights now than when run {interrupted} was started." in message
-
-
-def test_another_environment_is_said_and_the_run_goes_on(bench, interrupted, monkeypatch):
-    monkeypatch.setattr("hybrid.environment.platform.python_version", lambda: "3.99.0")
-    result = bench.run("--resume", interrupted)
-    now = ".".join(map(str, sys.version_info[:3]))
-    said = f"notice: The run was started in another environment: python {now}, now 3.99.0.\n"
-    assert said in result.stderr
-    assert len(bench.stored(result).records) == 6
 
 
 def as_process(*arguments: str, place: Path) -> "subprocess.Popen[str]":

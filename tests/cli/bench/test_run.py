@@ -20,7 +20,7 @@ from hybrid.suites import load_suite
 # a run
 
 
-def test_a_run_is_stored_with_its_plan_and_its_conditions(bench):
+def test_a_run_is_stored_with_its_plan_and_its_conditions(bench, tiny_bundle):
     result = bench.measure("--limit", "5", "--batch-size", "2", "--repeats", "2", "--seed", "7")
     found = bench.stored(result)
     plan = found.run.plan
@@ -44,6 +44,8 @@ def test_a_run_is_stored_with_its_plan_and_its_conditions(bench):
     assert len(found.records) == found.run.planned == 5 * 2 * 3
     assert set(found.run.signatures) == set(found.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
     assert found.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    assert found.run.max_prompt_tokens == tiny_bundle.max_prompt_tokens == 160
+    assert found.run.resumptions == ()
     assert len(found.run.environment.weights_sha256) == 64
     assert "30/30" in result.stderr
     assert "All 30 answers are stored. Speed-up over the LLM, end to end: hybrid " in result.stderr
@@ -154,6 +156,7 @@ def test_a_second_measurement_waits_when_told(bench):
         (("x", "--dtype", "int3"), "'int3' is not one of 'float32', 'bfloat16'"),
         (("x", "--limit", "0"), "0 is not in the range"),
         (("x", "--wait", "-1"), "-1.0 is not in the range"),
+        (("x", "--wait", "nan"), "nan is not a number of seconds"),
         (("x", "--columns", "source"), "'source' is not like source=NAME,reference=NAME"),
         (("x", "--fixed-length", "4", "--max-new-tokens", "4"), "exclude each other"),
     ],

@@ -1,0 +1,133 @@
+"""`hybrid bench --resume`: what it takes from the store, and where it may go on."""
+
+import json
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hybrid import store
+from hybrid.bench import turns
+from hybrid.cli import bench_run
+from hybrid.cli.bench import Stopped
+from hybrid.errors import StoreError
+from hybrid.schema import Resumption
+from hybrid.store import load_run
+from hybrid.store.reading import decode_record
+
+
+@pytest.fixture
+def interrupted(bench, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a run with 2 of 6 records."""
+    with monkeypatch.context() as patched:
+        bench.stop_after(2, patched, Stopped(signal.SIGINT))
+        return bench.stored(bench.measure("--limit", "2"), exit_code=130).run.run_id
+
+
+# from the store
+
+
+@pytest.mark.parametrize("after", [1, 4, 7])
+def test_texts_come_from_the_store_in_the_order_of_measuring(bench, after, monkeypatch):
+    """Neither the suite's file nor its columns are asked for again, and nothing is shuffled again."""
+    (bench.folder / "other.tsv").write_text("".join(["kind\ten\tde\n", *bench.lines]), "utf-8")
+    arguments = ["file:other.tsv", "--task", "translate-en-de", "--columns", "source=en,reference=de"]
+    arguments += ["--limit", "5", "--seed", "3", "--batch-size", "2", "--repeats", "2"]
+    with monkeypatch.context() as patched:
+        bench.stop_after(after, patched, Stopped(signal.SIGINT))
+        part = bench.stored(bench.run(*arguments, "--max-new-tokens", "4"), exit_code=130)
+    (bench.folder / "other.tsv").unlink()
+    found = bench.stored(bench.run("--resume", part.run.run_id))
+    assert found.examples == part.examples
+    assert found.records[: len(part.records)] == part.records
+    order = [
+        (example.id, turn.repeat, turn.system, turn.batch, turn.position)
+        for turn in turns(found.run.plan, part.examples)
+        for example in turn.examples
+    ]
+    assert order == [(r.example_id, r.repeat, r.system, r.batch, r.position) for r in found.records]
+    assert found.run.resumptions == ()
+
+
+def test_each_stored_record_is_read_once(bench, interrupted, monkeypatch):
+    read: list[bytes] = []
+    decode = lambda line: read.append(line) or decode_record(line)  # noqa: E731
+    monkeypatch.setattr("hybrid.store.reading.decode_record", decode)
+    assert bench.run("--resume", interrupted).exit_code == 0
+    assert len(read) == 2
+
+
+def test_damaged_examples_are_named_and_not_the_suite(bench, interrupted):
+    path = bench.folder / "results" / interrupted / "examples.jsonl"
+    path.write_bytes(path.read_bytes()[40:])
+    message = bench.failed(bench.run("--resume", interrupted))
+    assert message.startswith(f"error: Run {interrupted} cannot be resumed: {path}, line 1, is damaged")
+    assert "suite.tsv" not in message
+
+
+def test_a_damaged_record_is_said_and_measured_again(bench, interrupted):
+    path = bench.folder / "results" / interrupted / "records.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first[40:] + second)
+    result = bench.run("--resume", interrupted)
+    assert result.exit_code == 0
+    assert f"notice: {path}, line 1, is damaged and left out: " in result.stderr
+    assert len(load_run(interrupted).records) == 6
+
+
+# where it may go on
+
+
+def test_weights_that_have_changed_are_refused(bench, interrupted, tiny_zoo, monkeypatch):
+    manifest = json.loads((tiny_zoo / "tiny" / "pair.json").read_text("utf-8"))
+    (bench.folder / "zoo" / "tiny").mkdir(parents=True)
+    (bench.folder / "zoo" / "tiny" / "pair.json").write_text(json.dumps(manifest), "utf-8")
+    monkeypatch.setenv("HYBRID_ZOO", str(bench.folder / "zoo"))
+    message = bench.failed(bench.run("--resume", interrupted))
+    assert f"The pair tiny has other weights now than when run {interrupted} was started." in message
+
+
+def test_another_environment_is_said_and_the_run_goes_on(bench, interrupted, monkeypatch):
+    monkeypatch.setattr("hybrid.environment.platform.python_version", lambda: "3.99.0")
+    result = bench.run("--resume", interrupted)
+    now = ".".join(map(str, sys.version_info[:3]))
+    said = f"notice: The run was started in another environment: python {now}, now 3.99.0.\n"
+    assert said in result.stderr
+    found = bench.stored(result)
+    assert len(found.records) == 6
+    assert found.run.environment.python == now
+    (resumption,) = found.run.resumptions
+    assert resumption.records_before == 2
+    assert resumption.environment == replace(found.run.environment, python="3.99.0")
+
+
+def test_other_metrics_are_refused(bench, interrupted, monkeypatch):
+    before = load_run(interrupted)
+    here = {**before.run.signatures, "bleu": "version:9.9"}
+    monkeypatch.setattr(bench_run, "signatures_of", lambda *_: here)
+    message = bench.failed(bench.run("--resume", interrupted))
+    assert f"error: Run {interrupted} cannot be resumed: its bleu is nrefs:1|" in message
+    assert ", and here it is version:9.9. Install the packages that it was started with" in message
+    assert load_run(interrupted) == before
+
+
+def test_another_gpu_is_refused(fake_run, tmp_path: Path):
+    fake = fake_run(device="cuda:0")
+    said = r"was measured on cpu, and cuda:0 is H200 here\. Resume it on a cpu, or start a new run"
+    with store.create(fake.run, fake.examples, tmp_path) as writer:
+        writer.append(fake.records[:1])
+        with pytest.raises(StoreError, match=said):
+            bench_run._move(writer, replace(fake.run.environment, device_name="H200"))
+        assert writer.run == fake.run
+
+
+def test_another_cpu_is_not(fake_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    fake = fake_run()
+    here = replace(fake.run.environment, cpu="Other", device_name="Other")
+    with store.create(fake.run, fake.examples, tmp_path) as writer:
+        writer.append(fake.records[:1])
+        bench_run._move(writer, here)
+        assert writer.run.resumptions == (Resumption(1, here),)
+    assert "in another environment: cpu A CPU, now Other; " in capsys.readouterr().err
