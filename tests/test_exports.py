@@ -18,16 +18,23 @@ LIGHT_MODULES = (
 def test_public_names() -> None:
     assert hybrid.__all__ == [
         "Bundle",
+        "Example",
         "Generation",
         "HybridConfig",
         "HybridError",
         "HybridForConditionalGeneration",
+        "Record",
+        "Run",
         "Sampling",
         "Step",
+        "Suite",
         "Timing",
         "TorchEngine",
         "available_pairs",
+        "list_runs",
         "load_bundle",
+        "load_run",
+        "load_suite",
         "timed",
     ]
 
