@@ -45,8 +45,7 @@ def chosen(plan: Plan, suite: Suite) -> tuple[Example, ...]:
 
 def turns(plan: Plan, examples: tuple[Example, ...]) -> Iterator[Turn]:
     """Every turn of a plan, in the order of measuring."""
-    size, systems = plan.batch_size, plan.systems
-    batches = [examples[start : start + size] for start in range(0, len(examples), size)]
+    systems, batches = plan.systems, _batches(plan, examples)
     position = 0
     for repeat in range(plan.repeats):
         for index, batch in enumerate(batches):
@@ -86,6 +85,12 @@ def benchmark(
             )
 
 
+def _batches(plan: Plan, examples: tuple[Example, ...]) -> list[tuple[Example, ...]]:
+    """The examples that are answered together, in order; the last ones may be fewer."""
+    size = plan.batch_size
+    return [examples[start : start + size] for start in range(0, len(examples), size)]
+
+
 def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System, Engine]) -> None:
     """Each engine answers the longest batch and the first one, with as many tokens as it may be asked for.
 
@@ -104,8 +109,8 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
     # A single answer's shapes are all there with its second token; a batch shrinks as its rows end.
     two = replace(plan.sampling, max_new_tokens=min(2, plan.sampling.max_new_tokens))
     sampling = plan.sampling if size > 1 else two
-    for start in range(0, len(examples), size):
-        texts = [example.source for example in examples[start : start + size]]
+    for batch in _batches(plan, examples):
+        texts = [example.source for example in batch]
         for system in plan.systems:
             for _ in engines[system].generate(plan.task, texts, sampling):
                 pass

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hybrid.metrics import metrics_of, score
+from hybrid.model.batches import by_length, padded
 from hybrid.model.bundle import Bundle
 from hybrid.model.pair import HybridForConditionalGeneration
 from hybrid.model.prompt import encode_prompt
@@ -67,12 +68,7 @@ def _answers(
         encode_prompt(tokenizer, task, text, bundle.max_prompt_tokens, truncate=True) for text in sources
     ]
     answers = [""] * len(prompts)
-    order = sorted(
-        range(len(prompts)), key=lambda i: len(prompts[i].ids)
-    )  # like lengths together: less padding
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        ids = _padded([prompts[i].ids for i in rows])
+    for rows, ids in by_length([prompt.ids for prompt in prompts], lambda _: BATCH):
         inputs = {"input_ids": ids, "attention_mask": ids.ne(0).long()}
         if swapped:
             others = [prompts[(i + 1) % len(prompts)].ids for i in rows]
@@ -87,12 +83,7 @@ def _foreign_latent(
     pair: HybridForConditionalGeneration, others: Sequence[tuple[int, ...]], width: int
 ) -> torch.Tensor:
     """Hidden states of other prompts, repeated or cut to `width`, (B, width, d_llm)."""
-    ids = _padded(others)
+    ids = padded(others)
     states = pair.read(ids, ids.ne(0).long())
     rows = [state[torch.arange(width) % len(other)] for state, other in zip(states, others, strict=True)]
     return torch.stack(rows)
-
-
-def _padded(rows: Sequence[tuple[int, ...]]) -> torch.Tensor:
-    """(B, S) ids, padded with 0 at the end."""
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)

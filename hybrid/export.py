@@ -10,29 +10,17 @@ from itertools import islice
 import numpy as np
 
 from hybrid.metrics import METRICS
-from hybrid.schema import PHASES, Environment, Example, Record, Run
-from hybrid.store import RunReader
+from hybrid.schema import PHASES, Example, Record, Run
+from hybrid.store import CONDITIONS, RunReader, conditions
 from hybrid.tables import Cell
 
+_CONDITIONS = (
+    "run_id", "suite", "suite_hash", "task", "pair", "weights_sha256", "engine", "device",
+    "device_name", "dtype", "threads", "batch_size", "seed", "max_new_tokens", "ignore_eos", "code",
+    "cpu",
+)  # fmt: skip
 # Name and meaning of every column, in order: an interface, names are only ever added, at the end.
-RECORD_COLUMNS: Mapping[str, str] = {
-    "run_id": "the run",
-    "suite": "what was answered",
-    "suite_hash": "SHA-256 of the suite's task and texts",
-    "task": "what was asked",
-    "pair": "the pair of models",
-    "weights_sha256": "of the pair's manifest, which holds the hash of every file",
-    "engine": "what ran the models",
-    "device": "where they ran",
-    "device_name": "the device's own name",
-    "dtype": "precision",
-    "threads": "of the CPU",
-    "batch_size": "prompts answered at once",
-    "seed": "of the order of the examples",
-    "max_new_tokens": "upper bound on generated tokens",
-    "ignore_eos": "true for fixed-length runs, which carry no quality",
-    "code": "commit, with +changes when files differed from it",
-    "cpu": "model",
+RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITIONS} | {
     "repeat": "which time the example was answered, from 0",
     "batch": "index of the batch within the repeat",
     "position": "of the batch in the order of measuring, over the whole run",
@@ -78,10 +66,10 @@ def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
     and cpu are those under which that record was measured.
     """
     examples = {example.id: example for example in reader.examples}
-    conditions, records, first = _conditions(reader.run), reader.records(), 0
+    parts, records, first = _conditions(reader.run), reader.records(), 0
     while chunk := list(islice(records, _AT_ONCE)):
         for number, (record, scores) in enumerate(zip(chunk, _scores(chunk), strict=True), start=first):
-            under = next(cells for start, cells in conditions if start <= number)
+            under = next(cells for start, cells in parts if start <= number)
             yield (*under, *_cells(record, examples[record.example_id]), *scores)
         first += len(chunk)
 
@@ -89,16 +77,8 @@ def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
 def _conditions(run: Run) -> list[tuple[int, tuple[Cell, ...]]]:
     """The cells of the run, and from which record on they hold; the last ones first."""
     parts = [(0, run.environment), *((one.records_before, one.environment) for one in run.resumptions)]
-    return [(start, _cells_of_run(run, environment)) for start, environment in reversed(parts)]
-
-
-def _cells_of_run(run: Run, environment: Environment) -> tuple[Cell, ...]:
-    plan, here = run.plan, environment
-    return (
-        run.run_id, plan.suite, plan.suite_hash, plan.task, plan.pair, here.weights_sha256, plan.engine,
-        plan.device, here.device_name, plan.dtype, plan.threads, plan.batch_size, plan.seed,
-        plan.sampling.max_new_tokens, plan.sampling.ignore_eos, here.code, here.cpu,
-    )  # fmt: skip
+    cells = ((start, conditions(run, environment)) for start, environment in reversed(parts))
+    return [(start, tuple(found[name] for name in _CONDITIONS)) for start, found in cells]
 
 
 def _cells(record: Record, example: Example) -> Iterator[Cell]:

@@ -11,12 +11,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from hybrid.errors import EngineError, HybridError
 from hybrid.measure import Engine, warm_up
-from hybrid.schema import Example, Memory, Plan, Sampling, System
+from hybrid.schema import Example, Memory, Plan, System
+from hybrid.store.typed import build
 
 TIMEOUT_S = 900.0  # far more than one batch may take; a process that hangs must not hold the run
 
@@ -105,10 +106,8 @@ def _gpu_peak(device: str) -> int:
 def main() -> None:
     """Answer one request on standard input with one line on standard output."""
     request = json.load(sys.stdin)
-    plan = Plan(**request["plan"])
-    plan = replace(plan, systems=tuple(plan.systems), sampling=Sampling(**request["plan"]["sampling"]))
     try:
-        memory = measure(plan, request["system"], request["texts"])
+        memory = measure(build(Plan, request["plan"]), request["system"], request["texts"])
     except HybridError as error:
         sys.exit(str(error))
     print(json.dumps(asdict(memory)))  # noqa: T201

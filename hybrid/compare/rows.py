@@ -8,40 +8,9 @@ from hybrid.compare.measured import LATENCIES, Measured, by_system
 from hybrid.compare.summary import PERCENTILES, Summary, summarize
 from hybrid.metrics import METRICS
 from hybrid.schema import Run
-from hybrid.store import StoredRun
+from hybrid.store import CONDITIONS, StoredRun, conditions
 from hybrid.tables import Cell
 
-_RUN = {
-    "run_id": "the run",
-    "created_at": "when it began, ISO 8601, UTC",
-    "finished_at": "when it was finished; empty when it is incomplete",
-    "suite": "what was answered",
-    "suite_hash": "SHA-256 of the suite's task and texts",
-    "licence": "of the suite's texts",
-    "task": "what was asked",
-    "pair": "the pair of models",
-    "weights_sha256": "of the pair's manifest, which holds the hash of every file",
-    "engine": "what ran the models",
-    "device": "where they ran",
-    "device_name": "the device's own name",
-    "dtype": "precision",
-    "threads": "of the CPU",
-    "batch_size": "prompts answered at once",
-    "repeats": "how often each example was to be answered",
-    "limit": "examples asked for; empty for all",
-    "seed": "of the order of the examples",
-    "max_new_tokens": "upper bound on generated tokens",
-    "ignore_eos": "true for fixed-length runs, which carry no quality",
-    "truncate": "whether prompts that are too long were cut",
-    "product": "version of hybrid-bench",
-    "code": "commit, with +changes when files differed from it",
-    "python": "version",
-    "operating_system": "name and version",
-    "cpu": "model",
-    "cpu_count": "logical CPUs",
-    "memory_bytes": "of the machine",
-    "packages": "versions of what the numbers depend on",
-}
 _COUNTS = {
     "system": "llm, slm or hybrid",
     "n": "examples answered",
@@ -105,7 +74,7 @@ def _speed_columns() -> dict[str, str]:
 
 
 # Name and meaning of every column, in order: an interface, names are only ever added.
-COLUMNS: Mapping[str, str] = _RUN | _COUNTS | _quality_columns() | _speed_columns() | _OUTPUT
+COLUMNS: Mapping[str, str] = dict(CONDITIONS) | _COUNTS | _quality_columns() | _speed_columns() | _OUTPUT
 
 
 def summaries(stored: StoredRun, resamples: int = 1000, seed: int = 0) -> list[dict[str, Cell]]:
@@ -123,17 +92,13 @@ def _row(one: Measured, llm: Measured | None, draws: Resamples) -> dict[str, Cel
     comparable = llm is not None and one is not llm and not set(one.ids).isdisjoint(llm.ids)
     found = against(one, llm, draws) if llm and comparable else None
     summary = summarize(one, draws)
-    cells = _conditions(one.run) | _of_summary(one.run, summary) | (_of_against(found) if found else {})
+    cells = (
+        conditions(one.run, one.run.environment)
+        | _of_summary(one.run, summary)
+        | (_of_against(found) if found else {})
+    )
     cells |= {"interval_resamples": draws.resamples, "interval_seed": draws.seed}
     return {name: cells.get(name) for name in COLUMNS}
-
-
-def _conditions(run: Run) -> dict[str, Cell]:
-    sources = (run, run.plan, run.plan.sampling, run.environment)
-    cells: dict[str, Cell] = {n: getattr(s, n) for n in _RUN for s in sources if hasattr(s, n)}
-    environment = run.environment
-    packages = "; ".join(f"{name} {version}" for name, version in environment.packages.items())
-    return cells | {"operating_system": environment.system, "packages": packages}
 
 
 def _of_summary(run: Run, summary: Summary) -> dict[str, Cell]:

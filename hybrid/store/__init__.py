@@ -6,6 +6,7 @@ the format. Nothing here imports torch or pandas.
 """
 
 from hybrid.store.claim import new_run_id
+from hybrid.store.conditions import CONDITIONS, conditions
 from hybrid.store.reading import (
     Key,
     Listing,
@@ -20,6 +21,7 @@ from hybrid.store.reading import (
 from hybrid.store.writing import Writer, check_writable, create, resume
 
 __all__ = [
+    "CONDITIONS",
     "Key",
     "Listing",
     "RunReader",
@@ -27,6 +29,7 @@ __all__ = [
     "StoredRun",
     "Writer",
     "check_writable",
+    "conditions",
     "create",
     "find_run",
     "list_runs",

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from hybrid.model.batches import by_length
 from hybrid.training.data import save_rows
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
@@ -39,12 +40,7 @@ def _answers(model: PreTrainedModel, sources: list[NDArray[np.int64]], longest: 
     """Greedy answers, ends of sequence included; one that did not end is cut there."""
     generate: Any = model.generate
     answers: list[list[int]] = [[] for _ in sources]
-    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))  # like lengths together: less padding
-    start = 0
-    while start < len(order):
-        rows = order[start : start + max(1, SOURCE_TOKENS_PER_BATCH // len(sources[order[start]]))]
-        start += len(rows)
-        ids = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(sources[i]) for i in rows], batch_first=True)
+    for rows, ids in by_length(sources, lambda shortest: max(1, SOURCE_TOKENS_PER_BATCH // shortest)):
         ids = ids.to(model.device)
         made = generate(
             input_ids=ids,
