@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -202,4 +203,7 @@ def test_five_runs_of_2000_records_take_under_3_seconds(tmp_path: Path) -> None:
         start = time.perf_counter()
         subprocess.run(command, env=environment, capture_output=True, check=True)
         times.append(time.perf_counter() - start)
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of all children so far
+    print(f"\nhybrid compare, five runs: {min(times):.2f} s, {peak_mib:.0f} MiB")  # noqa: T201
     assert min(times) < 3
+    assert peak_mib < 1000
