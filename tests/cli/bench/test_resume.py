@@ -187,14 +187,18 @@ def test_what_cannot_be_resumed_is_one_sentence(bench):
 def as_process(*arguments: str, place: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "hybrid.cli", "bench", *arguments]
     environment = os.environ | {"TMPDIR": str(place / "tmp"), "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place
-    )
+    # An ignored SIGINT is inherited, and stays ignored: pytest itself may have been started with a script's &.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place
+        )
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def test_ctrl_c_on_a_real_process_leaves_a_run_that_resumes(bench):
-    # Long answers: 24 of 200 tokens may end, on a busy machine, before the signal is sent.
-    arguments = ("file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "600", "--no-memory")
+    arguments = ("file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "200", "--no-memory")
     with as_process(*arguments, place=bench.folder) as process:
         deadline = time.monotonic() + 60
         while not any(summary.records for summary in list_runs().runs):
