@@ -12,9 +12,23 @@ from hybrid.schema import PHASES, Phase, System
 
 # Okabe and Ito's palette, safe for colour-blind readers (https://jfly.uni-koeln.de/color/):
 # blue, vermillion and bluish green, the three that also stand out on white and on black.
-SYSTEM_COLORS: Mapping[System, str] = {"llm": "#0072b2", "slm": "#d55e00", "hybrid": "#009e73"}
+SYSTEM_COLORS: Mapping[System, str] = {
+    "llm": "#0072b2",
+    "slm": "#d55e00",
+    "hybrid": "#009e73",
+    "lossless": "#cc79a7",
+    "lossless-slm": "#e69f00",
+    "lossless-lookup": "#56b4e9",
+}
 
-SYSTEM_NAMES: Mapping[System, str] = {"llm": "LLM alone", "slm": "SLM alone", "hybrid": "Hybrid"}
+SYSTEM_NAMES: Mapping[System, str] = {
+    "llm": "LLM alone",
+    "slm": "SLM alone",
+    "hybrid": "Hybrid",
+    "lossless": "Lossless: hybrid drafts, LLM verifies",
+    "lossless-slm": "Lossless: SLM drafts, LLM verifies",
+    "lossless-lookup": "Lossless: prompt lookup, LLM verifies",
+}
 
 # Decoding carries the colour itself: it is what the hybrid makes short.
 PHASE_OPACITY: Mapping[Phase, float] = {
@@ -22,6 +36,8 @@ PHASE_OPACITY: Mapping[Phase, float] = {
     "encode": 0.5,
     "project": 0.35,
     "prefill": 0.75,
+    "draft": 0.6,
+    "verify": 1.0,
     "decode": 1.0,
     "detokenize": 0.35,
 }

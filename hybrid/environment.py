@@ -9,7 +9,7 @@ import platform
 import re
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,8 +32,11 @@ GIT_TIMEOUT_S = 5.0
 ROOT = Path(__file__).parents[1]  # of the clone, or the folder of installed packages
 
 
-def environment(device: str, weights_sha256: str) -> Environment:
-    """The environment of a run on `device`, such as cpu or cuda:0, with the pair of that hash."""
+def environment(device: str, weights_sha256: str, packages: Sequence[str] = ()) -> Environment:
+    """The environment of a run on `device`, such as cpu or cuda:0, with the pair of that hash.
+
+    packages: which the run depends on besides those that every run does.
+    """
     cpu = _cpu_name()
     gpu = not device.startswith("cpu")
     return Environment(
@@ -46,7 +49,7 @@ def environment(device: str, weights_sha256: str) -> Environment:
         cpu_count=os.cpu_count() or 1,
         memory_bytes=_memory_bytes(),
         device_name=_gpu_name(device) if gpu else cpu,
-        packages=_versions(PACKAGES) | (_gpu_software() if gpu else {}),
+        packages=_versions((*PACKAGES, *packages)) | (_gpu_software() if gpu else {}),
     )
 
 

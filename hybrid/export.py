@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from hybrid.metrics import METRICS
-from hybrid.schema import PHASES, Example, Record, Run
+from hybrid.schema import PHASES, Environment, Example, Phase, Record, Run, System
 from hybrid.store import CONDITIONS, RunReader, conditions
 from hybrid.tables import Cell
 
@@ -27,7 +27,7 @@ RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITI
     "started_at": "when its batch began, ISO 8601, UTC",
     "example_id": "unique in the suite",
     "domain": "the part of the suite",
-    "system": "llm, slm or hybrid",
+    "system": "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
     "prompt_tokens": "tokens of the prompt, end of sequence included",
     "output_tokens": "tokens of the answer, end of sequence included",
     "finish_reason": "eos, or length when it ended at max_new_tokens",
@@ -50,10 +50,16 @@ RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITI
     "rouge1": "the same",
     "rouge2": "the same",
     "length": "words over the words of the reference closest in length",
+    "draft_ms": "phase: the small model, or a look into the prompt, proposes tokens; lossless only",
+    "verify_ms": "phase: the LLM checks them; lossless only",
+    "drafted": "tokens that were proposed",
+    "accepted": "and how many of them the LLM agreed with",
 }
 BETWEEN_REFERENCES = " ||| "  # as in Moses' n-best lists
 
 _SCORES = tuple(name for name in RECORD_COLUMNS if name in METRICS)
+_LATER_PHASES: tuple[Phase, ...] = ("draft", "verify")  # added after the others had their places
+_FIRST_PHASES = tuple(phase for phase in PHASES if phase not in _LATER_PHASES)
 _AT_ONCE = 1000  # records whose scores are computed together
 
 
@@ -70,15 +76,20 @@ def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
     while chunk := list(islice(records, _AT_ONCE)):
         for number, (record, scores) in enumerate(zip(chunk, _scores(chunk), strict=True), start=first):
             under = next(cells for start, cells in parts if start <= number)
-            yield (*under, *_cells(record, examples[record.example_id]), *scores)
+            cells = _cells(record, examples[record.example_id])
+            yield (*under[record.system], *cells, *scores, *_later_cells(record))
         first += len(chunk)
 
 
-def _conditions(run: Run) -> list[tuple[int, tuple[Cell, ...]]]:
-    """The cells of the run, and from which record on they hold; the last ones first."""
+def _conditions(run: Run) -> list[tuple[int, dict[System, tuple[Cell, ...]]]]:
+    """The cells of the run's systems, and from which record on they hold; the last ones first."""
     parts = [(0, run.environment), *((one.records_before, one.environment) for one in run.resumptions)]
-    cells = ((start, conditions(run, environment)) for start, environment in reversed(parts))
-    return [(start, tuple(found[name] for name in _CONDITIONS)) for start, found in cells]
+
+    def cells(environment: Environment, system: System) -> tuple[Cell, ...]:
+        found = conditions(run, environment, system)
+        return tuple(found[name] for name in _CONDITIONS)
+
+    return [(start, {one: cells(there, one) for one in run.plan.systems}) for start, there in reversed(parts)]
 
 
 def _cells(record: Record, example: Example) -> Iterator[Cell]:
@@ -86,8 +97,18 @@ def _cells(record: Record, example: Example) -> Iterator[Cell]:
     yield from (record.repeat, record.batch, record.position, record.started_at, example.id, example.domain)
     yield from (made.system, made.prompt_tokens, len(made.token_ids), made.finish_reason, made.text)
     yield from (example.source, BETWEEN_REFERENCES.join(example.references))
-    for seconds in (timing.total_s, timing.ttft_s, timing.tpot_s, *map(timing.phases.get, PHASES)):
-        yield None if seconds is None else round(1000 * seconds, 4)
+    times = (timing.total_s, timing.ttft_s, timing.tpot_s, *map(timing.phases.get, _FIRST_PHASES))
+    yield from map(_milliseconds, times)
+
+
+def _later_cells(record: Record) -> Iterator[Cell]:
+    made = record.generation
+    yield from (_milliseconds(made.timing.phases.get(phase)) for phase in _LATER_PHASES)
+    yield from (made.drafted, made.accepted)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 4)
 
 
 def _scores(records: Sequence[Record]) -> Iterable[tuple[Cell, ...]]:

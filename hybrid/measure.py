@@ -16,10 +16,30 @@ WARM_UP_TEXT = "The quick brown fox jumps over the lazy dog."
 
 
 class Engine(Protocol):
-    """What can be measured: the answers to B texts as one stream of Steps."""
+    """What can be measured: the answers to B texts as one stream of Steps.
+
+    system: the method that it answers by, one of METHODS. name, device, dtype,
+    options: what a run records of it, such as "torch", "cuda:0", "bfloat16".
+    synchronize: waits for the device; None where nothing is left running.
+    """
 
     @property
     def system(self) -> System: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
+
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+    @property
+    def synchronize(self) -> Callable[[], None] | None: ...
 
     def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]: ...
 
@@ -81,12 +101,20 @@ def _rows(
             times[row].extend([at_s] * len(new))
     if not all(ids):
         raise ValueError(f"the steps of {system} hold no token for row {ids.index([])}")
+    drafted, accepted = (_sums(seen, field, batch) for field in ("drafted", "accepted"))
     return tuple(
-        Generation(system, text, tuple(row), tokens, reason, Timing(phases, tuple(row_times)))
-        for text, row, tokens, reason, row_times in zip(
-            texts, ids, prompt_tokens, finish_reasons, times, strict=True
+        Generation(
+            system, texts[row], tuple(ids[row]), prompt_tokens[row], finish_reasons[row],
+            Timing(phases, tuple(times[row])), drafted[row], accepted[row],
         )
-    )
+        for row in range(batch)
+    )  # fmt: skip
+
+
+def _sums(seen: Sequence[tuple[float, Step]], field: str, batch: int) -> list[int]:
+    """What the steps tell in `field`, summed for each row; 0 where none does."""
+    told = [counts for _, step in seen if (counts := getattr(step, field))]
+    return [sum(column) for column in zip(*told, strict=True)] if told else [0] * batch
 
 
 def warm_up(engine: Engine, task: str, texts: Sequence[str] = (WARM_UP_TEXT,), tokens: int = 8) -> None:

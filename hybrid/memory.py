@@ -68,7 +68,7 @@ def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
 
     on_gpu = _gpu_is_ready(plan.device)
     before = peak_resident()
-    engine: Engine = load_engines(plan, [system])[system]
+    engine: Engine = load_engines(plan, [system])[1][system]
     warm_up(engine, plan.task, texts, plan.sampling.max_new_tokens)
     return Memory(peak_resident(), before, _gpu_peak(plan.device) if on_gpu else 0)
 

@@ -11,13 +11,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-System = Literal["llm", "slm", "hybrid"]
-SYSTEMS: tuple[System, ...] = ("llm", "slm", "hybrid")
+Model = Literal["llm", "slm", "hybrid"]
+MODELS: tuple[Model, ...] = ("llm", "slm", "hybrid")
 
-Phase = Literal["tokenize", "encode", "project", "prefill", "decode", "detokenize"]
-PHASES: tuple[Phase, ...] = ("tokenize", "encode", "project", "prefill", "decode", "detokenize")
+# The ways to answer with a pair: by one of its models, or by the LLM, losslessly sped up by drafts. By
+# method, the models that it needs: the LLM verifies, the hybrid, the SLM or a look into the prompt drafts.
+METHODS: Mapping[str, tuple[Model, ...]] = {
+    "llm": ("llm",),
+    "slm": ("slm",),
+    "hybrid": ("hybrid",),
+    "lossless": ("llm", "hybrid"),
+    "lossless-slm": ("llm", "slm"),
+    "lossless-lookup": ("llm",),
+}
+
+# What a run measures: METHOD, or METHOD@ENGINE for another engine than the plan's.
+System = str
+SYSTEMS: tuple[System, ...] = MODELS
+
+Phase = Literal["tokenize", "encode", "project", "prefill", "draft", "verify", "decode", "detokenize"]
+PHASES: tuple[Phase, ...] = (
+    "tokenize",
+    "encode",
+    "project",
+    "prefill",
+    "draft",
+    "verify",
+    "decode",
+    "detokenize",
+)
 
 FinishReason = Literal["eos", "length"]
+
+
+def method_of(system: System) -> str:
+    """The METHOD in a system's name. Raises ValueError when there is no such method."""
+    method = system.partition("@")[0]
+    if method not in METHODS or system.endswith("@"):
+        raise ValueError(f"system is {system!r}, not one of {', '.join(METHODS)}, or METHOD@ENGINE")
+    return method
 
 
 @dataclass(frozen=True)
@@ -67,6 +99,7 @@ class Step:
         yields each row's first one); empty for a row that has finished.
     prompt_tokens: B lengths, set by tokenize.
     texts, finish_reasons: B each, set by detokenize.
+    drafted, accepted: ids that a draft proposed and the LLM agreed with, B each, set by verify.
     """
 
     phase: Phase
@@ -74,6 +107,8 @@ class Step:
     prompt_tokens: tuple[int, ...] = ()
     texts: tuple[str, ...] = ()
     finish_reasons: tuple[FinishReason, ...] = ()
+    drafted: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +143,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Generation:
-    """One answer of one system, with its raw times. token_ids include the end-of-sequence id."""
+    """One answer of one system, with its raw times. token_ids include the end-of-sequence id.
+
+    drafted, accepted: ids that a draft proposed, and how many of them the LLM
+    agreed with; 0 where nothing is drafted or nobody counts.
+    """
 
     system: System
     text: str
@@ -116,6 +155,8 @@ class Generation:
     prompt_tokens: int
     finish_reason: FinishReason
     timing: Timing
+    drafted: int = 0
+    accepted: int = 0
 
 
 @dataclass(frozen=True)
@@ -165,9 +206,11 @@ class Plan:
     suite, suite_hash: the name that loads the suite, and its content hash.
     seed: shuffles the suite; `limit` then takes the first of it, so that a
         smaller run is a part of a larger one. None takes all.
+    engine: of the systems that name none. engine_options: its settings, by name.
     repeats: how often every example is answered by every system.
     batch_size: prompts answered at once.
-    device, dtype: where the engine runs and in which precision.
+    device, dtype: where the engine runs and in which precision; other engines
+        run on the same device, in their own.
     threads: of the CPU.
     """
 
@@ -185,6 +228,7 @@ class Plan:
     limit: int | None = None
     seed: int = 0
     sampling: Sampling = field(default_factory=Sampling)
+    engine_options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch_size", "repeats"):
@@ -194,6 +238,12 @@ class Plan:
             raise ValueError(f"limit is {self.limit}; it must be at least 1")
         if not self.systems or len(set(self.systems)) != len(self.systems):
             raise ValueError(f"systems are {', '.join(self.systems) or 'none'}; name each one once")
+        for system in self.systems:
+            method_of(system)
+
+    def engine_of(self, system: System) -> str:
+        """The name of the engine that `system` is measured in."""
+        return system.partition("@")[2] or self.engine
 
 
 @dataclass(frozen=True)
@@ -215,6 +265,26 @@ class Environment:
     memory_bytes: int
     device_name: str
     packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one system was run: what `--engine` came to, and what each answer costs at the least.
+
+    engine, device, dtype, options: of its engine.
+    decode_bytes: of weights, read once for each decoded token of a batch.
+    encode_flops, attention_flops: floating point operations on a prompt, for each
+        of its tokens, and for each pair of them.
+    All from the models' shapes; 0 where they are not known.
+    """
+
+    engine: str
+    device: str
+    dtype: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    decode_bytes: int = 0
+    encode_flops: int = 0
+    attention_flops: int = 0
 
 
 @dataclass(frozen=True)
@@ -269,6 +339,9 @@ class Run:
     licence: of the suite's texts. signatures: per metric, how it is computed.
     max_prompt_tokens: longest prompt that the pair reads; None when it was not recorded.
     resumptions: empty when all was measured under `environment`.
+    ran: by system; empty in runs of before it was recorded.
+    memory_bandwidth: bytes per second that the device reads from its memory,
+        measured just before the run; None when it was not.
     """
 
     run_id: str
@@ -282,3 +355,10 @@ class Run:
     memory: Mapping[System, Memory] = field(default_factory=dict)
     max_prompt_tokens: int | None = None
     resumptions: tuple[Resumption, ...] = ()
+    ran: Mapping[System, Ran] = field(default_factory=dict)
+    memory_bandwidth: float | None = None
+
+    def ran_as(self, system: System) -> Ran:
+        """How `system` was run; by the plan where it was not recorded."""
+        plan = self.plan
+        return self.ran.get(system) or Ran(plan.engine_of(system), plan.device, plan.dtype)

@@ -19,8 +19,10 @@ from hybrid.live import Request
 from hybrid.schema import SYSTEMS, TASKS
 
 if TYPE_CHECKING:  # the page is painted before torch is imported
-    from hybrid.engines.torch_engine import TorchEngine
-    from hybrid.model.bundle import Bundle
+    from transformers import PreTrainedTokenizerFast
+
+    from hybrid.measure import Engine
+    from hybrid.model.source import ZooSource
 
 THREADS = 1  # of torch, for every measured run
 POLL_S = 0.1
@@ -35,17 +37,19 @@ Say = Callable[[str], None]
 class Bench:
     """A loaded pair with its warmed-up engines."""
 
-    bundle: "Bundle"
-    engines: tuple["TorchEngine", ...]
+    source: "ZooSource"
+    tokenizer: "PreTrainedTokenizerFast"
+    engines: tuple["Engine", ...]
 
     @property
     def conditions(self) -> str:
         """What the figures of a run here were measured under."""
-        counts = self.bundle.manifest["parameters"]
+        counts, engine = self.source.manifest["parameters"], self.engines[0]
         sizes = {system: f"{n / 1e6:.{0 if n >= 1e7 else 1}f}M" for system, n in counts.items()}
         return (
-            f"Pair {self.bundle.name}: the LLM has {sizes['llm']} parameters, the SLM {sizes['slm']}. "
-            f"One run on this machine's CPU with {THREADS} thread, greedy, after a warm-up: "
+            f"Pair {self.source.name}: the LLM has {sizes['llm']} parameters, the SLM {sizes['slm']}. "
+            f"One run on this machine's CPU with {THREADS} thread, engine {engine.name} in {engine.dtype}, "
+            "greedy, after a warm-up: "
             "an impression of one prompt, not a benchmark."
         )
 
@@ -53,13 +57,12 @@ class Bench:
         """What to know about a prompt; raises InputError when it cannot be answered as it is."""
         from hybrid.model.prompt import encode_prompt
 
-        bundle, truncate = self.bundle, request.sampling.truncate
-        limit = bundle.max_prompt_tokens
-        return encode_prompt(bundle.tokenizer, request.task, request.text, limit, truncate).notices
+        limit, truncate = self.source.max_prompt_tokens, request.sampling.truncate
+        return encode_prompt(self.tokenizer, request.task, request.text, limit, truncate).notices
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without special tokens."""
-        return str(self.bundle.tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
 class _Work(Generic[T]):
@@ -120,21 +123,24 @@ def _loading(pair: str | None, manifest: dict[str, Any] | None) -> _Work[Bench]:
 
 def _import_torch(_: Say) -> object:
     time.sleep(PAINT_S)  # loading its libraries holds the interpreter: let the page go out first
-    return import_module("hybrid.engines.torch_engine")
+    return import_module("hybrid.model.source")
 
 
 def _load(pair: str | None, say: Say) -> Bench:
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.order import Order
+    from hybrid.engines.table import best_engines
     from hybrid.measure import warm_up
-    from hybrid.model.bundle import load_bundle
+    from hybrid.model.source import ZooSource
 
-    bundle = load_bundle(pair, progress=say)
-    engines = tuple(TorchEngine(bundle, system, threads=THREADS) for system in SYSTEMS)
+    source = ZooSource(pair, progress=say)
+    order = Order(source, SYSTEMS, dtype="", threads=THREADS, progress=say)
+    _, made = best_engines(order, say)
+    engines = tuple(made[system] for system in SYSTEMS)
     say("Warming up")
     with inference_lock():
         for engine in engines:
             warm_up(engine, next(iter(TASKS)))
-    return Bench(bundle, engines)
+    return Bench(source, source.tokenizer(), engines)
 
 
 def _watch(work: _Work[T], say: Say) -> T:

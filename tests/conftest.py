@@ -32,6 +32,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What engines build is kept for the tests alone."""
+    os.environ["HYBRID_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A byte-level BPE tokenizer.json: <pad>=0, </s>=1, <unk>=2."""
@@ -148,11 +154,14 @@ def _fake_run(
     return StoredRun(run, texts, records, ())
 
 
+_PHASES = ("tokenize", "encode", "project", "prefill", "decode", "detokenize")  # of a hybrid's answer
+
+
 def _fake_record(position: int, example_id: str, repeat: int, system: Any, tokens: int) -> Any:
-    from hybrid.schema import PHASES, Generation, Record, Timing
+    from hybrid.schema import Generation, Record, Timing
 
     times = tuple((1000 + 100 * position + 50 * i) / 1e6 for i in range(tokens))
-    phases = {phase: (200 + 10 * i + position) / 1e6 for i, phase in enumerate(PHASES)}
+    phases = {phase: (200 + 10 * i + position) / 1e6 for i, phase in enumerate(_PHASES)}
     generation = Generation(
         system, f"Answer {position}.", tuple(range(tokens)), 9, "eos" if position % 2 else "length",
         Timing(phases, times),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hybrid.charts import SYSTEM_COLORS, SYSTEM_NAMES, milliseconds, time_bar, time_bar_in_words
-from hybrid.schema import PHASES, SYSTEMS
+from hybrid.schema import METHODS, PHASES
 
 PHASES_S = {"tokenize": 0.0006, "encode": 0.028, "project": 0.0025, "prefill": 0.002, "decode": 0.03}
 
@@ -26,8 +26,8 @@ def test_milliseconds(seconds, words):
 
 
 def test_every_system_has_a_name_and_a_colour_of_its_own():
-    assert set(SYSTEM_COLORS) == set(SYSTEM_NAMES) == set(SYSTEMS)
-    assert len(set(SYSTEM_COLORS.values())) == len(SYSTEMS)
+    assert set(SYSTEM_COLORS) == set(SYSTEM_NAMES) == set(METHODS)
+    assert len(set(SYSTEM_COLORS.values())) == len(METHODS)
 
 
 def test_time_bar_stacks_the_phases_in_order_in_milliseconds():

@@ -6,7 +6,19 @@ import sys
 
 import pytest
 
-from hybrid.schema import PHASES, SYSTEMS, TASKS, Sampling, Step, Timing
+from hybrid.schema import (
+    METHODS,
+    MODELS,
+    PHASES,
+    SYSTEMS,
+    TASKS,
+    Plan,
+    Ran,
+    Sampling,
+    Step,
+    Timing,
+    method_of,
+)
 
 
 def test_tasks_are_keyed_by_their_names_and_have_t5_prefixes():
@@ -17,8 +29,34 @@ def test_tasks_are_keyed_by_their_names_and_have_t5_prefixes():
 
 
 def test_names_of_systems_and_phases():
-    assert SYSTEMS == ("llm", "slm", "hybrid")
-    assert PHASES == ("tokenize", "encode", "project", "prefill", "decode", "detokenize")
+    assert SYSTEMS == MODELS == ("llm", "slm", "hybrid")
+    assert PHASES == (
+        "tokenize", "encode", "project", "prefill", "draft", "verify", "decode", "detokenize",
+    )  # fmt: skip
+
+
+def test_a_system_is_a_method_and_perhaps_an_engine():
+    assert [method_of(system) for system in (*METHODS, "llm@torch")] == [*METHODS, "llm"]
+    plan = Plan("suite", "", "summarize", "tiny", ("llm", "llm@ctranslate2"), engine="onnx")
+    assert [plan.engine_of(system) for system in plan.systems] == ["onnx", "ctranslate2"]
+
+
+@pytest.mark.parametrize("system", ["", "ssm", "llm@", "@torch", "LLM"])
+def test_a_system_that_is_none_is_refused(system):
+    with pytest.raises(ValueError, match=f"system is '{system}', not one of llm, slm, hybrid, lossless"):
+        Plan("suite", "", "summarize", "tiny", (system,))
+
+
+def test_methods_need_the_models_that_they_are_made_of():
+    assert all(METHODS[model] == (model,) for model in MODELS)
+    assert METHODS["lossless"] == ("llm", "hybrid")
+
+
+def test_how_a_system_ran_is_the_plans_where_it_was_not_recorded(fake_run):
+    run = fake_run(systems=("llm", "slm@onnx")).run
+    assert run.ran_as("slm@onnx") == Ran("onnx", "cpu", "float32")
+    told = Ran("onnx", "cpu", "int8", {"int8_encoder": "off"}, 7, 9)
+    assert dataclasses.replace(run, ran={"slm@onnx": told}).ran_as("slm@onnx") == told
 
 
 @pytest.mark.parametrize("tokens", [0, -1])

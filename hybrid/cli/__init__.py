@@ -14,10 +14,14 @@ from hybrid.cli.app import app
 from hybrid.cli.bench import bench
 from hybrid.cli.compare import compare
 from hybrid.cli.console import harmless
+from hybrid.cli.device import device
+from hybrid.cli.engines import engines
 from hybrid.cli.evaluate import evaluate
 from hybrid.cli.export import export
 from hybrid.cli.generate import generate
+from hybrid.cli.latency import latency
 from hybrid.cli.pairs import pairs
+from hybrid.cli.predict import predict
 from hybrid.cli.runs import runs
 from hybrid.cli.train import train
 from hybrid.errors import HybridError
@@ -48,5 +52,7 @@ def main() -> None:
     """A large model reads, a small model writes: LLM-to-SLM, measured side by side."""
 
 
-for command in (generate, pairs, app, train, bench, evaluate, runs, compare, export):
+for command in (
+    generate, pairs, engines, app, train, bench, latency, device, predict, evaluate, runs, compare, export,
+):
     main.add_command(command)

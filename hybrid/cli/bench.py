@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from hybrid.engines.table import DTYPES, ENGINES, default_dtype
-from hybrid.schema import SYSTEMS, TASKS, Sampling, System
+from hybrid.cli.engine_options import engine_option_pairs, engine_options, known_engine
+from hybrid.schema import METHODS, SYSTEMS, TASKS, Sampling, System, method_of
 
 # What may be given beside --resume; all else is in the stored plan.
 NOT_OF_THE_PLAN = ("resume", "wait", "memory")
@@ -26,12 +26,19 @@ class Stopped(KeyboardInterrupt):
 
 
 def _systems(_: click.Context, __: click.Parameter, text: str) -> tuple[System, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    unknown = [name for name in names if name not in SYSTEMS]
-    if unknown or not names:
-        given = f"there is no system {unknown[0]!r}" if unknown else "no system is named"
-        raise click.BadParameter(f"{given}; available: {', '.join(SYSTEMS)}")
-    return tuple(system for system in SYSTEMS if system in names)
+    names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        try:
+            method_of(name)
+        except ValueError as error:
+            known = f"{', '.join(METHODS)}; METHOD@ENGINE for another engine"
+            raise click.BadParameter(f"there is no system {name!r}; available: {known}") from error
+        if "@" in name:
+            known_engine(name.partition("@")[2])
+    if not names:
+        raise click.BadParameter(f"no system is named; available: {', '.join(METHODS)}")
+    order = list(METHODS)
+    return tuple(sorted(names, key=lambda name: (order.index(method_of(name)), "@" in name)))
 
 
 def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str] | None:
@@ -43,13 +50,6 @@ def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[st
     return {role.strip(): column.strip() for role, _, column in pairs}
 
 
-def _device(_: click.Context, __: click.Parameter, text: str) -> str:
-    kind, colon, index = text.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
-        raise click.BadParameter(f"there is no device {text!r}; available: cpu, cuda, cuda:N")
-    return text
-
-
 def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
     if math.isnan(seconds):  # which no range excludes
         raise click.BadParameter("nan is not a number of seconds.")
@@ -58,12 +58,15 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
 
 @click.command()
 @click.argument("suite", required=False)
-@click.option("--systems", callback=_systems, default=",".join(SYSTEMS), show_default=True)
+@click.option(
+    "--systems",
+    callback=_systems,
+    default=",".join(SYSTEMS),
+    show_default=True,
+    help="Of llm, slm, hybrid, lossless, lossless-slm, lossless-lookup; llm@ENGINE for another engine.",
+)
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
-@click.option("--engine", type=click.Choice(list(ENGINES)), default="torch", show_default=True)
-@click.option("--device", callback=_device, default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="[default: float32 on a CPU, bfloat16 on a GPU]")
-@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads.")
+@engine_options
 @click.option(
     "--batch-size", type=click.IntRange(1, 4096), default=1, show_default=True, help="Prompts at once."
 )
@@ -134,6 +137,7 @@ def _plan_of(ctx: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
         "systems",
         "pair",
         "engine",
+        "dtype",
         "device",
         "threads",
         "batch_size",
@@ -143,7 +147,7 @@ def _plan_of(ctx: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
         "task",
     )
     return {name: options[name] for name in same} | {
-        "dtype": options["dtype"] or default_dtype(options["device"]),
+        "engine_options": engine_option_pairs(options["engine_option"]),
         "sampling": sampling,
     }
 

@@ -11,6 +11,9 @@ import click
 from hybrid.bench import benchmark, chosen
 from hybrid.cli.bench_progress import Progress, drawing
 from hybrid.cli.console import collector_off, notice, out, status
+from hybrid.device import memory_bandwidth
+from hybrid.engines.ran import pair_shapes, ran
+from hybrid.engines.table import kind_of
 from hybrid.environment import differences, environment
 from hybrid.errors import EngineError, HybridError, PairError, StoreError
 from hybrid.lock import measuring
@@ -47,16 +50,19 @@ def begin(
     check_writable()  # before models are loaded
     run_id, weights = new_run_id(plan, datetime.now(UTC)), file_sha256(folder / MANIFEST)
     with _machine(run_id, plan.suite, wait_s):
-        engines = _engines(plan)
+        plan, engines = _engines(plan)
+        shapes = pair_shapes(folder, manifest)
         run = Run(
             run_id,
             plan,
-            environment(plan.device, weights),
+            _environment(plan, weights),
             suite.licence,
             _signatures(plan, examples),
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),
+            ran={system: ran(engine, shapes) for system, engine in engines.items()},
+            memory_bandwidth=_bandwidth(plan),
         )
         with create(run, examples) as writer:
             _complete(writer, engines, with_memory)
@@ -75,8 +81,8 @@ def go_on(run_id: str, wait_s: float, with_memory: bool) -> None:
         _check_weights(run)
         _check_signatures(run, writer.examples)
         with _machine(run.run_id, run.plan.suite, wait_s):
-            engines = _engines(run.plan)
-            _move(writer, environment(run.plan.device, run.environment.weights_sha256))
+            _, engines = _engines(run.plan)
+            _move(writer, _environment(run.plan, run.environment.weights_sha256))
             _complete(writer, engines, with_memory)
 
 
@@ -110,14 +116,31 @@ def _machine(run_id: str, suite: str, wait_s: float) -> Iterator[None]:
         yield
 
 
-def _engines(plan: Plan) -> dict[System, Engine]:
+def _engines(plan: Plan) -> tuple[Plan, dict[System, Engine]]:
+    """An engine for each system, and the plan with what `--engine auto` came to."""
     from hybrid.engines.table import load_engines
 
     with status("Starting") as say:
         with collector_off():
             import hybrid.model.bundle  # noqa: F401  # torch and transformers: seconds
         with _fitting(f"The pair {plan.pair} does not fit", plan.device, "Free some of it."):
-            return load_engines(plan, progress=say)
+            return load_engines(plan, progress=say, say=notice)
+
+
+def _bandwidth(plan: Plan) -> float | None:
+    """Of the device's memory; None, with a notice, where there is no room to measure it."""
+    with status("Measuring the memory's bandwidth"):
+        try:
+            return memory_bandwidth(plan.device, plan.dtype, plan.threads)
+        except EngineError as error:
+            notice(str(error))
+    return None
+
+
+def _environment(plan: Plan, weights_sha256: str) -> Environment:
+    names = {plan.engine_of(system) for system in plan.systems}
+    packages = {package for name in sorted(names) for package in kind_of(name).packages}
+    return environment(plan.device, weights_sha256, sorted(packages))
 
 
 def _signatures(plan: Plan, examples: tuple[Example, ...]) -> dict[str, str]:

@@ -45,6 +45,8 @@ def _report(found: Comparison) -> Iterator[str]:
     yield from _table("Speed-up over the baseline", _speed, rows)
     yield from _table("Latency in ms: p50 / p90 / p99 of all answers", _latency, rows)
     yield from _table("Throughput, memory, cost", _throughput, rows)
+    if any(one.summary.yardstick for one in found.systems):
+        yield from _table("Beside what the device allows", _yardstick, rows)
     gates = [_gate(name, one.against) for name, one in rows if one.against]
     yield from _list("Gate: may it stand in for the baseline?", gates)
     yield from _list("Beware", found.warnings)
@@ -108,11 +110,27 @@ def _throughput(one: Compared) -> Mapping[str, str]:
         "tokens an answer": f"{summary.mean_output_tokens:.1f}",
         "peak memory": NOTHING if summary.memory is None else f"{summary.memory.resident / 1e6:,.0f} MB",
     }
+    if summary.acceptance is not None:
+        cells["drafts accepted"] = f"{100 * summary.acceptance:.0f} %"
     if summary.memory and summary.memory.device:
         cells["of the GPU"] = f"{summary.memory.device / 1e6:,.0f} MB"
     if summary.cost_per_million_tokens is not None:
         cells["cost of 1M output tokens"] = _amount(summary.cost_per_million_tokens)
     return cells
+
+
+def _yardstick(one: Compared) -> Mapping[str, str]:
+    """Megabytes and billions of operations: a prompt's, and per second."""
+    if (found := one.summary.yardstick) is None:
+        return {}
+    share, rate = found.decode_bound_share, found.encode_flops_per_s
+    return {
+        "weights read per token": f"{found.decode_bytes / 1e6:,.1f} MB",
+        "at least, ms": milliseconds(found.decode_bound_ms),
+        "bandwidth achieved": NOTHING if share is None else f"{100 * share:.0f} %",
+        "reading a prompt": f"{found.encode_flops / 1e9:,.2f} GFLOP",
+        "achieved": NOTHING if rate is None else f"{rate / 1e9:,.0f} GFLOP/s",
+    }
 
 
 def _gate(name: str, against: Against) -> str:
@@ -133,6 +151,13 @@ def _notes(found: Comparison) -> Iterator[str]:
     )
     yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
+    bandwidths = {y.bandwidth for one in found.systems if (y := one.summary.yardstick)}
+    if bandwidths:
+        each = " and ".join(f"{bandwidth / 1e9:,.1f} GB/s" for bandwidth in sorted(bandwidths))
+        yield (
+            f"What the device allows: every token reads the decoder's weights once, at {each}, measured "
+            "just before the run; more than 100 % of it means that they fit the processor's caches."
+        )
     guessed = any(
         latency and len(latency.carried) < len(PERCENTILES)
         for one in found.systems
@@ -165,7 +190,8 @@ def _drawn(rows: Sequence[tuple[str, Mapping[str, str]]], narrow: bool) -> list[
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    headings = max((list(row) for _, row in rows), key=len)
+    longest_first = sorted((row for _, row in rows), key=len, reverse=True)
+    headings = list(dict.fromkeys(heading for row in longest_first for heading in row))
     for heading in headings:
         table.add_column(_folded(heading) if narrow else heading, justify="right", no_wrap=True)
     for name, row in rows:

@@ -152,13 +152,13 @@ def _measured(runs: Sequence[StoredRun]) -> Named:
 def _compared(
     one: Measured, base: Measured, summary: Summary, found: Against | None, several: bool
 ) -> Compared:
-    plan = one.run.plan
+    plan, ran = one.run.plan, one.run.ran_as(one.system)
     name = f"{one.system} of run {one.run.run_id}" if several else one.system
     elsewhere = f"{base.system} of run {base.run.run_id}" if base.run.run_id != one.run.run_id else ""
     said = baseline_sentence(name, plan.task, summary)
     if found:
         said = sentence(name, plan.task, found, elsewhere)
-    return Compared(plan.suite, plan.task, plan.pair, plan.engine, plan.device, summary, found, said)
+    return Compared(plan.suite, plan.task, plan.pair, ran.engine, ran.device, summary, found, said)
 
 
 def _signatures(named: Named) -> dict[str, str]:

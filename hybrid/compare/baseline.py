@@ -2,7 +2,7 @@
 
 from hybrid.compare.measured import Measured
 from hybrid.errors import InputError
-from hybrid.schema import SYSTEMS, System
+from hybrid.schema import METHODS, System, method_of
 from hybrid.store import StoredRun
 
 Named = dict[str, tuple[StoredRun, dict[System, Measured]]]  # by run id
@@ -15,10 +15,13 @@ def choose_baseline(baseline: str, run_id: str, runs: Named) -> Measured:
     `RUN:SYSTEM`. Raises InputError when there is none.
     """
     where, _, system = baseline.rpartition(":")
-    if system not in SYSTEMS:
+    try:
+        method_of(system)
+    except ValueError as error:
         raise InputError(
-            f"The baseline {baseline!r} is no system; available: {', '.join(SYSTEMS)}, or RUN:llm and so on."
-        )
+            f"The baseline {baseline!r} is no system; available: {', '.join(METHODS)}, "
+            "llm@ENGINE, or RUN:llm and so on."
+        ) from error
     if where and where not in runs:
         raise InputError(f"The baseline's run {where} is not among those given: {', '.join(runs)}.")
     order = [where] if where else [run_id, *runs]

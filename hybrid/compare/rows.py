@@ -12,7 +12,7 @@ from hybrid.store import CONDITIONS, StoredRun, conditions
 from hybrid.tables import Cell
 
 _COUNTS = {
-    "system": "llm, slm or hybrid",
+    "system": "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
     "n": "examples answered",
     "answers": "answers measured, repeats included",
     "output_tokens_mean": "tokens of an answer, end of sequence included",
@@ -31,6 +31,10 @@ _OUTPUT = {
     "agreement_with_llm": "share of outputs equal to the LLM's, 0 to 1",
     "interval_resamples": "bootstrap resamples behind every _low and _high (95 %, percentile)",
     "interval_seed": "of those resamples",
+    "acceptance": "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems",
+    "decode_bound_ms": "time in which memory_bandwidth reads decode_bytes: the least a token can take",
+    "decode_bound_share": "decode_bound_ms over the median time per output token, 0 to 1",
+    "encode_flops_per_s": "operations on the prompt over the median time of reading it",
 }
 
 _SCALES = {
@@ -93,7 +97,7 @@ def _row(one: Measured, llm: Measured | None, draws: Resamples) -> dict[str, Cel
     found = against(one, llm, draws) if llm and comparable else None
     summary = summarize(one, draws)
     cells = (
-        conditions(one.run, one.run.environment)
+        conditions(one.run, one.run.environment, one.system)
         | _of_summary(one.run, summary)
         | (_of_against(found) if found else {})
     )
@@ -112,6 +116,10 @@ def _of_summary(run: Run, summary: Summary) -> dict[str, Cell]:
         "characters_per_s": summary.characters_per_s,
         "requests_per_s": summary.requests_per_s,
     }
+    if bound := summary.yardstick:
+        cells |= {"decode_bound_ms": bound.decode_bound_ms, "decode_bound_share": bound.decode_bound_share}
+        cells["encode_flops_per_s"] = bound.encode_flops_per_s
+    cells["acceptance"] = summary.acceptance
     for name, found in (summary.quality or {}).items():
         cells |= _with_interval(name, found) | {f"{name}_signature": run.signatures.get(name)}
     for name, latency in summary.latencies.items():

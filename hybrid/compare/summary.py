@@ -9,6 +9,7 @@ import numpy as np
 from hybrid.compare.bootstrap import Estimate, Resamples
 from hybrid.compare.measured import LATENCIES, Array, Measured
 from hybrid.compare.scores import scores
+from hybrid.compare.yardstick import Yardstick, yardstick
 from hybrid.schema import Memory, System
 
 PERCENTILES = (50, 90, 99)
@@ -45,6 +46,8 @@ class Summary:
     cost_per_million_tokens: of output, see cost_per_million_tokens().
     mean_output_tokens: the end-of-sequence id included.
     stopped_share: of answers that ended at max_new_tokens, 0 to 1.
+    acceptance: share of drafted tokens that the LLM agreed with; None without drafts.
+    yardstick: times beside what memory and arithmetic allow; None where too little is known.
     """
 
     run_id: str
@@ -60,6 +63,8 @@ class Summary:
     cost_per_million_tokens: float | None
     mean_output_tokens: float
     stopped_share: float
+    acceptance: float | None
+    yardstick: Yardstick | None
 
 
 def summarize(measured: Measured, resamples: Resamples, price_per_hour: float | None = None) -> Summary:
@@ -82,6 +87,8 @@ def summarize(measured: Measured, resamples: Resamples, price_per_hour: float | 
         cost_per_million_tokens=cost_per_million_tokens(price_per_hour, tokens_per_s),
         mean_output_tokens=tokens / len(made),
         stopped_share=sum(one.finish_reason == "length" for one in made) / len(made),
+        acceptance=_rate(sum(one.accepted for one in made), sum(one.drafted for one in made)),
+        yardstick=yardstick(measured),
     )
 
 
@@ -120,5 +127,5 @@ def _latency(measured: Measured, seconds: Array) -> Latency | None:
     return Latency(p50, p90, p99, n, len(keys), tuple(p for p in PERCENTILES if carries(n, p)))
 
 
-def _rate(amount: int, seconds: float) -> float | None:
-    return amount / seconds if seconds > 0 else None
+def _rate(amount: int, over: float) -> float | None:
+    return amount / over if over > 0 else None

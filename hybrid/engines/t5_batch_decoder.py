@@ -16,7 +16,7 @@ import torch
 
 from hybrid.engines.layout import Layout
 from hybrid.engines.t5_decoder import Layer, T5Decoder
-from hybrid.engines.t5_layers import bias_by_distance, unit_rms
+from hybrid.engines.t5_layers import argmax, unit_rms, widened
 
 CAPACITY = 128  # generated tokens for which memory is taken at least; taking it costs tens of milliseconds
 
@@ -34,7 +34,7 @@ class T5BatchDecoder:
         self.one = one
         self.layers = [_BatchLayer(layer, one.eps) for layer in one.layers]
         self.memory = one.embeddings.new_empty(0)  # of `own`, kept from one batch to the next
-        self.bias = one.embeddings.new_empty(one.heads, 0)  # (H, reach), see bias_by_distance
+        self.bias = one.embeddings.new_empty(one.heads, 0)  # (H, reach), see widened
 
     def prefill(self, states: torch.Tensor, layout: Layout, capacity: int) -> dict[int, int]:
         """The id of the first token of each answer, by row; cross-attention keys and values stay for `step`.
@@ -63,7 +63,7 @@ class T5BatchDecoder:
         rows = self.one.embeddings[given, 0]  # (O, D)
         for layer in self.layers:
             rows = layer(rows, position)
-        ids = _argmax(torch.mm(unit_rms(rows, self.one.eps), self.one.head))
+        ids = argmax(torch.mm(unit_rms(rows, self.one.eps), self.one.head))
         return dict(zip(self.places, ids, strict=True))
 
     def _reserve(self, batch: int, capacity: int) -> None:
@@ -74,7 +74,7 @@ class T5BatchDecoder:
             self.memory = self.memory.new_zeros(max(size, size // capacity * CAPACITY))
         self.own = self.memory[:size].view(shape)
         if capacity > self.bias.shape[1]:
-            self.bias = bias_by_distance(self.one.stack, self.one.target, max(capacity, CAPACITY))
+            self.bias = widened(self.one.near_bias, max(capacity, CAPACITY))
         near = self.bias[:, None, self.bias.shape[1] - capacity :]
         self.past_bias = near.repeat(batch, 1, 1, 1)
 
@@ -136,12 +136,3 @@ def _attend(
     """(OH, K) queries over (OH, any, K) keys and values: (OH, 1, K). The scores are not scaled."""
     scores = torch.baddbmm(bias, query.unsqueeze(1), keys.transpose(1, 2))
     return torch.bmm(scores.softmax(-1), values)
-
-
-def _argmax(logits: torch.Tensor) -> list[int]:
-    """The index of the largest in each row of (O, V); numpy's is ten times as fast on the CPU."""
-    if logits.device.type != "cpu" or logits.dtype != torch.float32:
-        ids: list[int] = logits.argmax(1).tolist()
-    else:
-        ids = logits.numpy().argmax(1).tolist()
-    return ids

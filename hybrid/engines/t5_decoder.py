@@ -8,24 +8,26 @@ Letters: S prompt tokens, T capacity in generated tokens, D model width,
 H heads, K head width, L layers, V vocabulary.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from hybrid.engines.layout import Layout
-from hybrid.engines.t5_layers import FeedForward, Target, bias_by_distance, pack, unit_rms
+from hybrid.engines.t5_layers import FeedForward, Target, bias_by_distance, mm, pack, unit_rms, widened
 
 CAPACITY = 512  # generated tokens for which caches are made in advance; growing takes tens of milliseconds
 
 
 class T5Decoder:
-    """The decoder of a transformers T5, packed for greedy decoding in batch 1."""
+    """The decoder of a transformers T5, packed for greedy decoding in batch 1; no module is kept."""
 
     def __init__(self, model: Any, target: Target) -> None:
         config, stack = model.config, model.decoder
-        scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
-        self.target, self.stack = target, stack
+        # T5 and Flan-T5 say whether the head's input is scaled; mT5 has no such setting, and no scale.
+        scale = config.d_model**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0
+        self.target = target
         self.start = int(config.decoder_start_token_id)
         self.embeddings = target.put(stack.embed_tokens.weight).unsqueeze(1)  # (V, 1, D)
         self.head = pack(target, model.get_output_embeddings(), gain=stack.final_layer_norm.weight * scale)
@@ -35,7 +37,18 @@ class T5Decoder:
         crossings = [block.layer[1].EncDecAttention for block in stack.block]
         self.cross = pack(target, *(linear for one in crossings for linear in (one.k, one.v)))  # (D, 2LHK)
         self.heads, self.head_width = config.num_heads, config.d_kv
-        self.logits = torch.empty(1, config.vocab_size, device=target.device, dtype=target.dtype)
+        self.near_bias = bias_by_distance(stack, target, config.relative_attention_max_distance + 1)
+        self._prepare()
+
+    def twin(self) -> "T5Decoder":
+        """Another decoder with the same weights and caches of its own."""
+        other = copy.copy(self)
+        other.layers = [copy.copy(layer) for layer in self.layers]
+        other._prepare()
+        return other
+
+    def _prepare(self) -> None:
+        self.logits = self.embeddings.new_empty(1, len(self.embeddings))
         self.pick = _argmax(self.logits)
         self.capacity = 0
         self.reserve(CAPACITY)
@@ -45,33 +58,40 @@ class T5Decoder:
         if capacity <= self.capacity:
             return
         self.capacity = capacity
-        bias = bias_by_distance(self.stack, self.target, capacity).unsqueeze(1)  # (H, 1, T)
-        past = tuple(bias[:, :, capacity - 1 - position :] for position in range(capacity))
+        self.bias = widened(self.near_bias, capacity)  # (H, T)
+        past = tuple(self.bias[:, None, capacity - 1 - position :] for position in range(capacity))
         for layer in self.layers:
             layer.reserve(past, self.target)
 
-    def prefill(self, states: torch.Tensor, layout: Layout, capacity: int) -> dict[int, int]:
-        """The id of the first token, for row 0; cross-attention keys and values stay for `step`.
+    def read(self, states: torch.Tensor, capacity: int) -> None:
+        """A new prompt: its cross-attention keys and values.
 
-        states: (S, D) encoder hidden states. layout: of the one prompt.
-        capacity: of generated tokens.
+        states: (S, D) encoder hidden states. capacity: of generated tokens.
         """
-        assert layout.batch == 1, f"a decoder for one prompt was given {layout.batch}"
         self.reserve(capacity)
-        crossed = torch.mm(states, self.cross).view(len(states), -1, 2, self.heads, self.head_width)
+        crossed = mm(states, self.cross).view(len(states), -1, 2, self.heads, self.head_width)
         keys = crossed[:, :, 0].permute(1, 2, 3, 0).contiguous()  # (L, H, K, S)
         values = crossed[:, :, 1].permute(1, 2, 0, 3).contiguous()  # (L, H, S, K)
         for layer, layer_keys, layer_values in zip(self.layers, keys, values, strict=True):
             layer.cross_keys, layer.cross_values = layer_keys, layer_values
+
+    def prefill(self, states: torch.Tensor, layout: Layout, capacity: int) -> dict[int, int]:
+        """The id of the first token, for row 0, after `read`. layout: of the one prompt."""
+        assert layout.batch == 1, f"a decoder for one prompt was given {layout.batch}"
+        self.read(states, capacity)
         return self.step({0: self.start}, 0)
 
     def step(self, tokens: Mapping[int, int], position: int) -> dict[int, int]:
         """The id after that of row 0, which stands at `position` of the answer (the start token at 0)."""
-        row = self.embeddings[tokens[0]]  # (1, D)
+        self.run(tokens[0], position)
+        return {0: self.pick()}
+
+    def run(self, token: int, position: int) -> None:
+        """What comes after `token` at `position`, as `logits`, (1, V)."""
+        row = self.embeddings[token]  # (1, D)
         for layer in self.layers:
             row = layer(row, position)
         torch.mm(self.norm(row), self.head, out=self.logits)
-        return {0: self.pick()}
 
 
 class Layer:
@@ -100,7 +120,7 @@ class Layer:
         cache = torch.zeros(capacity, 3 * width, device=target.device, dtype=target.dtype)
         queries, keys, values = cache.view(capacity, 3, self.heads, 1, self.head_width).unbind(1)
         keys, values = keys.permute(1, 3, 0, 2).flatten(2), values.transpose(0, 1).flatten(1, 2)
-        self.rows = cache.unsqueeze(1).unbind(0)  # each (1, 3HK)
+        self.cache, self.rows = cache, cache.unsqueeze(1).unbind(0)  # each row (1, 3HK)
         self.queries = queries.unbind(0)  # each (H, 1, K)
         self.keys = [keys[:, :, : t + 1] for t in range(capacity)]  # (H, K, t + 1)
         self.values = [values[:, : t + 1] for t in range(capacity)]  # (H, t + 1, K)

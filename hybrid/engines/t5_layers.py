@@ -1,11 +1,13 @@
 """What the lean T5 encoder and decoder share: packed weights, norm, feed-forward, position bias.
 
-Raffel et al. 2020, arXiv 1910.10683, in the v1.1 form: RMS norm before each
-part, gated GELU, no biases, attention scores not scaled, one relative position
-bias per stack. Every matrix is held as (d_in, d_out), rows contiguous: a row
-vector times such a matrix reads memory in order, up to twice as fast as the
-transposed layout of nn.Linear. A norm's gain is folded into the matrix that
-reads it, which saves one operation and moves results only by rounding.
+Raffel et al. 2020, arXiv 1910.10683: RMS norm before each part, no biases,
+attention scores not scaled, one relative position bias per stack, and a
+feed-forward part with ReLU (T5) or gated GELU (T5 v1.1, Flan-T5, mT5). Every
+matrix is held as (d_in, d_out), rows contiguous: a row vector times such a
+matrix reads memory in order, up to twice as fast as the transposed layout of
+nn.Linear. For several rows at once oneDNN's own layout in blocks is faster
+still. A norm's gain is folded into the matrix that reads it, which saves one
+operation and moves results only by rounding.
 
 Letters: S rows (tokens), D model width, F feed-forward width, H heads, K head width.
 """
@@ -19,17 +21,32 @@ from torch.nn import functional
 
 from hybrid.errors import EngineError
 
+FAMILY = ("t5", "mt5")
+FEED_FORWARDS = ("relu", "gated-gelu")
+USUAL_ROWS = 5  # for which oneDNN chooses its layout: a verified draft has so many
+
 
 @dataclass(frozen=True)
 class Target:
-    """Where packed weights live, and as which floating point type."""
+    """Where packed weights live, as which floating point type, and for what.
+
+    several: matrices are laid out for several rows at a time, and only mm and
+    add_mm take them. Nothing changes where oneDNN is not what multiplies them.
+    """
 
     device: torch.device
     dtype: torch.dtype
+    several: bool = False
 
     def put(self, tensor: torch.Tensor) -> torch.Tensor:
         """`tensor` there, cut off from training; the same memory when nothing changes."""
         return tensor.detach().to(self.device, self.dtype)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether matrices are in oneDNN's layout."""
+        exact_on_cpu = self.device.type == "cpu" and self.dtype == torch.float32
+        return self.several and exact_on_cpu and torch.backends.mkldnn.is_available()
 
 
 def pack(target: Target, *linears: nn.Linear, gain: torch.Tensor | None = None) -> torch.Tensor:
@@ -40,7 +57,32 @@ def pack(target: Target, *linears: nn.Linear, gain: torch.Tensor | None = None) 
     weight = torch.cat([linear.weight.detach().float() for linear in linears])
     if gain is not None:
         weight = weight * gain.detach().float()
+    if target.blocks:
+        blocked: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, USUAL_ROWS)
+        return blocked
     return target.put(weight.t()).contiguous()
+
+
+def mm(rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """(S, D) rows times a packed matrix, (D, any)."""
+    if weight.is_mkldnn:
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+        return product
+    return torch.mm(rows, weight)
+
+
+def add_mm(rows: torch.Tensor, inner: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`rows` plus `inner` times a packed matrix."""
+    return mm(inner, weight).add_(rows) if weight.is_mkldnn else torch.addmm(rows, inner, weight)
+
+
+def argmax(logits: torch.Tensor) -> list[int]:
+    """The index of the largest in each row of (S, V); numpy's is ten times as fast on the CPU."""
+    if logits.device.type != "cpu" or logits.dtype != torch.float32:
+        ids: list[int] = logits.argmax(1).tolist()
+    else:
+        ids = logits.numpy().argmax(1).tolist()
+    return ids
 
 
 def unit_rms(rows: torch.Tensor, eps: float) -> torch.Tensor:
@@ -49,17 +91,25 @@ def unit_rms(rows: torch.Tensor, eps: float) -> torch.Tensor:
 
 
 class FeedForward:
-    """h + (gelu(x Wg) * (x Wu)) Wd with x = unit_rms(h): T5's gated GELU (Shazeer 2020)."""
+    """h + relu(x Wu) Wd, or T5's gated GELU (Shazeer 2020), h + (gelu(x Wg) * (x Wu)) Wd.
+
+    x = unit_rms(h); Wg, Wu: (D, F), Wd: (F, D).
+    """
 
     def __init__(self, layer: Any, target: Target) -> None:
         dense, gain = layer.DenseReluDense, layer.layer_norm.weight
-        self.gate = pack(target, dense.wi_0, gain=gain)  # (D, F)
-        self.up = pack(target, dense.wi_1, gain=gain)  # (D, F)
-        self.down = pack(target, dense.wo)  # (F, D)
+        gated = hasattr(dense, "wi_0")
+        self.gate = pack(target, dense.wi_0, gain=gain) if gated else None
+        self.up = pack(target, dense.wi_1 if gated else dense.wi, gain=gain)
+        self.down = pack(target, dense.wo)
 
     def __call__(self, rows: torch.Tensor, normed: torch.Tensor) -> torch.Tensor:
-        gate = functional.gelu(torch.mm(normed, self.gate), approximate="tanh")
-        return torch.addmm(rows, gate.mul_(torch.mm(normed, self.up)), self.down)
+        if self.gate is None:
+            inner = mm(normed, self.up).relu_()
+        else:
+            gate = functional.gelu(mm(normed, self.gate), approximate="tanh")
+            inner = gate.mul_(mm(normed, self.up))
+        return add_mm(rows, inner, self.down)
 
 
 def bias_by_distance(stack: Any, target: Target, reach: int) -> torch.Tensor:
@@ -76,10 +126,21 @@ def bias_by_distance(stack: Any, target: Target, reach: int) -> torch.Tensor:
     return target.put(table[0, :, 0]).contiguous()
 
 
+def widened(bias: torch.Tensor, reach: int) -> torch.Tensor:
+    """bias_by_distance of a decoder, (H, any), made to reach over `reach` tokens, (H, reach).
+
+    What is farther than `bias` reaches has the bias of its farthest column, so
+    that must be beyond relative_attention_max_distance.
+    """
+    columns = torch.arange(bias.shape[1] - reach, bias.shape[1], device=bias.device)
+    return bias[:, columns.clamp_(min=0)]
+
+
 def check_supported(config: Any) -> None:
-    """Raise EngineError when the model is not a T5 with gated GELU."""
-    if config.model_type != "t5" or config.feed_forward_proj != "gated-gelu":
-        kind = f"{config.model_type} with {getattr(config, 'feed_forward_proj', 'another')} feed-forward"
+    """Raise EngineError when the model is not one of the T5 family."""
+    feed_forward = getattr(config, "feed_forward_proj", "another")
+    if config.model_type not in FAMILY or feed_forward not in FEED_FORWARDS:
         raise EngineError(
-            f"The torch engine runs t5 models with gated-gelu feed-forward; this one is {kind}."
+            f"The torch engine runs T5, Flan-T5 and mT5 ({' or '.join(FEED_FORWARDS)} feed-forward); this "
+            f"model is {config.model_type} with {feed_forward} feed-forward. Use --engine transformers."
         )

@@ -1,5 +1,6 @@
 """From what a person typed to prompt ids, with every refusal in one sentence."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from transformers import PreTrainedTokenizerBase
 
 from hybrid.errors import InputError, PromptTooLong
 from hybrid.schema import TASKS
+
+# Unicode's categories Cc and Cs but for line ends and tabs: control characters, halves of surrogate pairs.
+UNREADABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,14 @@ def encode_prompt(
 def _refuse_unreadable(text: str, name: str) -> None:
     if not text.strip():
         raise InputError(f"{name} is empty; type a sentence.")
-    for position, character in enumerate(text, start=1):
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
-            raise InputError(
-                f"{name} has a control character (U+{ord(character):04X}) at position {position}; remove it."
-            )
+    if found := UNREADABLE.search(text):
+        code, position = ord(found[0]), found.start() + 1
+        raise InputError(f"{name} has a control character (U+{code:04X}) at position {position}; remove it.")
 
 
 def _script_notice(text: str) -> tuple[str, ...]:
+    if text.isascii():
+        return ()
     letters = [c for c in text if c.isalpha()]
     latin = sum(unicodedata.name(c, "").startswith("LATIN") for c in letters)
     if latin * 2 >= len(letters):

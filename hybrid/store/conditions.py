@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hybrid.schema import Environment, Run
+from hybrid.schema import Environment, Run, System
 
 # Name and meaning of every column, in order: an interface, names are only ever added.
 CONDITIONS: Mapping[str, str] = {
@@ -35,12 +35,30 @@ CONDITIONS: Mapping[str, str] = {
     "cpu_count": "logical CPUs",
     "memory_bytes": "of the machine",
     "packages": "versions of what the numbers depend on",
+    "engine_options": "settings of the engine",
+    "memory_bandwidth": "bytes per second that the device reads from its memory; empty when not measured",
+    "decode_bytes": "weight bytes that each decoded token reads once for a batch; empty when not known",
+    "encode_flops": "floating point operations for each token of the prompt; empty when not known",
+    "attention_flops": "and for each pair of them",
 }
 
 
-def conditions(run: Run, environment: Environment) -> dict[str, str | int | float | bool | None]:
+def conditions(
+    run: Run, environment: Environment, system: System
+) -> dict[str, str | int | float | bool | None]:
     """A cell for each of CONDITIONS. environment: the run's, or that of the records after a resumption."""
     parts = (run, run.plan, run.plan.sampling, environment)
     cells = {name: getattr(part, name) for name in CONDITIONS for part in parts if hasattr(part, name)}
     packages = "; ".join(f"{name} {version}" for name, version in environment.packages.items())
-    return cells | {"operating_system": environment.system, "packages": packages}
+    ran = run.ran_as(system)
+    return cells | {
+        "operating_system": environment.system,
+        "packages": packages,
+        "engine": ran.engine,
+        "device": ran.device,
+        "dtype": ran.dtype,
+        "engine_options": "; ".join(f"{name}={value}" for name, value in ran.options.items()),
+        "decode_bytes": ran.decode_bytes or None,
+        "encode_flops": ran.encode_flops or None,
+        "attention_flops": ran.attention_flops or None,
+    }

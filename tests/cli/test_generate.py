@@ -27,7 +27,7 @@ def answer(run: Run) -> Answer:
     """What --json prints, of at most 12 tokens."""
 
     def ask(*arguments: str) -> dict[str, Any]:
-        result = run("generate", "--json", "--max-new-tokens", "12", *arguments)
+        result = run("generate", "--json", "--max-new-tokens", "12", "--engine", "torch", *arguments)
         assert result.exit_code == 0, result.stderr
         report: dict[str, Any] = json.loads(result.stdout)
         return report
@@ -42,6 +42,9 @@ def test_json_has_the_answer_and_its_times(system: str, answer: Answer) -> None:
         "text",
         "system",
         "pair",
+        "engine",
+        "device",
+        "dtype",
         "task",
         "prompt_tokens",
         "token_ids",
@@ -54,7 +57,9 @@ def test_json_has_the_answer_and_its_times(system: str, answer: Answer) -> None:
     ]
     assert (report["system"], report["pair"], report["task"]) == (system, "tiny", "translate-en-de")
     assert 1 <= len(report["token_ids"]) <= 12
-    assert list(report["timings_ms"]) == [p for p in PHASES if p != "project" or system == "hybrid"]
+    assert list(report["timings_ms"]) == [
+        p for p in PHASES if p not in ("draft", "verify") and (p != "project" or system == "hybrid")
+    ]
     assert report["total_ms"] == pytest.approx(sum(report["timings_ms"].values()), abs=0.01)
     assert 0 < report["ttft_ms"] < report["total_ms"]
 
@@ -71,10 +76,10 @@ def test_json_agrees_with_the_engine(tiny_bundle: Any, answer: Answer) -> None:
 
 
 def test_plain_output_is_the_answer_alone(run: Run, answer: Answer) -> None:
-    result = run("generate", SENTENCE, "--max-new-tokens", "12")
+    result = run("generate", SENTENCE, "--max-new-tokens", "12", "--engine", "torch")
     assert result.exit_code == 0
     assert result.stdout == answer(SENTENCE)["text"] + "\n"
-    assert result.stderr.startswith("hybrid of tiny: ")
+    assert result.stderr.startswith("hybrid of tiny, engine torch: ")
     assert result.stderr.count("\n") == 1
 
 
@@ -87,7 +92,8 @@ def test_one_token_has_no_pace(run: Run, answer: Answer) -> None:
 
 @pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])  # with and without a byte order mark
 def test_dash_reads_standard_input(prefix: bytes, run: Run, answer: Answer) -> None:
-    result = run("generate", "-", "--max-new-tokens", "12", standard_input=prefix + SENTENCE.encode())
+    arguments = ("generate", "-", "--max-new-tokens", "12", "--engine", "torch")
+    result = run(*arguments, standard_input=prefix + SENTENCE.encode())
     assert result.exit_code == 0
     assert result.stdout == answer(SENTENCE)["text"] + "\n"
 
@@ -152,7 +158,7 @@ def test_damaged_weights_are_named(
         case "missing":
             weights.unlink()
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
-    said = failure(run("generate", SENTENCE))
+    said = failure(run("generate", SENTENCE, "--system", system, "--engine", "torch"))
     assert str(weights) in said
     assert ("is missing" if harm == "missing" else "SHA-256") in said
 
@@ -160,11 +166,12 @@ def test_damaged_weights_are_named(
 def test_as_a_process_in_an_ascii_locale(answer: Answer) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
     command = [sys.executable, "-m", "hybrid.cli", "generate", "-", "--max-new-tokens", "12"]
+    command += ["--engine", "torch"]
     done = subprocess.run(
         command, input="Grüße an alle.".encode(), env=environment, capture_output=True, check=True
     )
     assert done.stdout.decode("utf-8") == answer("Grüße an alle.")["text"] + "\n"
-    assert done.stderr.startswith(b"hybrid of tiny: ")
+    assert done.stderr.startswith(b"hybrid of tiny, engine torch: ")
     assert done.stderr.count(b"\n") == 1  # no warning and no progress bar of a library
 
 

@@ -141,7 +141,7 @@ def test_ratios_and_times_for_people() -> None:
 def test_the_baseline() -> None:
     latency = Latency(812.4, 900.0, 1000.0, 250, 250, (50, 90))
     quality = {"bleu": Estimate(34.21, 33.1, 35.2, 250)}
-    rest = (None, None, None, None, None, 20.0, 0.0)
+    rest = (None, None, None, None, None, 20.0, 0.0, None, None)
     summary = Summary("run-a", "llm", 250, 250, quality, {"total": latency}, *rest)
     assert baseline_sentence("llm", "translate-en-de", summary) == (
         "llm is the baseline: 34.2 BLEU [33.1, 35.2] and 812 ms for an answer (median) at n = 250."

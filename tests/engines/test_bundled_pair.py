@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from hybrid import Sampling, TorchEngine, load_bundle, timed
+from hybrid import Generation, Sampling, TorchEngine, load_bundle, timed
 from hybrid.model.manifest import BUNDLED, available_pairs
 from hybrid.model.prompt import encode_prompt
-from hybrid.schema import SYSTEMS, System
+from hybrid.schema import METHODS, SYSTEMS, System
+from hybrid.suites import load_suite
 
 pytestmark = [
     pytest.mark.slow,
@@ -63,3 +64,23 @@ def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
             if made.token_ids != single.token_ids:
                 differing.append(text)
     assert differing == []
+
+
+def test_lossless_methods_give_the_ids_of_the_llm_on_40_texts_of_a_bundled_suite() -> None:
+    bundle, suite = load_bundle(root=BUNDLED), load_suite("everyday-en-de")
+    texts = [example.source for example in suite.examples[:40]]
+
+    def answers(method: str) -> list[Generation]:
+        engine = TorchEngine(bundle, method, threads=1)
+        return [timed(engine.generate(suite.task, [text], Sampling(128)), method)[0] for text in texts]
+
+    expected = answers("llm")
+    for method in METHODS:
+        if method.startswith("lossless"):
+            made = answers(method)
+            assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+            drafted, accepted = (
+                sum(getattr(one, field) for one in made) for field in ("drafted", "accepted")
+            )
+            print(f"\n{method}: {accepted} of {drafted} drafted ids accepted")  # noqa: T201
+            assert accepted > (0.05 if method == "lossless-lookup" else 0.6) * drafted

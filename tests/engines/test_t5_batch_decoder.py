@@ -64,12 +64,12 @@ def test_a_batch_equals_padded_generate(engines, tiny_bundle, mixed, answers, re
 def test_logits_of_a_batch_equal_those_of_its_prompts(engines, mixed, answer, answers, system, monkeypatch):
     """Closer than ids can tell: a leak too small to change a word would show."""
     engine, seen = engines[system], []
-    real = t5_batch_decoder._argmax
-    monkeypatch.setattr(t5_batch_decoder, "_argmax", lambda logits: seen.append(logits) or real(logits))
+    real = t5_batch_decoder.argmax
+    monkeypatch.setattr(t5_batch_decoder, "argmax", lambda logits: seen.append(logits) or real(logits))
     answers(engine, mixed[:6], max_new_tokens=1)
     for row, text in enumerate(mixed[:6]):
         answer(engine, text, max_new_tokens=1)
-        torch.testing.assert_close(seen[0][row], engine._decoder.logits[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(seen[0][row], engine._writer.decoder.logits[0], rtol=1e-4, atol=1e-4)
 
 
 def test_states_of_a_batch_equal_those_of_its_prompts(engines, tiny_bundle, mixed):
@@ -102,8 +102,8 @@ def test_ended_rows_yield_nothing_more_and_the_last_ends_the_stream(engines, mix
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_ended_rows_are_not_computed(engines, mixed, alone, system, monkeypatch):
-    rows, real = [], t5_batch_decoder._argmax
-    monkeypatch.setattr(t5_batch_decoder, "_argmax", lambda logits: rows.append(len(logits)) or real(logits))
+    rows, real = [], t5_batch_decoder.argmax
+    monkeypatch.setattr(t5_batch_decoder, "argmax", lambda logits: rows.append(len(logits)) or real(logits))
     list(engines[system].generate("summarize", mixed[:32], Sampling(24)))
     lengths = [len(made.token_ids) for made in alone[system][:32]]
     assert rows == [sum(length > step for length in lengths) for step in range(24)]
@@ -154,7 +154,7 @@ def test_memory_of_32_answers_of_512_tokens_is_that_of_their_keys_and_values(tin
     together = answers(engine, mixed[:32], max_new_tokens=512, ignore_eos=True)
     assert {len(made.token_ids) for made in together} == {512}
     layers, width = 2, 32
-    assert engine._batch_decoder.memory.numel() == 2 * layers * 32 * 512 * width
+    assert engine._writer.batch_decoder.memory.numel() == 2 * layers * 32 * 512 * width
 
 
 def test_bfloat16_batches_mostly_agree(tiny_bundle, mixed, alone, answers):

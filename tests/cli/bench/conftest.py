@@ -31,7 +31,8 @@ class Command:
         return self.invoke("bench", *arguments)
 
     def measure(self, *arguments: str) -> Result:
-        return self.run("file:suite.tsv", "--task", "translate-en-de", "--max-new-tokens", "6", *arguments)
+        fixed = ("--task", "translate-en-de", "--max-new-tokens", "6", "--engine", "torch")
+        return self.run("file:suite.tsv", *fixed, *arguments)
 
     def stored(self, result: Result, exit_code: int = 0) -> StoredRun:
         """The run whose id is the only line on stdout."""
@@ -65,11 +66,12 @@ class Command:
 
 @pytest.fixture
 def bench(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command, with a memory pass that only pretends."""
+    """The command, with passes over memory that only pretend."""
     (tmp_path / "suite.tsv").write_text("".join(LINES), "utf-8")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(bench_run, "peak_memory", lambda *_: Memory(2, 1))
+    monkeypatch.setattr(bench_run, "memory_bandwidth", lambda *_: 10e9)
     monkeypatch.chdir(tmp_path)
     return Command(tmp_path, run)

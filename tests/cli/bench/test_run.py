@@ -150,7 +150,9 @@ def test_a_second_measurement_waits_when_told(bench):
         ((), "Missing argument 'SUITE'"),
         (("x", "--systems", "llm,gpt"), "there is no system 'gpt'; available: llm, slm, hybrid"),
         (("x", "--systems", ","), "no system is named; available: llm, slm, hybrid"),
-        (("x", "--engine", "abacus"), "'abacus' is not 'torch'"),
+        (("x", "--engine", "abacus"), "'abacus' is not one of 'auto', 'torch', 'onnx'"),
+        (("x", "--systems", "llm@abacus"), "there is no engine 'abacus'; available: torch, onnx"),
+        (("x", "--engine-option", "int8_encoder"), "'int8_encoder' is not like NAME=VALUE"),
         (("x", "--device", "tpu"), "there is no device 'tpu'; available: cpu, cuda, cuda:N"),
         (("x", "--device", "cuda:"), "there is no device 'cuda:'; available: cpu, cuda, cuda:N"),
         (("x", "--dtype", "int3"), "'int3' is not one of 'float32', 'bfloat16'"),
@@ -176,7 +178,7 @@ def test_wrong_usage_is_exit_code_2(bench, arguments, said):
             "There is no pair 'huge'; available: tiny.",
         ),
         (
-            ("file:suite.tsv", "--task", "summarize", "--device", "cuda:99"),
+            ("file:suite.tsv", "--task", "summarize", "--device", "cuda:99", "--engine", "torch"),
             "Device 'cuda:99' cannot be used here",
         ),
     ],
@@ -227,3 +229,41 @@ def test_help_needs_no_torch():
         [sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], capture_output=True, check=True
     )
     assert b"--fixed-length" in done.stdout
+
+
+# several engines, drafts
+
+
+def test_a_run_holds_several_engines_and_records_each(bench):
+    systems = ("llm", "llm@transformers", "hybrid", "lossless")
+    found = bench.stored(bench.measure("--limit", "2", "--systems", ",".join(systems)))
+    assert found.run.plan.systems == systems
+    assert {s: (ran.engine, ran.device, ran.dtype) for s, ran in found.run.ran.items()} == {
+        s: ("transformers" if "@" in s else "torch", "cpu", "float32") for s in systems
+    }
+    assert found.run.memory_bandwidth == 10e9
+    costs = {s: (ran.decode_bytes, ran.encode_flops, ran.attention_flops) for s, ran in found.run.ran.items()}
+    assert costs["llm"] == costs["llm@transformers"] != costs["hybrid"]
+    assert costs["lossless"][0] == 0 < costs["lossless"][1]
+    texts = {(r.example_id, r.system): r.generation.text for r in found.records}
+    for example in {r.example_id for r in found.records}:
+        assert texts[example, "llm"] == texts[example, "lossless"] == texts[example, "llm@transformers"]
+    lossless = [r.generation for r in found.records if r.system == "lossless"]
+    assert all(made.drafted >= made.accepted for made in lossless)
+    assert any(made.drafted for made in lossless)
+    assert {"draft", "verify"} <= set(lossless[0].timing.phases)
+
+
+def test_a_lossless_system_answers_one_prompt_at_a_time(bench):
+    said = bench.failed(bench.measure("--limit", "2", "--systems", "lossless", "--batch-size", "2"))
+    assert "answers one prompt at a time, and 2 were given; use --batch-size 1" in said
+
+
+def test_a_place_without_room_has_no_bandwidth(bench, monkeypatch):
+    def full(*_: Any) -> float:
+        raise EngineError("There is no room to measure.")
+
+    monkeypatch.setattr(bench_run, "memory_bandwidth", full)
+    result = bench.measure("--limit", "1")
+    assert bench.stored(result).run.memory_bandwidth is None
+    assert "notice: There is no room to measure." in result.stderr

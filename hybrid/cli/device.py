@@ -1,0 +1,122 @@
+"""`hybrid device`: what this machine and an engine on it can do, stored for `hybrid predict`."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hybrid.cli.console import collector_off, harmless, notice, out, status
+from hybrid.cli.engine_options import engine_option_pairs, engine_options
+
+if TYPE_CHECKING:
+    from hybrid.predict import Costs, Profile
+
+
+def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    if math.isnan(seconds):  # which no range excludes
+        raise click.BadParameter("nan is not a number of seconds.")
+    return seconds
+
+
+@click.command()
+@engine_options
+@click.option("--name", metavar="NAME", help="Of the profile. [default: device, engine and precision]")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    callback=_seconds,
+    default=0,
+    metavar="SECONDS",
+    help="For another measurement to end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the profile as one JSON object.")
+def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None:
+    """Measure a profile of this machine and an engine on it, in half a minute.
+
+    Memory, arithmetic, and the engine itself on small models with random
+    weights. `hybrid predict` makes of it how long models of any size would take.
+    Profiles lie in results/devices/, or where HYBRID_RESULTS says; one of the
+    same name is replaced.
+    """
+    order = {field: options[field] for field in ("device", "dtype", "threads")}
+    order["options"] = engine_option_pairs(options["engine_option"])
+    with status("Starting") as say:
+        with collector_off():
+            from hybrid.predict import save_profile
+            from hybrid.predict.profile import check_name
+
+            if name is not None:
+                check_name(name)
+            profile = _measured(name, str(options["engine"]), order, wait, say)
+        path = save_profile(profile)
+    for line in [json.dumps(asdict(profile), indent=1)] if as_json else map(harmless, _report(profile)):
+        out(line)
+    notice(f"Stored as {path}.")
+
+
+def _measured(name: str | None, engine: str, order: dict[str, Any], wait: float, say: Any) -> "Profile":
+    """The profile, measured while nothing else is."""
+    from hybrid.engines.table import AUTO, default_dtype
+    from hybrid.environment import environment
+    from hybrid.lock import measuring
+    from hybrid.predict.calibration import fastest_engine, measured_profile
+
+    if engine == AUTO:
+        engine = fastest_engine(order, notice)
+    order["dtype"] = order["dtype"] or default_dtype(engine, order["device"])
+    named = name or _name(environment(order["device"], "").device_name, engine, order)
+    with measuring(named, "device", wait, say):
+        return measured_profile(named, engine, order, say)
+
+
+def _name(device_name: str, engine: str, order: dict[str, Any]) -> str:
+    """Such as amd-epyc-torch-float32 or nvidia-h200-cuda-graph-bfloat16."""
+    slug = re.sub(r"[^0-9a-z]+", "-", device_name.lower()).strip("-") or "device"
+    threads = f"-{order['threads']}-threads" if order["device"] == "cpu" and order["threads"] > 1 else ""
+    return f"{slug[:60]}-{engine}-{order['dtype']}{threads}"
+
+
+def _report(profile: "Profile") -> Iterator[str]:
+    """Lines of text: the device's limits, and what of them the engine reaches."""
+    from hybrid.model.arithmetic import bytes_per_weight
+
+    machine, each = profile.machine, bytes_per_weight(profile.dtype)
+    yield (
+        f"{profile.name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}; "
+        f"{profile.shapes} small models in {profile.took_s:.0f} s, "
+        f"which the costs below fit with a median error of {100 * profile.fit_error:.0f} %."
+    )
+    yield f"memory: {machine.bandwidth / 1e9:,.1f} GB/s ({machine.dtype} products of one row)"
+    sets = ", ".join(f"{size / 2**20:.0f} MiB {rate / 1e9:,.0f}" for size, rate in machine.by_working_set)
+    yield f"  GB/s when as much is read over and over: {sets}"
+    rates = ", ".join(f"{rows:.0f} {_flops(rate)}" for rows, rate in machine.rates)
+    yield f"arithmetic by rows: {rates}"
+    for costs in profile.step:
+        read = f"weights at {each / weight / 1e9:,.1f} GB/s" if (weight := _weight(costs)) else ""
+        yield f"a decode step of {_counted(costs.batch, 'answer')}: {_small(costs)}{read}"
+    for costs in profile.encode:
+        rows = costs.batch * costs.tokens
+        done = f"matrices at {_flops(2 * rows / weight)}" if (weight := _weight(costs)) else ""
+        yield f"reading {_counted(costs.batch, 'prompt')} of {costs.tokens} tokens: {_small(costs)}{done}"
+
+
+def _weight(costs: "Costs") -> float:
+    """Seconds of each weight of its matrices; 0 where what small models took did not tell."""
+    return costs.seconds.get("weights", 0.0)
+
+
+def _small(costs: "Costs") -> str:
+    fixed, layer = (1e6 * costs.seconds.get(term, 0.0) for term in ("fixed", "layers"))
+    return f"{fixed:,.0f} us, {layer:,.0f} us a layer, "
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count > 1)}"
+
+
+def _flops(rate: float) -> str:
+    return f"{rate / 1e12:,.0f} TFLOP/s" if rate >= 1e13 else f"{rate / 1e9:,.0f} GFLOP/s"

@@ -1,0 +1,162 @@
+"""`hybrid latency`: how fast models of any sizes answer, without their weights."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from hybrid.cli.console import notice, out
+from hybrid.cli.engine_options import engine_option_pairs, engine_options
+from hybrid.schema import METHODS, MODELS
+
+# What may be given beside --resume; all else is in the stored grid.
+NOT_OF_THE_GRID = ("resume", "time_limit", "wait", "as_json")
+SHORTEST_PROMPT = 3  # the task's prefix, a word, the end
+LONGEST, LARGEST_BATCH = 65_536, 4_096
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    names = dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not names:
+        raise click.BadParameter("no model is named; `hybrid latency --shapes` lists them.")
+    return tuple(names)
+
+
+def _methods(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    names = _names(ctx, parameter, text)
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise click.BadParameter(f"there is no method {unknown[0]!r}; available: {', '.join(METHODS)}")
+    return tuple(method for method in METHODS if method in names)
+
+
+def _numbers(low: int, high: int) -> Callable[[click.Context, click.Parameter, str], tuple[int, ...]]:
+    """Reads `1,8,32`: each a whole number from low to high."""
+
+    def read(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
+        pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
+        wrong = [p for p in pieces if not (p.isascii() and p.isdecimal() and low <= int(p) <= high)]
+        if wrong or not pieces:
+            raise click.BadParameter(
+                f"{(wrong or [text])[0]!r} is not a whole number from {low} to {high}, or several like 1,8,32"
+            )
+        return tuple(sorted({int(piece) for piece in pieces}))
+
+    return read
+
+
+def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> float | None:
+    if seconds is not None and math.isnan(seconds):  # which no range excludes
+        raise click.BadParameter("nan is not a number of seconds.")
+    return seconds
+
+
+@click.command()
+@click.option(
+    "--llm", "llms", callback=_names, metavar="NAMES", help="Of models that read, such as t5-large."
+)
+@click.option(
+    "--slm", "slms", callback=_names, metavar="NAMES", help="Of models that write, such as t5-small."
+)
+@click.option(
+    "--prompt",
+    "prompts",
+    callback=_numbers(SHORTEST_PROMPT, LONGEST),
+    default="128",
+    show_default=True,
+    metavar="N,N",
+    help="Tokens of a prompt.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    callback=_numbers(1, LONGEST),
+    default="64",
+    show_default=True,
+    metavar="N,N",
+    help="Tokens of an answer.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    callback=_numbers(1, LARGEST_BATCH),
+    default="1",
+    show_default=True,
+    metavar="N,N",
+    help="Prompts at once.",
+)
+@click.option(
+    "--methods",
+    callback=_methods,
+    default=",".join(MODELS),
+    show_default=True,
+    help=f"Of {', '.join(METHODS)}.",
+)
+@click.option(
+    "--repeats", type=click.IntRange(1, 1000), default=3, show_default=True, help="Measured answers."
+)
+@engine_options
+@click.option("--store/--no-store", default=True, help="Into results/grids/. [default: store]")
+@click.option("--resume", metavar="GRID", help="Measure what a stored grid still lacks; or `latest`.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0),
+    callback=_seconds,
+    metavar="SECONDS",
+    help="End after the size that is measured by then.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    callback=_seconds,
+    default=0,
+    metavar="SECONDS",
+    help="For another measurement to end.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--shapes", "list_shapes", is_flag=True, help="List the known models and their sizes.")
+@click.pass_context
+def latency(
+    ctx: click.Context, /, list_shapes: bool, as_json: bool, resume: str | None, **options: Any
+) -> None:  # fmt: skip
+    """Measure how fast an LLM, an SLM and their hybrid would be: speed only, no quality.
+
+    Weights are random, because speed does not depend on their values. NAMES are
+    those of --shapes, or paths to a config.json; several, and several
+    numbers, make a grid of all combinations. Grids are stored, go on with
+    --resume, and only one measurement runs on a machine at a time.
+    """
+    from hybrid.cli import latency_run
+    from hybrid.cli.latency_report import as_object, report, shapes_table
+
+    if list_shapes:
+        for line in shapes_table():
+            out(line)
+        return
+    if resume is not None:
+        _refuse_grid_options(ctx)
+        found = latency_run.go_on(resume, options["time_limit"], options["wait"])
+    else:
+        if not (options["llms"] and options["slms"]):
+            raise click.UsageError(
+                "Missing option '--llm' or '--slm'. `hybrid latency --shapes` lists models."
+            )
+        options["engine_options"] = engine_option_pairs(options.pop("engine_option"))
+        found = latency_run.begin(options)
+    if not found.cells:
+        notice("Nothing is measured yet.")
+    for line in [as_object(found)] if as_json else report(found):
+        out(line)
+
+
+def _refuse_grid_options(ctx: click.Context) -> None:
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in NOT_OF_THE_GRID
+        and ctx.get_parameter_source(str(parameter.name)) not in (ParameterSource.DEFAULT, None)
+    ]
+    if given:
+        raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(given)}.")

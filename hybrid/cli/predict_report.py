@@ -1,0 +1,168 @@
+"""What `hybrid predict` prints; every number of it is predicted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hybrid.model.shapes import Shape
+from hybrid.predict import (
+    BreakEven,
+    ErrorReport,
+    Needs,
+    Pair,
+    Predicted,
+    Profile,
+    Request,
+    Spread,
+    break_even,
+    cost_per_million_tokens,
+    error_report,
+    fitting_grid,
+    needs,
+    predict,
+)
+from hybrid.schema import PHASES, Model
+
+BASELINE: Model = "llm"
+NO_GRID = (
+    "There is no stored grid for this profile, so how far these predictions are off is not known; "
+    "`hybrid latency` makes one."
+)
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """All that is said of one request. costs: per million output tokens; empty without a price."""
+
+    pair: Pair
+    request: Request
+    profile: Profile
+    methods: Mapping[Model, Predicted]
+    even: BreakEven
+    needs: Mapping[Model, Needs]
+    costs: Mapping[Model, float]
+    error: ErrorReport | None
+
+    @classmethod
+    def of(cls, pair: Pair, request: Request, profile: Profile, price_per_hour: float | None) -> "Outlook":
+        """Raises InputError when a model cannot answer so, StoreError when no grid can be read."""
+        methods = predict(pair, request, profile)
+        price = price_per_hour
+        grid = fitting_grid(profile)
+        return cls(
+            pair, request, profile, methods, break_even(pair, request, profile),
+            needs={method: needs(method, pair, request, profile) for method in methods},
+            costs={} if price is None else {
+                method: cost_per_million_tokens(found, request, price) for method, found in methods.items()
+            },
+            error=error_report(grid, profile) if grid else None,
+        )  # fmt: skip
+
+    def speedup(self, method: Model) -> float:
+        """The LLM's latency end to end over this one's."""
+        return self.methods[BASELINE].total_s / self.methods[method].total_s
+
+
+def as_object(found: Outlook) -> dict[str, Any]:
+    """What --json prints."""
+    methods = {
+        method: {
+            "phases_ms": {phase: seconds * 1e3 for phase, seconds in one.phases.items()},
+            "total_ms": one.total_s * 1e3,
+            "ttft_ms": one.ttft_s * 1e3,
+            "tpot_ms": None if one.tpot_s is None else one.tpot_s * 1e3,
+            "speedup": found.speedup(method),
+            "weights_bytes": found.needs[method].weights,
+            "caches_bytes": found.needs[method].caches,
+            "cost_per_million_output_tokens": found.costs.get(method),
+        }
+        for method, one in found.methods.items()
+    }
+    return {
+        "predicted": True,
+        "llm": found.pair.llm.name,
+        "slm": found.pair.slm.name,
+        "request": asdict(found.request),
+        "profile": found.profile.name,
+        "methods": methods,
+        "break_even": {
+            "output": found.even.output,
+            "prompt": found.even.prompt,
+            "sentences": list(found.even.sentences),
+        },
+        "error": None if found.error is None else asdict(found.error),
+    }
+
+
+def report(found: Outlook) -> Iterator[str]:
+    """Lines of text."""
+    profile, request = found.profile, found.request
+    yield (
+        f"Predicted, not measured: {_sized(found.pair.llm)} and {_sized(found.pair.slm)}, "
+        f"{_counted(request.batch, 'prompt')} of {_counted(request.prompt, 'token')}, "
+        f"answered with {_counted(request.output, 'token')} each."
+    )
+    yield (
+        f"Profile {profile.name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}"
+        + (f", {_counted(profile.threads, 'thread')}." if profile.device == "cpu" else ".")
+    )
+    yield ""
+    yield from _drawn([_row(found, method) for method in found.methods])
+    yield ""
+    yield from found.even.sentences
+    yield NO_GRID if found.error is None else _error(found.error)
+
+
+def _row(found: Outlook, method: Model) -> Row:
+    one, need = found.methods[method], found.needs[method]
+    phases = {f"{phase} ms": _ms(one.phases[phase]) for phase in PHASES if phase in one.phases}
+    row = {
+        "predicted": method,
+        **{f"{phase} ms": phases.get(f"{phase} ms", "") for phase in PHASES if _any(found, phase)},
+        "end to end ms": _ms(one.total_s),
+        "ms a token": "" if one.tpot_s is None else _ms(one.tpot_s),
+        "speed-up": "baseline" if method == BASELINE else f"{found.speedup(method):.2f}x",
+        "memory MB": f"{need.total / 1e6:,.0f}",
+    }
+    return row | ({"cost of 1M tokens": f"{found.costs[method]:,.2f}"} if found.costs else {})
+
+
+def _any(found: Outlook, phase: str) -> bool:
+    return any(phase in one.phases for one in found.methods.values())
+
+
+def _error(found: ErrorReport) -> str:
+    phases = ", ".join(f"{phase} {_percent(spread)}" for phase, spread in found.phases.items())
+    return (
+        f"Error of such predictions on grid {found.grid_id}, measured with this engine on such a device: "
+        f"end to end {_percent(found.total)} ({_counted(found.total.n, 'cell')}); "
+        f"{phases}. Median and 90th percentile, either way."
+    )
+
+
+def _percent(spread: Spread) -> str:
+    return f"{100 * spread.median:.0f} % and {100 * spread.p90:.0f} %"
+
+
+def _drawn(rows: Sequence[Row]) -> Iterator[str]:
+    """A table; the first column is text, the others are numbers."""
+    headings = list(rows[0])
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in headings}
+    for row in ({name: name for name in headings}, *rows):
+        cells = [row[headings[0]].ljust(widths[headings[0]])]
+        yield "  ".join(cells + [row[name].rjust(widths[name]) for name in headings[1:]])
+
+
+def _ms(seconds: float) -> str:
+    """Three digits, as far as they mean anything."""
+    value = seconds * 1e3
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _sized(shape: Shape) -> str:
+    return f"{shape.name} ({shape.parameters / 1e6:,.1f}M)"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count > 1)}"

@@ -1,0 +1,112 @@
+"""A peer to compare with: CTranslate2, what one would run a translation model in on a CPU.
+
+    ctranslate2       int8 matrices
+    ctranslate2-fp32  float32
+
+It takes tokens and gives tokens, so it runs the LLM and the SLM, but no hybrid,
+whose SLM reads fused embeddings. It reads the prompt and writes in one call:
+the time of reading is part of that to the first token.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from hybrid.engines.handover import Answers, HandOver, Worker
+from hybrid.engines.order import Order
+from hybrid.errors import EngineError
+from hybrid.measure import Engine
+from hybrid.model.prompt import encode_prompts
+from hybrid.schema import Model, Sampling, Step, System
+
+if TYPE_CHECKING:
+    from ctranslate2 import Translator  # an optional package
+
+MODELS: dict[str, Model] = {"llm": "llm", "slm": "slm"}  # by method
+
+
+def missing(device: str) -> str | None:
+    """Why CTranslate2 cannot run on `device` here, in a sentence; None when it can."""
+    if device != "cpu":
+        return f"The engine ctranslate2 runs on the CPU only, not on {device!r}; choose --device cpu."
+    if find_spec("ctranslate2") is None:
+        return "The package ctranslate2 is not installed; pip install 'hybrid-bench[peers]' brings it."
+    return None
+
+
+def make(order: Order) -> dict[str, Engine]:
+    """CTranslate2's translator for each method. Raises EngineError when it cannot run one."""
+    for method in order.methods:
+        if method not in MODELS:
+            raise EngineError(
+                f"CTranslate2 takes tokens, not the fused embeddings of a hybrid, and cannot verify drafts: "
+                f"{method} is not possible; available: {', '.join(MODELS)}."
+            )
+    from hybrid.engines.ctranslate2_models import load_translator
+
+    return {
+        method: CTranslate2Engine(method, load_translator(order, MODELS[method]), order)
+        for method in order.methods
+    }
+
+
+class CTranslate2Engine:
+    """One model of a pair by CTranslate2; what else is asked of it while it answers waits."""
+
+    device = "cpu"
+    synchronize = None
+
+    def __init__(self, method: str, translator: "Translator", order: Order) -> None:
+        self.system: System = method
+        self.name = "ctranslate2" if order.dtype == "int8" else "ctranslate2-fp32"
+        self.dtype = order.dtype
+        self.options = {"compute_type": str(translator.compute_type)}  # what int8 came to on this CPU
+        self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
+        self._eos = int(self._tokenizer.eos_token_id)
+        self._translator = translator
+        self._worker: Worker[Any] = Worker()
+
+    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+        """Answer B texts at once: Steps tokenize, prefill (which reads the prompts), decode ..., detokenize.
+
+        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
+        at the first step when a prompt cannot be answered.
+        """
+        prompts = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
+        yield Step("tokenize", prompt_tokens=tuple(len(prompt.ids) for prompt in prompts))
+
+        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
+        tokens = [[str(token) for token in prompt.ids] for prompt in prompts]
+        results = self._worker.stream(partial(self._translate, tokens, sampling))
+        for count, new in enumerate(_steps(results, len(prompts))):
+            yield Step("decode" if count else "prefill", answers.extend(new))
+
+        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers.ids)
+        yield Step("detokenize", texts=tuple(written), finish_reasons=answers.finish_reasons)
+
+    def _translate(self, tokens: list[list[str]], sampling: Sampling, tell: HandOver[Any]) -> None:
+        self._translator.translate_batch(
+            tokens,
+            beam_size=1,
+            max_input_length=0,  # no limit of its own
+            max_decoding_length=sampling.max_new_tokens,
+            min_decoding_length=0,  # 1 would forbid to end at once
+            end_token=[] if sampling.ignore_eos else str(self._eos),
+            callback=tell,
+        )
+
+
+def _steps(results: Iterable[Any], batch: int) -> Iterator[list[list[int]]]:
+    """What CTranslate2 tells of one row after another, as the new ids of all rows of a batch.
+
+    A step is complete when every row that has not ended before has its id.
+    """
+    new: dict[int, int] = {}
+    going, ended = batch, 0
+    for result in results:
+        new[result.batch_id] = int(result.token)
+        ended += result.is_last
+        if len(new) == going:
+            yield [[new[row]] if row in new else [] for row in range(batch)]
+            new, going, ended = {}, going - ended, 0

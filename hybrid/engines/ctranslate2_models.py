@@ -1,0 +1,162 @@
+"""A pair's models for CTranslate2: converted once, and kept in the user's cache folder.
+
+    <cache>/ctranslate2/<weights>-<int8|float32>-<version of CTranslate2>/
+        model.bin, config.json, shared_vocabulary.json    as CTranslate2 writes them
+        sha256                                            of these
+
+A converted model knows no words: its vocabulary is the ids, "0", "1", "2" and so on.
+"""
+
+import copy
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import torch
+from ctranslate2.converters import TransformersConverter
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from hybrid.engines.cache_folder import cache_folder
+from hybrid.engines.order import Order
+from hybrid.errors import EngineError
+from hybrid.schema import Model
+
+CHECKSUMS = "sha256"
+MARIAN_PAD = "<pad>"  # CTranslate2 drops the last token of a Marian model, if that is its name
+
+
+def load_translator(order: Order, model: Model) -> ctranslate2.Translator:
+    """A model of the order's pair in its precision, from the cache or converted for it.
+
+    Where nothing can be kept, or the weights will not come again, it is
+    converted in a temporary folder. Raises EngineError when CTranslate2 cannot run it.
+    """
+
+    def convert(folder: Path) -> None:
+        order.progress(f"Converting the {model} for CTranslate2")
+        bundle = order.source.bundle([model])
+        _convert(bundle.model(model), bundle.tokenizer, order.dtype, folder)
+
+    weights = order.source.weights_sha256(model)
+    if weights is not None:
+        root = cache_folder() / "ctranslate2"
+        folder = root / f"{weights[:32]}-{order.dtype}-{ctranslate2.__version__}"
+        try:
+            _keep(folder, convert, order)
+            return _load(folder, order)
+        except OSError as error:
+            order.progress(f"{root} cannot be used ({error.strerror}); HYBRID_CACHE names another folder")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        convert(folder)
+        return _load(folder, order)
+
+
+def _load(folder: Path, order: Order) -> ctranslate2.Translator:
+    try:
+        return ctranslate2.Translator(
+            str(folder), compute_type=order.dtype, inter_threads=1, intra_threads=order.threads
+        )
+    except (RuntimeError, ValueError) as error:
+        raise EngineError(f"CTranslate2 cannot load the model in {order.dtype}: {error}") from error
+
+
+def _keep(folder: Path, convert: Callable[[Path], None], order: Order) -> None:
+    """Put the converted model into `folder`, unless it lies there unharmed. Raises OSError when it cannot."""
+    if folder.exists():
+        if _checksums(folder) == _read(folder / CHECKSUMS):
+            return
+        order.progress(f"{folder} is damaged and made anew")
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+        made = Path(beside) / folder.name
+        convert(made)
+        (made / CHECKSUMS).write_text(_checksums(made), "utf-8")
+        try:
+            made.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
+
+
+def _checksums(folder: Path) -> str:
+    lines = []
+    for path in sorted(path for path in folder.iterdir() if path.name != CHECKSUMS):
+        with path.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+    return "".join(lines)
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def _convert(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, dtype: str, folder: Path) -> None:
+    """Write `model` as CTranslate2 reads it, its matrices as int8 or float32, into a new folder."""
+    kind = model.config.model_type
+    own = copy.deepcopy(model).float()  # CTranslate2 scales weights where they lie, and it edits settings
+    names = _Ids(own.config, tokenizer)
+    if kind == "marian":
+        _pad_last(own, names)
+    # T5 scales the states before a tied head; transformers has every head tied and its own field for that.
+    own.config.tie_word_embeddings = getattr(own.config, "scale_decoder_outputs", False)
+    own.config.normalize_before = getattr(own.config, "normalize_before", False)  # asked of every BART
+    with tempfile.TemporaryDirectory() as settings:
+        config = copy.deepcopy(model.config)
+        config.dtype = torch.float32
+        config.save_pretrained(settings)
+        try:
+            _Converter(settings, own, names).convert(str(folder), quantization=dtype)
+        except (ValueError, KeyError, NotImplementedError) as error:
+            raise EngineError(
+                f"CTranslate2 cannot convert a model of type {kind} ({error}); use --engine transformers."
+            ) from error
+
+
+class _Ids:
+    """What a converter asks of a tokenizer: here every token is called as its id."""
+
+    def __init__(self, config: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.names = [str(token) for token in range(config.vocab_size)]
+        self.pad_token, self.eos_token, self.unk_token, self.bos_token = (
+            str(token)
+            for token in (
+                tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id,
+                config.decoder_start_token_id,
+            )
+        )  # fmt: skip
+
+    def get_vocab(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    def convert_ids_to_tokens(self, token: int) -> str:
+        return str(token)
+
+
+def _pad_last(model: Any, names: _Ids) -> None:
+    """Swap a Marian's padding with its last id, which CTranslate2 takes for padding and leaves out."""
+    pad, last = int(model.config.pad_token_id), model.config.vocab_size - 1
+    parts = (model.model.encoder.embed_tokens, model.model.decoder.embed_tokens, model.lm_head)
+    weights = {part.weight.data_ptr(): part.weight.detach() for part in parts}  # tied ones once
+    for rows in (*weights.values(), model.final_logits_bias[0]):
+        rows[[pad, last]] = rows[[last, pad]]
+    names.names[pad], names.names[last] = names.names[last], MARIAN_PAD
+
+
+class _Converter(TransformersConverter):  # type: ignore[misc]  # ctranslate2 carries no types
+    """CTranslate2's own converter of transformers models, for one that is in memory."""
+
+    def __init__(self, settings: str, model: PreTrainedModel, names: _Ids) -> None:
+        super().__init__(settings)
+        self._model, self._names = model, names
+
+    def load_model(self, *_: Any, **__: Any) -> PreTrainedModel:
+        return self._model
+
+    def load_tokenizer(self, *_: Any, **__: Any) -> _Ids:
+        return self._names

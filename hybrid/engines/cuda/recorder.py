@@ -1,0 +1,66 @@
+"""Work on static buffers, recorded once in a CUDA graph and replayed; on the CPU it is simply done again.
+
+What is recorded reads and writes memory that stays where it is, and asks the
+host nothing: no sizes, branches or copies to it depend on what is computed.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+Work = Callable[[], None]
+WARM_UPS = 2  # before recording: kernels are compiled and chosen, libraries take their memory
+
+
+class Recorder:
+    """Records for one device. All its graphs share one pool for what they hold only while they run.
+
+    Sharing is safe as they run one after another, and as what one leaves for
+    another stands in memory that was taken outside of recordings.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            # One stream for all: cuBLAS takes its workspace once per stream.
+            self._stream = torch.cuda.Stream(device)
+            self._pool = torch.cuda.graph_pool_handle()
+
+    def record(self, work: Work, warm_ups: int = WARM_UPS) -> Work:
+        """What does `work` again whenever it is called. On a GPU it is done a few times before.
+
+        warm_ups: 0 for what is made of parts that have been recorded. Raises what
+        `work` raises, and RuntimeError when it cannot be recorded.
+        """
+        if self.device.type != "cuda":
+            return work
+        with self.on_device(), _uncollected():
+            here = torch.cuda.current_stream()
+            self._stream.wait_stream(here)
+            with torch.cuda.stream(self._stream):
+                for _ in range(warm_ups):
+                    work()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads, such as a page's, may go on using the device meanwhile.
+            with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                work()
+            here.wait_stream(self._stream)
+        return graph.replay
+
+    def on_device(self) -> AbstractContextManager[object]:
+        """Makes the device the current one: Triton launches there, whatever its arguments are on."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python's collector rests: freeing device memory is not allowed while a graph is recorded."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

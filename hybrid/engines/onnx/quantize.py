@@ -1,0 +1,72 @@
+"""8-bit matrices as ONNX Runtime's operators read them.
+
+Bundled weights are stored as int8 rows, one scale a row (hybrid.model.int8).
+`blocks` holds such a matrix exactly, so that only activations are rounded.
+
+Letters: N outputs, K inputs, G groups of inputs that share a scale, of `block_size(K)` each.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+
+SMALLEST_BLOCK, LARGEST_BLOCK = 32, 256
+ZERO = 128  # what MatMulNBits takes for zero in 8 bits when it is given no zero points
+LARGEST = 127
+# Where the CPU lacks VNNI, MLAS adds two products of 8-bit numbers in 16 bits, which must hold
+# 2 * 255 * 63 but would not hold 2 * 255 * 127: with 7-bit weights every CPU gives the same.
+LARGEST_IN_ROWS = 63
+
+
+def block_size(inputs: int) -> int:
+    """How many of K inputs share a scale: the fewer the more exact, the more the faster.
+
+    The largest power of two that divides K, since a block that is not full is work for nothing.
+    """
+    return min(max(inputs & -inputs, SMALLEST_BLOCK), LARGEST_BLOCK)
+
+
+def blocks(weight: Floats) -> tuple[NDArray[np.uint8], Floats]:
+    """(N, K) weights for MatMulNBits: (N, G, block) and scales (N, G), weight = (packed - ZERO) * scale.
+
+    The last block is filled up with zeros. Each block's scale is its own
+    largest magnitude over LARGEST, or that of the whole row where the row then
+    fits better: it does where it was int8 before.
+    """
+    block = block_size(weight.shape[1])
+    groups = -(-weight.shape[1] // block)
+    padded = np.pad(weight, ((0, 0), (0, groups * block - weight.shape[1])))
+    grouped = padded.reshape(len(weight), groups, block)
+    by_block = _scale(np.abs(grouped).max(axis=2), LARGEST)  # (N, G)
+    by_row = np.broadcast_to(by_block.max(axis=1, keepdims=True), by_block.shape)
+    packed, packed_by_row = (_round(grouped, scales[..., None], LARGEST) for scales in (by_block, by_row))
+    fits = _error(grouped, packed_by_row, by_row) <= _error(grouped, packed, by_block)  # (N,)
+    packed[fits] = packed_by_row[fits]
+    by_block[fits] = by_row[fits]
+    return (packed + ZERO).astype(np.uint8), by_block
+
+
+def rows(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """(N, K) weights for MatMulIntegerToFloat: (K, N), of 7 bits, and scales (N,), one for each output."""
+    scales = _scale(np.abs(weight).max(axis=1), LARGEST_IN_ROWS)
+    packed = _round(weight, scales[:, None], LARGEST_IN_ROWS)
+    return np.ascontiguousarray(packed.astype(np.int8).T), scales
+
+
+def _scale(largest: Floats, steps: int) -> Floats:
+    return (np.maximum(largest, 1e-12) / steps).astype(np.float32)
+
+
+def _round(values: Floats, scales: Floats, largest: int) -> Floats:
+    rounded: Floats = np.rint(values / scales)
+    return np.clip(rounded, -largest, largest, out=rounded)
+
+
+def _error(grouped: Floats, packed: Floats, scales: Floats) -> Floats:
+    """(N,) squared distances of rows, (N, G, block), from what is packed of them."""
+    distance = grouped - packed * scales[..., None]
+    squared: Floats = np.square(distance).sum(axis=(1, 2))
+    return squared

@@ -1,0 +1,56 @@
+"""What the graphs of encoder and decoder share: a T5's weights, its feed-forward part, its position bias."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hybrid.engines.onnx.graph import CONTRIB, Graph
+from hybrid.engines.onnx.quantize import Floats
+from hybrid.engines.onnx.sessions import Array
+from hybrid.engines.t5_layers import FAMILY, FEED_FORWARDS, Target, bias_by_distance
+from hybrid.errors import EngineError
+
+
+def check_supported(config: Any) -> None:
+    """Raise EngineError when the model is not one of the T5 family."""
+    feed_forward = getattr(config, "feed_forward_proj", "another")
+    if config.model_type not in FAMILY or feed_forward not in FEED_FORWARDS:
+        raise EngineError(
+            f"The onnx engine runs T5, Flan-T5 and mT5 ({' or '.join(FEED_FORWARDS)} feed-forward); this "
+            f"model is {config.model_type} with {feed_forward} feed-forward. Use --engine transformers."
+        )
+
+
+def floats(tensor: torch.Tensor) -> Floats:
+    """The values of a weight; the same memory where it is in float32 on the CPU."""
+    array: Floats = tensor.detach().to("cpu", torch.float32).numpy()
+    return array
+
+
+def gain(layer: Any) -> Floats:
+    """(D,) of the norm before a layer."""
+    return floats(layer.layer_norm.weight)
+
+
+def feed_forward(graph: Graph, layer: Any, x: str) -> str:
+    """relu(x Wu) Wd, or T5's gated GELU (Shazeer 2020), (gelu(x Wg) * (x Wu)) Wd, for normed x."""
+    dense = layer.DenseReluDense
+    if hasattr(dense, "wi_0"):
+        gate, up = graph.linears(x, floats(dense.wi_0.weight), floats(dense.wi_1.weight))
+        inner = graph.op("Mul", graph.op("FastGelu", gate, domain=CONTRIB), up)
+    else:
+        inner = graph.op("Relu", graph.linear(x, floats(dense.wi.weight)))
+    return graph.linear(inner, floats(dense.wo.weight), uneven=True)
+
+
+def bias_table(stack: Any) -> Array:
+    """(H, 2R - 1) position bias of a stack; column R - 1 + d is of a key d tokens after the query.
+
+    R is one more than the distance from which on all keys are alike. A decoder
+    has no keys after the query; those columns mean nothing there.
+    """
+    reach = stack.config.relative_attention_max_distance + 1
+    table = bias_by_distance(stack, Target(torch.device("cpu"), torch.float32), reach).numpy()
+    missing = 2 * reach - 1 - table.shape[1]
+    return np.pad(table, ((0, 0), (0, missing)), "edge")

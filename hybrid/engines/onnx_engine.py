@@ -1,0 +1,131 @@
+"""ONNX Runtime on the CPU: graphs built by hand from a pair's weights, decoded greedily.
+
+Two engines in one: `onnx` holds the matrices of decoders in 8 bits, and with
+int8_encoder those of encoders too; `onnx-fp32` gives the ids of the torch engine.
+
+Prompts of a batch are read one by one and answered together.
+"""
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from hybrid.engines.order import Order
+from hybrid.engines.speculative import check_batch
+from hybrid.errors import EngineError
+from hybrid.model.prompt import encode_prompts
+from hybrid.schema import METHODS, MODELS, FinishReason, Sampling, Step, System
+
+if TYPE_CHECKING:
+    from hybrid.engines.onnx.parts import Parts
+    from hybrid.measure import Engine
+
+NEEDED = (1, 22)  # the first onnxruntime with MatMulNBits in 8 bits on the CPU
+PRECISIONS = {"int8": "onnx", "float32": "onnx-fp32"}
+
+
+class OnnxEngine:
+    """One method of a pair, ready to answer; it serves one generation at a time.
+
+    As attributes, what a benchmark records: system, the method; name, device,
+    dtype and options; synchronize is None, since nothing is left running.
+    """
+
+    device = "cpu"
+    synchronize = None
+
+    def __init__(self, order: Order, method: str, parts: "Parts") -> None:
+        from hybrid.engines.onnx.answering import Answering, Greedy, Lossless
+
+        self.system: System = method
+        self.name, self.dtype = PRECISIONS[order.dtype], order.dtype
+        self.options: Mapping[str, str] = dict(order.options)
+        self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
+        self._eos = int(self._tokenizer.eos_token_id)
+        self._current: object = None  # the generation whose caches are in use
+        self._read = parts.encoder(METHODS[method][0])
+        self._answering: Answering
+        if (model := METHODS[method][0]) == method:
+            self._answering = Greedy(parts, model, self._eos)
+        else:
+            self._answering = Lossless(parts, method, self._eos)
+
+    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+        """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
+
+        The lossless methods answer one text: in place of decode they give draft and verify in turn,
+        and read the prompt for the drafts, project or another encode, after prefill.
+
+        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
+        at the first step when a prompt cannot be answered, or there is none.
+        """
+        if self.system not in MODELS:
+            check_batch(len(texts))
+        encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
+        prompts = [prompt.ids for prompt in encoded]
+        self._current = current = object()
+        yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
+
+        states = [self._read(ids) for ids in prompts]
+        yield Step("encode")
+
+        answers: list[list[int]] = [[] for _ in prompts]
+        steps = self._answering.answer(prompts, states, sampling)
+        while step := self._next(steps, current):
+            for answer, new in zip(answers, step.token_ids, strict=False):  # no row when it has no ids
+                answer.extend(new)
+            yield step
+
+        stop = None if sampling.ignore_eos else self._eos
+        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers)
+        reasons: tuple[FinishReason, ...] = tuple("eos" if ids[-1] == stop else "length" for ids in answers)
+        yield Step("detokenize", texts=tuple(written), finish_reasons=reasons)
+
+    def _next(self, steps: Iterator[Step], generation: object) -> Step | None:
+        """The next of `steps`; None at their end."""
+        if self._current is not generation:
+            raise EngineError("An engine serves one generation at a time; a second one has ended this one.")
+        return next(steps, None)
+
+
+def missing(device: str) -> str | None:
+    """Why this engine cannot run on `device` here; None when it can."""
+    if device.partition(":")[0] != "cpu":
+        return f"The onnx engine runs on the CPU, not on {device}; use --device cpu or another engine."
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return f"The onnx engine needs onnxruntime ({error}); pip install onnxruntime."
+    if _version(onnxruntime.__version__) < NEEDED:
+        return (
+            f"The onnx engine needs onnxruntime {'.'.join(map(str, NEEDED))} or later, and "
+            f"{onnxruntime.__version__} is installed; pip install --upgrade onnxruntime."
+        )
+    if find_spec("onnx") is None:
+        return "The onnx engine needs onnx to build its graphs; pip install onnx."
+    return None
+
+
+def make(order: Order) -> "dict[str, Engine]":
+    """An engine for each method; they share sessions. Raises EngineError when this cannot be."""
+    if reason := missing(order.device):
+        raise EngineError(reason)
+    from hybrid.engines.onnx.parts import Parts
+
+    in_8_bits = order.dtype == "int8"
+    parts = Parts(
+        order,
+        reading="rows" if order.options.get("int8_encoder") == "on" else "float32",
+        writing="blocks" if in_8_bits else "float32",
+    )
+    engines: dict[str, Engine] = {method: OnnxEngine(order, method, parts) for method in order.methods}
+    # The sessions have copies of their own. A model refers to itself, so that only the collector ends it.
+    del parts
+    gc.collect()
+    return engines
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Major and minor."""
+    return tuple(int(number) for number in text.split(".")[:2])

@@ -1,0 +1,52 @@
+"""What a pair needs beside time: memory for weights and caches, and money."""
+
+from dataclasses import dataclass
+
+from hybrid.model.arithmetic import (
+    BYTES,
+    bytes_per_weight,
+    cache_bytes,
+    parameters,
+    writer_of,
+)
+from hybrid.predict.profile import Profile
+from hybrid.predict.request import Pair, Predicted, Request
+from hybrid.schema import Model
+
+SECONDS_AN_HOUR = 3600
+_READS_IN_FLOAT32 = ("onnx", "transformers-int8")  # 8-bit engines whose embeddings and encoder are not
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of one method: of its weights, and of keys and values. What else an engine takes is not in it."""
+
+    weights: int
+    caches: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.caches
+
+
+def needs(method: Model, pair: Pair, request: Request, profile: Profile) -> Needs:
+    """Memory of a method, in bytes."""
+    writer = writer_of(method, pair.llm, pair.slm)
+    reading, writing = _bytes_each(profile)
+    written = writer.decoder_parameters
+    read = parameters(method, pair.llm, pair.slm) - written
+    caches = cache_bytes(writer, request.prompt, request.output, request.batch, profile.dtype)
+    return Needs(read * reading + written * writing, caches)
+
+
+def cost_per_million_tokens(found: Predicted, request: Request, price_per_hour: float) -> float:
+    """Of output tokens, on a machine that does nothing else; in the price's own currency."""
+    an_hour = request.batch * request.output * SECONDS_AN_HOUR / found.total_s
+    return price_per_hour * 1e6 / an_hour
+
+
+def _bytes_each(profile: Profile) -> tuple[int, int]:
+    """Bytes of a weight that reads, and of one that writes."""
+    each = bytes_per_weight(profile.dtype)
+    wide = profile.engine in _READS_IN_FLOAT32 and profile.options.get("int8_encoder") != "on"
+    return (BYTES["float32"] if wide else each), each

@@ -1,0 +1,240 @@
+"""Grids of latencies: results/grids/<grid_id>.jsonl, a header and one line for each measured cell.
+
+A cell is one way of answering at one size, with the raw times of every repeat;
+medians are derived on reading. Weights are random: a grid says nothing about
+quality. Lines are appended as cells are measured; a killed process leaves whole
+lines and at most a part of one behind them, which is cut off when the grid is
+resumed. Nothing here imports torch.
+"""
+
+import os
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hybrid.errors import StoreError
+from hybrid.schema import Environment
+from hybrid.store.files import explained, open_to_append, opened, sync_folder, write_whole
+from hybrid.store.grid_codec import Cell, Grid, Key, decode_cell, decode_grid, encode_cell, encode_grid, named
+from hybrid.store.reading import LATEST, RUN_ID, results_folder
+
+__all__ = [
+    "Cell",
+    "Grid",
+    "GridListing",
+    "GridWriter",
+    "Key",
+    "StoredGrid",
+    "create_grid",
+    "find_grid",
+    "list_grids",
+    "load_grid",
+    "named",
+    "new_grid_id",
+    "resume_grid",
+]
+
+FOLDER, SUFFIX = "grids", ".jsonl"
+_NAMED = 10  # damaged lines that are named; the rest are counted
+
+
+@dataclass(frozen=True)
+class StoredGrid:
+    """A grid and its cells in the order of measuring. problems: a sentence for each damaged line."""
+
+    grid: Grid
+    cells: tuple[Cell, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GridListing:
+    """Grids, the newest first. problems: a sentence for each that cannot be read."""
+
+    grids: tuple[Grid, ...]
+    problems: tuple[str, ...]
+
+
+def new_grid_id(engine: str, now: datetime) -> str:
+    """An id such as 20261123-014512-cuda-graph-3f9c: when (UTC), which engine, four random digits."""
+    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{engine}-{secrets.token_hex(2)}"
+
+
+def list_grids(root: Path | None = None) -> GridListing:
+    """The grids of a results folder, by their headers. One without a folder of grids has none."""
+    grids, problems = [], []
+    for path in _files(root):
+        try:
+            with explained(f"{path} cannot be read"), opened(path) as file:
+                grids.append(_header(path, file.readline()))
+        except StoreError as error:
+            problems.append(str(error))
+    grids.sort(key=lambda grid: (grid.created_at, grid.grid_id), reverse=True)
+    return GridListing(tuple(grids), tuple(problems))
+
+
+def find_grid(text: str, root: Path | None = None) -> str:
+    """The id of the grid that `text` names: the id, the beginning of just one, or `latest`.
+
+    Raises StoreError, also for what can be no id, such as a path.
+    """
+    if text == LATEST:
+        if not (grids := list_grids(root).grids):
+            raise StoreError(f"There are no grids in {_folder(root)}. `hybrid latency` makes one.")
+        return grids[0].grid_id
+    ids = [path.stem for path in _files(root)]
+    found = [text] if text in ids else [one for one in ids if RUN_ID.fullmatch(text) and one.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StoreError(f"{text} is the beginning of several grids: {', '.join(found)}. Say more of it.")
+    available = f"available: {', '.join(ids)}" if ids else "there are none"
+    raise StoreError(f"There is no grid {text!r} in {_folder(root)}; {available}.")
+
+
+def load_grid(grid_id: str, root: Path | None = None) -> StoredGrid:
+    """Everything of the grid that `grid_id` names, as find_grid() understands it.
+
+    Damaged lines become `problems`; a part of a line at the end, which a killed
+    process leaves, is passed over. Raises StoreError when there is no header.
+    """
+    path = _folder(root) / f"{find_grid(grid_id, root)}{SUFFIX}"
+    cells: dict[Key, Cell] = {}
+    problems: list[str] = []
+    with explained(f"{path} cannot be read"), opened(path) as file:
+        grid = _header(path, file.readline())
+        for number, line in enumerate(file, start=2):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                cell = decode_cell(line)
+                if cell.key in cells:
+                    raise ValueError(f"it repeats {named(cell.key)}")
+                cells[cell.key] = cell
+            except ValueError as error:
+                problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
+    if len(problems) > _NAMED:
+        problems[_NAMED:] = [f"{path} has {len(problems) - _NAMED} more damaged lines."]
+    return StoredGrid(grid, tuple(cells.values()), tuple(problems))
+
+
+def create_grid(grid: Grid, root: Path | None = None) -> "GridWriter":
+    """Start a grid in a file of its own. Raises StoreError when there is one of this id, or no room."""
+    if not RUN_ID.fullmatch(grid.grid_id):
+        raise ValueError(f"{grid.grid_id!r} is not the id of a grid")
+    folder = _folder(root)
+    path = folder / f"{grid.grid_id}{SUFFIX}"
+    with explained(f"No grid can be stored in {folder}", "HYBRID_RESULTS names another folder for results."):
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(encode_grid(grid))
+        sync_folder(folder)
+        return GridWriter(path, StoredGrid(grid, (), ()), grid.environment)
+
+
+def resume_grid(grid_id: str, here: Environment, root: Path | None = None) -> "GridWriter":
+    """Go on with a stored grid in the environment `here`; a part of a line at the end is cut off.
+
+    Raises StoreError when it was measured on another device.
+    """
+    stored = load_grid(grid_id, root)
+    grid = stored.grid
+    if grid.environment.device_name != here.device_name:
+        raise StoreError(
+            f"Grid {grid.grid_id} was measured on {grid.environment.device_name}, and this is "
+            f"{here.device_name}. Resume it there, or start a new grid."
+        )
+    path = _folder(root) / f"{grid.grid_id}{SUFFIX}"
+    with explained(f"Grid {grid.grid_id} cannot be resumed"):
+        with path.open("r+b") as file:
+            data = file.read()
+            file.truncate(data.rfind(b"\n") + 1)
+        return GridWriter(path, stored, here)
+
+
+class GridWriter:
+    """The one that may append to a grid. Close it, or use it as a context manager.
+
+    stored: what the grid held when it was opened.
+    """
+
+    def __init__(self, path: Path, stored: StoredGrid, here: Environment) -> None:
+        self.stored, self._path = stored, path
+        self._moved = None if here == stored.grid.environment else here
+        self._done = {cell.key for cell in stored.cells}
+        self._file: int | None = open_to_append(path)
+
+    @property
+    def grid(self) -> Grid:
+        return self.stored.grid
+
+    @property
+    def done(self) -> frozenset[Key]:
+        """The cells that are stored."""
+        return frozenset(self._done)
+
+    def append(self, cells: Sequence[Cell]) -> tuple[Cell, ...]:
+        """Store cells, measured here, and return them as they are stored.
+
+        When this returns, a killed process loses none. Raises StoreError when the
+        disk is full or the like, ValueError for cells that are stored already.
+        """
+        keys = {cell.key for cell in cells}
+        if len(keys - self._done) < len(cells):
+            raise ValueError(f"cells {', '.join(map(named, keys))} are stored already or come twice")
+        if self._file is None:
+            raise ValueError(f"grid {self.grid.grid_id} is closed")
+        stored = tuple(replace(cell, environment=self._moved) for cell in cells)
+        fix = f"`hybrid latency --resume {self.grid.grid_id}` goes on when that is mended."
+        with explained(f"Grid {self.grid.grid_id} cannot be written", fix):
+            write_whole(self._file, b"".join(map(encode_cell, stored)))
+        self._done |= keys
+        return stored
+
+    def discard(self) -> None:
+        """Close the grid and remove it, as if it had not been begun; only one without cells."""
+        if self._done or self.stored.problems:
+            raise ValueError(f"{len(self._done)} cells of grid {self.grid.grid_id} are stored")
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the grid, once all of it is on the disk."""
+        descriptor, self._file = self._file, None
+        if descriptor is not None:
+            with explained(f"Grid {self.grid.grid_id} cannot be written"):
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def __enter__(self) -> "GridWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _header(path: Path, line: bytes) -> Grid:
+    """The first line of a grid. The file's name is its id, renamed or not."""
+    try:
+        return replace(decode_grid(line), grid_id=path.stem)
+    except ValueError as error:
+        raise StoreError(f"{path}, line 1, cannot be read: {error}.") from error
+
+
+def _folder(root: Path | None) -> Path:
+    return (root or results_folder()) / FOLDER
+
+
+def _files(root: Path | None) -> list[Path]:
+    """The files that hold a grid, by name."""
+    folder = _folder(root)
+    with explained(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
+        try:
+            found: Collection[Path] = list(folder.iterdir())
+        except FileNotFoundError:
+            return []
+    return sorted(one for one in found if one.suffix == SUFFIX and RUN_ID.fullmatch(one.stem))

@@ -1,0 +1,1 @@
+"""The bars that the engines are held to, measured and printed as one table: `python -m tests.bars`."""

@@ -1,0 +1,252 @@
+"""`hybrid latency`: the command as a person uses it, on the tiny pair's shapes."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from hybrid import latency
+from hybrid.cli import latency_run
+from hybrid.store.grids import list_grids, load_grid
+
+PAIR = ("--llm", "bundled-llm", "--slm", "bundled-slm")
+SMALL = (*PAIR, "--engine", "torch", "--prompt", "8", "--output", "4", "--repeats", "2")
+Said = Callable[[Result, int], str]
+
+
+def stop_after(groups: int, how: BaseException, patch: pytest.MonkeyPatch) -> None:
+    """Let measuring end with `how` after so many sizes."""
+    stream = latency.measure_grid
+
+    def stopped(*arguments: Any) -> Iterator[Any]:
+        measured = stream(*arguments)
+        for _ in range(groups):
+            yield next(measured)
+        raise how
+
+    patch.setattr(latency, "measure_grid", stopped)
+
+
+def test_one_pair_is_measured_printed_and_stored(measure: Callable[..., Result]) -> None:
+    result = measure(*SMALL)
+    assert result.exit_code == 0, result.output
+    found = load_grid("latest")
+    assert [(c.method, c.llm, c.slm) for c in found.cells] == [
+        ("llm", "bundled-llm", None), ("slm", None, "bundled-slm"), ("hybrid", "bundled-llm", "bundled-slm"),
+    ]  # fmt: skip
+    assert all(len(c.ttft_s) == 2 and (c.prompt_tokens, c.output_tokens) == (8, 4) for c in found.cells)
+    assert found.grid.environment.weights_sha256 == ""
+    assert "weights: random; speed only, no quality" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines() if re.match(r"\s+1\s+8\s+4\s", line)]
+    assert [row[3] for row in rows] == ["llm", "slm", "hybrid"] * 2
+    assert rows[0][-1] == "baseline"
+    ratio = found.cells[0].median_total_s / found.cells[2].median_total_s
+    assert rows[2][-1] == f"{ratio:.2f}x"
+    assert f"3 of 3 cells of grid {found.grid.grid_id} are stored.\n" in result.stderr
+
+
+def test_lists_make_a_grid(measure: Callable[..., Result]) -> None:
+    arguments = (
+        "--batch",
+        "2,1",
+        "--prompt",
+        "8, 12",
+        "--output",
+        "2,4",
+        "--methods",
+        "hybrid,llm",
+        "--repeats",
+        "1",
+    )
+    result = measure(*PAIR, "--engine", "torch", *arguments)
+    assert result.exit_code == 0, result.output
+    found = load_grid("latest")
+    assert (found.grid.batches, found.grid.methods) == ((1, 2), ("llm", "hybrid"))
+    assert len({cell.key for cell in found.cells}) == 2 * 2 * 2 * 2
+    assert "16 of 16 cells" in result.stderr
+
+
+def test_json_holds_raw_times_and_medians(measure: Callable[..., Result]) -> None:
+    result = measure(*SMALL, "--json", "--no-store", "--methods", "llm")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    (cell,) = told["cells"]
+    assert told["grid"]["weights"] == "random"
+    assert cell["total_ms"] == pytest.approx(sum(cell["total_s"]) / 2 * 1e3)
+    assert cell["ttft_ms"] < cell["total_ms"]
+    assert cell["phases_ms"].keys() == cell["phases_s"].keys() >= {"encode", "prefill", "decode"}
+    assert list_grids().grids == ()
+
+
+def test_lossless_methods_say_that_they_are_at_their_worst(measure: Callable[..., Result]) -> None:
+    result = measure(*SMALL, "--methods", "llm,lossless-lookup", "--no-store")
+    assert result.exit_code == 0, result.output
+    assert "Lossless methods are at their worst here" in result.stdout
+    assert "verify" in result.stdout
+
+
+def test_cells_that_another_engine_has_answered_are_told(
+    measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = latency.measure_grid
+
+    def marked(*arguments: Any) -> Iterator[Any]:
+        for cells in stream(*arguments):
+            yield tuple(replace(cell, options={"fallback": "it was too long"}) for cell in cells)
+
+    monkeypatch.setattr(latency, "measure_grid", marked)
+    told = measure(*SMALL, "--no-store").stdout
+    assert told.count("Where torch could not, another engine has answered for it: it was too long.") == 1
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt(), RuntimeError("CUDA out of memory. Tried to allocate")])
+def test_interrupted_grid_goes_on(
+    measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch, how: BaseException
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(1, how, patch)
+        stopped = measure(*SMALL, "--batch", "1,2")
+    grid_id = list_grids().grids[0].grid_id
+    assert (
+        f"3 of 6 cells of grid {grid_id} are stored; `hybrid latency --resume {grid_id}` goes on"
+        in stopped.stderr
+    )
+    expected = "Interrupted." if isinstance(how, KeyboardInterrupt) else "The memory of cpu is full."
+    assert f"error: {expected}" in said(stopped, 1)
+    before = load_grid(grid_id).cells
+
+    result = measure("--resume", "latest")
+    assert result.exit_code == 0, result.output
+    found = load_grid(grid_id)
+    assert found.cells[:3] == before
+    assert len(found.cells) == 6
+    assert result.stdout.count("baseline") == 2  # what was stored before is printed, too
+    again = measure("--resume", grid_id, "--json")
+    assert len(json.loads(again.stdout)["cells"]) == 6
+    assert load_grid(grid_id) == found
+
+
+def test_what_fails_before_its_first_cell_leaves_nothing(
+    measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(0, KeyboardInterrupt(), monkeypatch)
+    assert said(measure(*SMALL), 1) == "error: Interrupted.\n"
+    assert list_grids().grids == ()
+
+
+def test_other_failures_are_not_hidden(
+    measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(0, RuntimeError("a bug"), monkeypatch)
+    assert isinstance(measure(*SMALL).exception, RuntimeError)
+
+
+def test_time_limit_ends_after_a_size(measure: Callable[..., Result]) -> None:
+    result = measure(*SMALL, "--batch", "1,2,3", "--time-limit", "0")
+    assert result.exit_code == 0, result.output
+    assert "The time is over" in result.stderr
+    assert "3 of 9 cells" in result.stderr
+    assert "goes on" in result.stderr
+    assert result.stdout.count("baseline") == 1
+    assert "The time is over" not in measure("--resume", "latest").stderr
+    assert len(load_grid("latest").cells) == 9
+
+
+def test_damage_is_told_on_resuming(measure: Callable[..., Result], tmp_path: Path) -> None:
+    measure(*SMALL)
+    path = tmp_path / "results" / "grids" / f"{list_grids().grids[0].grid_id}.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b"{}\n", *lines[3:]]))
+    result = measure("--resume", "latest")
+    assert f"notice: {path}, line 3, is damaged" in result.stderr
+    assert result.exit_code == 0
+    assert len(load_grid("latest").cells) == 3  # measured anew
+
+
+def test_auto_says_which_engine_it_is(
+    measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "probed_engine", lambda *_: "transformers")
+    result = measure(*PAIR, "--prompt", "8", "--output", "2", "--repeats", "1", "--methods", "slm")
+    assert result.exit_code == 0, result.output
+    assert "notice: The engine is transformers." in result.stderr
+    found = load_grid("latest").grid
+    assert (found.engine, found.dtype) == ("transformers", "float32")
+    assert "-transformers-" in found.grid_id
+
+
+def test_a_config_of_ones_own(measure: Callable[..., Result], tmp_path: Path, tiny_zoo: Path) -> None:
+    folder = tmp_path / "narrow"
+    folder.mkdir()
+    config = json.loads((tiny_zoo / "tiny" / "slm" / "config.json").read_text()) | {"num_layers": 1}
+    (folder / "config.json").write_text(json.dumps(config | {"num_decoder_layers": 1}))
+    arguments = ("--engine", "torch", "--prompt", "8", "--output", "2", "--repeats", "1")
+    result = measure("--llm", "bundled-llm", "--slm", str(folder / "config.json"), *arguments)
+    assert result.exit_code == 0, result.output
+    grid = load_grid("latest").grid
+    assert grid.slms == ("narrow",)
+    assert grid.shapes["narrow"]["encoder_layers"] == 1
+    assert str(tmp_path) not in (tmp_path / "results" / "grids" / f"{grid.grid_id}.jsonl").read_text()
+
+
+def test_shapes_are_listed(measure: Callable[..., Result]) -> None:
+    result = measure("--shapes")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()}
+    assert rows["t5-large"][1:3] == ["737.7M", "1024"]
+    assert {
+        "flan-t5-xl",
+        "mt5-base",
+        "bart-large",
+        "opus-mt-en-de",
+        "bundled-llm",
+        "bundled-slm",
+    } <= rows.keys()
+
+
+def test_progress_is_drawn_seldom_where_no_terminal_is(
+    measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = re.compile(r"^\d+/4 cells  bundled-llm, batch \d, prompt 8, output 2$", re.MULTILINE)
+    arguments = (
+        *PAIR,
+        "--engine",
+        "torch",
+        "--prompt",
+        "8",
+        "--output",
+        "2",
+        "--repeats",
+        "1",
+        "--methods",
+        "llm",
+    )
+    assert len(lines.findall(measure(*arguments, "--batch", "1,2,3,4").stderr)) == 2  # the first and the last
+    monkeypatch.setattr(latency_run, "PLAIN_LINE_EVERY_S", 0.0)
+    assert len(lines.findall(measure(*arguments, "--batch", "1,2,3,4").stderr)) == 4
+
+
+def test_progress_is_a_bar_on_a_terminal(
+    measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    timed, threads = latency.measuring.timed, []
+
+    def watched(*arguments: Any) -> Any:
+        threads.append(threading.active_count())
+        return timed(*arguments)
+
+    monkeypatch.setattr(latency.measuring, "timed", watched)
+    before = threading.active_count()
+    result = measure(*SMALL, "--methods", "llm", "--no-store")
+    assert result.exit_code == 0, result.output
+    assert "━━━" in result.stderr
+    assert re.search(r"1/1\s+bundled-llm, batch 1, prompt 8, output 4", result.stderr)
+    assert threads == [before] * 2  # nothing draws while an answer is measured

@@ -1,0 +1,152 @@
+"""`hybrid predict` and `hybrid device`, as a person uses them, with a profile that nobody measured."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from hybrid.lock import measuring
+from hybrid.model.shapes import find_shape
+from hybrid.predict import Pair, Request, cost_per_million_tokens, load_profile, predict, save_profile
+from hybrid.predict import calibration as calibrating
+from hybrid.store.grids import create_grid
+from tests.predict.made_up import cells_of, grid_of, made_up_profile
+
+Run = Callable[..., Result]
+Failure = Callable[[Result], str]
+NAMES = ("--llm", "t5-v1_1-base", "--slm", "t5-small")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+
+
+@pytest.fixture
+def sizes() -> Pair:
+    return Pair(find_shape("t5-v1_1-base"), find_shape("t5-small"))
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_a_table_in_words_and_numbers(run: Run, sizes: Pair) -> None:
+    save_profile(made_up_profile())
+    result = run("predict", *NAMES, "--prompt", "100", "--output", "20", "--batch", "2")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == (
+        "Predicted, not measured: t5-v1_1-base (247.6M) and t5-small (60.5M), 2 prompts of 100 tokens, "
+        "answered with 20 tokens each."
+    )
+    assert lines[1] == "Profile made-up: torch on A CPU, float32, 1 thread."
+    heading, *rows = lines[3:7]
+    assert cells(heading)[:4] == ["predicted", "tokenize ms", "encode ms", "project ms"]
+    found = predict(sizes, Request(100, 20, 2), made_up_profile())
+    for row, (method, one) in zip(rows, found.items(), strict=True):
+        assert cells(row)[0] == method
+        assert float(cells(row)[2].replace(",", "")) == pytest.approx(1e3 * one.phases["encode"], rel=0.01)
+    assert cells(rows[0])[-2] == "baseline"
+    assert cells(rows[2])[-2] == f"{found['llm'].total_s / found['hybrid'].total_s:.2f}x"
+    assert lines[8].startswith("With prompts of 100 tokens, the hybrid is ")
+    assert lines[9].startswith("With answers of 20 tokens, it is ")
+    assert lines[10] == (
+        "There is no stored grid for this profile, so how far these predictions are off is not known; "
+        "`hybrid latency` makes one."
+    )
+
+
+def test_json_has_the_same_and_says_that_it_is_predicted(run: Run, sizes: Pair) -> None:
+    save_profile(made_up_profile())
+    row = json.loads(run("predict", *NAMES, "--price-per-hour", "2.5", "--json").stdout)
+    assert (row["predicted"], row["llm"], row["slm"]) == (True, "t5-v1_1-base", "t5-small")
+    assert row["request"] == {"prompt": 128, "output": 64, "batch": 1}
+    assert row["error"] is None
+    for method, one in predict(sizes, Request(128, 64), made_up_profile()).items():
+        told = row["methods"][method]
+        assert told["total_ms"] == pytest.approx(1e3 * one.total_s)
+        assert told["phases_ms"] == pytest.approx({phase: 1e3 * s for phase, s in one.phases.items()})
+        cost = cost_per_million_tokens(one, Request(128, 64), 2.5)
+        assert told["cost_per_million_output_tokens"] == pytest.approx(cost)
+    assert row["methods"]["llm"]["weights_bytes"] == 4 * sizes.llm.parameters
+
+
+def test_cost_is_a_column_only_with_a_price(run: Run) -> None:
+    save_profile(made_up_profile())
+    assert "cost" not in run("predict", *NAMES).stdout
+    assert "cost of 1M tokens" in run("predict", *NAMES, "--price-per-hour", "3").stdout
+
+
+def test_the_error_on_a_grid_of_the_same_machine_is_said(run: Run, sizes: Pair) -> None:
+    profile = made_up_profile()
+    save_profile(profile)
+    grid = grid_of(sizes, profile)
+    with create_grid(grid) as writer:  # all cells took a quarter longer than is predicted
+        slower = {(m, b): 1.25 for m in ("llm", "slm", "hybrid") for b in (1, 8)}
+        writer.append(cells_of(sizes, profile, slower))
+    line = run("predict", *NAMES).stdout.splitlines()[-1]
+    assert line == (
+        f"Error of such predictions on grid {grid.grid_id}, measured with this engine on such a device: "
+        "end to end 20 % and 20 % (12 cells); encode 20 % and 20 %, project 20 % and 20 %, "
+        "prefill 20 % and 20 %, decode 20 % and 20 %. Median and 90th percentile, either way."
+    )
+    row = json.loads(run("predict", *NAMES, "--json").stdout)
+    assert row["error"]["total"] == pytest.approx({"median": 0.2, "p90": 0.2, "n": 12}, abs=1e-3)
+
+
+def test_unknown_names_say_what_there_is(run: Run, failure: Failure) -> None:
+    assert "`hybrid device` measures one" in failure(run("predict", *NAMES))
+    save_profile(made_up_profile())
+    assert "available: made-up" in failure(run("predict", *NAMES, "--profile", "other"))
+    said = failure(run("predict", "--llm", "t5-larg", "--slm", "t5-small"))
+    assert "There is no shape 't5-larg'. Did you mean t5-large" in said
+    said = failure(run("predict", "--llm", "bart-base", "--slm", "t5-small", "--prompt", "2000"))
+    assert "bart-base has positions for 1024 tokens and 2000 are asked for" in said
+
+
+def test_device_measures_stores_and_reports(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def measured(name: str, engine: str, order: dict[str, object], say: Callable[[str], None]):
+        asked.append((engine, order))
+        return replace(made_up_profile(), name=name, engine=engine)
+
+    monkeypatch.setattr(calibrating, "measured_profile", measured)
+    result = run("device", "--engine", "torch", "--name", "mine")
+    assert result.exit_code == 0, result.output
+    assert asked == [("torch", {"device": "cpu", "dtype": "float32", "threads": 1, "options": {}})]
+    assert load_profile("mine").engine == "torch"
+    lines = result.stdout.splitlines()
+    assert lines[0] == (
+        "mine: torch on A CPU, float32; 10 small models in 21 s, which the costs below fit with a median "
+        "error of 5 %."
+    )
+    assert lines[1] == "memory: 20.0 GB/s (float32 products of one row)"
+    assert lines[3] == "arithmetic by rows: 1 10 GFLOP/s, 512 70 GFLOP/s"
+    # 4 bytes in 0.2 ns; 2 x 32 operations in 3.2 ns
+    assert lines[4] == "a decode step of 1 answer: 20 us, 5 us a layer, weights at 20.0 GB/s"
+    assert lines[6] == "reading 1 prompt of 32 tokens: 100 us, 10 us a layer, matrices at 20 GFLOP/s"
+    assert result.stderr.startswith("notice: Stored as ")
+
+
+def test_device_names_profiles_by_itself_and_refuses_what_is_no_name(
+    run: Run, failure: Failure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "cannot name a profile" in failure(run("device", "--engine", "torch", "--name", "a/b"))
+    monkeypatch.setattr(
+        calibrating, "measured_profile", lambda name, *_: replace(made_up_profile(), name=name)
+    )
+    row = json.loads(run("device", "--engine", "torch", "--threads", "2", "--json").stdout)
+    assert row["name"].endswith("-torch-float32-2-threads")
+    assert load_profile().name == row["name"]
+
+
+def test_device_waits_for_nobody_unless_told(run: Run, failure: Failure) -> None:
+    with measuring("another", "latency"):
+        assert "Another measurement is running" in failure(run("device", "--engine", "torch"))

@@ -1,0 +1,26 @@
+"""What the tests of the GPU engine share: its work is done on the CPU, in float32."""
+
+from collections.abc import Callable
+
+import pytest
+
+from hybrid.engines.cuda_graph import CudaGraphEngine
+from hybrid.engines.order import Order
+from hybrid.model.source import BundleSource
+from hybrid.schema import MODELS
+
+
+@pytest.fixture(scope="session")
+def graph_engine(tiny_bundle) -> Callable[..., CudaGraphEngine]:
+    """graph_engine(method, bundle=..., **order): the engine on the CPU, or as `order` says."""
+
+    def make(method: str, bundle=tiny_bundle, **order) -> CudaGraphEngine:
+        order = {"device": "cpu", "dtype": "float32"} | order
+        return CudaGraphEngine(Order(BundleSource(bundle), (method,), **order), method)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def graph_engines(graph_engine) -> dict[str, CudaGraphEngine]:
+    return {method: graph_engine(method) for method in MODELS}

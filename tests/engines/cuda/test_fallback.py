@@ -1,0 +1,136 @@
+"""What the GPU engine cannot do goes to torch, or is refused, with the reason in a sentence."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hybrid.engines import cuda_graph
+from hybrid.engines.cuda.buckets import LENGTHS
+from hybrid.engines.cuda.recorder import Recorder
+from hybrid.engines.cuda_graph import make, missing
+from hybrid.engines.order import Order
+from hybrid.errors import EngineError
+from hybrid.model.prompt import encode_prompt
+from hybrid.model.source import BundleSource
+from hybrid.schema import Sampling
+
+
+@pytest.fixture(scope="module")
+def mixed(texts) -> list[str]:
+    """All prompts in random order: short beside long ones."""
+    return random.Random(2).sample(texts, len(texts))
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "part"),
+    [(33, 5, "33 prompts"), (1, 513, "up to 513 were asked for"), (40, 600, "40 prompts")],
+)
+def test_sizes_beyond_what_is_recorded_are_left_to_torch(
+    graph_engine, engines, mixed, answers, size, limit, part
+):
+    said = []
+    engine = graph_engine("slm", progress=said.append)
+    texts = mixed[:size]
+    made = answers(engine, texts, max_new_tokens=limit)
+    expected = answers(engines["slm"], texts, max_new_tokens=limit)
+    assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+    assert part in engine.options["fallback"]
+    assert (
+        engine.notices
+        == said
+        == [f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."]
+    )
+    steps = [step.phase for step in engine.generate("summarize", texts, Sampling(3))]
+    assert steps[:3] == ["tokenize", "encode", "prefill"]
+    answers(engine, mixed[:2])
+    assert said[-1].startswith("Recording the slm for 2 x")  # what fits is recorded all the same
+
+
+def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundle, answer, reference):
+    bundle = replace(tiny_bundle, manifest=tiny_bundle.manifest | {"max_prompt_tokens": 2000})
+    engine = graph_engine("slm", bundle)
+    text = "bridge " * 1030
+    made = answer(engine, text, max_new_tokens=5)
+    assert made.prompt_tokens > LENGTHS[-1]
+    assert f"up to {made.prompt_tokens} tokens" in engine.options["fallback"]
+    prompt = encode_prompt(bundle.tokenizer, "summarize", text, 2000).ids
+    assert list(made.token_ids) == reference(bundle.slm, [prompt], 5)[0]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("out of memory. Tried to\nallocate"), RuntimeError("capture failed")]
+)
+def test_when_recording_fails_torch_answers_from_then_on(
+    graph_engine, engines, mixed, answers, error, monkeypatch
+):
+    engine = graph_engine("hybrid", dtype="float32")
+    answers(engine, mixed[:2])
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Recorder, "record", fail)
+    for part in (mixed[:3], mixed[:2], mixed[7:8]):
+        made, expected = answers(engine, part), answers(engines["hybrid"], part)
+        assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+    (notice,) = engine.notices
+    assert str(error).partition("\n")[0] in notice
+    assert notice == f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."
+    assert "kernels" not in engine.options
+    assert engine._parts is None  # its weights are gone
+    assert len(engine._workshop.routes) == 0
+
+
+def test_torch_stands_in_for_float16_with_bfloat16(graph_engine, mixed, answers):
+    engine = graph_engine("slm", dtype="float16")
+    answers(engine, mixed[:1], max_new_tokens=513, ignore_eos=True)
+    assert engine._torch.dtype == "bfloat16"
+    assert "bfloat16" in engine.options["fallback"]
+
+
+def test_missing_says_what_to_do():
+    assert "--device cuda" in missing("cpu")
+    if torch.cuda.is_available():
+        assert missing("cuda") is None
+        assert missing("cuda:99").startswith("There is no GPU 'cuda:99'; torch sees")
+    else:
+        for device in ("cuda", "cuda:1"):
+            assert "--device cpu" in missing(device)
+
+
+@pytest.mark.parametrize(
+    ("version", "count", "device", "said"),
+    [
+        (None, 0, "cuda", "built without CUDA"),
+        ("13.0", 0, "cuda", "no GPU"),
+        ("13.0", 2, "cuda:2", "the last is cuda:1"),
+        ("13.0", 2, "cuda:1", None),
+        ("13.0", 1, "cuda", None),
+    ],
+)
+def test_missing_on_other_machines(monkeypatch, version, count, device, said):
+    monkeypatch.setattr(torch.version, "cuda", version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    reason = missing(device)
+    assert reason is None if said is None else said in reason
+
+
+def test_make_refuses_what_it_cannot(tiny_bundle):
+    source = BundleSource(tiny_bundle)
+    with pytest.raises(EngineError, match=r"not lossless, lossless-slm; choose --engine torch"):
+        make(Order(source, ("llm", "lossless", "lossless-slm"), "cuda", "bfloat16"))
+    with pytest.raises(EngineError, match="--device cuda"):
+        make(Order(source, ("llm",), "cpu", "float32"))
+
+
+def test_make_says_when_weights_do_not_fit(tiny_bundle, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(cuda_graph, "missing", lambda _: None)
+    monkeypatch.setattr(cuda_graph, "pack_decoder", fail)
+    with pytest.raises(EngineError, match="do not fit into the memory of cpu in float32"):
+        make(Order(BundleSource(tiny_bundle), ("llm",), "cpu", "float32"))

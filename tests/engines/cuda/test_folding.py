@@ -1,0 +1,86 @@
+"""Products made in advance give what the matrices give one after another, and are made where they pay."""
+
+import pytest
+import torch
+
+from hybrid.engines.cuda.folding import fold
+from hybrid.engines.cuda.weights import Decoder, DecoderLayer, FeedForward
+
+D, F, H, K = 12, 20, 2, 5
+
+
+def decoder(layers: int = 2, gated: bool = True) -> Decoder:
+    torch.manual_seed(0)
+    inner = H * K
+    made = tuple(
+        DecoderLayer(
+            qkv=torch.randn(3 * inner, D),
+            out=torch.randn(D, inner),
+            cross_query=torch.randn(inner, D),
+            cross_out=torch.randn(D, inner),
+            feed_forward=FeedForward(torch.randn(2 * F if gated else F, D), torch.randn(D, F), gated),
+        )
+        for _ in range(layers)
+    )
+    return Decoder(
+        torch.randn(9, D), made, torch.randn(4, D), torch.randn(9, D), torch.randn(H, 8), H, K, 1e-6, 0
+    )
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_product_stands_for_its_two_matrices(gated):
+    weights = decoder(gated=gated)
+    x, p, h = torch.randn(1, D), torch.randn(1, H * K), torch.randn(1, F)
+    (first, last), (one, two) = fold(weights), weights.layers
+    for product, part, near, ahead in (
+        (first.query, p, one.out, one.cross_query),
+        (first.into, p, one.cross_out, one.feed_forward.into),
+        (first.qkv, h, one.feed_forward.out, two.qkv),
+        (last.into, p, two.cross_out, two.feed_forward.into),
+    ):
+        torch.testing.assert_close(x @ ahead.T + part @ product.T, (x + part @ near.T) @ ahead.T)
+    assert last.qkv is None
+
+
+def test_only_small_products_are_worth_a_launch():
+    weights = decoder()
+    query = 4 * (H * K) ** 2
+    both = 4 * (2 * F * H * K + 3 * H * K * F)
+    for worth, expected in (
+        (0, ""),
+        (query, "query"),
+        (both // 2 - 4, "query"),
+        (both // 2, "query into qkv"),
+    ):
+        first = fold(weights, worth)[0]
+        assert (
+            " ".join(name for name in ("query", "into", "qkv") if getattr(first, name) is not None)
+            == expected
+        )
+
+
+def test_what_float16_does_not_hold_is_not_folded():
+    weights = decoder(2)
+    first, second = (
+        DecoderLayer(
+            layer.qkv.half(), layer.out.half(), layer.cross_query.half(), layer.cross_out.half() * 300,
+            FeedForward(layer.feed_forward.into.half() * 300, layer.feed_forward.out.half(), True),
+        )
+        for layer in weights.layers
+    )  # fmt: skip
+    for made in fold(Decoder(**{**vars(weights), "layers": (first, second)})):
+        assert made.query is not None
+        assert made.into is made.qkv is None
+
+
+def test_products_of_16_bit_matrices_round_once():
+    weights = decoder(1)
+    layer = weights.layers[0]
+    brief = DecoderLayer(
+        layer.qkv.bfloat16(), layer.out.bfloat16(), layer.cross_query.bfloat16(), layer.cross_out.bfloat16(),
+        FeedForward(layer.feed_forward.into.bfloat16(), layer.feed_forward.out.bfloat16(), True),
+    )  # fmt: skip
+    (made,) = fold(Decoder(**{**vars(weights), "layers": (brief,)}))
+    exact = (brief.cross_query.double() @ brief.out.double()).bfloat16()
+    assert made.query.dtype == torch.bfloat16
+    assert (made.query == exact).float().mean() > 0.97

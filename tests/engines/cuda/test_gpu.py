@@ -1,0 +1,220 @@
+"""On a GPU: `pytest -m gpu -s tests/engines/cuda`; recorded graphs give torch's ids, and keep to their bars.
+
+Speed does not depend on the values of weights: the models of the table are random, of published sizes.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hybrid.engines.cuda.recorder import Recorder
+from hybrid.engines.cuda.steps import HOPPER, WAYS
+from hybrid.engines.cuda_graph import CudaGraphEngine, make
+from hybrid.engines.order import Order
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.measure import timed
+from hybrid.model.bundle import Bundle
+from hybrid.model.prompt import encode_prompt
+from hybrid.model.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
+from hybrid.model.shapes import published_shapes
+from hybrid.model.source import BundleSource
+from hybrid.schema import MODELS, Sampling
+
+# Warnings of libraries are theirs; as errors they would make the engine fall back.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+VOCABULARY = 32_000
+PROMPT, NEW = 128, 64  # tokens of a whole request
+ROUNDS = 7
+
+
+def best_way() -> str:
+    return WAYS[0] if torch.cuda.get_device_capability() >= HOPPER else WAYS[1]
+
+
+def test_what_is_recorded_is_done_again_on_new_values_in_the_same_memory():
+    device = torch.device("cuda")
+    recorder, given, found = Recorder(device), torch.ones(8, device=device), torch.zeros(8, device=device)
+    twice = recorder.record(lambda: found.copy_((given * 2).cumsum(0)))
+    thrice = recorder.record(lambda: found.add_(given * 3), warm_ups=0)
+    for value in (1.0, 5.0):
+        given.fill_(value)
+        twice()
+        thrice()
+        assert found.tolist() == [value * (2 * n + 3) for n in range(1, 9)]
+
+
+@pytest.fixture(scope="module")
+def exact(tiny_bundle) -> dict[str, TorchEngine]:
+    """The torch engine in float32 on the GPU, for each method."""
+    return {method: TorchEngine(tiny_bundle, method, "cuda", torch.float32) for method in MODELS}
+
+
+@pytest.mark.parametrize("method", MODELS)
+@pytest.mark.parametrize("way", ["torch", "best"])
+def test_float32_gives_the_ids_of_torch(graph_engine, exact, tiny_bundle, texts, answers, same, method, way):
+    """Batches of every size up to 32, prompts of every length that the tiny pair reads."""
+    way = best_way() if way == "best" else way
+    engine = graph_engine(method, device="cuda", options={"kernels": way})
+    groups = [texts[-1:], texts[:1], texts[50:52], texts[40:43], texts[100:107], texts[::13], texts[::8]]
+    for limit, group in ((24, groups), (70, groups[:4])):
+        for part in group:
+            ours, theirs = (answers(one, part, max_new_tokens=limit) for one in (engine, exact[method]))
+            for text, mine, expected in zip(part, ours, theirs, strict=True):
+                prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+                assert same(tiny_bundle.model(method), prompt, mine.token_ids, expected.token_ids)
+    assert (engine.options, engine.device) == ({"kernels": way}, "cuda")
+    assert engine.notices == []
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bits_mostly_agree(graph_engine, exact, texts, answers, dtype):
+    rows = []
+    for method in MODELS:
+        engine = graph_engine(method, device="cuda", dtype=dtype)
+        made = [one for part in (texts[:1], texts[::8]) for one in answers(engine, part)]
+        expected = [one for part in (texts[:1], texts[::8]) for one in answers(exact[method], part)]
+        pairs = list(zip(made, expected, strict=True))
+        first = sum(a.token_ids[0] == b.token_ids[0] for a, b in pairs) / len(pairs)
+        whole = sum(a.token_ids == b.token_ids for a, b in pairs) / len(pairs)
+        rows.append((method, f"{first:.0%}", f"{whole:.0%}"))
+        assert engine.options == {"kernels": best_way()}
+        assert first >= 0.7
+    show(f"{dtype} against float32: share of equal", ("method", "first ids", "answers"), rows)
+
+
+def test_answers_interrupted_and_of_changing_sizes_leave_nothing_behind(graph_engine, exact, texts, answers):
+    engine = graph_engine("hybrid", device="cuda")
+    expected = [made.token_ids for made in answers(exact["hybrid"], texts[60:64])]
+    for size, limit in ((7, 24), (4, 140), (1, 5), (32, 24), (4, 24)):
+        answers(engine, texts[-size:], max_new_tokens=limit, ignore_eos=True)
+        abandoned = engine.generate("summarize", texts[-size:], Sampling(limit, ignore_eos=True))
+        for _ in range(2):
+            next(abandoned)
+        assert [made.token_ids for made in answers(engine, texts[60:64])] == expected
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[RandomSource, Bundle]]:
+    """T5 v1.1 large and small with random weights, in bfloat16 on the GPU, held as long as the tests run."""
+    shapes = published_shapes()
+    weights = RandomWeights(VOCABULARY, device="cuda", dtype=torch.bfloat16)
+    source = random_pair(shapes["t5-v1_1-large"], shapes["t5-v1_1-small"], weights)
+    yield source, source.bundle(MODELS)
+    torch.cuda.empty_cache()
+
+
+def test_speed_of_steps_and_encoder(pair):
+    """A token in at most 1.67 and 0.6 ms and 1/15 of generate()'s; the encoder in 1/3 of its eager time."""
+    source, bundle = pair
+    rows, best = [], {}
+    for method, shape in (("llm", "large"), ("slm", "small")):
+        model, ids = bundle.model(method), torch.randint(3, VOCABULARY, (1, 32), device="cuda")
+        with torch.inference_mode():
+            eager = milliseconds(lambda model=model, ids=ids: model.encoder(input_ids=ids))
+            generate = generated(model, ids)
+        for way in WAYS[WAYS.index(best_way()) :]:
+            engine = CudaGraphEngine(
+                Order(source, (method,), "cuda", "bfloat16", options={"kernels": way}), method
+            )
+            encoder, one = recorded(engine, 1, 32)
+            _, many = recorded(engine, 32, PROMPT)
+            best.setdefault(shape, (encoder / eager, one, one / generate))
+            figures = (f"{x:.2f}" for x in (eager, encoder, generate, one, many))
+            rows.append((shape, engine.options["kernels"], *figures))
+    heads = ("T5 v1.1", "kernels", "encoder, eager", "recorded", "generate()", "recorded", "of 32 x 128")
+    show("milliseconds, of an encoder and of a token, bfloat16, batch 1, 32 tokens in", heads, rows)
+    for shape, bar in (("large", 1.67), ("small", 0.6)):
+        encoder, token, share = best[shape]
+        assert encoder <= 1 / 3
+        assert token <= bar
+        assert share <= 1 / 15
+
+
+def test_speed_of_whole_requests(pair):
+    """128 tokens in, 64 out: the hybrid at least 4 times as fast as its LLM in batch 1."""
+    source, _ = pair
+    engines = make(Order(source, MODELS, "cuda", "bfloat16"))
+    rows, ratios = [], {}
+    for batch in (1, 8, 32):
+        texts = word_prompts(VOCABULARY, PROMPT, batch, seed=batch)
+        found: dict[str, list] = {method: [] for method in MODELS}
+        for _ in range(ROUNDS + 1):  # the first records
+            for method, engine in engines.items():
+                steps = engine.generate("summarize", texts, Sampling(NEW, ignore_eos=True))
+                found[method].append(timed(steps, method, synchronize=engine.synchronize)[0].timing)
+        middle = {
+            method: sorted(timings[1:], key=lambda timing: timing.total_s)[ROUNDS // 2]
+            for method, timings in found.items()
+        }
+        ratios[batch] = middle["llm"].total_s / middle["hybrid"].total_s
+        for method, timing in middle.items():
+            phases = ", ".join(f"{phase} {seconds * 1e3:.2f}" for phase, seconds in timing.phases.items())
+            speed = middle["llm"].total_s / timing.total_s
+            figures = (f"{timing.total_s * 1e3:.2f}", f"{timing.tpot_s * 1e3:.3f}", f"{speed:.2f} x")
+            rows.append((str(batch), method, *figures, phases))
+    title = f"milliseconds, bfloat16, {PROMPT} tokens in, {NEW} out, median of {ROUNDS}"
+    show(
+        f"{title}; {engines['hybrid'].options}",
+        ("batch", "method", "whole", "a token", "of the LLM", "phases"),
+        rows,
+    )
+    assert [engine.notices for engine in engines.values()] == [[], [], []]
+    assert ratios[1] >= 4
+
+
+def recorded(engine: CudaGraphEngine, batch: int, length: int) -> tuple[float, float]:
+    """Milliseconds of the recorded encoder, and of each id after the first."""
+    with torch.inference_mode():
+        route = engine._route([[7] * length] * batch, NEW)
+        assert route is not None, engine.notices
+
+        def rest() -> None:
+            route.writing.first()
+            route.writing.next(NEW - 1)
+
+        whole, first = milliseconds(rest, 10), milliseconds(route.writing.first, 10)
+        return milliseconds(route.reading.run), (whole - first) / (NEW - 1)
+
+
+def generated(model, ids: torch.Tensor) -> float:
+    """Milliseconds of transformers' generate() for each id after the first."""
+
+    def ask(count: int) -> Callable[[], object]:
+        settings = {"max_new_tokens": count, "min_new_tokens": count, "do_sample": False}
+        return lambda: model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)
+
+    return (milliseconds(ask(33), 3) - milliseconds(ask(1), 3)) / 32
+
+
+def milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
+    """The median of what `work` takes on the GPU, after two that are dropped."""
+    found = []
+    for _ in range(rounds + 2):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        start.record()
+        work()
+        end.record()
+        torch.cuda.synchronize()
+        found.append(start.elapsed_time(end))
+    return statistics.median(found[2:])
+
+
+def show(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table for whoever runs this with -s."""
+    table = Table(*heads, title=title, box=box.MARKDOWN)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=180).print(table)
+
+
+def test_a_gpu_has_no_reason_to_be_missing(tiny_bundle):
+    engines = make(Order(BundleSource(tiny_bundle), MODELS, "cuda:0", "bfloat16"))
+    for method, engine in engines.items():
+        assert (engine.system, engine.device, engine.dtype) == (method, "cuda:0", "bfloat16")
+        engine.synchronize()

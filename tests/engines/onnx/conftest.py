@@ -1,0 +1,28 @@
+"""What the tests of the onnx engine share."""
+
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from hybrid.engines import onnx_engine
+from hybrid.engines.order import Order
+from hybrid.model.source import BundleSource
+from hybrid.schema import METHODS
+
+
+@pytest.fixture(scope="session")
+def make():
+    """make(bundle, *methods, dtype, hashes, **order): engines by method; all when none is named."""
+
+    def ask(bundle, *methods, dtype="float32", hashes=None, **order):
+        source = BundleSource(bundle, hashes)
+        return onnx_engine.make(Order(source, methods or tuple(METHODS), dtype=dtype, **order))
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def exact(make, tiny_bundle):
+    """The tiny pair in float32, by method."""
+    return make(tiny_bundle)

@@ -1,0 +1,88 @@
+"""Every kind of T5 gives the ids of the torch engine: alone, in batches, by every method."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
+
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.errors import EngineError
+from hybrid.model.pair import HybridForConditionalGeneration
+from hybrid.model.prompt import encode_prompt
+from hybrid.schema import METHODS, MODELS
+
+FAMILIES = {
+    "t5": {"feed_forward_proj": "relu"},
+    "t5, more decoder than encoder layers": {"feed_forward_proj": "relu", "num_decoder_layers": 3},
+    "t5, heads wider than the model": {"feed_forward_proj": "relu", "d_kv": 24, "num_heads": 3},
+    "flan-t5": {"tie_word_embeddings": False},
+    "t5-v1.1, heads narrower than the model": {"tie_word_embeddings": False, "d_kv": 8, "num_heads": 2},
+    "mt5": {"kind": (MT5Config, MT5ForConditionalGeneration)},
+}
+
+
+def random_model(width, seed, kind=(T5Config, T5ForConditionalGeneration), **settings):
+    """A small model whose answers vary, with a head's matrix of its own where it is not tied."""
+    sizes = {
+        "vocab_size": 384, "d_model": width, "d_ff": 2 * width, "d_kv": width // 2, "num_heads": 2,
+        "num_layers": 2, "feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0,
+    }  # fmt: skip
+    torch.manual_seed(seed)
+    config, model = kind
+    made = model(config(**sizes | settings)).eval()
+    with torch.no_grad():
+        if settings.get("tie_word_embeddings") is False:
+            made.lm_head.weight = torch.nn.Parameter(torch.randn(384, width))
+        for name, weight in made.named_parameters():
+            if "layer_norm" in name:
+                weight.uniform_(0.5, 1.5)
+            elif "relative_attention_bias" in name:
+                weight.normal_()
+            elif "shared" in name:
+                weight.normal_(std=0.3)
+            elif ".q.weight" in name:
+                weight.mul_(0.5 * made.config.d_kv**0.5)
+            elif "lm_head" not in name:
+                weight.mul_(2.0)
+    return made
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def bundle(request, tiny_bundle):
+    """A pair of one family; its hybrid replaces where the tiny one adds."""
+    llm, slm = (random_model(width, seed, **FAMILIES[request.param]) for width, seed in ((48, 7), (32, 8)))
+    hybrid = HybridForConditionalGeneration.from_parts(llm, slm, "replace").eval()
+    return replace(tiny_bundle, models={"llm": llm, "slm": slm, "hybrid": hybrid})
+
+
+def test_ids_equal_the_torch_engines(bundle, make, texts, answer, answers, same):
+    engines, some = make(bundle), texts[5::20]
+    prompts = [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in some]
+    for model in MODELS:
+        reference = TorchEngine(bundle, model)
+        expected = [answer(reference, text).token_ids for text in some]
+        together = answers(engines[model], some)
+        for text, one, prompt, ids in zip(some, together, prompts, expected, strict=True):
+            assert same(bundle.model(model), prompt, one.token_ids, ids)
+            assert same(bundle.model(model), prompt, answer(engines[model], text).token_ids, ids)
+        assert len(set(expected)) > 2
+    for method in set(METHODS) - set(MODELS):
+        for text in some[::2]:
+            assert answer(engines[method], text).token_ids == answer(engines["llm"], text).token_ids
+
+
+@pytest.mark.parametrize("family", ["bart", "t5 with gated-silu"])
+def test_another_kind_is_refused_with_the_way_out(tiny_bundle, make, family):
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    if family == "bart":
+        sizes = {"decoder_attention_heads": 2, "encoder_attention_heads": 2, "decoder_ffn_dim": 16}
+        sizes |= {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "d_model": 16}
+        slm = BartForConditionalGeneration(BartConfig(vocab_size=384, **sizes))
+    else:
+        slm = random_model(16, 1, feed_forward_proj="gated-silu")
+    bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "slm": slm})
+    for method in ("slm", "lossless-slm"):
+        with pytest.raises(EngineError, match=rf"onnx engine runs T5.*{family}.*--engine transformers"):
+            make(bundle, method)

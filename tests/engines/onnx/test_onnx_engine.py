@@ -1,0 +1,254 @@
+"""In float32 the onnx engine gives the torch engine's ids, as Steps in order; it keeps to its limits."""
+
+import gc
+import weakref
+from dataclasses import replace
+
+import onnxruntime
+import pytest
+
+from hybrid.engines import onnx_engine
+from hybrid.engines.onnx import writing
+from hybrid.engines.onnx.answering import CHUNK
+from hybrid.engines.order import Order
+from hybrid.errors import EngineError, InputError, PromptTooLong
+from hybrid.measure import warm_up
+from hybrid.model.bundle import load_bundle
+from hybrid.model.prompt import encode_prompt
+from hybrid.model.source import ZooSource
+from hybrid.schema import METHODS, MODELS, Sampling
+
+LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ids_equal_the_torch_engines(exact, engines, tiny_bundle, texts, answer, same, model):
+    made = [answer(exact[model], text) for text in texts]
+    assert {one.finish_reason for one in made} == {"eos", "length"}
+    assert max(one.prompt_tokens for one in made) > 128  # beyond T5's last distance bucket
+    for text, one in zip(texts, made, strict=True):
+        expected = answer(engines[model], text)
+        prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+        assert same(tiny_bundle.model(model), prompt, one.token_ids, expected.token_ids)
+        if one.token_ids == expected.token_ids:
+            assert (one.text, one.finish_reason) == (expected.text, expected.finish_reason)
+            assert one.prompt_tokens == expected.prompt_tokens
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_long_answers_equal_across_chunks_and_capacities(
+    make, tiny_bundle, engines, texts, answer, model, monkeypatch
+):
+    """Beyond 128 tokens distances reach the last bucket; caches are made anew for longer answers."""
+    monkeypatch.setattr(writing, "CAPACITY", 4)
+    engine = make(tiny_bundle, model)[model]
+    text = next(t for t in reversed(texts) if answer(engines[model], t).finish_reason == "length")
+    for limit in (3, 150, 6, CHUNK, CHUNK + 1, CHUNK + 2, 512):
+        made = answer(engine, text, max_new_tokens=limit, ignore_eos=True)
+        expected = answer(engines[model], text, max_new_tokens=limit, ignore_eos=True)
+        assert (made.token_ids, made.finish_reason) == (expected.token_ids, "length")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_batches_give_what_singles_give(exact, texts, answer, answers, model, ignore_eos):
+    for some in (texts[::7], texts[3:35], texts[:2], texts[80:40:-3]):
+        together = answers(exact[model], some, ignore_eos=ignore_eos)
+        for text, made in zip(some, together, strict=True):
+            alone = answer(exact[model], text, ignore_eos=ignore_eos)
+            assert (made.token_ids, made.text) == (alone.token_ids, alone.text)
+            assert (made.finish_reason, made.prompt_tokens) == (alone.finish_reason, alone.prompt_tokens)
+
+
+def test_a_row_that_has_ended_says_nothing_more(exact, texts):
+    steps = list(exact["slm"].generate("summarize", texts[::7], Sampling(24)))
+    ids = [[] for _ in texts[::7]]
+    for step in steps:
+        for row, new in zip(ids, step.token_ids, strict=False):
+            row.extend([*new] or ["ended"])
+    assert any("ended" in row for row in ids)
+    for row in ids:
+        assert all((token == "ended") == (1 in row[:place]) for place, token in enumerate(row))
+
+
+def test_steps_come_in_order_and_say_what_they_know(exact):
+    for method in MODELS:
+        steps = list(exact[method].generate("summarize", ["The new bridge."], Sampling(12, ignore_eos=True)))
+        project = ["project"] if method == "hybrid" else []
+        phases = ["tokenize", "encode", *project, "prefill", "decode", "decode", "detokenize"]
+        assert [step.phase for step in steps] == phases
+        counts = [sum(map(len, step.token_ids)) for step in steps]
+        assert counts == [0, 0, *[0 for _ in project], 1, CHUNK, 11 - CHUNK, 0]
+        assert [len(step.prompt_tokens) for step in steps] == [1, *[0] * (len(steps) - 1)]
+        assert [len(step.texts) for step in steps] == [*[0] * (len(steps) - 1), 1]
+        assert [step.finish_reasons for step in steps if step.finish_reasons] == [("length",)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_end_of_sequence_counts_and_can_be_ignored(exact, texts, answer, model):
+    pairs = ((text, answer(exact[model], text)) for text in texts)
+    text, made = next(pair for pair in pairs if pair[1].finish_reason == "eos" and len(pair[1].token_ids) > 3)
+    assert made.token_ids[-1] == 1
+    assert 1 not in made.token_ids[:-1]
+    length = len(made.token_ids)
+    exactly = answer(exact[model], text, max_new_tokens=length)
+    assert (exactly.token_ids, exactly.finish_reason) == (made.token_ids, "eos")
+    short = answer(exact[model], text, max_new_tokens=length - 1)
+    assert (short.token_ids, short.finish_reason) == (made.token_ids[:-1], "length")
+    further = answer(exact[model], text, max_new_tokens=length + 5, ignore_eos=True)
+    assert (further.token_ids[:length], len(further.token_ids)) == (made.token_ids, length + 5)
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_lossless_ids_equal_those_of_the_llm(exact, texts, answer, method):
+    drafted = accepted = 0
+    for i, text in enumerate(texts[::4]):
+        sampling = {"ignore_eos": bool(i % 2), "max_new_tokens": (24, 1, 2, 3, 40)[i % 5]}
+        expected = answer(exact["llm"], text, **sampling)
+        made = answer(exact[method], text, **sampling)
+        assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
+        assert (made.finish_reason, made.prompt_tokens) == (expected.finish_reason, expected.prompt_tokens)
+        drafted, accepted = drafted + made.drafted, accepted + made.accepted
+    assert 0 < accepted < drafted
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_lossless_steps_come_in_order(exact, texts, method):
+    steps = list(exact[method].generate("summarize", texts[100:101], Sampling(9, ignore_eos=True)))
+    reads = {"lossless": ["project"], "lossless-slm": ["encode"]}.get(method, [])
+    pairs = (len(steps) - 4 - len(reads)) // 2
+    assert [step.phase for step in steps] == [
+        "tokenize", "encode", "prefill", *reads, *["draft", "verify"] * pairs, "detokenize",
+    ]  # fmt: skip
+    assert sum(len(ids) for step in steps for ids in step.token_ids) == 9
+    with pytest.raises(EngineError, match="one prompt at a time"):
+        next(exact[method].generate("summarize", texts[:2], Sampling(9)))
+
+
+def test_nothing_of_an_earlier_or_abandoned_answer_is_left(exact, texts, answer, answers):
+    for method, engine in exact.items():
+        first = answer(engine, texts[60])
+        abandoned = engine.generate("summarize", texts[-1:], Sampling(50, ignore_eos=True))
+        for _ in range(5):
+            next(abandoned)
+        abandoned.close()
+        if method in MODELS:
+            together = engine.generate("summarize", texts[:50], Sampling(24))
+            for _ in range(12):
+                next(together)
+            together.close()  # some rows had ended
+        assert answer(engine, texts[60]).token_ids == first.token_ids
+
+
+def test_engines_made_together_share_weights_and_no_caches(exact, texts):
+    """Interleaved, token by token."""
+    alone = {m: list(engine.generate("summarize", texts[:1], Sampling(30))) for m, engine in exact.items()}
+    running = {m: engine.generate("summarize", texts[:1], Sampling(30)) for m, engine in exact.items()}
+    together = {m: [] for m in exact}
+    for _ in range(max(map(len, alone.values()))):
+        for method, steps in running.items():
+            together[method].extend(step for step in (next(steps, None),) if step)
+    assert together == alone
+    assert exact["llm"]._read is exact["hybrid"]._read is exact["lossless"]._read
+    assert exact["llm"]._answering.decoder.writer is exact["lossless"]._answering.verifier._decoder.writer
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_second_answer_ends_the_first(exact, texts, answer, steps):
+    engine = exact["slm"]
+    expected = answer(engine, texts[1], ignore_eos=True).token_ids
+    first = engine.generate("summarize", texts[:1], Sampling(30, ignore_eos=True))
+    for _ in range(steps):
+        next(first)
+    second = engine.generate("summarize", texts[1:2], Sampling(24, ignore_eos=True))
+    made = [next(second) for _ in range(3)]
+    with pytest.raises(EngineError, match="one generation at a time"):
+        list(first)
+    made.extend(second)
+    assert tuple(i for step in made for row in step.token_ids for i in row) == expected
+
+
+def test_prompts_of_the_longest_kind_are_read_and_longer_ones_refused(exact, engines, texts, answer):
+    long = " ".join(texts[-3:])
+    for model in MODELS:
+        with pytest.raises(PromptTooLong):
+            answer(exact[model], long)
+        made = answer(exact[model], long, truncate=True)
+        assert (made.prompt_tokens, made.token_ids) == (
+            160,
+            answer(engines[model], long, truncate=True).token_ids,
+        )
+    with pytest.raises(InputError, match="no prompt"):
+        next(exact["slm"].generate("summarize", [], Sampling()))
+
+
+def test_what_a_run_records(exact, make, tiny_bundle):
+    for method, engine in exact.items():
+        assert (engine.system, engine.name, engine.dtype) == (method, "onnx-fp32", "float32")
+        assert (engine.device, engine.synchronize, engine.options) == ("cpu", None, {})
+    engine = make(tiny_bundle, "slm", dtype="int8", options={"int8_encoder": "on"})["slm"]
+    assert (engine.name, engine.dtype, engine.options) == ("onnx", "int8", {"int8_encoder": "on"})
+    warm_up(engine, "summarize")
+
+
+def test_threads_are_those_of_the_order(tiny_bundle, make, answer, texts, exact, monkeypatch):
+    counts = []
+
+    class Watched(onnxruntime.InferenceSession):
+        def __init__(self, model, options, **settings):
+            counts.append((options.intra_op_num_threads, options.inter_op_num_threads))
+            super().__init__(model, options, **settings)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Watched)
+    engine = make(tiny_bundle, "hybrid", threads=2)["hybrid"]
+    assert set(counts) == {(2, 1)}
+    assert answer(engine, texts[70]).token_ids == answer(exact["hybrid"], texts[70]).token_ids
+
+
+def test_the_models_are_let_go(tiny_zoo):
+    source = ZooSource(root=tiny_zoo)
+    held = source.bundle(("llm", "slm", "hybrid"))
+    models = [weakref.ref(model) for model in held.models.values()]
+    engines = onnx_engine.make(Order(source, tuple(METHODS), options={}))
+    del held
+    gc.collect()
+    assert [model() for model in models] == [None, None, None]
+    assert list(engines) == list(METHODS)
+
+
+def test_the_weights_of_a_bundle_stay_as_they_were(tiny_zoo, make, texts, answer):
+    bundle = load_bundle(root=tiny_zoo)
+    before = {name: tensor.clone() for name, tensor in bundle.hybrid.state_dict().items()}
+    answer(make(bundle, "hybrid", dtype="int8", options={"int8_encoder": "on"})["hybrid"], texts[9])
+    assert all(tensor.equal(before[name]) for name, tensor in bundle.hybrid.state_dict().items())
+
+
+def test_a_drafter_with_other_ids_is_refused(tiny_bundle, make):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    sizes = {"d_model": 16, "d_ff": 16, "d_kv": 8, "num_heads": 2, "num_layers": 1}
+    config = T5Config(vocab_size=400, decoder_start_token_id=0, feed_forward_proj="gated-gelu", **sizes)
+    slm = T5ForConditionalGeneration(config).eval()
+    bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "slm": slm})
+    with pytest.raises(EngineError, match="The LLM has 384 ids and the slm 400"):
+        make(bundle, "lossless-slm")
+
+
+@pytest.mark.parametrize("version", ["1.21.1", "0.9", "1.9.0rc1"])
+def test_an_old_onnxruntime_is_refused(tiny_bundle, make, monkeypatch, version):
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    assert f"{version} is installed; pip install --upgrade onnxruntime" in onnx_engine.missing("cpu")
+    with pytest.raises(EngineError, match=r"needs onnxruntime 1\.\d+ or later"):
+        make(tiny_bundle, "slm")
+
+
+def test_what_is_lacking_is_said_with_the_way_out(monkeypatch):
+    assert onnx_engine.missing("cpu") is None
+    assert "use --device cpu" in onnx_engine.missing("cuda:1")
+    for version in ("1.32.0", "2.0", "1.40.0+cpu"):
+        monkeypatch.setattr(onnxruntime, "__version__", version)
+        assert onnx_engine.missing("cpu") is None
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    assert onnx_engine.missing("cpu").endswith("pip install onnx.")
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    assert onnx_engine.missing("cpu").endswith("pip install onnxruntime.")

@@ -1,0 +1,59 @@
+"""8-bit matrices: exact where they were int8 rows, close elsewhere, and never beyond their range."""
+
+import numpy as np
+import pytest
+import torch
+
+from hybrid.engines.onnx.quantize import LARGEST_IN_ROWS, ZERO, block_size, blocks, rows
+from hybrid.model.int8 import dequantize, quantize
+
+
+def weight(outputs: int, inputs: int, seed: int = 0) -> np.ndarray:
+    made = np.random.default_rng(seed).standard_normal((outputs, inputs)).astype(np.float32)
+    made[1] *= 1e-4
+    made[2] = 0.0
+    made[3, 0] = 50.0  # an outlier, which coarsens its own block alone
+    return made
+
+
+def unpacked(packed: np.ndarray, scales: np.ndarray, inputs: int) -> np.ndarray:
+    values = (packed.astype(np.float32) - ZERO) * scales[..., None]
+    return values.reshape(len(packed), -1)[:, :inputs]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "block"),
+    [(8, 32), (32, 32), (48, 32), (384, 128), (512, 256), (768, 256), (896, 128), (1000, 32)],
+)
+def test_blocks_are_as_large_as_they_can_be_without_filling(inputs, block):
+    assert block_size(inputs) == block
+    packed, scales = blocks(weight(8, inputs))
+    assert packed.shape == (8, -(-inputs // block), block)
+    assert (packed.dtype, scales.shape, scales.dtype) == (np.uint8, packed.shape[:2], np.float32)
+
+
+@pytest.mark.parametrize("inputs", [40, 384])
+def test_blocks_are_off_by_at_most_half_a_step(inputs):
+    given = weight(8, inputs)
+    packed, scales = blocks(given)
+    steps = np.repeat(scales, packed.shape[2], axis=1)[:, :inputs]
+    assert (np.abs(unpacked(packed, scales, inputs) - given) <= steps * 0.5001).all()
+    assert (scales[3, 1:] < scales[3, 0] / 5).all()
+    assert packed.min() >= 1
+
+
+def test_blocks_hold_int8_rows_exactly():
+    given = torch.from_numpy(weight(64, 384)).clone()
+    stored = dequantize(quantize({"w": given}))["w"].numpy()
+    packed, scales = blocks(stored)
+    np.testing.assert_allclose(unpacked(packed, scales, 384), stored, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(unpacked(*blocks(given.numpy()), 384)[3], given[3], atol=50 / 127)
+
+
+def test_rows_stay_within_7_bits():
+    given = weight(8, 40)
+    packed, scales = rows(given)
+    assert (packed.shape, packed.dtype, scales.shape) == ((40, 8), np.int8, (8,))
+    assert np.abs(packed).max() == LARGEST_IN_ROWS
+    assert 2 * 255 * LARGEST_IN_ROWS < 2**15
+    assert (np.abs(packed.T * scales[:, None] - given) <= scales[:, None] * 0.5001).all()

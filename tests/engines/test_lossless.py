@@ -1,0 +1,237 @@
+"""Lossless methods of the torch engine: the LLM's ids, whoever drafts, and Steps that say how they came."""
+
+import copy
+import gc
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hybrid.engines import torch_writers
+from hybrid.engines.order import Order
+from hybrid.engines.torch_engine import TorchEngine, make
+from hybrid.errors import EngineError
+from hybrid.measure import warm_up
+from hybrid.model.bundle import load_bundle
+from hybrid.model.pair import HybridForConditionalGeneration
+from hybrid.model.prompt import encode_prompt
+from hybrid.model.source import BundleSource, ZooSource
+from hybrid.schema import METHODS, MODELS, Sampling
+
+LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
+
+
+@pytest.fixture(scope="module")
+def lossless(tiny_bundle) -> dict[str, TorchEngine]:
+    return {method: TorchEngine(tiny_bundle, method) for method in LOSSLESS}
+
+
+@pytest.fixture(scope="module")
+def agreeing(tiny_bundle) -> dict[str, TorchEngine]:
+    """Engines whose SLM is the LLM itself, unchanged or with some noise: it agrees always, or often."""
+    made = {}
+    for name, noise in (("always", 0.0), ("often", 0.005)):
+        slm = copy.deepcopy(tiny_bundle.llm)
+        torch.manual_seed(3)
+        with torch.no_grad():
+            for weight in slm.parameters():
+                weight += noise * weight.std() * torch.randn_like(weight)
+        made[name] = TorchEngine(
+            replace(tiny_bundle, models={"llm": tiny_bundle.llm, "slm": slm}), "lossless-slm"
+        )
+    return made
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_ids_equal_those_of_the_llm(engines, lossless, texts, answer, method):
+    for i, text in enumerate(texts[::4]):
+        sampling = {"ignore_eos": bool(i % 2), "max_new_tokens": (24, 1, 2, 3, 40)[i % 5]}
+        expected = answer(engines["llm"], text, **sampling)
+        made = answer(lossless[method], text, **sampling)
+        assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
+        assert (made.finish_reason, made.prompt_tokens) == (expected.finish_reason, expected.prompt_tokens)
+
+
+@pytest.mark.parametrize("name", ["always", "often"])
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_ids_equal_with_a_drafter_that_agrees(
+    engines, agreeing, texts, answer, monkeypatch, name, ignore_eos
+):
+    monkeypatch.setattr("hybrid.engines.t5_rewindable.SURE", 0.0)
+    made = [answer(agreeing[name], text, ignore_eos=ignore_eos) for text in texts[::4]]
+    expected = [answer(engines["llm"], text, ignore_eos=ignore_eos) for text in texts[::4]]
+    assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+    drafted, accepted = (sum(getattr(one, field) for one in made) for field in ("drafted", "accepted"))
+    assert drafted > 0
+    assert accepted == drafted if name == "always" else 0.1 * drafted < accepted < drafted
+
+
+def test_ids_equal_assisted_generation(lossless, tiny_bundle, texts, answer):
+    model, assistant = tiny_bundle.llm, tiny_bundle.slm
+    for text in texts[:100:10]:
+        ids = torch.tensor([encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids])
+        settings = {"max_new_tokens": 24, "do_sample": False}
+        by_slm = model.generate(ids, assistant_model=assistant, **settings)[0, 1:].tolist()
+        by_lookup = model.generate(ids, prompt_lookup_num_tokens=3, **settings)[0, 1:].tolist()
+        assert list(answer(lossless["lossless-slm"], text).token_ids) == by_slm
+        assert list(answer(lossless["lossless-lookup"], text).token_ids) == by_lookup
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_steps_come_in_order_and_say_what_they_know(lossless, texts, method):
+    steps = list(lossless[method].generate("summarize", texts[100:101], Sampling(9, ignore_eos=True)))
+    reads = {"lossless": ["project"], "lossless-slm": ["encode"]}.get(method, [])
+    pairs, rest = divmod(len(steps) - 4 - len(reads), 2)
+    assert rest == 0
+    assert [step.phase for step in steps] == [
+        "tokenize", "encode", "prefill", *reads, *["draft", "verify"] * pairs, "detokenize",
+    ]  # fmt: skip
+    assert sum(len(ids) for step in steps for ids in step.token_ids) == 9
+    for step in steps:
+        assert (len(step.drafted), len(step.accepted)) == ((1, 1) if step.phase == "verify" else (0, 0))
+        assert len(step.token_ids) == (step.phase in ("prefill", "verify"))
+    assert (steps[-1].finish_reasons, len(steps[-1].texts)) == (("length",), 1)
+
+
+def test_the_llms_encoder_reads_once(lossless, texts, monkeypatch):
+    """The hybrid drafts from the very states that the LLM verifies over."""
+    engine = lossless["lossless"]
+    reads, read = [], engine._reader.encoder.__call__
+    monkeypatch.setattr(engine._reader, "encoder", lambda *given: reads.append(len(reads)) or read(*given))
+    list(engine.generate("summarize", texts[:1], Sampling(9)))
+    assert reads == [0]
+
+
+@pytest.mark.parametrize(("method", "model"), [("lossless", "hybrid"), ("lossless-slm", "slm")])
+def test_drafts_are_what_the_drafting_model_says(
+    lossless, tiny_bundle, texts, answer, monkeypatch, method, model
+):
+    """After whatever the LLM has written, and with nothing left of drafts that were rejected."""
+    monkeypatch.setattr("hybrid.engines.t5_rewindable.SURE", 0.0)
+    drafts, propose = [], torch_writers.DecoderDrafter.propose
+
+    def watched(self, written, count):
+        drafts.append((list(written), propose(self, written, count)))
+        return drafts[-1][1]
+
+    monkeypatch.setattr(torch_writers.DecoderDrafter, "propose", watched)
+    for text in texts[::50]:
+        drafts.clear()
+        answer(lossless[method], text)
+        ids = torch.tensor([encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids])
+        for written, drafted in drafts:
+            given = torch.tensor([[0, *written, *drafted[:-1]]])
+            with torch.no_grad():
+                logits = tiny_bundle.model(model)(input_ids=ids, decoder_input_ids=given).logits[0]
+            assert logits.argmax(-1)[-len(drafted) :].tolist() == drafted
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_nothing_of_an_earlier_or_abandoned_answer_is_left(lossless, texts, answer, method):
+    engine = lossless[method]
+    first = answer(engine, texts[60])
+    abandoned = engine.generate("summarize", texts[-1:], Sampling(50, ignore_eos=True))
+    for _ in range(7):
+        next(abandoned)
+    answer(engine, texts[-1], "translate-en-de")
+    assert answer(engine, texts[60]).token_ids == first.token_ids
+    with pytest.raises(EngineError, match="one generation at a time"):
+        next(abandoned)
+
+
+def test_a_batch_is_refused_before_anything_is_read(lossless, texts):
+    for engine in lossless.values():
+        with pytest.raises(EngineError, match="one prompt at a time, and 2 were given; use --batch-size 1"):
+            next(engine.generate("summarize", texts[:2], Sampling()))
+
+
+def test_a_drafter_with_other_ids_is_refused(tiny_bundle):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=400, d_model=8, d_ff=8, d_kv=4, num_heads=2, num_layers=1, decoder_start_token_id=0
+    )
+    models = {"llm": tiny_bundle.llm, "slm": T5ForConditionalGeneration(config)}
+    with pytest.raises(EngineError, match="The LLM has 384 ids and the slm 400"):
+        TorchEngine(replace(tiny_bundle, models=models), "lossless-slm")
+
+
+def test_bfloat16_and_warm_up_run(tiny_bundle, texts, answer):
+    for method in LOSSLESS:
+        engine = TorchEngine(tiny_bundle, method, dtype=torch.bfloat16)
+        warm_up(engine, "summarize")
+        assert len(answer(engine, texts[7], ignore_eos=True).token_ids) == 24
+
+
+def test_engines_of_one_order_share_what_reads_and_answer_as_each_alone(tiny_bundle, engines, texts, answer):
+    together = make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
+    assert list(together) == list(METHODS)
+    readers = {id(together[method]._reader) for method in METHODS if method != "slm"}
+    assert len(readers) == 1  # the LLM's encoder, once
+    decoders = [together["llm"]._writer.decoder]
+    decoders += [together[method]._writer.verifier.decoder for method in LOSSLESS]
+    assert len({id(one.head) for one in decoders}) == 2  # for one row at a time, and for several
+    assert len({id(one.layers[0].cache) for one in decoders}) == 4
+    for text in texts[::40]:
+        for method, engine in together.items():
+            expected = engines[method if method in MODELS else "llm"]
+            assert answer(engine, text).token_ids == answer(expected, text).token_ids
+
+
+def test_generations_of_engines_made_together_do_not_disturb_each_other(tiny_bundle, texts, answer):
+    together = make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
+    expected = {method: answer(engine, texts[80], ignore_eos=True) for method, engine in together.items()}
+    running = {
+        m: e.generate("summarize", texts[80:81], Sampling(24, ignore_eos=True)) for m, e in together.items()
+    }
+    ids = {method: [] for method in METHODS}
+    while running:
+        for method, steps in list(running.items()):
+            if (step := next(steps, None)) is None:
+                del running[method]
+            else:
+                ids[method] += [i for row in step.token_ids for i in row]
+    assert {method: tuple(made) for method, made in ids.items()} == {
+        method: one.token_ids for method, one in expected.items()
+    }
+
+
+def test_the_models_are_gone_once_their_weights_are_packed(tiny_zoo, texts, answer):
+    """Else a pair would be in memory twice."""
+    bundles, modules = [], []
+
+    class Watched(ZooSource):
+        def bundle(self, models):
+            made = load_bundle("tiny", tiny_zoo, systems=models)
+            bundles.append(weakref.ref(made))
+            modules.extend(weakref.ref(m) for model in made.models.values() for m in model.modules())
+            return made
+
+    gc.disable()
+    try:
+        engines = make(Order(Watched("tiny", tiny_zoo), tuple(METHODS)))
+    finally:
+        gc.enable()
+    assert len(modules) > 100
+    assert [one() for one in bundles] == [None]
+    assert [one() for one in modules if one() is not None] == []
+    assert len({answer(engines[method], texts[3], max_new_tokens=200).token_ids for method in LOSSLESS}) == 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_ids_of_the_llm(tiny_bundle, engines, texts, answer):
+    for method in LOSSLESS:
+        exact = TorchEngine(tiny_bundle, method, device="cuda", dtype=torch.float32)
+        brief = TorchEngine(tiny_bundle, method, device="cuda")
+        for text in texts[::10]:
+            assert answer(exact, text).token_ids == answer(engines["llm"], text).token_ids
+            assert len(answer(brief, text, ignore_eos=True).token_ids) == 24
+
+
+def test_a_pair_with_a_hybrid_alone_keeps_its_llm(tiny_bundle):
+    """The hybrid of a bundle may read with another LLM than the bundle's own."""
+    hybrid = HybridForConditionalGeneration.from_parts(copy.deepcopy(tiny_bundle.llm), tiny_bundle.slm)
+    bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "hybrid": hybrid})
+    made = make(Order(BundleSource(bundle), ("llm", "hybrid")))
+    assert made["llm"]._reader is not made["hybrid"]._reader

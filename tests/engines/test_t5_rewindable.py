@@ -1,0 +1,160 @@
+"""One pass over several tokens says what one pass over each says, and going back leaves nothing behind."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from hybrid.engines import t5_decoder, t5_rewindable
+from hybrid.engines.t5_decoder import T5Decoder
+from hybrid.engines.t5_layers import Target
+from hybrid.engines.t5_rewindable import T5Rewindable
+
+EOS = 1
+PLAIN = Target(torch.device("cpu"), torch.float32)
+SEVERAL = Target(torch.device("cpu"), torch.float32, several=True)
+LENGTH = 40
+
+
+@pytest.fixture(scope="module")
+def model(tiny_bundle):
+    return tiny_bundle.llm
+
+
+@pytest.fixture(scope="module")
+def states(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model.encoder(input_ids=torch.tensor([[17, 30, 8, 200, 77, 1]])).last_hidden_state[0]
+
+
+@pytest.fixture(scope="module")
+def tokens() -> list[int]:
+    return [0, *random.Random(4).choices(range(2, 384), k=LENGTH - 1)]
+
+
+@pytest.fixture(scope="module")
+def expected(model, states, tokens) -> list[int]:
+    """transformers' greedy id after each of the tokens."""
+    with torch.no_grad():
+        made = model(
+            encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=torch.tensor([tokens])
+        ).logits.argmax(-1)
+    return made[0].tolist()
+
+
+@pytest.fixture(params=[PLAIN, SEVERAL], ids=["plain", "several"])
+def decoder(request, model, states) -> T5Rewindable:
+    with torch.inference_mode():
+        made = T5Rewindable(T5Decoder(model, request.param), EOS)
+        made.read(states, LENGTH)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _inference():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 17, LENGTH])
+def test_passes_of_any_size_equal_transformers(decoder, tokens, expected, size):
+    said = []
+    for start in range(0, LENGTH, size):
+        said += decoder.extend(tokens[start : start + size], start)
+    assert said == expected
+
+
+def test_what_was_rejected_leaves_nothing(decoder, tokens, expected):
+    """Positions are written again and again by wrong ids, in passes and drafts of all sizes."""
+    rng = random.Random(9)
+    position = 0
+    while position < LENGTH:
+        wrong = rng.choices(range(2, 384), k=min(rng.randint(1, 9), LENGTH - position))
+        decoder.extend(wrong, position)
+        count = min(rng.randint(1, 5), LENGTH - position)
+        assert (
+            decoder.extend(tokens[position : position + count], position)
+            == expected[position : position + count]
+        )
+        position += count
+
+
+def test_caches_grow_with_what_is_read(model, states, tokens, expected, monkeypatch):
+    monkeypatch.setattr(t5_decoder, "CAPACITY", 4)
+    for target in (PLAIN, SEVERAL):
+        decoder = T5Rewindable(T5Decoder(model, target), EOS)
+        for capacity in (3, 7, LENGTH):
+            decoder.read(states, capacity)
+            assert decoder.extend(tokens[:capacity], 0) == expected[:capacity]
+
+
+def test_beyond_the_last_distance_bucket(model, states):
+    tokens = [0, *random.Random(5).choices(range(2, 384), k=299)]
+    with torch.no_grad():
+        expected = model(
+            encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=torch.tensor([tokens])
+        ).logits.argmax(-1)[0]
+    for target in (PLAIN, SEVERAL):
+        decoder = T5Rewindable(T5Decoder(model, target), EOS)
+        decoder.read(states, 300)
+        said = [i for start in range(0, 300, 60) for i in decoder.extend(tokens[start : start + 60], start)]
+        assert said == expected.tolist()
+
+
+def test_a_draft_is_what_the_decoder_writes_itself(model, states, monkeypatch):
+    decoder = T5Rewindable(T5Decoder(model, PLAIN), EOS)
+    decoder.read(states, LENGTH)
+    monkeypatch.setattr(t5_rewindable, "SURE", 0.0)
+    greedy = [decoder.extend([0], 0)[0]]
+    while len(greedy) < 12 and greedy[-1] != EOS:
+        greedy += decoder.extend(greedy[-1:], len(greedy))
+    assert len(greedy) > 6
+    for count in (1, 2, 5):
+        assert decoder.draft(0, 0, count) == greedy[:count]
+        assert decoder.draft(greedy[1], 2, count) == greedy[2 : 2 + count]
+    assert decoder.draft(0, 0, LENGTH)[: len(greedy)] == greedy
+
+
+def test_a_draft_ends_once_it_is_improbable(model, states, monkeypatch):
+    """The product of the probabilities that transformers gives its ids has just gone below SURE."""
+    decoder = T5Rewindable(T5Decoder(model, PLAIN), EOS)
+    decoder.read(states, LENGTH)
+    lengths = set()
+    for sure, token in itertools.product((1e-3, 1e-6), range(2, 42)):  # a random model is sure of nothing
+        monkeypatch.setattr(t5_rewindable, "SURE", sure)
+        drafted = decoder.draft(token, 0, LENGTH)
+        given = torch.tensor([[token, *drafted[:-1]]])
+        logits = model(encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=given).logits[0]
+        assert logits.argmax(-1).tolist() == drafted
+        chances = logits.softmax(-1).gather(1, torch.tensor(drafted)[:, None]).cumprod(0)[:, 0]
+        assert (chances[:-1] >= sure).all()
+        assert chances[-1] < sure or drafted[-1] == EOS
+        lengths.add(len(drafted))
+    assert len(lengths) >= 3
+
+
+def test_after_an_end_a_draft_can_begin(model, states):
+    decoder = T5Rewindable(T5Decoder(model, PLAIN), EOS)
+    decoder.read(states, LENGTH)
+    assert len(decoder.draft(EOS, 3, 5)) >= 1
+
+
+def test_twins_share_weights_and_nothing_else(model, states, tokens, expected):
+    one = T5Decoder(model, PLAIN)
+    first, second = T5Rewindable(one, EOS), T5Rewindable(one.twin(), EOS)
+    assert first.decoder.head is second.decoder.head
+    first.read(states, LENGTH)
+    second.read(states.flip(0), LENGTH)
+    for place, token in enumerate(tokens):
+        second.extend([token + 1], place)
+        assert first.extend([token], place) == [expected[place]]
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+def test_matrices_for_several_rows_are_in_blocks_on_the_cpu_in_float32_only(model):
+    assert SEVERAL.blocks
+    assert not PLAIN.blocks
+    assert not Target(torch.device("cpu"), torch.bfloat16, several=True).blocks
+    assert not Target(torch.device("cuda"), torch.float32, several=True).blocks
+    assert T5Decoder(model, SEVERAL).head.is_mkldnn

@@ -1,0 +1,309 @@
+"""generate() by its own engine: the ids of the reference, its Steps as they come, and int8 models."""
+
+import logging
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+import torch
+import transformers
+
+from hybrid.engines.order import Order
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.transformers_engine import make, missing
+from hybrid.errors import EngineError, InputError, PromptTooLong
+from hybrid.measure import timed
+from hybrid.model.prompt import encode_prompt
+from hybrid.model.source import BundleSource, ZooSource
+from hybrid.schema import METHODS, MODELS, Sampling
+from hybrid.suites import load_suite
+from tests.engines.peers import absolute_pair, greedy, prompt_ids
+
+LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
+
+
+@pytest.fixture(scope="module")
+def peers(tiny_bundle):
+    """transformers' engines of the tiny bundle, one a method."""
+    return make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
+
+
+@pytest.fixture(params=["bart", "marian"])
+def absolute(request, tiny_bundle):
+    return absolute_pair(request.param, tiny_bundle.tokenizer)
+
+
+@contextmanager
+def called(counts, **modules):
+    """Counts how often modules are called, by the names they are given under."""
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, name=name: counts.update([name]))
+        for name, module in modules.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@pytest.mark.parametrize("method", MODELS)
+def test_ids_equal_the_reference(peers, engines, tiny_bundle, texts, answer, same, method):
+    made = [answer(peers[method], text) for text in texts[::10]]
+    expected = [answer(engines[method], text) for text in texts[::10]]
+    assert {one.finish_reason for one in made} == {"eos", "length"}
+    for text, one, other in zip(texts[::10], made, expected, strict=True):
+        prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+        assert same(tiny_bundle.model(method), prompt, one.token_ids, other.token_ids)
+        if one.token_ids == other.token_ids:
+            assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
+        assert one.prompt_tokens == other.prompt_tokens
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_end_counts_and_can_be_ignored(peers, engines, texts, answer, method):
+    reference = engines[method if method in MODELS else "llm"]
+    pairs = ((text, answer(reference, text)) for text in texts)
+    text, ended = next(p for p in pairs if p[1].finish_reason == "eos" and len(p[1].token_ids) > 3)
+    assert answer(peers[method], text).token_ids == ended.token_ids
+    further = answer(peers[method], text, max_new_tokens=40, ignore_eos=True)
+    assert further.token_ids == answer(reference, text, max_new_tokens=40, ignore_eos=True).token_ids
+    assert 1 in further.token_ids[:-1]
+    assert (len(further.token_ids), further.finish_reason) == (40, "length")
+
+
+@pytest.mark.parametrize("method", MODELS)
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_a_batch_gives_what_singles_give(peers, texts, answer, answers, method, ignore_eos):
+    several = texts[::20]
+    together = answers(peers[method], several, ignore_eos=ignore_eos)
+    alone = [answer(peers[method], text, ignore_eos=ignore_eos) for text in several]
+    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
+    assert [one.finish_reason for one in together] == [one.finish_reason for one in alone]
+    assert len({len(one.token_ids) for one in together}) == 1 or not ignore_eos
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_lossless_methods_give_the_ids_of_the_llm(peers, engines, texts, answer, method):
+    for text in texts[::20]:
+        made, expected = answer(peers[method], text), answer(engines["llm"], text)
+        assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
+
+
+def test_steps_come_in_order_and_say_what_they_know(peers):
+    for method, engine in peers.items():
+        steps = list(engine.generate("summarize", ["The new bridge."], Sampling(6, ignore_eos=True)))
+        between = {"hybrid": ["project"], "lossless": ["project"]}.get(method, [])
+        writing = [step for step in steps if step.token_ids]
+        phase = "decode" if method in MODELS else "verify"
+        phases = ["tokenize", "encode", *between, "prefill", *[phase] * (len(writing) - 1), "detokenize"]
+        assert [step.phase for step in steps] == phases
+        assert sum(len(step.token_ids[0]) for step in writing) == 6
+        if method in MODELS:
+            assert len(writing) == 6
+        assert steps[0].prompt_tokens
+        assert (len(steps[-1].texts), steps[-1].finish_reasons) == (1, ("length",))
+        assert not any(step.drafted or step.accepted for step in steps)
+
+
+def test_drafts_are_made_and_nothing_is_read_twice(peers, tiny_bundle, texts, answer):
+    llm, hybrid = tiny_bundle.llm, tiny_bundle.hybrid
+    counts = Counter()
+    parts = {
+        "reads": llm.encoder, "reads again": hybrid.llm, "fuses": hybrid.slm.encoder,
+        "drafts": hybrid.slm.decoder, "verifies": llm.decoder,
+    }  # fmt: skip
+    with called(counts, **parts):
+        made = answer(peers["lossless"], texts[100], ignore_eos=True)
+    assert len(made.token_ids) == 24
+    assert (counts["reads"], counts["reads again"], counts["fuses"]) == (1, 0, 1)
+    assert min(counts["drafts"], counts["verifies"]) > 1
+
+
+def test_what_it_records_of_itself(peers):
+    assert {one.system for one in peers.values()} == set(METHODS)
+    for engine in peers.values():
+        described = (engine.name, engine.device, engine.dtype, engine.options, engine.synchronize)
+        assert described == ("transformers", "cpu", "float32", {}, None)
+
+
+def test_prompts_that_cannot_be_answered_are_refused(peers):
+    for engine in peers.values():
+        with pytest.raises(InputError, match="is empty"):
+            next(engine.generate("summarize", [" "], Sampling()))
+        with pytest.raises(PromptTooLong):
+            next(engine.generate("summarize", ["word " * 300], Sampling()))
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_lossless_answers_one_prompt_at_a_time(peers, method):
+    with pytest.raises(EngineError, match=f"one prompt at a time and 2 were given to {method}; use"):
+        next(peers[method].generate("summarize", ["One.", "Two."], Sampling()))
+
+
+def test_closing_ends_generate_in_the_middle(peers, tiny_bundle, answer, engines):
+    counts = Counter()
+    with called(counts, steps=tiny_bundle.slm.decoder):
+        steps = peers["slm"].generate("summarize", ["A bridge."], Sampling(3000, ignore_eos=True))
+        while next(steps).phase != "prefill":
+            pass
+        steps.close()
+        done = counts["steps"]
+        assert 1 <= done < 3000
+        assert counts["steps"] == done  # nothing goes on behind our back
+    assert answer(peers["slm"], "A bridge.").token_ids == answer(engines["slm"], "A bridge.").token_ids
+
+
+def test_errors_inside_generate_come_out(peers, tiny_bundle, answer, engines):
+    def broken(*_):
+        raise RuntimeError("the decoder broke")
+
+    hook = tiny_bundle.slm.decoder.register_forward_pre_hook(broken)
+    try:
+        with pytest.raises(RuntimeError, match="the decoder broke"):
+            answer(peers["slm"], "A bridge.")
+    finally:
+        hook.remove()
+    assert answer(peers["slm"], "A bridge.").token_ids == answer(engines["slm"], "A bridge.").token_ids
+
+
+def test_it_runs_with_its_own_threads_without_gradients(tiny_bundle, answer):
+    seen = set()
+
+    def look(*_):
+        seen.add((torch.get_num_threads(), torch.is_inference_mode_enabled()))
+
+    hook = tiny_bundle.slm.decoder.register_forward_pre_hook(look)
+    try:
+        engine = make(Order(BundleSource(tiny_bundle), ("slm",), threads=2))["slm"]
+        torch.set_num_threads(1)
+        answer(engine, "A bridge.")
+    finally:
+        hook.remove()
+        torch.set_num_threads(1)
+    assert seen == {(2, True)}
+    assert torch.get_num_threads() == 1
+
+
+def test_the_bundle_stays_as_it_was(tiny_bundle, answer):
+    settings = {name: model.generation_config.to_dict() for name, model in tiny_bundle.models.items()}
+    encoder = tiny_bundle.hybrid.get_encoder()
+    before = {name: tensor.clone() for name, tensor in tiny_bundle.slm.state_dict().items()}
+    for dtype in ("float32", "bfloat16", "int8"):
+        methods = tuple(METHODS) if dtype == "float32" else MODELS
+        for engine in make(Order(BundleSource(tiny_bundle), methods, dtype=dtype)).values():
+            answer(engine, "A bridge.", ignore_eos=True)
+    assert {name: m.generation_config.to_dict() for name, m in tiny_bundle.models.items()} == settings
+    assert tiny_bundle.hybrid.get_encoder() is encoder
+    after = tiny_bundle.slm.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert after.keys() == before.keys()
+
+
+def test_bfloat16_answers_much_alike(tiny_bundle, peers, texts, answer):
+    for method, engine in make(Order(BundleSource(tiny_bundle), MODELS, dtype="bfloat16")).items():
+        assert (engine.name, engine.dtype) == ("transformers", "bfloat16")
+        assert _alike(engine, peers[method], texts[::10], answer) >= 0.5
+
+
+def test_int8_answers_much_alike(tiny_bundle, peers, texts, answer, monkeypatch):
+    """Without the linear function of float32, which is broken meanwhile."""
+    linear = torch.nn.functional.linear
+    for method, engine in make(Order(BundleSource(tiny_bundle), MODELS, dtype="int8")).items():
+        described = (engine.name, engine.dtype, engine.options)
+        assert described == ("transformers-int8", "int8", {"quantization": "dynamic int8 (torch)"})
+        monkeypatch.setattr(torch.nn.functional, "linear", None)
+        answer(engine, "A bridge.")
+        monkeypatch.setattr(torch.nn.functional, "linear", linear)
+        assert _alike(engine, peers[method], texts[::10], answer) >= 0.4
+
+
+def _alike(one, other, texts, answer):
+    """The share of texts whose answers begin alike; random models are never sure of theirs."""
+    firsts = [[answer(engine, t, max_new_tokens=1).token_ids for t in texts] for engine in (one, other)]
+    return sum(a == b for a, b in zip(*firsts, strict=True)) / len(texts)
+
+
+@pytest.mark.parametrize("ignore_eos", [False, True])
+def test_bart_and_marian_run_too(absolute, texts, answer, answers, ignore_eos):
+    stop = None if ignore_eos else 1
+    several, written = texts[40::50], set()
+    by_hand = {
+        name: [greedy(model, prompt_ids(absolute, text), 24, stop) for text in several]
+        for name, model in absolute.models.items()
+    }
+    for method, engine in make(Order(BundleSource(absolute), tuple(METHODS))).items():
+        expected = by_hand[method if method in MODELS else "llm"]
+        assert [answer(engine, text, ignore_eos=ignore_eos).token_ids for text in several] == expected
+        written |= {token for ids in expected for token in ids}
+        if method in MODELS:
+            together = answers(engine, several, ignore_eos=ignore_eos)
+            assert [one.token_ids for one in together] == expected
+    assert len(written) > 10  # else the test would show little
+
+
+def test_bart_and_marian_run_in_int8(absolute, answer):
+    for engine in make(Order(BundleSource(absolute), MODELS, dtype="int8")).values():
+        assert len(answer(engine, "A bridge.", ignore_eos=True).token_ids) == 24
+
+
+def test_assisted_generation_says_nothing_on_the_way(peers, answer, caplog):
+    type(transformers.utils.logging.get_logger()).warning_once.cache_clear()
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    try:
+        for method in LOSSLESS:
+            answer(peers[method], "A bridge.", ignore_eos=True)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.messages == []
+
+
+def test_where_it_cannot_run(tiny_bundle):
+    assert missing("cpu") is None
+    if not torch.cuda.is_available():
+        assert missing("cuda:0") == "torch sees no GPU here, so 'cuda:0' cannot be used; choose --device cpu."
+        with pytest.raises(EngineError, match="'cuda:0' cannot be used here"):
+            make(Order(BundleSource(tiny_bundle), ("slm",), device="cuda:0", dtype="bfloat16"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_on_a_gpu(tiny_bundle, engines, texts, answer, answers, dtype):
+    """float32 gives the ids of the CPU; in 16 bits, answers begin much alike."""
+    for method, engine in make(Order(BundleSource(tiny_bundle), tuple(METHODS), "cuda", dtype)).items():
+        reference = engines[method if method in MODELS else "llm"]
+        assert (engine.device, engine.dtype, engine.synchronize) == ("cuda", dtype, None)
+        assert _alike(engine, reference, texts[::10], answer) >= (1 if dtype == "float32" else 0.5)
+        if dtype == "float32":
+            expected = [answer(reference, text).token_ids for text in texts[::20]]
+            assert [answer(engine, text).token_ids for text in texts[::20]] == expected
+            if method in MODELS:
+                assert [one.token_ids for one in answers(engine, texts[::20])] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bundled_pair_answers_as_the_reference(method):
+    """On 20 sentences: the same ids in float32, much the same words in int8."""
+    source, suite = ZooSource(), load_suite("everyday-en-de")
+    model = method if method in MODELS else "llm"
+    engines = {
+        "reference": TorchEngine(source.bundle([model]), model),
+        "float32": make(Order(source, (method,)))[method],
+        "int8": make(Order(source, (model,), dtype="int8"))[model],
+    }
+    made = {
+        name: [
+            timed(engine.generate(suite.task, [e.source], Sampling()), name)[0] for e in suite.examples[:20]
+        ]
+        for name, engine in engines.items()
+    }
+    ids = {name: [one.token_ids for one in found] for name, found in made.items()}
+    assert ids["float32"] == ids["reference"]
+    words = {name: [Counter(one.text.split()) for one in found] for name, found in made.items()}
+    shared = sum((a & b).total() for a, b in zip(words["int8"], words["reference"], strict=True))
+    share = shared / sum(row.total() for row in words["reference"])
+    print(f"\ntransformers-int8 {model}: {share:.0%} of the words are those of float32")  # noqa: T201
+    assert share > 0.6

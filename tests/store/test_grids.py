@@ -1,0 +1,281 @@
+"""Grids of latencies on disk: what is written comes back, and damage hides nothing else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybrid.errors import StoreError
+from hybrid.schema import Environment
+from hybrid.store.grid_codec import decode_cell, encode_cell
+from hybrid.store.grids import (
+    Cell,
+    Grid,
+    create_grid,
+    find_grid,
+    list_grids,
+    load_grid,
+    new_grid_id,
+    resume_grid,
+)
+from hybrid.store.reading import list_runs
+
+HERE = Environment(
+    "0.1.0", "620233b", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {"torch": "2.13.0"}
+)
+ID = "20261123-014512-torch-3f9c"
+
+
+def grid(grid_id: str = ID, **more: Any) -> Grid:
+    own: dict = {
+        "llms": ("large",), "slms": ("small", "tiny"), "methods": ("llm", "slm", "hybrid"), "batches": (1,),
+        "prompts": (32,), "outputs": (16,), "repeats": 3, "engine": "torch", "device": "cpu",
+        "dtype": "float32", "threads": 1, "environment": HERE, "created_at": "2026-11-23T01:45:12+00:00",
+        "shapes": {"large": {"d_model": 64, "family": "t5", "tied_head": False, "positions": None}},
+    }  # fmt: skip
+    return Grid(grid_id, **own | more)
+
+
+def cell(method: str = "hybrid", slm: str | None = "small", **more: Any) -> Cell:
+    own: dict = {
+        "batch": 1, "prompt_tokens": 32, "output_tokens": 16, "started_at": "2026-11-23T01:45:13.000+00:00",
+        "phases_s": {"encode": (0.5, 0.25, 0.75), "decode": (1.0, 2.0, 4.0)},
+        "ttft_s": (0.5, 0.25, 0.75), "tpot_s": (0.0625, 0.125, 0.25),
+    }  # fmt: skip
+    return Cell(method, "large", slm, **own | more)
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Callable[..., Path]:
+    """killed(cells, tail): the file of a grid whose process left `tail` behind its last whole line."""
+
+    def make(cells: list[Cell], tail: bytes = b"") -> Path:
+        with create_grid(grid(), tmp_path) as writer:
+            writer.append(cells)
+        path = tmp_path / "grids" / f"{ID}.jsonl"
+        with path.open("ab") as file:
+            file.write(tail)
+        return path
+
+    return make
+
+
+def test_what_is_stored_comes_back(tmp_path: Path) -> None:
+    cells = [cell("llm", None), cell("hybrid", "small"), cell("hybrid", "tiny", options={"kernels": "fused"})]
+    with create_grid(grid(engine_options={"int8_encoder": "on"}), tmp_path) as writer:
+        assert writer.append(cells[:1]) == (cells[0],)
+        writer.append(cells[1:])
+        assert writer.done == {one.key for one in cells}
+    found = load_grid(ID, tmp_path)
+    assert found.grid == grid(engine_options={"int8_encoder": "on"})
+    assert found.cells == tuple(cells)
+    assert found.problems == ()
+    assert found.grid.product == "0.1.0"
+
+
+def test_the_file_is_what_the_format_says(killed: Callable[..., Path]) -> None:
+    header, line = killed([cell("lossless", drafted=(9, 9, 9), accepted=(1, 0, 2))]).read_text().splitlines()
+    assert json.loads(header) | {"environment": None} == json.loads(header) | {
+        "environment": None, "format": 1, "grid_id": ID, "weights": "random", "llms": ["large"],
+        "prompts": [32], "engine_options": {},
+    }  # fmt: skip
+    assert json.loads(line) == {
+        "method": "lossless", "llm": "large", "slm": "small", "batch": 1, "prompt_tokens": 32,
+        "output_tokens": 16, "started_at": "2026-11-23T01:45:13.000+00:00",
+        "phases_us": {"encode": [5e5, 2.5e5, 7.5e5], "decode": [1e6, 2e6, 4e6]},
+        "ttft_us": [5e5, 2.5e5, 7.5e5], "tpot_us": [62500, 125000, 250000],
+        "drafted": [9, 9, 9], "accepted": [1, 0, 2],
+    }  # fmt: skip
+
+
+def test_medians_are_derived() -> None:
+    one = cell()
+    assert one.total_s == (1.5, 2.25, 4.75)
+    assert (one.median_total_s, one.median_ttft_s, one.median_tpot_s) == (2.25, 0.5, 0.125)
+    assert one.median_phases_s == {"encode": 0.5, "decode": 2.0}
+    assert cell(tpot_s=(), output_tokens=1).median_tpot_s is None
+
+
+def test_times_are_kept_to_a_tenth_of_a_microsecond() -> None:
+    one = cell(ttft_s=(0.123456789, 1 / 3, 12.00000004))
+    assert decode_cell(encode_cell(one)).ttft_s == (0.1234568, 0.3333333, 12.0)
+
+
+def test_part_of_a_line_is_passed_over_and_cut_off_on_resuming(
+    killed: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = killed([cell("llm", None)], encode_cell(cell())[:50])
+    found = load_grid(ID, tmp_path)
+    assert (len(found.cells), found.problems) == (1, ())
+    with resume_grid(ID, HERE, tmp_path) as writer:
+        assert writer.done == {cell("llm", None).key}
+        writer.append([cell()])
+    assert load_grid(ID, tmp_path).cells == (cell("llm", None), cell())
+    assert path.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (b"\xff\xfe\n", "it is not JSON"),
+        (b"[1]\n", "it is not a JSON object"),
+        ({"method": "guess"}, "method is 'guess'"),
+        ({"phases_us": {"thinking": [1, 2, 3]}}, "phases_s is 'thinking'"),
+        ({"phases_us": {}}, "names other phases"),
+        ({"ttft_us": [1, 2]}, "2 and 3 repeats"),
+        ({"ttft_us": [1, -2, 3]}, "no time"),
+        ({"tpot_us": [1, float("nan"), 3]}, "no time"),
+        ({"ttft_us": None}, "wrong type"),
+        ({"ttft_us": ["fast", 1, 2]}, "wrong type"),
+        ({"batch": 0}, "at least 1"),
+        ({"batch": "one"}, "batch is 'one', not int"),
+        ({"slm": 7}, "slm is 7, not str"),
+    ],
+)
+def test_damaged_line_is_named_and_hides_no_other(
+    change: bytes | dict, reason: str, killed: Callable[..., Path], tmp_path: Path
+) -> None:
+    good = encode_cell(cell("slm", "small"))
+    line = change if isinstance(change, bytes) else json.dumps(json.loads(good) | change).encode() + b"\n"
+    path = killed([cell("llm", None)], line + encode_cell(cell()))
+    found = load_grid(ID, tmp_path)
+    assert found.cells == (cell("llm", None), cell())
+    (problem,) = found.problems
+    assert problem.startswith(f"{path}, line 3, is damaged and left out: ")
+    assert reason in problem
+
+
+def test_missing_field_is_named(killed: Callable[..., Path], tmp_path: Path) -> None:
+    row = json.loads(encode_cell(cell()))
+    del row["ttft_us"]
+    killed([], json.dumps(row).encode() + b"\n")
+    assert "ttft_us is missing" in load_grid(ID, tmp_path).problems[0]
+
+
+def test_repeated_cell_is_left_out(killed: Callable[..., Path], tmp_path: Path) -> None:
+    killed([cell()], encode_cell(cell(ttft_s=(9.0, 9.0, 9.0))))
+    found = load_grid(ID, tmp_path)
+    assert found.cells == (cell(),)
+    assert "it repeats hybrid of large+small at batch 1, prompt 32, output 16" in found.problems[0]
+
+
+def test_many_damaged_lines_are_counted(killed: Callable[..., Path], tmp_path: Path) -> None:
+    path = killed([], b"?\n" * 25)
+    problems = load_grid(ID, tmp_path).problems
+    assert len(problems) == 11
+    assert problems[-1] == f"{path} has 15 more damaged lines."
+
+
+def test_unknown_fields_are_let_pass(killed: Callable[..., Path], tmp_path: Path) -> None:
+    killed([], json.dumps(json.loads(encode_cell(cell())) | {"later": 1}).encode() + b"\n")
+    assert load_grid(ID, tmp_path).cells == (cell(),)
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"{}\n", "format None"),
+        (b'{"format":2}\n', "format 2"),
+        (b'{"format":1}\n', "is missing"),
+    ],
+)
+def test_grid_without_a_header_is_reported(tmp_path: Path, header: bytes, reason: str) -> None:
+    with create_grid(grid(), tmp_path):
+        pass
+    bad = tmp_path / "grids" / "bad.jsonl"
+    bad.write_bytes(header)
+    with pytest.raises(StoreError, match=rf"bad\.jsonl, line 1, cannot be read: .*{reason}"):
+        load_grid("bad", tmp_path)
+    listing = list_grids(tmp_path)
+    assert [one.grid_id for one in listing.grids] == [ID]
+    assert len(listing.problems) == 1
+
+
+def test_shapes_of_a_header_must_be_objects(tmp_path: Path) -> None:
+    with create_grid(grid(shapes={"large": "big"}), tmp_path):
+        pass
+    with pytest.raises(StoreError, match="shapes is not an object of objects"):
+        load_grid(ID, tmp_path)
+
+
+def test_cells_measured_elsewhere_say_so(killed: Callable[..., Path], tmp_path: Path) -> None:
+    killed([cell("llm", None)])
+    there = replace(HERE, packages={"torch": "2.14.0"})
+    with resume_grid(ID, there, tmp_path) as writer:
+        (stored,) = writer.append([cell()])
+    assert stored.environment == there
+    assert [one.environment for one in load_grid(ID, tmp_path).cells] == [None, there]
+
+
+def test_another_device_cannot_go_on(killed: Callable[..., Path], tmp_path: Path) -> None:
+    killed([])
+    with pytest.raises(StoreError, match="was measured on A CPU, and this is Another"):
+        resume_grid(ID, replace(HERE, device_name="Another"), tmp_path)
+
+
+def test_a_cell_is_stored_once(tmp_path: Path) -> None:
+    with create_grid(grid(), tmp_path) as writer:
+        writer.append([cell()])
+        with pytest.raises(ValueError, match="stored already or come twice"):
+            writer.append([cell()])
+        with pytest.raises(ValueError, match="stored already or come twice"):
+            writer.append([cell("llm", None), cell("llm", None)])
+    with pytest.raises(ValueError, match="is closed"):
+        writer.append([cell("slm")])
+
+
+def test_an_id_is_taken_once(tmp_path: Path) -> None:
+    with create_grid(grid(), tmp_path), pytest.raises(StoreError, match="File exists"):
+        create_grid(grid(), tmp_path)
+
+
+def test_a_grid_without_cells_can_be_discarded(tmp_path: Path) -> None:
+    create_grid(grid(), tmp_path).discard()
+    assert list_grids(tmp_path).grids == ()
+    with create_grid(grid(), tmp_path) as writer:
+        writer.append([cell()])
+        with pytest.raises(ValueError, match="1 cells of grid"):
+            writer.discard()
+
+
+def test_names_of_grids(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There are no grids"):
+        find_grid("latest", tmp_path)
+    for name, created in (
+        ("20261123-a", "2026-11-23T02:00:00+00:00"),
+        ("20261123-b", "2026-11-23T01:00:00+00:00"),
+    ):
+        create_grid(grid(name, created_at=created), tmp_path).close()
+    assert find_grid("latest", tmp_path) == "20261123-a"
+    assert find_grid("20261123-b", tmp_path) == "20261123-b"
+    with pytest.raises(StoreError, match="beginning of several grids: 20261123-a, 20261123-b"):
+        find_grid("2026", tmp_path)
+    for wrong in ("nothing", "../grids/20261123-a", ""):
+        with pytest.raises(StoreError, match="available: 20261123-a, 20261123-b"):
+            find_grid(wrong, tmp_path)
+
+
+def test_new_id_says_when_and_which_engine() -> None:
+    made = new_grid_id("cuda-graph", datetime(2026, 11, 23, 1, 45, 12, tzinfo=UTC))
+    assert made.startswith("20261123-014512-cuda-graph-")
+    assert len(made) == len("20261123-014512-cuda-graph-3f9c")
+
+
+def test_links_are_not_followed(killed: Callable[..., Path], tmp_path: Path) -> None:
+    path = killed([])
+    path.with_name("link.jsonl").symlink_to(path)
+    with pytest.raises(StoreError, match="cannot be read"):
+        load_grid("link", tmp_path)
+
+
+def test_results_folder_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path))
+    create_grid(grid()).close()
+    assert load_grid("latest").grid == grid()
+    assert list_runs().runs == ()  # grids are none, and disturb none
+    assert list_runs().problems == ()
