@@ -51,10 +51,10 @@ def signed(found: Difference, label: str = "") -> str:
 
 
 def ratio(found: Estimate) -> str:
-    """`4.6x [4.4, 4.8]`, with two decimals below 2, and more where an interval leaves out 1 narrowly."""
+    """`4.6x [4.4, 4.8]`, with two decimals below 2, three below 0.1, and more where an interval leaves out 1 narrowly."""
     faster = found.low is None or found.excludes(1.0)
     compared = (found.value, found.low, found.high) if faster else ()
-    digits = _digits(1 if found.value >= 2 else 2, compared, beside=1.0)
+    digits = _digits(1 if found.value >= 2 else 2 if found.value >= 0.1 else 3, compared, beside=1.0)
     return f"{found.value:.{digits}f}x{interval(found, digits)}"
 
 
@@ -70,8 +70,8 @@ def gate_parts(gate: Gate, failed_only: bool = False) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Three digits that count, or more: `1,240`, `41.2`, `5.20`, `0.31`."""
-    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
+    """Two digits that count, or more: `1,240`, `41.2`, `5.20`, `0.31`, `0.043`."""
+    return f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 3}f}"
 
 
 def _speed(found: Estimate | None, baseline: str) -> str:

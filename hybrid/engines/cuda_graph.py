@@ -128,8 +128,8 @@ class CudaGraphEngine:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """kernels: what computes decode steps, of steps.WAYS. fallback: why torch has answered, if it has."""
-        kernels = {"kernels": self._parts.steps.way} if self._parts else {}
+        """kernels: what computes decode steps, see Steps.used. fallback: why torch has answered, if it has."""
+        kernels = {"kernels": self._parts.steps.used} if self._parts else {}
         return kernels | ({"fallback": self._reason} if self._reason else {})
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it

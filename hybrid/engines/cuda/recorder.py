@@ -49,6 +49,20 @@ class Recorder:
             here.wait_stream(self._stream)
         return graph.replay
 
+    def seconds(self, work: Work, restart: Work, times: int = 20) -> float:
+        """What one of `times` in a row takes once recorded; restart: undoes them."""
+        replay = self.record(work)
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        for _ in range(2):  # the first warms up
+            restart()
+            begin.record()
+            for _ in range(times):
+                replay()
+            end.record()
+            end.synchronize()
+        milliseconds: float = begin.elapsed_time(end)
+        return milliseconds / 1000 / times
+
     def on_device(self) -> AbstractContextManager[object]:
         """Makes the device the current one: Triton launches there, whatever its arguments are on."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()

@@ -18,7 +18,7 @@ import torch
 from hybrid.engines.cuda.buffers import Buffers
 from hybrid.engines.cuda.folding import Fold, fold
 from hybrid.engines.cuda.plain_step import PlainStep
-from hybrid.engines.cuda.recorder import Work
+from hybrid.engines.cuda.recorder import Recorder, Work
 from hybrid.engines.cuda.weights import Decoder
 
 AUTO = "auto"
@@ -40,18 +40,52 @@ class Steps:
     def __init__(self, weights: Decoder, say: Callable[[str], None], way: str = AUTO) -> None:
         self._ways = _possible(weights.head.device) if way == AUTO else list(WAYS[WAYS.index(way) :])
         self._weights, self._say = weights, say
+        self._timed, self._best = way == AUTO, dict[int, str]()  # by batch, the fastest way
 
     @property
     def way(self) -> str:
         """The way that is used, as far as it is known by now."""
         return self._ways[0]
 
+    @property
+    def used(self) -> str:
+        """The way that is used; after it those of batches for which another one is faster."""
+        other = (f"{way} for batches of {n}" for n, way in sorted(self._best.items()) if way != self.way)
+        return ", ".join((self.way, *other))
+
+    def fastest(self, buffers: Buffers, recorder: Recorder) -> Work:
+        """A step over these buffers, whose answers are lost.
+
+        One answer waits for launches, and the ways stand in the order that helps
+        it. What several cost depends on the device: the ways are timed, once for
+        each number of answers.
+        """
+        batch = len(buffers.rows)
+        step = self.make(buffers)
+        if not self._timed or batch == 1 or self.way == TORCH:
+            return step
+        found = {self.way: step} | self._slower(buffers)
+        if batch not in self._best:
+            seconds = {way: recorder.seconds(work, buffers.restart) for way, work in found.items()}
+            self._best[batch] = min(seconds, key=seconds.__getitem__)
+        return found.get(self._best[batch], step)
+
+    def _slower(self, buffers: Buffers) -> dict[str, Work]:
+        """Steps by those ways that come after the one that is used, and that agree with it."""
+        plain = PlainStep(self._weights, buffers)
+        found: dict[str, Work] = {TORCH: plain}
+        if WAYS[1] in self._ways[1:]:
+            step = self._fused(buffers, WAYS[1])
+            if _difference(plain, step, self._weights, buffers) <= TOLERANCES[self._weights.head.dtype]:
+                found[WAYS[1]] = step
+        return found
+
     def make(self, buffers: Buffers) -> Work:
-        """A step over these buffers, whose answers are lost."""
+        """The same by the first way that works and agrees."""
         plain = PlainStep(self._weights, buffers)
         while self.way != TORCH:
             try:
-                step = self._fused(buffers)
+                step = self._fused(buffers, self.way)
                 error = _difference(plain, step, self._weights, buffers)
             except torch.OutOfMemoryError:  # no fault of Triton's
                 raise
@@ -65,10 +99,10 @@ class Steps:
             self._say(f"Decode steps run with {self.way} kernels in place of {left}: {reason}.")
         return plain
 
-    def _fused(self, buffers: Buffers) -> Work:
+    def _fused(self, buffers: Buffers, way: str) -> Work:
         from hybrid.engines.cuda.fused_step import FusedStep  # it imports triton
 
-        return FusedStep(self._weights, buffers, self._folds, early=self.way == WAYS[0])
+        return FusedStep(self._weights, buffers, self._folds, early=way == WAYS[0])
 
     @cached_property
     def _folds(self) -> tuple[Fold, ...]:

@@ -34,7 +34,7 @@ class Writing:
         recorder: Recorder,
     ) -> None:
         self._buffers = buffers = Buffers(weights, prompts, capacity)
-        step = steps.make(buffers)
+        step = steps.fastest(buffers, recorder)
 
         def burst() -> None:
             for _ in range(BURST):

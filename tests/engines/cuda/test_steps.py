@@ -66,7 +66,7 @@ def test_a_way_that_computes_something_else_is_given_up(weights, buffers, monkey
 def test_ways_that_fail_are_given_up_one_after_another_and_for_good(weights, buffers, monkeypatch):
     heard, tried = [], []
 
-    def fail(made, _):
+    def fail(made, *_):
         tried.append(made.way)
         raise ValueError("no compiler\nwas found" if made.way == "triton" else "not on this GPU")
 
@@ -79,6 +79,35 @@ def test_ways_that_fail_are_given_up_one_after_another_and_for_good(weights, buf
         "Decode steps run with triton kernels in place of triton-pdl: ValueError: not on this GPU.",
         "Decode steps run with torch kernels in place of triton: ValueError: no compiler.",
     ]
+
+
+class Watch:
+    """A recorder that only says how long each kind of step takes."""
+
+    def __init__(self, seconds: dict[object, float]) -> None:
+        self.seconds_of, self.asked = seconds, 0
+
+    def seconds(self, work, restart) -> float:
+        self.asked += 1
+        restart()
+        return self.seconds_of[type(work)]
+
+
+def test_several_answers_take_what_is_fastest_here_and_it_is_timed_once(weights, buffers, monkeypatch):
+    monkeypatch.setattr(Steps, "_fused", lambda *_: Scaled(weights, buffers, 1.0001))
+    made = Steps(weights, print)
+    made._ways = ["triton-pdl", "torch"]
+    watch = Watch({Scaled: 2.0, PlainStep: 1.0})
+    assert len(buffers.rows) > 1
+    for _ in range(2):
+        assert isinstance(made.fastest(buffers, watch), PlainStep)
+    assert watch.asked == 2
+    assert made.used == f"triton-pdl, torch for batches of {len(buffers.rows)}"
+    watch.seconds_of[PlainStep] = 3.0
+    another = Steps(weights, print)
+    another._ways = ["triton-pdl", "torch"]
+    assert isinstance(another.fastest(buffers, watch), Scaled)
+    assert another.used == "triton-pdl"
 
 
 def test_too_little_memory_is_no_reason_to_give_a_way_up(weights, buffers, monkeypatch):
