@@ -105,7 +105,7 @@ class _Products:
         """Bytes per second of a matrix that no cache holds: the best, since anything else slows it down."""
         size = _STREAM_BYTES[self._device.type]
         columns = size // (_STREAM_ROWS * self._type.itemsize)
-        matrix, row = self._noise(_STREAM_ROWS, columns), self._noise(1, _STREAM_ROWS)
+        matrix, row = self._matrix(_STREAM_ROWS, columns), self._noise(1, _STREAM_ROWS)
         return size / min(self._timed(lambda: row @ matrix))
 
     def cycling(self, size: int) -> float:
@@ -124,7 +124,12 @@ class _Products:
     def _matrices(self, shape: tuple[int, int], size: int) -> "Iterator[torch.Tensor]":
         """Matrices of this shape, `size` bytes in all, again and again."""
         count = max(1, round(size / (shape[0] * shape[1] * self._type.itemsize)))
-        return cycle([self._noise(*shape) for _ in range(count)])
+        return cycle([self._matrix(*shape) for _ in range(count)])
+
+    def _matrix(self, inputs: int, outputs: int) -> "torch.Tensor":
+        """(inputs, outputs), laid out as the engines have them: by inputs on a CPU, by outputs on a GPU."""
+        by_inputs = self._device.type == "cpu"
+        return self._noise(inputs, outputs) if by_inputs else self._noise(outputs, inputs).t()
 
     def _noise(self, *shape: int) -> "torch.Tensor":
         import torch

@@ -53,6 +53,18 @@ def main() -> None:
 
 
 for command in (
-    generate, pairs, engines, app, train, bench, latency, device, predict, evaluate, runs, compare, export,
+    generate,
+    pairs,
+    engines,
+    app,
+    train,
+    bench,
+    latency,
+    device,
+    predict,
+    evaluate,
+    runs,
+    compare,
+    export,
 ):
     main.add_command(command)

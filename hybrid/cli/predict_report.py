@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hybrid.engines.table import kind_of
 from hybrid.model.shapes import Shape
 from hybrid.predict import (
     BreakEven,
@@ -111,6 +112,8 @@ def report(found: Outlook) -> Iterator[str]:
     yield from _drawn([_row(found, method) for method in found.methods])
     yield ""
     yield from found.even.sentences
+    if "hybrid" not in kind_of(profile.engine).methods:
+        yield f"The engine {profile.engine} does not run hybrids; the line says what one would take in it."
     yield NO_GRID if found.error is None else _error(found.error)
 
 

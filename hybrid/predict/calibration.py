@@ -1,9 +1,8 @@
 """A profile measured by running the engine itself on small models with random weights.
 
 Every shape of the ladder reads and writes at a few sizes; from the times of all
-of them follows what each kind of work costs. One generation ends with its first
-token and one goes on: the difference are its steps, which is so for every
-engine, whatever phases it tells apart.
+of them follows what each kind of work costs. Where an engine does not tell its
+first token from the others, answers of a single token are measured besides.
 """
 
 import gc
@@ -42,22 +41,28 @@ if TYPE_CHECKING:
 
 METHOD = "slm"
 VOCABULARY = 512  # ids in prompts and answers: every word of them is made up first
-BUDGET_S = 24.0  # after which no further shape is measured
+BUDGET_S = 21.0  # after which no further shape is measured
 LEAST_SHAPES = 4
 REPEATS, MOST_REPEATS = 3, 9
-ENOUGH_S, SHORT_S = 0.6, 0.1  # of answers after which a size is not repeated: at all; more than REPEATS times
+ENOUGH_S, SHORT_S = (
+    0.45,
+    0.1,
+)  # of answers after which a size is not repeated: at all; more than REPEATS times
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Seconds of one shape at one size. step: of each token after the first; None when there was none."""
+    """Seconds of one shape at one size. prefill, step: None when they are not known.
+
+    step: of each token after the first.
+    """
 
     shape: Shape
     visit: Visit
     tokenize: float
     encode: float
-    prefill: float
+    prefill: float | None
     step: float | None
     detokenize: float
 
@@ -119,6 +124,8 @@ def fitted_costs(
         size = one.visit.batch, one.visit.prompt
         terms = encode_terms(one.shape, *size)
         reading.append(Sample(size, terms, encoder_place(one.shape), one.encode, one.encode))
+        if one.prefill is None:
+            continue
         first = between(
             step, (size[0], 0), step_terms(one.shape, one.visit.prompt + 1), decoder_place(one.shape)
         )
@@ -176,7 +183,7 @@ def _seen(shape: Shape, visit: Visit, engine: Engine, clock: Clock, cold: bool) 
         return timed(steps, METHOD, clock, getattr(engine, "synchronize", None))[0].timing
 
     if cold:
-        answer(2)
+        answer(1 + visit.steps)
     timings = list(_repeated(lambda: answer(1 + visit.steps), clock))
     phase = {name: median(one.phases.get(name, 0.0) for one in timings) for name in timings[0].phases}
     if "prefill" in phase:
@@ -186,9 +193,9 @@ def _seen(shape: Shape, visit: Visit, engine: Engine, clock: Clock, cold: bool) 
         first = median(one.phases["decode"] for one in _repeated(lambda: answer(1), clock))
         rest = whole - first
     step = rest / visit.steps if visit.steps and rest > 0 else None
-    encode = phase.get("encode", first - (step or 0.0))  # some do not tell reading from writing
-    first = first if "encode" in phase else step or 0.0
-    return Seen(shape, visit, phase["tokenize"], encode, first, step, phase["detokenize"])
+    told = "encode" in phase  # by some engines reading and writing are not told apart; then all is reading
+    encode = phase["encode"] if told else first - (step or 0.0)
+    return Seen(shape, visit, phase["tokenize"], encode, first if told else step, step, phase["detokenize"])
 
 
 def _repeated(answer: Callable[[], Timing], clock: Clock) -> Iterator[Timing]:

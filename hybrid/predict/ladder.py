@@ -50,16 +50,20 @@ def _visits(*sizes: tuple[int, int, int]) -> tuple[Visit, ...]:
 _T = 12  # tokens decoded on a CPU
 _BRIEF = _visits((1, 32, _T), (8, 32, _T))
 _MORE = _visits((1, 128, _T), (1, 512, _T), (8, 128, _T))
-_LARGE = _visits((8, 512, 0), (32, 32, _T), (32, 128, 0))
+_LARGE = _visits((8, 512, 0), (32, 32, _T))
+_LARGEST = _visits((32, 128, 0))
 _CPU = (
-    Rung(_shape(64, 128, 1, 2, 1024), _BRIEF + _MORE + _LARGE),
+    Rung(_shape(64, 128, 1, 2, 1024), _BRIEF + _MORE + _LARGE + _LARGEST),
     Rung(_shape(64, 128, 1, 8, 1024), _BRIEF + _MORE),
-    Rung(_shape(640, 1600, 10, 2, 16384), _BRIEF + _visits((1, 128, 0), (1, 512, _T), (8, 128, 0))),
-    Rung(_shape(192, 512, 3, 4, 8192), _BRIEF + _MORE + _LARGE),
+    Rung(
+        _shape(640, 1600, 10, 2, 16384),
+        _BRIEF + _visits((1, 128, 0), (1, 512, _T), (8, 128, 0), (32, 32, _T)),
+    ),
+    Rung(_shape(192, 512, 3, 4, 8192), _BRIEF + _MORE + _visits((8, 512, 0))),
     Rung(_shape(960, 2560, 16, 2, 8192), _BRIEF + _visits((1, 128, 0), (1, 512, 0))),
     Rung(_shape(320, 768, 4, 1, 4096), _BRIEF),
     Rung(_shape(448, 1024, 7, 4, 32128), _BRIEF + _visits((1, 128, 0), (1, 512, _T))),
-    Rung(_shape(320, 768, 4, 3, 4096), _BRIEF + _visits((8, 128, 0)) + _LARGE),
+    Rung(_shape(320, 768, 4, 3, 4096), _BRIEF + _visits((8, 128, 0)) + _LARGE + _LARGEST),
     Rung(_shape(256, 768, 4, 2, 6144), _BRIEF),
     Rung(_shape(320, 768, 4, 6, 4096), _BRIEF),
 )

@@ -100,6 +100,11 @@ def test_the_error_on_a_grid_of_the_same_machine_is_said(run: Run, sizes: Pair) 
     assert row["error"]["total"] == pytest.approx({"median": 0.2, "p90": 0.2, "n": 12}, abs=1e-3)
 
 
+def test_an_engine_without_hybrids(run: Run) -> None:
+    save_profile(made_up_profile(engine="ctranslate2"))
+    assert "The engine ctranslate2 does not run hybrids" in run("predict", *NAMES).stdout
+
+
 def test_unknown_names_say_what_there_is(run: Run, failure: Failure) -> None:
     assert "`hybrid device` measures one" in failure(run("predict", *NAMES))
     save_profile(made_up_profile())

@@ -140,7 +140,7 @@ def test_what_is_seen_of_an_engine(shapes, told: Sequence[str], encode: float, p
     found = calibrating._seen(shapes("any", 64, 64, 1, 1), visit, engine, lambda: engine.now, cold=True)
     assert (found.encode, found.prefill, found.step) == (encode, prefill, 1)
     assert (found.tokenize, found.detokenize) == (1, 2)
-    assert engine.asked[:2] == [2, 7]
+    assert engine.asked[:2] == [7, 7]
 
 
 def test_a_size_that_is_only_read(shapes) -> None:
@@ -150,6 +150,11 @@ def test_a_size_that_is_only_read(shapes) -> None:
     )
     assert (found.encode, found.prefill, found.step) == (10, 4, None)
     assert set(engine.asked) == {1}
+    engine = MadeUpEngine(("tokenize", "decode"))
+    found = calibrating._seen(
+        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine, lambda: engine.now, cold=False
+    )
+    assert (found.encode, found.prefill, found.step) == (14, None, None)
 
 
 @pytest.fixture
