@@ -1,12 +1,13 @@
 """The look of all pages beyond what the theme sets: the systems' colours and compact figures."""
 
 from hybrid.charts import SYSTEM_COLORS
+from hybrid.schema import SYSTEMS
 
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
     + "".join(
         f'<rect x="{x}" y="{y}" width="8" height="{30 - y}" rx="2" fill="{color}"/>'
-        for x, y, color in zip((2, 12, 22), (2, 20, 14), SYSTEM_COLORS.values(), strict=True)
+        for x, y, color in zip((2, 12, 22), (2, 20, 14), map(SYSTEM_COLORS.__getitem__, SYSTEMS), strict=True)
     )
     + "</svg>"
 )

@@ -51,7 +51,7 @@ def signed(found: Difference, label: str = "") -> str:
 
 
 def ratio(found: Estimate) -> str:
-    """`4.6x [4.4, 4.8]`, with two decimals below 2, three below 0.1, and more where an interval leaves out 1 narrowly."""
+    """`4.6x [4.4, 4.8]`: two decimals below 2, three below 0.1; more where 1 lies narrowly outside."""
     faster = found.low is None or found.excludes(1.0)
     compared = (found.value, found.low, found.high) if faster else ()
     digits = _digits(1 if found.value >= 2 else 2 if found.value >= 0.1 else 3, compared, beside=1.0)

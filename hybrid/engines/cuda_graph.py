@@ -128,7 +128,7 @@ class CudaGraphEngine:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """kernels: what computes decode steps, see Steps.used. fallback: why torch has answered, if it has."""
+        """kernels: what computes decode steps, see Steps.used. fallback: why torch answered, if it has."""
         kernels = {"kernels": self._parts.steps.used} if self._parts else {}
         return kernels | ({"fallback": self._reason} if self._reason else {})
 

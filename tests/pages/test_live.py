@@ -28,6 +28,7 @@ def zoo(tiny_zoo: Path, tmp_path: Path) -> Path:
 def visit(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """A new visitor, of a server that has loaded nothing; answers are short and replayed fast."""
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
+    monkeypatch.setenv("HYBRID_CACHE", str(zoo.parent / "cache"))  # or no weights are read
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # not where a real measurement holds the lock
     monkeypatch.setattr("pages._state.PAINT_S", 0.0)
     monkeypatch.setattr("hybrid.live.LEAD_S", 0.0)
@@ -94,20 +95,20 @@ def test_run_shows_three_answers_with_their_figures(visit: AppTest):
         str(len(made[s].token_ids)) for s in SYSTEMS
     ]
     assert {m.delta for m in page.metric[:4]} == {"baseline", ""}
-    assert "1 thread" in page.caption[-1].value
+    assert "1 thread, engine onnx in int8" in page.caption[-1].value
 
 
 def test_answers_are_measured_alone_and_in_order(visit: AppTest, monkeypatch: pytest.MonkeyPatch):
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.onnx_engine import OnnxEngine
     from pages import _state
 
-    seen, generate = [], TorchEngine.generate
+    seen, generate = [], OnnxEngine.generate
 
     def watched(self, *arguments):
         seen.append((self.system, _state.inference_lock().locked()))
         return generate(self, *arguments)
 
-    monkeypatch.setattr(TorchEngine, "generate", watched)
+    monkeypatch.setattr(OnnxEngine, "generate", watched)
     ask(visit, "The bridge is open.")
     assert seen == [(s, True) for s in (*SYSTEMS, *SYSTEMS)]  # a warm-up round, then the measured one
     assert not _state.inference_lock().locked()
@@ -274,6 +275,7 @@ def test_a_damaged_file_is_named_and_mended_without_a_restart(zoo: Path, visit: 
     weights = zoo / "tiny" / "slm" / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    shutil.rmtree(zoo.parent / "cache")  # what was built of the whole one would do
     st.cache_resource.clear()
     page = arrive()
     assert not page.exception
