@@ -2,6 +2,7 @@
 
 Two engines in one: `onnx` holds the matrices of decoders in 8 bits, and with
 int8_encoder those of encoders too; `onnx-fp32` gives the ids of the torch engine.
+What is built from a pair's weights is kept in the cache folder.
 
 Prompts of a batch are read one by one and answered together.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hybrid.engines.onnx.parts import Parts
     from hybrid.measure import Engine
 
-NEEDED = (1, 22)  # the first onnxruntime with MatMulNBits in 8 bits on the CPU
+NEEDED = (1, 22)  # the first onnxruntime whose GroupQueryAttention takes a position bias
 PRECISIONS = {"int8": "onnx", "float32": "onnx-fp32"}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from hybrid.engines.layout import Layout
-from hybrid.engines.t5_layers import FeedForward, Target, bias_by_distance, mm, pack, unit_rms, widened
+from hybrid.engines.t5_layers import FeedForward, Norm, Target, bias_by_distance, mm, pack, unit_rms, widened
 
 CAPACITY = 512  # generated tokens for which caches are made in advance; growing takes tens of milliseconds
 
@@ -100,7 +100,7 @@ class Layer:
     cross_keys: torch.Tensor  # (H, K, S)
     cross_values: torch.Tensor  # (H, S, K)
 
-    def __init__(self, block: Any, norm: "Norm", target: Target) -> None:
+    def __init__(self, block: Any, norm: Norm, target: Target) -> None:
         own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
         gains = [part.layer_norm.weight for part in block.layer]
         self.norm, self.heads, self.head_width = norm, own.n_heads, own.key_value_proj_dim
@@ -138,9 +138,6 @@ class Layer:
         row = torch.addmm(row, mixed.view(1, -1), self.cross_out)
 
         return self.feed_forward(row, self.norm(row))
-
-
-Norm = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _norm_of_one_row(eps: float, target: Target) -> Norm:

@@ -3,14 +3,13 @@
 Letters: B prompts, S tokens of the longest, N tokens of all, D model width, H heads, K head width.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from hybrid.engines.layout import Layout
-from hybrid.engines.t5_layers import FeedForward, Target, add_mm, bias_by_distance, mm, pack, unit_rms
+from hybrid.engines.t5_layers import FeedForward, Target, bias_by_distance, pack, unit_rms
 
 
 class T5Encoder:
@@ -21,8 +20,7 @@ class T5Encoder:
         self.gain = target.put(stack.final_layer_norm.weight)
         self.max_tokens = max_tokens
         self.bias = bias_by_distance(stack, target, max_tokens)  # (H, 2 * max_tokens - 1)
-        several = replace(target, several=True)
-        self.blocks = [_Block(block, self.eps, several) for block in stack.block]
+        self.blocks = [_Block(block, self.eps, target) for block in stack.block]
 
     def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
         """(N, D) input embeddings to (N, D) hidden states."""
@@ -51,9 +49,9 @@ class _Block:
         self.feed_forward = FeedForward(block.layer[1], target)
 
     def __call__(self, rows: torch.Tensor, bias: torch.Tensor, layout: Layout) -> torch.Tensor:
-        qkv = layout.pad(mm(unit_rms(rows, self.eps), self.qkv))  # (B, S, 3HK)
+        qkv = layout.pad(torch.mm(unit_rms(rows, self.eps), self.qkv))  # (B, S, 3HK)
         qkv = qkv.view(layout.batch, layout.longest, 3, self.heads, -1)
         q, k, v = qkv.transpose(1, 3).unbind(2)  # each (B, H, S, K)
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
-        rows = add_mm(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)), self.out)
+        rows = torch.addmm(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)), self.out)
         return self.feed_forward(rows, unit_rms(rows, self.eps))

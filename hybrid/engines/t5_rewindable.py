@@ -16,7 +16,7 @@ import torch
 
 from hybrid.engines.speculative import SURE
 from hybrid.engines.t5_decoder import Layer, T5Decoder
-from hybrid.engines.t5_layers import add_mm, argmax, mm, unit_rms
+from hybrid.engines.t5_layers import Norm, add_mm, argmax, mm, rms_of_rows
 
 
 class T5Rewindable:
@@ -28,6 +28,7 @@ class T5Rewindable:
     def __init__(self, decoder: T5Decoder, eos: int) -> None:
         self.decoder, self.eos, self.start = decoder, eos, decoder.start
         self.ids = len(decoder.embeddings)
+        self.norm = rms_of_rows(decoder.embeddings.shape[2], decoder.eps, decoder.target)
         self.surest = _surest(decoder.logits)
         self.bias = decoder.bias.new_empty(0, 0)
 
@@ -49,8 +50,8 @@ class T5Rewindable:
         bias = self.bias[:, first : first + count - 1 + end].unfold(1, end, 1).flip(1)  # (H, n, end)
         rows = one.embeddings[torch.tensor(tokens, device=one.target.device), 0]  # (n, D)
         for layer in one.layers:
-            rows = _pass(layer, rows, position, bias, one.eps)
-        return argmax(mm(unit_rms(rows, one.eps), one.head))
+            rows = _pass(layer, rows, position, bias, self.norm)
+        return argmax(mm(self.norm(rows), one.head))
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
         """Up to `count` ids one after another; the last one is `eos`, or makes the draft unlikely."""
@@ -66,22 +67,22 @@ class T5Rewindable:
         return ids
 
 
-def _pass(layer: Layer, rows: torch.Tensor, position: int, bias: torch.Tensor, eps: float) -> torch.Tensor:
+def _pass(layer: Layer, rows: torch.Tensor, position: int, bias: torch.Tensor, norm: Norm) -> torch.Tensor:
     """Layer.__call__ for n rows, (n, D), the first at `position`. bias: (H, n, position + n)."""
     count, end = len(rows), position + len(rows)
-    qkv = mm(unit_rms(rows, eps), layer.qkv)
+    qkv = mm(norm(rows), layer.qkv)
     layer.cache[position:end] = qkv
     query = qkv.view(count, 3, layer.heads, -1)[:, 0].transpose(0, 1)  # (H, n, K)
     scores = torch.baddbmm(bias, query, layer.keys[end - 1])
     mixed = torch.bmm(scores.softmax(-1), layer.values[end - 1])  # (H, n, K)
     rows = add_mm(rows, mixed.transpose(0, 1).flatten(1), layer.out)
 
-    query = mm(unit_rms(rows, eps), layer.cross_query).view(count, layer.heads, -1).transpose(0, 1)
+    query = mm(norm(rows), layer.cross_query).view(count, layer.heads, -1).transpose(0, 1)
     scores = torch.bmm(query, layer.cross_keys)  # (H, n, S)
     mixed = torch.bmm(scores.softmax(-1), layer.cross_values)
     rows = add_mm(rows, mixed.transpose(0, 1).flatten(1), layer.cross_out)
 
-    return layer.feed_forward(rows, unit_rms(rows, eps))
+    return layer.feed_forward(rows, norm(rows))
 
 
 def _surest(logits: torch.Tensor) -> Callable[[], tuple[int, float]]:

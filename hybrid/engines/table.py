@@ -47,7 +47,7 @@ class Kind:
 
 
 _KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
-_INT8_ENCODER = Option(("off", "on"), "Read the prompt with 8-bit matrices, too.")
+_INT8_ENCODER = Option(("on", "off"), "Read the prompt with 8-bit matrices, too.")
 
 ENGINES: Mapping[str, Kind] = {
     "torch": Kind(
@@ -56,10 +56,11 @@ ENGINES: Mapping[str, Kind] = {
         {"cpu": ("float32", "bfloat16"), "cuda": ("bfloat16", "float32")},
     ),
     "onnx": Kind(
-        "ONNX Runtime on the CPU, 8-bit decoder, the greedy loop inside the graph.",
+        "ONNX Runtime on the CPU in 8 bits, built once from the pair's weights.",
         "hybrid.engines.onnx_engine",
         {"cpu": ("int8",)},
-        options={"int8_encoder": _INT8_ENCODER},
+        MODELS,  # one pass over several drafts rounds its 8 bits otherwise than one over each
+        {"int8_encoder": _INT8_ENCODER},
         packages=("onnxruntime",),
     ),
     "onnx-fp32": Kind(
@@ -104,7 +105,7 @@ ENGINES: Mapping[str, Kind] = {
 
 # What --engine auto tries, in this order, by kind of device: transformers runs what the others lack.
 BEST: Mapping[str, tuple[str, ...]] = {
-    "cpu": ("onnx", "torch", "transformers"),
+    "cpu": ("onnx", "onnx-fp32", "torch", "transformers"),
     "cuda": ("cuda-graph", "torch", "transformers"),
 }
 DTYPES = tuple(dict.fromkeys(d for kind in ENGINES.values() for names in kind.dtypes.values() for d in names))

@@ -229,7 +229,8 @@ def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrain
     if dtype == INT8:
         return _quantized(model)
     wanted: torch.dtype = getattr(torch, dtype)
-    if (model.device, model.dtype) == (device, wanted):
+    there = model.device.type == device.type and device.index in (None, model.device.index)
+    if there and model.dtype == wanted:
         return model
     moved: PreTrainedModel = cast(Any, copy.deepcopy(model)).to(device=device, dtype=wanted)
     if wanted == torch.float16:

@@ -23,7 +23,7 @@ def test_every_engine_is_listed_with_what_it_can(run):
     assert all(f"{name}: {kind.about}" in result.stdout for name, kind in ENGINES.items())
     assert "  cpu (int8): no. There is no onnxruntime here; install it." in result.stdout
     assert "  cpu (float32, bfloat16): yes, the choice of --engine auto" in result.stdout
-    assert "  --engine-option int8_encoder=off|on: " in result.stdout
+    assert "  --engine-option int8_encoder=on|off: " in result.stdout
 
 
 def test_as_json(run):

@@ -1,8 +1,11 @@
-"""What the tests of the peer engines share: models with absolute positions, and greedy decoding by hand."""
+"""What the tests of the peer engines share: models with absolute positions, greedy by hand, counting."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+from torch import nn
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -44,6 +47,20 @@ def greedy(model: PreTrainedModel, prompt: Sequence[int], limit: int, stop: int 
 
 def prompt_ids(bundle: Bundle, text: str) -> tuple[int, ...]:
     return encode_prompt(bundle.tokenizer, "summarize", text, LIMIT).ids
+
+
+@contextmanager
+def called(counts: Counter[str], **modules: nn.Module) -> Iterator[None]:
+    """Counts how often modules are called, by the names they are given under."""
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, name=name: counts.update([name]))
+        for name, module in modules.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _random(kind: str, vocabulary: int, width: int, seed: int) -> PreTrainedModel:

@@ -95,16 +95,21 @@ def test_one_run_holds_several_engines(module):
 
 def test_auto_takes_the_first_that_runs_and_says_why_others_do_not(module):
     module("onnx", missing="There is no onnxruntime.")
+    module("onnx-fp32", missing="There is none.")
     said: list[str] = []
     plan, engines = load_engines(replace(PLAN, engine=AUTO, dtype=""), say=said.append)
     assert (plan.engine, plan.dtype) == ("torch", "float32")
     assert {engine.name for engine in engines.values()} == {"torch"}
-    assert said == ["Not the engine onnx: There is no onnxruntime."]
+    assert said == [
+        "Not the engine onnx: There is no onnxruntime.",
+        "Not the engine onnx-fp32: There is none.",
+    ]
 
 
 def test_auto_goes_on_where_an_engine_lacks_an_operation(module, tiny_bundle):
     lacks = EngineError("This engine runs T5 models.")
-    module("onnx", error=lacks), module("torch", error=lacks)
+    for engine in ("onnx", "onnx-fp32", "torch"):
+        module(engine, error=lacks)
     orders = module("transformers")
     name, _ = best_engines(Order(BundleSource(tiny_bundle), ("llm",), dtype=""), lambda _: None)
     assert (name, orders[0].dtype) == ("transformers", "float32")
@@ -129,7 +134,7 @@ def test_what_no_engine_can_is_the_last_ones_reason(module, tiny_bundle):
         ({"engine_options": {"speed": "on"}}, "torch has no option 'speed'; it has none"),
         (
             {"engine": "onnx", "dtype": "", "engine_options": {"int8_encoder": "maybe"}},
-            "onnx has no value of int8_encoder 'maybe'; it has off, on",
+            "onnx has no value of int8_encoder 'maybe'; it has on, off",
         ),
     ],
 )
@@ -146,7 +151,7 @@ def test_an_unknown_pair_is_named():
 def test_an_engine_gets_its_default_precision_and_options(module, tiny_bundle):
     orders = module("onnx")
     make_engines("onnx", Order(BundleSource(tiny_bundle), ("llm",), dtype=""))
-    assert (orders[0].dtype, orders[0].options) == ("int8", {"int8_encoder": "off"})
+    assert (orders[0].dtype, orders[0].options) == ("int8", {"int8_encoder": "on"})
 
 
 @pytest.mark.parametrize("name", ENGINES)

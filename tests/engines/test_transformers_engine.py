@@ -2,7 +2,6 @@
 
 import logging
 from collections import Counter
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from hybrid.model.prompt import encode_prompt
 from hybrid.model.source import BundleSource, ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite
-from tests.engines.peers import absolute_pair, greedy, prompt_ids
+from tests.engines.peers import absolute_pair, called, greedy, prompt_ids
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -31,20 +30,6 @@ def peers(tiny_bundle):
 @pytest.fixture(params=["bart", "marian"])
 def absolute(request, tiny_bundle):
     return absolute_pair(request.param, tiny_bundle.tokenizer)
-
-
-@contextmanager
-def called(counts, **modules):
-    """Counts how often modules are called, by the names they are given under."""
-    hooks = [
-        module.register_forward_pre_hook(lambda *_, name=name: counts.update([name]))
-        for name, module in modules.items()
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @pytest.mark.parametrize("method", MODELS)

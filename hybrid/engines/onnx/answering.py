@@ -66,7 +66,11 @@ class Greedy:
 
 
 class Lossless:
-    """The LLM's own ids for one prompt, by drafts of another model of the pair or of prompt lookup."""
+    """The LLM's own ids for one prompt, by drafts of another model of the pair or of prompt lookup.
+
+    Its own in float32. In 8 bits attention over several tokens at once may round an activation otherwise than
+    attention over each: of 118 answers of the bundled pair 108 were the same.
+    """
 
     def __init__(self, parts: Parts, method: str, eos: int) -> None:
         verifies, *drafts = METHODS[method]
@@ -94,10 +98,10 @@ class Lossless:
 
 
 class _Small:
-    """The model that drafts, the hybrid or the SLM."""
+    """The model that drafts, the hybrid or the SLM: in 8 bits, since the LLM looks at every id anyway."""
 
     def __init__(self, parts: Parts, model: Model, eos: int) -> None:
-        self.decoder = Rewinding(parts.writer(model), eos)
+        self.decoder = Rewinding(parts.writer(model, "blocks"), eos)
         self._fuses = model == "hybrid"
         self._reader = parts.fusion() if self._fuses else parts.encoder(model)
         self._phase: Phase = "project" if self._fuses else "encode"

@@ -77,7 +77,8 @@ def _load(path: Path) -> Part | None:
         return None
     if _sha256(tensors) != sha256:
         return None
-    return Part(tensors[MODEL].tobytes(), _named(tensors, WEIGHT), _named(tensors, TABLE))
+    tables = {name: table.copy() for name, table in _named(tensors, TABLE).items()}  # they outlive the rest
+    return Part(tensors[MODEL].tobytes(), _named(tensors, WEIGHT), tables)
 
 
 def _write(stream: IO[bytes], tensors: Mapping[str, Array]) -> None:

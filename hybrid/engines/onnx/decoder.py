@@ -49,8 +49,9 @@ def decoder_part(model: Any, matrix: Matrix) -> Part:
     MASK: (B, S), 0 at padding. For every layer what names.own,
     names.crossed and names.written give: (B, H, C, K) and (B, H, S, K).
     """
-    config, stack = model.config, model.decoder
+    config = model.config
     check_supported(config)
+    stack = model.decoder
     graph = Graph(matrix, config.layer_norm_epsilon)
     tokens = graph.input(TOKENS, np.int64, ("B", "N"))
     graph.input(LAST, np.int32, ("B",))

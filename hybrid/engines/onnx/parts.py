@@ -1,19 +1,21 @@
 """What one order needs of a pair: the sessions that read and write, each made once and shared.
 
-                 encoder   fusion   crossing and decoder
-    llm          llm                llm
-    slm          slm                slm
-    hybrid       llm       hybrid   hybrid
+              encoder   fusion   crossing and decoder
+    llm       llm                llm
+    slm       slm                slm
+    hybrid    llm       hybrid   hybrid
 
 A pair's weights are read only for what the cache does not have.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from onnxruntime import InferenceSession
 
 from hybrid.engines.onnx.cache import cached
 from hybrid.engines.onnx.reading import Encoder
-from hybrid.engines.onnx.sessions import Matrix, Part
+from hybrid.engines.onnx.sessions import Matrix, Part, session
 from hybrid.engines.onnx.writing import Writer
 from hybrid.engines.order import Order
 from hybrid.model.source import models_of
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from hybrid.model.bundle import Bundle
 
 T = TypeVar("T")
-LABELS = {"llm": "LLM", "slm": "SLM", "hybrid": "hybrid"}
+MODEL_NAMES: Mapping[Model, str] = {"llm": "LLM", "slm": "SLM", "hybrid": "hybrid"}
+PRECISIONS: Mapping[Matrix, str] = {"float32": "float32", "blocks": "8 bits", "rows": "7 bits"}
 
 
 class Parts:
@@ -66,26 +69,30 @@ class Parts:
             lambda: Encoder(self._cached("fusion", "hybrid", self._reading, build), self._order.threads),
         )
 
-    def writer(self, model: Model) -> Writer:
-        """The decoder of `model`."""
+    def writer(self, model: Model, matrix: Matrix | None = None) -> Writer:
+        """The decoder of `model`. matrix: how it holds matrices, when not as all do."""
+        writing: Matrix = matrix or self._writing
 
-        def crossing() -> Part:
+        def build() -> Part:
+            from hybrid.engines.onnx.decoder import decoder_part
+
+            return decoder_part(self._written_by(model), writing)
+
+        def make() -> Writer:
+            step = self._cached("decoder", model, writing, build)
+            return Writer(self._crossing(model), step, self._order.threads)
+
+        return self._once(("writer", model, writing), make)
+
+    def _crossing(self, model: Model) -> InferenceSession:
+        def build() -> Part:
             from hybrid.engines.onnx.decoder import crossing_part
 
             return crossing_part(self._written_by(model), self._reading)
 
-        def decoder() -> Part:
-            from hybrid.engines.onnx.decoder import decoder_part
-
-            return decoder_part(self._written_by(model), self._writing)
-
         return self._once(
-            ("writer", model),
-            lambda: Writer(
-                self._cached("crossing", model, self._reading, crossing),
-                self._cached("decoder", model, self._writing, decoder),
-                self._order.threads,
-            ),
+            ("crossing", model),
+            lambda: session(self._cached("crossing", model, self._reading, build), self._order.threads),
         )
 
     def _pair(self) -> "Bundle":
@@ -103,7 +110,8 @@ class Parts:
 
     def _cached(self, role: str, model: Model, matrix: Matrix, build: Callable[[], Part]) -> Part:
         def tell_and_build() -> Part:
-            self._order.progress(f"Building the {role} of the {LABELS[model]} for ONNX Runtime")
+            name, precision = MODEL_NAMES[model], PRECISIONS[matrix]
+            self._order.progress(f"Building the {role} of the {name} for ONNX Runtime, in {precision}")
             return build()
 
         sha256 = self._order.source.weights_sha256(model)

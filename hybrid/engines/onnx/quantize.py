@@ -16,6 +16,7 @@ Floats: TypeAlias = NDArray[np.float32]
 SMALLEST_BLOCK, LARGEST_BLOCK = 32, 256
 ZERO = 128  # what MatMulNBits takes for zero in 8 bits when it is given no zero points
 LARGEST = 127
+AT_ONCE = 1024  # outputs that are packed together, since that takes several times their memory
 # Where the CPU lacks VNNI, MLAS adds two products of 8-bit numbers in 16 bits, which must hold
 # 2 * 255 * 63 but would not hold 2 * 255 * 127: with 7-bit weights every CPU gives the same.
 LARGEST_IN_ROWS = 63
@@ -36,17 +37,27 @@ def blocks(weight: Floats) -> tuple[NDArray[np.uint8], Floats]:
     largest magnitude over LARGEST, or that of the whole row where the row then
     fits better: it does where it was int8 before.
     """
-    block = block_size(weight.shape[1])
-    groups = -(-weight.shape[1] // block)
-    padded = np.pad(weight, ((0, 0), (0, groups * block - weight.shape[1])))
-    grouped = padded.reshape(len(weight), groups, block)
+    outputs, inputs = weight.shape
+    block = block_size(inputs)
+    groups = -(-inputs // block)
+    packed = np.empty((outputs, groups, block), np.uint8)
+    scales = np.empty((outputs, groups), np.float32)
+    for first in range(0, outputs, AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        filled = np.pad(weight[some], ((0, 0), (0, groups * block - inputs)))
+        packed[some], scales[some] = _pack(filled.reshape(-1, groups, block))
+    return packed, scales
+
+
+def _pack(grouped: Floats) -> tuple[Floats, Floats]:
+    """(any, G, block) weights as `blocks` gives them, still in floats, and their scales."""
     by_block = _scale(np.abs(grouped).max(axis=2), LARGEST)  # (N, G)
     by_row = np.broadcast_to(by_block.max(axis=1, keepdims=True), by_block.shape)
     packed, packed_by_row = (_round(grouped, scales[..., None], LARGEST) for scales in (by_block, by_row))
     fits = _error(grouped, packed_by_row, by_row) <= _error(grouped, packed, by_block)  # (N,)
     packed[fits] = packed_by_row[fits]
     by_block[fits] = by_row[fits]
-    return (packed + ZERO).astype(np.uint8), by_block
+    return packed + ZERO, by_block
 
 
 def rows(weight: Floats) -> tuple[NDArray[np.int8], Floats]:

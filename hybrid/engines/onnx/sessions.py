@@ -42,5 +42,5 @@ def session(part: Part, threads: int) -> onnxruntime.InferenceSession:
 
 def value(array: Array) -> onnxruntime.OrtValue:
     """`array` as onnxruntime takes it, in the same memory; it must be contiguous."""
-    assert array.flags.c_contiguous, f"an array of strides {array.strides} was given"
+    assert array.flags.c_contiguous, f"an array of shape {array.shape} has strides {array.strides}"
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)

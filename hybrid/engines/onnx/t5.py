@@ -11,14 +11,21 @@ from hybrid.engines.onnx.sessions import Array
 from hybrid.engines.t5_layers import FAMILY, FEED_FORWARDS, Target, bias_by_distance
 from hybrid.errors import EngineError
 
+HEAD_STEP = 8  # of head widths, for GroupQueryAttention
+
 
 def check_supported(config: Any) -> None:
-    """Raise EngineError when the model is not one of the T5 family."""
+    """Raise EngineError when the model is not one of the T5 family, or GroupQueryAttention cannot hold it."""
     feed_forward = getattr(config, "feed_forward_proj", "another")
     if config.model_type not in FAMILY or feed_forward not in FEED_FORWARDS:
         raise EngineError(
             f"The onnx engine runs T5, Flan-T5 and mT5 ({' or '.join(FEED_FORWARDS)} feed-forward); this "
             f"model is {config.model_type} with {feed_forward} feed-forward. Use --engine transformers."
+        )
+    if config.d_kv % HEAD_STEP:
+        raise EngineError(
+            f"The onnx engine needs attention heads whose width is a multiple of {HEAD_STEP}; this model's "
+            f"are {config.d_kv} wide. Use --engine transformers."
         )
 
 

@@ -135,7 +135,8 @@ def test_a_second_start_needs_no_weights_and_answers_the_same(
     said = []
     order = Order(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=said.append)
     first = onnx_engine.make(order)
-    assert len(said) == len(set(said)) == len(list(folder.iterdir())) == 9
+    in_8_bits = 2 if dtype == "float32" else 0  # of the lossless methods, whose drafts need not be exact
+    assert len(said) == len(set(said)) == len(list(folder.iterdir())) == 9 + in_8_bits
     assert all(sentence.startswith("Building the") for sentence in said)
     monkeypatch.setattr(ZooSource, "bundle", lambda *_: pytest.fail("the weights were read"))
     second = onnx_engine.make(

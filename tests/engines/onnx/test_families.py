@@ -72,6 +72,12 @@ def test_ids_equal_the_torch_engines(bundle, make, texts, answer, answers, same)
             assert answer(engines[method], text).token_ids == answer(engines["llm"], text).token_ids
 
 
+def test_heads_of_an_odd_width_are_refused(tiny_bundle, make):
+    bundle = replace(tiny_bundle, models={"slm": random_model(16, 1, d_kv=12)})
+    with pytest.raises(EngineError, match=r"multiple of 8; this model's are 12 wide.*--engine transformers"):
+        make(bundle, "slm")
+
+
 @pytest.mark.parametrize("family", ["bart", "t5 with gated-silu"])
 def test_another_kind_is_refused_with_the_way_out(tiny_bundle, make, family):
     from transformers import BartConfig, BartForConditionalGeneration

@@ -9,6 +9,7 @@ import pytest
 from hybrid.engines.onnx.decoder import crossing_part, decoder_part
 from hybrid.engines.onnx.encoder import encoder_part, fusion_part
 from hybrid.engines.onnx.reading import Encoder
+from hybrid.engines.onnx.sessions import session
 from hybrid.engines.onnx.writing import Decoder, Writer
 from hybrid.model.prompt import encode_prompt
 from hybrid.schema import MODELS
@@ -27,7 +28,7 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
 
     model = tiny_bundle.llm
     encoder = Encoder(encoder_part(model, "float32"), 1)
-    crossing = crossing_part(model, "float32")
+    crossing = session(crossing_part(model, "float32"), 1)
     exact, near = (Decoder(Writer(crossing, decoder_part(model, how), 1)) for how in ("float32", "blocks"))
     answer = [0, 40, 77, 300, 5, 5, 9, 200]
     for ids in prompts(tiny_bundle, texts[::40]):
@@ -47,7 +48,9 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
 def test_a_cache_goes_back_to_any_position(tiny_bundle, texts):
     encoder = Encoder(encoder_part(tiny_bundle.slm, "float32"), 1)
     decoder = Decoder(
-        Writer(crossing_part(tiny_bundle.slm, "float32"), decoder_part(tiny_bundle.slm, "float32"), 1)
+        Writer(
+            session(crossing_part(tiny_bundle.slm, "float32"), 1), decoder_part(tiny_bundle.slm, "float32"), 1
+        )
     )
     (ids,) = prompts(tiny_bundle, texts[90:91])
     decoder.read([encoder(ids)], 16)
@@ -71,7 +74,7 @@ def test_an_8_bit_encoder_is_near_the_exact_one(tiny_bundle, texts, part, bound)
         runs = [lambda ids, one=one: one(ids, reader(ids)) for one in fused]
     else:
         step = decoder_part(tiny_bundle.llm, "float32")
-        writers = [Writer(crossing_part(tiny_bundle.llm, how), step, 1) for how in kinds]
+        writers = [Writer(session(crossing_part(tiny_bundle.llm, how), 1), step, 1) for how in kinds]
         runs = [lambda ids, one=one: one.cross(reader(ids))[3] for one in writers]
     for ids in prompts(tiny_bundle, texts[::25]):
         exact, near = (run(ids).numpy() for run in runs)

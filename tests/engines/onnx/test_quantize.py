@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hybrid.engines.onnx import quantize as quantize_module
 from hybrid.engines.onnx.quantize import LARGEST_IN_ROWS, ZERO, block_size, blocks, rows
 from hybrid.model.int8 import dequantize, quantize
 
@@ -48,6 +49,15 @@ def test_blocks_hold_int8_rows_exactly():
     packed, scales = blocks(stored)
     np.testing.assert_allclose(unpacked(packed, scales, 384), stored, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(unpacked(*blocks(given.numpy()), 384)[3], given[3], atol=50 / 127)
+
+
+def test_every_row_is_packed_by_itself(monkeypatch):
+    given = weight(20, 40)
+    packed, scales = blocks(given)
+    monkeypatch.setattr(quantize_module, "AT_ONCE", 8)
+    for some, expected in zip(blocks(given), (packed, scales), strict=True):
+        np.testing.assert_array_equal(some, expected)
+    np.testing.assert_array_equal(blocks(given[19:])[0][0], packed[19])
 
 
 def test_rows_stay_within_7_bits():

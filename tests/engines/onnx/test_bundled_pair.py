@@ -1,0 +1,87 @@
+"""The bundled pair itself: slow, because it is answered by the torch engine too."""
+
+import pytest
+
+from hybrid.engines import onnx_engine
+from hybrid.engines.order import Order
+from hybrid.engines.torch_engine import TorchEngine
+from hybrid.measure import timed
+from hybrid.model.manifest import BUNDLED, available_pairs
+from hybrid.model.source import ZooSource
+from hybrid.schema import METHODS, MODELS, Sampling
+from hybrid.suites import load_suite
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not available_pairs(BUNDLED), reason="no pair is bundled"),
+]
+
+SUITES = ("everyday-en-de", "briefs-en")
+
+
+@pytest.fixture(scope="module")
+def source() -> ZooSource:
+    return ZooSource(root=BUNDLED)
+
+
+@pytest.fixture(scope="module")
+def exact(source):
+    return onnx_engine.make(Order(source, tuple(METHODS), dtype="float32"))
+
+
+@pytest.fixture(scope="module")
+def prompts() -> list[tuple[str, str]]:
+    """50 tasks and texts, of both suites."""
+    asked = [(s.task, e.source) for s in map(load_suite, SUITES) for e in s.examples]
+    return asked[:: len(asked) // 50][:50]
+
+
+def ids(engine, task: str, text: str) -> tuple[int, ...]:
+    (made,) = timed(engine.generate(task, [text], Sampling(64, truncate=True)), engine.system)
+    return made.token_ids
+
+
+@pytest.fixture(scope="module")
+def expected(source, prompts):
+    """The torch engine's ids, by model."""
+    bundle = source.bundle(MODELS)
+    return {
+        model: [ids(engine, *prompt) for prompt in prompts]
+        for model in MODELS
+        for engine in [TorchEngine(bundle, model, threads=1)]
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ids_of_50_prompts_equal_the_torch_engines(exact, prompts, expected, method):
+    model = METHODS[method][0]
+    made = [ids(exact[method], *prompt) for prompt in prompts]
+    assert len(prompts) == 50
+    assert made == expected[model]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("model", MODELS)
+def test_batches_of_32_give_the_ids_of_single_prompts(source, prompts, model, dtype):
+    engine = onnx_engine.make(Order(source, (model,), dtype=dtype))[model]
+    texts = [text for task, text in prompts if task == "translate-en-de"][:32]
+    together = timed(engine.generate("translate-en-de", texts, Sampling(64)), model)
+    assert len(texts) == 32
+    assert [one.token_ids for one in together] == [ids(engine, "translate-en-de", text) for text in texts]
+
+
+@pytest.mark.parametrize("int8_encoder", ["off", "on"])
+@pytest.mark.parametrize("model", MODELS)
+def test_8_bits_choose_nearly_the_same_ids(source, prompts, expected, model, int8_encoder, record_property):
+    """Ids that agree until the first that does not; what follows that is another answer."""
+    order = Order(source, (model,), dtype="int8", options={"int8_encoder": int8_encoder})
+    engine = onnx_engine.make(order)[model]
+    parted = alike = 0
+    for prompt, reference in zip(prompts, expected[model], strict=True):
+        made = ids(engine, *prompt)
+        common = next((i for i, (a, b) in enumerate(zip(made, reference, strict=False)) if a != b), None)
+        parted += common is not None
+        alike += len(reference) if common is None else common
+    record_property("agreement", f"{alike / (alike + parted):.4f}")
+    assert alike / (alike + parted) > 0.98
