@@ -17,8 +17,10 @@ decoders, lets each `read` its encoder states, and forwards the Steps:
     yield from speculate(llm, LookupDrafter(prompt_ids, eos), sampling, eos, DraftLength(0.05))
 
 The first Step, `prefill`, asks nothing of the drafter. So its decoder may read
-the prompt after it, and the first id comes as early as the LLM's own. Each
-answer needs a new drafter and a new DraftLength.
+the prompt after it, and the first id comes as early as the LLM's own. With
+`from_start` the first pass verifies a draft like all others, which saves one
+pass an answer: the answer ends earlier, the first id comes later, and with it
+others. Each answer needs a new drafter and a new DraftLength.
 
 How much to draft: a decoder knows how sure it is of an id and ends a draft by
 itself once SURE is reached. Where nobody knows, a DraftLength learns it from
@@ -29,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from hybrid.errors import EngineError
-from hybrid.schema import Sampling, Step
+from hybrid.schema import Phase, Sampling, Step
 
 LONGEST_DRAFT = 16
 
@@ -71,7 +73,7 @@ class Drafter(Protocol):
     """What guesses how an answer goes on."""
 
     def propose(self, written: Sequence[int], count: int) -> list[int]:
-        """Up to `count` ids that may follow `written`, which is never empty; perhaps none.
+        """Up to `count` ids that may follow `written`, all that is written so far; perhaps none.
 
         Nothing follows an end-of-sequence id within a draft.
         """
@@ -83,30 +85,37 @@ def speculate(
     sampling: Sampling,
     eos: int,
     length: "DraftLength | None" = None,
+    from_start: bool = False,
 ) -> Iterator[Step]:
     """The answer to the prompt that `verifier` has read: Steps prefill, then draft and verify in turn.
 
     Their token_ids are those that `verifier` gives one at a time, up to `eos`
-    or sampling.max_new_tokens. verify tells how many ids were drafted and
-    accepted. length: how many to ask for; None for LONGEST_DRAFT, where the drafter ends drafts itself.
+    or sampling.max_new_tokens. verify tells how many ids were drafted and accepted.
+
+    length: how many to ask for; None for LONGEST_DRAFT, where the drafter ends
+    drafts itself. from_start: draft before the first pass, too; prefill then has
+    a draft before it, tells what verify tells and may give several ids.
     """
     stop = None if sampling.ignore_eos else eos
-    written = verifier.extend([verifier.start], 0)
-    yield Step("prefill", (tuple(written),))
-    while (room := sampling.max_new_tokens - len(written)) and written[-1] != stop:
-        # One id comes from the verifier itself.
-        count = min(LONGEST_DRAFT if length is None else length.count, room - 1)
-        drafted = drafter.propose(written, count) if count else []
-        yield Step("draft")
+    written: list[int] = []
+    while (room := sampling.max_new_tokens - len(written)) and written[-1:] != [stop]:
+        drafted: list[int] = []
+        if drafting := from_start or bool(written):
+            # One id comes from the verifier itself.
+            if count := min(LONGEST_DRAFT if length is None else length.count, room - 1):
+                drafted = drafter.propose(written, count)
+            yield Step("draft")
         # What would follow the end is not asked for.
         read = drafted[:-1] if drafted and drafted[-1] == stop else drafted
-        said = verifier.extend([written[-1], *read], len(written))
+        said = verifier.extend([*(written[-1:] or [verifier.start]), *read], len(written))
         accepted = common_prefix(drafted, said)
         new = said[: accepted + 1]
-        written += new
         if length is not None:
             length.observe(len(drafted), accepted)
-        yield Step("verify", (tuple(new),), drafted=(len(drafted),), accepted=(accepted,))
+        phase: Phase = "verify" if written else "prefill"
+        written += new
+        counts = ((len(drafted),), (accepted,)) if drafting else ((), ())
+        yield Step(phase, (tuple(new),), drafted=counts[0], accepted=counts[1])
 
 
 def check_batch(prompts: int) -> None:

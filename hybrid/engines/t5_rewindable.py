@@ -31,10 +31,20 @@ class T5Rewindable:
         self.norm = rms_of_rows(decoder.embeddings.shape[2], decoder.eps, decoder.target)
         self.surest = _surest(decoder.logits)
         self.bias = decoder.bias.new_empty(0, 0)
+        self.unread: tuple[torch.Tensor, int] | None = None  # what `read` was given last, until it is needed
 
     def read(self, states: torch.Tensor, capacity: int) -> None:
-        """A new prompt: (S, D) encoder hidden states. capacity: of positions."""
-        self.decoder.read(states, capacity)
+        """A new prompt: (S, D) encoder hidden states. capacity: of positions.
+
+        The work is done in the first pass, so that its time belongs to that.
+        """
+        self.unread = states, capacity
+
+    def _read(self) -> None:
+        if self.unread is None:
+            return
+        self.decoder.read(*self.unread)
+        self.unread = None
         reach = self.decoder.capacity
         if self.bias.shape[1] != 2 * reach - 1:  # (H, 2T - 1): what is before a query, then what is after it
             unseen = self.decoder.bias.new_full((self.decoder.heads, reach - 1), -torch.inf)
@@ -42,6 +52,7 @@ class T5Rewindable:
 
     def extend(self, tokens: Sequence[int], position: int) -> list[int]:
         """The greedy id after each of `tokens`, which stand at `position` and what follows it."""
+        self._read()
         one, count, end = self.decoder, len(tokens), position + len(tokens)
         if count == 1 and not one.target.blocks:
             return [one.step({0: tokens[0]}, position)[0]]
@@ -55,6 +66,7 @@ class T5Rewindable:
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
         """Up to `count` ids one after another; the last one is `eos`, or makes the draft unlikely."""
+        self._read()
         ids: list[int] = []
         chance = 1.0
         for place in range(position, position + count):

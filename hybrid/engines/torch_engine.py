@@ -81,8 +81,9 @@ class TorchEngine:
     def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
         """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
 
-        The lossless methods answer one text: in place of decode they give draft and verify in turn,
-        and read the prompt for the drafts, project or another encode, after prefill.
+        The lossless methods answer one text, with draft and verify in turn in
+        place of decode; lossless-slm reads the prompt twice, and encodes twice.
+        Where a model drafts, a draft comes before prefill, which verifies it.
 
         Ids include the end-of-sequence id. Raises InputError or PromptTooLong
         at the first step when a prompt cannot be answered, or there is none.

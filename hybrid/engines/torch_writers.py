@@ -95,10 +95,9 @@ class Lossless:
             lookup = LookupDrafter(prompts.ids.tolist(), self.eos)
             yield from speculate(self.verifier, lookup, sampling, self.eos, DraftLength(LOOKUP_COST))
             return
-        steps = speculate(self.verifier, DecoderDrafter(self.small.decoder, self.eos), sampling, self.eos)
-        yield next(steps)  # the first id waits for the LLM alone
         yield self.small.read(prompts, states, sampling.max_new_tokens)
-        yield from steps
+        drafter = DecoderDrafter(self.small.decoder, self.eos)
+        yield from speculate(self.verifier, drafter, sampling, self.eos, from_start=True)
 
 
 class _Small:

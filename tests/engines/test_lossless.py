@@ -81,15 +81,16 @@ def test_ids_equal_assisted_generation(lossless, tiny_bundle, texts, answer):
 @pytest.mark.parametrize("method", LOSSLESS)
 def test_steps_come_in_order_and_say_what_they_know(lossless, texts, method):
     steps = list(lossless[method].generate("summarize", texts[100:101], Sampling(9, ignore_eos=True)))
-    reads = {"lossless": ["project"], "lossless-slm": ["encode"]}.get(method, [])
+    reads = {"lossless": ["project", "draft"], "lossless-slm": ["encode", "draft"]}.get(method, [])
     pairs, rest = divmod(len(steps) - 4 - len(reads), 2)
     assert rest == 0
     assert [step.phase for step in steps] == [
-        "tokenize", "encode", "prefill", *reads, *["draft", "verify"] * pairs, "detokenize",
+        "tokenize", "encode", *reads, "prefill", *["draft", "verify"] * pairs, "detokenize",
     ]  # fmt: skip
     assert sum(len(ids) for step in steps for ids in step.token_ids) == 9
     for step in steps:
-        assert (len(step.drafted), len(step.accepted)) == ((1, 1) if step.phase == "verify" else (0, 0))
+        verified = step.phase == "verify" or (step.phase == "prefill" and method != "lossless-lookup")
+        assert (len(step.drafted), len(step.accepted)) == ((1, 1) if verified else (0, 0))
         assert len(step.token_ids) == (step.phase in ("prefill", "verify"))
     assert (steps[-1].finish_reasons, len(steps[-1].texts)) == (("length",), 1)
 

@@ -91,15 +91,15 @@ def ids_of(steps: Sequence[Step]) -> list[int]:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("patience", [1, 2, 3, 5, 8, 16])
-@pytest.mark.parametrize("ignore_eos", [False, True])
-def test_ids_are_those_of_the_verifier_alone(share, patience, ignore_eos):
+@pytest.mark.parametrize(("ignore_eos", "from_start"), [(False, False), (True, False), (False, True)])
+def test_ids_are_those_of_the_verifier_alone(share, patience, ignore_eos, from_start):
     lengths = set()
     for seed in range(40):
         sampling = Sampling(24, ignore_eos)
         target = rule(seed)
         expected = greedy(target, sampling)
-        verifier, small = Table(target), Table(agreeing(target, share), patience)
-        steps = list(speculate(verifier, DecoderDrafter(small, EOS), sampling, EOS))
+        drafter = DecoderDrafter(Table(agreeing(target, share), patience), EOS)
+        steps = list(speculate(Table(target), drafter, sampling, EOS, from_start=from_start))
         assert ids_of(steps) == expected
         lengths.add(len(expected))
     assert len(lengths) > 5 or ignore_eos
@@ -107,12 +107,14 @@ def test_ids_are_those_of_the_verifier_alone(share, patience, ignore_eos):
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_limits_are_kept_exactly(limit, share):
+@pytest.mark.parametrize("from_start", [False, True])
+def test_limits_are_kept_exactly(limit, share, from_start):
     for seed in range(40):
         sampling = Sampling(limit, ignore_eos=bool(seed % 2))
         target = rule(seed, ends=0.3)
         verifier, small = Table(target), Table(agreeing(target, share))
-        steps = list(speculate(verifier, DecoderDrafter(small, EOS), sampling, EOS))
+        drafter = DecoderDrafter(small, EOS)
+        steps = list(speculate(verifier, drafter, sampling, EOS, from_start=from_start))
         assert ids_of(steps) == greedy(target, sampling)
         assert len(verifier.cache) <= limit  # the positions that read() was promised
         assert len(small.cache) <= limit
@@ -158,6 +160,20 @@ def test_an_end_that_is_ignored_is_gone_beyond():
     steps = list(speculate(Table(ending), DecoderDrafter(Table(ending), EOS), sampling, EOS))
     assert ids_of(steps) == greedy(ending, sampling)
     assert ids_of(steps).count(EOS) == 4
+
+
+def test_a_draft_from_the_start_is_verified_by_the_first_pass():
+    target = rule(3, ends=0.0)
+    for share, accepted in ((1.0, 16), (0.0, 0)):
+        verifier = Table(target)
+        drafter = DecoderDrafter(Table(agreeing(target, share)), EOS)
+        steps = list(speculate(verifier, drafter, Sampling(30), EOS, from_start=True))
+        assert [step.phase for step in steps[:4]] == ["draft", "prefill", "draft", "verify"]
+        assert (steps[1].drafted, steps[1].accepted, len(steps[1].token_ids[0])) == (
+            (16,), (accepted,), accepted + 1,
+        )  # fmt: skip
+        assert verifier.passes[0] == 17
+        assert ids_of(steps) == greedy(target, Sampling(30))
 
 
 def test_a_perfect_drafter_saves_passes_and_a_wrong_one_costs_none():
