@@ -193,7 +193,7 @@ def test_engines_that_do_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hybrid.engines.onnx_engine.missing", lambda _: "It is not installed.")
     said: list[str] = []
     assert fastest_engine(ORDER | {"dtype": ""}, said.append) == "torch"
-    assert said == ["Not the engine onnx: It is not installed."]
+    assert said == [f"Not the engine {name}: It is not installed." for name in ("onnx", "onnx-fp32")]
     with pytest.raises(EngineError, match=r"It is not installed\."):
         measured_profile("here", "onnx", ORDER | {"dtype": "int8"})
 
