@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hybrid.errors import RecipeError
-from hybrid.schema import SYSTEMS, TASKS, System
+from hybrid.schema import SYSTEMS, TASKS, Model
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Stage:
     """
 
     name: str
-    trains: System
+    trains: Model
     steps: int
     tokens_per_step: int = 32768
     matrix_lr: float = 0.02
@@ -123,7 +123,7 @@ class Recipe:
     checkpoint_every: int = 2000
 
     def __post_init__(self) -> None:
-        earlier: dict[str, System] = {}
+        earlier: dict[str, Model] = {}
         for stage in self.stages:
             for link in ("starts_from", "reads_with", "teacher", "answers_of"):
                 self._check_link(stage, link, earlier)
@@ -137,7 +137,7 @@ class Recipe:
                 )
 
     @staticmethod
-    def _check_link(stage: Stage, link: str, earlier: Mapping[str, System]) -> None:
+    def _check_link(stage: Stage, link: str, earlier: Mapping[str, Model]) -> None:
         """A link names an earlier stage, of an LLM but for the SLM that an SLM or hybrid starts from."""
         wanted = getattr(stage, link)
         if wanted is None:
