@@ -1,6 +1,5 @@
 """`hybrid bench`: a suite answered and timed by several systems, into a stored run."""
 
-import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from hybrid.cli.engine_options import engine_option_pairs, engine_options, known_engine
+from hybrid.cli.waiting import wait_option
 from hybrid.schema import METHODS, SYSTEMS, TASKS, Sampling, System, method_of
 
 # What may be given beside --resume; all else is in the stored plan.
@@ -50,12 +50,6 @@ def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[st
     return {role.strip(): column.strip() for role, _, column in pairs}
 
 
-def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
-    if math.isnan(seconds):  # which no range excludes
-        raise click.BadParameter("nan is not a number of seconds.")
-    return seconds
-
-
 @click.command()
 @click.argument("suite", required=False)
 @click.option(
@@ -89,14 +83,7 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
     help="Of file: and hf: suites.",
 )
 @click.option("--memory/--no-memory", default=True, help="Peak memory, in a pass of its own. [default: yes]")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    callback=_seconds,
-    default=0,
-    metavar="SECONDS",
-    help="For another measurement to end.",
-)
+@wait_option
 @click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted; see `hybrid runs`.")
 @click.pass_context
 def bench(ctx: click.Context, /, suite: str | None, resume: str | None, **options: Any) -> None:

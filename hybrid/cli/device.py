@@ -1,7 +1,6 @@
 """`hybrid device`: what this machine and an engine on it can do, stored for `hybrid predict`."""
 
 import json
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,28 +10,16 @@ import click
 
 from hybrid.cli.console import collector_off, harmless, notice, out, status
 from hybrid.cli.engine_options import engine_option_pairs, engine_options
+from hybrid.cli.waiting import wait_option
 
 if TYPE_CHECKING:
     from hybrid.predict import Costs, Profile
 
 
-def _seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
-    if math.isnan(seconds):  # which no range excludes
-        raise click.BadParameter("nan is not a number of seconds.")
-    return seconds
-
-
 @click.command()
 @engine_options
 @click.option("--name", metavar="NAME", help="Of the profile. [default: device, engine and precision]")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    callback=_seconds,
-    default=0,
-    metavar="SECONDS",
-    help="For another measurement to end.",
-)
+@wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print the profile as one JSON object.")
 def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None:
     """Measure a profile of this machine and an engine on it, in half a minute.

@@ -1,6 +1,5 @@
 """`hybrid latency`: how fast models of any sizes answer, without their weights."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ from click.core import ParameterSource
 
 from hybrid.cli.console import notice, out
 from hybrid.cli.engine_options import engine_option_pairs, engine_options
+from hybrid.cli.waiting import seconds, wait_option
 from hybrid.schema import METHODS, MODELS
 
 # What may be given beside --resume; all else is in the stored grid.
@@ -45,12 +45,6 @@ def _numbers(low: int, high: int) -> Callable[[click.Context, click.Parameter, s
         return tuple(sorted({int(piece) for piece in pieces}))
 
     return read
-
-
-def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> float | None:
-    if seconds is not None and math.isnan(seconds):  # which no range excludes
-        raise click.BadParameter("nan is not a number of seconds.")
-    return seconds
 
 
 @click.command()
@@ -103,18 +97,11 @@ def _seconds(_: click.Context, __: click.Parameter, seconds: float | None) -> fl
 @click.option(
     "--time-limit",
     type=click.FloatRange(0),
-    callback=_seconds,
+    callback=seconds,
     metavar="SECONDS",
     help="End after the size that is measured by then.",
 )
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    callback=_seconds,
-    default=0,
-    metavar="SECONDS",
-    help="For another measurement to end.",
-)
+@wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--shapes", "list_shapes", is_flag=True, help="List the known models and their sizes.")
 @click.pass_context

@@ -13,7 +13,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from hybrid.engines.handover import Answers, HandOver, Worker
+from hybrid.engines.answers import Answers
+from hybrid.engines.handover import HandOver, Worker
 from hybrid.engines.order import Order
 from hybrid.errors import EngineError
 from hybrid.measure import Engine
@@ -82,8 +83,7 @@ class CTranslate2Engine:
         for count, new in enumerate(_steps(results, len(prompts))):
             yield Step("decode" if count else "prefill", answers.extend(new))
 
-        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers.ids)
-        yield Step("detokenize", texts=tuple(written), finish_reasons=answers.finish_reasons)
+        yield answers.detokenized(self._tokenizer)
 
     def _translate(self, tokens: list[list[str]], sampling: Sampling, tell: HandOver[Any]) -> None:
         self._translator.translate_batch(

@@ -28,13 +28,13 @@ from typing import Any, cast
 import torch
 
 from hybrid.engines import torch_engine
+from hybrid.engines.answers import Answers
 from hybrid.engines.cuda.buckets import BATCHES, CAPACITIES, LENGTHS, bucket
 from hybrid.engines.cuda.reading import Fusing, pack_fusion
 from hybrid.engines.cuda.steps import AUTO, Steps
 from hybrid.engines.cuda.weights import pack_decoder
 from hybrid.engines.cuda.workshop import Route, Workshop
 from hybrid.engines.cuda.writing import FIXED_CHUNK, Writing
-from hybrid.engines.handover import Answers
 from hybrid.engines.order import Order
 from hybrid.engines.t5_layers import Target, check_supported
 from hybrid.engines.torch_engine import check_device
@@ -143,10 +143,10 @@ class CudaGraphEngine:
             prompt.ids
             for prompt in encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
         ]
-        self._workshop.current = current = object()
+        check = self._workshop.serving.begin()
         yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
 
-        self._check_current(current)
+        check()
         route = self._route(prompts, sampling.max_new_tokens)
         if route is None:
             steps = self._torch_engine().generate(task, texts, sampling)
@@ -157,10 +157,9 @@ class CudaGraphEngine:
         answers = Answers(len(prompts), stop)
         for step in self._answer(route, prompts, answers, sampling):
             yield step
-            self._check_current(current)
+            check()
 
-        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers.ids)
-        yield Step("detokenize", texts=tuple(written), finish_reasons=answers.finish_reasons)
+        yield answers.detokenized(self._tokenizer)
 
     def _answer(
         self, route: Route, prompts: Sequence[Sequence[int]], answers: Answers, sampling: Sampling
@@ -246,10 +245,6 @@ class CudaGraphEngine:
             order = replace(self._order, methods=(self.system,), dtype=dtype, options={})
             self._torch = torch_engine.make(order)[self.system]
         return self._torch
-
-    def _check_current(self, generation: object) -> None:
-        if self._workshop.current is not generation:
-            raise EngineError("An engine serves one generation at a time; a second one has ended this one.")
 
 
 class _Parts:

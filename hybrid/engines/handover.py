@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Generic, TypeVar, cast
 
-from hybrid.schema import FinishReason
-
 T = TypeVar("T")
 HandOver = Callable[[T], bool]  # it says whether nobody reads on, so that the work can end
 
@@ -58,28 +56,3 @@ def _relay(queue: SimpleQueue[object], closed: Sequence[bool]) -> Generator[bool
     """
     while True:
         queue.put((yield bool(closed)))
-
-
-class Answers:
-    """B answers as they grow, each until it ends with `stop`; with None they only end together."""
-
-    def __init__(self, batch: int, stop: int | None) -> None:
-        self.ids: list[list[int]] = [[] for _ in range(batch)]
-        self._stop = stop
-
-    def extend(self, new: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-        """Add each row's new ids; what it really got, as a Step holds it: nothing after its end."""
-        return tuple(tuple(self._extend(row, ids)) for row, ids in zip(self.ids, new, strict=True))
-
-    def _extend(self, row: list[int], new: Sequence[int]) -> Sequence[int]:
-        if self._stop is not None:
-            if row and row[-1] == self._stop:
-                return ()
-            if self._stop in new:
-                new = new[: list(new).index(self._stop) + 1]
-        row.extend(new)
-        return new
-
-    @property
-    def finish_reasons(self) -> tuple[FinishReason, ...]:
-        return tuple("eos" if ids[-1] == self._stop else "length" for ids in self.ids)

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from hybrid.engines.answers import Answers, Serving
 from hybrid.engines.order import Order
 from hybrid.engines.speculative import check_batch
 from hybrid.errors import EngineError
 from hybrid.model.prompt import encode_prompts
-from hybrid.schema import METHODS, MODELS, FinishReason, Sampling, Step, System
+from hybrid.schema import METHODS, MODELS, Sampling, Step, System
 
 if TYPE_CHECKING:
     from hybrid.engines.onnx.parts import Parts
@@ -44,7 +45,7 @@ class OnnxEngine:
         self.options: Mapping[str, str] = dict(order.options)
         self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
         self._eos = int(self._tokenizer.eos_token_id)
-        self._current: object = None  # the generation whose caches are in use
+        self._serving = Serving()
         self._read = parts.encoder(METHODS[method][0])
         self._answering: Answering
         if (model := METHODS[method][0]) == method:
@@ -65,29 +66,15 @@ class OnnxEngine:
             check_batch(len(texts))
         encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
         prompts = [prompt.ids for prompt in encoded]
-        self._current = current = object()
+        check = self._serving.begin()
         yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
 
         states = [self._read(ids) for ids in prompts]
         yield Step("encode")
 
-        answers: list[list[int]] = [[] for _ in prompts]
-        steps = self._answering.answer(prompts, states, sampling)
-        while step := self._next(steps, current):
-            for answer, new in zip(answers, step.token_ids, strict=False):  # no row when it has no ids
-                answer.extend(new)
-            yield step
-
-        stop = None if sampling.ignore_eos else self._eos
-        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers)
-        reasons: tuple[FinishReason, ...] = tuple("eos" if ids[-1] == stop else "length" for ids in answers)
-        yield Step("detokenize", texts=tuple(written), finish_reasons=reasons)
-
-    def _next(self, steps: Iterator[Step], generation: object) -> Step | None:
-        """The next of `steps`; None at their end."""
-        if self._current is not generation:
-            raise EngineError("An engine serves one generation at a time; a second one has ended this one.")
-        return next(steps, None)
+        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
+        yield from answers.follow(self._answering.answer(prompts, states, sampling), check)
+        yield answers.detokenized(self._tokenizer)
 
 
 def missing(device: str) -> str | None:

@@ -17,6 +17,7 @@ from functools import partial
 
 import torch
 
+from hybrid.engines.answers import Answers, Serving
 from hybrid.engines.layout import Layout
 from hybrid.engines.order import Order
 from hybrid.engines.speculative import check_batch
@@ -28,7 +29,7 @@ from hybrid.measure import Engine
 from hybrid.model.bundle import Bundle
 from hybrid.model.prompt import encode_prompts
 from hybrid.model.source import models_of
-from hybrid.schema import METHODS, MODELS, FinishReason, Sampling, Step, System
+from hybrid.schema import METHODS, MODELS, Sampling, Step, System
 
 
 class TorchEngine:
@@ -67,7 +68,7 @@ class TorchEngine:
         self._tokenizer, self._limit = bundle.tokenizer, bundle.max_prompt_tokens
         self._threads, self._target = threads, target
         self._eos = int(bundle.tokenizer.eos_token_id)
-        self._current: object = None  # the generation whose caches are in use
+        self._serving = Serving()
         with torch.inference_mode():
             parts = parts or Parts(bundle, target)
             self._reader = parts.reader(METHODS[system][0])
@@ -94,7 +95,7 @@ class TorchEngine:
             check_batch(len(texts))
         encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
         lengths = tuple(len(prompt.ids) for prompt in encoded)
-        self._current = current = object()
+        check = self._serving.begin()
         yield Step("tokenize", prompt_tokens=lengths)
 
         prompt_ids = torch.tensor([i for p in encoded for i in p.ids], device=self._target.device)
@@ -102,23 +103,9 @@ class TorchEngine:
         states = self._reader(prompts.ids, prompts.layout)
         yield Step("encode")
 
-        answers: list[list[int]] = [[] for _ in lengths]
-        steps = self._writer.write(prompts, states, sampling)
-        while step := self._next(steps, current):
-            for answer, new in zip(answers, step.token_ids, strict=False):  # no row when it has no ids
-                answer.extend(new)
-            yield step
-
-        stop = None if sampling.ignore_eos else self._eos
-        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers)
-        reasons: tuple[FinishReason, ...] = tuple("eos" if ids[-1] == stop else "length" for ids in answers)
-        yield Step("detokenize", texts=tuple(written), finish_reasons=reasons)
-
-    def _next(self, steps: Iterator[Step], generation: object) -> Step | None:
-        """The next of `steps`; None at their end."""
-        if self._current is not generation:
-            raise EngineError("An engine serves one generation at a time; a second one has ended this one.")
-        return next(steps, None)
+        answers = Answers(len(lengths), None if sampling.ignore_eos else self._eos)
+        yield from answers.follow(self._writer.write(prompts, states, sampling), check)
+        yield answers.detokenized(self._tokenizer)
 
 
 def check_device(device: str | torch.device) -> torch.device:

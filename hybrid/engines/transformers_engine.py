@@ -24,7 +24,8 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
-from hybrid.engines.handover import Answers, HandOver, Worker
+from hybrid.engines.answers import Answers
+from hybrid.engines.handover import HandOver, Worker
 from hybrid.engines.order import Order
 from hybrid.engines.torch_engine import check_device
 from hybrid.errors import EngineError
@@ -97,8 +98,7 @@ class TransformersEngine:
         for phase, new in self._worker.stream(partial(self._work, prompts, stop, sampling.max_new_tokens)):
             yield Step(phase, answers.extend(new) if new else ())
 
-        written = (str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in answers.ids)
-        yield Step("detokenize", texts=tuple(written), finish_reasons=answers.finish_reasons)
+        yield answers.detokenized(self._tokenizer)
 
     def _work(self, prompts: Sequence[Prompt], stop: int | None, limit: int, tell: HandOver[Event]) -> None:
         if torch.get_num_threads() != self._threads:

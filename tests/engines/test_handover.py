@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hybrid.engines.handover import Answers, Worker
+from hybrid.engines.handover import Worker
 
 
 def test_each_item_arrives_while_the_work_goes_on():
@@ -75,20 +75,3 @@ def test_the_thread_ends_with_its_worker():
     gc.collect()
     thread.join(timeout=30)
     assert not thread.is_alive()
-
-
-def test_answers_end_at_the_stop_one_by_one():
-    answers = Answers(3, stop=1)
-    assert answers.extend([[5], [1], [7, 8]]) == ((5,), (1,), (7, 8))
-    assert answers.extend([[6], [0], [9, 1, 4]]) == ((6,), (), (9, 1))
-    assert answers.extend([[3], [0], [0]]) == ((3,), (), ())
-    assert answers.ids == [[5, 6, 3], [1], [7, 8, 9, 1]]
-    assert answers.finish_reasons == ("length", "eos", "eos")
-
-
-def test_answers_without_a_stop_take_every_id():
-    answers = Answers(2, stop=None)
-    assert answers.extend([[1], [2]]) == ((1,), (2,))
-    assert answers.extend([[3], []]) == ((3,), ())
-    assert answers.ids == [[1, 3], [2]]
-    assert answers.finish_reasons == ("length", "length")

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
+from hybrid.engines.answers import Serving
 from hybrid.engines.cuda.buckets import LENGTHS, Kept, bucket
 from hybrid.engines.cuda.reading import Fusing, Prompts, Reading
 from hybrid.engines.cuda.recorder import Recorder
@@ -34,13 +35,13 @@ class Route:
 class Workshop:
     """One for all engines that are made together; they take turns, so memory in use is used by one.
 
-    current: the generation that is being answered, by any of them.
+    serving: the generation that is being answered, by any of them.
     """
 
     def __init__(self, target: Target, max_prompt_tokens: int) -> None:
         self.target = target
         self.reach = bucket(max_prompt_tokens, LENGTHS) or LENGTHS[-1]
-        self.current: object = None
+        self.serving = Serving()
         self.recorder = Recorder(target.device)
         self._encoders: dict[int, Encoder] = {}
         self._readings: WeakValueDictionary[tuple[int, int, int], Reading] = WeakValueDictionary()
