@@ -1,0 +1,155 @@
+"""What is asked and what is answered: tasks, examples, steps, generations, scores."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hybrid.schema.methods import FinishReason, Phase, System
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a model, and the T5-style prefix that asks for it."""
+
+    name: str
+    label: str
+    prefix: str
+    source_language: str
+    target_language: str
+
+
+TASKS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("translate-en-de", "Translate English to German", "translate English to German: ", "en", "de"),
+        Task("summarize", "Summarize", "summarize: ", "en", "en"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen and when to stop. Engines decode greedily.
+
+    max_new_tokens: upper bound on generated ids, the end-of-sequence id included.
+    ignore_eos: decode exactly max_new_tokens, for fixed-length timing.
+    truncate: cut a prompt that is too long instead of raising PromptTooLong.
+    """
+
+    max_new_tokens: int = 128
+    ignore_eos: bool = False
+    truncate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One phase boundary reached by an engine that answers B prompts at once; the clock stands outside.
+
+    phase: the phase that has just ended.
+    token_ids: for each of the B rows, the ids generated in this phase (prefill
+        yields each row's first one); empty for a row that has finished.
+    prompt_tokens: B lengths, set by tokenize.
+    texts, finish_reasons: B each, set by detokenize.
+    drafted, accepted: ids that a draft proposed and the LLM agreed with, B each, set by verify.
+    """
+
+    phase: Phase
+    token_ids: tuple[tuple[int, ...], ...] = ()
+    prompt_tokens: tuple[int, ...] = ()
+    texts: tuple[str, ...] = ()
+    finish_reasons: tuple[FinishReason, ...] = ()
+    drafted: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Raw times of one generation, in seconds.
+
+    phases: total time per phase; their sum is `total_s`. The rows of a batch
+        share them: each waits for the whole batch.
+    token_times_s: for each generated id, seconds from the start of the request
+        to the moment it was known.
+    """
+
+    phases: Mapping[Phase, float]
+    token_times_s: tuple[float, ...]
+
+    @property
+    def total_s(self) -> float:
+        """End-to-end latency: tokenize to detokenize."""
+        return sum(self.phases.values())
+
+    @property
+    def ttft_s(self) -> float:
+        """Time to first token, from the start of the request."""
+        return self.token_times_s[0]
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Time per output token after the first; None when there was only one."""
+        n = len(self.token_times_s)
+        return (self.token_times_s[-1] - self.token_times_s[0]) / (n - 1) if n > 1 else None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer of one system, with its raw times. token_ids include the end-of-sequence id.
+
+    drafted, accepted: ids that a draft proposed, and how many of them the LLM
+    agreed with; 0 where nothing is drafted or nobody counts.
+    """
+
+    system: System
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    finish_reason: FinishReason
+    timing: Timing
+    drafted: int = 0
+    accepted: int = 0
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text and what is known to answer it.
+
+    id: unique in its suite. domain: the part of the suite it belongs to.
+    references: at least one.
+    """
+
+    id: str
+    domain: str
+    source: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Examples of one task. name: what loads it; licence: of its texts, as their source states it."""
+
+    name: str
+    task: str
+    licence: str
+    examples: tuple[Example, ...]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over task and examples in order: the same hash, the same texts."""
+        rows = [[e.id, e.domain, e.source, *e.references] for e in self.examples]
+        return hashlib.sha256(json.dumps([self.task, rows], ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Score:
+    """One corpus-level score. value: in the metric's own unit; signature: how it was computed."""
+
+    metric: str
+    value: float
+    n: int
+    signature: str

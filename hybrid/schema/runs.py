@@ -1,0 +1,172 @@
+"""What a benchmark is asked, where it is made, and what is stored of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hybrid.schema.answers import Generation, Sampling
+from hybrid.schema.methods import SYSTEMS, System, method_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a benchmark is asked to do: with the same weights, all that a rerun needs.
+
+    suite, suite_hash: the name that loads the suite, and its content hash.
+    seed: shuffles the suite; `limit` then takes the first of it, so that a
+        smaller run is a part of a larger one. None takes all.
+    engine: of the systems that name none. engine_options: its settings, by name.
+    repeats: how often every example is answered by every system.
+    batch_size: prompts answered at once.
+    device, dtype: where the engine runs and in which precision; other engines
+        run on the same device, in their own.
+    threads: of the CPU.
+    """
+
+    suite: str
+    suite_hash: str
+    task: str
+    pair: str
+    systems: tuple[System, ...] = SYSTEMS
+    engine: str = "torch"
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    batch_size: int = 1
+    repeats: int = 1
+    limit: int | None = None
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    engine_options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "batch_size", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit is {self.limit}; it must be at least 1")
+        if not self.systems or len(set(self.systems)) != len(self.systems):
+            raise ValueError(f"systems are {', '.join(self.systems) or 'none'}; name each one once")
+        for system in self.systems:
+            method_of(system)
+
+    def engine_of(self, system: System) -> str:
+        """The name of the engine that `system` is measured in."""
+        return system.partition("@")[2] or self.engine
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a run was made: what must agree before absolute times are compared.
+
+    code: commit of the product, with "+changes" when files differ from it; empty outside a clone.
+    weights_sha256: of the pair's manifest, which holds the hash of every file.
+    packages: versions of what the numbers depend on.
+    """
+
+    product: str
+    code: str
+    weights_sha256: str
+    python: str
+    system: str
+    cpu: str
+    cpu_count: int
+    memory_bytes: int
+    device_name: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How one system was run: what `--engine` came to, and what each answer costs at the least.
+
+    engine, device, dtype, options: of its engine.
+    decode_bytes: of weights, read once for each decoded token of a batch.
+    encode_flops, attention_flops: floating point operations on a prompt, for each
+        of its tokens, and for each pair of them.
+    All from the models' shapes; 0 where they are not known.
+    """
+
+    engine: str
+    device: str
+    dtype: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    decode_bytes: int = 0
+    encode_flops: int = 0
+    attention_flops: int = 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory of one system, in bytes, from a process of its own.
+
+    resident: of the process, libraries included. before_model: the same before
+    the model was loaded. device: peak of the GPU's allocator; 0 on a CPU.
+    """
+
+    resident: int
+    before_model: int
+    device: int = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured answer of one system to one example.
+
+    repeat: 0 to plan.repeats - 1. batch: index of the batch within the repeat.
+    position: the order in which batches were measured, over the whole run.
+    started_at: UTC, ISO 8601. statistics: per metric, what its corpus score is
+    made of; they are summed over examples.
+    """
+
+    example_id: str
+    repeat: int
+    batch: int
+    position: int
+    started_at: str
+    generation: Generation
+    statistics: Mapping[str, tuple[float, ...]]
+
+    @property
+    def system(self) -> System:
+        return self.generation.system
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run went on under other conditions after its first `records_before` records."""
+
+    records_before: int
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stored benchmark: its plan, its conditions, and how far it came.
+
+    planned: records when complete. finished_at: None until then. ISO 8601, UTC.
+    licence: of the suite's texts. signatures: per metric, how it is computed.
+    max_prompt_tokens: longest prompt that the pair reads; None when it was not recorded.
+    resumptions: empty when all was measured under `environment`.
+    ran: by system; empty in runs of before it was recorded.
+    memory_bandwidth: bytes per second that the device reads from its memory,
+        measured just before the run; None when it was not.
+    """
+
+    run_id: str
+    plan: Plan
+    environment: Environment
+    licence: str
+    signatures: Mapping[str, str]
+    planned: int
+    created_at: str
+    finished_at: str | None = None
+    memory: Mapping[System, Memory] = field(default_factory=dict)
+    max_prompt_tokens: int | None = None
+    resumptions: tuple[Resumption, ...] = ()
+    ran: Mapping[System, Ran] = field(default_factory=dict)
+    memory_bandwidth: float | None = None
+
+    def ran_as(self, system: System) -> Ran:
+        """How `system` was run; by the plan where it was not recorded."""
+        plan = self.plan
+        return self.ran.get(system) or Ran(plan.engine_of(system), plan.device, plan.dtype)
