@@ -7,11 +7,12 @@ that -0.5 stays a number. original() takes the apostrophe off again.
 
 import codecs
 import csv
+import io
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,20 @@ from typing import IO
 from hybrid.errors import StoreError
 
 Cell = str | int | float | bool | None
+
+@dataclass(frozen=True)
+class Table:
+    """Rows behind a figure. columns: name, unit included, and meaning of each."""
+
+    columns: Mapping[str, str]
+    rows: Sequence[Sequence[Cell]]
+
+    def csv(self) -> bytes:
+        """As write_csv() writes it."""
+        file = io.BytesIO()
+        write_csv(file, list(self.columns), self.rows)
+        return file.getvalue()
+
 
 # OWASP's list, the full-width forms that some spreadsheets take for the same included.
 # Apostrophes before one of them count too: else original() could not tell ours from theirs.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hybrid.engines.table import kind_of
 from hybrid.model.arithmetic import (
     BYTES,
     bytes_per_weight,
@@ -14,7 +15,8 @@ from hybrid.predict.request import Pair, Predicted, Request
 from hybrid.schema import Model
 
 SECONDS_AN_HOUR = 3600
-_READS_IN_FLOAT32 = ("onnx", "transformers-int8")  # 8-bit engines whose embeddings and encoder are not
+# 8-bit engines whose embeddings and encoder are not, and the option with which they are nevertheless.
+_READS_IN_FLOAT32 = {"onnx": "int8_encoder", "transformers-int8": ""}
 
 
 @dataclass(frozen=True)
@@ -48,5 +50,9 @@ def cost_per_million_tokens(found: Predicted, request: Request, price_per_hour: 
 def _bytes_each(profile: Profile) -> tuple[int, int]:
     """Bytes of a weight that reads, and of one that writes."""
     each = bytes_per_weight(profile.dtype)
-    wide = profile.engine in _READS_IN_FLOAT32 and profile.options.get("int8_encoder") != "on"
-    return (BYTES["float32"] if wide else each), each
+    option = _READS_IN_FLOAT32.get(profile.engine)
+    if option is None:
+        return each, each
+    known = kind_of(profile.engine).options
+    chosen = profile.options.get(option) or (known[option].choices[0] if option in known else "off")
+    return (each if chosen == "on" else BYTES["float32"]), each

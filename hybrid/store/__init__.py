@@ -7,6 +7,7 @@ the format. Nothing here imports torch or pandas.
 
 from hybrid.store.claim import new_run_id
 from hybrid.store.conditions import CONDITIONS, conditions
+from hybrid.store.importing import import_archive, import_run, write_archive
 from hybrid.store.reading import (
     Key,
     Listing,
@@ -18,6 +19,8 @@ from hybrid.store.reading import (
     load_run,
     results_folder,
 )
+from hybrid.store.removing import delete_run
+from hybrid.store.stamps import results_stamp, run_stamp
 from hybrid.store.writing import Writer, check_writable, create, resume
 
 __all__ = [
@@ -31,10 +34,16 @@ __all__ = [
     "check_writable",
     "conditions",
     "create",
+    "delete_run",
     "find_run",
+    "import_archive",
+    "import_run",
     "list_runs",
     "load_run",
     "new_run_id",
     "results_folder",
+    "results_stamp",
     "resume",
+    "run_stamp",
+    "write_archive",
 ]

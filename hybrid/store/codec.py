@@ -14,6 +14,7 @@ from hybrid.schema import PHASES, Example, Generation, Phase, Record, Run, Timin
 from hybrid.store.typed import build
 
 SCHEMA = 1
+LARGEST = 2**53  # of a count: more could be no count, and would fit no table
 
 
 def encode_run(run: Run, **more: int) -> bytes:
@@ -166,6 +167,9 @@ def _check(record: Record) -> None:
     if not isinstance(made.system, str):
         raise ValueError(f"system is {made.system!r}, not a string")
     method_of(made.system)
+    counts = (record.repeat, record.batch, record.position, made.prompt_tokens, made.drafted)
+    if not all(0 <= count <= LARGEST for count in counts):
+        raise ValueError(f"repeat, batch, position, prompt_tokens and drafted must be from 0 to {LARGEST}")
     if not 0 <= made.accepted <= made.drafted:
         raise ValueError(f"{made.accepted} of {made.drafted} drafted ids are accepted")
     if made.finish_reason not in ("eos", "length"):

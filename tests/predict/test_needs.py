@@ -29,7 +29,8 @@ def test_a_hybrid_does_without_the_decoder_of_its_llm(pair: Pair, made_up) -> No
 def test_what_8_bit_engines_hold_in_8_bits(pair: Pair, made_up) -> None:
     shape = pair.llm
     for engine, options, reading in (
-        ("onnx", {}, 4), ("onnx", {"int8_encoder": "on"}, 1), ("ctranslate2", {}, 1),
+        ("onnx", {}, 1), ("onnx", {"int8_encoder": "off"}, 4), ("ctranslate2", {}, 1),
+        ("transformers-int8", {}, 4),
     ):  # fmt: skip
         found = needs("llm", pair, ASKED, made_up(engine=engine, dtype="int8", options=options))
         assert found.weights == reading * shape.encoder_parameters + shape.decoder_parameters

@@ -167,6 +167,8 @@ def test_what_is_no_number_is_not_written(record: Record) -> None:
         ({"system": []}, r"system is \[\], not a string"),
         ({"system": "llm@"}, "system is 'llm@', not one of"),
         ({"drafted": 3, "accepted": 4}, "4 of 3 drafted ids are accepted"),
+        ({"prompt_tokens": 10**30}, "must be from 0 to"),
+        ({"repeat": -1}, "must be from 0 to"),
         ({"drafted": "3"}, "wrong type"),
         ({"finish": "tired"}, "finish is 'tired', not eos or length"),
         ({"token_ids": [1]}, "1 token_ids and 5 token_us"),
