@@ -8,7 +8,7 @@ from elsewhere goes through words.label() before Plotly draws it.
 from hybrid.charts.frame import framed
 from hybrid.charts.systems import ENGINE_SYMBOLS, SYSTEM_COLORS, SYSTEM_NAMES, color_of, faded, name_of, tint
 from hybrid.charts.time_bar import time_bar, time_bar_in_words
-from hybrid.charts.words import label, milliseconds, shown
+from hybrid.charts.words import label, milliseconds, plain_times, shown
 
 __all__ = [
     "ENGINE_SYMBOLS",
@@ -20,6 +20,7 @@ __all__ = [
     "label",
     "milliseconds",
     "name_of",
+    "plain_times",
     "shown",
     "time_bar",
     "time_bar_in_words",

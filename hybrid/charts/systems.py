@@ -49,7 +49,7 @@ def color_of(system: System) -> str:
 
 
 def name_of(system: System) -> str:
-    """`Hybrid`, or with an engine of its own `LLM alone, ctranslate2`; plain text, as an outsider may name it."""
+    """`Hybrid`, or with an engine of its own `LLM alone, ctranslate2`; plain text, not a label."""
     method, _, engine = system.partition("@")
     name = SYSTEM_NAMES.get(method, method)
     return f"{name}, {engine}" if engine else name

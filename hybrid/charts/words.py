@@ -15,6 +15,14 @@ def milliseconds(seconds: float | None) -> str:
     return f"{value:,.{digits}f} ms"
 
 
+def plain_times(ratio: float) -> str:
+    """A speed-up as a headline: `3.0× faster`, `1.4× slower`, `as fast`."""
+    factor = max(ratio, 1 / ratio)
+    if factor < 1.05:
+        return "As fast"
+    return f"{factor:.{1 if factor < 9.95 else 0}f}× {'faster' if ratio > 1 else 'slower'}"
+
+
 def shown(name: str, longest: int = LONGEST_NAME) -> str:
     """A name from elsewhere on one line: what does not print, or turns the text around, is spelled out.
 

@@ -22,6 +22,7 @@ from hybrid.cli.generate import generate
 from hybrid.cli.latency import latency
 from hybrid.cli.pairs import pairs
 from hybrid.cli.predict import predict
+from hybrid.cli.report import report
 from hybrid.cli.runs import runs
 from hybrid.cli.train import train
 from hybrid.errors import HybridError
@@ -66,5 +67,6 @@ for command in (
     runs,
     compare,
     export,
+    report,
 ):
     main.add_command(command)

@@ -4,69 +4,16 @@ Drawn between measurements only, and seldom: a thread that draws, or a terminal
 that is kept busy, would be part of what is measured.
 """
 
-import statistics
 import time
-from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import click
 
-from hybrid.schema import Plan, Record, System
+from hybrid.progress import Progress
 
-BASELINE: System = "llm"
 DRAW_EVERY_S = 0.5
 PLAIN_LINE_EVERY_S = 10.0
-
-
-class Progress:
-    """How far a run is, and how fast its systems have been so far.
-
-    stored: records that a resumed run has already; they count, but say nothing of its pace.
-    """
-
-    def __init__(self, plan: Plan, planned: int, stored: Iterable[Record] = ()) -> None:
-        self.planned = planned
-        self.done = 0
-        self._systems = [system for system in plan.systems if system != BASELINE]
-        self._totals_s: dict[tuple[int, int, System], float] = {}  # of batches, by repeat, batch, system
-        self._ratios: dict[System, list[float]] = {system: [] for system in self._systems}  # sorted
-        for record in stored:
-            self._count([record])
-        self._first: tuple[float, int] | None = None  # when the first turn ended, and what was done then
-
-    def add(self, records: Sequence[Record]) -> None:
-        """Count the records of a turn that has just been measured."""
-        self._count(records)
-        if self._first is None:
-            self._first = time.monotonic(), self.done
-
-    def _count(self, records: Sequence[Record]) -> None:
-        self.done += len(records)
-        for record in records[:1]:  # the rows of a batch share its time
-            batch = record.repeat, record.batch
-            self._totals_s[*batch, record.system] = record.generation.timing.total_s
-            # A pair is complete with the later of its two turns.
-            for system in self._systems if record.system == BASELINE else [record.system]:
-                own, base = self._totals_s.get((*batch, system)), self._totals_s.get((*batch, BASELINE))
-                if own and base:
-                    insort(self._ratios[system], base / own)
-
-    @property
-    def speedups(self) -> str:
-        """`hybrid 2.9x, slm 3.1x`: medians of the paired end-to-end ratios to the LLM; empty without any."""
-        medians = {system: statistics.median(ratios) for system, ratios in self._ratios.items() if ratios}
-        return ", ".join(f"{system} {ratio:.1f}x" for system, ratio in sorted(medians.items()))
-
-    @property
-    def eta(self) -> str:
-        """`ETA 0:01:02` at the pace since the first turn; empty before there is one, and at the end."""
-        if self._first is None or self.done in (self._first[1], self.planned):
-            return ""
-        first_s, first = self._first
-        left_s = (time.monotonic() - first_s) / (self.done - first) * (self.planned - self.done)
-        return f"ETA {timedelta(seconds=round(left_s))}"
 
 
 @contextmanager

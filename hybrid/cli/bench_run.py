@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hybrid.bench import benchmark, chosen
-from hybrid.cli.bench_progress import Progress, drawing
+from hybrid.cli.bench_progress import drawing
 from hybrid.cli.console import collector_off, notice, out, status
 from hybrid.device import memory_bandwidth
 from hybrid.engines.ran import pair_shapes, ran
@@ -21,6 +21,7 @@ from hybrid.measure import Engine
 from hybrid.memory import peak_memory
 from hybrid.metrics import signatures_of
 from hybrid.model.manifest import MANIFEST, file_sha256, find_pair, zoo
+from hybrid.progress import Progress
 from hybrid.schema import Environment, Example, Memory, Plan, Run, System
 from hybrid.store import Writer, check_writable, create, new_run_id, resume
 from hybrid.suites import check_task, load_suite

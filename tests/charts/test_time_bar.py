@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from hybrid.charts import SYSTEM_COLORS, SYSTEM_NAMES, milliseconds, time_bar, time_bar_in_words
-from hybrid.schema import METHODS, PHASES
+from hybrid.charts import milliseconds, time_bar, time_bar_in_words
+from hybrid.schema import PHASES
 
 PHASES_S = {"tokenize": 0.0006, "encode": 0.028, "project": 0.0025, "prefill": 0.002, "decode": 0.03}
 
@@ -23,11 +23,6 @@ PHASES_S = {"tokenize": 0.0006, "encode": 0.028, "project": 0.0025, "prefill": 0
 )
 def test_milliseconds(seconds, words):
     assert milliseconds(seconds) == words
-
-
-def test_every_system_has_a_name_and_a_colour_of_its_own():
-    assert set(SYSTEM_COLORS) == set(SYSTEM_NAMES) == set(METHODS)
-    assert len(set(SYSTEM_COLORS.values())) == len(METHODS)
 
 
 def test_time_bar_stacks_the_phases_in_order_in_milliseconds():

@@ -5,7 +5,6 @@ from typing import Any
 
 import hybrid.bench
 from hybrid.cli import bench_progress
-from hybrid.schema import Generation, Plan, Record, Timing
 
 
 def test_without_a_terminal_plain_lines_now_and_then(bench, monkeypatch):
@@ -44,20 +43,3 @@ def test_nothing_draws_while_an_answer_is_measured(bench, monkeypatch):
     before = threading.active_count()
     bench.measure("--limit", "2")
     assert threads == [before] * 6
-
-
-def test_speedups_are_medians_of_paired_ratios():
-
-    def record(system: Any, batch: int, total_s: float) -> Record:
-        made = Generation(system, "", (1,), 3, "eos", Timing({"decode": total_s}, (total_s,)))
-        return Record(f"e{batch}", 0, batch, 0, "", made, {})
-
-    rows = [record("llm", 0, 8.0), record("hybrid", 0, 2.0), record("hybrid", 1, 1.0)]
-    progress = bench_progress.Progress(Plan("s", "", "summarize", "p"), 9, rows)
-    assert (progress.done, progress.speedups, progress.eta) == (3, "hybrid 4.0x", "")
-    progress.add([record("llm", 1, 2.0)])
-    assert (progress.speedups, progress.eta) == ("hybrid 3.0x", "")  # no pace after one turn
-    progress.add([record("hybrid", 2, 1.0)])
-    progress.add([record("llm", 2, 9.0), record("llm", 2, 9.0)])
-    assert progress.speedups == "hybrid 4.0x"  # of 4, 2 and 9
-    assert progress.eta.startswith("ETA 0:00:0")

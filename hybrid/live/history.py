@@ -1,0 +1,100 @@
+"""What was asked in one visit: kept in memory only, and not without bounds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hybrid.live.measuring import Answers, Request
+from hybrid.live.verdicts import baseline_of
+from hybrid.schema import System
+from hybrid.tables import Cell, Table
+
+MOST = 200
+MOST_CHARACTERS = 1_000_000  # of all texts together: a few MB of memory for a visitor
+COLUMNS = {
+    "asked at": "UTC.",
+    "task": "What was asked for.",
+    "pair": "LLM and SLM.",
+    "system": "Who answered: METHOD, or METHOD@ENGINE.",
+    "engine": "What ran it, and in which precision.",
+    "total_ms": "Time from the question to the whole answer.",
+    "ttft_ms": "Time to first token.",
+    "tpot_ms": "Time per output token after the first.",
+    "tokens": "Of the answer.",
+    "speed-up": "Total time of the LLM alone, or else of the first system, divided by this one's.",
+    "prompt": "As it was asked.",
+    "answer": "As it was given.",
+    "reference": "As it was given by whoever asked.",
+    "max_new_tokens": "The limit of the answer's length.",
+}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one system answered, without the times of its single tokens. Seconds."""
+
+    text: str
+    tokens: int
+    total_s: float
+    ttft_s: float
+    tpot_s: float | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prompt with its answers. asked_at: UTC, ISO 8601. engines: by system, such as "onnx, int8"."""
+
+    asked_at: str
+    pair: str
+    request: Request
+    told: Mapping[System, Told]
+    engines: Mapping[System, str]
+
+    @property
+    def characters(self) -> int:
+        asked = len(self.request.text) + len(self.request.reference)
+        return asked + sum(len(told.text) for told in self.told.values())
+
+
+def told(answers: Answers) -> dict[System, Told]:
+    """What is kept of measured answers."""
+    return {
+        system: Told(
+            made.text, len(made.token_ids), made.timing.total_s, made.timing.ttft_s, made.timing.tpot_s
+        )
+        for system, made in answers.items()
+    }
+
+
+def remembered(history: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
+    """The history with one entry more, newest first; the oldest go when it is too much."""
+    kept: list[Entry] = []
+    characters = 0
+    for one in (entry, *history)[:MOST]:
+        characters += one.characters
+        if kept and characters > MOST_CHARACTERS:
+            break
+        kept.append(one)
+    return tuple(kept)
+
+
+def table(history: Iterable[Entry]) -> Table:
+    """A row for each answer, newest prompt first."""
+    return Table(COLUMNS, [row for entry in history for row in _rows(entry)])
+
+
+def _rows(entry: Entry) -> list[list[Cell]]:
+    base = entry.told[baseline_of(entry.told)]
+    asked = entry.request
+    return [
+        [
+            entry.asked_at, asked.task, entry.pair, system, entry.engines.get(system, ""),
+            _ms(told.total_s), _ms(told.ttft_s), _ms(told.tpot_s), told.tokens,
+            round(base.total_s / told.total_s, 3), asked.text, told.text, asked.reference,
+            asked.sampling.max_new_tokens,
+        ]
+        for system, told in entry.told.items()
+    ]  # fmt: skip
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

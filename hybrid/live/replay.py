@@ -1,0 +1,83 @@
+"""Measured answers as they would have been seen: `frames` says what to show when, `paced` waits."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from hybrid.live.measuring import Answers
+from hybrid.schema import Generation, System
+
+LEAD_S = 0.4  # of a replay, for the eye to find the start and the browser to draw the cards
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One system at one moment of a replay."""
+
+    text: str
+    elapsed_s: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What changed at `at_s` seconds after the start of a replay."""
+
+    at_s: float
+    shown: Mapping[System, Shown]
+
+
+def frames(
+    answers: Answers,
+    decode: Callable[[Sequence[int]], str],
+    slowdown: float = 1.0,
+    per_second: int = 25,
+) -> Iterator[Frame]:
+    """A replay of all answers from a common start, at their measured pace.
+
+    decode: text of a sequence of ids, special tokens left out.
+    slowdown: 10 shows one measured second in ten. A system that has finished
+    is in one frame more, with its whole text, and then in no other. All stand
+    empty for LEAD_S before they start.
+    """
+    prefixes = {system: _prefixes(answer, decode) for system, answer in answers.items()}
+    running = dict(answers)
+    yield Frame(0.0, {system: Shown("", 0.0, False) for system in answers})
+    tick = 0
+    while running:
+        elapsed_s = tick / per_second / slowdown
+        shown = {s: _shown(a, prefixes[s], elapsed_s) for s, a in running.items()}
+        yield Frame(LEAD_S + tick / per_second, shown)
+        running = {s: a for s, a in running.items() if not shown[s].finished}
+        tick += 1
+
+
+def paced(
+    replay: Iterable[Frame],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Frame]:
+    """The frames of a replay, each at its moment; late ones follow at once."""
+    start = clock()
+    for frame in replay:
+        sleep(max(0.0, start + frame.at_s - clock()))
+        yield frame
+
+
+def whole(answers: Answers) -> Frame:
+    """The end of a replay: every answer in full."""
+    return Frame(0.0, {s: Shown(made.text, made.timing.total_s, True) for s, made in answers.items()})
+
+
+def _prefixes(answer: Generation, decode: Callable[[Sequence[int]], str]) -> list[str]:
+    """The text after 0, 1, 2 ... generated ids; an unfinished character is left out."""
+    ids = answer.token_ids
+    return [decode(ids[:count]).rstrip("\ufffd") for count in range(len(ids) + 1)]
+
+
+def _shown(answer: Generation, prefixes: Sequence[str], elapsed_s: float) -> Shown:
+    timing = answer.timing
+    if elapsed_s >= timing.total_s:
+        return Shown(answer.text, timing.total_s, True)
+    return Shown(prefixes[bisect_right(timing.token_times_s, elapsed_s)], elapsed_s, False)

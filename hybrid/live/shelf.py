@@ -1,0 +1,222 @@
+"""The engines that are in memory: read when somebody asks for them, a bounded number, each once."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from hybrid.engines.order import Order
+from hybrid.engines.table import AUTO, BEST, make_engines
+from hybrid.errors import EngineError
+from hybrid.live.measuring import Request
+from hybrid.schema import System, method_of
+
+if TYPE_CHECKING:  # it imports torch
+    from transformers import PreTrainedTokenizerFast
+
+    from hybrid.measure import Engine
+    from hybrid.model.source import ZooSource
+
+MOST_PAIRS = 2
+MOST_ENGINES = 12  # each with weights of its own
+THREADS = 1  # of the CPU, for every measured run
+Say = Callable[[str], None]
+_Place = tuple[str, str, str]  # device, engine, method
+_Group = tuple[str, frozenset[str]]  # device, methods that name no engine
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Who is asked: systems of a pair, on a device. manifest: of the pair, its files' hashes included."""
+
+    pair: str
+    manifest: Mapping[str, Any]
+    device: str
+    systems: tuple[System, ...]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pair's engines, by system, ready to answer. notes: how they came to be chosen, in sentences."""
+
+    source: "ZooSource"
+    tokenizer: "PreTrainedTokenizerFast"
+    engines: Mapping[System, "Engine"]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ran(self) -> dict[System, str]:
+        """By system, what runs it: `onnx, int8`."""
+        return {system: f"{engine.name}, {engine.dtype}" for system, engine in self.engines.items()}
+
+    @property
+    def conditions(self) -> str:
+        """What the figures of a run here were measured under."""
+        counts = self.source.manifest["parameters"]
+        sizes = {system: f"{n / 1e6:.{0 if n >= 1e7 else 1}f}M" for system, n in counts.items()}
+        devices = {engine.device.partition(":")[0] for engine in self.engines.values()}
+        place = "GPU" if "cuda" in devices else f"CPU with {THREADS} thread"
+        return (
+            f"Pair {self.source.name}: the LLM has {sizes['llm']} parameters, the SLM {sizes['slm']}. "
+            f"One run on this machine's {place}, {self._engines()}, greedy, after a warm-up: "
+            "an impression, not a benchmark."
+        )
+
+    def notices(self, request: Request) -> tuple[str, ...]:
+        """What to know about a prompt; raises InputError when it cannot be answered as it is."""
+        from hybrid.model.prompt import encode_prompt
+
+        limit, truncate = self.source.max_prompt_tokens, request.sampling.truncate
+        return encode_prompt(self.tokenizer, request.task, request.text, limit, truncate).notices
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of generated ids, without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _engines(self) -> str:
+        """`engine onnx in int8`, or all that there are."""
+        kinds = [f"{engine.name} in {engine.dtype}" for engine in self.engines.values()]
+        if len(set(kinds)) == 1:
+            return f"engine {kinds[0]}"
+        return f"engines {', '.join(dict.fromkeys(kinds))}, so that the times compare these, too"
+
+
+@dataclass
+class _Pair:
+    """What is kept of one pair. engines: the one used last at the end. best: what AUTO came to, and why."""
+
+    source: "ZooSource"
+    tokenizer: "PreTrainedTokenizerFast"
+    engines: "OrderedDict[_Place, Engine]" = field(default_factory=OrderedDict)
+    best: dict[_Group, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class Shelf:
+    """Engines of the pairs that were used last. Threads may share it; one of them reads at a time.
+
+    warm_up: called with each new engine before it is given to anybody.
+    """
+
+    def __init__(self, warm_up: Callable[["Engine"], None]) -> None:
+        self._warm_up = warm_up
+        self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()  # the one used last at the end
+        self._reading = threading.Lock()  # held for seconds
+        self._looking = threading.RLock()  # held for an instant, around the two dictionaries
+
+    def ready(self, wanted: Wanted) -> Loaded | None:
+        """What is wanted, when all of it is in memory."""
+        with self._looking:
+            pair = self._pairs.get(_key(wanted))
+            found = _found(pair, wanted) if pair else None
+            if pair and found:
+                self._pairs.move_to_end(_key(wanted))
+            return found
+
+    def load(self, wanted: Wanted, say: Say) -> Loaded:
+        """What is wanted, reading only what is not in memory.
+
+        say: called with how far it is. Systems that name no engine all get the
+        same one, the fastest that runs all of them, so that they compare.
+        Raises EngineError when an engine cannot run here, PairError when the
+        pair is damaged.
+        """
+        say("Waiting until other models are read")
+        with self._reading:
+            pair = self._pair(wanted, say)
+            for name, methods in _groups(wanted.systems).items():
+                order = Order(pair.source, methods, wanted.device, "", THREADS, progress=say)
+                if name == AUTO:
+                    pair.best[wanted.device, frozenset(methods)] = self._make_best(pair, order)
+                else:
+                    self._make(pair, order, name)
+            with self._looking:
+                found = _found(pair, wanted)
+                self._bound()
+        if found is None:
+            raise EngineError(f"No engine here answers for all of {', '.join(wanted.systems)}.")
+        return found
+
+    def held(self) -> dict[str, tuple[str, ...]]:
+        """What is in memory, by pair: METHOD@ENGINE each."""
+        with self._looking:
+            return {
+                key[0]: tuple(f"{method}@{engine}" for _, engine, method in pair.engines)
+                for key, pair in self._pairs.items()
+            }
+
+    def _pair(self, wanted: Wanted, say: Say) -> _Pair:
+        from hybrid.model.source import ZooSource
+
+        key = _key(wanted)
+        if key not in self._pairs:
+            source = ZooSource(wanted.pair, progress=say)
+            new = _Pair(source, source.tokenizer())
+            with self._looking:
+                for old in [k for k in self._pairs if k[0] == wanted.pair]:
+                    del self._pairs[old]  # it was trained anew
+                self._pairs[key] = new
+        with self._looking:
+            self._pairs.move_to_end(key)
+            return self._pairs[key]
+
+    def _make_best(self, pair: _Pair, order: Order) -> tuple[str, tuple[str, ...]]:
+        *others, last = BEST[order.device]
+        slower: list[str] = []
+        for name in others:
+            try:
+                self._make(pair, order, name)
+            except EngineError as error:
+                slower.append(f"Not in the engine {name}: {error}")
+            else:
+                return name, tuple(slower)
+        self._make(pair, order, last)
+        return last, tuple(slower)
+
+    def _make(self, pair: _Pair, order: Order, name: str) -> None:
+        """Add the engines that lack, all at once: they share what they read with."""
+        lacking = tuple(m for m in order.methods if (order.device, name, m) not in pair.engines)
+        if not lacking:
+            return
+        made = make_engines(name, replace(order, methods=lacking))
+        order.progress("Warming up")
+        for engine in made.values():
+            self._warm_up(engine)
+        with self._looking:
+            pair.engines.update({(order.device, name, method): made[method] for method in lacking})
+
+    def _bound(self) -> None:
+        """Forget what was not used for longest. Whoever still holds it may go on; nobody gets it anew."""
+        while len(self._pairs) > MOST_PAIRS:
+            self._pairs.popitem(last=False)
+        while sum(len(pair.engines) for pair in self._pairs.values()) > MOST_ENGINES:
+            next(pair for pair in self._pairs.values() if pair.engines).engines.popitem(last=False)
+
+
+def _key(wanted: Wanted) -> tuple[str, str]:
+    """The manifest holds every file's hash: a pair that was trained anew is read anew."""
+    return wanted.pair, json.dumps(wanted.manifest, sort_keys=True, default=str)
+
+
+def _groups(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
+    """Methods by the engine that is named for them, AUTO where none is."""
+    groups: dict[str, tuple[str, ...]] = {}
+    for system in systems:
+        name = system.partition("@")[2] or AUTO
+        groups[name] = (*groups.get(name, ()), method_of(system))
+    return groups
+
+
+def _found(pair: _Pair, wanted: Wanted) -> Loaded | None:
+    """What is wanted, from memory; None when something lacks."""
+    auto = frozenset(_groups(wanted.systems).get(AUTO, ()))
+    best, notes = pair.best.get((wanted.device, auto), (AUTO, ()))
+    engines: dict[System, Engine] = {}
+    for system in wanted.systems:
+        place = (wanted.device, system.partition("@")[2] or best, method_of(system))
+        if place not in pair.engines:
+            return None
+        pair.engines.move_to_end(place)
+        engines[system] = pair.engines[place]
+    return Loaded(pair.source, pair.tokenizer, engines, notes)

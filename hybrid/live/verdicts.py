@@ -1,0 +1,94 @@
+"""What the figures of a few answers say, in sentences. One run carries no interval, and none is claimed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hybrid.charts import milliseconds, name_of
+from hybrid.live.measuring import Answers
+from hybrid.schema import Generation, System
+
+SAME = 1.05  # a ratio nearer to 1 than this is called "as fast": one run carries no more
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast one answer came as another; above 1 is faster.
+
+    per_token: ratio of times per output token; None when an answer has one token.
+    end_to_end: ratio of total times; the answers' lengths may differ.
+    """
+
+    per_token: float | None
+    end_to_end: float
+
+
+def baseline_of(systems: Iterable[System]) -> System:
+    """What the others are compared with: the LLM where it is one of them, else the first."""
+    there = list(systems)
+    return "llm" if "llm" in there else there[0]
+
+
+def speedup(answer: Generation, baseline: Generation) -> Speedup:
+    """How many times as fast `answer` came as `baseline`."""
+    own, other = answer.timing, baseline.timing
+    per_token = other.tpot_s / own.tpot_s if own.tpot_s and other.tpot_s else None
+    return Speedup(per_token, other.total_s / own.total_s)
+
+
+def verdict(answers: Answers) -> str:
+    """One plain sentence on this prompt: hybrid against LLM, else the fastest against the baseline."""
+    return verdict_on({system: made.timing.total_s for system, made in answers.items()})
+
+
+def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | None = None) -> str:
+    """The same sentence, of total times in seconds.
+
+    gains: how many times as fast as the baseline each is, where that is not the ratio of these times.
+    """
+    base = baseline_of(times_s)
+    judged = "hybrid" if base == "llm" and "hybrid" in times_s else min(times_s, key=times_s.__getitem__)
+    if len(times_s) == 1:
+        return f"{_name(base)} answered in {milliseconds(times_s[base])}."
+    if judged == base:  # which the others are compared with, and yet the fastest
+        judged = min((s for s in times_s if s != base), key=times_s.__getitem__)
+    times = f"{milliseconds(times_s[judged])} against {milliseconds(times_s[base])}"
+    ratio = gains[judged] if gains else times_s[base] / times_s[judged]
+    if max(ratio, 1 / ratio) < SAME:
+        return f"{_name(judged)} and {_name(base)} answered equally fast: {times}."
+    return f"{_name(judged)} answered {pace(ratio)} than {_the(base)}: {times}."
+
+
+def pace(ratio: float) -> str:
+    """A speed-up as a comparison: `2.9× sooner`."""
+    return f"{_times(ratio)} {'sooner' if ratio > 1 else 'later'}"
+
+
+def faster(ratio: float | None) -> str | None:
+    """A speed-up as people say it: `2.9× faster`; None when there is none."""
+    if ratio is None:
+        return None
+    if max(ratio, 1 / ratio) < SAME:
+        return "as fast"
+    return f"{_times(ratio)} {'faster' if ratio > 1 else 'slower'}"
+
+
+def remarks(answers: Answers) -> list[str]:
+    """What a reader must know before comparing these answers, in sentences."""
+    cut = [name_of(s) for s, made in answers.items() if made.finish_reason == "length"]
+    silent = [name_of(s) for s, made in answers.items() if not made.text.strip()]
+    said = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
+    return said + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
+
+
+def _times(ratio: float) -> str:
+    factor = max(ratio, 1 / ratio)
+    return f"{factor:.1f}×" if factor < 9.95 else f"{factor:.0f}×"
+
+
+def _name(system: System) -> str:
+    """In a sentence `alone` says nothing: it is about several."""
+    return name_of(system).replace(" alone", "")
+
+
+def _the(system: System) -> str:
+    return f"the {_name(system)}" if system.partition("@")[0] in ("llm", "slm") else _name(system)

@@ -1,0 +1,109 @@
+"""Several prompts: how far it is, the medians over those that were answered, and the table behind them."""
+
+from statistics import median
+
+import pytest
+
+from hybrid.live.batch import Batch, Row, headline, medians, progress, table
+from hybrid.live.history import Told, told
+from hybrid.live.prompts_file import Asked
+from hybrid.live.shelf import Wanted
+from hybrid.metrics import score
+from hybrid.schema import Sampling
+from hybrid.tables import original
+from tests.live.made import made
+
+SYSTEMS = ("llm", "hybrid@torch")
+LLM_S, HYBRID_S = (0.29, 0.19, 0.99), (0.09, 0.19, 0.29)
+
+
+def batch(prompts: int = 4, reference: str = "a b c d", systems: tuple[str, ...] = SYSTEMS) -> Batch:
+    asked = tuple(Asked(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
+    return Batch("translate-en-de", Wanted("tiny", {}, "cpu", systems), Sampling(8), asked)
+
+
+def row(asked: Asked, n: int) -> Row:
+    return Row(
+        asked, told({"llm": made("llm", [LLM_S[n]]), "hybrid@torch": made("hybrid", [0.01, HYBRID_S[n]])})
+    )
+
+
+@pytest.fixture
+def answered() -> Batch:
+    """Three of four answered, the third prompt refused."""
+    found = batch()
+    for n, answer in enumerate((0, 1, None, 2)):
+        asked = found.next()
+        assert asked == found.prompts[n]
+        found = found.with_row(Row(asked, {}, "It is empty.") if answer is None else row(asked, answer))
+    return found
+
+
+def cells(found, name: str) -> list[object]:
+    place = list(found.columns).index(name)
+    return [line[place] for line in found.rows]
+
+
+def test_it_ends_when_all_were_asked(answered: Batch):
+    assert answered.state == "done"
+    assert answered.next() is None
+    assert answered.at_rest() is answered
+    assert answered.resumed() is answered
+
+
+def test_a_stop_loses_nothing_and_is_resumed_where_it_was():
+    started = batch()
+    one = started.with_row(row(started.prompts[0], 0))
+    stopped = one.at_rest("Somebody measures.")
+    assert (stopped.next(), stopped.rows, stopped.stopped) == (None, one.rows, "Somebody measures.")
+    assert stopped.resumed() == one
+    assert progress(stopped) == "1 of 4 prompts measured, 400 ms a prompt in all systems"
+    assert progress(started) == "0 of 4 prompts measured"
+
+
+def test_medians_are_over_the_answered_prompts(answered: Batch):
+    found = medians(answered)
+    assert cells(found, "n") == [3, 3]
+    llm, hybrid = [s + 0.01 for s in LLM_S], [s + 0.01 for s in HYBRID_S]
+    assert cells(found, "median ms") == pytest.approx([1000 * median(llm), 1000 * median(hybrid)])
+    gains = [one / other for one, other in zip(llm, hybrid, strict=True)]
+    assert cells(found, "median speed-up") == pytest.approx([1, median(gains)], abs=0.005)
+    assert cells(found, "median TTFT ms") == pytest.approx([290, 10])
+    assert headline(answered) == (
+        "Medians over n = 3: Hybrid, torch answered 3.0× sooner than the LLM: 200 ms against 300 ms."
+    )
+
+
+def test_quality_is_over_the_prompts_with_a_reference(answered: Batch):
+    found = medians(answered)
+    texts = [answered.rows[n].told["hybrid@torch"].text for n in (0, 1)]
+    expected = score("chrf", texts, [["a b c d"]] * 2).value
+    assert cells(found, "chrF")[1] == pytest.approx(expected, abs=0.05)
+    assert "chrF" not in medians(batch(reference="")).columns
+
+
+def test_the_table_has_every_prompt_and_says_why_one_has_no_answer(answered: Batch):
+    found = table(answered)
+    assert cells(found, "source") == [f"Prompt {n}." for n in range(4)]
+    assert cells(found, "llm ms") == [300.0, 200.0, None, 1000.0]
+    assert cells(found, "hybrid@torch speed-up") == [3.0, 1.0, None, 3.33]
+    assert "llm speed-up" not in found.columns
+    assert cells(found, "problem") == ["", "", "It is empty.", ""]
+    assert cells(found, "reference")[2:] == ["", ""]
+    assert "reference" not in table(batch(reference="")).columns
+
+
+def test_formulas_in_prompts_and_answers_are_harmless_in_the_csv():
+    started = batch(1, systems=("llm",))
+    formula = "=cmd|' /C calc'!A0"
+    answer = Told(formula, 3, 0.1, 0.1, None)
+    found = table(started.with_row(Row(Asked(formula), {"llm": answer})))
+    line = found.csv().decode().splitlines()[1]
+    assert f",'{formula}," in line
+    assert original(line.split(",")[1]) == formula
+
+
+def test_nothing_answered_is_said():
+    started = batch(1).with_row(Row(Asked("x"), {}, "Too long."))
+    assert headline(started) == "No prompt was answered."
+    assert not medians(started).rows

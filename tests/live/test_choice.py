@@ -1,0 +1,59 @@
+"""Which systems can be asked for, known without importing what runs them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hybrid.engines.table import ENGINES
+from hybrid.errors import InputError
+from hybrid.live import choice
+from hybrid.schema import METHODS, method_of
+
+
+def test_every_system_is_one_that_its_engine_has():
+    there = choice.systems()
+    assert there[: len(METHODS)] == tuple(METHODS)
+    assert set(choice.DEFAULT) <= set(there)
+    for system in there[len(METHODS) :]:
+        method, _, engine = system.partition("@")
+        assert method_of(system) == method
+        assert method in ENGINES[engine].methods
+        assert "cpu" in ENGINES[engine].dtypes or "cuda" in choice.devices()
+
+
+def test_an_engine_whose_package_lacks_is_not_offered(monkeypatch):
+    monkeypatch.setattr(choice, "find_spec", lambda package: None if package == "ctranslate2" else object())
+    choice.systems.cache_clear()
+    try:
+        assert not any("ctranslate2" in system for system in choice.systems())
+        assert "hybrid@torch" in choice.systems()
+    finally:
+        choice.systems.cache_clear()
+
+
+def test_choosing_imports_no_model_code():
+    script = (
+        "import sys, hybrid.live.choice, hybrid.live.batch, hybrid.live.shelf, hybrid.model.manifest\n"
+        "hybrid.live.choice.systems()\n"
+        "print([name for name in ('torch', 'transformers', 'onnxruntime', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_one_to_six_systems_can_be_asked():
+    choice.check_systems(("llm",) * 6)
+    with pytest.raises(InputError, match="choose at least one"):
+        choice.check_systems(())
+    with pytest.raises(InputError, match="7 systems are chosen; choose 6"):
+        choice.check_systems(("llm",) * 7)
+
+
+def test_every_engine_is_listed_with_a_reason_where_it_does_not_run():
+    listed = [dict(zip(choice.ABOUT_ENGINES, row, strict=True)) for row in choice.engines_here().rows]
+    assert {row["engine"] for row in listed} == set(ENGINES)
+    runs = {(row["engine"], row["device"]): row for row in listed}
+    assert runs["torch", "cpu"]["runs here"] == "yes"
+    for row in listed:
+        assert (row["about"] == ENGINES[row["engine"]].about) == (row["runs here"] == "yes")

@@ -1,0 +1,122 @@
+"""The measuring order and the machine's lock, without a model."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from hybrid.errors import BusyError
+from hybrid.live import Request, measure_all
+from hybrid.lock import LOCK, NOTE, holder, measuring
+from hybrid.schema import SYSTEMS, Sampling, Step, System
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the lock on this machine's measurements lies: not where a real measurement holds it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+class Recorder:
+    """An engine that notes what it was asked."""
+
+    synchronize = None
+
+    def __init__(self, system: System, log: list[tuple[System, int]]) -> None:
+        self.system: System = system
+        self.log = log
+
+    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+        self.log.append((self.system, sampling.max_new_tokens))
+        (text,) = texts
+        yield Step("tokenize", prompt_tokens=(5,))
+        yield Step("prefill", ((7,),))
+        yield Step("detokenize", texts=(f"{task}: {text}",), finish_reasons=("eos",))
+
+
+def test_all_are_warmed_up_before_the_first_is_measured():
+    log: list[tuple[System, int]] = []
+    answers = measure_all({s: Recorder(s, log) for s in SYSTEMS}, Request("summarize", "abc", Sampling(100)))
+    assert [(s, a.text) for s, a in answers.items()] == [(s, "summarize: abc") for s in SYSTEMS]
+    assert [system for system, _ in log] == [*SYSTEMS, *SYSTEMS]
+    assert [tokens for _, tokens in log[3:]] == [100, 100, 100]
+    assert all(tokens < 100 for _, tokens in log[:3])
+
+
+def test_warm_up_is_no_longer_than_what_was_asked():
+    log: list[tuple[System, int]] = []
+    measure_all({"llm": Recorder("llm", log)}, Request("summarize", "abc", Sampling(2)))
+    assert log == [("llm", 2), ("llm", 2)]
+
+
+def test_the_machine_is_held_while_models_run_and_the_prompt_stays_secret(locks):
+    held: list[str] = []
+
+    class Watching(Recorder):
+        def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+            held.append(str(holder()))
+            yield from super().generate(task, texts, sampling)
+
+    measure_all({s: Watching(s, []) for s in SYSTEMS}, Request("summarize", "my secret", Sampling(2)))
+    assert len(held) == 6
+    assert all(
+        who.startswith(f"process {os.getpid()}, run live of one prompt in the browser") for who in held
+    )
+    with measuring("a-1", "suite"):
+        pass  # it is free again
+
+
+def test_beside_a_benchmark_nothing_runs(locks):
+    log: list[tuple[System, int]] = []
+    with measuring("a-1", "everyday-en-de"):
+        note = json.loads((locks / NOTE).read_text("utf-8")) | {"since": "2026-11-23T01:45:12+00:00"}
+        (locks / NOTE).write_text(json.dumps(note), "utf-8")
+        with pytest.raises(BusyError) as caught:
+            measure_all({"llm": Recorder("llm", log)}, Request("summarize", "abc", Sampling(2)))
+    assert str(caught.value) == (
+        "Another measurement has been running on this machine since 2026-11-23 01:45 UTC "
+        "(run a-1 of everyday-en-de); please try again when it has ended, "
+        "as two at a time slow each other down."
+    )
+    assert log == []
+
+
+def test_a_holder_that_is_not_known_is_not_named(locks):
+    with FileLock(locks / LOCK), pytest.raises(BusyError) as caught:
+        measure_all({"llm": Recorder("llm", [])}, Request("summarize", "abc", Sampling(2)))
+    assert str(caught.value).startswith("Another measurement is running on this machine; please try again")
+
+
+def test_the_machine_is_free_again_after_a_failure():
+    class Failing(Recorder):
+        def generate(self, *_: object) -> Iterator[Step]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        measure_all({"llm": Failing("llm", [])}, Request("summarize", "abc", Sampling(2)))
+    with measuring("a-1", "suite"):
+        pass
+
+
+def test_an_answer_bears_the_name_under_which_it_was_asked():
+    engines = {"llm": Recorder("llm", []), "llm@torch": Recorder("llm", [])}
+    answers = measure_all(engines, Request("summarize", "abc", Sampling(2)))
+    assert [(name, made.system) for name, made in answers.items()] == [
+        ("llm", "llm"),
+        ("llm@torch", "llm@torch"),
+    ]
+
+
+def test_a_device_is_waited_for_at_every_step():
+    waited: list[str] = []
+
+    class OnDevice(Recorder):
+        def synchronize(self) -> None:
+            waited.append("here")
+
+    measure_all({"llm": OnDevice("llm", [])}, Request("summarize", "abc", Sampling(2)))
+    assert len(waited) == 4  # before the start and after each of three steps

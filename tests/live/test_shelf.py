@@ -1,0 +1,93 @@
+"""Engines in memory: each read once, a bounded number, all of them warm."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hybrid.errors import EngineError
+from hybrid.live import shelf as module
+from hybrid.live.shelf import Shelf, Wanted
+from hybrid.model.manifest import available_pairs
+
+
+@pytest.fixture
+def zoo(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three pairs with the same weights."""
+    for name in ("tiny", "wide", "third"):
+        shutil.copytree(tiny_zoo / "tiny", tmp_path / "zoo" / name)
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path / "zoo"))
+    return tmp_path / "zoo"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
+    """What was made: names of engines and their methods, in order."""
+    seen: list[tuple[str, tuple[str, ...]]] = []
+    make = module.make_engines
+
+    def watched(name, order):
+        engines = make(name, order)
+        seen.append((name, order.methods))
+        return engines
+
+    monkeypatch.setattr(module, "make_engines", watched)
+    return seen
+
+
+def wanted(*systems: str, pair: str = "tiny") -> Wanted:
+    return Wanted(pair, available_pairs()[pair], "cpu", systems)
+
+
+def test_what_is_added_is_read_and_nothing_else(zoo, made):
+    warmed: list[str] = []
+    shelf = Shelf(lambda engine: warmed.append(engine.system))
+    assert shelf.ready(wanted("llm", "slm")) is None
+    first = shelf.load(wanted("llm", "slm"), lambda _: None)
+    more = shelf.load(wanted("llm", "slm", "hybrid"), lambda _: None)
+    assert made == [("onnx", ("llm", "slm")), ("onnx", ("hybrid",))]
+    assert warmed == ["llm", "slm", "hybrid"]
+    assert [more.engines[system] for system in ("llm", "slm")] == list(first.engines.values())
+    assert shelf.load(wanted("hybrid", "slm"), lambda _: None).engines["slm"] is first.engines["slm"]
+    assert len(made) == 2
+
+
+def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, made):
+    shelf = Shelf(lambda _: None)
+    loaded = shelf.load(wanted("llm", "lossless", "slm@torch"), lambda _: None)
+    assert {system: engine.name for system, engine in loaded.engines.items()} == {
+        "llm": "onnx-fp32",
+        "lossless": "onnx-fp32",
+        "slm@torch": "torch",
+    }
+    assert list(loaded.engines) == ["llm", "lossless", "slm@torch"]
+    (why,) = loaded.notes
+    assert why.startswith("Not in the engine onnx: ")
+    assert "onnx-fp32 in float32, torch in float32, so that the times compare these, too" in loaded.conditions
+    assert loaded.ran["slm@torch"] == "torch, float32"
+
+
+def test_no_more_pairs_are_kept_than_there_is_room_for(zoo, made):
+    shelf = Shelf(lambda _: None)
+    for pair in ("tiny", "wide", "tiny", "third"):
+        shelf.load(wanted("slm", pair=pair), lambda _: None)
+    assert shelf.held() == {"tiny": ("slm@onnx",), "third": ("slm@onnx",)}
+    assert len(made) == 3
+    assert shelf.ready(wanted("slm", pair="wide")) is None
+
+
+def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ENGINES", 2)
+    shelf = Shelf(lambda _: None)
+    shelf.load(wanted("slm", "slm@torch"), lambda _: None)
+    three = shelf.load(wanted("llm", "slm@torch"), lambda _: None)
+    assert set(three.engines) == {"llm", "slm@torch"}
+    assert sorted(shelf.held()["tiny"]) == ["llm@onnx", "slm@torch"]  # the one not used for longest is gone
+
+
+def test_an_engine_that_cannot_is_named_and_spoils_nothing(zoo, made):
+    shelf = Shelf(lambda _: None)
+    shelf.load(wanted("slm"), lambda _: None)
+    with pytest.raises(EngineError, match="ctranslate2 has no method 'hybrid'"):
+        shelf.load(wanted("slm", "hybrid@ctranslate2"), lambda _: None)
+    assert shelf.ready(wanted("slm")) is not None

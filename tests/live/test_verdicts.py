@@ -1,0 +1,86 @@
+"""What the figures of a few answers say."""
+
+import pytest
+
+from hybrid.live import baseline_of, faster, remarks, speedup, verdict
+from hybrid.schema import Generation, Timing
+from tests.live.made import made
+
+
+def test_speedup_is_the_baseline_over_the_answer():
+    gain = speedup(made("hybrid", [0.05, 0.06, 0.07]), made("llm", [0.05, 0.09, 0.13]))
+    assert gain.per_token == pytest.approx(4)
+    assert gain.end_to_end == pytest.approx(0.14 / 0.08)
+
+
+def test_one_token_has_no_time_per_token():
+    assert speedup(made("hybrid", [0.05]), made("llm", [0.05, 0.09])).per_token is None
+
+
+@pytest.mark.parametrize(
+    ("hybrid_s", "expected"),
+    [
+        (0.031, "Hybrid answered 3.9× sooner than the LLM: 41 ms against 160 ms."),
+        (0.31, "Hybrid answered 2.0× later than the LLM: 320 ms against 160 ms."),
+        (0.149, "Hybrid and LLM answered equally fast: 159 ms against 160 ms."),
+        (0.0, "Hybrid answered 16× sooner than the LLM: 10 ms against 160 ms."),
+    ],
+)
+def test_verdict(hybrid_s, expected):
+    answers = {"llm": made("llm", [0.15]), "slm": made("slm", [0.01]), "hybrid": made("hybrid", [hybrid_s])}
+    assert verdict(answers) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(None, None), (1.02, "as fast"), (0.5, "2.0× slower"), (12.3, "12× faster")]
+)
+def test_faster(ratio, words):
+    assert faster(ratio) == words
+
+
+def test_remarks_name_cut_and_empty_answers():
+    silent = Generation("slm", " ", (1,), 5, "eos", Timing({"decode": 0.1}, (0.1,)))
+    answers = {"llm": made("llm", [0.1], "length"), "slm": silent, "hybrid": made("hybrid", [0.1], "length")}
+    cut, empty = remarks(answers)
+    assert "LLM alone, Hybrid" in cut
+    assert "SLM alone" in empty
+    assert remarks({"llm": made("llm", [0.1])}) == []
+
+
+def test_remarks_name_the_engine_too():
+    (cut,) = remarks({"llm@torch": made("llm@torch", [0.1], "length")})
+    assert cut.endswith("LLM alone, torch.")
+
+
+@pytest.mark.parametrize(
+    ("systems", "base"),
+    [
+        (["slm", "llm", "hybrid"], "llm"),
+        (["hybrid", "slm"], "hybrid"),
+        (["slm@torch", "llm@onnx"], "slm@torch"),
+    ],
+)
+def test_the_baseline_is_the_llm_or_else_the_first(systems, base):
+    assert baseline_of(systems) == base
+
+
+@pytest.mark.parametrize(
+    ("times_s", "sentence"),
+    [
+        ({"hybrid": 0.04}, "Hybrid answered in 50 ms."),
+        ({"slm": 0.01}, "SLM answered in 20 ms."),
+        ({"slm": 0.19, "hybrid": 0.09}, "Hybrid answered 2.0× sooner than the SLM: 100 ms against 200 ms."),
+        ({"hybrid": 0.09, "slm": 0.19}, "SLM answered 2.0× later than Hybrid: 200 ms against 100 ms."),
+        (
+            {"llm": 0.39, "slm": 0.03, "llm@torch": 0.19},
+            "SLM answered 10× sooner than the LLM: 40 ms against 400 ms.",
+        ),
+        (
+            {"hybrid@torch": 0.19, "hybrid@onnx": 0.09, "slm": 0.29},
+            "Hybrid, onnx answered 2.0× sooner than Hybrid, torch: 100 ms against 200 ms.",
+        ),
+        ({"slm": 0.1, "llm": 0.1}, "SLM and LLM answered equally fast: 110 ms against 110 ms."),
+    ],
+)
+def test_a_verdict_on_any_systems(times_s, sentence):
+    assert verdict({system: made(system, [seconds]) for system, seconds in times_s.items()}) == sentence
