@@ -5,7 +5,13 @@ import streamlit as st
 from pages import _style
 
 PAGES = [
-    st.Page("pages/live.py", title="Live", icon=":material/bolt:", default=True),
+    st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
+    st.Page("pages/live.py", title="Live", icon=":material/bolt:"),
+    st.Page("pages/benchmark.py", title="Benchmark", icon=":material/timer:"),
+    st.Page("pages/tradeoffs.py", title="Trade-offs", icon=":material/scatter_plot:"),
+    st.Page("pages/pairings.py", title="Pairings", icon=":material/grid_on:"),
+    st.Page("pages/examples.py", title="Examples", icon=":material/list_alt:"),
+    st.Page("pages/runs.py", title="Runs", icon=":material/folder_open:"),
 ]
 
 st.set_page_config(

@@ -1,70 +1,101 @@
 """One card per system: its answer, its figures and where its time went.
 
-Prompts and answers are only ever given to st.text, which shows them as they are.
+Prompts and answers are only ever given to st.text and to difference(), which show them as they are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.charts import SYSTEM_NAMES, milliseconds, time_bar, time_bar_in_words
-from hybrid.live import Answers, Shown, faster, speedup
-from hybrid.schema import SYSTEMS, System
+from hybrid.charts import milliseconds, name_of, time_bar, time_bar_in_words
+from hybrid.live import Answers, Shown, baseline_of, faster, speedup
+from hybrid.schema import System
+from hybrid.views.difference import Part
+from pages._difference import difference
 
-ROLES: Mapping[System, str] = {
+ROLES: Mapping[str, str] = {
     "llm": "The LLM reads and writes",
     "slm": "The SLM reads and writes",
     "hybrid": "The LLM reads, the SLM writes",
+    "lossless": "The hybrid drafts, the LLM corrects",
+    "lossless-slm": "The SLM drafts, the LLM corrects",
+    "lossless-lookup": "The prompt drafts, the LLM corrects",
 }
+A_ROW = 3  # cards side by side; what a narrow screen has no room for goes below
 
 
-def places() -> dict[System, DeltaGenerator]:
+@dataclass(frozen=True)
+class Beside:
+    """What a card says besides the answer. ran: the engine. judged: what is said of it, in words of ours.
+
+    parts: the answer with its differences marked, when they are to be shown.
+    """
+
+    ran: str = ""
+    judged: str = ""
+    parts: tuple[Part, ...] | None = None
+
+
+def places(systems: Sequence[System]) -> list[DeltaGenerator]:
     """An empty card for each system, side by side where there is room."""
-    columns = zip(SYSTEMS, st.columns(len(SYSTEMS), gap="medium"), strict=True)
-    return {
-        s: column.container(border=True, key=f"card-{s}", height="stretch").empty() for s, column in columns
-    }
+    a_row = A_ROW if len(systems) != 4 else 2
+    found = []
+    for first in range(0, len(systems), a_row):
+        row = systems[first : first + a_row]
+        columns = st.columns(min(a_row, len(systems)), gap="medium")
+        for place, (system, column) in enumerate(zip(row, columns, strict=False), first):
+            key = f"card-{system.partition('@')[0]}-{place}"  # see _style: the method chooses the colour
+            found.append(column.container(border=True, key=key, height="stretch").empty())
+    return found
 
 
-def card(place: DeltaGenerator, system: System, answers: Answers | None) -> Callable[[Shown], None]:
+def card(
+    place: DeltaGenerator, system: System, answers: Answers | None, beside: Beside = Beside()
+) -> Callable[[Shown], None]:
     """Draw a system's card, empty when there are no answers yet; returns what draws text and clock.
 
     place: one of places(); drawing into it again replaces the card.
     """
     made = answers[system] if answers else None
-    gain = speedup(made, answers["llm"]) if made and answers else None
+    base = baseline_of(answers) if answers else system
+    gain = speedup(made, answers[base]) if made and answers else None
+    alone = not answers or len(answers) == 1
     with place.container(gap="xsmall"):
-        st.subheader(SYSTEM_NAMES[system], anchor=False)
-        st.caption(ROLES[system])
+        st.subheader(name_of(system), anchor=False)
+        st.caption(ROLES[system.partition("@")[0]] + (f" · {beside.ran}" if beside.ran else ""))
         text = st.container(height=_height(answers), border=False).empty()
+        if beside.judged:
+            st.caption(beside.judged)
         left, right = st.columns(2, gap="xsmall", wrap=False)
         clock = left.empty()
-        pace = _gain(system, gain.per_token) if gain else None
+        pace = _gain(system == base, gain.per_token) if gain and not alone else None
         _figure(right, "Per token", milliseconds(made.timing.tpot_s if made else None), pace)
         _figure(left, "First token", milliseconds(made.timing.ttft_s if made else None))
         _figure(right, "Tokens", str(len(made.token_ids)) if made else "–")
         phases = made.timing.phases if made else {}
         slowest_s = max(a.timing.total_s for a in answers.values()) if answers else 1.0
         bar = time_bar(phases, system, slowest_s)
-        st.plotly_chart(bar, config={"displayModeBar": False}, alt=time_bar_in_words(phases, system))
+        words = time_bar_in_words(phases, system)
+        st.plotly_chart(bar, config={"displayModeBar": False}, alt=words, key=f"bar-{system}-{bool(made)}")
 
     def redraw(shown: Shown) -> None:
-        text.text(shown.text or " ")
-        _figure(
-            clock,
-            "Total time",
-            milliseconds(shown.elapsed_s),
-            _gain(system, gain.end_to_end) if gain else None,
-        )
+        if shown.finished and beside.parts is not None:
+            with text.container():
+                difference(beside.parts, key=f"difference-{system}")
+        else:
+            text.text(shown.text or " ")
+        gained = _gain(system == base, gain.end_to_end) if gain and not alone else None
+        _figure(clock, "Total time", milliseconds(shown.elapsed_s), gained)
 
     if not made:
         _figure(clock, "Total time", milliseconds(None))
     return redraw
 
 
-def _gain(system: System, ratio: float | None) -> str:
-    return "baseline" if system == "llm" else faster(ratio) or "–"
+def _gain(is_base: bool, ratio: float | None) -> str:
+    return "baseline" if is_base else faster(ratio) or "–"
 
 
 def _figure(place: DeltaGenerator, label: str, value: str, gain: str | None = None) -> None:
@@ -72,6 +103,7 @@ def _figure(place: DeltaGenerator, label: str, value: str, gain: str | None = No
 
 
 def _height(answers: Answers | None) -> int:
-    """Pixels that hold the longest answer in a third of the page; more is scrolled."""
+    """Pixels that hold the longest answer in the width of a card; more is scrolled."""
     longest = max(len(made.text) for made in answers.values()) if answers else 0
-    return min(max(longest // 32 + 1, 3), 10) * 26 + 26
+    a_line = {1: 150, 2: 64}.get(len(answers or ()), 40)  # characters, fewer than fit
+    return min(max(longest // a_line + 1, 3), 10) * 26 + 26

@@ -1,0 +1,141 @@
+"""What to measure: every choice is a widget, and every widget is in the page's address."""
+
+from typing import Any
+
+import streamlit as st
+
+from hybrid.charts import name_of, shown
+from hybrid.engines.table import AUTO, ENGINES
+from hybrid.errors import HybridError, PairError, SuiteError
+from hybrid.jobs import Measurement
+from hybrid.model.manifest import available_pairs, zoo
+from hybrid.schema import METHODS, SYSTEMS, TASKS, Suite, System
+from hybrid.suites import bundled_suites, check_task, load_suite
+from pages._benchmark_engines import missing
+from pages._words import note
+
+ANOTHER = "another"
+ABOUT_SUITES = (
+    "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:PATH, a TSV of domain, source, reference, or a "
+    "JSONL, on the machine that runs this bench."
+)
+DEVICES = ("cpu", "cuda")
+
+
+def ask() -> Measurement | None:
+    """The controls; None, with a sentence on the page, while they do not make a measurement."""
+    try:
+        pairs = available_pairs()
+        if not pairs:
+            raise PairError(f"There are no pairs in {zoo()}. HYBRID_ZOO names another folder of pairs.")
+        chosen = _what(list(pairs)) | _how_much() | _more()
+        if not chosen["suite"]:
+            raise SuiteError(f"Name the suite: {ABOUT_SUITES}")
+        asked = Measurement(**chosen)
+        if asked.suite in bundled_suites():
+            check_task(suite(asked.suite), pairs[asked.pair].get("tasks", []), asked.pair)
+        _check_here(asked)
+    except (HybridError, ValueError) as error:
+        note(str(error), "error")
+        return None
+    return asked
+
+
+def estimate(asked: Measurement) -> str:
+    """How many answers will be measured, in a sentence."""
+    times = f"× {_count(len(asked.systems), 'system')} × {_count(asked.repeats, 'repeat')}"
+    each = len(asked.systems) * asked.repeats
+    if asked.suite not in bundled_suites():
+        if asked.limit is None:
+            return f"Every example of the suite {times}, after a warm-up that is dropped."
+        return f"At most {_count(asked.limit, 'example')} {times} = {asked.limit * each:,} answers."
+    size = len(suite(asked.suite).examples)
+    taken = min(size, asked.limit or size)
+    more = f" The suite has {size}: all are taken." if asked.limit is not None and asked.limit > size else ""
+    return f"{_count(taken, 'example')} {times} = {taken * each:,} answers.{more}"
+
+
+@st.cache_resource(show_spinner=False)
+def suite(name: str) -> Suite:
+    """A bundled suite; everyone's, so never changed."""
+    return load_suite(name)
+
+
+def _what(pairs: list[str]) -> dict[str, Any]:
+    left, middle, right = st.columns(3)
+    name = left.selectbox("Suite", [*bundled_suites(), ANOTHER], key="bench_suite", bind="query-params")
+    pair = middle.selectbox("Pair", pairs, format_func=shown, key="bench_pair", bind="query-params")
+    engine = right.selectbox(
+        "Engine", [AUTO, *ENGINES], key="bench_engine", bind="query-params",
+        help="auto: the fastest that runs here. A system may name another of its own below.",
+    )  # fmt: skip
+    found = {"suite": name, "pair": pair, "engine": engine}
+    if name == ANOTHER:
+        left, right = st.columns([2, 1])
+        given = left.text_input("Name of the suite", key="name", bind="query-params", help=ABOUT_SUITES)
+        found["task"] = right.selectbox(
+            "Task", list(TASKS), None, format_func=lambda task: TASKS[task].label, key="asked-task",
+            bind="query-params", placeholder="as the suite states", help="file: and hf: suites state none.",
+        )  # fmt: skip
+        found["suite"] = given.strip()
+    return found
+
+
+def _how_much() -> dict[str, Any]:
+    systems = st.multiselect(
+        "Systems", _systems(), list(SYSTEMS), format_func=name_of, key="bench_systems", bind="query-params",
+        help="Measured in turn, example by example. The LLM alone is what the others are compared with.",
+    )  # fmt: skip
+    columns = st.columns(4)
+    limit = columns[0].number_input(
+        "Examples", 1, 10**6, None, key="examples", bind="query-params", placeholder="all",
+        help="Drawn by the seed; empty: all of the suite.",
+    )  # fmt: skip
+    return {
+        "systems": tuple(systems),
+        "limit": limit,
+        "repeats": columns[1].number_input("Repeats", 1, 100, 1, key="repeats", bind="query-params"),
+        "batch_size": columns[2].number_input(
+            "Batch size", 1, 4096, 1, key="bench_batch", bind="query-params"
+        ),
+        "max_new_tokens": columns[3].number_input(
+            "Max new tokens", 1, 4096, 128, key="tokens", bind="query-params"
+        ),
+    }
+
+
+def _more() -> dict[str, Any]:
+    with st.expander("Device, threads, seed", icon=":material/tune:"):
+        columns = st.columns(3)
+        found = {
+            "device": columns[0].selectbox("Device", DEVICES, key="bench_device", bind="query-params"),
+            "threads": columns[1].number_input("CPU threads", 1, 1024, 1, key="threads", bind="query-params"),
+            "seed": columns[2].number_input("Seed", 0, 2**31, 0, key="seed", bind="query-params"),
+        }
+        fixed = st.checkbox(
+            "Fixed length: every answer has just as many tokens, for speed; no quality",
+            key="fixed", bind="query-params",
+        )  # fmt: skip
+        memory = st.checkbox(
+            "Peak memory of each system, in a pass of its own that takes some seconds each",
+            True, key="memory", bind="query-params",
+        )  # fmt: skip
+    return found | {"fixed_length": fixed, "memory": memory}
+
+
+def _systems() -> list[System]:
+    """Every method, and every METHOD@ENGINE that could run on the chosen device."""
+    device = st.session_state.get("device", DEVICES[0])
+    kinds = {name: kind for name, kind in ENGINES.items() if device in kind.dtypes}
+    return [*METHODS, *(f"{method}@{name}" for name, kind in kinds.items() for method in kind.methods)]
+
+
+def _check_here(asked: Measurement) -> None:
+    names = {asked.engine, *(system.partition("@")[2] for system in asked.systems)} - {AUTO, ""}
+    for name in sorted(names):
+        if why := missing(name, asked.device):
+            raise SuiteError(f"The engine {name} does not run here: {why}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,107 @@
+"""A job as every visitor sees it: what it does, how far it is, its log, and the way to end it."""
+
+import shlex
+
+import streamlit as st
+
+from hybrid import jobs
+from hybrid.charts import name_of, shown
+from hybrid.errors import HybridError
+from hybrid.jobs import Job
+from hybrid.store import results_folder
+from hybrid.views.running import Running, Watch
+from pages import _benchmark_engines as engines
+from pages._words import Kind, note, plain
+
+BUSY_S, IDLE_S = 2.0, 5.0  # between looks
+LOG_HEIGHT = 150
+KINDS: dict[str, Kind] = {"finished": "info", "cancelled": "warning", "failed": "error"}
+Mark = tuple[str | None, bool, bool, bool]
+
+
+def mark(job: Job | None, free: bool) -> Mark:
+    """When this changes, the whole page does."""
+    return job and job.job_id, job is not None and job.alive, free, engines.known(free)
+
+
+def follow(job: Job | None, free: bool) -> None:
+    """Draw the job, and again every few seconds; the rest of the page only when one begins or ends."""
+    alive = job is not None and job.alive
+    st.fragment(_look, run_every=BUSY_S if alive else IDLE_S)(mark(job, free))
+
+
+def _look(drawn: Mark) -> None:
+    job = jobs.latest()
+    if mark(job, jobs.obstacle() is None) != drawn:
+        st.rerun()
+    if job is None:
+        return
+    found = _watch(job.job_id, str(results_folder())).look(job)
+    with st.container(border=True, key="job"):
+        if job.alive:
+            _running(job, found)
+        else:
+            _ended(job, found)
+
+
+def _running(job: Job, found: Running) -> None:
+    st.subheader("Being measured", anchor=False)
+    _about(job)
+    st.progress(found.share)
+    st.text(found.sentence)
+    _speedups(found, "so far, preliminary")
+    _log(job, found)
+    if job.cancelled_at is None:
+        with st.popover("Cancel", icon=":material/stop_circle:"):
+            st.text("End this measurement? What was measured is kept, and the rest can be measured later.")
+            st.button("End it", key="cancel", type="primary", on_click=_cancel, args=(job,))
+    st.caption("It goes on when this page is closed. The Live page is busy until it has ended.")
+
+
+def _ended(job: Job, found: Running) -> None:
+    st.subheader("The last measurement", anchor=False)
+    _about(job)
+    note(found.sentence, KINDS.get(found.state, "warning"))
+    if found.state == "finished":
+        _speedups(found, "median of paired ratios")
+        link = {"run": job.run_id or ""}
+        with st.container(horizontal=True):
+            st.page_link("pages/tradeoffs.py", label="See it on Trade-offs", query_params=link)
+            st.page_link("pages/examples.py", label="Read its answers", query_params=link)
+            st.page_link("pages/runs.py", label="Export it from Runs", query_params=link)
+    with st.expander("Its log", icon=":material/terminal:"):
+        _log(job, found)
+
+
+def _about(job: Job) -> None:
+    st.text(f"{shown(job.suite)}, started {job.started_at[:10]} {job.started_at[11:19]} UTC")
+
+
+def _speedups(found: Running, how: str) -> None:
+    """Times as fast as the LLM alone, end to end."""
+    if not found.speedups:
+        return
+    with st.container(horizontal=True):
+        for system, one in found.speedups.items():
+            name = plain(shown(name_of(system)))
+            count = f"n = {one.n:,}"
+            st.metric(name, f"{one.median:.2f}×", count, delta_color="off", delta_arrow="off", width=130)
+    st.caption(f"Speed-up over the LLM alone, end to end, {how}; n pairs of answers.")
+
+
+def _log(job: Job, found: Running) -> None:
+    """The command and the last of what it has said."""
+    lines = (f"$ {shown(shlex.join(('hybrid', *job.command[3:])), longest=2000)}", *found.log)
+    st.code("\n".join(lines), language=None, height=LOG_HEIGHT, wrap_lines=True)
+
+
+def _cancel(job: Job) -> None:
+    try:
+        jobs.cancel(job)
+    except HybridError as error:
+        st.session_state["benchmark-trouble"] = str(error)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _watch(job_id: str, root: str) -> Watch:
+    return Watch()

@@ -1,0 +1,90 @@
+"""Examples with the answers of all systems side by side, as cards."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from hybrid.charts import color_of, milliseconds, name_of, shown
+from hybrid.metrics import METRICS
+from hybrid.views.difference import Part
+from hybrid.views.example_cards import Answer, Card
+from hybrid.views.examples import BASELINE
+from pages._difference import MARKED_CSS, MARKED_JS, as_rows
+from pages._examples_look import CSS, JS
+
+KEY = "example-cards"
+NO_TEXT = "(no text)"
+STOPPED = "Stopped at the limit of new tokens"
+
+_cards = st.components.v2.component(
+    "hybrid_bench_examples", html='<div class="cards"></div>', css=CSS + MARKED_CSS, js=MARKED_JS + JS
+)
+
+
+def draw(
+    found: Sequence[Card], metric: str | None, removed: bool, page: int, choose: Callable[[str], None] | None
+) -> None:
+    """One card under the other. metric: of the scores. removed: show words that an answer lacks, too.
+
+    page: another one scrolls to the first card. choose: is told the id of an example whose link is pressed,
+    which may be any text; None draws no links.
+    """
+
+    def chosen() -> None:
+        example_id = getattr(st.session_state[KEY], "chosen", None)
+        if choose and isinstance(example_id, str):
+            choose(example_id)
+
+    data = {
+        "cards": [_card(one, metric) for one in found],
+        "removed": removed, "page": str(page), "link": "Link to this example" if choose else "",
+    }  # fmt: skip
+    _cards(key=KEY, data=data, on_chosen_change=chosen)
+
+
+def _card(card: Card, metric: str | None) -> dict[str, object]:
+    several = len(card.references) > 1
+    references = [
+        (f"Reference {number}" if several else "Reference", text)
+        for number, text in enumerate(card.references, start=1)
+    ]
+    shown_texts = [("Source", card.source), *references]
+    texts = [[title, as_rows([Part("same", text or NO_TEXT)])] for title, text in shown_texts]
+    return {
+        "id": card.id, "name": shown(card.id), "domain": shown(card.domain), "texts": texts,
+        "answers": [_answer(one, metric) for one in card.answers],
+    }  # fmt: skip
+
+
+def _answer(answer: Answer, metric: str | None) -> dict[str, object]:
+    blank = not any(part.text.strip() for part in answer.parts if part.kind != "removed")
+    return {
+        "name": shown(name_of(answer.system)), "color": color_of(answer.system),
+        "parts": [] if blank else as_rows(answer.parts), "empty": NO_TEXT,
+        "stopped": STOPPED if answer.stopped else "", "figures": _figures(answer, metric),
+    }  # fmt: skip
+
+
+def _figures(answer: Answer, metric: str | None) -> list[tuple[str, str]]:
+    """Label and value of each, as shown; a dash for what is not known."""
+    known, baseline = answer.figures, answer.system == BASELINE
+    scores = []
+    if metric:
+        change = "" if baseline or known["loss"] is None else f" ({_signed(-known['loss'])})"
+        label = METRICS[metric].label + (" (to LLM)" if change else "")
+        scores = [(label, _one(known["score"], ".1f") + change)]
+    speedup = "baseline" if baseline else _one(known["speedup"], ".2f", "×")
+    times = [
+        (label, milliseconds(None if known[name] is None else known[name] / 1000))
+        for label, name in (("Total", "total_ms"), ("TTFT", "ttft_ms"), ("TPOT", "tpot_ms"))
+    ]
+    return [*scores, ("Speed-up", speedup), ("Tokens", _one(known["output_tokens"], ".0f")), *times]
+
+
+def _one(value: float | None, form: str, unit: str = "") -> str:
+    return "–" if value is None else f"{value:{form}}{unit}"
+
+
+def _signed(value: float) -> str:
+    rounded = round(value, 1)
+    return "±0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")

@@ -1,0 +1,127 @@
+"""What the Examples page lets one choose. All of it is in the URL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from hybrid.charts import name_of, shown
+from hybrid.schema import System
+from hybrid.views.catalog import Entry, newest_complete
+from hybrid.views.example_cards import Against
+from hybrid.views.examples import BASELINE, ORDERS, Query, orders
+from pages._words import note
+
+STATE = st.session_state
+AGAINST: dict[Against, str] = {"reference": "Reference", "llm": "LLM", "nothing": "Nothing"}
+PAGE_SIZES = (10, 25, 50)
+FILTERS = {"contains": "", "domain": None, "differs": False, "stopped": False}
+RUN = "examples-run"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is asked of a run, but for the domain, which only the run's examples tell."""
+
+    query: Query
+    against: Against
+    missing: bool
+    domain: DeltaGenerator
+
+
+def choose_run(entries: Sequence[Entry]) -> Entry:
+    """The run that the URL names, else the newest complete one; once anything is chosen, the URL names it."""
+    by_id = {entry.run_id: entry for entry in entries}
+    default = (newest_complete(entries) or entries[0]).run_id
+    asked = st.query_params.get("run")
+    if asked is not None and asked not in by_id:
+        note(f"There is no run {shown(asked)} here. This is another one.", "warning")
+    before = STATE.get(RUN) if asked is None else asked
+    STATE[RUN] = before if before in by_id else default
+    run_id: str = st.selectbox(
+        "Run", list(by_id), format_func=lambda one: _run_in_words(by_id[one]), key=RUN, on_change=_run_chosen,
+    )  # fmt: skip
+    if st.query_params and asked != run_id:  # a link must go on showing this run when there is a newer one
+        st.query_params["run"] = run_id
+    return by_id[run_id]
+
+
+def controls(entry: Entry) -> Chosen:
+    """All other controls of a run."""
+    systems = list(entry.systems)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.multiselect(
+            "Systems", systems, default=_shown_first(systems), format_func=_system, key="shown",
+            bind="query-params", width=420, on_change=first_page, placeholder="All systems",
+        ) or systems  # fmt: skip
+        of = st.selectbox(
+            "Look at", systems, index=_first(systems), format_func=_system, key="of", bind="query-params",
+            width=220, on_change=first_page,
+        ) or systems[0]  # fmt: skip
+        names = orders(of, systems, scored=not entry.fixed_length)
+        order = st.selectbox(
+            "Sort by", names, format_func=lambda name: ORDERS[name].label, key="sort", bind="query-params",
+            width=240, on_change=first_page,
+        ) or names[0]  # fmt: skip
+        offered = [one for one in AGAINST if one != "llm" or BASELINE in systems]
+        against = st.segmented_control(
+            "Mark words that differ from", offered, default=offered[0], format_func=AGAINST.__getitem__,
+            required=True, key="marked", bind="query-params",
+        ) or offered[0]  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        contains = st.text_input(
+            "Contains", key="contains", bind="query-params", placeholder="Find in source, reference, answer",
+            type="search", max_chars=200, width=320, on_change=first_page, label_visibility="collapsed",
+        ) or ""  # fmt: skip
+        domain = st.container(width=200)
+        differs = BASELINE in systems and of != BASELINE and st.toggle(
+            "Differs from the LLM", key="differs", bind="query-params", on_change=first_page
+        )  # fmt: skip
+        stopped = st.toggle("Stopped at the limit", key="stopped", bind="query-params", on_change=first_page)
+        missing = st.toggle("Show missing words", key="missing", bind="query-params")
+    query = Query(order, of, tuple(wanted), differs, stopped, None, contains.strip())
+    return Chosen(query, against, missing, domain)
+
+
+def choose_domain(place: DeltaGenerator, domains: Sequence[str]) -> str | None:
+    """One of several domains, or None for all."""
+    return place.selectbox(
+        "Domain", domains, index=None, format_func=shown, placeholder="All domains", key="domain",
+        bind="query-params", on_change=first_page, label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def first_page() -> None:
+    STATE["page"] = 1
+
+
+def clear_filters() -> None:
+    for name, value in FILTERS.items():
+        STATE[name] = value
+    first_page()
+
+
+def _run_chosen() -> None:
+    st.query_params["run"] = STATE[RUN]
+    first_page()
+
+
+def _run_in_words(entry: Entry) -> str:
+    state = "" if entry.complete else f", {entry.records:,} of {entry.planned:,} answers"
+    return f"{shown(entry.run_id)}: {shown(entry.suite)}, {shown(entry.device_name)}{state}"
+
+
+def _system(system: System) -> str:
+    return shown(name_of(system))
+
+
+def _shown_first(systems: Sequence[System]) -> list[System]:
+    """One of each method: of several engines, the first."""
+    return list({one.partition("@")[0]: one for one in reversed(systems)}.values())[::-1]
+
+
+def _first(systems: Sequence[System]) -> int:
+    """The hybrid, or what else is not the LLM."""
+    ranked = sorted(systems, key=lambda one: (one != "hybrid", one == BASELINE))
+    return systems.index(ranked[0])

@@ -1,0 +1,26 @@
+"""The examples of a run as the page needs them, read once for all visitors."""
+
+import streamlit as st
+
+from hybrid.errors import StoreError
+from hybrid.schema import System
+from hybrid.store import run_stamp
+from hybrid.views.catalog import Entry
+from hybrid.views.examples import Examples, examples
+from pages import _store
+from pages._work import Say, Work
+
+
+def load(entry: Entry, say: Say) -> Examples:
+    """A run by example; `say` is told how far the reading is. Raises StoreError."""
+    asked = entry.run_id, run_stamp(entry.run_id), entry.systems
+    try:
+        return _examples(*asked).watched(say)
+    except StoreError:
+        _examples.clear(*asked)
+        raise
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _examples(run_id: str, stamp: str, systems: tuple[System, ...]) -> Work[Examples]:
+    return Work(lambda say: examples(_store.answers(run_id, say), systems), "Reading the answers")

@@ -1,0 +1,103 @@
+"""One prompt's answers on the Live page: measured, then replayed side by side."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from hybrid.charts import name_of
+from hybrid.errors import BusyError, HybridError, PromptTooLong
+from hybrid.live import Frame, frames, measure_all, paced, remarks, verdict, whole
+from hybrid.live.history import told
+from hybrid.live.shelf import Wanted
+from pages import _models
+from pages._cards import card, places
+from pages._live_compare import Answered, beside, controls
+from pages._live_history import remember
+from pages._live_prompt import run
+from pages._words import note, plain
+
+STATE = st.session_state
+ALL = {2: "both", 3: "all three", 4: "all four", 5: "all five", 6: "all six"}
+
+
+def view(task: str, wanted: Wanted) -> Callable[[], None]:
+    """The line above the cards, the cards, and what explains them; returns what shows the answers.
+
+    That may take its time, so it is for the end of the page.
+    """
+    line, below = st.empty(), st.container()
+    cards = places(wanted.systems)
+    kept: Answered | None = STATE.get(f"answered-{task}")
+    if not kept or kept.wanted != wanted:
+        for place, system in zip(cards, wanted.systems, strict=True):
+            card(place, system, None)
+    try:
+        answered = _answered(task, wanted, line)
+    except PromptTooLong as error:
+        with line.container():
+            note(str(error), "warning")
+        below.button(f"Answer only its first {error.limit} tokens", on_click=run, args=(task, True))
+    except BusyError as error:
+        with line.container():
+            note(str(error), "warning")
+        below.button("Try again")  # any touch asks again: what was asked is still in STATE
+    except HybridError as error:
+        with line.container():
+            note(str(error), "error")
+    else:
+        if answered:
+            line.header(verdict(answered.answers), anchor=False)
+            return _shown(answered, cards, below)
+    return lambda: None
+
+
+def _answered(task: str, wanted: Wanted, line: DeltaGenerator) -> Answered | None:
+    """Every system's measured answer, from the session when it is there; None when nothing was asked."""
+    key, request = f"answered-{task}", STATE.get(f"request-{task}")
+    kept: Answered | None = STATE.get(key)
+    if kept and kept.wanted == wanted and kept.request == request:
+        return kept
+
+    def say(sentence: str) -> None:
+        line.header(sentence, anchor=False)  # never given a prompt or an answer
+
+    loaded = _models.load(wanted, say)
+    if request is None:
+        say(f"Press Run to let {ALL.get(len(wanted.systems), name_of(wanted.systems[0]))} answer.")
+        return None
+    notices = loaded.notices(request)
+    say("Measuring one system after another …")
+    with _models.turns().mine(lambda before: say(f"Waiting for {before} before you …")):
+        answers = measure_all(loaded.engines, request)
+    conditions = (loaded.conditions, *loaded.notes)
+    made = STATE[key] = Answered(wanted, request, answers, loaded.ran, conditions, notices)
+    STATE["replay"] = True
+    remember(wanted.pair, request, told(answers), loaded.ran)
+    return made
+
+
+def _shown(made: Answered, cards: Sequence[DeltaGenerator], below: DeltaGenerator) -> Callable[[], None]:
+    """Draw the answered cards without their texts; returns what plays or shows these."""
+    with below:
+        for notice in made.notices:
+            note(notice, "warning")
+        for remark in remarks(made.answers):
+            st.caption(remark)
+        slowdown, against = controls(made)
+    redraw = {
+        system: card(place, system, made.answers, beside(made, system, against))
+        for place, system in zip(cards, made.answers, strict=True)
+    }
+    for sentence in made.conditions:
+        st.caption(plain(sentence))
+    replay: Iterable[Frame] = [whole(made.answers)]
+    if STATE.pop("replay", False):
+        replay = frames(made.answers, _models.load(made.wanted, lambda _: None).decode, slowdown)
+
+    def play() -> None:
+        for frame in paced(replay):
+            for system, shown in frame.shown.items():
+                redraw[system](shown)
+
+    return play

@@ -1,0 +1,140 @@
+"""Prompts from a file on the Live page: measured one after another, each when it is its turn."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+import streamlit as st
+
+from hybrid.errors import HybridError, InputError
+from hybrid.live import Request, measure_all
+from hybrid.live.batch import Batch, Row, headline, medians, progress, table
+from hybrid.live.history import told
+from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, Asked, read_prompts
+from hybrid.live.shelf import Loaded, Wanted
+from hybrid.schema import Sampling
+from pages import _models
+from pages._figure import save_csv, show
+from pages._live_history import remember
+from pages._live_settings import limit
+from pages._words import note, plain
+
+STATE = st.session_state
+ABOUT = (
+    f"A text file with one prompt a line, or CSV, TSV or JSON lines with a column source and, "
+    f"if you have them, a column reference. At most {MOST} prompts and {MOST_BYTES // 1000:,} kB."
+)
+
+
+def view(task: str, wanted: Wanted) -> None:
+    """Upload, Run, progress, result."""
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    file = left.file_uploader(
+        "Prompts", [ending.removeprefix(".") for ending in FORMATS], key="file", max_upload_size=1, help=ABOUT
+    )
+    prompts: tuple[Asked, ...] = ()
+    problem = ""
+    if file is not None:
+        try:
+            prompts = read_prompts(file.name, file.getvalue())
+        except InputError as error:
+            problem = str(error)
+    with right:
+        limit()
+        word = f"Run {len(prompts)} prompts" if len(prompts) > 1 else "Run"
+        st.button(
+            word, type="primary", shortcut="Mod+Enter", disabled=not prompts, width="stretch",
+            on_click=_start, args=(task, wanted, prompts),
+        )  # fmt: skip
+    if problem:
+        note(problem, "error")
+    batch: Batch | None = STATE.get("batch-of-prompts")
+    if batch is None:
+        st.caption(ABOUT)
+        line = st.empty()
+        try:  # so that they are ready when Run is pressed
+            _models.load(wanted, lambda sentence: line.caption(sentence))
+            line.caption("Answers are measured one prompt after another, and one system after another.")
+        except HybridError as error:
+            with line.container():
+                note(str(error), "error")
+        return
+    if batch.state == "running":
+        _measure(batch)
+    _result(batch)
+
+
+def _start(task: str, wanted: Wanted, prompts: tuple[Asked, ...]) -> None:
+    sampling = Sampling(STATE["limit"])
+    STATE["batch-of-prompts"] = Batch(task, wanted, sampling, prompts)
+
+
+def _stop() -> None:
+    STATE["batch-of-prompts"] = STATE["batch-of-prompts"].at_rest()
+
+
+def _resume() -> None:
+    STATE["batch-of-prompts"] = STATE["batch-of-prompts"].resumed()
+
+
+def _clear() -> None:
+    STATE.pop("batch-of-prompts", None)
+
+
+def _measure(batch: Batch) -> NoReturn:
+    """Ask what is left; a click on Stop interrupts it between two prompts, and what was answered stays."""
+    bar, line = st.progress(0.0), st.empty()
+    st.button("Stop", icon=":material/stop:", on_click=_stop)
+    rows = st.empty()
+
+    def say(sentence: str) -> None:
+        line.text(sentence)
+
+    try:
+        loaded = _models.load(batch.wanted, say)
+        batch = replace(batch, conditions=(loaded.conditions, *loaded.notes))
+        while (asked := batch.next()) is not None:
+            bar.progress(len(batch.rows) / len(batch.prompts))
+            say(f"{progress(batch)} …")
+            with rows.container():
+                show(table(batch), key=f"batch-{len(batch.rows)}", height=min(len(batch.rows), 8) * 35 + 38)
+            batch = STATE["batch-of-prompts"] = batch.with_row(_row(batch, asked, loaded, say))
+    except HybridError as error:
+        STATE["batch-of-prompts"] = batch.at_rest(str(error))
+    st.rerun()  # without the Stop button
+
+
+def _row(batch: Batch, asked: Asked, loaded: Loaded, say: Callable[[str], None]) -> Row:
+    """One prompt's answers, when it is its turn, or why there are none. Raises BusyError."""
+    request = Request(batch.task, asked.text, batch.sampling, asked.reference)
+    try:
+        loaded.notices(request)
+        with _models.turns().mine(
+            lambda before: say(f"{progress(batch)}, waiting for {before} before you …")
+        ):
+            answers = measure_all(loaded.engines, request)
+    except InputError as error:
+        return Row(asked, {}, str(error))
+    found = told(answers)
+    remember(batch.wanted.pair, request, found, loaded.ran)
+    return Row(asked, found)
+
+
+def _result(batch: Batch) -> None:
+    st.header(headline(batch), anchor=False)
+    if batch.state == "stopped":
+        note(batch.stopped or "Stopped.", "warning" if batch.stopped else "info")
+        with st.container(horizontal=True):
+            left = len(batch.prompts) - len(batch.rows)
+            st.button(f"Go on with the other {left}", icon=":material/play_arrow:", on_click=_resume)
+    if batch.answered:
+        show(medians(batch), "batch-medians")
+        st.caption("An impression, not a benchmark: each prompt once. Use Benchmark for intervals.")
+    if batch.rows:
+        found = table(batch)
+        show(found, "batch-rows", height=min(len(found.rows), 12) * 35 + 38)
+        with st.container(horizontal=True):
+            save_csv(found, "live-batch")
+            st.button("Clear", on_click=_clear)
+    for sentence in batch.conditions:
+        st.caption(plain(sentence))

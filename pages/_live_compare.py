@@ -1,0 +1,78 @@
+"""How the Live page compares answers: the replay's pace, differences word by word, scores."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from hybrid.live import Answers, Request, baseline_of
+from hybrid.live.scoring import in_words, scores
+from hybrid.live.shelf import Wanted
+from hybrid.schema import System, method_of
+from hybrid.views.difference import Part, words
+from pages._cards import Beside
+from pages._live_settings import SLOWDOWNS
+
+TO_LLM, TO_REFERENCE = "to the LLM", "to the reference"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was measured, and under which conditions. notices: on the prompt."""
+
+    wanted: Wanted
+    request: Request
+    answers: Answers
+    ran: dict[System, str]
+    conditions: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+def controls(made: Answered) -> tuple[int, str | None]:
+    """How many times slower than measured the replay runs, and what the answers are compared with."""
+    choices = [TO_LLM] if _llm(made) else []
+    choices += [TO_REFERENCE] if made.request.reference.strip() else []
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Replayed at measured pace", width="content")
+        slowdown: int = st.segmented_control(
+            "Replay speed", list(SLOWDOWNS), default=4, format_func=SLOWDOWNS.__getitem__, required=True,
+            key="slowdown", bind="query-params", on_change=_replay,
+            label_visibility="collapsed",
+        )  # fmt: skip
+        st.button("Again", icon=":material/replay:", on_click=_replay)
+        marked = st.toggle("Show differences", key="differences", bind="query-params", disabled=not choices)
+        against = None
+        if marked and choices:
+            against = st.segmented_control(
+                "Differences", choices, default=choices[-1], required=True, key="against",
+                bind="query-params", label_visibility="collapsed",
+            )  # fmt: skip
+    if against:
+        other = "the LLM's answer" if against == TO_LLM else "the reference"
+        st.caption(f"Underlined: not in {other}. Struck through: only in {other}.")
+    return slowdown, against
+
+
+def beside(made: Answered, system: System, against: str | None) -> Beside:
+    text, reference = made.answers[system].text, made.request.reference
+    judged = in_words(scores(made.request.task, [text], [reference])) if reference.strip() else ""
+    judged = f"Against the reference: {judged}" if judged else ""
+    llm = _llm(made)
+    parts: tuple[Part, ...] | None = None
+    if against == TO_REFERENCE:
+        parts = words(reference, text)
+    elif against == TO_LLM and llm and llm != system:
+        parts = words(made.answers[llm].text, text)
+    if parts is not None and all(part.kind == "same" for part in parts):
+        same = f"Word for word {'the reference' if against == TO_REFERENCE else 'the answer of the LLM'}"
+        judged = f"{judged}. {same}" if judged else same
+    return Beside(made.ran[system], judged, parts)
+
+
+def _llm(made: Answered) -> System | None:
+    """The LLM's own answer among them: the baseline, where that is the LLM."""
+    base = baseline_of(made.answers)
+    return base if method_of(base) == "llm" and len(made.answers) > 1 else None
+
+
+def _replay() -> None:
+    st.session_state["replay"] = True

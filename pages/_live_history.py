@@ -1,0 +1,53 @@
+"""What was asked in this visit: of this session alone, and gone with it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from hybrid.charts import shown
+from hybrid.live import Request
+from hybrid.live.history import MOST, Entry, Told, remembered, table
+from hybrid.schema import TASKS, System
+from pages._figure import save_csv, show
+from pages._live_prompt import fill
+from pages._live_settings import ONE
+
+STATE = st.session_state
+
+
+def remember(pair: str, request: Request, told: Mapping[System, Told], engines: Mapping[System, str]) -> None:
+    """Add what was just answered."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    STATE["history"] = remembered(STATE.get("history", ()), Entry(now, pair, request, told, engines))
+
+
+def history() -> None:
+    """The table, its CSV, and a way to ask again."""
+    entries: tuple[Entry, ...] = STATE.get("history", ())
+    if not entries:
+        return
+    with st.expander(f"Asked in this visit: {len(entries)}", icon=":material/history:"):
+        found = table(entries)
+        show(found, "history", height=min(len(found.rows), 8) * 35 + 38)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.selectbox(
+                "Prompt", range(len(entries)), format_func=lambda place: _short(entries[place]),
+                key="again", width=420,
+            )  # fmt: skip
+            st.button("Ask again", on_click=_again, args=(entries,))
+            save_csv(found, "live-history")
+        st.caption(
+            f"Kept for this visit only, the last {MOST} prompts at the most. Times in ms, one run each."
+        )
+
+
+def _again(entries: tuple[Entry, ...]) -> None:
+    """Fill the prompt in, as it was asked; the systems are those that are chosen now."""
+    asked = entries[min(STATE["again"], len(entries) - 1)].request
+    STATE["task"], STATE["ask"] = asked.task, ONE
+    fill(asked.task, asked.text, asked.reference)
+
+
+def _short(entry: Entry) -> str:
+    return f"{entry.asked_at[11:19]}  {TASKS[entry.request.task].label}: {shown(entry.request.text)}"

@@ -1,0 +1,118 @@
+"""The controls of the Live page that say who is asked: pair, systems, device. All of them live in the URL."""
+
+from collections.abc import Callable
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from hybrid.charts import name_of, shown
+from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
+from hybrid.live.shelf import Wanted
+from hybrid.schema import TASKS
+from pages import _models
+from pages._figure import show
+from pages._words import note
+
+ONE, FILE = "One prompt", "Prompts from a file"
+SLOWDOWNS = {1: "real time", 4: "4× slower", 10: "10× slower"}
+LIMITS = (1, 512)  # new tokens
+
+
+def what() -> tuple[str, str, DeltaGenerator]:
+    """The task, whether it is one prompt or a file of them, and room for more in the same row."""
+    first = next(iter(TASKS))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        task = st.segmented_control(
+            "Task", list(TASKS), default=first, format_func=_task, required=True, key="task",
+            bind="query-params", label_visibility="collapsed",
+        ) or first  # fmt: skip
+        mode = st.segmented_control(
+            "Ask", [ONE, FILE], default=ONE, required=True, key="ask", bind="query-params",
+            label_visibility="collapsed",
+        ) or ONE  # fmt: skip
+        room = st.container(horizontal=True, vertical_alignment="center", width="content")
+    return task, mode, room
+
+
+def who() -> tuple[Wanted, DeltaGenerator]:
+    """Who is asked, and room for more in the same row.
+
+    Raises HybridError when the pairs cannot be read, or nobody is chosen.
+    """
+    found = _models.pairs()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.multiselect(
+            "Systems", list(systems()), default=list(DEFAULT), format_func=name_of, max_selections=MOST,
+            key="systems", bind="query-params", width="stretch", wrap=True,
+            help=f"Up to {MOST}. A name without an engine takes the fastest that runs all such systems here.",
+        )  # fmt: skip
+        pair = st.selectbox(
+            "Pair", list(found), format_func=shown, key="live_pair", bind="query-params", width=220
+        )
+        device = "cpu"
+        if len(devices()) > 1:
+            device = st.selectbox(
+                "Device", list(devices()), key="live_device", bind="query-params", width=110
+            )
+        room = st.container(horizontal=True, width="content")
+    check_systems(tuple(chosen))
+    return Wanted(pair or "", found.get(pair or "", {}), device, tuple(chosen)), room
+
+
+def limit() -> None:
+    """The longest answer, as st.session_state["limit"]."""
+    st.number_input("Max new tokens", *LIMITS, 128, key="limit", bind="query-params", on_change="ignore")
+
+
+def complain() -> None:
+    """Say what a link asks for that is not here. Its widgets pass it over and take it out of the address."""
+    for name, (what, known) in _known().items():
+        if asked := [value for value in st.query_params.get_all(name)[:MOST] if value]:
+            lacking = [shown(value, 30) for value in asked if value not in known()]
+            listed, more = known()[:MOST], len(known()) - MOST
+            there = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+            if lacking:
+                note(
+                    f"The link asks for {what} unknown here: {', '.join(lacking)}. There is {there}.",
+                    "warning",
+                )
+    asked_limit = st.query_params.get("limit", "")
+    if asked_limit and not _is_limit(asked_limit):
+        note(
+            f"The link asks for a limit of {shown(asked_limit, 20)} new tokens; "
+            f"it can be {LIMITS[0]} to {LIMITS[1]}.",
+            "warning",
+        )
+
+
+def engines_here() -> None:
+    """What can be chosen here, why the rest cannot, and what is in memory now."""
+    part = st.expander("Engines here, and what is in memory", on_change="rerun", key="engines-here")
+    if not part.open:
+        return
+    with part:
+        said = st.empty()
+        table = _models.engines(said.text)
+        held = "; ".join(f"{shown(pair)}: {', '.join(there)}" for pair, there in _models.held().items())
+        said.text(f"In memory: {held or 'nothing yet'}.")
+        show(table, "engines-table")
+
+
+def _known() -> dict[str, tuple[str, Callable[[], list[str]]]]:
+    """By the name of a choice in the address: what it is, and what can be chosen, as addresses spell it."""
+    return {
+        "task": ("a task", lambda: [_task(name) for name in TASKS]),
+        "ask": ("a way to ask", lambda: [ONE, FILE]),
+        "systems": ("systems", lambda: [name_of(system) for system in systems()]),
+        "live_pair": ("a pair", lambda: [shown(pair) for pair in _models.pairs()]),
+        "live_device": ("a device", lambda: list(devices())),
+        "slowdown": ("a replay speed", lambda: list(SLOWDOWNS.values())),
+    }
+
+
+def _is_limit(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and LIMITS[0] <= int(text[:9]) <= LIMITS[1]
+
+
+def _task(name: str) -> str:
+    return TASKS[name].label

@@ -1,0 +1,99 @@
+"""What all visitors share: the loaded models, read once, and whose turn it is to run them.
+
+Models are read in a thread of their own. A page only watches it, so a click, a
+reload or a closed tab never interrupts the reading, and a second visitor joins it.
+"""
+
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from hybrid.live import Turns
+from hybrid.live.choice import engines_here
+from hybrid.live.shelf import Loaded, Shelf, Wanted
+from hybrid.model.manifest import available_pairs
+from hybrid.schema import TASKS
+from hybrid.tables import Table
+from pages._work import Say, Work
+
+if TYPE_CHECKING:
+    from hybrid.measure import Engine
+
+PAINT_S = 0.3
+
+
+@st.cache_resource(show_spinner=False)
+def turns() -> Turns:
+    """Whoever runs a model waits for the turn first, so that no two measurements disturb each other."""
+    return Turns()
+
+
+def pairs() -> dict[str, dict[str, Any]]:
+    """Manifests of the pairs that are here now, by name. Raises PairError."""
+    return available_pairs()
+
+
+def load(wanted: Wanted, say: Say) -> Loaded:
+    """The engines that are wanted; `say` is given a sentence on how far it is until they are ready.
+
+    Raises HybridError when they cannot be loaded; the next call tries again.
+    """
+    ready = _shelf().ready(wanted)
+    if ready is not None:
+        return ready
+    _torch().watched(say)
+    asked = (wanted.pair, wanted.manifest, wanted.device, wanted.systems)
+    try:
+        found = _loading(*asked).watched(say)
+    except Exception:  # not when a click interrupts the page: then the work goes on, and is joined again
+        _loading.clear(*asked)
+        raise
+    _loading.clear(*asked)  # what it found is on the shelf, which is bounded
+    return found
+
+
+def held() -> dict[str, tuple[str, ...]]:
+    """What is in memory, by pair: METHOD@ENGINE each."""
+    return _shelf().held()
+
+
+def engines(say: Say) -> Table:
+    """Every engine, and whether it runs here; `say` is given a sentence while each is looked at."""
+    _torch().watched(say)
+    return _looking().watched(say)
+
+
+@st.cache_resource(show_spinner=False)
+def _shelf() -> Shelf:
+    queue = turns()
+
+    def warmed(engine: "Engine") -> None:
+        from hybrid.measure import warm_up
+
+        with queue.mine():
+            warm_up(engine, next(iter(TASKS)))
+
+    return Shelf(warmed)
+
+
+@st.cache_resource(show_spinner=False)
+def _torch() -> Work[object]:
+    return Work(_import_torch, "Starting PyTorch")
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _loading(pair: str, manifest: dict[str, Any], device: str, systems: tuple[str, ...]) -> Work[Loaded]:
+    shelf, wanted = _shelf(), Wanted(pair, manifest, device, systems)
+    return Work(lambda say: shelf.load(wanted, say), "Reading the models")
+
+
+@st.cache_resource(show_spinner=False)
+def _looking() -> Work[Table]:
+    return Work(lambda _: engines_here(), "Looking at each engine")
+
+
+def _import_torch(_: Say) -> object:
+    time.sleep(PAINT_S)  # loading its libraries holds the interpreter: let the page go out first
+    return import_module("hybrid.model.source")

@@ -1,0 +1,103 @@
+"""What the chosen runs say beside each other: verdicts, warnings, a table, a figure of speed-ups."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from hybrid.charts import color_of, name_of, shown
+from hybrid.charts.against import speedups
+from hybrid.compare import Comparison, compare
+from hybrid.errors import HybridError
+from hybrid.schema import Run
+from hybrid.store import run_stamp
+from hybrid.views.beside import Beside, beside, marks, numbered, numbers, plainly, speed_sentence, table
+from hybrid.views.catalog import Entry
+from pages import _store
+from pages._figure import figure, show
+from pages._words import note, notes
+
+MOST = 8  # runs that are compared at once
+MOST_OPEN = 5  # warnings that are read without a click
+BASELINE = "llm"
+Found = tuple[Comparison, tuple[Run, ...]]  # a comparison and its runs
+
+
+def comparison(chosen: Sequence[Entry]) -> Found | None:
+    """Draw the choice of a baseline, and compare the first MOST runs; None, and why, where that cannot be."""
+    entries = chosen[:MOST]
+    if len(chosen) > MOST:
+        note(f"The first {MOST} of {len(chosen)} chosen runs are compared.")
+    ids = [entry.run_id for entry in entries]
+    baseline = _baseline(entries)
+    said = st.empty()
+    said.caption("Comparing …")
+    try:
+        return _compared(tuple(ids), tuple(map(run_stamp, ids)), baseline)
+    except HybridError as error:  # no answers, no common example, different tasks, a damaged file
+        note(str(error), "error")
+        return None
+    finally:
+        said.empty()
+
+
+def _baseline(entries: Sequence[Entry]) -> str:
+    """What the others are compared with: a system, or with several runs one of a certain run."""
+    systems = list(dict.fromkeys(system for entry in entries for system in entry.systems))
+    systems.sort(key=lambda system: system != BASELINE)
+    options = {shown(name_of(system)): system for system in systems}
+    if len(entries) > 1:
+        options |= {
+            f"{shown(name_of(system))} of {entry.run_id}": f"{entry.run_id}:{system}"
+            for entry in entries
+            for system in entry.systems
+        }
+    named = st.selectbox(
+        "Compared with", list(options), key="baseline", bind="query-params", width=520,
+        help="Each system is set against this one of its own run, or of the run that is named, on the "
+        "examples that both have answered.",
+    )  # fmt: skip
+    return options[named]
+
+
+def draw(made: Found) -> None:
+    """What to beware of, verdicts, the table, the figure."""
+    found, runs = made
+    systems = beside(found)
+    if len(found.warnings) <= MOST_OPEN:
+        for warning in found.warnings:
+            note(warning, "warning")
+    else:
+        notes(found.warnings, "warning")
+    if len(runs) > 1:
+        for line in numbered(runs):
+            st.text(line)
+    st.subheader("What it comes to", anchor=False)
+    _verdicts(systems)
+    st.subheader("The numbers", anchor=False)
+    show(table(systems), key="compared")
+    st.caption(
+        "[low, high] is a 95 % bootstrap interval over examples; times are medians over all answers; "
+        "speed-ups are medians of paired ratios, above 1 is faster."
+    )
+    if any(one.found.against for one in systems):
+        st.subheader("How much faster?", anchor=False)
+        figure("speed-ups", speedups(marks(systems)), speed_sentence(systems), numbers(systems))
+
+
+def _verdicts(systems: Sequence[Beside]) -> None:
+    """For each system a sentence for everyone, and the exact one below it, beside the system's colour."""
+    colors = [color_of(one.found.summary.system) for one in systems]
+    rules = (f".st-key-verdict-{n} {{ border-color: {color}; }}" for n, color in enumerate(colors))
+    every = '[class*="st-key-verdict-"] { border-left: 0.3rem solid; padding-left: 0.75rem; }'
+    st.html(f"<style>{every}\n{chr(10).join(rules)}</style>")
+    for number, one in enumerate(systems):
+        with st.container(key=f"verdict-{number}", gap=None):
+            st.text(plainly(one, systems))
+            with st.container(key=f"small-{number}"):
+                st.text(one.found.verdict)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _compared(run_ids: tuple[str, ...], stamps: tuple[str, ...], baseline: str) -> Found:
+    stored = [_store.stored(run_id) for run_id in run_ids]
+    return compare(stored, baseline), tuple(one.run for one in stored)

@@ -1,0 +1,149 @@
+"""What leaves the page and what comes to it: CSV, the report, imports; and what is deleted."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from io import BytesIO
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from hybrid.compare import Comparison
+from hybrid.errors import StoreError
+from hybrid.schema import Run
+from hybrid.store import delete_run, import_archive, import_run, write_archive
+from hybrid.tables import write_csv
+from hybrid.views.exports import columns, complete_runs, rows
+from pages._runs_list import choose_next
+from pages._words import Kind, note
+
+STATE = st.session_state
+SAID, UPLOADS = "runs-said", "runs-uploads"
+
+
+def said() -> None:
+    """What was done last, once."""
+    for text, kind in STATE.pop(SAID, ()):
+        note(text, kind)
+
+
+def exports(run_ids: Sequence[str]) -> None:
+    """Buttons for the CSV of the chosen runs, or of all complete ones when none is chosen."""
+    name = run_ids[0] if len(run_ids) == 1 else "hybrid-bench"
+    for kind, records, about in (
+        ("summary", False, "A row for each system of each run, as `hybrid export` writes it"),
+        ("records", True, "A row for each answer, as `hybrid export --records` writes it"),
+    ):
+        st.download_button(
+            f"{kind.title()} CSV", _csv(run_ids, records), f"{name}-{kind}.csv", "text/csv",
+            on_click="ignore", key=f"export-{kind}", help=about, icon=":material/download:",
+        )  # fmt: skip
+
+
+def archive(run_id: str) -> None:
+    """A button for the run itself, as importing() takes it."""
+
+    def make() -> BytesIO:
+        file = BytesIO()
+        write_archive(run_id, file)
+        return file
+
+    st.download_button(
+        "Run", make, f"{run_id}.zip", "application/zip", on_click="ignore", key="archive",
+        icon=":material/folder_zip:", help="Its three files as a .zip, to be imported elsewhere",
+    )  # fmt: skip
+
+
+def report(found: Comparison, runs: Sequence[Run]) -> None:
+    """A button for the comparison as a file to mail."""
+
+    def make() -> bytes:
+        from hybrid.report import html_report  # brings a template engine and plotly.js
+
+        return html_report(found, runs).encode("utf-8", "backslashreplace")
+
+    st.download_button(
+        "Report", make, "hybrid-bench-report.html", "text/html", on_click="ignore", key="report",
+        icon=":material/mail:", help="One HTML file with figures, tables and conditions that loads nothing",
+    )  # fmt: skip
+
+
+def importing() -> None:
+    """A place to drop a run: a .zip of its folder, or its three files."""
+    with st.popover("Import", icon=":material/upload:"):
+        uploads = STATE.setdefault(UPLOADS, 0)
+        given = st.file_uploader(
+            "A .zip of a run's folder, or its files run.json, examples.jsonl and records.jsonl",
+            type=["zip", "json", "jsonl"], accept_multiple_files=True, key=f"upload-{uploads}",
+            max_upload_size=200,  # MB
+        )  # fmt: skip
+        if st.button("Import", key="import", type="primary", disabled=not given):
+            with st.status("Reading and checking what was given …"):
+                _import(given)
+            STATE[UPLOADS] += 1  # a new, empty uploader
+            st.rerun()
+
+
+@st.dialog("Delete for good?", icon=":material/delete:")
+def delete(run_ids: Sequence[str]) -> None:
+    """Ask, naming the runs. Those that cannot be deleted stay chosen."""
+    st.text("\n".join(run_ids))
+    st.text("All of it is removed from the results folder. There is no way back.")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep", type="primary", key="delete-cancel"):
+            st.rerun()
+        those = "this run" if len(run_ids) == 1 else f"{len(run_ids)} runs"
+        if st.button(f"Delete {those}", key="delete-confirm", on_click=_delete, args=(run_ids,)):
+            st.rerun()
+
+
+def _delete(run_ids: Sequence[str]) -> None:
+    choose_next([run_id for run_id in run_ids if not _deleted(run_id)])
+
+
+def _deleted(run_id: str) -> bool:
+    try:
+        delete_run(run_id)
+    except StoreError as error:
+        _say(str(error), "error")
+        return False
+    _say(f"Run {run_id} was deleted.")
+    return True
+
+
+def _import(given: Sequence[UploadedFile]) -> None:
+    """Each .zip is a run, and what is no .zip is the files of one; the runs are chosen then."""
+    archives = [file for file in given if file.name.lower().endswith(".zip")]
+    loose = {file.name: file for file in given if file not in archives}
+    made: list[str] = []
+    takes = [partial(import_archive, file) for file in archives]
+    if loose:
+        takes.append(partial(import_run, loose))
+    for take in takes:
+        try:
+            run_id, problems = take()
+        except StoreError as error:
+            _say(str(error), "error")
+            continue
+        made.append(run_id)
+        _say(f"Run {run_id} was imported.")
+        for problem in problems:
+            _say(problem, "warning")
+    if made:
+        choose_next(made)
+
+
+def _say(text: str, kind: Kind = "info") -> None:
+    STATE[SAID] = [*STATE.get(SAID, ()), (text, kind)]
+
+
+def _csv(run_ids: Sequence[str], records: bool) -> Callable[[], BytesIO]:
+    """What a click on the button makes: read run after run, and held once."""
+    ids = list(run_ids)
+
+    def make() -> BytesIO:
+        file = BytesIO()
+        found = rows(ids or complete_runs(lambda _: None), records, lenient=not ids)
+        write_csv(file, columns(records), found)
+        return file
+
+    return make

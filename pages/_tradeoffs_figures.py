@@ -1,0 +1,100 @@
+"""The four figures of the Trade-offs page, each with its own question and controls."""
+
+import streamlit as st
+
+from hybrid.metrics import METRICS
+from hybrid.views.tradeoffs.chosen import Chosen, Drawn, task_of, titled
+from hybrid.views.tradeoffs.figure_lengths import WORDS, lengths_figure
+from hybrid.views.tradeoffs.figure_phases import phases_figure
+from hybrid.views.tradeoffs.figure_quality import quality_figure, without_quality
+from hybrid.views.tradeoffs.figure_spread import spread_figure
+from hybrid.views.tradeoffs.frontier import qualities
+from hybrid.views.tradeoffs.measured import LATENCIES
+from pages._figure import GROUNDS, figure
+from pages._words import note, notes
+
+LENGTH_LABELS = {"output": "By length of answer", "input": "By length of prompt"}
+NARROW = "<style>@media (max-width: 900px) { .st-key-figure-quality .textpoint { display: none; } }</style>"
+SCALES = {"ms": "Milliseconds", "share": "Share of each"}
+
+
+def quality(chosen: Chosen, place: st.delta_generator.DeltaGenerator) -> str:
+    """Quality against latency. place: for the controls; returns the latency that was chosen there."""
+    task = task_of(chosen.runs[0][0])
+    metrics = qualities(task)
+    with place:
+        labels = {name: METRICS[name].label for name in metrics}
+        metric = _pick("Quality", labels, "metric") if labels else ""
+        latency = _pick("Latency", {name: titled(words) for name, words in LATENCIES.items()}, "latency")
+    others = [digest.run_id for digest, _ in chosen.runs if task_of(digest) != task]
+    if others:
+        note(
+            f"Not in this figure: {', '.join(others)}. The task is another one than that of "
+            f"{chosen.runs[0][0].run_id}, and its scores cannot be set beside these.",
+            "warning",
+        )
+    same = chosen.of_task(task)
+    for run_id in without_quality(same, metric):
+        note(
+            f"Run {run_id} has no quality to draw: answers of a fixed length go on after their natural end, "
+            "and a run without answers has none yet."
+        )
+    if made := quality_figure(same, metric, latency) if metric else None:
+        st.html(NARROW)  # where labels would cover each other; the legend has the names, too
+        _draw("quality", made)
+    return latency
+
+
+def lengths(chosen: Chosen) -> None:
+    """Speed-up by length."""
+    kind = _switch("Length", LENGTH_LABELS, "length")
+    made = lengths_figure(chosen, "input" if kind == "input" else "output")
+    left_out = [times.why for _, times in chosen.runs if times.why]
+    for why in left_out:
+        note(why)
+    if made:
+        _draw(f"speedup-by-{kind}", made)
+    elif not left_out:
+        note(f"There is nothing to draw by {WORDS['output']}: it takes 10 examples and two systems.")
+
+
+def phases(chosen: Chosen) -> None:
+    """Where the time goes."""
+    share = _switch("Scale", SCALES, "scale") == "share"
+    if made := phases_figure(chosen, share, GROUNDS[st.context.theme.type or "light"]):
+        _draw("phases", made)
+    else:
+        note("No answers were timed yet.")
+
+
+def spread(chosen: Chosen, latency: str) -> None:
+    """How latencies are spread."""
+    if made := spread_figure(chosen, latency):
+        _draw("latencies", made)
+    else:
+        note("No system has this latency: answers of one token have no time per output token.")
+
+
+def warnings(chosen: Chosen) -> None:
+    """What to know before believing the numbers."""
+    said = [warning for digest, _ in chosen.runs for warning in digest.warnings]
+    notes([*chosen.between.sentences, *said])
+
+
+def _draw(name: str, made: Drawn) -> None:
+    figure(name, made.figure, made.says, made.table)
+
+
+def _pick(label: str, options: dict[str, str], key: str) -> str:
+    first = next(iter(options))
+    return st.selectbox(
+        label, list(options), format_func=options.__getitem__, key=key, bind="query-params", width=260
+    ) or first  # fmt: skip
+
+
+def _switch(label: str, options: dict[str, str], key: str) -> str:
+    first = next(iter(options))
+    return st.segmented_control(
+        label, list(options), default=first, required=True, format_func=options.__getitem__, key=key,
+        bind="query-params", label_visibility="collapsed",
+    ) or first  # fmt: skip

@@ -1,0 +1,65 @@
+"""Which runs the Trade-offs page shows: filters and the choice of runs, all of it in the URL."""
+
+from collections.abc import Container
+
+import streamlit as st
+
+from hybrid.charts import shown
+from hybrid.views.catalog import Catalog, Entry, Filters, choices, newest_complete
+from pages._words import note
+
+MOST_RUNS = 6
+FILTERS = {"suite": "Suite", "pair": "Pair", "engine": "Engine", "device": "Device", "batch": "Batch size"}
+RUNS = "tradeoffs-runs"
+STATE = st.session_state
+
+
+def chosen_runs(catalog: Catalog) -> list[Entry]:
+    """The controls; the page ends with a sentence where nothing is left to show."""
+    with st.container(horizontal=True, gap="small", key="filters"):
+        filters = Filters(**{name: _filter(catalog, name) for name in FILTERS})
+    passing = [entry for entry in catalog.entries if filters.passes(entry)]
+    if not passing:
+        st.text("No run passes these filters.")
+        st.button("Show all runs", on_click=_clear)
+        st.stop()
+    newest = newest_complete(passing) or passing[0]
+    ids = _runs([entry.run_id for entry in passing], newest, {entry.run_id for entry in catalog.entries})
+    by_id = {entry.run_id: entry for entry in passing}
+    return [by_id[run_id] for run_id in ids]
+
+
+def _filter(catalog: Catalog, name: str) -> str | int | None:
+    found: str | int | None = st.selectbox(
+        FILTERS[name], choices(catalog.entries, name), index=None, placeholder="All",
+        format_func=lambda value: shown(str(value)), key=name, bind="query-params", width=168,
+    )  # fmt: skip
+    return found
+
+
+def _runs(ids: list[str], newest: Entry, known: Container[str]) -> list[str]:
+    """The ids that the URL names, as far as the filters let them pass; else the newest complete one.
+
+    Not bound to the widget: Streamlit takes bound parameters out of links to other pages.
+    """
+    asked = st.query_params.get_all("run")
+    for run_id in asked:
+        if run_id not in known:
+            note(f"There is no run {shown(run_id)} here.", "warning")
+    STATE[RUNS] = [run_id for run_id in dict.fromkeys(asked) if run_id in ids][:MOST_RUNS] or [newest.run_id]
+    found: list[str] = st.multiselect(
+        "Runs", ids, max_selections=MOST_RUNS, key=RUNS, on_change=_name, select_all=False
+    )
+    if asked and asked != found:
+        st.query_params["run"] = found
+    return found
+
+
+def _name() -> None:
+    """Once runs are chosen, the URL names them; without any it is the newest one again."""
+    st.query_params["run"] = STATE[RUNS]
+
+
+def _clear() -> None:
+    for name in FILTERS:
+        STATE[name] = None

@@ -1,0 +1,50 @@
+"""The top of the Trade-offs page: what was measured and under which conditions, the verdicts, ways on."""
+
+import streamlit as st
+
+from hybrid.charts import shown
+from hybrid.views.catalog import Entry
+from hybrid.views.digest import Digest
+from hybrid.views.tradeoffs.marks import ordered
+from pages._words import note, plain
+
+LEADS = "hybrid"  # whose verdict comes first
+
+
+def verdicts(entry: Entry, digest: Digest, several: bool) -> None:
+    """One run: its conditions and verdicts, the hybrid's first.
+
+    Those of engines besides the plan's are folded away; of several runs, all but the hybrid's are.
+    """
+    with st.container(gap="xsmall", key=f"run-{entry.run_id}"):
+        st.caption(plain(conditions(entry)))
+        if digest.why:
+            note(digest.why, "warning")
+        systems = sorted(ordered(digest.verdicts), key=lambda system: system != LEADS)
+        first = systems[:1] if several else [system for system in systems if "@" not in system]
+        for system in first:
+            st.text(digest.verdicts[system])
+        others = [system for system in systems if system not in first]
+        if others:
+            with st.expander(f"{len(others)} more systems"):
+                for system in others:
+                    st.text(digest.verdicts[system])
+        with st.container(horizontal=True, gap="small"):
+            here = {"run": entry.run_id}
+            st.page_link(
+                "pages/examples.py", label="Its answers", icon=":material/list_alt:", query_params=here
+            )
+            st.page_link("pages/runs.py", label="Its files", icon=":material/folder_open:", query_params=here)
+
+
+def conditions(entry: Entry) -> str:
+    """`Run d653: everyday-en-de, n = 60 examples, pair en-de-49m-6m, engine onnx, AMD EPYC, int8 ...`"""
+    engines = ", ".join(map(shown, entry.engines))
+    repeats = f", {entry.repeats} repeats" if entry.repeats > 1 else ""
+    length = ", fixed length" if entry.fixed_length else ""
+    return (
+        f"Run {entry.run_id}: {shown(entry.suite)}, n = {entry.examples:,} examples{repeats}, pair "
+        f"{shown(entry.pair)}, engine{'s' * (len(entry.engines) > 1)} {engines}, {shown(entry.device_name)}, "
+        f"{shown(entry.dtype)}, {entry.threads} thread{'s' * (entry.threads > 1)}, batch {entry.batch_size}"
+        f"{length}"
+    )

@@ -1,0 +1,38 @@
+"""Sentences on a page. What comes from elsewhere, as a run's names, prompts and answers do, is plain text."""
+
+import re
+from hashlib import sha256
+from typing import Literal
+
+import streamlit as st
+
+Kind = Literal["info", "warning", "error"]
+ICONS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is, for labels of widgets; addresses in it may still become links."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def note(text: str, kind: Kind = "info") -> None:
+    """A box with one sentence, which may hold names from elsewhere: it is never read as Markdown."""
+    with st.container(key=_key(kind, text), horizontal=True, gap="small", wrap=False):
+        st.markdown(ICONS[kind], width="content")
+        st.text(text)
+
+
+def notes(texts: list[str] | tuple[str, ...], kind: Kind = "warning") -> None:
+    """One box for one sentence; several are folded away behind their number."""
+    if len(texts) < 2:
+        for text in texts:
+            note(text, kind)
+        return
+    with st.expander(f"{len(texts)} things to know before believing these numbers", icon=ICONS[kind]):
+        for text in texts:
+            st.text(text)
+
+
+def _key(kind: Kind, text: str) -> str:
+    """The same for the same sentence, so that it stays where it is when the page is drawn again."""
+    return f"note-{kind}-{sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"

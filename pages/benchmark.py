@@ -1,0 +1,67 @@
+"""A suite answered and timed by all systems on this machine: measure it here."""
+
+import streamlit as st
+
+from hybrid import jobs
+from hybrid.charts import shown
+from hybrid.errors import HybridError
+from hybrid.jobs import Asked, GoOn
+from hybrid.jobs.asked import in_a_shell
+from hybrid.views.catalog import Entry
+from pages import _benchmark_engines, _store
+from pages._benchmark_controls import ask, estimate
+from pages._benchmark_watch import follow
+from pages._words import note
+
+STATE = st.session_state
+TROUBLE = "benchmark-trouble"
+
+
+def start(asked: Asked) -> None:
+    """Begin, before the page is drawn again; what keeps it from beginning is said there."""
+    STATE.pop(TROUBLE, None)
+    try:
+        jobs.start(asked)
+    except (HybridError, ValueError) as error:
+        STATE[TROUBLE] = str(error)
+
+
+def unfinished(entries: tuple[Entry, ...]) -> None:
+    """The runs that were interrupted, one of which can go on."""
+    st.subheader("Go on with a run that was interrupted", anchor=False)
+    by_id = {entry.run_id: entry for entry in entries}
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    # Its id alone: in the address stands what is shown, and how far a run is changes.
+    chosen = left.selectbox("Run", list(by_id), key="resume", bind="query-params")
+    asked = GoOn(chosen, by_id[chosen].suite, STATE.get("memory", True))
+    st.text(_in_words(by_id[chosen]))
+    right.button("Resume", key="go-on", on_click=start, args=(asked,), width="stretch")
+
+
+def _in_words(entry: Entry) -> str:
+    return f"{shown(entry.suite)}, pair {shown(entry.pair)}: {entry.records:,} of {entry.planned:,} answers."
+
+
+st.title("Measure it here", anchor=False)
+st.caption(
+    "Every system answers the same examples in turn, alone on this machine. The measurement goes on when "
+    "this page is closed, and everyone who opens the page sees it."
+)
+why_not = jobs.obstacle()
+follow(jobs.latest(), why_not is None)
+if TROUBLE in STATE:
+    note(STATE[TROUBLE], "error")
+st.subheader("What to measure", anchor=False)
+asked = ask()
+if asked is not None:
+    st.text(estimate(asked))
+    st.code(in_a_shell(asked), language=None, wrap_lines=True)
+held = asked is None or why_not is not None
+st.button("Start", type="primary", key="start", disabled=held, on_click=start, args=(asked,))
+if why_not is not None:
+    note(why_not)
+with st.expander("Engines here", icon=":material/memory:"):
+    _benchmark_engines.table()
+interrupted = () if why_not else tuple(entry for entry in _store.catalog().entries if not entry.complete)
+if interrupted:
+    unfinished(interrupted)

@@ -1,0 +1,140 @@
+"""Every answer of a stored run beside the reference: where does it fail?"""
+
+import io
+from dataclasses import replace
+
+import streamlit as st
+
+from hybrid.charts import name_of, shown
+from hybrid.errors import StoreError
+from hybrid.metrics import METRICS
+from hybrid.tables import write_csv
+from hybrid.views.catalog import Entry
+from hybrid.views.example_cards import COLUMNS, cards, rows
+from hybrid.views.examples import ORDERS, Examples, Places, Query, find
+from pages import _store
+from pages._examples_cards import draw
+from pages._examples_controls import (
+    PAGE_SIZES,
+    STATE,
+    Chosen,
+    choose_domain,
+    choose_run,
+    clear_filters,
+    controls,
+    first_page,
+)
+from pages._examples_reading import load
+from pages._words import note, notes
+
+
+def one_example(found: Examples, chosen: Chosen, example_id: str) -> None:
+    """The example that the URL names, alone."""
+    place = found.place(example_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Show all examples", icon=":material/arrow_back:", on_click=_choose, args=(None,))
+        st.text("The address of this page leads to this example.")
+    if place is None:
+        note(f"There is no example {shown(example_id)} with an answer in this run.", "warning")
+        return
+    card = cards(found, [place], chosen.query.systems, chosen.against)
+    draw(card, found.metric, chosen.missing, 0, None)
+
+
+def matches(found: Examples, chosen: Chosen, query: Query) -> None:
+    """All examples that match, some of them at a time."""
+    places = find(found, query)
+    if not len(places):
+        note(f"None of the {len(found.ids):,} examples matches these filters.")
+        st.button("Clear the filters", icon=":material/filter_alt_off:", on_click=clear_filters)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(_says(found, query, len(places)), width="content")
+        st.space("stretch")
+        size: int = st.selectbox(
+            "Examples a page", PAGE_SIZES, format_func="{} a page".format, key="size", bind="query-params",
+            label_visibility="collapsed", width=130, on_change=first_page,
+        )  # fmt: skip
+        st.download_button(
+            "CSV", lambda: _csv(found, places, query), "examples.csv", "text/csv", on_click="ignore",
+            help="Every answer of these systems to all that match",
+        )  # fmt: skip
+    pages = -(-len(places) // size)
+    page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+    some = places[(page - 1) * size : page * size].tolist()
+    draw(cards(found, some, query.systems, chosen.against), found.metric, chosen.missing, page, _choose)
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="center"):
+            st.button("Previous", on_click=_turn, args=(page - 1,), disabled=page == 1)
+            st.text(f"Page {page:,} of {pages:,}", width="content")
+            st.button("Next", on_click=_turn, args=(page + 1,), disabled=page == pages)
+
+
+def _says(found: Examples, query: Query, count: int) -> str:
+    """How many match, and which come first."""
+    of = "" if count == len(found.ids) else f" of {len(found.ids):,}"
+    said = f"{count:,}{of} {'example' if len(found.ids) == 1 else 'examples'}"
+    if query.order == "id":
+        return f"{said} in the order of the suite."
+    return f"{said}: {ORDERS[query.order].label.lower()} first, by {shown(name_of(query.system))}."
+
+
+def _csv(found: Examples, places: Places, query: Query) -> bytes:
+    file = io.BytesIO()
+    write_csv(file, list(COLUMNS), rows(found, places, query.systems))
+    return file.getvalue()
+
+
+def _choose(example_id: str | None) -> None:
+    if example_id is None:
+        st.query_params.pop("example", None)
+    else:
+        st.query_params["example"] = example_id
+
+
+def _turn(page: int) -> None:
+    STATE["page"] = page
+
+
+def remarks(found: Examples, entry: Entry) -> str:
+    """What to know of the figures below."""
+    said = []
+    if found.metric:
+        name = METRICS[found.metric].label
+        said.append(f"{name} is of each answer alone, rough for a single text: it finds, it proves nothing.")
+    elif entry.fixed_length:
+        said.append("Answers of a fixed length have no scores.")
+    if found.repeats > 1:
+        said.append(f"Times are medians over {found.repeats} repeats, texts those of the first.")
+    if entry.batch_size > 1:
+        said.append(f"Times are those of whole batches of up to {entry.batch_size}.")
+    return " ".join(said)
+
+
+st.title("Where does it fail?", anchor=False)
+st.caption("Source, reference and the answers of all systems side by side, the worst first.")
+catalog = _store.catalog()
+_store.problems(catalog)
+if not catalog.entries:
+    note(_store.MAKE_ONE)
+    st.stop()
+entry = choose_run(catalog.entries)
+chosen = controls(entry)
+place = st.empty()
+try:
+    found = load(entry, place.text)
+except StoreError as error:
+    place.empty()
+    note(str(error), "error")
+    st.stop()
+place.empty()
+notes(found.table.attrs.get("problems", []))
+if not found.ids:
+    note("This run has no answers yet. They appear here as they are measured.")
+    st.stop()
+query = replace(chosen.query, domain=choose_domain(chosen.domain, found.domains))
+st.caption(remarks(found, entry))
+if example_id := st.query_params.get("example"):
+    one_example(found, chosen, example_id)
+else:
+    matches(found, chosen, query)

@@ -1,0 +1,80 @@
+"""The first page: what the method is, what the newest runs say of it, and where to go from here."""
+
+import streamlit as st
+
+from hybrid.charts import plain_times, shown
+from hybrid.views.headlines import Headline, headlines
+from pages import _store
+from pages._method import method
+from pages._words import note
+
+QUESTION = (
+    "When is it worth letting a large language model only read, and a small one write? Reading a prompt is "
+    "one parallel pass; writing costs a pass for every token. So the large model reads, the small one "
+    "writes, and both are measured here against the large model alone."
+)
+
+
+def card(one: Headline) -> None:
+    """One run: two numbers, the verdict, the conditions, the way to its figures."""
+    entry = one.entry
+    with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
+        st.header(plain_times(one.speedup), anchor=False)
+        st.text(f"{one.task}, suite {shown(entry.suite)}")
+        left, right = st.columns(2, gap="small", wrap=False)
+        left.metric("95 % interval", _interval(one))
+        right.metric(
+            f"{one.metric or 'Quality'} kept", "–" if one.kept is None else f"{100 * one.kept:.1f} %"
+        )
+        st.text(one.verdict)
+        engines = ", ".join(map(shown, entry.engines[:3]))
+        with st.container(key=f"small-{entry.run_id}"):
+            st.text(
+                f"{shown(entry.device_name)}; {engines}; batch {entry.batch_size}; pair {shown(entry.pair)}; "
+                f"n = {one.n} examples; {shown(entry.created_at[:10])}"
+            )
+        with st.container(horizontal=True, gap="small"):
+            here = {"run": entry.run_id}
+            st.page_link(
+                "pages/tradeoffs.py", label="Figures", icon=":material/scatter_plot:", query_params=here
+            )
+            st.page_link(
+                "pages/examples.py", label="Its answers", icon=":material/list_alt:", query_params=here
+            )
+
+
+def _interval(one: Headline) -> str:
+    if one.low is None or one.high is None:
+        return "–"
+    return f"{one.low:.1f}× to {one.high:.1f}×"
+
+
+st.title("A large model reads, a small model writes", anchor=False)
+st.markdown(QUESTION)
+with st.container(horizontal=True, gap="small", key="ways"):
+    st.page_link("pages/live.py", label="Try it live", icon=":material/bolt:")
+    st.page_link("pages/tradeoffs.py", label="Is it worth it?", icon=":material/scatter_plot:")
+method()
+st.header("What the newest runs say", anchor=False)
+place = st.empty()
+found = _store.catalog()
+if found.entries:
+    place.caption("Reading the newest runs …")
+said = headlines(found.entries, _store.digest)
+place.empty()
+if said:
+    st.caption(
+        "The hybrid against the LLM alone, end to end, in the same engine: the median of paired ratios over "
+        "the suite's examples. Kept is the hybrid's share of the LLM's score on the same texts. The gate is "
+        "MLPerf Inference's: 99 % of the quality and 90 % of the length."
+    )
+    for column, one in zip(st.columns(len(said), gap="medium"), said, strict=True):
+        with column:
+            card(one)
+elif found.entries:
+    note(
+        "No complete run here has both the hybrid and the LLM. The Benchmark page measures them side by side."
+    )
+else:
+    note(_store.MAKE_ONE)
+_store.problems(found)

@@ -1,0 +1,40 @@
+"""The stored runs: which there are, what they say beside each other, and their way out, in and away."""
+
+import streamlit as st
+
+from pages import _runs_compare as comparing
+from pages import _runs_files as files
+from pages import _store
+from pages._runs_list import choose
+from pages._words import note
+
+st.title("Stored runs", anchor=False)
+st.caption(
+    "A run is a folder of three files that can be copied, mailed and imported. Choose one to see what it "
+    "says, several to compare them; take the numbers home as CSV, or a report to mail."
+)
+found = _store.catalog()
+files.said()
+chosen = choose(found) if found.entries else []
+if not found.entries:
+    note(_store.MAKE_ONE)
+_store.problems(found)
+actions = st.container(horizontal=True, gap="small", vertical_alignment="center")
+made = None
+if chosen:
+    st.header("What they say" if len(chosen) > 1 else "What it says", anchor=False)
+    made = comparing.comparison(chosen)
+ids = [entry.run_id for entry in chosen]
+with actions:
+    if found.entries:
+        st.text("Of the chosen runs" if ids else "Of all complete runs")
+        files.exports(ids)
+    if len(ids) == 1:
+        files.archive(ids[0])
+    if made:
+        files.report(*made)
+    if ids and st.button("Delete", icon=":material/delete:", key="delete"):
+        files.delete(ids)
+    files.importing()
+if made:
+    comparing.draw(made)

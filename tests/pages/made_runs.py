@@ -1,0 +1,156 @@
+"""Runs that nobody measured, stored for pages to show: plausible numbers, real statistics of real metrics."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hybrid.metrics import METRICS, metrics_of, signatures_of
+from hybrid.schema import (
+    Environment,
+    Example,
+    Generation,
+    Memory,
+    Plan,
+    Ran,
+    Record,
+    Run,
+    Sampling,
+    Suite,
+    System,
+    Timing,
+)
+from hybrid.store import create
+
+TEXT = "der die das Haus Zug Brücke Fluss hält fährt alt neu groß klein hier dort nicht und oder am im"
+WORDS = tuple(TEXT.split())
+TOKEN_S = {"llm": 2.4e-3, "slm": 0.27e-3, "hybrid": 0.28e-3, "lossless": 1.3e-3}
+READ_S = {"llm": 8.7e-3, "slm": 1.2e-3, "hybrid": 8.7e-3, "lossless": 10e-3}
+WRONG = {"llm": 0.3, "slm": 0.42, "hybrid": 0.33, "lossless": 0.3}  # share of words that miss the reference
+
+
+def store_run(
+    root: Path,
+    number: int = 0,
+    examples: int = 12,
+    repeats: int = 1,
+    systems: Sequence[System] = ("llm", "slm", "hybrid"),
+    suite: str = "made-up",
+    task: str = "translate-en-de",
+    device_name: str = "A CPU",
+    answered: float = 1.0,
+    texts: Sequence[str] = (),
+    **plan: object,
+) -> str:
+    """Store one run and return its id. answered: the share of records that it has; below 1 it is incomplete.
+
+    texts: sources to take instead of made ones, also as answers.
+    """
+    draw = random.Random(number)
+    asked = [_example(draw, i, texts) for i in range(examples)]
+    of_suite = Suite(suite, task, "CC0-1.0", tuple(asked))
+    plan = {"pair": "tiny", "engine": "onnx", "dtype": "int8", "sampling": Sampling(64)} | plan
+    whole = Plan(suite, of_suite.content_hash, task, systems=tuple(systems), repeats=repeats, **plan)
+    environment = Environment(
+        "0.1.0", "620233b", "cd" * 32, "3.11.7", "Linux 6.1", device_name, 2, 8 << 30, device_name,
+        {"torch": "2.13.0"},
+    )  # fmt: skip
+    ran = {
+        one: Ran(whole.engine_of(one), whole.device, whole.dtype, {}, 6_000_000, 40_000_000, 3000)
+        for one in systems
+    }
+    day, minute = divmod(number, 1440)
+    stamp = f"{2026 - day // 28:04}-10-{1 + day % 28:02}T{minute // 60:02}:{minute % 60:02}:00+00:00"
+    run = Run(
+        f"made-{number:04}", whole, environment, "CC0-1.0",
+        dict(signatures_of(task, [one.references for one in asked])), examples * repeats * len(systems),
+        stamp,
+        max_prompt_tokens=512, ran=ran, memory_bandwidth=2e10,
+    )  # fmt: skip
+    records = _records(draw, whole, asked, texts)
+    with create(run, asked, root) as writer:
+        keep = round(len(records) * answered)
+        for start in range(0, keep, 500):
+            for record in records[start : min(start + 500, keep)]:
+                writer.append([record])
+        if answered >= 1:
+            memory = {one: Memory(900_000_000, 600_000_000) for one in systems}
+            writer.finish(memory, stamp)
+        return writer.run.run_id
+
+
+def store_many(root: Path, count: int, **plan: object) -> list[str]:
+    """Many small runs: two suites, two devices, engines and batch sizes in turn."""
+    return [
+        store_run(
+            root, number, examples=8, suite=("made-up", "made-other")[number % 2],
+            device_name=("A CPU", "NVIDIA H200")[number // 2 % 2],
+            **({"engine": ("onnx", "torch")[number // 4 % 2], "batch_size": (1, 8)[number // 8 % 2]} | plan),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def _example(draw: random.Random, number: int, texts: Sequence[str]) -> Example:
+    if number < len(texts):
+        return Example(f"x-{number}", "hostile", texts[number], (texts[number],))
+    words = draw.choices(WORDS, k=draw.randint(4, 30))
+    return Example(
+        f"news-{number}",
+        ("news", "travel")[number % 2],
+        f"Source {number}: " + " ".join(words),
+        (" ".join(words),),
+    )
+
+
+def _records(
+    draw: random.Random, plan: Plan, examples: Sequence[Example], texts: Sequence[str]
+) -> list[Record]:
+    found: list[Record] = []
+    size = plan.batch_size
+    for repeat in range(plan.repeats):
+        for start in range(0, len(examples), size):
+            for system in plan.systems:
+                rows = [
+                    _generation(draw, plan, system, e, e.source in texts)
+                    for e in examples[start : start + size]
+                ]
+                slowest = max(rows, key=lambda made: made.timing.total_s).timing.phases
+                position = len(found)
+                for example, made in zip(examples[start : start + size], rows, strict=True):
+                    last = sum(slowest.values()) - slowest["detokenize"]
+                    times = tuple(min(t, last) for t in made.timing.token_times_s)
+                    made = replace(made, timing=Timing(slowest, times))
+                    found.append(_record(plan, example, repeat, start // size, position, made))
+    return found
+
+
+def _generation(
+    draw: random.Random, plan: Plan, system: System, example: Example, as_it_is: bool
+) -> Generation:
+    method = system.partition("@")[0]
+    words = example.references[0].split()
+    if not as_it_is:
+        words = [draw.choice(WORDS) if draw.random() < WRONG[method] else word for word in words]
+    count, noise = max(2, len(words)), draw.uniform(0.95, 1.1)
+    read, token = READ_S[method] * noise, TOKEN_S[method] * noise
+    first = 3e-4 + read + 2 * token
+    times = tuple(round(first + i * token, 6) for i in range(count))
+    phases = {
+        "tokenize": 3e-4,
+        "encode": read,
+        "prefill": 2 * token,
+        "decode": (count - 1) * token,
+        "detokenize": 1e-4,
+    }
+    phases = {name: round(seconds, 7) for name, seconds in phases.items()}
+    text = example.references[0] if as_it_is else " ".join(words)
+    return Generation(system, text, (*range(2, count + 1), 1), len(words) + 6, "eos", Timing(phases, times))
+
+
+def _record(plan: Plan, example: Example, repeat: int, batch: int, position: int, made: Generation) -> Record:
+    statistics = {
+        name: tuple(METRICS[name].statistics(made.text, example.references)) for name in metrics_of(plan.task)
+    }
+    started = f"2026-10-01T00:{position // 60 % 60:02}:{position % 60:02}.000000+00:00"
+    return Record(example.id, repeat, batch, position, started, made, statistics)

@@ -1,0 +1,280 @@
+"""The Benchmark page: what is asked becomes a job that every visitor sees, and nobody can start a second."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from hybrid import jobs
+from hybrid.lock import measuring
+from hybrid.store import list_runs, load_run
+from tests.jobs.stand_in import await_that, ended, installed
+from tests.pages.conftest import LOOKS, settled
+from tests.pages.made_runs import store_run
+
+APP = Path(__file__).parents[2] / "app.py"
+MISSING = {"torch": {"cpu": None, "cuda": "No GPU is here."}, "ctranslate2": {"cpu": "It is not installed."}}
+
+
+@pytest.fixture
+def root(tmp_path: Path, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The results of a server that has seen nobody yet, whose jobs run a stand-in."""
+    zoo = Path(shutil.copytree(tiny_zoo, tmp_path / "zoo"))
+    monkeypatch.setenv("HYBRID_ZOO", str(zoo))
+    monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("pages._benchmark_engines.PAINT_S", 0.0)
+    monkeypatch.setattr("pages._benchmark_engines.engines_here", lambda: MISSING)
+    st.cache_resource.clear()
+    with installed(tmp_path, monkeypatch) as results:
+        yield results
+    st.cache_resource.clear()
+
+
+def arrive(**address: str) -> AppTest:
+    page = AppTest.from_file(str(APP), default_timeout=60).run()
+    for name, value in address.items():
+        page.query_params[name] = value
+    return drawn(page.switch_page("pages/benchmark.py").run())
+
+
+def drawn(page: AppTest) -> AppTest:
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, key: str) -> AppTest:
+    return drawn(page.button(key=key).click().run())
+
+
+def texts(page: AppTest) -> list[str]:
+    return [text.value for text in page.text]
+
+
+def command(page: AppTest) -> str:
+    """The one that would be run."""
+    return page.code[-1].value
+
+
+def heads(page: AppTest) -> list[str]:
+    return [head.value for head in page.subheader]
+
+
+# what to measure
+
+
+def test_the_page_says_what_it_would_do(root: Path):
+    page = arrive()
+    assert page.title[0].value == "Measure it here"
+    assert heads(page) == ["What to measure"]
+    assert command(page) == "hybrid bench everyday-en-de --pair=tiny --wait=120"
+    assert "270 examples × 3 systems × 1 repeat = 810 answers." in texts(page)
+    assert not page.button(key="start").disabled
+
+
+def test_an_address_is_a_measurement(root: Path):
+    page = arrive(
+        bench_suite="briefs-en", examples="5", bench_batch="2", bench_engine="torch", seed="3", memory="false"
+    )
+    assert command(page) == (
+        "hybrid bench briefs-en --pair=tiny --engine=torch --limit=5 --batch-size=2 --seed=3 --no-memory "
+        "--wait=120"
+    )
+    assert "5 examples × 3 systems × 1 repeat = 15 answers." in texts(page)
+
+
+def test_every_choice_is_in_the_command(root: Path):
+    page = arrive()
+    page.multiselect(key="bench_systems").set_value(["llm", "hybrid@torch"])
+    page.number_input(key="examples").set_value(300)
+    page.number_input(key="repeats").set_value(2)
+    page.number_input(key="tokens").set_value(16)
+    page.checkbox(key="fixed").set_value(True)
+    page.number_input(key="threads").set_value(2)
+    page = drawn(page.run())
+    assert command(page) == (
+        "hybrid bench everyday-en-de --pair=tiny --systems=llm,hybrid@torch --limit=300 --repeats=2 "
+        "--threads=2 --fixed-length=16 --wait=120"
+    )
+    said = "270 examples × 2 systems × 2 repeats = 1,080 answers. The suite has 270: all are taken."
+    assert said in texts(page)
+
+
+def test_another_suite_is_named(root: Path):
+    page = arrive(bench_suite="another")
+    assert page.button(key="start").disabled
+    assert any(text.startswith("Name the suite: sacrebleu:") for text in texts(page))
+    page.text_input(key="name").set_value(" file:/data/a b.tsv ")
+    page.selectbox(key="asked-task").set_value("summarize")
+    page = drawn(page.run())
+    assert "'file:/data/a b.tsv'" in command(page)
+    assert "--task=summarize" in command(page)
+    page.text_input(key="name").set_value("--resume=latest")
+    page = drawn(page.run())
+    assert page.button(key="start").disabled
+    assert any(text.startswith("There is no suite '--resume=latest'. Available: ") for text in texts(page))
+
+
+def test_an_engine_that_does_not_run_here_says_why(root: Path):
+    await_that(lambda: "It is not installed." in str(engine_rows(arrive())))
+    page = arrive(bench_engine="ctranslate2", bench_systems="LLM alone")
+    assert "The engine ctranslate2 does not run here: It is not installed." in texts(page)
+    assert page.button(key="start").disabled
+
+
+def engine_rows(page: AppTest) -> list[Any]:
+    return page.dataframe[0].value.values.tolist()
+
+
+def test_what_cannot_go_together_is_a_sentence(root: Path):
+    page = arrive(bench_engine="onnx", bench_systems="Lossless (hybrid drafts)")
+    assert any(text.startswith("The engine onnx has no method lossless; these") for text in texts(page))
+    assert page.button(key="start").disabled
+
+
+def test_without_a_pair_or_with_a_damaged_one_there_is_a_sentence(root: Path, tmp_path: Path):
+    manifest = tmp_path / "zoo" / "tiny" / "pair.json"
+    whole = manifest.read_text("utf-8")
+    manifest.write_text(json.dumps(json.loads(whole) | {"tasks": ["summarize"]}), "utf-8")
+    assert any("but the pair tiny is for summarize (en)" in text for text in texts(arrive()))
+    manifest.write_text("{", "utf-8")
+    page = arrive()
+    assert any("pair.json is damaged" in text for text in texts(page))
+    assert page.button(key="start").disabled
+    manifest.unlink()
+    assert any(text.startswith("There are no pairs in ") for text in texts(arrive()))
+
+
+# a job, seen by all
+
+
+def test_every_visitor_sees_the_job_and_nobody_starts_another(root: Path):
+    other = arrive()
+    page = press(arrive(examples="5"), "start")
+    assert heads(page)[0] == "Being measured"
+    job = jobs.current(root)
+    assert job is not None
+    assert job.command[3:] == ("bench", "everyday-en-de", "--pair=tiny", "--limit=5", "--wait=120")
+    assert page.button(key="start").disabled
+    assert any(text.startswith("everyday-en-de is being measured here since") for text in texts(page))
+    other = press(other, "start")  # drawn before the job began
+    assert heads(other)[0] == "Being measured"
+    assert any(text.startswith("everyday-en-de is being measured here since") for text in texts(other))
+    assert jobs.current(root) == job
+    await_that(lambda: (job.folder / "stderr").read_text() != "")
+    other = press(other, "cancel")
+    ended(root)
+    page = drawn(page.run())
+    assert heads(page)[0] == "The last measurement"
+    assert "Cancelled before anything was measured." in texts(page)
+    assert not page.button(key="start").disabled
+
+
+def test_a_measurement_in_a_terminal_is_named(root: Path):
+    with measuring("20261123-014512-x-3f9c", "file:/data/![x](http://a.b/c.png)"):
+        page = arrive()
+    assert page.button(key="start").disabled
+    assert any("of file:/data/![x](http://a.b/c.png), since" in text for text in texts(page))
+
+
+def test_results_that_cannot_be_written_are_a_sentence(root: Path):
+    page = arrive()
+    root.write_text("a file")
+    page = press(page, "start")
+    assert any(text.startswith(f"No run can be stored in {root}: ") for text in texts(page))
+    assert jobs.latest(root) is None
+
+
+def test_a_failed_job_says_its_own_sentence(root: Path):
+    page = press(arrive(bench_suite="another", name="file:fail"), "start")
+    ended(root)
+    page = drawn(page.run())
+    assert "There is no file x." in texts(page)
+    assert any("error: There is no file x." in code.value for code in page.code)
+
+
+def test_an_interrupted_run_goes_on(root: Path):
+    store_run(root, 1, suite="![x](http://a.b/c.png)")
+    run_id = store_run(root, 2, suite="<b>hostile</b>", answered=0.5)
+    page = arrive()
+    assert heads(page)[-1] == "Go on with a run that was interrupted"
+    assert page.selectbox(key="resume").options == [run_id]
+    assert "<b>hostile</b>, pair tiny: 18 of 36 answers." in texts(page)
+    page = press(page, "go-on")
+    job = jobs.current(root)
+    assert job is not None
+    assert job.command[3:] == ("bench", f"--resume={run_id}", "--wait=120")
+    assert heads(page)[0] == "Being measured"
+    assert not any(head.startswith("Go on") for head in heads(page))
+
+
+def test_what_was_chosen_on_another_page_stays_there(root: Path):
+    shutil.copytree(APP.parent / "results" / "devices", root / "devices")
+    page = drawn(AppTest.from_file(str(APP), default_timeout=60).run().switch_page("pages/pairings.py").run())
+    page.select_slider(key="at-once").set_value(8)
+    page = drawn(page.select_slider(key="prompt-tokens").set_value(512).run())
+    page = drawn(page.switch_page("pages/tradeoffs.py").run().switch_page("pages/benchmark.py").run())
+    assert page.number_input(key="bench_batch").value == 1
+    assert page.selectbox(key="bench_device").value == "cpu"
+    assert page.selectbox(key="bench_suite").value == "everyday-en-de"
+
+
+# in a browser
+
+
+@pytest.mark.timeout(300)
+def test_two_visitors_and_a_real_measurement(serve: Any, visit: Callable[..., Any], tmp_path: Path):
+    """Started by one, seen and cancelled by the other, gone on with to its end."""
+    results = tmp_path / "results"
+    with serve(results) as server, visit(LOOKS[0], "benchmark") as one, visit(LOOKS[3], "benchmark") as two:
+        for page in (one, two):
+            page.goto(server.address)
+            settled(page)
+            page.evaluate("() => document.querySelector('a[href$=\"/benchmark\"]').click()")
+            page.get_by_role("heading", name="Measure it here").wait_for()
+            settled(page)
+        ask(one)
+        one.get_by_role("button", name="Start", exact=True).click()
+        for page in (one, two):
+            page.get_by_text("Being measured", exact=True).wait_for()
+            settled(page)
+            assert page.get_by_role("button", name="Start", exact=True).is_disabled()
+        two.get_by_text("Measuring: ").wait_for()
+        two.get_by_role("button", name="Cancel").click()
+        two.get_by_role("button", name="End it").click()
+        for page in (one, two):
+            page.get_by_text("The last measurement", exact=True).wait_for()
+            page.get_by_text("answers are stored; the rest can be measured later").wait_for()
+        (part,) = list_runs(results).runs
+        assert 0 < part.records < part.run.planned == 84 * 3 * 2
+        one.get_by_role("button", name="Resume").click()
+        for page in (one, two):
+            page.get_by_text("Being measured", exact=True).wait_for()
+        for page in (one, two):
+            page.get_by_text("The last measurement", exact=True).wait_for(timeout=150_000)
+            page.get_by_text("All 504 answers are stored.", exact=True).wait_for()
+            assert page.get_by_role("link", name="See it on Trade-offs").count() == 1
+        found = load_run(part.run.run_id, results)
+        assert len(found.records) == found.run.planned
+        assert found.problems == ()
+        for page in (one, two):
+            settled(page)
+
+
+def ask(page: Any) -> None:
+    """briefs-en, twice over, without the pass over memory."""
+    page.get_by_role("combobox", name="Suite").click()
+    page.get_by_role("option", name="briefs-en").click()
+    page.get_by_role("spinbutton", name="Repeats").fill("2")
+    page.get_by_role("spinbutton", name="Repeats").press("Enter")
+    page.get_by_text("Device, threads, seed").click()
+    page.get_by_text("Peak memory of each system").click()
+    page.get_by_text("= 504 answers.").wait_for()
+    page.get_by_text("--repeats=2 --no-memory").wait_for()
+    for choice in ("bench_suite=briefs-en", "repeats=2", "memory=false"):
+        assert choice in page.url

@@ -1,0 +1,87 @@
+"""The whole way in one visit: measure, see it, open its worst example, take the numbers home."""
+
+import csv
+import io
+import json
+import re
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hybrid.export import RECORD_COLUMNS, record_rows
+from hybrid.store import RunReader, list_runs
+from hybrid.tables import original
+from tests.pages.conftest import settled
+
+
+def test_from_a_measurement_to_its_numbers(
+    serve: Callable[..., Any], visit: Callable[..., Any], tmp_path: Path
+):
+    with serve(tmp_path / "results") as server, visit(shot="journey-end") as page:
+        page.goto(f"{server.address}/benchmark?examples=4&memory=false")
+        page.get_by_text("4 examples × 3 systems × 1 repeat = 12 answers.").wait_for()
+        page.get_by_role("button", name="Start", exact=True).click()
+        page.get_by_text("All 12 answers are stored.", exact=True).wait_for(timeout=150_000)
+        (found,) = list_runs(server.results).runs
+        assert found.complete
+        _see_it_on_trade_offs(page, found.run.run_id)
+        _open_the_worst_example(page, found.run.run_id, server.results)
+        _export_the_records(page, found.run.run_id, server.results)
+
+
+def _see_it_on_trade_offs(page: Any, run_id: str) -> None:
+    page.get_by_role("link", name="See it on Trade-offs").click()
+    page.get_by_role("heading", name="Is it worth it?").wait_for()
+    page.locator(".js-plotly-plot").nth(2).wait_for()
+    settled(page)
+    assert _query(page)["run"] == [run_id]
+    drawn = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map((e) => e.data.length)")
+    assert all(drawn)
+
+
+def _open_the_worst_example(page: Any, run_id: str, results: Path) -> None:
+    page.get_by_role("link", name="Its answers").first.click()
+    page.get_by_role("heading", name="Where does it fail?").wait_for()
+    page.get_by_text("Link to this example").first.click()
+    page.get_by_role("button", name=re.compile("all examples", re.IGNORECASE)).first.wait_for()
+    settled(page)
+    query = _query(page)
+    assert query["run"] == [run_id]
+    assert query["example"] == [_worst(run_id, results)]
+
+
+def _worst(run_id: str, results: Path) -> str:
+    """The example on which the hybrid's own BLEU is the furthest below the LLM's."""
+    rows = pd.DataFrame(record_rows(RunReader(run_id, results)), columns=list(RECORD_COLUMNS))
+    scores = rows.pivot_table(index="example_id", columns="system", values="bleu")
+    loss = scores["hybrid"] - scores["llm"]
+    return str(loss.idxmin())
+
+
+def _export_the_records(page: Any, run_id: str, results: Path) -> None:
+    page.get_by_role("link", name="Runs", exact=True).first.click()
+    page.get_by_role("heading", name="Stored runs").wait_for()
+    settled(page)
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Records CSV").click()
+    text = Path(downloading.value.path()).read_bytes().decode()
+    table = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert list(table[0]) == list(RECORD_COLUMNS)
+    lines = (results / run_id / "records.jsonl").read_text("utf-8").splitlines()
+    stored = [json.loads(line) for line in lines]
+    assert len(table) == len(stored) == 12
+    for row, record in zip(table, stored, strict=True):
+        own = run_id, record["example"], record["system"]
+        assert (row["run_id"], row["example_id"], row["system"]) == own
+        assert original(row["text"]) == record["text"]
+        assert int(row["output_tokens"]) == len(record["token_ids"])
+        assert 1000 * float(row["total_ms"]) == pytest.approx(sum(record["phases_us"].values()))
+        assert 1000 * float(row["ttft_ms"]) == pytest.approx(record["token_us"][0])
+
+
+def _query(page: Any) -> dict[str, list[str]]:
+    return urllib.parse.parse_qs(urllib.parse.urlsplit(page.url).query)

@@ -1,0 +1,70 @@
+"""The first page without a browser: headlines, empty folder, damage."""
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.made_runs import store_run
+
+APP = Path(__file__).parents[2] / "app.py"
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    st.cache_resource.clear()
+    return tmp_path / "results"
+
+
+def arrive() -> AppTest:
+    page = AppTest.from_file(str(APP), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def test_an_empty_folder_says_how_to_make_a_run(results: Path):
+    page = arrive()
+    assert page.title[0].value == "A large model reads, a small model writes"
+    assert any("hybrid bench everyday-en-de" in text.value for text in page.text)
+    assert not page.metric
+
+
+def test_the_newest_runs_are_told_with_interval_quality_and_verdict(results: Path):
+    store_run(results, 0, examples=10)
+    store_run(results, 1, examples=10, suite="other")
+    page = arrive()
+    assert [header.value for header in page.header][1:] == [
+        header.value for header in page.header if "× faster" in header.value
+    ]
+    assert [metric.label for metric in page.metric] == ["95 % interval", "BLEU kept"] * 2
+    assert sum("the loss is" in text.value or "the gain is" in text.value for text in page.text) == 2
+
+
+def test_runs_without_a_hybrid_lead_to_the_benchmark(results: Path):
+    store_run(results, examples=3, systems=("llm", "slm"))
+    page = arrive()
+    assert any(text.value.startswith("No complete run here has both") for text in page.text)
+
+
+def test_a_damaged_run_is_named_and_hides_no_other(results: Path):
+    good, bad = (store_run(results, number, examples=4) for number in range(2))
+    (results / bad / "run.json").write_text("{}", "utf-8")
+    page = arrive()
+    assert any(bad in text.value and "cannot be read" in text.value for text in page.text)
+    assert len(page.metric) == 2
+    assert good
+
+
+def test_hostile_names_are_plain_text(results: Path):
+    name = "<b>x</b> [y](http://a.b) :red[z] \u202ereversed"
+    store_run(results, examples=4, suite=name, device_name=name, pair="p" * 500)
+    page = arrive()
+    for kind in ("markdown", "caption", "header", "title", "html", "warning", "error"):
+        assert not any("http://a.b" in element.value for element in page.get(kind)), kind
+    shown = [text.value for text in page.text if "http://a.b" in text.value]
+    assert shown
+    assert all("\\u202e" in text and "\u202e" not in text for text in shown)
+    assert not any("p" * 100 in text.value for text in page.text)
