@@ -228,6 +228,7 @@ def test_what_was_chosen_on_another_page_stays_there(root: Path):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_two_visitors_and_a_real_measurement(serve: Any, visit: Callable[..., Any], tmp_path: Path):
     """Started by one, seen and cancelled by the other, gone on with to its end."""
     results = tmp_path / "results"

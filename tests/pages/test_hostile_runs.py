@@ -31,6 +31,9 @@ LINK = {
     "metric": "x" * 3000,
     "examples": "99999999999999999999", "name": "file:/etc/passwd", "device": "cuda:../..", "show": "{{7*7}}",
 }  # fmt: skip
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("overview", "tradeoffs", "pairings", "runs")
+]
 NAME = "<img src=x onerror=\"window.harmed='name'\"> ../../etc [n](http://evil.example) \u202e" + "n" * 300
 
 
@@ -81,7 +84,7 @@ def test_a_page_shows_hostile_runs_as_they_are(
     assert _files(root.parent) == before
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ["live", "benchmark", "examples", *OTHERS])
 def test_a_hostile_link_is_harmless(name: str, server: Server, root: Path, visit: Callable[..., Any]):
     before = _files(root.parent)
     with visit() as page:

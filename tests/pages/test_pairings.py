@@ -214,6 +214,7 @@ def wait_for_text(page: Any, text: str) -> None:
     page.locator("[data-testid=stText]", has_text=text).first.wait_for()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", ["1440-light", "390-dark"])
 def test_the_map_wide_and_narrow(bench: Any, visit: Callable[..., Any], look: str):
     with visit(look, shot="pairings-map") as page:

@@ -322,6 +322,7 @@ def test_a_run_goes_out_comes_back_and_is_deleted(
         assert "run=" not in page.url
 
 
+@pytest.mark.slow
 def test_a_comparison_reads_on_a_phone_in_the_dark(server: Server, visit: Callable[..., Any]):
     with visit("390-dark", shot="runs-compared") as page:
         page.goto(server.address)
