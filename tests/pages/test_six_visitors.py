@@ -53,7 +53,7 @@ def _family(name: str) -> list[str]:
     return subprocess.run(["pgrep", "-f", name], capture_output=True, text=True, check=False).stdout.split()
 
 
-@pytest.mark.quiet
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_nobody_disturbs_another(serve: Callable[..., Any], request: pytest.FixtureRequest, tmp_path: Path):
     results = tmp_path / "results"
