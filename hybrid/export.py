@@ -3,13 +3,12 @@
 results/README.md repeats the columns for those who read the file.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from itertools import islice
 
-import numpy as np
-
 from hybrid.metrics import METRICS
+from hybrid.metrics.own import own_scores
 from hybrid.schema import PHASES, Environment, Example, Phase, Record, Run, System
 from hybrid.store import CONDITIONS, RunReader, conditions
 from hybrid.tables import Cell
@@ -113,23 +112,6 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 def _scores(records: Sequence[Record]) -> Iterable[tuple[Cell, ...]]:
     """For each record, its own score by each of _SCORES; None where it has no such statistics."""
-    columns = []
-    for name in _SCORES:
-        column: list[Cell] = [None] * len(records)
-        places = [i for i, record in enumerate(records) if _has(record, name)]
-        if places:
-            sums = np.array([records[i].statistics[name] for i in places])  # (places, width)
-            for i, value in zip(places, METRICS[name].values(sums, 1).tolist(), strict=True):
-                column[i] = round(value, 4)
-        columns.append(column)
-    return zip(*columns, strict=True)
-
-
-def _has(record: Record, metric: str) -> bool:
-    """Whether the record holds the statistics of `metric`, as many as this version makes of an answer."""
-    return metric in record.statistics and len(record.statistics[metric]) == _width(metric)
-
-
-@cache
-def _width(metric: str) -> int:
-    return len(METRICS[metric].statistics("", ("",)))
+    statistics = [record.statistics for record in records]
+    columns = (own_scores(name, statistics).tolist() for name in _SCORES)
+    return zip(*([None if math.isnan(one) else one for one in column] for column in columns), strict=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hybrid import export, store
+from hybrid import store
 from hybrid.compare import COLUMNS
 from hybrid.export import RECORD_COLUMNS, record_rows
-from hybrid.metrics import METRICS
+from hybrid.metrics import METRICS, own
 from hybrid.schema import Resumption
 from hybrid.store import RunReader, StoredRun
 from hybrid.tables import Cell
@@ -23,9 +23,9 @@ def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _new_widths() -> Iterator[None]:
-    export._width.cache_clear()
+    own._width.cache_clear()
     yield
-    export._width.cache_clear()
+    own._width.cache_clear()
 
 
 def stored(fake: StoredRun) -> RunReader:

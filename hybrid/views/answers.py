@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid.export import BETWEEN_REFERENCES
-from hybrid.metrics import METRICS
+from hybrid.metrics.own import own_scores
 from hybrid.schema import PHASES, Example, Record
 from hybrid.store import RunReader, find_run, results_folder
 from hybrid.store.reading import read_run
@@ -83,6 +82,7 @@ def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
     """Some records by column, as hybrid.export writes them, and the place of each one's example."""
     made = [record.generation for record in chunk]
     timings = [one.timing for one in made]
+    statistics = [record.statistics for record in chunk]
     whole = {
         "place": [places[record.example_id] for record in chunk],
         "repeat": [record.repeat for record in chunk],
@@ -102,27 +102,12 @@ def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
         "ttft_ms": _milliseconds([one.ttft_s for one in timings]),
         "tpot_ms": _milliseconds([one.tpot_s for one in timings]),
         **{f"{phase}_ms": _milliseconds([one.phases.get(phase) for one in timings]) for phase in PHASES},
-        **{name: _scores(name, [record.statistics for record in chunk]) for name in _SCORES},
+        **{name: own_scores(name, statistics) for name in _SCORES},
     }
 
 
 def _milliseconds(seconds: Sequence[float | None]) -> Floats:
     return np.array([math.nan if one is None else round(1000 * one, 4) for one in seconds], dtype=np.float64)
-
-
-def _scores(metric: str, statistics: Sequence[Mapping[str, tuple[float, ...]]]) -> Floats:
-    """Each answer's own score; NaN where there are no such statistics, or not as many as the metric has."""
-    known = [i for i, one in enumerate(statistics) if len(one.get(metric, ())) == _width(metric)]
-    column = np.full(len(statistics), math.nan)
-    if known:
-        sums = np.array([statistics[i][metric] for i in known])  # (known, width)
-        column[known] = [round(value, 4) for value in METRICS[metric].values(sums, 1).tolist()]
-    return column
-
-
-@cache
-def _width(metric: str) -> int:
-    return len(METRICS[metric].statistics("", ("",)))
 
 
 def _texts(values: Sequence[str]) -> "pd.Series[str]":

@@ -23,12 +23,7 @@ from hybrid.views.pairings.numbers import (
     why_none,
 )
 from tests.predict.made_up import made_up_profile
-from tests.views.pairings.made_grids import ASKED, LARGE, SMALL, TINY, cell_of, only, results
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return results(tmp_path)
+from tests.views.pairings.made_grids import ASKED, LARGE, SMALL, TINY, cell_of, only
 
 
 def test_a_measured_cell_is_the_ratio_of_medians(folder: Path):

@@ -25,14 +25,8 @@ from tests.views.pairings.made_grids import (
     cell,
     cell_of,
     only,
-    results,
     store,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return results(tmp_path)
 
 
 def test_curves_keep_all_else_fixed(folder: Path):

@@ -16,12 +16,7 @@ from hybrid.views.pairings.numbers import (
     lines,
 )
 from hybrid.views.pairings.sources import sources
-from tests.views.pairings.made_grids import LARGE, SMALL, TINY, cell, cell_of, grid, only, results, store
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return results(tmp_path)
+from tests.views.pairings.made_grids import LARGE, SMALL, TINY, cell, cell_of, grid, only, store
 
 
 def test_the_newest_grid_counts_and_never_two_at_once(folder: Path):

@@ -30,14 +30,8 @@ from tests.views.pairings.made_grids import (
     cell,
     cell_of,
     only,
-    results,
     store,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return results(tmp_path)
 
 
 def test_hostile_names_stay_plain_and_are_counted_anew(tmp_path: Path):

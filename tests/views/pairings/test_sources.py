@@ -19,14 +19,8 @@ from tests.views.pairings.made_grids import (
     SMALL,
     cell,
     cell_of,
-    results,
     store,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return results(tmp_path)
 
 
 def test_every_condition_of_the_profile_must_be_the_grids(folder: Path):
