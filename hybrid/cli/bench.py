@@ -1,28 +1,18 @@
 """`hybrid bench`: a suite answered and timed by several systems, into a stored run."""
 
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from hybrid.cli.engine_options import engine_option_pairs, engine_options, known_engine
+from hybrid.cli.stopping import Stopped, stoppable
 from hybrid.cli.waiting import wait_option
 from hybrid.schema import METHODS, SYSTEMS, TASKS, Sampling, System, method_of
 
 # What may be given beside --resume; all else is in the stored plan.
 NOT_OF_THE_PLAN = ("resume", "wait", "memory")
-
-
-class Stopped(KeyboardInterrupt):
-    """SIGINT or SIGTERM came. exit_code: as a shell reports it, 130 or 143."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
 
 
 def _systems(_: click.Context, __: click.Parameter, text: str) -> tuple[System, ...]:
@@ -103,7 +93,7 @@ def bench(ctx: click.Context, /, suite: str | None, resume: str | None, **option
     if resume is not None:
         _refuse_plan_options(ctx)
     try:
-        with _stoppable():
+        with stoppable():
             if resume is not None:
                 bench_run.go_on(resume, options["wait"], options["memory"])
             else:
@@ -151,23 +141,3 @@ def _refuse_plan_options(ctx: click.Context) -> None:
 
 def _is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped, once: what is then done to end cleanly is not interrupted."""
-
-    # Who starts a command with a signal ignored, as a script's & does, wants it ignored.
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-
-    def stop(number: int, _: FrameType | None) -> NoReturn:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hybrid.cli import bench_run
-from hybrid.cli.bench import Stopped
+from hybrid.cli.stopping import Stopped
 from hybrid.errors import EngineError
 from hybrid.schema import SYSTEMS, Memory
 from hybrid.store import StoredRun, Writer, list_runs, load_run

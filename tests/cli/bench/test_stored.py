@@ -11,7 +11,7 @@ import pytest
 from hybrid import store
 from hybrid.bench import turns
 from hybrid.cli import bench_run
-from hybrid.cli.bench import Stopped
+from hybrid.cli.stopping import Stopped
 from hybrid.errors import StoreError
 from hybrid.schema import Resumption
 from hybrid.store import load_run
