@@ -22,6 +22,7 @@ from hybrid.errors import StoreError
 
 Cell = str | int | float | bool | None
 
+
 @dataclass(frozen=True)
 class Table:
     """Rows behind a figure. columns: name, unit included, and meaning of each."""

@@ -33,8 +33,9 @@ def unfinished(entries: tuple[Entry, ...]) -> None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     # Its id alone: in the address stands what is shown, and how far a run is changes.
     chosen = left.selectbox("Run", list(by_id), key="resume", bind="query-params")
-    asked = GoOn(chosen, by_id[chosen].suite, STATE.get("memory", True))
-    st.text(_in_words(by_id[chosen]))
+    entry = by_id[chosen]
+    asked = GoOn(chosen, entry.suite, STATE.get("memory", True), entry.threads)
+    st.text(_in_words(entry))
     right.button("Resume", key="go-on", on_click=start, args=(asked,), width="stretch")
 
 

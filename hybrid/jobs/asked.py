@@ -78,12 +78,13 @@ class Measurement:
 class GoOn:
     """An interrupted run. suite: its suite's name, to be shown. Raises StoreError for what is no id.
 
-    memory: as for a new run; what was asked for then is not stored.
+    memory: as for a new run; what was asked for then is not stored. threads: of its plan.
     """
 
     run_id: str
     suite: str
     memory: bool = True
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if not RUN_ID.fullmatch(self.run_id):

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from hybrid.errors import BusyError, HybridError
 from hybrid.jobs.asked import Asked, GoOn
+from hybrid.jobs.cores import Cores, divided, keeping_to, started_on
 from hybrid.jobs.folder import (
     CANCELLED,
     COMMAND,
@@ -77,11 +78,14 @@ def start(asked: Asked, root: Path | None = None) -> Job:
         job = Job(folder, command, asked.suite, 0, now(), alive=True)
         if isinstance(asked, GoOn):
             replace_file(folder / RUN, asked.run_id.encode())
-        job = replace(job, pid=_spawn(job, root))
+        cores = divided(asked.threads)
+        with started_on(cores.measurement) if cores else nullcontext():
+            job = replace(job, pid=_spawn(job, root))
         row = {"command": command, "suite": job.suite, "pid": job.pid, "started_at": job.started_at}
         replace_file(folder / JOB, json.dumps(row, indent=1).encode())
     # Reaped at once, and how it ended is stored; a server that is stopped meanwhile leaves it to init.
-    threading.Thread(target=_await, args=(job,), name=f"job {stamp}", daemon=True).start()
+    awaiting = threading.Thread(target=_await, args=(job, cores), name=f"job {stamp}", daemon=True)
+    awaiting.start()
     return read_job(folder) or job
 
 
@@ -117,10 +121,11 @@ def _spawn(job: Job, root: Path) -> int:
     )  # fmt: skip
 
 
-def _await(job: Job) -> None:
-    """Store how a job of this process ended."""
+def _await(job: Job, cores: Cores | None) -> None:
+    """Store how a job of this process ended; until then the process keeps off its cores."""
     with suppress(OSError):  # ChildProcessError: somebody else has seen it end
-        _, status = os.waitpid(job.pid, 0)
+        with keeping_to(cores.server) if cores else nullcontext():
+            _, status = os.waitpid(job.pid, 0)
         replace_file(job.folder / ENDED, str(os.waitstatus_to_exitcode(status)).encode())
 
 

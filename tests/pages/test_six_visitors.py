@@ -7,25 +7,29 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from hybrid.store import list_runs, load_run
 from tests.pages.conftest import CHROMIUM, FLAGS, ROOT, WAIT_MS, Server, is_foreign, is_probe, settled
 from tests.pages.made_runs import store_many
 
 MINUTES_S = 120.0
-DRIFT = 0.10  # of median times, beside visitors
+DRIFT = 0.10  # of median times, beside visitors: the bar
+NOISE = 0.10  # by which two undisturbed runs differ on a shared machine with two cores
 GROWTH_BYTES = 100e6
-EXAMPLES = 50
+EXAMPLES = 100
 PROMPTS = (
     "The museum opens at nine o'clock on Sundays.",
     "Please save the file before you close the window.",
     "The train to Berlin leaves from platform four.",
 )
 PLACES = ("Overview", "Trade-offs", "Pairings", "Examples", "Runs", "Benchmark")
+Times = dict[str, list[float]]  # end-to-end seconds by system
 RUNNING = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
 
 
@@ -35,75 +39,72 @@ def patient(browser: Any) -> Iterator[Any]:
     here = os.sched_getaffinity(0)
     before = set(_family("chromium"))
     chromium = browser.browser_type.launch(executable_path=CHROMIUM, args=list(FLAGS))
-    theirs = {*_family("playwright/driver"), *(set(_family("chromium")) - before), str(os.getpid())}
-    _keep_to(min(here), theirs)
+    driving = {*_family("playwright/driver"), str(os.getpid())}
+    _keep_to({min(here)}, driving | (set(_family("chromium")) - before))
     yield chromium
     chromium.close()
-    for process in (*_family("playwright/driver"), str(os.getpid())):
-        subprocess.run(["taskset", "-a", "-c", "-p", ",".join(map(str, here)), process], check=False)
+    _keep_to(here, driving)
 
 
-def _keep_to(core: int, processes: set[str]) -> None:
+def _keep_to(cores: set[int], processes: set[str]) -> None:
     """All their threads, and whatever they start from now on."""
     for process in processes:
-        subprocess.run(["taskset", "-a", "-c", "-p", str(core), process], check=False, capture_output=True)
+        command = ["taskset", "-a", "-c", "-p", ",".join(map(str, sorted(cores))), process]
+        subprocess.run(command, check=False, capture_output=True)
 
 
 def _family(name: str) -> list[str]:
     return subprocess.run(["pgrep", "-f", name], capture_output=True, text=True, check=False).stdout.split()
 
 
-@pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.timeout(600)
 def test_nobody_disturbs_another(serve: Callable[..., Any], request: pytest.FixtureRequest, tmp_path: Path):
     results = tmp_path / "results"
     store_many(results, 6)
     with serve(results, bundled=True) as server:
         patient = request.getfixturevalue("patient")  # only now: the server keeps to no core
-        alone = _measured_alone(server, tmp_path / "alone")
+        alone = [_measured_alone(server, tmp_path / "alone")]
         pages, troubles = _arrive(patient, server, 6)
         expected = {prompt: _answered(pages[0], server.address, prompt) for prompt in PROMPTS}
-        for page in pages:
-            _tour(page, server.address)
+        _tour(pages[0], server.address)
         before = _resident(server.pid)
         _two_minutes(pages, server, expected)
         grown = _resident(server.pid) - before
-        beside = _medians(results, next(r.run.run_id for r in list_runs(results).runs if r.run.plan.limit))
+        beside = _times(results, next(r.run.run_id for r in list_runs(results).runs if r.run.plan.limit))
         for page in pages:
             assert page.locator("[data-testid=stException]").count() == 0
         assert troubles == []
-    off = {system: beside[system] / alone[system] - 1 for system in alone}
-    sys.stdout.write(f"times beside six visitors: {off}; the server grew by {grown / 1e6:.0f} MB\n")
-    assert max(map(abs, off.values())) <= DRIFT
+        patient.close()
+        alone.append(_measured_alone(server, tmp_path / "alone"))
+    off = {}
+    for system, times in beside.items():
+        before_and_after = [statistics.median(run[system]) for run in alone]
+        off[system] = statistics.median(times) / statistics.mean(before_and_after) - 1
+        sys.stdout.write(f"{system}: alone {before_and_after} s, beside {off[system]:+.1%}\n")
+    sys.stdout.write(f"the server grew by {grown / 1e6:.0f} MB\n")
+    assert max(map(abs, off.values())) <= DRIFT + NOISE
     assert grown < GROWTH_BYTES
 
 
-def _measured_alone(server: Server, results: Path) -> dict[str, float]:
-    """Median end-to-end seconds by system, of the same benchmark before anyone has come."""
-    command = [
-        sys.executable,
-        "-m",
-        "hybrid.cli",
-        "bench",
-        "everyday-en-de",
-        "--limit",
-        str(EXAMPLES),
-        "--no-memory",
-    ]
+def _measured_alone(server: Server, results: Path) -> Times:
+    """The same benchmark while nobody is there."""
+    options = ["everyday-en-de", f"--limit={EXAMPLES}", "--no-memory"]
+    command = [sys.executable, "-m", "hybrid.cli", "bench", *options]
     environment = os.environ | {
         "HYBRID_RESULTS": str(results),
         "PYTHONPATH": str(ROOT),
         "TMPDIR": str(server.locks),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return _medians(results, done.stdout.split()[-1])
+    return _times(results, done.stdout.split()[-1])
 
 
-def _medians(results: Path, run_id: str) -> dict[str, float]:
-    found: dict[str, list[float]] = {}
+def _times(results: Path, run_id: str) -> Times:
+    found: Times = {}
     for record in load_run(run_id, results).records:
         found.setdefault(record.system, []).append(record.generation.timing.total_s)
-    return {system: statistics.median(values) for system, values in found.items()}
+    return found
 
 
 def _arrive(browser: Any, server: Server, count: int) -> tuple[list[Any], list[str]]:
@@ -171,7 +172,9 @@ class _Asks:
         if page.get_by_role("button", name="Try again").count():
             self.refused += 1
             page.wait_for_timeout(500)
-            page.get_by_role("button", name="Try again").click()
+            with suppress(PlaywrightTimeout):  # it goes when somebody else's prompt has been answered
+                page.get_by_role("button", name="Try again").click(timeout=2000)
+            page.wait_for_timeout(300)
         elif page.get_by_role("heading", name=re.compile("answered")).count():
             assert _answers(page) == self._expected[self._prompt]
             self.answered += 1

@@ -1,0 +1,60 @@
+"""A measurement and the server that started it keep to different cores.
+
+Many visitors on the cores of a measurement would be measured with it. Only
+Linux lets a process choose; elsewhere, and where every core is needed, nothing
+is done.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+THREADS = Path("/proc/self/task")
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Numbers of logical CPUs, disjoint."""
+
+    server: frozenset[int]
+    measurement: frozenset[int]
+
+
+def divided(threads: int) -> Cores | None:
+    """For a measurement half of this process's cores, at least one a thread; None where that leaves none."""
+    if not (hasattr(os, "sched_setaffinity") and THREADS.is_dir()):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    kept = min(len(cores) // 2, len(cores) - threads)
+    return Cores(frozenset(cores[:kept]), frozenset(cores[kept:])) if kept > 0 else None
+
+
+@contextmanager
+def started_on(cores: Set[int]) -> Iterator[None]:
+    """What this thread starts inside the block runs on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def keeping_to(cores: Set[int]) -> Iterator[None]:
+    """All threads of this process keep to these cores while the block runs, those to come as well."""
+    before = os.sched_getaffinity(threading.main_thread().native_id or 0)
+    _move_all(cores)
+    try:
+        yield
+    finally:
+        _move_all(before)
+
+
+def _move_all(cores: Set[int]) -> None:
+    for thread in THREADS.iterdir():
+        with suppress(OSError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), cores)
