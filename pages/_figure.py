@@ -8,6 +8,7 @@ import streamlit as st
 
 from hybrid.tables import Table
 
+BEHIND = "Table and downloads"
 CONFIG = {
     "displaylogo": False, "displayModeBar": "hover", "scrollZoom": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
@@ -67,19 +68,23 @@ def figure(
                 made, config=CONFIG, alt=alt or says, key=key, selection_mode="points",
                 on_select=lambda: on_pick(key),
             )  # fmt: skip
-    with st.expander("Table and downloads", icon=":material/table:"):
+    _behind(name, made, table)
+
+
+@st.fragment  # opened by itself: the page is not drawn again
+def _behind(name: str, made: go.Figure, table: Table) -> None:
+    """What is behind a figure; of a page's many figures, few are opened."""
+    opened = st.expander(BEHIND, icon=":material/table:", key=f"{name}-behind", on_change="rerun")
+    if not opened.open:
+        return
+    with opened:
         show(table, key=f"{name}-table")
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             save_csv(table, name)
-            st.download_button(
-                "HTML",
-                lambda: _html(made),
-                f"{name}.html",
-                "text/html",
-                on_click="ignore",
-                key=f"{name}-html",
-            )
-            _save(key=f"{name}-save", data={"place": place, "file": name}, width="content")
+            html = f"{name}.html", "text/html"
+            st.download_button("HTML", lambda: _html(made), *html, on_click="ignore", key=f"{name}-html")
+            data = {"place": f"figure-{name}", "file": name}
+            _save(key=f"{name}-save", data=data, width="content")
 
 
 def show(table: Table, key: str, height: int | None = None) -> None:

@@ -40,6 +40,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AppTest
         page.switch_page("pages/pairings.py")
         for name, value in query.items():
             page.query_params[name] = value
+        page.session_state["map-behind"] = True  # opened, so that its table can be read
         return page.run()
 
     st.cache_resource.clear()
