@@ -11,10 +11,10 @@ import gc
 import random
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from hybrid.collector import collector_off, settled_heap
 from hybrid.measure import Engine, timed, warm_up
 from hybrid.metrics import statistics_of
 from hybrid.schema import Example, Generation, Plan, Record, Suite, System
@@ -74,7 +74,7 @@ def benchmark(
     if not missing:
         return
     _warm_up(plan, examples, engines)
-    with _settled_heap():
+    with settled_heap():
         for turn in missing:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
             answers = _measured(plan, turn, engines[turn.system], clock)
@@ -117,33 +117,15 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
 
 
 def _measured(plan: Plan, turn: Turn, engine: Engine, clock: Callable[[], float]) -> tuple[Generation, ...]:
-    """The turn's answers. Python's collector rests meanwhile: it would stop whoever is measured just then."""
+    """The turn's answers."""
     texts = [example.source for example in turn.examples]
     synchronize: Callable[[], None] | None = getattr(engine, "synchronize", None)  # of those on a GPU
     gc.collect()
-    gc.disable()
-    try:
+    with collector_off():
         return timed(engine.generate(plan.task, texts, plan.sampling), turn.system, clock, synchronize)
-    finally:
-        gc.enable()
 
 
 def _record(plan: Plan, turn: Turn, started_at: str, example: Example, answer: Generation) -> Record:
     # A text that had to go on past its end says nothing about quality.
     scored = {} if plan.sampling.ignore_eos else statistics_of(plan.task, answer.text, example.references)
     return Record(example.id, turn.repeat, turn.batch, turn.position, started_at, answer, scored)
-
-
-@contextmanager
-def _settled_heap() -> Iterator[None]:
-    """Keep Python's collector from what is there already: 400,000 objects of libraries and models.
-
-    The collections between measurements then take microseconds instead of 0.2
-    seconds, and do not drive the models out of the CPU's caches.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -10,7 +10,8 @@ import click
 
 from hybrid.bench import benchmark, chosen
 from hybrid.cli.bench_progress import drawing
-from hybrid.cli.console import collector_off, notice, out, status
+from hybrid.cli.console import notice, out, status
+from hybrid.collector import collector_off
 from hybrid.device import memory_bandwidth
 from hybrid.engines.ran import pair_shapes, ran
 from hybrid.engines.table import kind_of

@@ -4,7 +4,8 @@ import json
 
 import click
 
-from hybrid.cli.console import collector_off, out
+from hybrid.cli.console import out
+from hybrid.collector import collector_off
 
 
 @click.command()

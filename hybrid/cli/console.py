@@ -1,6 +1,5 @@
 """What every command shares: data on stdout, notices and a spinner on stderr, a fast start."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,13 +35,3 @@ def status(first: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(plain(first)) as status:
         yield lambda sentence: status.update(plain(sentence))
-
-
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """No garbage collection: it is a fifth of the time that importing torch and transformers takes."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import collector_off, harmless, notice, out, status
+from hybrid.cli.console import harmless, notice, out, status
 from hybrid.cli.engine_options import engine_option_pairs, engine_options
 from hybrid.cli.waiting import wait_option
+from hybrid.collector import collector_off
 
 if TYPE_CHECKING:
     from hybrid.predict import Costs, Profile

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import collector_off, out, status
+from hybrid.cli.console import out, status
+from hybrid.collector import collector_off
 from hybrid.engines.table import BEST, ENGINES, missing
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import collector_off, out, status
+from hybrid.cli.console import out, status
+from hybrid.collector import collector_off
 from hybrid.schema import SYSTEMS, TASKS, System
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import collector_off, notice, out, status
+from hybrid.cli.console import notice, out, status
 from hybrid.cli.engine_options import engine_option_pairs, engine_options
+from hybrid.collector import collector_off
 from hybrid.engines.order import Order
 from hybrid.engines.table import AUTO, best_engines, make_engines
 from hybrid.errors import InputError

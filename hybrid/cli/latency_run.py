@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import collector_off, notice, status
+from hybrid.cli.console import notice, status
+from hybrid.collector import collector_off
 from hybrid.engines.table import AUTO, default_dtype, missing
 from hybrid.environment import environment
 from hybrid.errors import EngineError

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from hybrid.cli.console import collector_off, status
+from hybrid.cli.console import status
+from hybrid.collector import collector_off
 from hybrid.tables import replacing
 
 

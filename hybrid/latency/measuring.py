@@ -4,13 +4,13 @@ import gc
 import time
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
+from hybrid.collector import collector_off, settled_heap
 from hybrid.engines.order import Order, Progress
 from hybrid.engines.table import best_engines, make_engines
 from hybrid.errors import MeasurementError
@@ -67,7 +67,7 @@ def _beside(
         return
     wanted = {one for missing in todo.values() for one in missing}
     engines = _engines(grid, llm, [one for one in turns if one in wanted], progress, make)
-    with _settled_heap():
+    with settled_heap():
         for size, ready in _warmed(grid, todo, engines):
             yield _measured(grid, size, ready, clock)
 
@@ -163,14 +163,11 @@ def _measured(grid: Grid, size: Size, turns: Mapping[Participant, Engine], clock
 def _answered(
     engine: Engine, method: str, texts: list[str], sampling: Sampling, clock: Clock
 ) -> tuple[Generation, ...]:
-    """One measured answer. Python's collector rests meanwhile, which would stop whoever is measured then."""
+    """One measured answer."""
     wait: Callable[[], None] | None = getattr(engine, "synchronize", None)
     gc.collect()  # what is left of the answer before, memory of a GPU perhaps
-    gc.disable()
-    try:
+    with collector_off():
         return timed(engine.generate(TASK, texts, sampling), method, clock, wait)
-    finally:
-        gc.enable()
 
 
 def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Generation, ...]]) -> Cell:
@@ -196,14 +193,3 @@ def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Gen
         drafted=drafted if any(drafted) else (),
         accepted=accepted if any(drafted) else (),
     )  # fmt: skip
-
-
-@contextmanager
-def _settled_heap() -> Iterator[None]:
-    """Keep Python's collector from what is there already, so that it is done at once between answers."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
