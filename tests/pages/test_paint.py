@@ -33,15 +33,19 @@ def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_painted_soon(name: str, server: Server, browser: Any):
-    """The title and what is under it, for a visitor who has been on the first page; the better of two."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.goto(server.address)
-    settled(page)
-    seconds = min(_painted_s(page, address_of(server, name), PAGES[name]) for _ in range(2))
-    context.close()
-    sys.stdout.write(f"{name} with {MANY} runs: painted in {seconds:.2f} s\n")
-    assert seconds < PAINT_S * NOISE
+    """Its title, for who has never been here and for who comes again; the better of two."""
+    address, heading = address_of(server, name), PAGES[name]
+    first, again = [], []
+    for _ in range(2):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
+        first.append(_painted_s(page, address, heading))
+        settled(page)
+        again.append(_painted_s(page, address, heading))
+        context.close()
+    sys.stdout.write(f"{name} with {MANY} runs: painted in {min(first):.2f} s, then in {min(again):.2f} s\n")
+    assert min(first) < PAINT_S * NOISE
+    assert min(again) < PAINT_S
 
 
 def _painted_s(page: Any, address: str, heading: str) -> float:

@@ -224,3 +224,18 @@ def test_a_real_run_is_followed_and_cancelled(
     assert 0 < found.done < found.planned
     assert f"hybrid bench --resume {part.run.run_id}" in found.log[-1]
     assert found.done == len(load_run(part.run.run_id, root).records)
+
+
+@pytest.mark.gpu
+def test_a_real_run_on_a_gpu_is_followed_to_its_end(
+    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = tmp_path / "results"
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
+    asked = Measurement("briefs-en", "tiny", device="cuda", max_new_tokens=8, limit=10)
+    found = watched(root, jobs.start(asked, root), "finished", 240)
+    assert found.run is not None
+    assert (found.done, found.run.plan.device) == (30, "cuda")
+    assert set(found.speedups) == {"slm", "hybrid"}

@@ -1,0 +1,52 @@
+"""The Live page on a GPU, without a browser: `pytest -m gpu tests/pages`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+
+from hybrid.charts import name_of
+from hybrid.schema import SYSTEMS
+from tests.pages.live_page import answers, arrive, ask, line, texts, texts_of
+
+# Warnings of libraries are theirs; as errors they would make the engine fall back.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
+CHOSEN = ("llm@torch", "hybrid@torch", "hybrid@cuda-graph", "lossless@torch")
+
+
+@pytest.fixture(autouse=True)
+def fresh(live_zoo: Path) -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+def test_all_three_answer_in_recorded_graphs():
+    page = ask(arrive(live_device="cuda"), "The bridge is open.")
+    made = answers(page)
+    assert not page.exception
+    assert list(made) == list(SYSTEMS)
+    assert texts(page) == texts_of(made)
+    assert " against " in line(page)
+    said = next(c.value for c in page.caption if "an impression, not a benchmark" in c.value)
+    sys.stdout.write(f"{said}\n{line(page)}\n")
+    assert "GPU, engine cuda" in said
+    assert "graph in bfloat16" in said
+
+
+def test_engines_are_compared():
+    page = ask(arrive(live_device="cuda", systems=[name_of(s) for s in CHOSEN]), "The bridge is open.")
+    made = answers(page)
+    assert not page.exception
+    assert set(made) == set(CHOSEN)
+    assert texts(page) == texts_of(made)
+
+
+def test_cpu_and_gpu_one_after_the_other():
+    first = ask(arrive(live_device="cpu"), "The bridge is open.")
+    second = ask(arrive(live_device="cuda"), "The bridge is open.")
+    assert len(texts(first)) == len(texts(second)) == 3
+    assert any("CPU with 1 thread" in c.value for c in first.caption)
+    assert any("machine's GPU" in c.value for c in second.caption)
