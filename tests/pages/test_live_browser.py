@@ -204,4 +204,4 @@ def test_peak_memory_after_all_of_this(server: Server):
     status = Path(f"/proc/{server.pid}/status").read_text("utf-8")
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
     sys.stdout.write(f"peak resident memory of the server: {peak / 1e9:.2f} GB\n")
-    assert peak < 2.5e9
+    assert peak < 2e9
