@@ -5,7 +5,7 @@ import shlex
 import streamlit as st
 
 from hybrid import jobs
-from hybrid.charts import name_of, shown
+from hybrid.charts import name_of, shown, times
 from hybrid.errors import HybridError
 from hybrid.jobs import Job
 from hybrid.store import results_folder
@@ -85,7 +85,7 @@ def _speedups(found: Running, how: str) -> None:
         for system, one in found.speedups.items():
             name = plain(shown(name_of(system)))
             count = f"n = {one.n:,}"
-            st.metric(name, f"{one.median:.2f}×", count, delta_color="off", delta_arrow="off", width=130)
+            st.metric(name, times(one.median), count, delta_color="off", delta_arrow="off", width=130)
     st.caption(f"Speed-up over the LLM alone, end to end, {how}; n pairs of answers.")
 
 

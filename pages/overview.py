@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from hybrid.charts import plain_times, shown
+from hybrid.charts import plain_times, shown, times
 from hybrid.views.headlines import Headline, headlines
 from pages import _store
 from pages._method import method
@@ -46,7 +46,7 @@ def card(one: Headline) -> None:
 def _interval(one: Headline) -> str:
     if one.low is None or one.high is None:
         return "–"
-    return f"{one.low:.1f}× to {one.high:.1f}×"
+    return f"{times(one.low)} to {times(one.high)}"
 
 
 st.title("A large model reads, a small model writes", anchor=False)

@@ -8,7 +8,7 @@ from elsewhere goes through words.label() before Plotly draws it.
 from hybrid.charts.frame import framed
 from hybrid.charts.systems import ENGINE_SYMBOLS, SYSTEM_COLORS, SYSTEM_NAMES, color_of, faded, name_of, tint
 from hybrid.charts.time_bar import time_bar, time_bar_in_words
-from hybrid.charts.words import label, milliseconds, plain_times, shown
+from hybrid.charts.words import label, milliseconds, plain_times, shown, times
 
 __all__ = [
     "ENGINE_SYMBOLS",
@@ -24,5 +24,6 @@ __all__ = [
     "shown",
     "time_bar",
     "time_bar_in_words",
+    "times",
     "tint",
 ]

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from hybrid.charts.frame import framed
 from hybrid.charts.systems import ENGINE_SYMBOLS, color_of
-from hybrid.charts.words import label
+from hybrid.charts.words import label, times
 from hybrid.schema import System
 
 ROW_PX, AROUND_PX = 44, 84  # heights of a row of speedups() and of what is above and below them
@@ -49,7 +49,7 @@ def speedups(marks: Sequence[Mark]) -> go.Figure:
     for mark in there:
         figure.add_scatter(
             x=[_of(mark.speedup).value], y=[label(mark.name).replace(", ", ",<br>")], **_drawn(mark),
-            mode="markers+text", text=[_times(_of(mark.speedup).value)], textposition="top center",
+            mode="markers+text", text=[times(_of(mark.speedup).value)], textposition="top center",
         )  # fmt: skip
     framed(figure, _AXIS, "", AROUND_PX + ROW_PX * len(there))
     figure.update_layout(showlegend=False)
@@ -107,11 +107,6 @@ def _ratio_axis(figure: go.Figure, spans: Sequence[Span]) -> None:
         if len(ticks) <= _MOST_TICKS:
             break
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}×" for tick in ticks])
-
-
-def _times(ratio: float) -> str:
-    """Two digits that count, or more: `0.017×`, `3.0×`, `57×`, `120×`."""
-    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:#.2g}×"
 
 
 def _of(span: Span | None) -> Span:

@@ -15,12 +15,17 @@ def milliseconds(seconds: float | None) -> str:
     return f"{value:,.{digits}f} ms"
 
 
+def times(ratio: float) -> str:
+    """`12×`, `3.0×`, `1.45×`, `0.017×`: two decimals below 2, three below 0.1."""
+    return f"{ratio:.{0 if ratio >= 9.95 else 1 if ratio >= 1.995 else 2 if ratio >= 0.0995 else 3}f}×"
+
+
 def plain_times(ratio: float) -> str:
-    """A speed-up as a headline: `3.0× faster`, `1.4× slower`, `as fast`."""
+    """A speed-up as a headline: `3.0× faster`, `1.41× slower`, `As fast`."""
     factor = max(ratio, 1 / ratio)
     if factor < 1.05:
         return "As fast"
-    return f"{factor:.{1 if factor < 9.95 else 0}f}× {'faster' if ratio > 1 else 'slower'}"
+    return f"{times(factor)} {'faster' if ratio > 1 else 'slower'}"
 
 
 def shown(name: str, longest: int = LONGEST_NAME) -> str:

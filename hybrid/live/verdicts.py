@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybrid.charts import milliseconds, name_of
+from hybrid.charts import milliseconds, name_of, times
 from hybrid.live.measuring import Answers
 from hybrid.schema import Generation, System
 
@@ -60,7 +60,7 @@ def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | 
 
 def pace(ratio: float) -> str:
     """A speed-up as a comparison: `2.9× sooner`."""
-    return f"{_times(ratio)} {'sooner' if ratio > 1 else 'later'}"
+    return f"{times(max(ratio, 1 / ratio))} {'sooner' if ratio > 1 else 'later'}"
 
 
 def faster(ratio: float | None) -> str | None:
@@ -69,7 +69,7 @@ def faster(ratio: float | None) -> str | None:
         return None
     if max(ratio, 1 / ratio) < SAME:
         return "as fast"
-    return f"{_times(ratio)} {'faster' if ratio > 1 else 'slower'}"
+    return f"{times(max(ratio, 1 / ratio))} {'faster' if ratio > 1 else 'slower'}"
 
 
 def remarks(answers: Answers) -> list[str]:
@@ -78,11 +78,6 @@ def remarks(answers: Answers) -> list[str]:
     silent = [name_of(s) for s, made in answers.items() if not made.text.strip()]
     said = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
     return said + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
-
-
-def _times(ratio: float) -> str:
-    factor = max(ratio, 1 / ratio)
-    return f"{factor:.1f}×" if factor < 9.95 else f"{factor:.0f}×"
 
 
 def _name(system: System) -> str:

@@ -39,7 +39,7 @@ class Headline:
 
 
 def headlines(entries: Sequence[Entry], digest: Callable[[str], Digest], most: int = MOST) -> list[Headline]:
-    """The newest complete run of each kind (suite, device, pair) that has both systems, newest first.
+    """The newest complete run of each kind (suite, device, pair) with both systems: by task, newest first.
 
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """
@@ -58,7 +58,8 @@ def headlines(entries: Sequence[Entry], digest: Callable[[str], Digest], most: i
             done.add(kind)
         if len(found) == most:
             break
-    return found
+    tasks = [*TASKS, *(one.entry.task for one in found)]
+    return sorted(found, key=lambda one: tasks.index(one.entry.task))
 
 
 def _headline(entry: Entry, digest: Callable[[str], Digest]) -> Headline | None:

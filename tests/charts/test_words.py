@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.charts import label, plain_times, shown
+from hybrid.charts import label, plain_times, shown, times
 from hybrid.charts.words import LONGEST_NAME
 
 
@@ -12,6 +12,14 @@ from hybrid.charts.words import LONGEST_NAME
 )
 def test_a_headline_says_how_much_faster(ratio: float, words: str):
     assert plain_times(ratio) == words
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [(57.2, "57×"), (9.94, "9.9×"), (1.996, "2.0×"), (1.994, "1.99×"), (0.5, "0.50×"), (0.017, "0.017×")],
+)
+def test_small_ratios_have_two_decimals(ratio: float, words: str):
+    assert times(ratio) == words
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,13 @@ def test_one_headline_a_kind_of_run_the_newest_first(tmp_path: Path):
     assert [one.entry.run_id for one in told(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
 
 
+def test_what_was_asked_keeps_its_place(tmp_path: Path):
+    for number, task in enumerate(["translate-en-de", "summarize", "translate-en-de", "summarize"]):
+        store_run(tmp_path, number, examples=4, suite=task, task=task, device_name=f"CPU {number}")
+    found = [one.entry.run_id for one in told(tmp_path)]
+    assert found == ["made-0002", "made-0000", "made-0003", "made-0001"]
+
+
 def test_figures_are_those_of_the_export(tmp_path: Path):
     run_id = store_run(tmp_path, examples=10)
     (one,) = told(tmp_path)
