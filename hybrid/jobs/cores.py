@@ -36,11 +36,11 @@ def divided(threads: int) -> Cores | None:
 def started_on(cores: Set[int]) -> Iterator[None]:
     """What this thread starts inside the block runs on these cores."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
+    _move(0, cores)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        _move(0, before)
 
 
 @contextmanager
@@ -56,5 +56,9 @@ def keeping_to(cores: Set[int]) -> Iterator[None]:
 
 def _move_all(cores: Set[int]) -> None:
     for thread in THREADS.iterdir():
-        with suppress(OSError):  # it has ended meanwhile
-            os.sched_setaffinity(int(thread.name), cores)
+        _move(int(thread.name), cores)
+
+
+def _move(thread: int, cores: Set[int]) -> None:
+    with suppress(OSError):  # it has ended meanwhile, or a sandbox refuses: then they share their cores
+        os.sched_setaffinity(thread, cores)

@@ -64,6 +64,14 @@ def test_where_cores_cannot_be_chosen_nothing_is_done(monkeypatch: pytest.Monkey
     assert cores.divided(1) is None
 
 
+def test_where_the_kernel_refuses_a_job_starts_all_the_same(monkeypatch: pytest.MonkeyPatch, root):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr("os.sched_setaffinity", refuse)
+    assert jobs.start(Measurement("file:plain", "tiny"), root).alive
+
+
 def test_what_is_started_keeps_to_its_cores(many: set[int]):
     with cores.started_on({max(many)}):
         said = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True)
