@@ -33,19 +33,23 @@ def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_painted_soon(name: str, server: Server, browser: Any):
-    """Its title, for who has never been here and for who comes again; the better of two."""
+    """Its title, for who has never been here and for who comes again."""
     address, heading = address_of(server, name), PAGES[name]
-    first, again = [], []
-    for _ in range(2):
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
-        page = context.new_page()
-        first.append(_painted_s(page, address, heading))
-        settled(page)
-        again.append(_painted_s(page, address, heading))
-        context.close()
-    sys.stdout.write(f"{name} with {MANY} runs: painted in {min(first):.2f} s, then in {min(again):.2f} s\n")
-    assert min(first) < PAINT_S * NOISE
-    assert min(again) < PAINT_S
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    first = _painted_s(page, address, heading)
+    settled(page)
+    again = _best(lambda: _painted_s(page, address, heading), PAINT_S)
+    context.close()
+    sys.stdout.write(f"{name} with {MANY} runs: painted in {first:.2f} s, then in {again:.2f} s\n")
+    assert first < PAINT_S * NOISE
+    assert again < PAINT_S
+
+
+def _best(measure: Callable[[], float], bar: float) -> float:
+    """Measured once more where it misses its bar: the machine may have been busy with something else."""
+    found = measure()
+    return found if found < bar else min(found, measure())
 
 
 def _painted_s(page: Any, address: str, heading: str) -> float:
@@ -58,9 +62,9 @@ def _painted_s(page: Any, address: str, heading: str) -> float:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_change_is_quick(name: str, server: Server, browser: Any):
-    """From the choice to the end of the page's script and its figures; the better of two, warm."""
+    """From the choice to the end of the page's script and its figures, warm."""
     control, choice = FILTERS[name]
-    seconds = min(_filtered_s(browser, address_of(server, name), control, choice) for _ in range(2))
+    seconds = _best(lambda: _filtered_s(browser, address_of(server, name), control, choice), FILTER_S)
     sys.stdout.write(f"{name} with {MANY} runs: filtered in {seconds:.2f} s\n")
     assert seconds < FILTER_S * NOISE
 
