@@ -125,7 +125,7 @@ def _more() -> dict[str, Any]:
 
 def _systems() -> list[System]:
     """Every method, and every METHOD@ENGINE that could run on the chosen device."""
-    device = st.session_state.get("device", DEVICES[0])
+    device = st.session_state.get("bench_device", DEVICES[0])
     kinds = {name: kind for name, kind in ENGINES.items() if device in kind.dtypes}
     return [*METHODS, *(f"{method}@{name}" for name, kind in kinds.items() for method in kind.methods)]
 

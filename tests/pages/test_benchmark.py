@@ -105,6 +105,15 @@ def test_every_choice_is_in_the_command(root: Path):
     assert said in texts(page)
 
 
+def test_systems_are_those_of_the_chosen_device(root: Path):
+    page = arrive()
+    assert "Hybrid, onnx" in page.multiselect(key="bench_systems").options
+    page = page.selectbox(key="bench_device").set_value("cuda").run()
+    options = page.multiselect(key="bench_systems").options
+    assert "Hybrid, cuda-graph" in options
+    assert "Hybrid, onnx" not in options
+
+
 def test_another_suite_is_named(root: Path):
     page = arrive(bench_suite="another")
     assert page.button(key="start").disabled
