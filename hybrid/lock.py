@@ -23,6 +23,7 @@ LOCK = "hybrid-bench.lock"
 NOTE = "hybrid-bench.lock.json"
 UNNAMED = "a process that left no note"
 POLL_S = 0.5
+LIVE = "live"  # the run id of one prompt in the browser: short, so that a benchmark waits for it
 EVERYONE = 0o666  # whoever measures next on this machine may be another user
 
 

@@ -35,14 +35,13 @@ from hybrid.jobs.folder import (
     read_job,
     surroundings,
 )
-from hybrid.lock import holder
+from hybrid.lock import LIVE, holder
 from hybrid.store import check_writable, results_folder
 from hybrid.store.files import explained, replace_file
 
 KEEP = 20  # folders of jobs
 LOCK = ".lock"
 LOCK_S = 10.0
-LIVE = "live"  # the run id under which hybrid.live holds the machine: for a prompt, so a job waits for it
 
 
 def obstacle(root: Path | None = None) -> str | None:

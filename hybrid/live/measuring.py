@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hybrid.errors import BusyError
-from hybrid.lock import holder, measuring
+from hybrid.lock import LIVE, holder, measuring
 from hybrid.measure import Engine, timed, warm_up
 from hybrid.schema import Generation, Sampling, System
 
@@ -33,7 +33,7 @@ def measure_all(engines: Mapping[System, Engine], request: Request) -> Answers:
     tokens = min(WARM_UP_TOKENS, request.sampling.max_new_tokens)
     answers: dict[System, Generation] = {}
     try:
-        with measuring("live", "one prompt in the browser"):  # never the prompt: others read the note
+        with measuring(LIVE, "one prompt in the browser"):  # never the prompt: others read the note
             for engine in engines.values():
                 warm_up(engine, request.task, [request.text], tokens)
             for system, engine in engines.items():

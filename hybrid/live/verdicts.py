@@ -51,11 +51,11 @@ def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | 
         return f"{_name(base)} answered in {milliseconds(times_s[base])}."
     if judged == base:  # which the others are compared with, and yet the fastest
         judged = min((s for s in times_s if s != base), key=times_s.__getitem__)
-    times = f"{milliseconds(times_s[judged])} against {milliseconds(times_s[base])}"
+    both = f"{milliseconds(times_s[judged])} against {milliseconds(times_s[base])}"
     ratio = gains[judged] if gains else times_s[base] / times_s[judged]
     if max(ratio, 1 / ratio) < SAME:
-        return f"{_name(judged)} and {_name(base)} answered equally fast: {times}."
-    return f"{_name(judged)} answered {pace(ratio)} than {_the(base)}: {times}."
+        return f"{_name(judged)} and {_name(base)} answered equally fast: {both}."
+    return f"{_name(judged)} answered {pace(ratio)} than {_the(base)}: {both}."
 
 
 def pace(ratio: float) -> str:

@@ -18,6 +18,7 @@ from hybrid.store.reading import (
     list_runs,
     load_run,
     results_folder,
+    run_of,
 )
 from hybrid.store.removing import delete_run
 from hybrid.store.stamps import results_stamp, run_stamp
@@ -44,6 +45,7 @@ __all__ = [
     "results_folder",
     "results_stamp",
     "resume",
+    "run_of",
     "run_stamp",
     "write_archive",
 ]

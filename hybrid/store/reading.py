@@ -254,6 +254,12 @@ def read_run(folder: Path) -> tuple[Run, Mapping[str, object]]:
     return replace(run, run_id=folder.name), row
 
 
+def run_of(run_id: str, root: Path | None = None) -> Run:
+    """A stored run alone, without its examples and records. run_id: as find_run() understands it."""
+    root = root or results_folder()
+    return read_run(root / find_run(run_id, root))[0]
+
+
 def _size(path: Path) -> int:
     try:
         return path.lstat().st_size

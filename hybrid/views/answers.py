@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from hybrid.export import BETWEEN_REFERENCES
 from hybrid.metrics.own import own_scores
 from hybrid.schema import PHASES, Example, Record
-from hybrid.store import RunReader, find_run, results_folder
-from hybrid.store.reading import read_run
+from hybrid.store import RunReader, run_of
 from hybrid.views.kept import kept
 
 Say = Callable[[str], None]
@@ -41,8 +40,7 @@ def answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) ->
     def make() -> pd.DataFrame:
         return _read(run_id, root, say)
 
-    run, _ = read_run((root or results_folder()) / find_run(run_id, root))
-    if run.finished_at is None:
+    if run_of(run_id, root).finished_at is None:
         return make()
     return kept("answers-2.feather", run_id, make, pd.read_feather, _write, root)
 

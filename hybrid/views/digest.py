@@ -50,6 +50,12 @@ def digest_of(stored: StoredRun) -> Digest:
     return Digest(stored.run.run_id, rows, verdicts, found.warnings)
 
 
+def number(row: Row, name: str) -> float | None:
+    """A value of a row; None where it has none, or one that is no number."""
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
 def _read(path: Path) -> Digest:
     row = json.loads(path.read_text("utf-8"))
     return Digest(row["run_id"], row["rows"], row["verdicts"], tuple(row["warnings"]), row["why"])

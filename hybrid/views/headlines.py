@@ -8,7 +8,7 @@ from hybrid.errors import StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.schema import TASKS
 from hybrid.views.catalog import Entry
-from hybrid.views.digest import BASELINE, Digest, Row
+from hybrid.views.digest import BASELINE, Digest, Row, number
 
 SYSTEM = "hybrid"
 MOST = 4
@@ -72,8 +72,8 @@ def _headline(entry: Entry, digest: Callable[[str], Digest]) -> Headline | None:
         return None
     metric = metrics_of(entry.task)[0] if entry.task in TASKS else ""
     return Headline(
-        entry, int(str(row["n"])), row["speedup_end_to_end"], _number(row, "speedup_end_to_end_low"),
-        _number(row, "speedup_end_to_end_high"), METRICS[metric].label if metric else "",
+        entry, int(str(row["n"])), row["speedup_end_to_end"], number(row, "speedup_end_to_end_low"),
+        number(row, "speedup_end_to_end_high"), METRICS[metric].label if metric else "",
         _kept(metric, row, base), said.verdicts.get(SYSTEM, said.why),
     )  # fmt: skip
 
@@ -81,12 +81,7 @@ def _headline(entry: Entry, digest: Callable[[str], Digest]) -> Headline | None:
 def _kept(metric: str, row: Row, base: Row) -> float | None:
     if not metric:
         return None
-    ours, theirs = _number(row, metric), _number(base, metric)
+    ours, theirs = number(row, metric), number(base, metric)
     if ours is None or theirs is None:
         return None
     return quality_ratio(METRICS[metric].higher_is_better, ours, theirs)
-
-
-def _number(row: Row, name: str) -> float | None:
-    value = row.get(name)
-    return float(value) if isinstance(value, (int, float)) else None

@@ -207,35 +207,32 @@ def watched(root: Path, job: Job, until: str, seconds: float = 60.0) -> running.
         time.sleep(0.02)
 
 
-def test_a_real_run_is_followed_and_cancelled(
-    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    root = tmp_path / "results"
+@pytest.fixture
+def real(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the real command stores a run of the tiny pair."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
+    return tmp_path / "results"
+
+
+def test_a_real_run_is_followed_and_cancelled(real: Path):
     asked = Measurement("briefs-en", "tiny", engine="torch", max_new_tokens=24, repeats=50, memory=False)
-    job = jobs.start(asked, root)
-    part = watched(root, job, "measuring")
+    job = jobs.start(asked, real)
+    part = watched(real, job, "measuring")
     assert part.run is not None
     assert part.planned == 84 * 3 * 50
     jobs.cancel(job)
-    found = watched(root, job, "cancelled")
+    found = watched(real, job, "cancelled")
     assert 0 < found.done < found.planned
     assert f"hybrid bench --resume {part.run.run_id}" in found.log[-1]
-    assert found.done == len(load_run(part.run.run_id, root).records)
+    assert found.done == len(load_run(part.run.run_id, real).records)
 
 
 @pytest.mark.gpu
-def test_a_real_run_on_a_gpu_is_followed_to_its_end(
-    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    root = tmp_path / "results"
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
+def test_a_real_run_on_a_gpu_is_followed_to_its_end(real: Path):
     asked = Measurement("briefs-en", "tiny", device="cuda", max_new_tokens=8, limit=10)
-    found = watched(root, jobs.start(asked, root), "finished", 240)
+    found = watched(real, jobs.start(asked, real), "finished", 240)
     assert found.run is not None
     assert (found.done, found.run.plan.device) == (30, "cuda")
     assert set(found.speedups) == {"slm", "hybrid"}

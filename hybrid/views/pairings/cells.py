@@ -10,6 +10,7 @@ from statistics import median
 from typing import Literal
 
 from hybrid.charts.words import shown
+from hybrid.compare.summary import cost_per_million_tokens
 from hybrid.errors import InputError
 from hybrid.model.shapes import Shape
 from hybrid.predict import Needs, Pair, Predicted, Profile, Request, needs, predict
@@ -86,11 +87,11 @@ class PairCell:
         return (min(ratios), max(ratios)) if ratios else None
 
     def cost(self, method: Model, price_per_hour: float) -> float | None:
-        """Of a million output tokens, as cost_per_million_tokens() has it, of measured times as well."""
+        """Of a million output tokens, predicted or measured."""
         if method not in self.methods:
             return None
-        tokens_an_hour = self.request.batch * self.request.output * 3600 / self.methods[method].total_s
-        return price_per_hour * 1e6 / tokens_an_hour
+        tokens = self.request.batch * self.request.output
+        return cost_per_million_tokens(price_per_hour, tokens / self.methods[method].total_s)
 
 
 def sized(shape: Shape) -> str:

@@ -10,7 +10,7 @@ from hybrid.model.manifest import MANIFEST, file_sha256, zoo
 from hybrid.model.shapes import Shape
 from hybrid.schema import TASKS
 from hybrid.views.catalog import Entry
-from hybrid.views.digest import BASELINE, Digest, Row
+from hybrid.views.digest import BASELINE, Digest, number
 from hybrid.views.pairings.sources import Device
 
 SYSTEM = "hybrid"
@@ -87,16 +87,11 @@ def quality(
 def _quality(entry: Entry, said: Digest, weights: str) -> Quality | None:
     metric = metrics_of(entry.task)[0]
     row, base = said.rows.get(SYSTEM, {}), said.rows.get(BASELINE, {})
-    ours, theirs, difference = _number(row, metric), _number(base, metric), _number(row, f"{metric}_vs_llm")
+    ours, theirs, difference = number(row, metric), number(base, metric), number(row, f"{metric}_vs_llm")
     if row.get("weights_sha256") != weights or ours is None or theirs is None or difference is None:
         return None
     kept = quality_ratio(METRICS[metric].higher_is_better, ours, theirs)
     if kept is None:
         return None
-    ends = _number(row, f"{metric}_vs_llm_low"), _number(row, f"{metric}_vs_llm_high")
-    return Quality(entry, METRICS[metric].label, kept, difference, *ends, n=int(_number(row, "n") or 0))
-
-
-def _number(row: Row, name: str) -> float | None:
-    value = row.get(name)
-    return float(value) if isinstance(value, (int, float)) else None
+    ends = number(row, f"{metric}_vs_llm_low"), number(row, f"{metric}_vs_llm_high")
+    return Quality(entry, METRICS[metric].label, kept, difference, *ends, n=int(number(row, "n") or 0))

@@ -7,7 +7,7 @@ from pathlib import Path
 from hybrid.compare.between import between_runs
 from hybrid.compare.conditions import joined
 from hybrid.schema import Run
-from hybrid.store import RunReader
+from hybrid.store import run_of
 
 # What runs may differ in besides what a figure shows anyway: pair, engine, system.
 _KINDS: Mapping[str, Callable[[Run], Hashable]] = {
@@ -48,7 +48,7 @@ class Between:
 
 def between(run_ids: Sequence[str], root: Path | None = None) -> Between:
     """Of stored runs. Raises StoreError."""
-    return between_of([RunReader(run_id, root).run for run_id in run_ids])
+    return between_of([run_of(run_id, root) for run_id in run_ids])
 
 
 def between_of(runs: Sequence[Run]) -> Between:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from hybrid.compare import Estimate
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.schema import TASKS, System
-from hybrid.views.digest import Digest
+from hybrid.views.digest import Digest, number
 from hybrid.views.tradeoffs.measured import Tradeoffs
 
 
@@ -47,12 +47,11 @@ def points(
     found = []
     for digest, times in runs:
         for system, row in digest.rows.items():
-            ends = (_number(row.get(name)) for name in (metric, f"{metric}_low", f"{metric}_high"))
-            value, low, high = ends
+            value, low, high = (number(row, name) for name in (metric, f"{metric}_low", f"{metric}_high"))
             spread = times.systems[system].latencies.get(latency) if system in times.systems else None
             if value is None or spread is None or (digest.run_id, system) not in wanted:
                 continue
-            quality = Estimate(value, low, high, int(_number(row.get("n")) or 0))
+            quality = Estimate(value, low, high, int(number(row, "n") or 0))
             group, engine = groups[digest.run_id], str(row.get("engine"))
             found.append(Point(digest.run_id, system, engine, group, spread.p50, quality))
     return _marked(found, bool(METRICS[metric].higher_is_better))
@@ -87,7 +86,3 @@ def _marked(found: Sequence[Point], higher_is_better: bool) -> list[Point]:
         pairs = [(found[i].latency.value, found[i].quality.value) for i in places]
         best.update(places[i] for i in frontier(pairs, higher_is_better))
     return [replace(point, best=i in best) for i, point in enumerate(found)]
-
-
-def _number(cell: object) -> float | None:
-    return float(cell) if isinstance(cell, int | float) else None

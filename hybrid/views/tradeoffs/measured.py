@@ -12,7 +12,7 @@ import pandas as pd
 from hybrid.compare import Estimate
 from hybrid.compare.bootstrap import Resamples
 from hybrid.schema import Phase, Plan, System
-from hybrid.store import RunReader
+from hybrid.store import run_of
 from hybrid.views.answers import answers as read_answers
 from hybrid.views.kept import kept
 from hybrid.views.tradeoffs.break_even import BreakEven
@@ -56,13 +56,13 @@ def tradeoffs(
 
     answers: gives the run's hybrid.views.answers, where the caller has them in memory.
     """
-    reader = RunReader(run_id, root)
+    run = run_of(run_id, root)
 
     def make() -> Tradeoffs:
         frame = answers() if answers else read_answers(run_id, root)
-        return tradeoffs_of(run_id, reader.run.plan, frame)
+        return tradeoffs_of(run_id, run.plan, frame)
 
-    if reader.run.finished_at is None:
+    if run.finished_at is None:
         return make()
     return kept("tradeoffs-1.json", run_id, make, _read, _write, root)
 
