@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Bundle": "hybrid.model.bundle",
-    "HybridConfig": "hybrid.model.pair",
-    "HybridForConditionalGeneration": "hybrid.model.pair",
-    "available_pairs": "hybrid.model.manifest",
-    "load_bundle": "hybrid.model.bundle",
+    "Bundle": "hybrid.models.bundle",
+    "HybridConfig": "hybrid.models.pair",
+    "HybridForConditionalGeneration": "hybrid.models.pair",
+    "available_pairs": "hybrid.models.manifest",
+    "load_bundle": "hybrid.models.bundle",
     "TorchEngine": "hybrid.engines.torch_engine",
-    "timed": "hybrid.measure",
+    "timed": "hybrid.measuring.clock",
     "list_runs": "hybrid.store",
     "load_run": "hybrid.store",
     "load_suite": "hybrid.suites",

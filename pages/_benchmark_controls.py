@@ -4,11 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from hybrid.charts import name_of, shown
-from hybrid.engines.table import AUTO, ENGINES
+from hybrid.benchmark.jobs import Measurement
+from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import HybridError, PairError, SuiteError
-from hybrid.jobs import Measurement
-from hybrid.model.manifest import available_pairs, zoo
+from hybrid.models.manifest import available_pairs, zoo
+from hybrid.presentation.charts import name_of, shown
 from hybrid.schema import METHODS, SYSTEMS, TASKS, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages._benchmark_engines import missing

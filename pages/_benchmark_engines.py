@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import streamlit as st
 
-from hybrid.engines.table import ENGINES
-from hybrid.jobs import engines_here
-from hybrid.tables import Table
+from hybrid.benchmark.jobs import engines_here
+from hybrid.compare.tables import Table
+from hybrid.engines.registry import ENGINES
 from pages._figure import show
 from pages._words import note
 

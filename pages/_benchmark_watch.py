@@ -4,12 +4,12 @@ import shlex
 
 import streamlit as st
 
-from hybrid import jobs
-from hybrid.charts import name_of, shown, times
+from hybrid.benchmark import jobs
+from hybrid.benchmark.jobs import Job
 from hybrid.errors import HybridError
-from hybrid.jobs import Job
+from hybrid.presentation.charts import name_of, shown, times
+from hybrid.presentation.views.running import Running, Watch
 from hybrid.store import results_folder
-from hybrid.views.running import Running, Watch
 from pages import _benchmark_engines as engines
 from pages._words import Kind, note, plain
 

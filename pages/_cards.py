@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.charts import milliseconds, name_of, time_bar, time_bar_in_words
 from hybrid.live import Answers, Shown, baseline_of, faster, speedup
+from hybrid.presentation.charts import milliseconds, name_of, time_bar, time_bar_in_words
+from hybrid.presentation.views.difference import Part
 from hybrid.schema import System
-from hybrid.views.difference import Part
 from pages._difference import difference
 
 ROLES: Mapping[str, str] = {

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from hybrid.charts import color_of, milliseconds, name_of, shown
 from hybrid.metrics import METRICS
-from hybrid.views.difference import Part
-from hybrid.views.example_cards import Answer, Card
-from hybrid.views.examples import BASELINE
+from hybrid.presentation.charts import color_of, milliseconds, name_of, shown
+from hybrid.presentation.views.difference import Part
+from hybrid.presentation.views.example_cards import Answer, Card
+from hybrid.presentation.views.examples import BASELINE
 from pages._difference import MARKED_CSS, MARKED_JS, as_rows
 from pages._examples_look import CSS, JS
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.charts import name_of, shown
+from hybrid.presentation.charts import name_of, shown
+from hybrid.presentation.views.catalog import Entry, newest_complete
+from hybrid.presentation.views.example_cards import Against
+from hybrid.presentation.views.examples import BASELINE, ORDERS, Query, orders
 from hybrid.schema import System
-from hybrid.views.catalog import Entry, newest_complete
-from hybrid.views.example_cards import Against
-from hybrid.views.examples import BASELINE, ORDERS, Query, orders
 from pages._words import note
 
 STATE = st.session_state

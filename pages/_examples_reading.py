@@ -3,10 +3,10 @@
 import streamlit as st
 
 from hybrid.errors import StoreError
+from hybrid.presentation.views.catalog import Entry
+from hybrid.presentation.views.examples import Examples, examples
 from hybrid.schema import System
 from hybrid.store import run_stamp
-from hybrid.views.catalog import Entry
-from hybrid.views.examples import Examples, examples
 from pages import _store
 from pages._work import Say, Work
 

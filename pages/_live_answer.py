@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.charts import name_of
 from hybrid.errors import BusyError, HybridError, PromptTooLong
 from hybrid.live import Frame, frames, measure_all, paced, remarks, verdict, whole
 from hybrid.live.history import told
 from hybrid.live.shelf import Wanted
+from hybrid.presentation.charts import name_of
 from pages import _models
 from pages._cards import card, places
 from pages._live_compare import Answered, beside, controls

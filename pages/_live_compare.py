@@ -7,8 +7,8 @@ import streamlit as st
 from hybrid.live import Answers, Request, baseline_of
 from hybrid.live.scoring import in_words, scores
 from hybrid.live.shelf import Wanted
+from hybrid.presentation.views.difference import Part, words
 from hybrid.schema import System, method_of
-from hybrid.views.difference import Part, words
 from pages._cards import Beside
 from pages._live_settings import SLOWDOWNS
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from hybrid.charts import shown
 from hybrid.live import Request
 from hybrid.live.history import MOST, Entry, Told, remembered, table
+from hybrid.presentation.charts import shown
 from hybrid.schema import TASKS, System
 from pages._figure import save_csv, show
 from pages._live_prompt import fill

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.charts import name_of, shown
 from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.shelf import Wanted
+from hybrid.presentation.charts import name_of, shown
 from hybrid.schema import TASKS
 from pages import _models
 from pages._figure import show

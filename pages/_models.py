@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from hybrid.compare.tables import Table
 from hybrid.live import Turns
 from hybrid.live.choice import engines_here
 from hybrid.live.shelf import Loaded, Shelf, Wanted
-from hybrid.model.manifest import available_pairs
+from hybrid.models.manifest import available_pairs
 from hybrid.schema import TASKS
-from hybrid.tables import Table
 from pages._work import Say, Work
 
 if TYPE_CHECKING:
-    from hybrid.measure import Engine
+    from hybrid.engines.contract import Engine
 
 PAINT_S = 0.3
 
@@ -70,7 +70,7 @@ def _shelf() -> Shelf:
     queue = turns()
 
     def warmed(engine: "Engine") -> None:
-        from hybrid.measure import warm_up
+        from hybrid.measuring.clock import warm_up
 
         with queue.mine():
             warm_up(engine, next(iter(TASKS)))
@@ -96,4 +96,4 @@ def _looking() -> Work[Table]:
 
 def _import_torch(_: Say) -> object:
     time.sleep(PAINT_S)  # loading its libraries holds the interpreter: let the page go out first
-    return import_module("hybrid.model.source")
+    return import_module("hybrid.models.source")

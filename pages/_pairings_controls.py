@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from hybrid.predict import Request
-from hybrid.views.pairings.cells import by_size, sized
-from hybrid.views.pairings.numbers import SHOWS
-from hybrid.views.pairings.sources import LONGEST, Device, Sources
+from hybrid.presentation.views.pairings.cells import by_size, sized
+from hybrid.presentation.views.pairings.numbers import SHOWS
+from hybrid.presentation.views.pairings.sources import LONGEST, Device, Sources
+from hybrid.sizing import Request
 
 PROMPTS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 OUTPUTS = (1, 4, 16, 32, 64, 128, 256, 512, 1024)

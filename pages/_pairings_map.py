@@ -2,13 +2,22 @@
 
 import streamlit as st
 
-from hybrid.charts import shown
-from hybrid.charts.pairings import Square, axis_name, heat_map, scale_ticks
-from hybrid.model.shapes import Shape
-from hybrid.views.pairings.cells import PairCell, parameters
-from hybrid.views.pairings.numbers import SHOWS, Terms, lines, look, on_cell, sentence, table, tick
-from hybrid.views.pairings.quality import quality, quality_runs, trained_pair
-from hybrid.views.pairings.sources import Sources
+from hybrid.models.shapes import Shape
+from hybrid.presentation.charts import shown
+from hybrid.presentation.charts.pairings import Square, axis_name, heat_map, scale_ticks
+from hybrid.presentation.views.pairings.cells import PairCell, parameters
+from hybrid.presentation.views.pairings.numbers import (
+    SHOWS,
+    Terms,
+    lines,
+    look,
+    on_cell,
+    sentence,
+    table,
+    tick,
+)
+from hybrid.presentation.views.pairings.quality import quality, quality_runs, trained_pair
+from hybrid.presentation.views.pairings.sources import Sources
 from pages import _store
 from pages._figure import figure
 from pages._pairings_controls import Asked, pick

@@ -2,13 +2,20 @@
 
 import streamlit as st
 
-from hybrid.charts.pairings import phase_bars, speedup_curve
+from hybrid.presentation.charts.pairings import phase_bars, speedup_curve
+from hybrid.presentation.views.pairings.cells import PairCell
+from hybrid.presentation.views.pairings.detail import (
+    Axis,
+    Curve,
+    curve,
+    sentences,
+    times_sentence,
+    times_table,
+)
+from hybrid.presentation.views.pairings.measured import MeasuredPairs
+from hybrid.presentation.views.pairings.numbers import Terms, spread_words
+from hybrid.presentation.views.pairings.sources import Device
 from hybrid.schema import MODELS
-from hybrid.views.pairings.cells import PairCell
-from hybrid.views.pairings.detail import Axis, Curve, curve, sentences, times_sentence, times_table
-from hybrid.views.pairings.measured import MeasuredPairs
-from hybrid.views.pairings.numbers import Terms, spread_words
-from hybrid.views.pairings.sources import Device
 from pages._figure import figure
 from pages._words import note
 

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from hybrid.errors import StoreError
-from hybrid.predict import Request
-from hybrid.views.pairings.cells import PairCell, pair_cells
-from hybrid.views.pairings.measured import MeasuredPairs, error_sentence, measured_pairs
-from hybrid.views.pairings.sources import Device, Sources, sources, sources_stamp
+from hybrid.presentation.views.pairings.cells import PairCell, pair_cells
+from hybrid.presentation.views.pairings.measured import MeasuredPairs, error_sentence, measured_pairs
+from hybrid.presentation.views.pairings.sources import Device, Sources, sources, sources_stamp
+from hybrid.sizing import Request
 from pages._words import note
 
 

@@ -4,14 +4,23 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from hybrid.charts import color_of, name_of, shown
-from hybrid.charts.against import speedups
 from hybrid.compare import Comparison, compare
 from hybrid.errors import HybridError
+from hybrid.presentation.charts import color_of, name_of, shown
+from hybrid.presentation.charts.against import speedups
+from hybrid.presentation.views.beside import (
+    Beside,
+    beside,
+    marks,
+    numbered,
+    numbers,
+    plainly,
+    speed_sentence,
+    table,
+)
+from hybrid.presentation.views.catalog import Entry
 from hybrid.schema import Run
 from hybrid.store import run_stamp
-from hybrid.views.beside import Beside, beside, marks, numbered, numbers, plainly, speed_sentence, table
-from hybrid.views.catalog import Entry
 from pages import _store
 from pages._figure import figure, show
 from pages._words import note, notes

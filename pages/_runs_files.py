@@ -8,11 +8,11 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from hybrid.compare import Comparison
+from hybrid.compare.tables import write_csv
 from hybrid.errors import StoreError
+from hybrid.presentation.views.exports import columns, complete_runs, rows
 from hybrid.schema import Run
 from hybrid.store import delete_run, import_archive, import_run, write_archive
-from hybrid.tables import write_csv
-from hybrid.views.exports import columns, complete_runs, rows
 from pages._runs_list import choose_next
 from pages._words import Kind, note
 
@@ -57,7 +57,7 @@ def report(found: Comparison, runs: Sequence[Run]) -> None:
     """A button for the comparison as a file to mail."""
 
     def make() -> bytes:
-        from hybrid.report import html_report  # brings a template engine and plotly.js
+        from hybrid.presentation.report import html_report  # brings a template engine and plotly.js
 
         return html_report(found, runs).encode("utf-8", "backslashreplace")
 

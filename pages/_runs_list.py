@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from hybrid.charts import shown
-from hybrid.views.catalog import Catalog, Entry, Filters, choices
+from hybrid.presentation.charts import shown
+from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices
 
 STATE = st.session_state
 CHOSEN, TABLE, NEXT, LISTED = "run", "runs-table", "runs-next", "runs-listed"

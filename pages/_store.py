@@ -6,14 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from hybrid.errors import StoreError
+from hybrid.presentation.views.answers import answers as read_answers
+from hybrid.presentation.views.catalog import Catalog
+from hybrid.presentation.views.catalog import catalog as read_catalog
+from hybrid.presentation.views.digest import Digest
+from hybrid.presentation.views.digest import digest as read_digest
+from hybrid.presentation.views.tradeoffs.measured import Tradeoffs
+from hybrid.presentation.views.tradeoffs.measured import tradeoffs as read_tradeoffs
 from hybrid.store import StoredRun, load_run, results_stamp, run_stamp
-from hybrid.views.answers import answers as read_answers
-from hybrid.views.catalog import Catalog
-from hybrid.views.catalog import catalog as read_catalog
-from hybrid.views.digest import Digest
-from hybrid.views.digest import digest as read_digest
-from hybrid.views.tradeoffs.measured import Tradeoffs
-from hybrid.views.tradeoffs.measured import tradeoffs as read_tradeoffs
 from pages._words import note, notes
 from pages._work import Say, Work
 

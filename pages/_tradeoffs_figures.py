@@ -3,13 +3,13 @@
 import streamlit as st
 
 from hybrid.metrics import METRICS
-from hybrid.views.tradeoffs.chosen import Chosen, Drawn, task_of, titled
-from hybrid.views.tradeoffs.figure_lengths import WORDS, lengths_figure
-from hybrid.views.tradeoffs.figure_phases import phases_figure
-from hybrid.views.tradeoffs.figure_quality import quality_figure, without_quality
-from hybrid.views.tradeoffs.figure_spread import spread_figure
-from hybrid.views.tradeoffs.frontier import qualities
-from hybrid.views.tradeoffs.measured import LATENCIES
+from hybrid.presentation.views.tradeoffs.chosen import Chosen, Drawn, task_of, titled
+from hybrid.presentation.views.tradeoffs.figure_lengths import WORDS, lengths_figure
+from hybrid.presentation.views.tradeoffs.figure_phases import phases_figure
+from hybrid.presentation.views.tradeoffs.figure_quality import quality_figure, without_quality
+from hybrid.presentation.views.tradeoffs.figure_spread import spread_figure
+from hybrid.presentation.views.tradeoffs.frontier import qualities
+from hybrid.presentation.views.tradeoffs.measured import LATENCIES
 from pages._figure import GROUNDS, figure
 from pages._words import note, notes
 

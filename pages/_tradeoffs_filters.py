@@ -4,8 +4,8 @@ from collections.abc import Container
 
 import streamlit as st
 
-from hybrid.charts import shown
-from hybrid.views.catalog import Catalog, Entry, Filters, choices, newest_complete
+from hybrid.presentation.charts import shown
+from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices, newest_complete
 from pages._words import note
 
 MOST_RUNS = 6

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from hybrid.charts import shown
-from hybrid.views.catalog import Entry
-from hybrid.views.digest import Digest
-from hybrid.views.tradeoffs.marks import ordered
+from hybrid.presentation.charts import shown
+from hybrid.presentation.views.catalog import Entry
+from hybrid.presentation.views.digest import Digest
+from hybrid.presentation.views.tradeoffs.marks import ordered
 from pages._words import note, plain
 
 LEADS = "hybrid"  # whose verdict comes first

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from hybrid import jobs
-from hybrid.charts import shown
+from hybrid.benchmark import jobs
+from hybrid.benchmark.jobs import Asked, GoOn
+from hybrid.benchmark.jobs.asked import in_a_shell
 from hybrid.errors import HybridError
-from hybrid.jobs import Asked, GoOn
-from hybrid.jobs.asked import in_a_shell
-from hybrid.views.catalog import Entry
+from hybrid.presentation.charts import shown
+from hybrid.presentation.views.catalog import Entry
 from pages import _benchmark_engines, _store
 from pages._benchmark_controls import ask, estimate
 from pages._benchmark_watch import follow

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from hybrid.charts import name_of, shown
+from hybrid.compare.tables import write_csv
 from hybrid.errors import StoreError
 from hybrid.metrics import METRICS
-from hybrid.tables import write_csv
-from hybrid.views.catalog import Entry
-from hybrid.views.example_cards import COLUMNS, cards, rows
-from hybrid.views.examples import ORDERS, Examples, Places, Query, find
+from hybrid.presentation.charts import name_of, shown
+from hybrid.presentation.views.catalog import Entry
+from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
+from hybrid.presentation.views.examples import ORDERS, Examples, Places, Query, find
 from pages import _store
 from pages._examples_cards import draw
 from pages._examples_controls import (

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from hybrid.charts import plain_times, shown, times
-from hybrid.views.headlines import Headline, headlines
+from hybrid.presentation.charts import plain_times, shown, times
+from hybrid.presentation.views.headlines import Headline, headlines
 from pages import _store
 from pages._method import method
 from pages._words import note

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from hybrid.views.pairings.cells import PairCell, beyond
+from hybrid.presentation.views.pairings.cells import PairCell, beyond
 from pages import _pairings_controls, _pairings_map, _pairings_pair, _pairings_store
 from pages._words import note, notes
 

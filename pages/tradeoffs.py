@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from hybrid.charts import shown
 from hybrid.errors import HybridError
-from hybrid.views.catalog import Entry
-from hybrid.views.digest import Digest
-from hybrid.views.tradeoffs.between import between
-from hybrid.views.tradeoffs.chosen import chosen
-from hybrid.views.tradeoffs.marks import ordered
-from hybrid.views.tradeoffs.measured import Tradeoffs
+from hybrid.presentation.charts import shown
+from hybrid.presentation.views.catalog import Entry
+from hybrid.presentation.views.digest import Digest
+from hybrid.presentation.views.tradeoffs.between import between
+from hybrid.presentation.views.tradeoffs.chosen import chosen
+from hybrid.presentation.views.tradeoffs.marks import ordered
+from hybrid.presentation.views.tradeoffs.measured import Tradeoffs
 from pages import _store
 from pages import _tradeoffs_figures as figures
 from pages._tradeoffs_filters import chosen_runs

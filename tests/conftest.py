@@ -91,8 +91,8 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path
     """A folder with one bundle, `tiny`, for HYBRID_ZOO or load_bundle(root=...); do not write to it."""
     import torch
 
-    from hybrid.model.bundle import save_bundle
-    from hybrid.model.pair import HybridForConditionalGeneration
+    from hybrid.models.bundle import save_bundle
+    from hybrid.models.pair import HybridForConditionalGeneration
 
     zoo = tmp_path_factory.mktemp("zoo")
     llm, slm = tiny_t5(48, 3, 3, seed=1), tiny_t5(32, 2, 2, seed=2)
@@ -111,7 +111,7 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_zoo: Path):
     """The tiny bundle, loaded; do not change its weights."""
-    from hybrid.model.bundle import load_bundle
+    from hybrid.models.bundle import load_bundle
 
     return load_bundle(TINY, tiny_zoo)
 

@@ -9,10 +9,23 @@ import hybrid
 
 HEAVY = ("torch", "transformers", "streamlit", "pandas", "plotly", "accelerate")
 LIGHT_MODULES = (
-    "hybrid", "hybrid.cli", "hybrid.errors", "hybrid.schema", "hybrid.measure", "hybrid.metrics",
-    "hybrid.suites", "hybrid.store", "hybrid.tables", "hybrid.lock", "hybrid.environment",
-    "hybrid.compare", "hybrid.export", "hybrid.bench", "hybrid.memory", "hybrid.engines.table",
-)  # fmt: skip
+    "hybrid",
+    "hybrid.cli",
+    "hybrid.errors",
+    "hybrid.schema",
+    "hybrid.measuring.clock",
+    "hybrid.metrics",
+    "hybrid.suites",
+    "hybrid.store",
+    "hybrid.compare.tables",
+    "hybrid.measuring.lock",
+    "hybrid.measuring.environment",
+    "hybrid.compare",
+    "hybrid.compare.export",
+    "hybrid.benchmark.schedule",
+    "hybrid.measuring.memory",
+    "hybrid.engines.registry",
+)
 
 
 def test_public_names() -> None:

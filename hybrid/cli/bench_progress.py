@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from hybrid.progress import Progress
+from hybrid.benchmark.progress import Progress
 
 DRAW_EVERY_S = 0.5
 PLAIN_LINE_EVERY_S = 10.0

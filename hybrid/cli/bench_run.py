@@ -8,21 +8,21 @@ from typing import Any
 
 import click
 
-from hybrid.bench import benchmark, chosen
+from hybrid.benchmark.progress import Progress
+from hybrid.benchmark.schedule import benchmark, chosen
 from hybrid.cli.bench_progress import drawing
 from hybrid.cli.console import notice, out, status
-from hybrid.collector import collector_off
-from hybrid.device import memory_bandwidth
-from hybrid.engines.ran import pair_shapes, ran
-from hybrid.engines.table import kind_of
-from hybrid.environment import differences, environment
+from hybrid.engines.contract import Engine
+from hybrid.engines.registry import kind_of
+from hybrid.engines.system_info import pair_shapes, ran
 from hybrid.errors import EngineError, HybridError, PairError, StoreError
-from hybrid.lock import measuring
-from hybrid.measure import Engine
-from hybrid.memory import peak_memory
+from hybrid.measuring.collector import collector_off
+from hybrid.measuring.device import memory_bandwidth
+from hybrid.measuring.environment import differences, environment
+from hybrid.measuring.lock import measuring
+from hybrid.measuring.memory import peak_memory
 from hybrid.metrics import signatures_of
-from hybrid.model.manifest import MANIFEST, file_sha256, find_pair, zoo
-from hybrid.progress import Progress
+from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, zoo
 from hybrid.schema import Environment, Example, Memory, Plan, Run, System
 from hybrid.store import Writer, check_writable, create, new_run_id, resume
 from hybrid.suites import check_task, load_suite
@@ -120,11 +120,11 @@ def _machine(run_id: str, suite: str, wait_s: float) -> Iterator[None]:
 
 def _engines(plan: Plan) -> tuple[Plan, dict[System, Engine]]:
     """An engine for each system, and the plan with what `--engine auto` came to."""
-    from hybrid.engines.table import load_engines
+    from hybrid.engines.registry import load_engines
 
     with status("Starting") as say:
         with collector_off():
-            import hybrid.model.bundle  # noqa: F401  # torch and transformers: seconds
+            import hybrid.models.bundle  # noqa: F401  # torch and transformers: seconds
         with _fitting(f"The pair {plan.pair} does not fit", plan.device, "Free some of it."):
             return load_engines(plan, progress=say, say=notice)
 

@@ -5,7 +5,7 @@ import json
 import click
 
 from hybrid.cli.console import out
-from hybrid.collector import collector_off
+from hybrid.measuring.collector import collector_off
 
 
 @click.command()

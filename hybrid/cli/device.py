@@ -11,10 +11,10 @@ import click
 from hybrid.cli.console import harmless, notice, out, status
 from hybrid.cli.engine_options import engine_option_pairs, engine_options
 from hybrid.cli.waiting import wait_option
-from hybrid.collector import collector_off
+from hybrid.measuring.collector import collector_off
 
 if TYPE_CHECKING:
-    from hybrid.predict import Costs, Profile
+    from hybrid.sizing import Costs, Profile
 
 
 @click.command()
@@ -34,8 +34,8 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
     order["options"] = engine_option_pairs(options["engine_option"])
     with status("Starting") as say:
         with collector_off():
-            from hybrid.predict import save_profile
-            from hybrid.predict.profile import check_name
+            from hybrid.sizing import save_profile
+            from hybrid.sizing.profile import check_name
 
             if name is not None:
                 check_name(name)
@@ -48,10 +48,10 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
 
 def _measured(name: str | None, engine: str, order: dict[str, Any], wait: float, say: Any) -> "Profile":
     """The profile, measured while nothing else is."""
-    from hybrid.engines.table import AUTO, default_dtype
-    from hybrid.environment import environment
-    from hybrid.lock import measuring
-    from hybrid.predict.calibration import fastest_engine, measured_profile
+    from hybrid.engines.registry import AUTO, default_dtype
+    from hybrid.measuring.environment import environment
+    from hybrid.measuring.lock import measuring
+    from hybrid.sizing.calibration import fastest_engine, measured_profile
 
     if engine == AUTO:
         engine = fastest_engine(order, notice)
@@ -70,7 +70,7 @@ def _name(device_name: str, engine: str, order: dict[str, Any]) -> str:
 
 def _report(profile: "Profile") -> Iterator[str]:
     """Lines of text: the device's limits, and what of them the engine reaches."""
-    from hybrid.model.arithmetic import bytes_per_weight
+    from hybrid.models.arithmetic import bytes_per_weight
 
     machine, each = profile.machine, bytes_per_weight(profile.dtype)
     yield (

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hybrid.engines.table import AUTO, DTYPES, ENGINES, OPTIONS
+from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from hybrid.cli.console import out, status
-from hybrid.collector import collector_off
-from hybrid.engines.table import BEST, ENGINES, missing
+from hybrid.engines.registry import BEST, ENGINES, missing
+from hybrid.measuring.collector import collector_off
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from hybrid.cli.console import out, status
-from hybrid.collector import collector_off
+from hybrid.measuring.collector import collector_off
 from hybrid.schema import SYSTEMS, TASKS, System
 
 
@@ -31,9 +31,9 @@ def evaluate(
         with collector_off():
             import torch
 
-            from hybrid.evaluate import quality
             from hybrid.metrics import METRICS
-            from hybrid.model.bundle import load_bundle
+            from hybrid.models.bundle import load_bundle
+            from hybrid.training.evaluate import quality
 
         torch.set_num_threads(1)
         bundle = load_bundle(pair, progress=say)

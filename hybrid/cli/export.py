@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from hybrid.cli.console import notice, status
+from hybrid.compare.tables import Cell, replacing, write_csv
 from hybrid.errors import StoreError
 from hybrid.store import find_run
-from hybrid.tables import Cell, replacing, write_csv
 
 
 @click.command()
@@ -24,7 +24,7 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     RUN: an id, the beginning of one, or `latest`; all complete runs when none
     is given. results/README.md says what the columns are.
     """
-    from hybrid.views.exports import columns, complete_runs, rows
+    from hybrid.presentation.views.exports import columns, complete_runs, rows
 
     chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
     with status("Reading") as say:

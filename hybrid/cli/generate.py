@@ -9,15 +9,15 @@ import click
 
 from hybrid.cli.console import notice, out, status
 from hybrid.cli.engine_options import engine_option_pairs, engine_options
-from hybrid.collector import collector_off
-from hybrid.engines.order import Order
-from hybrid.engines.table import AUTO, best_engines, make_engines
+from hybrid.engines.config import Order
+from hybrid.engines.registry import AUTO, best_engines, make_engines
 from hybrid.errors import InputError
+from hybrid.measuring.collector import collector_off
 from hybrid.schema import METHODS, TASKS, Generation, Sampling, System
 
 if TYPE_CHECKING:
-    from hybrid.measure import Engine
-    from hybrid.model.source import Source
+    from hybrid.engines.contract import Engine
+    from hybrid.models.source import Source
 
 
 @click.command()
@@ -40,9 +40,9 @@ def generate(text: str, task: str, system: System, pair: str | None, as_json: bo
     sampling = Sampling(options["max_new_tokens"], truncate=options["truncate"])
     with status("Starting") as say:
         with collector_off():
-            from hybrid.measure import timed, warm_up
-            from hybrid.model.prompt import encode_prompt
-            from hybrid.model.source import ZooSource
+            from hybrid.measuring.clock import timed, warm_up
+            from hybrid.models.prompt import encode_prompt
+            from hybrid.models.source import ZooSource
 
         source = ZooSource(pair, progress=say)
         # Checked before the clock runs: refusals come early, and notices are known.

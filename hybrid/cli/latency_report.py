@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
-from hybrid.model.shapes import all_shapes
+from hybrid.models.shapes import all_shapes
 from hybrid.schema import PHASES
 from hybrid.store.codec import plain
 from hybrid.store.grids import Cell, Grid, StoredGrid

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from hybrid.cli.console import notice, status
-from hybrid.collector import collector_off
-from hybrid.engines.table import AUTO, default_dtype, missing
-from hybrid.environment import environment
+from hybrid.engines.registry import AUTO, default_dtype, missing
 from hybrid.errors import EngineError
-from hybrid.lock import measuring
-from hybrid.model.shapes import Shape, find_shape
+from hybrid.measuring.collector import collector_off
+from hybrid.measuring.environment import environment
+from hybrid.measuring.lock import measuring
+from hybrid.models.shapes import Shape, find_shape
 from hybrid.store.grids import (
     Cell,
     Grid,
@@ -86,7 +86,7 @@ def go_on(grid_id: str, time_limit: float | None, wait_s: float) -> StoredGrid:
 
 def _stored(writer: GridWriter, ends: float) -> StoredGrid:
     """Measure what is missing into the grid; on any end say what is there and how to go on."""
-    from hybrid.latency import planned
+    from hybrid.sizing import planned
 
     grid, wanted = writer.grid, len(planned(writer.grid))
     try:
@@ -108,7 +108,8 @@ def _say_state(grid: Grid, done: int, wanted: int) -> None:
 
 def _measured(grid: Grid, done: frozenset[Key], append: Append, ends: float) -> tuple[Cell, ...]:
     """Measure until all is there or the time is over; `append` stores what belongs together."""
-    from hybrid.latency import measure_grid, planned
+    from hybrid.sizing import planned
+    from hybrid.sizing.grid import measure_grid
 
     found: list[Cell] = []
     wanted = len(planned(grid))
@@ -132,7 +133,7 @@ def _check_engine(engine: str, device: str) -> None:
 
 def _check(grid: Grid) -> None:
     """Raise EngineError for what cannot be measured, before anything is built."""
-    from hybrid.latency import check_lengths, check_room, free_bytes
+    from hybrid.sizing import check_lengths, check_room, free_bytes
 
     check_lengths(grid)
     check_room(grid, free_bytes(grid.device))
@@ -140,7 +141,7 @@ def _check(grid: Grid) -> None:
 
 def _settled(options: Mapping[str, Any], shapes: Sequence[Mapping[str, Shape]]) -> str:
     """What --engine auto comes to: one engine for the whole grid, and why no faster one."""
-    from hybrid.latency import probed_engine
+    from hybrid.sizing.grid import probed_engine
 
     order = {name: options[name] for name in ("methods", "device", "dtype", "threads")}
     order["options"] = options["engine_options"]
@@ -155,7 +156,7 @@ def _deadline(time_limit: float | None) -> float:
 
 def _import_libraries() -> None:
     with status("Starting"), collector_off():
-        import hybrid.latency  # noqa: F401  # torch and transformers: seconds
+        import hybrid.sizing.grid  # noqa: F401  # torch and transformers: seconds
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hybrid.cli.console import notice, out
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests as one JSON list.")
 def pairs(as_json: bool) -> None:
     """List the pairs of models that are here."""
-    from hybrid.model.manifest import available_pairs, zoo
+    from hybrid.models.manifest import available_pairs, zoo
 
     manifests = available_pairs()
     if as_json:

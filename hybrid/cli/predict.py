@@ -36,8 +36,8 @@ def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: A
     were off on a stored grid of the same machine is said below them.
     """
     from hybrid.cli.predict_report import Outlook, as_object, report
-    from hybrid.model.shapes import find_shape
-    from hybrid.predict import Pair, Request, load_profile
+    from hybrid.models.shapes import find_shape
+    from hybrid.sizing import Pair, Request, load_profile
 
     pair = Pair(find_shape(llm), find_shape(slm))
     request = Request(options["prompt"], options["output"], options["batch"])

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hybrid.engines.table import kind_of
-from hybrid.model.shapes import Shape
-from hybrid.predict import (
+from hybrid.engines.registry import kind_of
+from hybrid.models.shapes import Shape
+from hybrid.schema import PHASES, Model
+from hybrid.sizing import (
     BreakEven,
     ErrorReport,
     Needs,
@@ -22,7 +23,6 @@ from hybrid.predict import (
     needs,
     predict,
 )
-from hybrid.schema import PHASES, Model
 
 BASELINE: Model = "llm"
 NO_GRID = (

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from hybrid.cli.console import status
-from hybrid.collector import collector_off
-from hybrid.tables import replacing
+from hybrid.compare.tables import replacing
+from hybrid.measuring.collector import collector_off
 
 
 @click.command()
@@ -22,7 +22,7 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
     RUN: an id, the beginning of one, or `latest`. `hybrid runs` lists them.
     """
     from hybrid.compare import compare
-    from hybrid.report import html_report
+    from hybrid.presentation.report import html_report
     from hybrid.store import find_run, load_run
 
     where, colon, system = baseline.rpartition(":")

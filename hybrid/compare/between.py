@@ -6,7 +6,7 @@ from hybrid.compare.comparison import Against
 from hybrid.compare.conditions import both, joined, listed
 from hybrid.compare.measured import Measured, shared, timed_alike
 from hybrid.compare.summary import carries
-from hybrid.environment import differing
+from hybrid.measuring.environment import differing
 from hybrid.schema import Run
 
 # What must be equal in two plans before their times are compared.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from hybrid.compare.measured import Measured
-from hybrid.environment import differing
+from hybrid.measuring.environment import differing
 from hybrid.schema import Run
 from hybrid.store import StoredRun
 

@@ -14,11 +14,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hybrid.engines.answers import Answers
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
 from hybrid.engines.handover import HandOver, Worker
-from hybrid.engines.order import Order
 from hybrid.errors import EngineError
-from hybrid.measure import Engine
-from hybrid.model.prompt import encode_prompts
+from hybrid.models.prompt import encode_prompts
 from hybrid.schema import Model, Sampling, Step, System
 
 if TYPE_CHECKING:

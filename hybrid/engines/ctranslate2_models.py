@@ -21,7 +21,7 @@ from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hybrid.engines.cache_folder import cache_folder
-from hybrid.engines.order import Order
+from hybrid.engines.config import Order
 from hybrid.errors import EngineError
 from hybrid.schema import Model
 

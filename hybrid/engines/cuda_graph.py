@@ -29,20 +29,20 @@ import torch
 
 from hybrid.engines import torch_engine
 from hybrid.engines.answers import Answers
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
 from hybrid.engines.cuda.buckets import BATCHES, CAPACITIES, LENGTHS, bucket
 from hybrid.engines.cuda.reading import Fusing, pack_fusion
 from hybrid.engines.cuda.steps import AUTO, Steps
 from hybrid.engines.cuda.weights import pack_decoder
 from hybrid.engines.cuda.workshop import Route, Workshop
 from hybrid.engines.cuda.writing import FIXED_CHUNK, Writing
-from hybrid.engines.order import Order
 from hybrid.engines.t5_layers import Target, check_supported
 from hybrid.engines.torch_engine import check_device
 from hybrid.errors import EngineError
-from hybrid.measure import Engine
-from hybrid.model.bundle import Bundle
-from hybrid.model.prompt import encode_prompts
-from hybrid.model.source import models_of
+from hybrid.models.bundle import Bundle
+from hybrid.models.prompt import encode_prompts
+from hybrid.models.source import models_of
 from hybrid.schema import MODELS, Model, Sampling, Step, System
 
 

@@ -13,15 +13,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from hybrid.engines.answers import Answers, Serving
-from hybrid.engines.order import Order
+from hybrid.engines.config import Order
 from hybrid.engines.speculative import check_batch
 from hybrid.errors import EngineError
-from hybrid.model.prompt import encode_prompts
+from hybrid.models.prompt import encode_prompts
 from hybrid.schema import METHODS, MODELS, Sampling, Step, System
 
 if TYPE_CHECKING:
+    from hybrid.engines.contract import Engine
     from hybrid.engines.onnx.parts import Parts
-    from hybrid.measure import Engine
 
 NEEDED = (1, 22)  # the first onnxruntime whose GroupQueryAttention takes a position bias
 PRECISIONS = {"int8": "onnx", "float32": "onnx-fp32"}

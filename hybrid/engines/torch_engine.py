@@ -18,17 +18,17 @@ from functools import partial
 import torch
 
 from hybrid.engines.answers import Answers, Serving
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
 from hybrid.engines.layout import Layout
-from hybrid.engines.order import Order
 from hybrid.engines.speculative import check_batch
 from hybrid.engines.t5_layers import Target
 from hybrid.engines.torch_parts import Parts
 from hybrid.engines.torch_writers import Greedy, Lossless, Prompts, Writer
 from hybrid.errors import EngineError
-from hybrid.measure import Engine
-from hybrid.model.bundle import Bundle
-from hybrid.model.prompt import encode_prompts
-from hybrid.model.source import models_of
+from hybrid.models.bundle import Bundle
+from hybrid.models.prompt import encode_prompts
+from hybrid.models.source import models_of
 from hybrid.schema import METHODS, MODELS, Sampling, Step, System
 
 

@@ -25,14 +25,14 @@ from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
 from hybrid.engines.answers import Answers
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
 from hybrid.engines.handover import HandOver, Worker
-from hybrid.engines.order import Order
 from hybrid.engines.torch_engine import check_device
 from hybrid.errors import EngineError
-from hybrid.measure import Engine
-from hybrid.model.pair import HybridForConditionalGeneration
-from hybrid.model.prompt import Prompt, encode_prompts
-from hybrid.model.source import models_of
+from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.prompt import Prompt, encode_prompts
+from hybrid.models.source import models_of
 from hybrid.schema import METHODS, Model, Phase, Sampling, Step, System
 
 INT8 = "int8"

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
-from hybrid.charts import milliseconds, name_of
+from hybrid.compare.tables import Cell, Table
+from hybrid.format import milliseconds, name_of
 from hybrid.live.history import Told
 from hybrid.live.prompts_file import Asked
 from hybrid.live.scoring import labels, scores
 from hybrid.live.shelf import Wanted
 from hybrid.live.verdicts import baseline_of, verdict_on
 from hybrid.schema import Sampling, System
-from hybrid.tables import Cell, Table
 
 State = Literal["running", "stopped", "done"]
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from hybrid.engines.contract import Engine
 from hybrid.errors import BusyError
-from hybrid.lock import LIVE, holder, measuring
-from hybrid.measure import Engine, timed, warm_up
+from hybrid.measuring.clock import timed, warm_up
+from hybrid.measuring.lock import LIVE, holder, measuring
 from hybrid.schema import Generation, Sampling, System
 
 WARM_UP_TOKENS = 32

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from hybrid.charts import shown
 from hybrid.errors import InputError
+from hybrid.format import shown
 
 MOST = 100  # prompts: more belong into a benchmark
 MOST_BYTES = 1_000_000

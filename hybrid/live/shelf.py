@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hybrid.engines.order import Order
-from hybrid.engines.table import AUTO, BEST, make_engines
+from hybrid.engines.config import Order
+from hybrid.engines.registry import AUTO, BEST, make_engines
 from hybrid.errors import EngineError
 from hybrid.live.measuring import Request
 from hybrid.schema import System, method_of
@@ -16,8 +16,8 @@ from hybrid.schema import System, method_of
 if TYPE_CHECKING:  # it imports torch
     from transformers import PreTrainedTokenizerFast
 
-    from hybrid.measure import Engine
-    from hybrid.model.source import ZooSource
+    from hybrid.engines.contract import Engine
+    from hybrid.models.source import ZooSource
 
 MOST_PAIRS = 2
 MOST_ENGINES = 12  # each with weights of its own
@@ -66,7 +66,7 @@ class Loaded:
 
     def notices(self, request: Request) -> tuple[str, ...]:
         """What to know about a prompt; raises InputError when it cannot be answered as it is."""
-        from hybrid.model.prompt import encode_prompt
+        from hybrid.models.prompt import encode_prompt
 
         limit, truncate = self.source.max_prompt_tokens, request.sampling.truncate
         return encode_prompt(self.tokenizer, request.task, request.text, limit, truncate).notices
@@ -147,7 +147,7 @@ class Shelf:
             }
 
     def _pair(self, wanted: Wanted, say: Say) -> _Pair:
-        from hybrid.model.source import ZooSource
+        from hybrid.models.source import ZooSource
 
         key = _key(wanted)
         if key not in self._pairs:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybrid.charts import milliseconds, name_of, times
+from hybrid.format import milliseconds, name_of, times
 from hybrid.live.measuring import Answers
 from hybrid.schema import Generation, System
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from hybrid.model.batches import by_length
+from hybrid.models.batches import by_length
 from hybrid.training.data import save_rows
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared

@@ -9,8 +9,8 @@ import torch
 import transformers
 
 from hybrid.errors import RecipeError
-from hybrid.model.bundle import save_bundle
-from hybrid.model.manifest import file_sha256
+from hybrid.models.bundle import save_bundle
+from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS
 from hybrid.training.data import tokenizer_path
 from hybrid.training.models import trained

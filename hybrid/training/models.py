@@ -6,7 +6,7 @@ from typing import Any
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from hybrid.errors import RecipeError
-from hybrid.model.pair import HybridForConditionalGeneration
+from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.training.checkpoint import MODEL, load_weights
 from hybrid.training.recipe import Recipe, Shape, Stage
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from hybrid.model.pair import HybridForConditionalGeneration
+from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.recipe import Stage
 

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import PreTrainedModel
 
-from hybrid.model.pair import HybridForConditionalGeneration
+from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.training.checkpoint import load_checkpoint, save_checkpoint
 from hybrid.training.data import Batches, prepare
 from hybrid.training.distill import distilled

@@ -9,8 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from hybrid.lock import measuring
-from hybrid.model.source import ZooSource
+from hybrid.measuring.lock import measuring
+from hybrid.models.source import ZooSource
 from tests.bars.bar import Bar
 from tests.bars.cpu import PARTS
 from tests.bars.quality import quality

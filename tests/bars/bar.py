@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hybrid.engines.order import Order
-from hybrid.engines.table import make_engines
-from hybrid.measure import Engine, timed, warm_up
-from hybrid.model.prompt import encode_prompts
-from hybrid.model.source import Source
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
+from hybrid.engines.registry import make_engines
+from hybrid.measuring.clock import timed, warm_up
+from hybrid.models.prompt import encode_prompts
+from hybrid.models.source import Source
 from hybrid.schema import Generation, Sampling
 from hybrid.suites import load_suite
 

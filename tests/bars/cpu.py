@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hybrid.memory import peak_resident
-from hybrid.model.source import Source
+from hybrid.measuring.memory import peak_resident
+from hybrid.models.source import Source
 from hybrid.schema import MODELS, Sampling
 from tests.bars.bar import (
     TASK,
@@ -93,8 +93,8 @@ def equality(source: Source) -> Measured:
 def start(source: Source) -> Measured:
     """A process that makes the three engines, libraries loaded before; nothing cached, then cached."""
     code = (
-        "import time, torch, transformers, onnxruntime, onnx, hybrid.model.source as s\n"
-        "from hybrid.engines.order import Order; from hybrid.engines.table import make_engines\n"
+        "import time, torch, transformers, onnxruntime, onnx, hybrid.models.source as s\n"
+        "from hybrid.engines.config import Order; from hybrid.engines.registry import make_engines\n"
         "begin = time.perf_counter()\n"
         "make_engines('onnx', Order(s.ZooSource(), ('llm', 'slm', 'hybrid'), dtype=''))\n"
         "print(time.perf_counter() - begin)"

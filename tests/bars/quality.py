@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybrid.measure import Engine, timed
+from hybrid.engines.contract import Engine
+from hybrid.measuring.clock import timed
 from hybrid.metrics import metrics_of, score
-from hybrid.model.source import Source
+from hybrid.models.source import Source
 from hybrid.schema import MODELS, Sampling, Suite
 from hybrid.suites import load_suite
 from tests.bars.bar import Bar, Measured, engines

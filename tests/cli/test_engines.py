@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from hybrid.engines.table import ENGINES
+from hybrid.engines.registry import ENGINES
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 
 from hybrid import cli, store
 from hybrid.compare import COLUMNS
-from hybrid.export import RECORD_COLUMNS
+from hybrid.compare.export import RECORD_COLUMNS
+from hybrid.compare.tables import original
 from hybrid.schema import Memory, Run
 from hybrid.store import StoredRun
-from hybrid.tables import original
 
 END = "2026-11-23T02:00:00+00:00"
 HOSTILE = ('=HYPERLINK("http://x")', '-1,2\n+3;"', "@\r\n\t, Grüße 😀", "'=1", "NA", "")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from hybrid.model.manifest import BUNDLED
+from hybrid.models.manifest import BUNDLED
 from hybrid.schema import PHASES, SYSTEMS
 
 SENTENCE = "The house by the river is old."

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from hybrid.lock import measuring
-from hybrid.model.shapes import find_shape
-from hybrid.predict import Pair, Request, cost_per_million_tokens, load_profile, predict, save_profile
-from hybrid.predict import calibration as calibrating
+from hybrid.measuring.lock import measuring
+from hybrid.models.shapes import find_shape
+from hybrid.sizing import Pair, Request, cost_per_million_tokens, load_profile, predict, save_profile
+from hybrid.sizing import calibration as calibrating
 from hybrid.store.grids import create_grid
-from tests.predict.made_up import cells_of, grid_of, made_up_profile
+from tests.sizing.predict.made_up import cells_of, grid_of, made_up_profile
 
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hybrid.engines.torch_engine import TorchEngine
-from hybrid.measure import timed
+from hybrid.measuring.clock import timed
 from hybrid.schema import SYSTEMS, Generation, Sampling, System
 
 PROMPTS = 200

@@ -15,10 +15,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from hybrid.model import random_pair  # noqa: F401  it tells transformers of BART's and Marian's encoders
-from hybrid.model.bundle import Bundle
-from hybrid.model.pair import HybridForConditionalGeneration
-from hybrid.model.prompt import encode_prompt
+from hybrid.models import random_pair  # noqa: F401  it tells transformers of BART's and Marian's encoders
+from hybrid.models.bundle import Bundle
+from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.prompt import encode_prompt
 
 LIMIT = 160
 KINDS = {"bart": (BartConfig, BartForConditionalGeneration), "marian": (MarianConfig, MarianMTModel)}

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hybrid import Generation, Sampling, TorchEngine, load_bundle, timed
-from hybrid.model.manifest import BUNDLED, available_pairs
-from hybrid.model.prompt import encode_prompt
+from hybrid.models.manifest import BUNDLED, available_pairs
+from hybrid.models.prompt import encode_prompt
 from hybrid.schema import METHODS, SYSTEMS, System
 from hybrid.suites import load_suite
 

@@ -8,14 +8,14 @@ import torch
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
 from hybrid.engines import ctranslate2_engine
+from hybrid.engines.config import Order
 from hybrid.engines.ctranslate2_engine import make, missing
-from hybrid.engines.order import Order
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measure import timed
-from hybrid.model.bundle import Bundle
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.source import BundleSource, ZooSource
+from hybrid.measuring.clock import timed
+from hybrid.models.bundle import Bundle
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import METHODS, Sampling
 from hybrid.suites import load_suite
 from tests.engines.peers import LIMIT, absolute_pair, greedy, prompt_ids

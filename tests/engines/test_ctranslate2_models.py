@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import PegasusXConfig, PegasusXForConditionalGeneration
 
-from hybrid.engines.order import Order
+from hybrid.engines.config import Order
 from hybrid.errors import EngineError
-from hybrid.model.bundle import Bundle
-from hybrid.model.source import BundleSource
+from hybrid.models.bundle import Bundle
+from hybrid.models.source import BundleSource
 from hybrid.schema import Sampling
 
 ctranslate2 = pytest.importorskip("ctranslate2")

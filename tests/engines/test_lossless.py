@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from hybrid.engines import torch_writers
-from hybrid.engines.order import Order
+from hybrid.engines.config import Order
 from hybrid.engines.torch_engine import TorchEngine, make
 from hybrid.errors import EngineError
-from hybrid.measure import warm_up
-from hybrid.model.bundle import load_bundle
-from hybrid.model.pair import HybridForConditionalGeneration
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.source import BundleSource, ZooSource
+from hybrid.measuring.clock import warm_up
+from hybrid.models.bundle import load_bundle
+from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)

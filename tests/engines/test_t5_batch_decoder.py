@@ -9,8 +9,8 @@ from hybrid.engines import t5_batch_decoder
 from hybrid.engines.layout import Layout
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measure import warm_up
-from hybrid.model.prompt import encode_prompt
+from hybrid.measuring.clock import warm_up
+from hybrid.models.prompt import encode_prompt
 from hybrid.schema import SYSTEMS, Sampling
 
 

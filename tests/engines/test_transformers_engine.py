@@ -7,13 +7,13 @@ import pytest
 import torch
 import transformers
 
-from hybrid.engines.order import Order
+from hybrid.engines.config import Order
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.engines.transformers_engine import make, missing
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measure import timed
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.source import BundleSource, ZooSource
+from hybrid.measuring.clock import timed
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite
 from tests.engines.peers import absolute_pair, called, greedy, prompt_ids

@@ -4,13 +4,13 @@ from statistics import median
 
 import pytest
 
+from hybrid.compare.tables import original
 from hybrid.live.batch import Batch, Row, headline, medians, progress, table
 from hybrid.live.history import Told, told
 from hybrid.live.prompts_file import Asked
 from hybrid.live.shelf import Wanted
 from hybrid.metrics import score
 from hybrid.schema import Sampling
-from hybrid.tables import original
 from tests.live.made import made
 
 SYSTEMS = ("llm", "hybrid@torch")

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from hybrid.errors import BusyError
 from hybrid.live import Request, measure_all
-from hybrid.lock import LOCK, NOTE, holder, measuring
+from hybrid.measuring.lock import LOCK, NOTE, holder, measuring
 from hybrid.schema import SYSTEMS, Sampling, Step, System
 
 

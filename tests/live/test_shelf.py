@@ -8,7 +8,7 @@ import pytest
 from hybrid.errors import EngineError
 from hybrid.live import shelf as module
 from hybrid.live.shelf import Shelf, Wanted
-from hybrid.model.manifest import available_pairs
+from hybrid.models.manifest import available_pairs
 
 
 @pytest.fixture

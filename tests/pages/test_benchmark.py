@@ -10,10 +10,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid import jobs
-from hybrid.lock import measuring
+from hybrid.benchmark import jobs
+from hybrid.measuring.lock import measuring
 from hybrid.store import list_runs, load_run
-from tests.jobs.stand_in import await_that, ended, installed
+from tests.benchmark.jobs.stand_in import await_that, ended, installed
 from tests.pages.conftest import LOOKS, settled
 from tests.pages.made_runs import store_run
 

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid.export import RECORD_COLUMNS, record_rows
+from hybrid.compare.export import RECORD_COLUMNS, record_rows
+from hybrid.compare.tables import original
 from hybrid.store import RunReader, list_runs
-from hybrid.tables import original
 from tests.pages.conftest import settled
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from hybrid.live.shelf import Wanted
-from hybrid.lock import measuring
+from hybrid.measuring.lock import measuring
 from hybrid.schema import SYSTEMS
 from pages._prompts import EXAMPLES
 from tests.pages.live_page import (
@@ -102,14 +102,14 @@ def test_a_reload_and_another_visitor_find_the_models_loaded(live: AppTest, monk
     def refuse(*_, **__):
         raise AssertionError("loaded again")
 
-    monkeypatch.setattr("hybrid.model.bundle.load_bundle", refuse)
+    monkeypatch.setattr("hybrid.models.bundle.load_bundle", refuse)
     page = ask(arrive(), "The bridge is open.")
     assert not page.exception
     assert len(texts(page)) == 3
 
 
 def test_a_pair_that_was_trained_anew_is_loaded_anew(live: AppTest, live_zoo: Path):
-    from hybrid.model.manifest import write_manifest
+    from hybrid.models.manifest import write_manifest
     from pages import _models
 
     def engines() -> object:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from hybrid.lock import measuring
+from hybrid.measuring.lock import measuring
 from tests.pages.conftest import Server, settled
 
 SENTENCE = "The museum opens at nine o'clock on Sundays."

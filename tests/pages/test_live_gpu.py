@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.charts import name_of
+from hybrid.presentation.charts import name_of
 from hybrid.schema import SYSTEMS
 from tests.pages.live_page import answers, arrive, ask, line, texts, texts_of
 

@@ -13,14 +13,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.predict import Pair, Request, load_profile, predict, save_profile
+from hybrid.compare.tables import original
+from hybrid.presentation.views.pairings.measured import NO_GRID, NO_PROFILE
+from hybrid.presentation.views.pairings.sources import sources
+from hybrid.sizing import Pair, Request, load_profile, predict, save_profile
 from hybrid.store.grids import load_grid
-from hybrid.tables import original
-from hybrid.views.pairings.measured import NO_GRID, NO_PROFILE
-from hybrid.views.pairings.sources import sources
 from tests.pages.conftest import settled
-from tests.predict.made_up import made_up_profile
-from tests.views.pairings.made_grids import EVIL, cell, store
+from tests.presentation.views.pairings.made_grids import EVIL, cell, store
+from tests.sizing.predict.made_up import made_up_profile
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results"
@@ -168,8 +168,8 @@ def test_damage_is_named_and_hides_nothing(open_page, tmp_path: Path):
 def test_hostile_names_are_plain_text(open_page, tmp_path: Path):
     from dataclasses import asdict, replace
 
-    from tests.predict.made_up import shape
-    from tests.views.pairings.made_grids import HERE, LARGE
+    from tests.presentation.views.pairings.made_grids import HERE, LARGE
+    from tests.sizing.predict.made_up import shape
 
     shapes = {"large": asdict(LARGE), EVIL: asdict(shape(EVIL, 128, 256, 2, 2))}
     cells = (cell("llm", (4.0,)), cell("hybrid", (2.0,), slm=EVIL))

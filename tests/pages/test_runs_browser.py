@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hybrid.compare import compare
-from hybrid.report import html_report
+from hybrid.presentation.report import html_report
 from hybrid.store import load_run
 from tests.pages.conftest import ROOT, Server, settled
 from tests.pages.made_runs import store_run

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import InputError, SuiteError
-from hybrid.model.bundle import load_tokenizer
-from hybrid.model.prompt import encode_prompt
+from hybrid.models.bundle import load_tokenizer
+from hybrid.models.prompt import encode_prompt
 from hybrid.schema import Example
 from hybrid.suites.rows import RowError, check_columns, checked, to_example, without_controls
 

@@ -11,8 +11,8 @@ import torch
 from tokenizers import Tokenizer
 
 from hybrid.errors import RecipeError
-from hybrid.model.bundle import load_tokenizer
-from hybrid.model.prompt import encode_prompt
+from hybrid.models.bundle import load_tokenizer
+from hybrid.models.prompt import encode_prompt
 from hybrid.training.data import Batch, Batches, prepare, read_corpus, tokenizer_path
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Recipe, prepared

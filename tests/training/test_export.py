@@ -10,9 +10,9 @@ import torch
 
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import RecipeError
-from hybrid.measure import timed
-from hybrid.model.bundle import Bundle, load_bundle
-from hybrid.model.manifest import file_sha256
+from hybrid.measuring.clock import timed
+from hybrid.models.bundle import Bundle, load_bundle
+from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
 from hybrid.training.export import export
 from hybrid.training.models import trained

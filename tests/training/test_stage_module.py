@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hybrid.model.pair import HybridForConditionalGeneration
+from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.training.models import new_t5
 from hybrid.training.recipe import Shape, Stage
 from hybrid.training.stage_module import StageModule, shift_right

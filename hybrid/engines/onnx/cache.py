@@ -19,8 +19,8 @@ from typing import IO, Any
 import numpy as np
 
 from hybrid.engines.cache_folder import cache_folder
+from hybrid.engines.config import Progress
 from hybrid.engines.onnx.sessions import Array, Part
-from hybrid.engines.order import Progress
 
 FORMAT = 1  # counts what changes the graphs or the packing of weights
 MODEL, WEIGHT, TABLE = "model", "weight/", "table/"  # tensors by name

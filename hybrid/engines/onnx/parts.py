@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from onnxruntime import InferenceSession
 
+from hybrid.engines.config import Order
 from hybrid.engines.onnx.cache import cached
 from hybrid.engines.onnx.reading import Encoder
 from hybrid.engines.onnx.sessions import Matrix, Part, session
 from hybrid.engines.onnx.writing import Writer
-from hybrid.engines.order import Order
-from hybrid.model.source import models_of
+from hybrid.models.source import models_of
 from hybrid.schema import Model
 
 if TYPE_CHECKING:
-    from hybrid.model.bundle import Bundle
+    from hybrid.models.bundle import Bundle
 
 T = TypeVar("T")
 MODEL_NAMES: Mapping[Model, str] = {"llm": "LLM", "slm": "SLM", "hybrid": "hybrid"}

@@ -1,6 +1,6 @@
 """8-bit matrices as ONNX Runtime's operators read them.
 
-Bundled weights are stored as int8 rows, one scale a row (hybrid.model.int8).
+Bundled weights are stored as int8 rows, one scale a row (hybrid.models.int8).
 `blocks` holds such a matrix exactly, so that only activations are rounded.
 
 Letters: N outputs, K inputs, G groups of inputs that share a scale, of `block_size(K)` each.

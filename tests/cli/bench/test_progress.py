@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-import hybrid.bench
+import hybrid.benchmark.schedule
 from hybrid.cli import bench_progress
 
 
@@ -33,13 +33,13 @@ def test_on_a_terminal_a_bar(bench, monkeypatch):
 
 def test_nothing_draws_while_an_answer_is_measured(bench, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    timed, threads = hybrid.bench.timed, []
+    timed, threads = hybrid.benchmark.schedule.timed, []
 
     def watched(*arguments: Any) -> Any:
         threads.append(threading.active_count())
         return timed(*arguments)
 
-    monkeypatch.setattr(hybrid.bench, "timed", watched)
+    monkeypatch.setattr(hybrid.benchmark.schedule, "timed", watched)
     before = threading.active_count()
     bench.measure("--limit", "2")
     assert threads == [before] * 6

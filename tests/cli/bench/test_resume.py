@@ -60,7 +60,7 @@ def test_an_interrupt_before_anything_is_measured_leaves_no_run(bench, monkeypat
     def load(*_: Any, **__: Any) -> None:
         raise Stopped(signal.SIGINT)
 
-    monkeypatch.setattr("hybrid.engines.table.load_engines", load)
+    monkeypatch.setattr("hybrid.engines.registry.load_engines", load)
     assert bench.failed(bench.measure(), exit_code=130) == ""
     assert list_runs().runs == ()
 
@@ -122,7 +122,7 @@ def test_models_that_do_not_fit_are_one_sentence(bench, monkeypatch):
     def load(*_: Any, **__: Any) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("hybrid.engines.table.load_engines", load)
+    monkeypatch.setattr("hybrid.engines.registry.load_engines", load)
     said = "error: The pair tiny does not fit into the memory of cpu. Free some of it.\n"
     assert bench.failed(bench.measure()) == said
     assert list_runs().runs == ()

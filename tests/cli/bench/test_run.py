@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from hybrid.bench import chosen
+from hybrid.benchmark.schedule import chosen
 from hybrid.cli import bench_run
 from hybrid.errors import EngineError, StoreError
-from hybrid.lock import measuring
+from hybrid.measuring.lock import measuring
 from hybrid.schema import SYSTEMS, Memory, Plan
 from hybrid.store import list_runs
 from hybrid.suites import load_suite
@@ -206,7 +206,7 @@ def test_results_that_cannot_be_written_fail_before_models_are_loaded(bench, mon
     def load(*_: Any, **__: Any) -> None:
         raise AssertionError("models were loaded")
 
-    monkeypatch.setattr("hybrid.engines.table.load_engines", load)
+    monkeypatch.setattr("hybrid.engines.registry.load_engines", load)
     (bench.folder / "results").write_text("a file", "utf-8")
     message = bench.failed(bench.measure())
     assert message.startswith(f"error: No run can be stored in {bench.folder / 'results'}: ")

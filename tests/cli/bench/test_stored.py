@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybrid import store
-from hybrid.bench import turns
+from hybrid.benchmark.schedule import turns
 from hybrid.cli import bench_run
 from hybrid.cli.stopping import Stopped
 from hybrid.errors import StoreError
@@ -90,7 +90,7 @@ def test_weights_that_have_changed_are_refused(bench, interrupted, tiny_zoo, mon
 
 
 def test_another_environment_is_said_and_the_run_goes_on(bench, interrupted, monkeypatch):
-    monkeypatch.setattr("hybrid.environment.platform.python_version", lambda: "3.99.0")
+    monkeypatch.setattr("hybrid.measuring.environment.platform.python_version", lambda: "3.99.0")
     result = bench.run("--resume", interrupted)
     now = ".".join(map(str, sys.version_info[:3]))
     said = f"notice: The run was started in another environment: python {now}, now 3.99.0.\n"

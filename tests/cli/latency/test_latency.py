@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from hybrid import latency
 from hybrid.cli import latency_run
+from hybrid.sizing import grid as latency
 from hybrid.store.grids import list_grids, load_grid
 
 PAIR = ("--llm", "bundled-llm", "--slm", "bundled-slm")
@@ -237,13 +237,13 @@ def test_progress_is_a_bar_on_a_terminal(
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "100")
-    timed, threads = latency.measuring.timed, []
+    timed, threads = latency.timed, []
 
     def watched(*arguments: Any) -> Any:
         threads.append(threading.active_count())
         return timed(*arguments)
 
-    monkeypatch.setattr(latency.measuring, "timed", watched)
+    monkeypatch.setattr(latency, "timed", watched)
     before = threading.active_count()
     result = measure(*SMALL, "--methods", "llm", "--no-store")
     assert result.exit_code == 0, result.output

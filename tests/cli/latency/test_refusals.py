@@ -11,8 +11,8 @@ import pytest
 import torch
 from click.testing import Result
 
-from hybrid import latency
-from hybrid.lock import measuring
+from hybrid.measuring.lock import measuring
+from hybrid.sizing import grid as latency
 from hybrid.store.grids import list_grids
 
 PAIR = ("--llm", "bundled-llm", "--slm", "bundled-slm")

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from hybrid.engines.config import Order
 from hybrid.engines.cuda_graph import CudaGraphEngine
-from hybrid.engines.order import Order
-from hybrid.model.source import BundleSource
+from hybrid.models.source import BundleSource
 from hybrid.schema import MODELS
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from hybrid.engines import cuda_graph
+from hybrid.engines.config import Order
 from hybrid.engines.cuda import workshop
 from hybrid.engines.cuda.buckets import LENGTHS, bucket
 from hybrid.engines.cuda_graph import make
-from hybrid.engines.order import Order
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measure import warm_up
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.source import BundleSource
+from hybrid.measuring.clock import warm_up
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.source import BundleSource
 from hybrid.schema import MODELS, Sampling
 
 SIZES = (1, 2, 3, 13, 32)

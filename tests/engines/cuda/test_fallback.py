@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from hybrid.engines import cuda_graph
+from hybrid.engines.config import Order
 from hybrid.engines.cuda.buckets import LENGTHS
 from hybrid.engines.cuda.recorder import Recorder
 from hybrid.engines.cuda_graph import make, missing
-from hybrid.engines.order import Order
 from hybrid.errors import EngineError
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.source import BundleSource
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.source import BundleSource
 from hybrid.schema import Sampling
 
 

@@ -12,17 +12,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hybrid.engines.config import Order
 from hybrid.engines.cuda.recorder import Recorder
 from hybrid.engines.cuda.steps import HOPPER, WAYS
 from hybrid.engines.cuda_graph import CudaGraphEngine, make
-from hybrid.engines.order import Order
 from hybrid.engines.torch_engine import TorchEngine
-from hybrid.measure import timed
-from hybrid.model.bundle import Bundle
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
-from hybrid.model.shapes import published_shapes
-from hybrid.model.source import BundleSource
+from hybrid.measuring.clock import timed
+from hybrid.models.bundle import Bundle
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
+from hybrid.models.shapes import published_shapes
+from hybrid.models.source import BundleSource
 from hybrid.schema import MODELS, Sampling
 
 # Warnings of libraries are theirs; as errors they would make the engine fall back.

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from hybrid.errors import EngineError
-from hybrid.model.prompt import encode_prompt
+from hybrid.models.prompt import encode_prompt
 
 
 @pytest.fixture(scope="module")

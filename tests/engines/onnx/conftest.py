@@ -6,8 +6,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from hybrid.engines import onnx_engine
-from hybrid.engines.order import Order
-from hybrid.model.source import BundleSource
+from hybrid.engines.config import Order
+from hybrid.models.source import BundleSource
 from hybrid.schema import METHODS
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from hybrid.engines import onnx_engine
-from hybrid.engines.order import Order
+from hybrid.engines.config import Order
 from hybrid.engines.torch_engine import TorchEngine
-from hybrid.measure import timed
-from hybrid.model.manifest import BUNDLED, available_pairs
-from hybrid.model.source import ZooSource
+from hybrid.measuring.clock import timed
+from hybrid.models.manifest import BUNDLED, available_pairs
+from hybrid.models.source import ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite
 

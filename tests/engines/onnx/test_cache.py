@@ -8,11 +8,11 @@ import pytest
 from safetensors import safe_open
 
 from hybrid.engines import onnx_engine
+from hybrid.engines.config import Order
 from hybrid.engines.onnx import cache
 from hybrid.engines.onnx.cache import cached
 from hybrid.engines.onnx.sessions import Part
-from hybrid.engines.order import Order
-from hybrid.model.source import ZooSource
+from hybrid.models.source import ZooSource
 from hybrid.schema import METHODS
 
 HASH = "ab" * 32

@@ -6,8 +6,8 @@ import pytest
 
 from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import EngineError
-from hybrid.model.pair import HybridForConditionalGeneration
-from hybrid.model.prompt import encode_prompt
+from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.prompt import encode_prompt
 from hybrid.schema import METHODS, MODELS
 from tests.engines.families import FAMILIES, random_model
 

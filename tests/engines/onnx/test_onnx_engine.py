@@ -8,14 +8,14 @@ import onnxruntime
 import pytest
 
 from hybrid.engines import onnx_engine
+from hybrid.engines.config import Order
 from hybrid.engines.onnx import writing
 from hybrid.engines.onnx.answering import CHUNK
-from hybrid.engines.order import Order
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measure import warm_up
-from hybrid.model.bundle import load_bundle
-from hybrid.model.prompt import encode_prompt
-from hybrid.model.source import ZooSource
+from hybrid.measuring.clock import warm_up
+from hybrid.models.bundle import load_bundle
+from hybrid.models.prompt import encode_prompt
+from hybrid.models.source import ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)

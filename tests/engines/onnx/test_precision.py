@@ -11,7 +11,7 @@ from hybrid.engines.onnx.encoder import encoder_part, fusion_part
 from hybrid.engines.onnx.reading import Encoder
 from hybrid.engines.onnx.sessions import session
 from hybrid.engines.onnx.writing import Decoder, Writer
-from hybrid.model.prompt import encode_prompt
+from hybrid.models.prompt import encode_prompt
 from hybrid.schema import MODELS
 
 

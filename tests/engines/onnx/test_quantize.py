@@ -6,7 +6,7 @@ import torch
 
 from hybrid.engines.onnx import quantize as quantize_module
 from hybrid.engines.onnx.quantize import LARGEST_IN_ROWS, ZERO, block_size, blocks, rows
-from hybrid.model.int8 import dequantize, quantize
+from hybrid.models.int8 import dequantize, quantize
 
 
 def weight(outputs: int, inputs: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""A benchmark from a plan to a stored run."""

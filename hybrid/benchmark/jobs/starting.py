@@ -1,0 +1,151 @@
+"""Jobs are started one at a time, and ended."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hybrid.benchmark.jobs.asked import Asked, GoOn
+from hybrid.benchmark.jobs.cores import Cores, divided, keeping_to, started_on
+from hybrid.benchmark.jobs.folder import (
+    CANCELLED,
+    COMMAND,
+    ENDED,
+    GRACE_S,
+    JOB,
+    JOBS,
+    RUN,
+    STDERR,
+    STDOUT,
+    Job,
+    current,
+    end_overdue,
+    job_folders,
+    now,
+    read_job,
+    surroundings,
+)
+from hybrid.errors import BusyError, HybridError
+from hybrid.measuring.lock import LIVE, holder
+from hybrid.store import check_writable, results_folder
+from hybrid.store.files import explained, replace_file
+
+KEEP = 20  # folders of jobs
+LOCK = ".lock"
+LOCK_S = 10.0
+
+
+def obstacle(root: Path | None = None) -> str | None:
+    """Why nothing can be started now, in a sentence; None when it can."""
+    running = current(root)
+    if running is not None:
+        since = running.started_at[11:16]
+        return f"{running.suite} is being measured here since {since} UTC: wait for it to end, or cancel it."
+    held = holder()
+    if held is not None and held.run_id != LIVE:
+        return f"Another measurement is running on this machine: {held}. Wait for it to end."
+    return None
+
+
+def start(asked: Asked, root: Path | None = None) -> Job:
+    """Start the command in a session of its own, its output in files: it needs neither browser nor server.
+
+    Raises BusyError when something measures here, StoreError when the folder of
+    results cannot be written, HybridError where there are no such processes.
+    """
+    if not hasattr(os, "posix_spawn"):
+        raise HybridError("Measurements cannot be started from the browser on this system; type the command.")
+    root = root or results_folder()
+    check_writable(root)
+    with _alone(root):
+        if why := obstacle(root):
+            raise BusyError(why)
+        _prune(root)
+        stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        folder = root / JOBS / stamp
+        folder.mkdir()
+        command = (*COMMAND, *asked.arguments)
+        job = Job(folder, command, asked.suite, 0, now(), alive=True)
+        if isinstance(asked, GoOn):
+            replace_file(folder / RUN, asked.run_id.encode())
+        cores = divided(asked.threads)
+        with started_on(cores.measurement) if cores else nullcontext():
+            job = replace(job, pid=_spawn(job, root))
+        row = {"command": command, "suite": job.suite, "pid": job.pid, "started_at": job.started_at}
+        replace_file(folder / JOB, json.dumps(row, indent=1).encode())
+    # Reaped at once, and how it ended is stored; a server that is stopped meanwhile leaves it to init.
+    awaiting = threading.Thread(target=_await, args=(job, cores), name=f"job {stamp}", daemon=True)
+    awaiting.start()
+    return read_job(folder) or job
+
+
+def cancel(job: Job) -> None:
+    """Tell a job to end; returns at once. What it has measured stays, and the run can be resumed.
+
+    Should it not have ended 15 s later, it is killed.
+    """
+    found = read_job(job.folder)
+    if found is None or not found.alive or found.cancelled_at is not None:
+        return
+    cancelled_at = now()
+    with explained("The job cannot be cancelled"):
+        replace_file(job.folder / CANCELLED, cancelled_at.encode())
+    with suppress(ProcessLookupError):
+        os.kill(found.pid, signal.SIGTERM)
+    kill = threading.Timer(GRACE_S + 1, end_overdue, [replace(found, cancelled_at=cancelled_at)])
+    kill.daemon = True  # where it does not live to see it, whoever looks at the job next does the same
+    kill.start()
+
+
+def _spawn(job: Job, root: Path) -> int:
+    """The pid. A server may be started with signals ignored, as a script's & does; its jobs are not."""
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(job.folder / STDOUT), new, 0o666),
+        (os.POSIX_SPAWN_OPEN, 2, str(job.folder / STDERR), new, 0o666),
+    ]
+    return os.posix_spawn(
+        job.command[0], job.command, surroundings(root), file_actions=files,
+        setsid=True, setsigmask=[], setsigdef=[signal.SIGINT, signal.SIGTERM],
+    )  # fmt: skip
+
+
+def _await(job: Job, cores: Cores | None) -> None:
+    """Store how a job of this process ended; until then the process keeps off its cores."""
+    with suppress(OSError):  # ChildProcessError: somebody else has seen it end
+        with keeping_to(cores.server) if cores else nullcontext():
+            _, status = os.waitpid(job.pid, 0)
+        replace_file(job.folder / ENDED, str(os.waitstatus_to_exitcode(status)).encode())
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Of all who would start a job in these results, one at a time."""
+    with explained(f"No measurement can be started in {root}"):
+        (root / JOBS).mkdir(exist_ok=True)
+        if (root / JOBS).is_symlink():
+            raise OSError(0, f"{JOBS} is a link")
+        lock = FileLock(root / JOBS / LOCK)
+        try:
+            lock.acquire(timeout=LOCK_S)
+        except Timeout as error:
+            raise BusyError("Somebody else is starting a measurement just now; try again.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _prune(root: Path) -> None:
+    for folder in job_folders(root)[KEEP - 1 :]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""A benchmark as a stream of records: all systems answer the same prompts in turn, timed from outside.
+
+    for repeat, for batch of examples, for system:  answer (timed) -> score -> yield the records
+
+Systems take turns at every batch, so that a machine that slows down slows all
+alike, and another system begins each time: ABC BCA CAB. Quality and latency
+come from the same outputs, and nothing but the engine runs inside a measurement.
+"""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from hybrid.engines.contract import Engine
+from hybrid.measuring.clock import timed, warm_up
+from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.metrics import statistics_of
+from hybrid.schema import Example, Generation, Plan, Record, Suite, System
+from hybrid.store import Key
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One system's turn at one batch. batch: index within the repeat. position: within the whole plan."""
+
+    system: System
+    repeat: int
+    batch: int
+    position: int
+    examples: tuple[Example, ...]
+
+    def key(self, example: Example) -> Key:
+        """What a run holds only once."""
+        return example.id, self.repeat, self.system
+
+
+def chosen(plan: Plan, suite: Suite) -> tuple[Example, ...]:
+    """The plan's examples in its order: shuffled by its seed, then the first `limit`."""
+    examples = list(suite.examples)
+    random.Random(plan.seed).shuffle(examples)
+    return tuple(examples[: plan.limit])
+
+
+def turns(plan: Plan, examples: tuple[Example, ...]) -> Iterator[Turn]:
+    """Every turn of a plan, in the order of measuring."""
+    systems, batches = plan.systems, _batches(plan, examples)
+    position = 0
+    for repeat in range(plan.repeats):
+        for index, batch in enumerate(batches):
+            first = (repeat + index) % len(systems)
+            for system in systems[first:] + systems[:first]:
+                yield Turn(system, repeat, index, position, batch)
+                position += 1
+
+
+def benchmark(
+    plan: Plan,
+    examples: tuple[Example, ...],
+    engines: Mapping[System, Engine],
+    done: Collection[Key] = frozenset(),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[tuple[Record, ...], None, None]:
+    """The records of each turn as it is measured, after a warm-up that is dropped.
+
+    examples: in the order of measuring, as chosen() gives them or a run stores them.
+    engines: one for each of the plan's systems, ready on the plan's device.
+    done: keys of records that are stored already; turns that only have these
+    are left out, and a turn that lost a part of its records is measured anew
+    and yields that part. Errors of engine and clock pass through.
+    """
+    missing = [turn for turn in turns(plan, examples) if any(turn.key(e) not in done for e in turn.examples)]
+    if not missing:
+        return
+    _warm_up(plan, examples, engines)
+    with settled_heap():
+        for turn in missing:
+            started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            answers = _measured(plan, turn, engines[turn.system], clock)
+            yield tuple(
+                _record(plan, turn, started_at, example, answer)
+                for example, answer in zip(turn.examples, answers, strict=True)
+                if turn.key(example) not in done
+            )
+
+
+def _batches(plan: Plan, examples: tuple[Example, ...]) -> list[tuple[Example, ...]]:
+    """The examples that are answered together, in order; the last ones may be fewer."""
+    size = plan.batch_size
+    return [examples[start : start + size] for start in range(0, len(examples), size)]
+
+
+def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System, Engine]) -> None:
+    """Each engine answers the longest batch and the first one, with as many tokens as it may be asked for.
+
+    Whatever a measured answer needs, memory for its keys and values above all, is
+    there after that. On a GPU, kernels are chosen and loaded for every new shape,
+    40 ms for each new length of prompt on an H200: there each batch is answered once.
+    """
+    size = plan.batch_size
+    longest = sorted(examples, key=lambda example: len(example.source))[-size:]
+    for batch in (longest, examples[:size]):
+        texts = [example.source for example in batch]
+        for system in plan.systems:
+            warm_up(engines[system], plan.task, texts, plan.sampling.max_new_tokens)
+    if plan.device == "cpu":
+        return
+    # A single answer's shapes are all there with its second token; a batch shrinks as its rows end.
+    two = replace(plan.sampling, max_new_tokens=min(2, plan.sampling.max_new_tokens))
+    sampling = plan.sampling if size > 1 else two
+    for batch in _batches(plan, examples):
+        texts = [example.source for example in batch]
+        for system in plan.systems:
+            for _ in engines[system].generate(plan.task, texts, sampling):
+                pass
+
+
+def _measured(plan: Plan, turn: Turn, engine: Engine, clock: Callable[[], float]) -> tuple[Generation, ...]:
+    """The turn's answers."""
+    texts = [example.source for example in turn.examples]
+    synchronize: Callable[[], None] | None = getattr(engine, "synchronize", None)  # of those on a GPU
+    gc.collect()
+    with collector_off():
+        return timed(engine.generate(plan.task, texts, plan.sampling), turn.system, clock, synchronize)
+
+
+def _record(plan: Plan, turn: Turn, started_at: str, example: Example, answer: Generation) -> Record:
+    # A text that had to go on past its end says nothing about quality.
+    scored = {} if plan.sampling.ignore_eos else statistics_of(plan.task, answer.text, example.references)
+    return Record(example.id, turn.repeat, turn.batch, turn.position, started_at, answer, scored)

@@ -1,0 +1,1 @@
+"""What every measurement needs: the clock, settled threads and memory, and where it ran."""

@@ -1,0 +1,118 @@
+"""Peak memory of one system, from a process of its own: no other model, and nothing left of one.
+
+    python -P -m hybrid.measuring.memory < request.json > memory.json
+
+The peak is that of the whole life of the process, so reading the weights is
+part of it. It is taken in a pass of its own because watching would disturb the clock.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from hybrid.engines.contract import Engine
+from hybrid.errors import EngineError, HybridError
+from hybrid.measuring.clock import warm_up
+from hybrid.schema import Example, Memory, Plan, System
+from hybrid.store.typed import build
+
+TIMEOUT_S = 900.0  # far more than one batch may take; a process that hangs must not hold the run
+
+
+def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memory:
+    """Memory that `system` needs for the longest of `examples`, as many at once as the plan says.
+
+    As many tokens are written as the plan allows. Raises EngineError when the process fails.
+    """
+    longest = sorted((example.source for example in examples), key=len)[-plan.batch_size :]
+    request = json.dumps({"plan": asdict(plan), "system": system, "texts": longest})
+    # -P: else `-m` would run a json.py of the current folder before the library's.
+    command = [sys.executable, "-P", "-m", "hybrid.measuring.memory"]
+    try:
+        done = subprocess.run(
+            command,
+            input=request,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=TIMEOUT_S,
+            check=True,
+            env=_environment(),
+        )
+        return Memory(**json.loads(done.stdout.splitlines()[-1]))
+    except subprocess.CalledProcessError as error:
+        reason = next(reversed(error.stderr.strip().splitlines()), f"exit code {error.returncode}")
+    except (ValueError, TypeError, IndexError):
+        reason = "its process gave no figures"
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = str(error)
+    raise EngineError(f"The memory of {system} was not measured: {reason}")
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, in which a Python finds the same `hybrid`, installed or not."""
+    root = Path(__file__).parents[2]
+    if root.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)  # found anyway, and there only after the standard library
+    # An empty entry would be the current folder.
+    others = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *others])}
+
+
+def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
+    """The memory of this process before and after `system` is loaded and has answered `texts` at once."""
+    import hybrid.models.bundle  # noqa: F401  # libraries first: they are not the model's memory
+    from hybrid.engines.registry import load_engines
+
+    on_gpu = _gpu_is_ready(plan.device)
+    before = peak_resident()
+    engine: Engine = load_engines(plan, [system])[1][system]
+    warm_up(engine, plan.task, texts, plan.sampling.max_new_tokens)
+    return Memory(peak_resident(), before, _gpu_peak(plan.device) if on_gpu else 0)
+
+
+def peak_resident() -> int:
+    """The most bytes this process has had in memory so far."""
+    try:
+        # Not getrusage() on Linux: its peak begins with that of the parent, a benchmark with all its models.
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _gpu_is_ready(device: str) -> bool:
+    """Whether `device` is a GPU; if so, its libraries are in memory now."""
+    import torch
+
+    if device.startswith("cpu"):
+        return False
+    torch.zeros(1, device=device)
+    return True
+
+
+def _gpu_peak(device: str) -> int:
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(device))
+
+
+def main() -> None:
+    """Answer one request on standard input with one line on standard output."""
+    request = json.load(sys.stdin)
+    try:
+        memory = measure(build(Plan, request["plan"]), request["system"], request["texts"])
+    except HybridError as error:
+        sys.exit(str(error))
+    print(json.dumps(asdict(memory)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

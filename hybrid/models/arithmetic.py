@@ -1,0 +1,141 @@
+"""What answering costs in weights, bytes and floating point operations, from a model's sizes alone.
+
+Only matrix products and attention are counted, a multiplication and an addition
+as two operations: norms, activations and biases are below a hundredth. A decoded
+token needs every matrix of the decoder but the two of each layer that make
+cross-attention keys and values of the prompt, which prefill multiplies once.
+Nothing here imports torch.
+
+Letters: S prompt tokens, T answer tokens, B prompts at once, D model width,
+F feed-forward width, H heads, K head width, V vocabulary, L layers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hybrid.models.shapes import Shape
+from hybrid.schema import Model
+
+Value = TypeVar("Value")
+
+# Bytes of one weight. int8 is that of the matrices; their scales, one a row or matrix, are left out.
+BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class Products:
+    """Matrix products that a token goes through, summed.
+
+    count: how many. rows: of their matrices, one an input. weights: in them.
+    """
+
+    count: int = 0
+    rows: int = 0
+    weights: int = 0
+
+    @classmethod
+    def of(cls, *matrices: tuple[int, int]) -> "Products":
+        """Of matrices with these numbers of (inputs, outputs)."""
+        return cls(len(matrices), sum(d for d, _ in matrices), sum(d * out for d, out in matrices))
+
+    def __add__(self, other: "Products") -> "Products":
+        return Products(self.count + other.count, self.rows + other.rows, self.weights + other.weights)
+
+    def __mul__(self, times: int) -> "Products":
+        return Products(self.count * times, self.rows * times, self.weights * times)
+
+
+def encoder_products(shape: Shape) -> Products:
+    """What a prompt token goes through: queries, keys and values as one, output, feed-forward."""
+    width, inner = shape.d_model, attention_width(shape)
+    return (Products.of((width, 3 * inner), (inner, width)) + _feed_forward(shape)) * shape.encoder_layers
+
+
+def cross_products(shape: Shape) -> Products:
+    """What an encoder hidden state goes through on prefill: every layer's cross-attention keys and values."""
+    return Products.of((shape.d_model, 2 * attention_width(shape))) * shape.decoder_layers
+
+
+def layer_products(shape: Shape) -> Products:
+    """What an answer token goes through in the layers of the decoder."""
+    width, inner = shape.d_model, attention_width(shape)
+    attention = Products.of((width, 3 * inner), (inner, width), (width, inner), (inner, width))
+    return (attention + _feed_forward(shape)) * shape.decoder_layers
+
+
+def head_products(shape: Shape) -> Products:
+    """The matrix that turns a decoder hidden state into logits."""
+    return Products.of((shape.d_model, shape.vocabulary))
+
+
+def projector_products(llm: Shape, slm: Shape) -> Products:
+    """What an LLM's hidden state goes through to become an SLM's embedding (model/projector.py)."""
+    return Products.of((llm.d_model, slm.d_model), (slm.d_model, slm.d_model))
+
+
+def attention_width(shape: Shape) -> int:
+    """H x K: width of all heads together."""
+    return shape.heads * shape.d_kv
+
+
+def decode_bytes(writer: Shape, dtype: str) -> int:
+    """Weights that one decoding step reads, in bytes: the decoder's layers and the output matrix once.
+
+    Of the embeddings it reads only rows. All rows of a batch share the read.
+    """
+    return (layer_products(writer) + head_products(writer)).weights * bytes_per_weight(dtype)
+
+
+def encode_flops(reader: Shape, tokens: int) -> int:
+    """Operations of an encoder on a prompt of S `tokens`: products, and attention of each to all."""
+    attention = 4 * attention_width(reader) * tokens * reader.encoder_layers
+    return tokens * (2 * encoder_products(reader).weights + attention)
+
+
+def reading_flops(model: Model, llm: Shape, slm: Shape, tokens: int) -> int:
+    """Operations of the phases encode and project on a prompt of S `tokens`."""
+    if model != "hybrid":
+        return encode_flops(llm if model == "llm" else slm, tokens)
+    projecting = 2 * tokens * projector_products(llm, slm).weights
+    return encode_flops(llm, tokens) + projecting + encode_flops(slm, tokens)
+
+
+def writer_of(model: Model, llm: Value, slm: Value) -> Value:
+    """Which of the two writes the answers."""
+    return llm if model == "llm" else slm
+
+
+def projector_parameters(llm: Shape, slm: Shape) -> int:
+    """Of the projector, its two biases included."""
+    return projector_products(llm, slm).weights + 2 * slm.d_model
+
+
+def parameters(model: Model, llm: Shape, slm: Shape) -> int:
+    """Of all that a model needs to answer: the hybrid reads with the LLM's encoder, the rest is its own."""
+    if model != "hybrid":
+        return (llm if model == "llm" else slm).parameters
+    return llm.encoder_parameters + projector_parameters(llm, slm) + slm.parameters
+
+
+def cache_bytes(writer: Shape, prompt: int, output: int, batch: int, dtype: str) -> int:
+    """Keys and values of B answers of T tokens and of their prompts of S, in bytes.
+
+    8-bit engines keep them in float32: only their weights are of 8 bits.
+    """
+    each = BYTES["float32"] if dtype == "int8" else bytes_per_weight(dtype)
+    tokens = batch * (prompt + output)
+    return 2 * attention_width(writer) * tokens * writer.decoder_layers * each
+
+
+def bytes_per_weight(dtype: str) -> int:
+    """Raises ValueError for a precision that is not known."""
+    if dtype not in BYTES:
+        raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(BYTES)}")
+    return BYTES[dtype]
+
+
+def _feed_forward(shape: Shape) -> Products:
+    width, inner = shape.d_model, shape.d_ff
+    gates = 2 if shape.feed_forward.startswith("gated") else 1
+    return Products.of(*[(width, inner)] * gates, (inner, width))

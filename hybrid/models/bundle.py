@@ -1,0 +1,205 @@
+"""A bundle on disk: one tokenizer and the three models that are compared.
+
+    <name>/pair.json                 tasks, sizes, limits, and the SHA-256 of every file
+    <name>/tokenizer.json            shared by all three
+    <name>/llm/   config.json, model*.safetensors, README.md (the card)
+    <name>/slm/   the same, for the small model alone
+    <name>/hybrid/ the same, for projector and fine-tuned SLM; its LLM is ../llm
+
+Matrices are stored as int8 rows (see int8.py). Never pickled, never remote.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from hybrid.errors import PairError
+from hybrid.models.int8 import dequantize, quantize
+from hybrid.models.manifest import FORMAT, checked, find_pair, write_manifest, zoo
+from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.schema import SYSTEMS, System
+
+M = TypeVar("M", bound=PreTrainedModel)
+
+SHARD_BYTES = 15 * 2**20
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Loaded models over one tokenizer, ready for an engine. models: of the systems that were asked for."""
+
+    name: str
+    manifest: dict[str, Any]
+    tokenizer: PreTrainedTokenizerFast
+    models: Mapping[System, PreTrainedModel]
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        return int(self.manifest["max_prompt_tokens"])
+
+    @property
+    def llm(self) -> T5ForConditionalGeneration:
+        return cast(T5ForConditionalGeneration, self.model("llm"))
+
+    @property
+    def slm(self) -> T5ForConditionalGeneration:
+        return cast(T5ForConditionalGeneration, self.model("slm"))
+
+    @property
+    def hybrid(self) -> HybridForConditionalGeneration:
+        return cast(HybridForConditionalGeneration, self.model("hybrid"))
+
+    def model(self, system: System) -> PreTrainedModel:
+        """The model behind a system's name; KeyError when it was not loaded."""
+        return self.models[system]
+
+
+def load_bundle(
+    name: str | None = None,
+    root: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    systems: Collection[System] = SYSTEMS,
+) -> Bundle:
+    """Load a bundle in float32 on the CPU; the first one when no name is given.
+
+    progress: called with a short sentence before each part is read.
+    systems: whose models to load. The hybrid shares the LLM's encoder, or reads
+    that part alone when the LLM is not wanted.
+    Raises PairError, naming the file, when the bundle is unknown or damaged.
+    """
+    folder, manifest = find_pair(name, root or zoo())
+    progress("Reading the tokenizer")
+    tokenizer = load_tokenizer(checked(folder, "tokenizer.json", manifest))
+    models: dict[System, PreTrainedModel] = {}
+    if "llm" in systems:
+        progress("Reading the LLM")
+        models["llm"] = _load_t5(folder, "llm", manifest)
+    if "slm" in systems:
+        progress("Reading the SLM")
+        models["slm"] = _load_t5(folder, "slm", manifest)
+    if "hybrid" in systems:
+        progress("Reading the hybrid")
+        models["hybrid"] = _load_hybrid(folder, models.get("llm"), manifest)
+    return Bundle(folder.name, manifest, tokenizer, models)
+
+
+def save_bundle(
+    folder: Path,
+    tokenizer_file: Path,
+    models: dict[System, PreTrainedModel],
+    max_prompt_tokens: int,
+    tasks: tuple[str, ...],
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Write a bundle and return its manifest; `about` is stored beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
+    for system in SYSTEMS:
+        model = models[system]
+        (folder / system).mkdir(exist_ok=True)
+        config = json.dumps(model.config.to_diff_dict(), indent=1, sort_keys=True, default=str)
+        (folder / system / "config.json").write_text(config + "\n", "utf-8")
+        _save_shards(folder / system, quantize(_own_weights(model)))
+    manifest = {
+        "format": FORMAT,
+        "name": folder.name,
+        "tasks": list(tasks),
+        "max_prompt_tokens": max_prompt_tokens,
+        "parameters": {s: sum(t.numel() for t in _own_weights(models[s]).values()) for s in SYSTEMS},
+        "about": about,
+    }
+    return write_manifest(folder, manifest)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    """The shared tokenizer of a bundle, from its tokenizer.json."""
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(path), pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def _read_weights(
+    folder: Path, system: System, manifest: dict[str, Any], without: str | None = None
+) -> dict[str, torch.Tensor]:
+    """The float32 weights of one model; `without`: leave out those whose names begin so."""
+    packed: dict[str, torch.Tensor] = {}
+    shards = [f for f in manifest["sha256"] if f.startswith(f"{system}/") and f.endswith(".safetensors")]
+    for relative in sorted(shards):
+        path = checked(folder, relative, manifest)
+        try:
+            shard = load_file(path)
+        except SafetensorError as error:
+            raise PairError(f"{path} is not a readable safetensors file: {error}.") from error
+        packed |= {name: t for name, t in shard.items() if without is None or not name.startswith(without)}
+    return dequantize(packed)
+
+
+def _load_t5(folder: Path, system: System, manifest: dict[str, Any]) -> T5ForConditionalGeneration:
+    config = T5Config.from_json_file(str(checked(folder, f"{system}/config.json", manifest)))
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(config)
+    return _filled(model, _read_weights(folder, system, manifest), f"{folder / system}")
+
+
+def _load_hybrid(
+    folder: Path, llm: PreTrainedModel | None, manifest: dict[str, Any]
+) -> HybridForConditionalGeneration:
+    config = HybridConfig.from_json_file(str(checked(folder, "hybrid/config.json", manifest)))
+    with torch.device("meta"):
+        pair = HybridForConditionalGeneration(config)
+    weights = _read_weights(folder, "hybrid", manifest)
+    if llm is not None:
+        pair.share_encoder(llm)
+    else:
+        reader = _read_weights(folder, "llm", manifest, without="decoder.")
+        weights |= {f"llm.{name}": tensor for name, tensor in reader.items()}
+    return _filled(pair, weights, f"{folder / 'hybrid'}")
+
+
+def _filled(model: M, weights: dict[str, torch.Tensor], where: str) -> M:
+    try:
+        model.load_state_dict(weights, strict=False, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [
+            str(error)
+        ]  # line 0 names the class, each further one a tensor
+        raise PairError(f"The weights in {where} do not fit its config.json: {first[0].strip()}") from error
+    model.tie_weights()
+    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
+    if empty:
+        raise PairError(f"The weights in {where} lack {len(empty)} tensors, the first is {empty[0]}.")
+    model.train(False)
+    return model
+
+
+def _own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The weights to store: tied copies once, and never the LLM inside a hybrid."""
+    own: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters():  # yields tied parameters once
+        if not name.startswith("llm.") and id(parameter) not in seen:
+            seen.add(id(parameter))
+            own[name] = parameter.detach().cpu()
+    return own
+
+
+def _save_shards(folder: Path, packed: dict[str, torch.Tensor]) -> None:
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for name, tensor in packed.items():
+        if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    for index, shard in enumerate(shards, start=1):
+        label = "model" if len(shards) == 1 else f"model-{index:05d}-of-{len(shards):05d}"
+        save_file(shard, folder / f"{label}.safetensors", metadata={"format": "pt"})

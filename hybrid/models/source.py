@@ -1,0 +1,105 @@
+"""Where an engine gets a pair from: read only when somebody needs it.
+
+An engine that has built its graphs before needs no weights, and one that packs
+its own copy of them need not keep the models: a Source holds them only as long
+as somebody else does.
+"""
+
+import hashlib
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from transformers import PreTrainedTokenizerFast
+
+from hybrid.models.bundle import Bundle, load_bundle, load_tokenizer
+from hybrid.models.manifest import checked, find_pair, zoo
+from hybrid.schema import METHODS, Model
+
+# The folders of weights that a model is made of: the hybrid reads with the LLM's encoder.
+PARTS: Mapping[str, tuple[str, ...]] = {"llm": ("llm",), "slm": ("slm",), "hybrid": ("llm", "hybrid")}
+
+
+class Source(Protocol):
+    """A pair. name: as a run records it. max_prompt_tokens: longest prompt that it reads."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_prompt_tokens(self) -> int: ...
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer of all its models."""
+
+    def bundle(self, models: Collection[Model]) -> Bundle:
+        """A Bundle with at least these models; the same one as before while somebody holds it."""
+
+    def weights_sha256(self, model: Model) -> str | None:
+        """One hash over everything that `model` is made of; None for weights that will not come again."""
+
+
+class ZooSource:
+    """A pair on disk, the first one of the zoo when no name is given.
+
+    progress: called with a short sentence before each part is read. manifest:
+    as pair.json holds it. Raises PairError when the pair is unknown; what is
+    damaged is found on reading.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        root: Path | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._root, self._progress = root or zoo(), progress
+        self._folder, self.manifest = find_pair(name, self._root)
+        self._held: weakref.ref[Bundle] | None = None
+        self.name = self._folder.name
+        self.max_prompt_tokens = int(self.manifest["max_prompt_tokens"])
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        held = self._held() if self._held else None
+        if held:
+            return held.tokenizer
+        self._progress("Reading the tokenizer")
+        return load_tokenizer(checked(self._folder, "tokenizer.json", self.manifest))
+
+    def bundle(self, models: Collection[Model]) -> Bundle:
+        held = self._held() if self._held else None
+        if held is None or not set(models) <= held.models.keys():
+            held = load_bundle(self.name, self._root, self._progress, models)
+            self._held = weakref.ref(held)
+        return held
+
+    def weights_sha256(self, model: Model) -> str | None:
+        files: Mapping[str, str] = self.manifest.get("sha256", {})
+        parts = sorted(item for item in files.items() if item[0].partition("/")[0] in PARTS[model])
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+class BundleSource:
+    """Models that are in memory already, and stay there as long as this is held."""
+
+    def __init__(self, bundle: Bundle, hashes: Mapping[str, str] | None = None) -> None:
+        self._bundle, self._hashes = bundle, hashes or {}
+        self.name, self.max_prompt_tokens = bundle.name, bundle.max_prompt_tokens
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return self._bundle.tokenizer
+
+    def bundle(self, models: Collection[Model]) -> Bundle:
+        lacking = [model for model in models if model not in self._bundle.models]
+        if lacking:
+            raise KeyError(f"the pair {self.name} was given without {', '.join(lacking)}")
+        return self._bundle
+
+    def weights_sha256(self, model: Model) -> str | None:
+        return self._hashes.get(model)
+
+
+def models_of(methods: Collection[str]) -> tuple[Model, ...]:
+    """The models that `methods` need, each once."""
+    return tuple(dict.fromkeys(model for method in methods for model in METHODS[method]))

@@ -1,0 +1,1 @@
+"""What people see: charts, tables of numbers and reports, drawn by terminal, pages and files alike."""

@@ -1,0 +1,176 @@
+"""A comparison as one HTML file that can be mailed: it asks nobody for anything, and needs nothing else.
+
+from hybrid.compare import compare
+from hybrid.store import load_run
+stored = load_run("latest")
+html_report(compare([stored]), [stored.run])
+"""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from hybrid.compare import Comparison
+from hybrid.compare.verdict import gate_parts
+from hybrid.metrics import METRICS
+from hybrid.presentation.charts import color_of, shown
+from hybrid.presentation.charts.against import quality_by_speed, speedups
+from hybrid.presentation.report.redo import bench_command
+from hybrid.presentation.views.beside import (
+    Beside,
+    beside,
+    marks,
+    metric_of,
+    numbered,
+    plainly,
+    quality_sentence,
+    speed_sentence,
+    table,
+)
+from hybrid.schema import TASKS, Run
+
+__all__ = ["bench_command", "html_report"]
+
+_LONGEST = 5000  # characters of any text
+_SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
+_LAYOUT = {"template": "plotly_white", "paper_bgcolor": "white", "font": {"family": "sans-serif", "size": 13}}
+_CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "scrollZoom": False}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure: what it says, and the HTML that draws it."""
+
+    title: str
+    says: str
+    html: str
+
+
+def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None = None) -> str:
+    """One page with its figures, scripts and styles inside.
+
+    runs: those compared, in the same order. made_at: now by default. Every
+    name in it is shown as text: runs may come from elsewhere. Its
+    Content-Security-Policy lets it load nothing, and run only its own scripts.
+    """
+    systems = beside(found)
+    figures, lines = list(_figures(systems)), numbered(runs)
+    page = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_printable,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    ).get_template("page.html")  # fmt: skip
+    return page.render(
+        title=_title(runs),
+        made_at=(made_at or datetime.now(UTC)).astimezone(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        scripts=" ".join(_hash(script) for one in figures for script in _SCRIPT.findall(one.html)),
+        systems=[
+            (color_of(one.found.summary.system), plainly(one, systems), one.found.verdict) for one in systems
+        ],
+        gates=list(_gates(systems)),
+        warnings=found.warnings,
+        figures=figures,
+        table=table(systems),
+        lines=lines,
+        runs=[
+            (line, _conditions(run), bench_command(run.plan)) for line, run in zip(lines, runs, strict=True)
+        ],
+        notes=list(_notes(found)),
+    )
+
+
+def _printable(value: object) -> object:
+    """Texts without what turns the writing direction around, or does not print; our own HTML as it is."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else shown(value, _LONGEST)
+
+
+def _figures(systems: Sequence[Beside]) -> Iterator[Drawn]:
+    """Quality by speed for each task, then speed-ups; plotly.js goes with the first."""
+    first = True
+    for task in dict.fromkeys(one.found.task for one in systems):
+        of_task = [one for one in systems if one.found.task == task]
+        if not any(one.found.summary.quality for one in of_task):
+            continue
+        title = f"Quality against speed: {TASKS[task].label}"
+        made = quality_by_speed(marks(of_task), metric_of(task))
+        yield Drawn(title, quality_sentence(of_task, task), _drawn(made, task, first))
+        first = False
+    if any(one.found.against for one in systems):
+        made = speedups(marks(systems))
+        yield Drawn("Speed-up", speed_sentence(systems), _drawn(made, "speed", first))
+
+
+def _drawn(figure: go.Figure, name: str, with_library: bool) -> str:
+    figure.update_layout(_LAYOUT)
+    place = f"figure-{name}"
+    return str(figure.to_html(full_html=False, include_plotlyjs=with_library, div_id=place, config=_CONFIG))
+
+
+def _hash(script: str) -> str:
+    """A script as a Content-Security-Policy names it: https://www.w3.org/TR/CSP3/#grammardef-hash-source."""
+    return f"'sha256-{base64.b64encode(sha256(script.encode()).digest()).decode()}'"
+
+
+def _title(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        plan = runs[0].plan
+        return f"{plan.suite}: a large model reads, a small model writes"
+    return f"{len(runs)} runs compared: a large model reads, a small model writes"
+
+
+def _gates(systems: Sequence[Beside]) -> Iterator[str]:
+    for one in systems:
+        if one.found.against and (gate := one.found.against.gate):
+            yield f"{one.name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
+
+
+def _conditions(run: Run) -> Mapping[str, str]:
+    """What must be known of a run, by name."""
+    plan, here = run.plan, run.environment
+    engines = [(system, run.ran_as(system)) for system in plan.systems]
+    length = (
+        f"{'exactly' if plan.sampling.ignore_eos else 'at most'} {plan.sampling.max_new_tokens} new tokens"
+    )
+    machine = (
+        here.device_name,
+        f"CPU {here.cpu}, {here.cpu_count} logical",
+        f"{here.memory_bytes / 1e9:.1f} GB",
+    )
+    found = {
+        "Run": run.run_id,
+        "Measured": f"{run.created_at} to {run.finished_at or 'not finished'}",
+        "Suite": f"{plan.suite}, SHA-256 {plan.suite_hash}, licence {run.licence}",
+        "Pair": f"{plan.pair}, weights {here.weights_sha256}",
+        "Plan": f"batch {plan.batch_size}, repeats {plan.repeats}, seed {plan.seed}, threads {plan.threads}, "
+        f"limit {plan.limit or 'none'}, {length}",
+        "Engines": "; ".join(f"{name}: {ran.engine} in {ran.dtype} on {ran.device}" for name, ran in engines),
+        "Machine": "; ".join((*machine, here.system)),
+        "Software": f"hybrid-bench {here.product}, code {here.code or 'unknown'}, Python {here.python}; "
+        + ", ".join(f"{name} {version}" for name, version in here.packages.items()),
+        "Signatures": "; ".join(f"{name}: {signature}" for name, signature in run.signatures.items()),
+    }  # fmt: skip
+    for one in run.resumptions:
+        found[f"After {one.records_before:,} answers"] = (
+            f"{one.environment.device_name}; {one.environment.system}; code {one.environment.code}"
+        )
+    return {name: value for name, value in found.items() if value}
+
+
+def _notes(found: Comparison) -> Iterator[str]:
+    yield (
+        f"[low, high] is a {100 * found.level:.0f} % percentile bootstrap interval over examples "
+        f"({found.resamples:,} resamples, seed {found.seed}); differences and speed-ups are paired. A "
+        "difference is decisive when its interval leaves out 0."
+    )
+    yield "Quality is that of the first answer to each example, decoded greedily: the same that was timed."
+    yield "Speed-up is the median, over examples or batches, of the baseline's time over the system's."
+    yield "TTFT is the time to the first token, TPOT the time per token after it: medians, in milliseconds."
+    for metric, signature in found.signatures.items():
+        yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"

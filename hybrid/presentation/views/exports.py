@@ -1,0 +1,83 @@
+"""Stored runs as the CSV that `hybrid export` writes: a row for each system, or for each answer.
+
+Rows are read while they are written, so that a run need not fit in memory.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from hybrid.compare import COLUMNS, summaries
+from hybrid.compare.export import RECORD_COLUMNS, record_rows
+from hybrid.compare.tables import Cell
+from hybrid.errors import HybridError, StoreError
+from hybrid.schema import Run
+from hybrid.store import RunReader, list_runs, load_run, results_folder
+
+Say = Callable[[str], None]
+RowsOf = Callable[[str, Path | None, Say], Iterator[Sequence[Cell]]]
+
+
+def complete_runs(notice: Say, root: Path | None = None) -> list[str]:
+    """Ids of all complete runs, the newest first. notice: is told what is damaged. Raises StoreError."""
+    listing = list_runs(root)
+    for problem in listing.problems:
+        notice(problem)
+    complete = [one.run.run_id for one in listing.runs if one.complete]
+    if not complete:
+        where = root or results_folder()
+        raise StoreError(f"There are no complete runs in {where}. `hybrid bench SUITE` makes one.")
+    return complete
+
+
+def columns(records: bool) -> Sequence[str]:
+    """Of the table, with a row for each record or else for each system."""
+    return tuple(RECORD_COLUMNS if records else COLUMNS)
+
+
+def rows(
+    run_ids: Sequence[str],
+    records: bool,
+    lenient: bool = False,
+    notice: Say = lambda _: None,
+    say: Say = lambda _: None,
+    root: Path | None = None,
+) -> Iterator[Sequence[Cell]]:
+    """The rows of run after run, with the columns of columns(records).
+
+    lenient: a run that cannot be read is a notice, and no HybridError. notice: is
+    told what is damaged or incomplete. say: is told which run is being read.
+    """
+    rows_of: RowsOf = _records if records else _summaries
+    for number, run_id in enumerate(run_ids, start=1):
+        say(f"{run_id}, {number} of {len(run_ids)}")
+        try:
+            yield from rows_of(run_id, root, notice)
+        except HybridError as error:  # damaged, or of a task that this version does not know
+            if not lenient:
+                raise
+            notice(f"Run {run_id}: {error}")
+
+
+def _summaries(run_id: str, root: Path | None, notice: Say) -> Iterator[Sequence[Cell]]:
+    stored = load_run(run_id, root)
+    for problem in stored.problems:
+        notice(problem)
+    _notice_incomplete(stored.run, len(stored.records), notice)
+    for row in summaries(stored):
+        yield [row[name] for name in COLUMNS]
+
+
+def _records(run_id: str, root: Path | None, notice: Say) -> Iterator[Sequence[Cell]]:
+    reader = RunReader(run_id, root)
+    count = 0
+    for row in record_rows(reader):
+        count += 1
+        yield row
+    for problem in reader.problems:
+        notice(problem)
+    _notice_incomplete(reader.run, count, notice)
+
+
+def _notice_incomplete(run: Run, records: int, notice: Say) -> None:
+    if run.finished_at is None:
+        notice(f"Run {run.run_id} is incomplete: {records} of {run.planned} records.")

@@ -1,0 +1,55 @@
+"""What takes a while to compute of a complete run is computed once and kept in the cache folder.
+
+A file is named by what it depends on: the run's stamp and the product's version. Whatever
+is wrong with one, or with the folder, it is computed anew. Deleting them costs nothing but time.
+"""
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from hybrid.engines.cache_folder import cache_folder
+from hybrid.measuring.environment import ROOT, product_version
+from hybrid.store import run_stamp
+
+T = TypeVar("T")
+FOLDER = "views"
+MOST_FILES = 2000  # of the folder; the oldest go first
+
+
+def kept(
+    what: str,
+    run_id: str,
+    make: Callable[[], T],
+    read: Callable[[Path], T],
+    write: Callable[[T, Path], None],
+    root: Path | None = None,
+) -> T:
+    """What make() gives, from its file when there is one that read() can read.
+
+    what: names the kind and its format's version; its suffix is the file's.
+    """
+    folder = cache_folder() / FOLDER
+    kind, version = Path(what), product_version(ROOT)
+    path = folder / f"{kind.stem}-{version}-{run_id[:60]}-{run_stamp(run_id, root)}{kind.suffix}"
+    with suppress(Exception):  # of another version, cut short, not readable: the run itself is there
+        return read(path)
+    made = make()
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            write(made, beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        _prune(folder)
+    return made
+
+
+def _prune(folder: Path) -> None:
+    files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    for path in files[:-MOST_FILES]:
+        path.unlink(missing_ok=True)

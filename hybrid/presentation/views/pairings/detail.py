@@ -1,0 +1,162 @@
+"""One pair at one size: break-even lengths, what it needs, and its speed-up as lengths grow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hybrid.compare.tables import Cell, Table
+from hybrid.engines.registry import ENGINES
+from hybrid.format import milliseconds
+from hybrid.presentation.views.pairings.cells import PairCell, pair_cell, sized
+from hybrid.presentation.views.pairings.measured import MeasuredPairs
+from hybrid.presentation.views.pairings.numbers import Terms, amount, at_price, ratio, size
+from hybrid.presentation.views.pairings.sources import LONGEST, Device
+from hybrid.sizing import Pair, Profile, Request, break_even, predicted
+
+Axis = Literal["prompt", "output"]
+LENGTHS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Speed-up end to end by the length of prompts or answers, all else as in `request`; cells by length."""
+
+    axis: Axis
+    request: Request
+    predicted: dict[int, float]
+    measured: dict[int, PairCell]
+
+    @property
+    def sentence(self) -> str:
+        """What the curve shows, with numbers."""
+        what, other = ("Answers", "prompts") if self.axis == "output" else ("Prompts", "answers")
+        fixed = self.request.prompt if self.axis == "output" else self.request.output
+        head = f"{what} of any length, with {other} of {fixed:,} tokens at batch {self.request.batch}: "
+        parts = []
+        if self.predicted:
+            first, last = min(self.predicted), max(self.predicted)
+            parts.append(
+                f"≈ {ratio(self.predicted[first])} at {first:,} and {ratio(self.predicted[last])} at "
+                f"{last:,} tokens as predicted"
+            )
+        if self.measured:
+            parts.append(
+                ", ".join(f"{ratio(cell.speedup or 0)} at {at:,}" for at, cell in self.measured.items())
+                + " measured"
+            )
+        return head + ("; ".join(parts) or "neither predicted nor measured") + "."
+
+    @property
+    def table(self) -> Table:
+        """Every point, the measured first at each length."""
+        rows: list[Sequence[Cell]] = []
+        for at in sorted({*self.predicted, *self.measured}):
+            if cell := self.measured.get(at):
+                rows.append([at, cell.speedup, f"measured {cell.grid_id}", cell.repeats])
+            if at in self.predicted:
+                rows.append([at, self.predicted[at], "predicted", 0])
+        return Table(
+            {
+                f"{self.axis}_tokens": "of each, which grows",
+                "speedup": "LLM's latency end to end over the hybrid's",
+                "source": "measured GRID, or predicted",
+                "repeats": "measured answers of each method",
+            },
+            rows,
+        )
+
+
+def curve(device: Device, found: MeasuredPairs, cell: PairCell, axis: Axis) -> Curve:
+    """A pair's speed-up along one length. The line ends where a model's positions do."""
+    pair, request = Pair(cell.llm, cell.slm), cell.request
+    asked = [replace(request, **{axis: length}) for length in sorted({*LENGTHS, getattr(request, axis)})]
+    line = {}
+    for one in asked:
+        if device.profile is not None and (value := _predicted(pair, one, device.profile)) is not None:
+            line[getattr(one, axis)] = value
+    there = found.along(cell.llm.name, cell.slm.name, request, axis)
+    points = {length: pair_cell(device, found, pair, replace(request, **{axis: length})) for length in there}
+    return Curve(axis, request, line, {length: one for length, one in points.items() if one.grid_id})
+
+
+def sentences(device: Device, cell: PairCell, terms: Terms) -> list[str]:
+    """From when on the pair pays, what it costs, and what it needs; plain text."""
+    found: list[str] = []
+    if device.profile is not None and cell.methods:
+        even = _break_even(Pair(cell.llm, cell.slm), cell.request, device.profile)
+        found.append(f"Predicted: {' '.join(even)}")
+    costs = {method: cell.cost(method, terms.price) for method in cell.methods}
+    if llm := costs.get("llm"):
+        others = [f"{amount(cost)} by the {name}" for method, name in _NAMES if (cost := costs.get(method))]
+        found.append(
+            f"A million output tokens cost {', '.join([f'{amount(llm)} by the LLM', *others])}, "
+            f"{at_price(terms)} that does nothing else."
+        )
+    if cell.needs:
+        parts = [f"the LLM {size(cell.needs['llm'].total)}"]
+        parts += [f"the {name} {size(cell.needs[method].total)}" for method, name in _NAMES]
+        found.append(f"Memory for weights and caches, computed from sizes: {', '.join(parts)}.")
+    engine = ENGINES.get(device.engine)
+    if engine is not None and "hybrid" not in engine.methods:
+        found.append(f"The engine {device.engine} does not run hybrids: this is what one would take in it.")
+    return found
+
+
+def times_sentence(cell: PairCell) -> str:
+    """How long each method takes, and whether anyone measured it; plain text."""
+    names = {"llm": "the LLM", "slm": "the SLM", "hybrid": "the hybrid"}
+    times = ", ".join(f"{names[one]} {milliseconds(found.total_s)}" for one, found in cell.methods.items())
+    asked = cell.request
+    origin = f"measured in grid {cell.grid_id}, medians of {cell.repeats} repeats, weights random"
+    return (
+        f"{sized(cell.llm)} with {sized(cell.slm)}, "
+        f"{origin if cell.grid_id else '≈ predicted, not measured'}: {times} for {asked.batch:,} "
+        f"prompt{'s' * (asked.batch > 1)} of {asked.prompt:,} tokens answered with {asked.output:,} each."
+    )
+
+
+def times_table(cell: PairCell, terms: Terms) -> Table:
+    """A row for each method: phases, totals, speed-up."""
+    phases = list(dict.fromkeys(phase for times in cell.methods.values() for phase in times.phases))
+    columns = {
+        "method": "llm, slm or hybrid",
+        "source": "measured GRID, or predicted",
+        **{f"{phase}_ms": "of the whole batch; median where measured" for phase in phases},
+        "total_ms": "end to end; medians of parts need not sum to it",
+        "ttft_ms": "time to first token",
+        "tpot_ms": "per token after the first",
+        "speedup": "LLM's total_ms over this one's",
+        "cost": f"of a million output tokens {at_price(terms)}",
+        "memory_bytes": "weights and caches, computed from sizes",
+    }
+    source = f"measured {cell.grid_id}" if cell.grid_id else "predicted"
+    rows: list[Sequence[Cell]] = [
+        [
+            method, source, *(times.phases[p] * 1e3 if p in times.phases else None for p in phases),
+            times.total_s * 1e3, times.ttft_s * 1e3, None if times.tpot_s is None else times.tpot_s * 1e3,
+            cell.methods["llm"].total_s / times.total_s, cell.cost(method, terms.price),
+            cell.needs[method].total if cell.needs else None,
+        ]
+        for method, times in cell.methods.items()
+    ]  # fmt: skip
+    return Table(columns, rows)
+
+
+_NAMES: tuple[tuple[Literal["slm", "hybrid"], str], ...] = (("slm", "SLM"), ("hybrid", "hybrid"))
+
+
+def _predicted(pair: Pair, request: Request, profile: Profile) -> float | None:
+    ends = [shape.positions for shape in (pair.llm, pair.slm) if shape.positions is not None]
+    if max(request.prompt, request.output) > min(ends, default=LONGEST):
+        return None
+    llm, hybrid = (predicted(method, pair, request, profile).total_s for method in ("llm", "hybrid"))
+    return llm / hybrid if hybrid > 0 else None
+
+
+def _break_even(pair: Pair, request: Request, profile: Profile) -> list[str]:
+    """Both sentences, and how far they hold where a model has few positions."""
+    said = list(break_even(pair, request, profile).sentences)
+    ends = [shape.positions for shape in (pair.llm, pair.slm) if shape.positions is not None]
+    if ends and min(ends) < LONGEST:
+        said.append(f"All that up to {min(ends):,} tokens, where the positions of one of the models end.")
+    return said

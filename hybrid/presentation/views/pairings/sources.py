@@ -1,0 +1,187 @@
+"""What there is to know sizes from: device profiles, grids of latencies, and the shapes that both name.
+
+A device here is one engine on one machine, run in one way: a stored profile, and
+the grids that were measured alike; or grids alone, where nobody made a profile.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from hybrid.errors import HybridError, StoreError
+from hybrid.format import shown
+from hybrid.models.manifest import MANIFEST, zoo
+from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
+from hybrid.schema import Environment
+from hybrid.sizing import Pair, Profile, Request, fits, load_profile, needs, predict, profile_names
+from hybrid.store.grids import Grid, list_grids
+from hybrid.store.reading import results_folder
+from hybrid.store.typed import build
+
+FOLDERS = ("devices", "grids")
+LONGEST = 8192  # tokens of a prompt or an answer that can be asked for
+_TRIED = (Request(1, 1, 1), Request(300, 20, 3), Request(LONGEST, 2, 64))  # what a sound profile can do
+
+
+@dataclass(frozen=True)
+class Device:
+    """name: of the profile, or `grid` and the id of the oldest. grids: measured alike, the newest first."""
+
+    name: str
+    profile: Profile | None
+    grids: tuple[Grid, ...]
+
+    @property
+    def environment(self) -> Environment:
+        return self._of.environment
+
+    @property
+    def engine(self) -> str:
+        return self._of.engine
+
+    @property
+    def dtype(self) -> str:
+        return self._of.dtype
+
+    @property
+    def threads(self) -> int:
+        return self._of.threads
+
+    @property
+    def label(self) -> str:
+        """`AMD EPYC, onnx, int8 (amd-epyc-onnx-int8)`; plain text on one line."""
+        where = [self.environment.device_name, self.engine, self.dtype]
+        if self._of.device == "cpu" and self.threads > 1:
+            where.append(f"{self.threads} threads")
+        return f"{', '.join(shown(one, 40) for one in where)} ({shown(self.name)})"
+
+    @property
+    def _of(self) -> Profile | Grid:
+        return self.profile or self.grids[0]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Devices with a profile first, the newest first. shapes: by name; those of grids included.
+
+    problems: a sentence for each file that is damaged; it hides nothing else.
+    """
+
+    devices: tuple[Device, ...]
+    shapes: Mapping[str, Shape]
+    problems: tuple[str, ...]
+
+    def sizes(self, name: str, common: Iterable[int], limit: int) -> list[int]:
+        """What a slider offers: common values and those of the grids. name: of a field of Grid."""
+        grids = (grid for device in self.devices for grid in device.grids)
+        measured = {value for grid in grids for value in getattr(grid, name) if 0 < value <= limit}
+        return sorted({*common} | measured)
+
+
+def sources(root: Path | None = None) -> Sources:
+    """All that is stored. Raises StoreError when the folder of results cannot be read."""
+    profiles, broken = _profiles(root)
+    listing = list_grids(root)
+    devices = [
+        Device(one.name, one, tuple(grid for grid in listing.grids if fits(grid, one)))
+        for one in sorted(profiles, key=lambda one: one.created_at, reverse=True)
+    ]
+    alone = [grid for grid in listing.grids if not any(grid in device.grids for device in devices)]
+    groups: dict[object, list[Grid]] = {}
+    for grid in alone:
+        groups.setdefault(_conditions(grid), []).append(grid)
+    # No profile's name has a blank in it. The oldest grid's id stays when others join it.
+    devices += [Device(f"grid {grids[-1].grid_id}", None, tuple(grids)) for grids in groups.values()]
+    shapes, unknown = _shapes(listing.grids)
+    return Sources(tuple(devices), shapes, (*broken, *listing.problems, *unknown))
+
+
+def sources_stamp(root: Path | None = None) -> str:
+    """Changes whenever a profile, a grid or the bundled pair does. Cheap."""
+    root = root or results_folder()
+    found = [str(root)]
+    for path in (*(root / name for name in FOLDERS), *sorted(zoo().glob(f"*/{MANIFEST}"))):
+        found += _files(path)
+    return sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def sound(row: Mapping[str, object], name: str) -> Shape:
+    """The shape that a grid says is behind a name; its parameters are counted. Raises ValueError."""
+    shape = build(Shape, {"parameters": 0, **row, "name": name})
+    return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
+
+
+def same_sizes(one: Shape, other: Shape) -> bool:
+    """Whether two shapes are of one size, whatever they are called and wherever they are from."""
+    return replace(one, name="", source="") == replace(other, name="", source="")
+
+
+def _profiles(root: Path | None) -> tuple[list[Profile], list[str]]:
+    """Profiles that can predict, and a sentence for each that cannot."""
+    found, problems = [], []
+    shapes = list(published_shapes().values())
+    pair = Pair(shapes[1], shapes[0])
+    for name in profile_names(root):
+        try:
+            profile = load_profile(name, root)
+            for asked in _TRIED:
+                _try(profile, pair, asked)
+            found.append(profile)
+        except StoreError as error:
+            problems.append(str(error))
+        except (ValueError, ArithmeticError, LookupError, TypeError) as error:
+            problems.append(
+                f"The profile {shown(name)} is damaged and left out: it does not predict "
+                f"({shown(str(error))}). `hybrid device` measures it anew."
+            )
+    return found, problems
+
+
+def _try(profile: Profile, pair: Pair, asked: Request) -> None:
+    for method, one in predict(pair, asked, profile).items():
+        needs(method, pair, asked, profile)
+        if not 0 < one.total_s < float("inf"):
+            raise ValueError(f"{method} takes {one.total_s} s")
+
+
+def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
+    """Shapes by name: published, bundled, and those that only grids know, the newest first."""
+    found, problems = dict(published_shapes()), []
+    for name in BUNDLED:
+        try:
+            found[name] = find_shape(name)
+        except HybridError as error:
+            problems.append(str(error))
+    labels = {shown(name) for name in found}
+    for grid in grids:
+        for name, row in grid.shapes.items():
+            try:
+                shape = sound(row, name)
+            except (ValueError, TypeError) as error:
+                problems.append(
+                    f"Grid {grid.grid_id} does not describe {shown(name)} ({shown(str(error))}): "
+                    "its cells with it are left out."
+                )
+                continue
+            if name not in found and shown(name) not in labels:
+                found[name] = shape
+                labels.add(shown(name))
+    return found, list(dict.fromkeys(problems))
+
+
+def _conditions(grid: Grid) -> object:
+    """What two grids must share to be of one device; fits() asks the same of a profile."""
+    kind = grid.device.partition(":")[0]
+    options = tuple(sorted(grid.engine_options.items()))
+    return grid.engine, grid.dtype, grid.threads, kind, grid.environment.device_name, options
+
+
+def _files(path: Path) -> list[str]:
+    """What changes when a file, or a file in a folder, does."""
+    try:
+        paths = sorted(path.iterdir()) if path.is_dir() else [path]
+        stats = [(one, one.lstat()) for one in paths]
+    except OSError:
+        return [str(path)]
+    return [f"{one} {found.st_mtime_ns} {found.st_size} {found.st_ino}" for one, found in stats]

@@ -1,0 +1,54 @@
+"""Latency, memory and cost of models by their sizes: measured with random weights, or predicted.
+
+    for LLM: for batch, prompt, answer length: for repeat: for method and SLM:  answer (timed)   -> a grid
+    Profile (what `hybrid device` measured) + two shapes + a request -> Predicted
+
+A grid's weights are random, its prompts are made-up words of exactly so many
+tokens, and its answers go on to exactly so many. All of an LLM's ways to answer
+take turns, so that a machine that slows down slows all alike. What one model
+does alone is measured once and stands for all its pairs.
+
+A profile says what each kind of work costs on a device (cost_features.py says
+which kinds there are); shapes say how much of it there is.
+"""
+
+from hybrid.sizing.break_even import LONGEST, BreakEven, break_even
+from hybrid.sizing.cells import Participant, Size, check_lengths, participants, planned, sizes
+from hybrid.sizing.memory_check import check_room, free_bytes, needed_bytes
+from hybrid.sizing.memory_estimate import Needs, cost_per_million_tokens, needs
+from hybrid.sizing.prediction_error import ErrorReport, Spread, error_report, fits, fitting_grid
+from hybrid.sizing.profile import Costs, Profile, load_profile, profile_names, save_profile
+from hybrid.sizing.request import Pair, Predicted, Request, predict, predicted
+
+__all__ = [
+    "LONGEST",
+    "BreakEven",
+    "Costs",
+    "ErrorReport",
+    "Needs",
+    "Pair",
+    "Participant",
+    "Predicted",
+    "Profile",
+    "Request",
+    "Size",
+    "Spread",
+    "break_even",
+    "check_lengths",
+    "check_room",
+    "cost_per_million_tokens",
+    "error_report",
+    "fits",
+    "fitting_grid",
+    "free_bytes",
+    "load_profile",
+    "needed_bytes",
+    "needs",
+    "participants",
+    "planned",
+    "predict",
+    "predicted",
+    "profile_names",
+    "save_profile",
+    "sizes",
+]

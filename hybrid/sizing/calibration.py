@@ -1,0 +1,226 @@
+"""A profile measured by running the engine itself on small models with random weights.
+
+Every shape of the ladder reads and writes at a few sizes; from the times of all
+of them follows what each kind of work costs. Where an engine does not tell its
+first token from the others, answers of a single token are measured besides.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hybrid.engines.config import Order, Progress
+from hybrid.engines.contract import Engine
+from hybrid.engines.registry import best_engines, make_engines
+from hybrid.measuring.clock import timed
+from hybrid.measuring.device import measure_machine
+from hybrid.measuring.environment import environment
+from hybrid.models.shapes import Shape
+from hybrid.schema import Sampling, Timing
+from hybrid.sizing.calibration_grid import Rung, Visit, ladder
+from hybrid.sizing.cost_features import (
+    SHARED,
+    Terms,
+    cross_terms,
+    decoder_place,
+    encode_terms,
+    encoder_place,
+    step_terms,
+)
+from hybrid.sizing.fitting import Sample, fitted, nonnegative
+from hybrid.sizing.profile import Costs, Profile, between
+
+if TYPE_CHECKING:
+    from hybrid.models.random_pair import RandomSource
+
+METHOD = "slm"
+VOCABULARY = 512  # ids in prompts and answers: every word of them is made up first
+BUDGET_S = 21.0  # after which no further shape is measured
+LEAST_SHAPES = 4
+REPEATS, MOST_REPEATS = 3, 9
+ENOUGH_S, SHORT_S = (
+    0.45,
+    0.1,
+)  # of answers after which a size is not repeated: at all; more than REPEATS times
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Seconds of one shape at one size. prefill, step: None when they are not known.
+
+    step: of each token after the first.
+    """
+
+    shape: Shape
+    visit: Visit
+    tokenize: float
+    encode: float
+    prefill: float | None
+    step: float | None
+    detokenize: float
+
+
+def measured_profile(
+    name: str,
+    engine: str,
+    order: Mapping[str, Any],
+    progress: Progress = lambda _: None,
+    clock: Clock = time.perf_counter,
+) -> Profile:
+    """Measure the device and the engine on it; takes half a minute at the most.
+
+    order: the fields of Order but its source and methods. Raises EngineError
+    when the engine cannot run here.
+    """
+    begun = clock()
+    device, dtype, threads = str(order["device"]), str(order["dtype"]), int(order["threads"])
+    rungs = ladder(device)
+    seen: list[Seen] = []
+    for index, rung in enumerate(rungs):
+        if index >= LEAST_SHAPES and clock() - begun > BUDGET_S:
+            break
+        progress(f"Measuring {engine} on models of {rung.shape.d_model} columns, {index + 1} of {len(rungs)}")
+        seen += _climbed(rung, engine, order, clock)
+    progress(f"Measuring memory and arithmetic of {device}")
+    machine = measure_machine(device, dtype, threads)
+    encode, prefill, step, error = fitted_costs(seen)
+    return Profile(
+        name=name, engine=engine, device=device, dtype=dtype, threads=threads, machine=machine,
+        environment=environment(device, ""),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        encode=encode, prefill=prefill, step=step,
+        tokenize=_per_token([(one.visit, one.visit.prompt, one.tokenize) for one in seen]),
+        detokenize=_per_token([(one.visit, 1 + one.visit.steps, one.detokenize) for one in seen]),
+        fit_error=error, shapes=len({one.shape.name for one in seen}), took_s=clock() - begun,
+        options=dict(order.get("options", {})),
+    )  # fmt: skip
+
+
+def fastest_engine(order: Mapping[str, Any], say: Progress) -> str:
+    """The fastest engine that runs T5 here. say: called with a sentence for each faster one that does not."""
+    source = _source(ladder(str(order["device"]))[0], order)
+    return best_engines(Order(source, (METHOD,), **order), say)[0]
+
+
+def fitted_costs(
+    seen: Sequence[Seen],
+) -> tuple[tuple[Costs, ...], tuple[Costs, ...], tuple[Costs, ...], float]:
+    """Costs of encoding, of prefill beyond its step, and of steps; median error of their fit."""
+    reading, beyond = [], []
+    steps = [
+        Sample((one.visit.batch, 0), _middle_step(one), decoder_place(one.shape), one.step, one.step)
+        for one in seen
+        if one.step is not None
+    ]
+    step = fitted(steps)
+    for one in seen:
+        size = one.visit.batch, one.visit.prompt
+        terms = encode_terms(one.shape, *size)
+        reading.append(Sample(size, terms, encoder_place(one.shape), one.encode, one.encode))
+        if one.prefill is None:
+            continue
+        first = between(
+            step, (size[0], 0), step_terms(one.shape, one.visit.prompt + 1), decoder_place(one.shape)
+        )
+        beyond.append(Sample(size, cross_terms(one.shape, *size), (), one.prefill - first, one.prefill))
+    encode = fitted(reading, SHARED)
+    error = median([*_errors(reading, encode), *_errors(steps, step)])
+    return encode, fitted(beyond, SHARED, keep_ratios=False), step, error
+
+
+def _middle_step(one: Seen) -> Terms:
+    """Of the step in the middle of those after the first, whose time is their mean."""
+    return step_terms(one.shape, one.visit.prompt + 1 + (one.visit.steps + 1) / 2)
+
+
+def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
+    """Absolute relative errors of the costs alone, without the ratios that are interpolated."""
+    return [abs(between(costs, sample.size, sample.terms) / sample.seconds - 1) for sample in samples]
+
+
+def _climbed(rung: Rung, engine: str, order: Mapping[str, Any], clock: Clock) -> list[Seen]:
+    """What one shape takes at each of its sizes."""
+    ready = make_engines(engine, Order(_source(rung, order), (METHOD,), **order))[METHOD]
+    every = not str(order["device"]).startswith("cpu")  # a GPU engine prepares for each size
+    with _collector_at_rest():
+        return [
+            _seen(rung.shape, visit, ready, clock, cold=every or not index)
+            for index, visit in enumerate(rung.visits)
+        ]
+
+
+def _source(rung: Rung, order: Mapping[str, Any]) -> "RandomSource":
+    """Random models of a shape, for the longest prompt that it is measured with."""
+    import torch
+
+    from hybrid.models.random_pair import RandomWeights, random_pair
+
+    dtype = str(order["dtype"])
+    weights = RandomWeights(
+        vocabulary=VOCABULARY,
+        device=str(order["device"]),
+        dtype=getattr(torch, "float32" if dtype in ("int8", "") else dtype),
+        max_prompt_tokens=max(visit.prompt for visit in rung.visits),
+    )
+    return random_pair(rung.shape, rung.shape, weights)
+
+
+def _seen(shape: Shape, visit: Visit, engine: Engine, clock: Clock, cold: bool) -> Seen:
+    """Medians of a few answers. cold: after one that is dropped."""
+    from hybrid.models.random_pair import TASK, word_prompts
+
+    texts = word_prompts(VOCABULARY, visit.prompt, visit.batch)
+
+    def answer(tokens: int) -> Timing:
+        steps = engine.generate(TASK, texts, Sampling(tokens, ignore_eos=True))
+        return timed(steps, METHOD, clock, getattr(engine, "synchronize", None))[0].timing
+
+    if cold:
+        answer(1 + visit.steps)
+    timings = list(_repeated(lambda: answer(1 + visit.steps), clock))
+    phase = {name: median(one.phases.get(name, 0.0) for one in timings) for name in timings[0].phases}
+    if "prefill" in phase:
+        first, rest = phase["prefill"], phase.get("decode", 0.0)
+    else:  # this engine does not tell the first token from the others
+        whole = phase["decode"]
+        first = median(one.phases["decode"] for one in _repeated(lambda: answer(1), clock))
+        rest = whole - first
+    step = rest / visit.steps if visit.steps and rest > 0 else None
+    told = "encode" in phase  # by some engines reading and writing are not told apart; then all is reading
+    encode = phase["encode"] if told else first - (step or 0.0)
+    return Seen(shape, visit, phase["tokenize"], encode, first if told else step, step, phase["detokenize"])
+
+
+def _repeated(answer: Callable[[], Timing], clock: Clock) -> Iterator[Timing]:
+    """Answers until there are a few that took a while: short ones are the more uneven."""
+    begun, done = clock(), 0
+    while done < 1 or (done < MOST_REPEATS and clock() - begun < (ENOUGH_S if done < REPEATS else SHORT_S)):
+        yield answer()
+        done += 1
+
+
+def _per_token(measured: Sequence[tuple[Visit, int, float]]) -> tuple[float, ...]:
+    """Seconds of a request, of each of its prompts, and of each token of these."""
+    matrix = [[1, visit.batch, visit.batch * tokens] for visit, tokens, _ in measured]
+    seconds = np.array([taken for *_, taken in measured])
+    found = nonnegative(np.array(matrix, dtype=float) / seconds[:, None], np.ones(len(seconds)))
+    return tuple(map(float, found))
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Python's collector, which would stop whoever is measured just then, waits."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

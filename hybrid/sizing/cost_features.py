@@ -1,0 +1,82 @@
+"""What each phase of an answer consists of: amounts of work, each of which costs a time that is measured.
+
+    encode   fixed + layers + rows and weights of matrices + elements of activations
+             + attention of each token to all, as pairs of tokens
+    prefill  one step, and beyond it the keys and values of the prompt for cross-attention
+    step     fixed + layers + rows and weights of matrices + what attention reads of the caches
+
+What a weight costs depends on how many rows it is multiplied with: with few it
+is its bytes over the memory's bandwidth, with many its operations over the
+device's rate (the roofline model, Williams et al. 2009). Decoding has as many
+rows as there are answers, which is why it waits for memory (Shazeer 2019, arXiv
+1911.02150). A row of a matrix is a new stretch of memory to read from, or one
+more round of a kernel's loop; a layer is its launches, norms and other small things.
+
+Letters: S prompt tokens, B prompts at once, H heads, K head width.
+"""
+
+import math
+from collections.abc import Mapping
+
+from hybrid.models.arithmetic import (
+    Products,
+    attention_width,
+    cross_products,
+    encoder_products,
+    head_products,
+    layer_products,
+    projector_products,
+)
+from hybrid.models.shapes import Shape
+
+SHARED = ("rows", "elements", "pairs")  # of reading: one of them costs the same at any size
+Terms = Mapping[str, float]  # amounts by name
+_PRODUCTS_A_LAYER = 5  # of an encoder
+_CACHED = 24.0  # octaves of weights: no cache of a device holds 16 million, and beyond that all are alike
+
+
+def encode_terms(reader: Shape, batch: int, tokens: int) -> Terms:
+    """An encoder over B prompts of S tokens each."""
+    layers, products = reader.encoder_layers, encoder_products(reader)
+    pairs = batch * tokens**2 * attention_width(reader) * layers
+    touched = {"pairs": pairs, "elements": batch * tokens * products.rows}
+    return {"fixed": 1, "layers": layers} | touched | _matrices(products)
+
+
+def projector_terms(llm: Shape, slm: Shape, batch: int, tokens: int) -> Terms:
+    """The projector; that its two products are launched is counted as a part of a layer."""
+    products = projector_products(llm, slm)
+    launched = {"layers": products.count / _PRODUCTS_A_LAYER}
+    return launched | {"elements": batch * tokens * products.rows} | _matrices(products)
+
+
+def cross_terms(writer: Shape, batch: int, tokens: int) -> Terms:
+    """What prefill has beyond a step."""
+    layers = writer.decoder_layers
+    made = {"elements": batch * tokens * layers * attention_width(writer)}
+    return {"fixed": 1, "layers": layers} | made | {"weights": cross_products(writer).weights}
+
+
+def step_terms(writer: Shape, past: float) -> Terms:
+    """One step of a decoder whose answers attend to `past` tokens each, of prompt and answer."""
+    layers = writer.decoder_layers
+    read = {"past": layers * past, "cache": layers * past * attention_width(writer)}
+    products = layer_products(writer) + head_products(writer)
+    return {"fixed": 1, "layers": layers} | read | _matrices(products)
+
+
+def encoder_place(reader: Shape) -> tuple[float, float]:
+    """Where an encoder stands among others: octaves of the weights of one layer, and of all up to _CACHED."""
+    weights = encoder_products(reader).weights
+    return math.log2(weights / reader.encoder_layers), min(_CACHED, math.log2(weights))
+
+
+def decoder_place(writer: Shape) -> tuple[float, float]:
+    """The same of all that a step reads."""
+    layers = layer_products(writer).weights
+    weights = layers + head_products(writer).weights
+    return math.log2(layers / writer.decoder_layers), min(_CACHED, math.log2(weights))
+
+
+def _matrices(products: Products) -> dict[str, float]:
+    return {"rows": products.rows, "weights": products.weights}

@@ -1,0 +1,196 @@
+"""A grid as a stream of cells, measured by the clock outside the engines."""
+
+import gc
+import time
+import weakref
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from hybrid.engines.config import Order, Progress
+from hybrid.engines.contract import Engine
+from hybrid.engines.registry import best_engines, make_engines
+from hybrid.errors import MeasurementError
+from hybrid.measuring.clock import timed, warm_up
+from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
+from hybrid.models.shapes import Shape
+from hybrid.models.source import models_of
+from hybrid.schema import Generation, Phase, Sampling
+from hybrid.sizing.cells import Participant, Size, participants, shapes_of, sizes
+from hybrid.store.grids import Cell, Grid, Key
+
+Clock = Callable[[], float]
+Make = Callable[[str, Order], Mapping[str, Engine]]
+# What a probe is shrunk to: engines refuse a kind of model, never its size.
+TINY: Mapping[str, Any] = {
+    "d_model": 64, "d_ff": 128, "heads": 2, "d_kv": 32,
+    "encoder_layers": 1, "decoder_layers": 1, "vocabulary": 512,
+}  # fmt: skip
+
+
+def measure_grid(
+    grid: Grid,
+    done: Collection[Key] = frozenset(),
+    progress: Progress = lambda _: None,
+    make: Make = make_engines,
+    clock: Clock = time.perf_counter,
+) -> Generator[tuple[Cell, ...], None, None]:
+    """The cells of each LLM at each size as they are measured, without those in `done`.
+
+    progress: called with a short sentence before models are built. make: as
+    make_engines(). Errors of engine and clock pass through.
+    """
+    measured = set(done)
+    for llm in grid.llms:
+        for cells in _beside(grid, llm, measured, progress, make, clock):
+            measured |= {cell.key for cell in cells}
+            yield cells
+        gc.collect()  # models refer to themselves in circles; the next ones need their room
+        if not grid.device.startswith("cpu"):
+            torch.cuda.empty_cache()
+
+
+def _beside(
+    grid: Grid, llm: str, done: Collection[Key], progress: Progress, make: Make, clock: Clock
+) -> Iterator[tuple[Cell, ...]]:
+    """The cells of one LLM, whose engines are gone when this ends."""
+    turns = participants(grid, llm)
+    todo = {
+        size: [one for one in turns if one.measured_at(size) and one.key(size) not in done]
+        for size in sizes(grid)
+    }
+    todo = {size: missing for size, missing in todo.items() if missing}
+    if not todo:
+        return
+    wanted = {one for missing in todo.values() for one in missing}
+    engines = _engines(grid, llm, [one for one in turns if one in wanted], progress, make)
+    with settled_heap():
+        for size, ready in _warmed(grid, todo, engines):
+            yield _measured(grid, size, ready, clock)
+
+
+def probed_engine(
+    shapes: tuple[Collection[Shape], Collection[Shape]], order: Mapping[str, Any], say: Progress
+) -> str:
+    """The fastest engine that runs models of these kinds here, found out with tiny ones.
+
+    shapes: of the LLMs and of the SLMs. order: the fields of Order but its
+    source. say: called with a sentence for each faster engine that does not run.
+    """
+    llm, slm = (max(group, key=_hardness) for group in shapes)
+    source = random_pair(replace(llm, **TINY), replace(slm, **TINY))
+    return best_engines(Order(source=source, **order), say)[0]
+
+
+def _hardness(shape: Shape) -> tuple[bool, bool]:
+    """Few engines run other families than T5, and not all that do run the first version."""
+    return not shape.relative_positions, not shape.feed_forward.startswith("gated")
+
+
+def _engines(
+    grid: Grid, llm: str, wanted: Collection[Participant], progress: Progress, make: Make
+) -> dict[Participant, Engine]:
+    """An engine for each participant; every model is built once, and kept no longer than engines need it."""
+    shapes = shapes_of(grid)
+    weights = RandomWeights(
+        vocabulary=_vocabulary(grid),
+        device=grid.device,
+        dtype=getattr(torch, "float32" if grid.dtype == "int8" else grid.dtype),
+        max_prompt_tokens=max(grid.prompts),
+        held=weakref.WeakValueDictionary(),
+    )
+    found: dict[Participant, Engine] = {}
+    kept = []  # bundles: what the pairs of an LLM share is built once
+    for slm in grid.slms:
+        group = [one for one in wanted if one not in found and one.slm in (slm, None)]
+        if not group:
+            continue
+        progress(f"Building {llm} and {slm}")
+        source = random_pair(shapes[llm], shapes[slm], weights)
+        methods = tuple(one.method for one in group)
+        kept.append(source.bundle(models_of(methods)))
+        order = Order(source, methods, grid.device, grid.dtype, grid.threads, grid.engine_options, progress)
+        made = make(grid.engine, order)
+        found |= {one: made[one.method] for one in group}
+    return found
+
+
+def _vocabulary(grid: Grid) -> int:
+    """Ids that every model of the grid knows: all of them read the same prompts."""
+    return min(shape.vocabulary for shape in shapes_of(grid).values())
+
+
+def _texts(grid: Grid, size: Size, seed: int) -> list[str]:
+    return word_prompts(_vocabulary(grid), size.prompt, size.batch, seed)
+
+
+def _warmed(
+    grid: Grid, todo: Mapping[Size, Collection[Participant]], engines: Mapping[Participant, Engine]
+) -> Iterator[tuple[Size, dict[Participant, Engine]]]:
+    """Each size with the engines that are to be measured there, after an answer of each that is dropped.
+
+    The longest answers warm up the shorter ones to the same batch and prompt, which come after them.
+    """
+    warm: set[tuple[Participant, int, int]] = set()
+    for size, missing in todo.items():
+        for one in missing:
+            if (one, size.batch, size.prompt) not in warm:
+                warm_up(engines[one], TASK, _texts(grid, size, 0), size.output)
+            warm.add((one, size.batch, size.prompt))
+        yield size, {one: engines[one] for one in missing}
+
+
+def _measured(grid: Grid, size: Size, turns: Mapping[Participant, Engine], clock: Clock) -> tuple[Cell, ...]:
+    """A cell for each of `turns`, which take turns `repeats` times: ABC BCA CAB."""
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    sampling = Sampling(size.output, ignore_eos=True)
+    order = list(turns)
+    answers: dict[Participant, list[tuple[Generation, ...]]] = {one: [] for one in order}
+    for repeat in range(grid.repeats):
+        texts = _texts(grid, size, repeat + 1)
+        first = repeat % len(order)
+        for one in order[first:] + order[:first]:
+            answers[one].append(_answered(turns[one], one.method, texts, sampling, clock))
+    return tuple(
+        replace(_cell(one, size, started_at, answers[one]), options=dict(getattr(turns[one], "options", {})))
+        for one in order
+    )
+
+
+def _answered(
+    engine: Engine, method: str, texts: list[str], sampling: Sampling, clock: Clock
+) -> tuple[Generation, ...]:
+    """One measured answer."""
+    wait: Callable[[], None] | None = getattr(engine, "synchronize", None)
+    gc.collect()  # what is left of the answer before, memory of a GPU perhaps
+    with collector_off():
+        return timed(engine.generate(TASK, texts, sampling), method, clock, wait)
+
+
+def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Generation, ...]]) -> Cell:
+    """answers: by repeat, a Generation for each prompt; these share their times."""
+    for rows in answers:
+        for row in rows:
+            if (row.prompt_tokens, len(row.token_ids)) != (size.prompt, size.output):
+                raise MeasurementError(
+                    f"{one.method} read {row.prompt_tokens} and wrote {len(row.token_ids)} tokens where "
+                    f"{size.prompt} and {size.output} were asked for; this engine cannot be measured so."
+                )
+    timings = [rows[0].timing for rows in answers]
+    phases: dict[Phase, tuple[float, ...]] = {
+        phase: tuple(timing.phases.get(phase, 0.0) for timing in timings) for phase in timings[0].phases
+    }
+    drafted, accepted = (
+        tuple(sum(getattr(row, name) for row in rows) for rows in answers) for name in ("drafted", "accepted")
+    )
+    return Cell(
+        *one, *size, started_at, phases,
+        ttft_s=tuple(timing.ttft_s for timing in timings),
+        tpot_s=tuple(timing.tpot_s for timing in timings if timing.tpot_s is not None),
+        drafted=drafted if any(drafted) else (),
+        accepted=accepted if any(drafted) else (),
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""Whether models fit into memory, said before they are built."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from hybrid.errors import EngineError
+from hybrid.models.arithmetic import attention_width, bytes_per_weight, cache_bytes, parameters, writer_of
+from hybrid.models.shapes import Shape
+from hybrid.schema import METHODS, Model
+from hybrid.sizing.cells import Participant, participants, shapes_of, sizes
+from hybrid.store.grids import Grid
+
+MEMORY_INFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+FLOAT32 = 4  # bytes; what 8-bit engines are made from, and what they compute in
+
+
+def check_room(grid: Grid, free: int | None) -> None:
+    """Raise EngineError, with both numbers, when what is measured together needs more than `free` bytes.
+
+    free: None where it is not known; then nothing is refused.
+    """
+    for llm in grid.llms:
+        needed = needed_bytes(grid, llm)
+        if free is not None and needed > free:
+            raise EngineError(
+                f"{llm} with {', '.join(grid.slms)} needs about {needed / 1e9:.1f} GB of memory and "
+                f"{free / 1e9:.1f} GB are free on {grid.device}. Name fewer or smaller models, smaller "
+                "--batch or --prompt, or a shorter --dtype."
+            )
+
+
+def needed_bytes(grid: Grid, llm: str) -> int:
+    """Memory for everything that takes turns beside an LLM, in bytes, roughly.
+
+    Its weights, keys and values of the largest batch for each engine, and the
+    activations of the one that is measured.
+    """
+    shapes = shapes_of(grid)
+    largest = max(sizes(grid), key=lambda size: size.batch * (size.prompt + size.output))
+    kept = widest = 0
+    for one in participants(grid, llm):
+        pair = _pair(grid, llm, one, shapes)
+        for model in METHODS[one.method]:
+            writer = writer_of(model, *pair)
+            kept += cache_bytes(writer, largest.prompt, largest.output, largest.batch, grid.dtype)
+        width = max(3 * attention_width(shape) + 2 * shape.d_ff for shape in pair)
+        logits = max(shape.vocabulary for shape in pair)
+        widest = max(widest, largest.batch * (largest.prompt * width + logits) * FLOAT32)
+    return weight_bytes(grid, llm) + kept + widest
+
+
+def weight_bytes(grid: Grid, llm: str) -> int:
+    """Weights of all that takes turns beside an LLM, once as they are built and once as engines pack them."""
+    shapes = shapes_of(grid)
+    each = bytes_per_weight(grid.dtype)
+    packed = 0
+    built: dict[tuple[Model, str | None, str | None], int] = {}
+    turns = participants(grid, llm)
+    shared = any("llm" in METHODS[one.method] for one in turns)  # the hybrids read with its encoder
+    for one in turns:
+        pair = _pair(grid, llm, one, shapes)
+        for model in METHODS[one.method]:
+            count = parameters(model, *pair)
+            packed += count * each
+            names = None if model == "slm" else one.llm, None if model == "llm" else one.slm
+            own = count - pair[0].encoder_parameters if model == "hybrid" and shared else count
+            built[model, *names] = own * (FLOAT32 if grid.dtype == "int8" else each)
+    return packed + sum(built.values())
+
+
+def _pair(grid: Grid, llm: str, one: Participant, shapes: Mapping[str, Shape]) -> tuple[Shape, Shape]:
+    """The two shapes beside which `one` is measured, whether it needs both or not."""
+    return shapes[one.llm or llm], shapes[one.slm or grid.slms[0]]
+
+
+def free_bytes(device: str) -> int | None:
+    """Free memory of a device in bytes; of a CPU what can be had without swapping. None when unknown."""
+    if not device.startswith("cpu"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    limits = [found for found in (_available(), _left_of_cgroup()) if found is not None]
+    return min(limits, default=None)
+
+
+def _available() -> int | None:
+    """Memory that the system can give, caches of files included."""
+    try:
+        for line in MEMORY_INFO.read_text("utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass  # not Linux
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _left_of_cgroup() -> int | None:
+    """What a container's limit leaves, where there is one; without what the system can take back."""
+    try:
+        limit, used = (int((CGROUP / name).read_text("utf-8")) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text("utf-8").splitlines())
+        return limit - used + int(statistics.get("inactive_file", 0))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return None

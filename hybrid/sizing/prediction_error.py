@@ -1,0 +1,102 @@
+"""How far predictions are from what was measured: a stored grid beside its predictions."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybrid.models.shapes import Shape
+from hybrid.schema import MODELS, PHASES, Phase
+from hybrid.sizing.profile import Profile
+from hybrid.sizing.request import Pair, Predicted, Request, predicted
+from hybrid.store.grids import Cell, Grid, StoredGrid, list_grids, load_grid
+from hybrid.store.typed import build
+
+JUDGED: tuple[Phase, ...] = ("encode", "project", "prefill", "decode")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Absolute relative errors, |predicted / measured - 1|. n: how many cells."""
+
+    median: float
+    p90: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """Errors against the medians of a grid's cells. total: of requests end to end. phases: of each phase."""
+
+    grid_id: str
+    total: Spread
+    phases: Mapping[Phase, Spread]
+
+
+def error_report(found: StoredGrid, profile: Profile) -> ErrorReport | None:
+    """The errors of a profile's predictions; None when the grid has no cell of llm, slm or hybrid."""
+    totals: list[float] = []
+    phases: dict[Phase, list[float]] = {}
+    for cell, guess in _guesses(found, profile):
+        totals.append(abs(guess.total_s / cell.median_total_s - 1))
+        medians = cell.median_phases_s
+        for phase, seconds in told_apart(guess.phases, medians).items():
+            if phase in JUDGED and medians[phase] > 0:
+                phases.setdefault(phase, []).append(abs(seconds / medians[phase] - 1))
+    if not totals:
+        return None
+    by_phase = {phase: _spread(phases[phase]) for phase in JUDGED if phase in phases}
+    return ErrorReport(found.grid.grid_id, _spread(totals), by_phase)
+
+
+def told_apart(phases: Mapping[Phase, float], seen: Mapping[Phase, object]) -> dict[Phase, float]:
+    """Predicted phases as an engine tells them apart: what it does not falls into the next that it does."""
+    found: dict[Phase, float] = {}
+    carried = 0.0
+    for phase in PHASES:
+        carried += phases.get(phase, 0.0)
+        if phase in seen:
+            found[phase], carried = carried, 0.0
+    return found
+
+
+def fitting_grid(profile: Profile, root: Path | None = None) -> StoredGrid | None:
+    """The newest grid that was measured as the profile was; None when there is none."""
+    for grid in list_grids(root).grids:
+        if fits(grid, profile):
+            return load_grid(grid.grid_id, root)
+    return None
+
+
+def fits(grid: Grid, profile: Profile) -> bool:
+    """Whether both are of one engine on the same kind of device, run alike."""
+    return all(
+        getattr(grid, name) == getattr(profile, name) for name in ("engine", "dtype", "threads")
+    ) and (grid.device.partition(":")[0], grid.environment.device_name, dict(grid.engine_options)) == (
+        profile.device.partition(":")[0], profile.environment.device_name, dict(profile.options),
+    )  # fmt: skip
+
+
+def _guesses(found: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predicted]]:
+    """Cells of llm, slm and hybrid with what is predicted for them, but where another engine has answered."""
+    shapes = {name: build(Shape, sizes) for name, sizes in found.grid.shapes.items()}
+    for cell in found.cells:
+        if cell.method in MODELS and "fallback" not in cell.options:
+            llm, slm = (shapes[name or other] for name, other in _named(cell))
+            request = Request(cell.prompt_tokens, cell.output_tokens, cell.batch)
+            yield cell, predicted(cell.method, Pair(llm, slm), request, profile)
+
+
+def _named(cell: Cell) -> tuple[tuple[str | None, str], ...]:
+    """The names of both shapes; the one that a method does without may be any."""
+    there = cell.llm or cell.slm or ""
+    return (cell.llm, there), (cell.slm, there)
+
+
+def _spread(errors: Sequence[float]) -> Spread:
+    ordered = sorted(errors)
+
+    def at(share: float) -> float:
+        return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
+
+    return Spread(at(0.5), at(0.9), len(ordered))

@@ -1,0 +1,89 @@
+"""Quality of a pair over files of examples, and of the hybrid misled: the figures of the model cards.
+
+It runs transformers' generate() in batches and times nothing; hybrid/bench.py does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hybrid.metrics import metrics_of, score
+from hybrid.models.batches import by_length, padded
+from hybrid.models.bundle import Bundle
+from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.prompt import encode_prompt
+from hybrid.schema import Score, System
+from hybrid.suites.files import read_examples
+
+BATCH = 25
+CONTROL = "hybrid, another prompt's latent"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One system's score on one file. system: one of SYSTEMS, or CONTROL."""
+
+    file: str
+    system: str
+    score: Score
+    cut_prompts: int
+    outputs: tuple[str, ...]
+
+
+def quality(
+    bundle: Bundle,
+    files: Sequence[Path],
+    task: str,
+    systems: Sequence[System],
+    control: bool = False,
+    limit: int = 500,
+    max_new_tokens: int = 128,
+) -> Iterator[Evaluated]:
+    """Score the first `limit` lines of each file; BLEU for translation, ROUGE-L for summaries.
+
+    control: also the hybrid fed with the LLM's hidden states of the next prompt in the file.
+    """
+    for path in files:
+        examples = list(islice(read_examples(path), limit))
+        sources = [example.source for example in examples]
+        references = [example.references for example in examples]
+        runs = [(system, False) for system in systems] + ([("hybrid", True)] if control else [])
+        for system, swapped in runs:
+            outputs, cut = _answers(bundle, system, task, sources, max_new_tokens, swapped)
+            found = score(metrics_of(task)[0], outputs, references)
+            yield Evaluated(path.name, CONTROL if swapped else system, found, cut, tuple(outputs))
+
+
+@torch.inference_mode()
+def _answers(
+    bundle: Bundle, system: System, task: str, sources: Sequence[str], max_new_tokens: int, swapped: bool
+) -> tuple[list[str], int]:
+    tokenizer = bundle.tokenizer
+    generate: Any = bundle.model(system).generate
+    prompts = [
+        encode_prompt(tokenizer, task, text, bundle.max_prompt_tokens, truncate=True) for text in sources
+    ]
+    answers = [""] * len(prompts)
+    for rows, ids in by_length([prompt.ids for prompt in prompts], lambda _: BATCH):
+        inputs = {"input_ids": ids, "attention_mask": ids.ne(0).long()}
+        if swapped:
+            others = [prompts[(i + 1) % len(prompts)].ids for i in rows]
+            inputs["llm_hidden_states"] = _foreign_latent(bundle.hybrid, others, ids.shape[1])
+        made = generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
+        for i, text in zip(rows, tokenizer.batch_decode(made, skip_special_tokens=True), strict=True):
+            answers[i] = text
+    return answers, sum(prompt.total_tokens > len(prompt.ids) for prompt in prompts)
+
+
+def _foreign_latent(
+    pair: HybridForConditionalGeneration, others: Sequence[tuple[int, ...]], width: int
+) -> torch.Tensor:
+    """Hidden states of other prompts, repeated or cut to `width`, (B, width, d_llm)."""
+    ids = padded(others)
+    states = pair.read(ids, ids.ne(0).long())
+    rows = [state[torch.arange(width) % len(other)] for state, other in zip(states, others, strict=True)]
+    return torch.stack(rows)

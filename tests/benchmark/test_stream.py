@@ -1,0 +1,205 @@
+"""A benchmark as a stream: fair turns, all that is asked for and only that, and resumable anywhere."""
+
+import gc
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+
+from hybrid.benchmark.schedule import Turn, benchmark, chosen, turns
+from hybrid.metrics import statistics_of
+from hybrid.schema import SYSTEMS, Example, Record, Sampling, System
+
+
+def key(record: Record) -> tuple[str, int, System]:
+    return record.example_id, record.repeat, record.system
+
+
+def content(record: Record) -> tuple[object, ...]:
+    """All of a record but its times."""
+    made = record.generation
+    where = (record.batch, record.position)
+    return (*key(record), *where, made.text, made.token_ids, made.prompt_tokens, record.statistics)
+
+
+# the plan's order
+
+
+def test_systems_take_turns_and_another_one_begins_each_time(bench):
+    found = list(turns(bench.plan(), bench.suite.examples))
+    order = "".join(turn.system[0] for turn in found)
+    assert order == "lsh" + "shl" + "hls" + "lsh" + "shl" + "hls" + "lsh"
+    assert [turn.position for turn in found] == list(range(21))
+    assert [turn.batch for turn in found] == [i // 3 for i in range(21)]
+
+
+def test_each_system_is_as_often_first_as_the_others_also_over_repeats(bench):
+    found = list(turns(bench.plan(repeats=3), bench.suite.examples))
+    firsts = Counter(turn.system for turn in found[::3])
+    assert set(firsts.values()) == {7}
+    assert {turn.system for turn in found[::3] if turn.batch == 0} == set(SYSTEMS)
+    assert [turn.repeat for turn in found] == [i // 21 for i in range(63)]
+
+
+def test_batches_cover_the_examples_in_order(bench):
+    found = list(turns(bench.plan(batch_size=3, systems=("slm",)), bench.suite.examples))
+    assert [[e.id for e in turn.examples] for turn in found] == [
+        ["e0", "e1", "e2"],
+        ["e3", "e4", "e5"],
+        ["e6"],
+    ]
+    assert found[1] == Turn("slm", 0, 1, 1, bench.suite.examples[3:6])
+
+
+def test_the_seed_shuffles_and_a_smaller_run_is_a_part_of_a_larger_one(bench):
+    whole = chosen(bench.plan(), bench.suite)
+    assert whole != bench.suite.examples
+    assert sorted(whole, key=lambda e: e.id) == list(bench.suite.examples)
+    assert chosen(bench.plan(), bench.suite) == whole
+    assert chosen(bench.plan(limit=3), bench.suite) == whole[:3]
+    assert chosen(bench.plan(limit=1000), bench.suite) == whole
+    assert chosen(bench.plan(seed=1), bench.suite) != whole
+    # Pinned: a stored run is resumed by the same order, also by another version of Python.
+    assert [e.id for e in whole] == ["e4", "e2", "e1", "e0", "e5", "e3", "e6"]
+
+
+# records
+
+
+def test_examples_are_measured_in_the_order_in_which_they_are_given(bench):
+    """A resumed run has them as they were measured: drawn and shuffled once, and not again."""
+    plan = bench.plan(batch_size=2, limit=5, seed=3)
+    examples = chosen(plan, bench.suite)
+    found = [record for records in benchmark(plan, examples, bench.engines) for record in records]
+    assert list(dict.fromkeys(record.example_id for record in found)) == [e.id for e in examples]
+    assert {record.example_id: record.batch for record in found} == {
+        e.id: i // 2 for i, e in enumerate(examples)
+    }
+
+
+def test_every_answer_is_recorded_with_where_it_stood(bench):
+    plan = bench.plan(repeats=2, batch_size=2)
+    found = bench.measured(plan)
+    assert [len(records) for records in found] == [2] * 9 + [1] * 3 + [2] * 9 + [1] * 3
+    examples = chosen(plan, bench.suite)
+    for records, turn in zip(found, turns(plan, examples), strict=True):
+        for record, example in zip(records, turn.examples, strict=True):
+            assert key(record) == (example.id, turn.repeat, turn.system)
+            assert (record.batch, record.position) == (turn.batch, turn.position)
+            assert record.generation.text == f"{turn.system}: {' '.join(reversed(example.source.split()))}"
+            assert record.generation.prompt_tokens == len(example.source.split())
+            assert record.statistics == statistics_of(plan.task, record.generation.text, example.references)
+            assert datetime.fromisoformat(record.started_at).utcoffset() == timedelta(0)
+
+
+def test_only_the_plans_systems_answer(bench):
+    found = list(bench.stream(bench.plan(systems=("slm",)), {"slm": bench.engines["slm"]}))
+    assert {record.system for records in found for record in records} == {"slm"}
+    assert {system for system, *_ in bench.calls} == {"slm"}
+
+
+def test_fixed_length_runs_are_not_scored(bench):
+    sampling = Sampling(max_new_tokens=6, ignore_eos=True, truncate=True)
+    assert {
+        len(r.statistics) for records in bench.measured(bench.plan(sampling=sampling)) for r in records
+    } == {0}
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
+    from hybrid.engines.torch_engine import TorchEngine
+
+    plan = bench.plan(sampling=Sampling(9, ignore_eos=True, truncate=True), batch_size=batch)
+    engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+    found = [record.generation for records in bench.stream(plan, engines) for record in records]
+    assert len(found) == 21
+    assert {len(made.token_ids) for made in found} == {9}
+    assert {made.finish_reason for made in found} == {"length"}
+
+
+def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
+    from hybrid.engines.torch_engine import TorchEngine
+
+    examples = (Example("long", "d", "house " * 500, ("Haus",)),)
+    plan = bench.plan(systems=("slm",))
+    (records,) = benchmark(plan, examples, {"slm": TorchEngine(tiny_bundle, "slm")})
+    assert records[0].generation.prompt_tokens == tiny_bundle.max_prompt_tokens
+
+
+# warm-up
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_engines_are_warm_before_the_first_record_and_that_is_dropped(bench, resumed):
+    plan = bench.plan(batch_size=2)
+    done = (
+        frozenset(key(r) for records in bench.measured(plan)[:5] for r in records) if resumed else frozenset()
+    )
+    bench.calls.clear()
+    stream = bench.stream(plan, done=done)
+    first = next(stream)
+    *warm, last = bench.calls
+    sources = {example.id: example.source for example in bench.suite.examples}
+    assert last[:2] == (first[0].system, tuple(sources[record.example_id] for record in first))
+    assert Counter(system for system, *_ in warm) == dict.fromkeys(SYSTEMS, 2)
+    longest = sorted((e.source for e in bench.suite.examples), key=len)[-2:]
+    opening = [e.source for e in chosen(plan, bench.suite)[:2]]
+    for system in SYSTEMS:
+        assert [list(texts) for who, texts, _ in warm if who == system] == [longest, opening]
+    assert {sampling for *_, sampling in warm} == {Sampling(6, ignore_eos=True, truncate=True)}
+    assert len(list(stream)) + 1 == 12 - 5 * resumed
+
+
+@pytest.mark.parametrize(("batch", "tokens"), [(1, 2), (3, 6)])
+def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batch, tokens):
+    plan = bench.plan(batch_size=batch, device="cuda")
+    next(bench.stream(plan))
+    *warm, _ = bench.calls
+    texts = [example.source for example in chosen(plan, bench.suite)]
+    batches = {tuple(texts[start : start + batch]) for start in range(0, 7, batch)}
+    for system in SYSTEMS:
+        asked = [(texts, sampling) for who, texts, sampling in warm if who == system][2:]
+        assert {texts for texts, _ in asked} == batches
+        assert len(asked) == len(batches)
+        assert {sampling for _, sampling in asked} == {Sampling(tokens, truncate=True)}
+
+
+def test_nothing_is_asked_of_engines_when_nothing_is_missing(bench):
+    done = frozenset(key(r) for records in bench.measured(bench.plan()) for r in records)
+    bench.calls.clear()
+    assert list(bench.stream(bench.plan(), done=done)) == []
+    assert bench.calls == []
+
+
+# going on
+
+
+@pytest.mark.parametrize("fields", [{}, {"batch_size": 3, "repeats": 2}])
+def test_a_run_resumed_after_any_turn_is_the_same_as_an_undisturbed_one(bench, fields, monkeypatch):
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # 0.2 s each
+    plan = bench.plan(**fields)
+    whole = bench.measured(plan)
+    for count in range(len(whole) + 1):
+        stored = [record for records in whole[:count] for record in records]
+        rest = [r for records in bench.measured(plan, frozenset(map(key, stored))) for r in records]
+        assert [content(r) for r in stored + rest] == [content(r) for records in whole for r in records]
+
+
+def test_a_turn_that_lost_a_part_of_its_records_yields_that_part(bench):
+    plan = bench.plan(batch_size=3)
+    whole = [record for records in bench.measured(plan) for record in records]
+    lost = whole[4]
+    done = frozenset(key(record) for record in whole if record is not lost)
+    ((again,),) = bench.measured(plan, done)
+    assert content(again) == content(lost)  # answered in the same batch, so with the same outputs
+
+
+def test_real_outputs_are_the_same_after_resuming(bench, tiny_bundle):
+    from hybrid.engines.torch_engine import TorchEngine
+
+    engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+    plan = bench.plan(batch_size=3)
+    whole = [record for records in bench.stream(plan, engines) for record in records]
+    done = frozenset(map(key, whole[:8]))
+    rest = [record for records in bench.stream(plan, engines, done=done) for record in records]
+    assert [content(r) for r in rest] == [content(r) for r in whole[8:]]

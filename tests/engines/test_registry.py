@@ -1,0 +1,203 @@
+"""Engines by name: those a plan asks for, with no more models than they need."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hybrid.engines import table
+from hybrid.engines.config import Order
+from hybrid.engines.registry import (
+    AUTO,
+    BEST,
+    DTYPES,
+    ENGINES,
+    best_engines,
+    default_dtype,
+    load_engines,
+    make_engines,
+    missing,
+)
+from hybrid.errors import EngineError, PairError
+from hybrid.measuring.clock import timed
+from hybrid.models.source import BundleSource
+from hybrid.schema import METHODS, SYSTEMS, Plan, Sampling, System
+
+PLAN = Plan("suite", "", "translate-en-de", "tiny", SYSTEMS)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_zoo(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Order]]:
+    """module(name, missing=None, error=None): another module in place of an engine's; the orders it gets."""
+    real, others = table._module, {}
+    monkeypatch.setattr(table, "_module", lambda name: others.get(name) or real(name))
+
+    def put(name: str, missing: str | None = None, error: EngineError | None = None) -> list[Order]:
+        orders: list[Order] = []
+
+        def make(order: Order) -> dict[str, Any]:
+            orders.append(order)
+            if error:
+                raise error
+            return {method: SimpleNamespace(system=method, name=name) for method in order.methods}
+
+        others[name] = SimpleNamespace(missing=lambda _: missing, make=make)
+        return orders
+
+    return put
+
+
+def test_the_plans_systems_are_made_and_its_settings_kept():
+    plan, engines = load_engines(replace(PLAN, systems=("slm", "hybrid"), dtype="bfloat16"))
+    assert {name: engine.system for name, engine in engines.items()} == {"slm": "slm", "hybrid": "hybrid"}
+    assert {engine.dtype for engine in engines.values()} == {"bfloat16"}
+    assert {engine.device for engine in engines.values()} == {"cpu"}
+    assert (plan.engine, plan.dtype) == ("torch", "bfloat16")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_engine_alone_reads_its_own_models_and_answers_the_same(system: System, tiny_bundle):
+    from hybrid.engines.torch_engine import TorchEngine
+
+    said: list[str] = []
+    alone = load_engines(PLAN, [system], said.append)[1][system]
+    assert f"Reading the {'hybrid' if system == 'hybrid' else system.upper()}" in said
+    assert len([one for one in set(said) if one != "Reading the tokenizer"]) == 1
+    task, texts, sampling = PLAN.task, ["The house by the river is old."], Sampling(12)
+    together = TorchEngine(tiny_bundle, system)
+    ids = [timed(engine.generate(task, texts, sampling), system)[0].token_ids for engine in (alone, together)]
+    assert ids[0] == ids[1]
+
+
+def test_one_run_holds_several_engines(module):
+    onnx, peer = module("onnx"), module("ctranslate2")
+    systems = ("llm", "hybrid", "llm@ctranslate2", "slm@ctranslate2")
+    plan = replace(PLAN, systems=systems, engine="onnx", dtype="int8", engine_options={"int8_encoder": "on"})
+    found, engines = load_engines(plan)
+    assert list(engines) == list(systems)
+    assert [engines[s].name for s in systems] == ["onnx", "onnx", "ctranslate2", "ctranslate2"]
+    assert found == plan
+    assert [(one.methods, one.dtype, one.options) for one in onnx + peer] == [
+        (("llm", "hybrid"), "int8", {"int8_encoder": "on"}),
+        (("llm", "slm"), "int8", {}),
+    ]
+
+
+def test_auto_takes_the_first_that_runs_and_says_why_others_do_not(module):
+    module("onnx", missing="There is no onnxruntime.")
+    module("onnx-fp32", missing="There is none.")
+    said: list[str] = []
+    plan, engines = load_engines(replace(PLAN, engine=AUTO, dtype=""), say=said.append)
+    assert (plan.engine, plan.dtype) == ("torch", "float32")
+    assert {engine.name for engine in engines.values()} == {"torch"}
+    assert said == [
+        "Not the engine onnx: There is no onnxruntime.",
+        "Not the engine onnx-fp32: There is none.",
+    ]
+
+
+def test_auto_goes_on_where_an_engine_lacks_an_operation(module, tiny_bundle):
+    lacks = EngineError("This engine runs T5 models.")
+    for engine in ("onnx", "onnx-fp32", "torch"):
+        module(engine, error=lacks)
+    orders = module("transformers")
+    name, _ = best_engines(Order(BundleSource(tiny_bundle), ("llm",), dtype=""), lambda _: None)
+    assert (name, orders[0].dtype) == ("transformers", "float32")
+
+
+def test_what_no_engine_can_is_the_last_ones_reason(module, tiny_bundle):
+    for name in BEST["cpu"]:
+        module(name, missing=f"No {name}.")
+    with pytest.raises(EngineError, match=r"^No transformers\.$"):
+        best_engines(Order(BundleSource(tiny_bundle), ("llm",)), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": "abacus"}, r"There is no engine 'abacus'; available: torch, onnx, .*ctranslate2-fp32\."),
+        ({"systems": ("llm", "llm@abacus")}, "There is no engine 'abacus'"),
+        ({"device": "cuda:77"}, r"Device 'cuda:77' cannot be used here; available: cpu"),
+        ({"engine": "onnx", "device": "cuda"}, "The engine onnx does not run on cuda; it runs on cpu"),
+        ({"engine": "onnx", "dtype": "bfloat16"}, "onnx has no precision 'bfloat16'; it has int8"),
+        ({"systems": ("hybrid@ctranslate2",)}, "ctranslate2 has no method 'hybrid'; it has llm, slm"),
+        ({"engine_options": {"speed": "on"}}, "torch has no option 'speed'; it has none"),
+        (
+            {"engine": "onnx", "dtype": "", "engine_options": {"int8_encoder": "maybe"}},
+            "onnx has no value of int8_encoder 'maybe'; it has on, off",
+        ),
+    ],
+)
+def test_what_is_not_here_is_named_with_what_is(changes: dict[str, Any], message: str):
+    with pytest.raises(EngineError, match=message):
+        load_engines(replace(PLAN, **changes))
+
+
+def test_an_unknown_pair_is_named():
+    with pytest.raises(PairError, match=r"There is no pair 'huge'; available: tiny\."):
+        load_engines(replace(PLAN, pair="huge"))
+
+
+def test_an_engine_gets_its_default_precision_and_options(module, tiny_bundle):
+    orders = module("onnx")
+    make_engines("onnx", Order(BundleSource(tiny_bundle), ("llm",), dtype=""))
+    assert (orders[0].dtype, orders[0].options) == ("int8", {"int8_encoder": "on"})
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_says_whether_it_runs_here(name: str):
+    for device in ("cpu", "cuda", "cuda:3"):
+        reason = missing(name, device)
+        assert reason is None or (reason.endswith(".") and len(reason) < 250)
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if "cpu" in ENGINES[name].dtypes])
+def test_every_engine_here_answers_by_all_of_its_methods(name: str, tiny_bundle, monkeypatch, tmp_path):
+    if missing(name, "cpu"):
+        pytest.skip(missing(name, "cpu"))
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path))
+    kind = ENGINES[name]
+    made = make_engines(name, Order(BundleSource(tiny_bundle), kind.methods, dtype=""))
+    assert list(made) == list(kind.methods)
+    for method, engine in made.items():
+        assert (engine.system, engine.name, engine.device) == (method, name, "cpu")
+        assert engine.dtype == default_dtype(name, "cpu")
+        steps = engine.generate("summarize", ["The old house by the river."], Sampling(5, ignore_eos=True))
+        (answer,) = timed(steps, method, synchronize=engine.synchronize)
+        assert len(answer.token_ids) == 5
+
+
+def test_the_precision_follows_the_device():
+    assert [default_dtype("torch", device) for device in ("cpu", "cuda", "cuda:1")] == [
+        "float32",
+        "bfloat16",
+        "bfloat16",
+    ]
+    assert default_dtype("onnx", "cuda") == ""
+    assert {default_dtype(name, "cpu") for name in ENGINES} <= {*DTYPES, ""}
+
+
+def test_all_that_is_known_fits_together():
+    for names in BEST.values():
+        assert set(names) <= set(ENGINES)
+    assert all(set(kind.methods) <= set(METHODS) for kind in ENGINES.values())
+
+
+def test_the_names_of_engines_are_known_without_torch():
+    code = "import sys, hybrid.engines.registry; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_order_names_methods_that_there_are(tiny_bundle):
+    with pytest.raises(ValueError, match="methods are ssm; known: llm, slm, hybrid"):
+        Order(BundleSource(tiny_bundle), ("ssm",))

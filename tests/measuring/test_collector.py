@@ -1,0 +1,21 @@
+"""The collector rests in a block and works again after it, whatever ends it."""
+
+import gc
+from contextlib import suppress
+
+from hybrid.measuring.collector import collector_off, settled_heap
+
+
+def test_nothing_is_collected_in_the_block():
+    with suppress(KeyError), collector_off():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()
+
+
+def test_what_is_there_is_left_alone_in_the_block():
+    there = [[] for _ in range(10)]
+    with suppress(KeyError), settled_heap():
+        assert gc.get_freeze_count() > len(there)
+        raise KeyError
+    assert gc.get_freeze_count() == 0

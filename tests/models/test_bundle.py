@@ -1,0 +1,216 @@
+"""Bundles on disk: what is saved is loaded, and damage is named in one sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from hybrid.errors import PairError
+from hybrid.models.bundle import load_bundle
+from hybrid.models.int8 import dequantize, quantize
+from hybrid.models.manifest import available_pairs, write_manifest, zoo
+from hybrid.schema import SYSTEMS
+
+
+@pytest.fixture
+def root(tiny_zoo, tmp_path) -> Path:
+    """A copy of the tiny zoo that a test may damage."""
+    return Path(shutil.copytree(tiny_zoo, tmp_path / "zoo"))
+
+
+def failure(root: Path, name: str | None = "tiny") -> str:
+    with pytest.raises(PairError) as caught:
+        load_bundle(name, root)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_three_models_and_their_tokenizer_are_loaded(tiny_bundle):
+    assert tiny_bundle.name == "tiny"
+    assert tiny_bundle.max_prompt_tokens == 160
+    assert tiny_bundle.manifest["tasks"] == ["translate-en-de", "summarize"]
+    assert [tiny_bundle.model(system) for system in SYSTEMS] == [
+        tiny_bundle.llm,
+        tiny_bundle.slm,
+        tiny_bundle.hybrid,
+    ]
+    for system in SYSTEMS:
+        model = tiny_bundle.model(system)
+        assert not model.training
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    tokenizer = tiny_bundle.tokenizer
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
+    assert (
+        tokenizer.decode(tokenizer.encode("Größe, naïve 日本", add_special_tokens=False))
+        == "Größe, naïve 日本"
+    )
+
+
+def test_parameters_are_counted_once_and_without_the_llm(tiny_bundle):
+    counts = tiny_bundle.manifest["parameters"]
+    llm = sum(parameter.numel() for parameter in tiny_bundle.llm.parameters())  # the tied head counts once
+    assert counts["llm"] == llm
+    assert counts["hybrid"] == sum(p.numel() for p in tiny_bundle.hybrid.trainable().values())
+
+
+def test_the_hybrid_shares_the_llms_encoder_in_memory(tiny_bundle):
+    shared = tiny_bundle.hybrid.llm.state_dict()
+    own = tiny_bundle.llm.state_dict()
+    assert shared
+    assert all(tensor.data_ptr() == own[name].data_ptr() for name, tensor in shared.items())
+    assert not any(parameter.requires_grad for parameter in tiny_bundle.hybrid.llm.parameters())
+
+
+def test_ties_are_kept(tiny_bundle):
+    for model in (tiny_bundle.llm, tiny_bundle.slm, tiny_bundle.hybrid.slm):
+        assert model.lm_head.weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
+
+
+def test_weights_are_what_int8_storage_makes_of_them(tiny_bundle, tiny_zoo):
+    from safetensors.torch import load_file
+
+    stored = load_file(tiny_zoo / "tiny" / "slm" / "model.safetensors")
+    weights = {name: tensor.detach() for name, tensor in tiny_bundle.slm.named_parameters()}
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in dequantize(stored).items())
+    assert all(
+        torch.equal(tensor, stored[name]) for name, tensor in quantize(weights).items() if tensor.ndim == 2
+    )
+
+
+def test_only_json_and_safetensors_are_written(tiny_zoo):
+    files = [path for path in (tiny_zoo / "tiny").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    listed = json.loads((tiny_zoo / "tiny" / "pair.json").read_text("utf-8"))["sha256"]
+    assert len(listed) == len(files) - 1
+
+
+def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer_file, tmp_path, monkeypatch):
+    from hybrid.models import bundle
+
+    monkeypatch.setattr(bundle, "SHARD_BYTES", 20_000)
+    models = {system: tiny_bundle.model(system) for system in SYSTEMS}
+    bundle.save_bundle(tmp_path / "again", tiny_tokenizer_file, models, 160, ("summarize",), {})
+    assert len(list((tmp_path / "again" / "llm").glob("model-*.safetensors"))) > 2
+    again = load_bundle("again", tmp_path).llm.state_dict()
+    for name, tensor in tiny_bundle.llm.state_dict().items():
+        torch.testing.assert_close(again[name], tensor)
+
+
+def test_the_first_pair_is_the_default_and_progress_is_told(tiny_zoo):
+    told: list[str] = []
+    assert load_bundle(root=tiny_zoo, progress=told.append).name == "tiny"
+    assert told == ["Reading the tokenizer", "Reading the LLM", "Reading the SLM", "Reading the hybrid"]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_only_the_wanted_systems_are_loaded(system, tiny_zoo, tiny_bundle):
+    alone = load_bundle(root=tiny_zoo, systems=[system])
+    assert list(alone.models) == [system]
+    expected = tiny_bundle.model(system).state_dict()
+    found = alone.model(system).state_dict()
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    with pytest.raises(KeyError):
+        _ = alone.model("slm" if system == "llm" else "llm")
+
+
+def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_zoo, monkeypatch):
+    from hybrid.models import bundle
+
+    read: list[str] = []
+    dequantize = bundle.dequantize
+    monkeypatch.setattr(bundle, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
+    alone = load_bundle(root=tiny_zoo, systems=["hybrid"])
+    assert any(name.startswith("encoder.") for name in read)
+    assert not any(name.startswith("decoder.") for name in read)
+    assert not any(parameter.requires_grad for parameter in alone.hybrid.llm.parameters())
+
+
+def test_the_environment_names_the_zoo(tiny_zoo, monkeypatch):
+    monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
+    assert zoo() == tiny_zoo
+    assert list(available_pairs()) == ["tiny"]
+
+
+def test_an_unknown_pair_lists_the_available(root, tmp_path):
+    assert failure(root, "huge") == "There is no pair 'huge'; available: tiny."
+    nowhere = tmp_path / "nowhere"
+    assert failure(nowhere, None) == f"There are no pairs in {nowhere}."
+
+
+@pytest.mark.parametrize(
+    "file", ["tokenizer.json", "llm/config.json", "slm/model.safetensors", "hybrid/model.safetensors"]
+)
+def test_a_changed_file_is_named(root, file):
+    path = root / "tiny" / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    message = failure(root)
+    assert f"tiny/{file} is damaged" in message
+    assert "SHA-256" in message
+
+
+@pytest.mark.parametrize("length", [0, 5, 1000])
+def test_a_truncated_file_is_named(root, length):
+    path = root / "tiny" / "llm" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    assert "tiny/llm/model.safetensors is damaged" in failure(root)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "slm/config.json", "hybrid/model.safetensors"])
+def test_a_missing_file_is_named(root, file):
+    (root / "tiny" / file).unlink()
+    assert f"tiny/{file} is missing" in failure(root)
+
+
+def test_a_damaged_manifest_is_named(root):
+    manifest = root / "tiny" / "pair.json"
+    manifest.write_text(manifest.read_text("utf-8")[:100], "utf-8")
+    assert "tiny/pair.json is damaged" in failure(root)
+
+
+def test_a_file_without_a_hash_is_named(root):
+    path = root / "tiny" / "pair.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    del manifest["sha256"]["tokenizer.json"]
+    path.write_text(json.dumps(manifest), "utf-8")
+    assert "tokenizer.json" in failure(root)
+
+
+def test_another_format_is_refused(root):
+    path = root / "tiny" / "pair.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"format": 2}), "utf-8")
+    assert "has format 2; this version reads 1" in failure(root)
+
+
+def rewritten(root: Path) -> None:
+    """The manifest of a bundle changed on purpose: the hashes fit again."""
+    folder = root / "tiny"
+    write_manifest(folder, json.loads((folder / "pair.json").read_text("utf-8")))
+
+
+def test_weights_that_are_not_safetensors_are_refused(root):
+    (root / "tiny" / "slm" / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
+    rewritten(root)
+    assert "slm/model.safetensors is not a readable safetensors file" in failure(root)
+
+
+def test_weights_that_lack_tensors_are_refused(root):
+    from safetensors.torch import load_file, save_file
+
+    path = root / "tiny" / "hybrid" / "model.safetensors"
+    weights = load_file(path)
+    del weights["projector.up.bias"]
+    save_file(weights, path)
+    rewritten(root)
+    assert "hybrid lack 1 tensors, the first is projector.up.bias" in failure(root)
+
+
+def test_weights_of_another_size_are_refused(root):
+    shutil.copy(root / "tiny" / "slm" / "model.safetensors", root / "tiny" / "llm" / "model.safetensors")
+    rewritten(root)
+    assert "do not fit its config.json" in failure(root)

@@ -1,0 +1,112 @@
+"""From text to prompt ids: each refusal is one clear sentence, nothing is cut silently."""
+
+import pytest
+
+from hybrid.errors import InputError, PromptTooLong
+from hybrid.models.prompt import encode_prompt, encode_prompts
+
+TASK = "translate-en-de"
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_tokenizer_file):
+    from hybrid.models.bundle import load_tokenizer
+
+    return load_tokenizer(tiny_tokenizer_file)
+
+
+def test_a_prompt_is_prefix_text_and_end_of_sequence(tokenizer):
+    prompt = encode_prompt(tokenizer, TASK, "  The new bridge.\n", 100)
+    assert prompt.ids[-1] == tokenizer.eos_token_id == 1
+    assert tokenizer.decode(prompt.ids[:-1]) == "translate English to German: The new bridge."
+    assert prompt.total_tokens == len(prompt.ids)
+    assert prompt.notices == ()
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
+def test_an_empty_prompt_is_refused(tokenizer, text):
+    with pytest.raises(InputError, match="empty"):
+        encode_prompt(tokenizer, TASK, text, 100)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"), [("a\x00b", "U\\+0000"), ("a\x1bb", "U\\+001B"), ("a\ud800b", "U\\+D800")]
+)
+def test_a_control_character_is_named_with_its_position(tokenizer, text, name):
+    with pytest.raises(InputError, match=f"{name}.*position 2"):
+        encode_prompt(tokenizer, TASK, text, 100)
+
+
+def test_line_breaks_and_tabs_are_text(tokenizer):
+    assert encode_prompt(tokenizer, "summarize", "one\r\n\ttwo", 100).notices == ()
+
+
+@pytest.mark.parametrize("text", ["cut </s> here", "<pad><pad>", "an <unk> word"])
+def test_special_tokens_that_a_person_types_are_text(tokenizer, text):
+    prompt = encode_prompt(tokenizer, TASK, text, 100)
+    assert not set(prompt.ids[:-1]) & {0, 1, 2}
+    assert tokenizer.decode(prompt.ids[:-1]).endswith(text)
+
+
+def test_too_long_states_both_numbers(tokenizer):
+    whole = encode_prompt(tokenizer, TASK, "bridge " * 40, 1000)
+    with pytest.raises(PromptTooLong, match=rf"{whole.total_tokens} tokens .* at most 20\b") as caught:
+        encode_prompt(tokenizer, TASK, "bridge " * 40, 20)
+    assert (caught.value.tokens, caught.value.limit) == (whole.total_tokens, 20)
+
+
+def test_the_longest_prompt_that_fits_is_not_cut(tokenizer):
+    whole = encode_prompt(tokenizer, TASK, "bridge " * 40, 1000)
+    assert encode_prompt(tokenizer, TASK, "bridge " * 40, whole.total_tokens) == whole
+
+
+def test_truncation_is_asked_for_and_said(tokenizer):
+    whole = encode_prompt(tokenizer, TASK, "bridge " * 40, 1000)
+    cut = encode_prompt(tokenizer, TASK, "bridge " * 40, 20, truncate=True)
+    assert cut.ids == (*whole.ids[:19], tokenizer.eos_token_id)
+    assert cut.total_tokens == whole.total_tokens
+    assert cut.notices == (f"The prompt was cut to its first 20 of {whole.total_tokens} tokens.",)
+
+
+@pytest.mark.parametrize("text", ["Привет, мир", "今日は良い天気です", "مرحبا بالعالم"])
+def test_other_scripts_get_a_notice(tokenizer, text):
+    prompt = encode_prompt(tokenizer, TASK, text, 200)
+    assert "not in Latin script" in prompt.notices[0]
+
+
+@pytest.mark.parametrize("text", ["Größe über alles", "12,5 %", "Anna said Привет"])
+def test_latin_scripts_and_numbers_get_none(tokenizer, text):
+    assert encode_prompt(tokenizer, TASK, text, 100).notices == ()
+
+
+def test_an_unknown_task_lists_the_available(tokenizer):
+    with pytest.raises(InputError, match=r"'poem'.*translate-en-de, summarize"):
+        encode_prompt(tokenizer, "poem", "text", 100)
+
+
+def test_several_prompts_are_the_same_as_each_alone(tokenizer):
+    texts = ["The new bridge.", "Winter."]
+    assert encode_prompts(tokenizer, TASK, texts, 100) == tuple(
+        encode_prompt(tokenizer, TASK, text, 100) for text in texts
+    )
+    cut = encode_prompts(tokenizer, TASK, ["one", "bridge " * 40], 20, truncate=True)
+    assert [len(prompt.ids) for prompt in cut][1] == 20
+
+
+def test_of_several_prompts_the_refused_one_is_named(tokenizer):
+    for text, error, said in (
+        ("", InputError, "is empty"),
+        ("a\x00b", InputError, r"has a control character \(U\+0000\) at position 2"),
+        ("bridge " * 40, PromptTooLong, r"has \d+ tokens"),
+    ):
+        with pytest.raises(error, match=f"^Prompt 2 of 3 {said}"):
+            encode_prompts(tokenizer, TASK, ["one", text, "three"], 20)
+        with pytest.raises(error, match=f"^The prompt {said}"):
+            encode_prompts(tokenizer, TASK, [text], 20)
+
+
+def test_no_prompt_and_a_bare_string_are_refused(tokenizer):
+    with pytest.raises(InputError, match="no prompt to answer; give at least one"):
+        encode_prompts(tokenizer, TASK, [], 100)
+    with pytest.raises(TypeError, match="list of strings"):
+        encode_prompts(tokenizer, TASK, "one", 100)

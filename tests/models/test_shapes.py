@@ -1,0 +1,148 @@
+"""The table of shapes: it agrees with what is published, and with what transformers builds from it."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hybrid.errors import PairError
+from hybrid.models.bundle import load_bundle
+from hybrid.models.random_pair import empty_model
+from hybrid.models.shapes import all_shapes, find_shape, published_shapes, shape_of_config
+
+# As the models' pages and papers count them, written down apart from shapes.csv.
+PUBLISHED = {
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
+    "t5-3b": 2_851_598_336,
+    "t5-11b": 11_307_321_344,
+    "flan-t5-small": 76_961_152,
+    "flan-t5-base": 247_577_856,
+    "flan-t5-large": 783_150_080,
+    "flan-t5-xl": 2_849_757_184,
+    "flan-t5-xxl": 11_135_332_352,
+    "mt5-small": 300_176_768,
+    "mt5-base": 582_401_280,
+    "mt5-large": 1_229_581_312,
+    "bart-base": 139_420_416,
+    "bart-large": 406_291_456,
+}
+T5 = {
+    "model_type": "t5", "d_model": 512, "d_ff": 2048, "d_kv": 64, "num_heads": 8, "num_layers": 6,
+    "vocab_size": 32128,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_count(name: str) -> None:
+    assert published_shapes()[name].parameters == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", published_shapes())
+def test_count_of_the_built_model(name: str) -> None:
+    shape = published_shapes()[name]
+    model = empty_model(shape)
+    assert sum(p.numel() for p in model.parameters()) == shape.parameters
+    assert shape.encoder_parameters + shape.decoder_parameters == shape.parameters
+    encoder = {id(p): p.numel() for p in model.get_encoder().parameters()}
+    assert sum(encoder.values()) == shape.encoder_parameters
+
+
+def test_v1_1_and_flan_are_alike() -> None:
+    for size in ("small", "base", "large", "xl", "xxl"):
+        one, other = find_shape(f"t5-v1_1-{size}"), find_shape(f"flan-t5-{size}")
+        assert one == replace(other, name=one.name, source=one.source)
+
+
+def test_bundled_pair_is_read_from_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HYBRID_ZOO", raising=False)
+    llm, slm = find_shape("bundled-llm"), find_shape("bundled-slm")
+    assert (llm.d_model, llm.encoder_layers, llm.tied_head) == (384, 12, True)
+    assert (slm.d_model, slm.decoder_layers, slm.source) == (256, 2, "en-de-49m-6m/slm")
+    assert (llm.parameters, slm.parameters) == (49_176_192, 6_032_640)
+
+
+def test_bundled_shapes_are_those_of_the_first_pair(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
+    bundle = load_bundle(root=tiny_zoo)
+    for role in ("llm", "slm"):
+        count = sum(p.numel() for p in bundle.model(role).parameters())
+        assert all_shapes()[f"bundled-{role}"].parameters == count
+
+
+def test_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(PairError, match=r"no shape 't5-lrge'\. Did you mean t5-large"):
+        find_shape("t5-lrge")
+    with pytest.raises(PairError, match=r"Did you mean flan-t5-base"):
+        find_shape("google/flan-t5-base")
+
+
+def test_name_like_no_other_has_no_suggestion() -> None:
+    with pytest.raises(PairError) as caught:
+        find_shape("zzzzzz")
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_config_of_ones_own(tmp_path: Path) -> None:
+    folder = tmp_path / "my model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(T5))
+    shape = find_shape(str(folder / "config.json"))
+    assert shape == replace(
+        find_shape("t5-small"), name="my-model", source="my-model/config.json"
+    )  # sizes, layers and head as their defaults say
+
+
+def test_config_of_ones_own_does_not_take_a_known_name(tmp_path: Path) -> None:
+    folder = tmp_path / "t5-small"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(T5 | {"num_layers": 2}))
+    shape = find_shape(str(folder / "config.json"))
+    assert (shape.name, shape.decoder_layers) == ("my-t5-small", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "does not describe a model"),
+        ("[]", "does not describe a model"),
+        ('{"model_type": "llama"}', "model_type is 'llama', not one of t5"),
+        (json.dumps({k: v for k, v in T5.items() if k != "d_ff"}), "d_ff is missing"),
+        (json.dumps(T5 | {"num_layers": -1}), "encoder_layers is -1"),
+        (json.dumps(T5 | {"d_model": 10**12}), "d_model is 1000000000000"),
+        (json.dumps(T5 | {"feed_forward_proj": "gated-silu"}), "feed_forward is 'gated-silu'"),
+    ],
+)
+def test_config_that_cannot_be_built(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(PairError, match=reason):
+        find_shape(str(path))
+
+
+def test_config_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PairError, match="cannot be read: No such file"):
+        find_shape(str(tmp_path / "config.json"))
+
+
+def test_bart_whose_halves_differ_is_refused() -> None:
+    config = {
+        "model_type": "bart", "d_model": 64, "vocab_size": 100, "max_position_embeddings": 32,
+        "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 4, "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 128, "decoder_ffn_dim": 128,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="encoder_attention_heads and decoder_attention_heads differ"):
+        shape_of_config("halves", config, "here")
+    shape = shape_of_config("halves", config | {"decoder_attention_heads": 4}, "here")
+    model = empty_model(shape)
+    assert sum(p.numel() for p in model.parameters()) == shape.parameters
+
+
+def test_the_table_needs_no_torch() -> None:
+    code = "import sys, hybrid.models.shapes as s; s.all_shapes(); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

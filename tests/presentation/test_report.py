@@ -1,0 +1,165 @@
+"""The report: everything in one file, nothing asked of anybody, names as text, a command that redoes it."""
+
+import html
+import re
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from hybrid.cli.bench import _plan_of
+from hybrid.cli.bench import bench as bench_cli
+from hybrid.compare import compare
+from hybrid.presentation.report import bench_command, html_report
+from hybrid.schema import Plan, Sampling
+from hybrid.store import StoredRun, load_run
+from tests.pages.made_runs import store_run
+
+WHEN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+EVIL = "<script>window.harmed = 1</script><img src=http://evil.example/x.png onerror='window.harmed = 2'>"
+
+
+def reported(*runs: StoredRun) -> str:
+    return html_report(compare(runs), [stored.run for stored in runs], WHEN)
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory: pytest.TempPathFactory) -> list[StoredRun]:
+    """Two runs with all metrics of translation, on two machines."""
+    root = tmp_path_factory.mktemp("results")
+    ids = [store_run(root, number, device_name=name) for number, name in enumerate(("A CPU", "A GPU"))]
+    return [load_run(run_id, root) for run_id in ids]
+
+
+@pytest.fixture(scope="module")
+def page(translated: list[StoredRun]) -> str:
+    return reported(*translated)
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def words(page: str) -> str:
+    """What is written between tags, without scripts and styles."""
+    without = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", page, flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", " ", without))
+
+
+def test_it_says_verdicts_warnings_conditions_and_how_to_redo_it(page: str, translated: list[StoredRun]):
+    said, found = words(page), compare(translated)
+    assert all(one.verdict in said for one in found.systems)
+    assert found.warnings
+    assert all(warning in said for warning in found.warnings)
+    for stored in translated:
+        assert stored.run.plan.suite_hash in said
+        assert stored.run.environment.weights_sha256 in said
+        assert bench_command(stored.run.plan) in said
+        assert all(signature in said for signature in stored.run.signatures.values())
+    assert "23 November 2026, 08:00 UTC" in said
+    assert "Hybrid [1] answers " in said
+
+
+def test_plotly_is_in_it_once_and_draws_two_figures(page: str):
+    assert page.count("Plotly.newPlot(") - page.count('"Plotly.newPlot(') >= 2
+    assert page.count("* plotly.js v") == 1
+    assert len(re.findall(r'class="plotly-graph-div"', page)) == 2
+
+
+def test_no_tag_names_another_file(page: str):
+    for tag, attributes in Tags(page).found:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form", "img"), tag
+        assert not {"src", "href", "action", "onerror", "onload", "onclick"} & set(attributes), attributes
+
+
+def test_the_policy_lets_only_its_own_scripts_run(page: str):
+    of_policy = {"http-equiv": "Content-Security-Policy"}.items()
+    policy = next(one["content"] for _, one in Tags(page).found if of_policy <= one.items())
+    assert "default-src 'none'" in policy
+    scripts = re.search(r"script-src ([^;]*);", policy)[1].split()
+    assert len(scripts) == 4
+    assert all(re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", one) for one in scripts)
+    assert "http" not in policy
+
+
+def test_names_from_elsewhere_are_text(tmp_path: Path):
+    run_id = store_run(
+        tmp_path, examples=8, suite=EVIL, pair=EVIL, engine=EVIL, device_name=EVIL, dtype=EVIL,
+        systems=("llm", f"hybrid@{EVIL}"),
+    )  # fmt: skip
+    made = reported(load_run(run_id, tmp_path))
+    tags = Tags(made).found
+    assert sum(tag == "script" for tag, _ in tags) == 4
+    assert not any(tag == "img" for tag, _ in tags)
+    assert EVIL in words(made)
+
+
+def test_a_run_without_quality_has_a_report(fake_run: Callable[..., StoredRun]):
+    made = reported(fake_run(examples=8, sampling=Sampling(5, ignore_eos=True)))
+    assert "there is no quality to compare" in words(made)
+    assert "exactly 5 new tokens" in words(made)
+    assert len(re.findall(r'class="plotly-graph-div"', made)) == 1
+
+
+def test_one_system_alone_has_a_report(fake_run: Callable[..., StoredRun]):
+    assert "llm is the baseline" in words(reported(fake_run(systems=("llm",))))
+
+
+# The command
+
+
+def parsed(command: str) -> tuple[str, dict[str, Any]]:
+    """The suite and the fields of the plan that `hybrid bench` takes from a command line."""
+    name, sub, *arguments = shlex.split(command)
+    assert (name, sub) == ("hybrid", "bench")
+    context = bench_cli.make_context("bench", arguments)
+    with context:
+        return context.params["suite"], _plan_of(context, context.params)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {},
+        {"batch_size": 8, "repeats": 3, "seed": 7, "limit": 60, "threads": 2},
+        {"sampling": Sampling(32, ignore_eos=True, truncate=True)},
+        {"sampling": Sampling(64, truncate=True), "device": "cuda:1"},
+        {"systems": ("llm", "llm@torch", "hybrid"), "engine": "onnx", "dtype": "int8"},
+        {"suite": "file:/data/a b;rm -rf $HOME.tsv", "pair": "it's"},
+        {"suite": "-x", "pair": "--help"},
+        {"suite": "$(touch /tmp/x)`id`\n"},
+    ],
+)
+def test_the_command_makes_the_same_plan(plan: dict[str, Any]):
+    plan = {"suite": "everyday-en-de", "sampling": Sampling(truncate=True)} | plan
+    wanted = Plan(suite_hash="", task="translate-en-de", **({"pair": "tiny"} | plan))
+    suite, found = parsed(bench_command(wanted))
+    assert suite == wanted.suite
+    found["systems"] = tuple(found["systems"])
+    for name, value in found.items():
+        if name != "task":
+            assert value == getattr(wanted, name), name
+
+
+def test_a_hostile_plan_is_one_quoted_line_for_the_shell():
+    command = bench_command(Plan("a; rm -rf ~", "", "summarize", "$(id)"))
+    assert shlex.split(command)[-1] == "a; rm -rf ~"
+    assert "'$(id)'" in command
+
+
+def test_a_wrong_command_would_be_noticed():
+    with pytest.raises(click.ClickException):
+        parsed("hybrid bench --batch-size none x")

@@ -1,0 +1,119 @@
+"""What the tests of latency share: small shapes, grids of them, and engines that only pretend."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
+from hybrid.models.prompt import encode_prompts
+from hybrid.models.shapes import Shape
+from hybrid.schema import Environment, Sampling, Step
+from hybrid.store.grids import Grid
+
+ENVIRONMENT = Environment("0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {})
+
+
+def made_up(name: str, width: int, **sizes: Any) -> Shape:
+    own: dict[str, Any] = {
+        "family": "t5", "d_model": width, "d_ff": 2 * width, "heads": 2, "d_kv": width // 2,
+        "encoder_layers": 2, "decoder_layers": 2, "vocabulary": 300, "feed_forward": "gated-gelu",
+        "tied_head": True, "positions": None, "parameters": 0, "source": "made up",
+    }  # fmt: skip
+    shape = Shape(name, **own | sizes)
+    return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        made_up("large", 64),
+        made_up("larger", 96, vocabulary=400),
+        made_up("small", 32),
+        made_up("tiny", 16, vocabulary=250),
+        made_up("bart", 32, family="bart", feed_forward="gelu", positions=40),
+    )
+}
+
+
+@pytest.fixture
+def shapes() -> Mapping[str, Shape]:
+    """Shapes that grid() knows: two LLMs, three SLMs, one of them a BART with 40 positions."""
+    return SHAPES
+
+
+@pytest.fixture
+def grid() -> Callable[..., Grid]:
+    """grid(llms=..., outputs=..., ...): one LLM with two SLMs at a single size, unless told otherwise."""
+
+    def make(**more: Any) -> Grid:
+        own: dict[str, Any] = {
+            "llms": ("large",), "slms": ("small", "tiny"), "methods": ("llm", "slm", "hybrid"),
+            "batches": (1,), "prompts": (8,), "outputs": (4,), "repeats": 3, "engine": "torch",
+            "device": "cpu", "dtype": "float32", "threads": 1, "environment": ENVIRONMENT,
+            "created_at": "2026-11-23T01:45:12+00:00",
+        }  # fmt: skip
+        own |= more
+        names = dict.fromkeys((*own["llms"], *own["slms"]))
+        return Grid("20261123-a-grid", **own, shapes={name: asdict(SHAPES[name]) for name in names})
+
+    return make
+
+
+class Pretender:
+    """An engine that writes the id 5 and notes what it is asked."""
+
+    synchronize = None
+
+    def __init__(self, order: Order, method: str, log: list[tuple[Any, ...]], short: int) -> None:
+        self.system, self._order, self._log, self._short = method, order, log, short
+        self.options = {"made": "up"}
+
+    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+        source = self._order.source
+        prompts = encode_prompts(source.tokenizer(), task, texts, source.max_prompt_tokens)
+        batch, count = len(prompts), sampling.max_new_tokens - self._short
+        self._log.append((self.system, source.name, batch, len(prompts[0].ids), count, tuple(texts)))
+        yield Step("tokenize", prompt_tokens=tuple(len(prompt.ids) for prompt in prompts))
+        yield Step("prefill", ((5,),) * batch)
+        for _ in range(count - 1):
+            yield Step("verify", ((5,),) * batch, drafted=(2,) * batch, accepted=(1,) * batch)
+        yield Step("detokenize", texts=("x",) * batch, finish_reasons=("length",) * batch)
+
+
+class Workshop:
+    """Makes Pretenders. log: every answer that was asked for. orders: source and methods of what was made."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[Any, ...]] = []
+        self.orders: list[tuple[str, tuple[str, ...]]] = []
+        self.short = 0  # tokens that an answer lacks
+
+    def make(self, name: str, order: Order) -> Mapping[str, Engine]:
+        self.orders.append((order.source.name, order.methods))
+        return {method: Pretender(order, method, self.log, self.short) for method in order.methods}
+
+    @property
+    def measured(self) -> list[tuple[Any, ...]]:
+        """The log in short: method, source, batch, prompt, output."""
+        return [entry[:5] for entry in self.log]
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    return Workshop()
+
+
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    """A clock that is a quarter of a second later whenever it is read."""
+    now = 0.0
+
+    def read() -> float:
+        nonlocal now
+        now += 0.25
+        return now
+
+    return read

@@ -1,0 +1,57 @@
+"""Which cells a grid has."""
+
+from collections.abc import Callable
+
+import pytest
+
+from hybrid.errors import EngineError
+from hybrid.schema import METHODS
+from hybrid.sizing import Participant, Size, check_lengths, participants, planned, sizes
+from hybrid.store.grids import Grid
+
+
+def test_what_a_model_does_alone_is_one_participant(grid: Callable[..., Grid]) -> None:
+    assert participants(grid(), "large") == (
+        Participant("llm", "large", None),
+        Participant("slm", None, "small"),
+        Participant("hybrid", "large", "small"),
+        Participant("slm", None, "tiny"),
+        Participant("hybrid", "large", "tiny"),
+    )
+
+
+def test_models_of_lossless_methods(grid: Callable[..., Grid]) -> None:
+    found = participants(grid(methods=tuple(METHODS), slms=("tiny",)), "large")
+    assert found[3:] == (
+        Participant("lossless", "large", "tiny"),
+        Participant("lossless-slm", "large", "tiny"),
+        Participant("lossless-lookup", "large", None),
+    )
+
+
+def test_longest_answers_come_first(grid: Callable[..., Grid]) -> None:
+    found = sizes(grid(batches=(1, 8), prompts=(8, 32), outputs=(4, 16)))
+    assert found[:4] == (Size(1, 8, 16), Size(1, 8, 4), Size(1, 32, 16), Size(1, 32, 4))
+    assert len(found) == 8
+
+
+def test_every_cell_is_planned_once(grid: Callable[..., Grid]) -> None:
+    keys = planned(grid(llms=("large", "larger"), outputs=(4, 16)))
+    # per size: two LLMs, two SLMs, four hybrids
+    assert len(keys) == len(set(keys)) == 2 * 8
+    assert [key[:3] for key in keys if key[0] == "slm"] == [("slm", None, "small"), ("slm", None, "tiny")] * 2
+
+
+def test_lossless_methods_answer_one_prompt(grid: Callable[..., Grid]) -> None:
+    keys = planned(grid(methods=("llm", "lossless"), batches=(1, 8), slms=("tiny",)))
+    assert [(key[0], key[3]) for key in keys] == [("llm", 1), ("lossless", 1), ("llm", 8)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "what"), [({"prompts": (8, 41)}, "prompt"), ({"outputs": (41,)}, "output")]
+)
+def test_positions_are_minded(grid: Callable[..., Grid], lengths: dict, what: str) -> None:
+    with pytest.raises(EngineError, match=f"bart has positions for 40 tokens and --{what} asks for 41"):
+        check_lengths(grid(slms=("bart",), **lengths))
+    check_lengths(grid(slms=("bart",), prompts=(40,), outputs=(40,)))
+    check_lengths(grid(prompts=(4000,), outputs=(4000,)))

@@ -1,0 +1,193 @@
+"""A grid as a stream of cells."""
+
+import gc
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from hybrid.errors import EngineError, MeasurementError
+from hybrid.models.shapes import Shape
+from hybrid.sizing import grid as measuring
+from hybrid.sizing import planned
+from hybrid.sizing.grid import measure_grid, probed_engine
+from hybrid.store.grids import Cell, Grid
+
+Workshop = Any  # see conftest.py
+
+
+def cells(grid: Grid, workshop: Workshop, **more: Any) -> list[Cell]:
+    return [cell for group in measure_grid(grid, make=workshop.make, **more) for cell in group]
+
+
+def test_methods_take_turns_after_a_warm_up(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    found = cells(grid(slms=("small",)), workshop)
+    pair = "large+small"
+    one, two, three = ((method, pair, 1, 8, 4) for method in ("llm", "slm", "hybrid"))
+    warm_up = [one, two, three]
+    assert workshop.measured == [*warm_up, one, two, three, two, three, one, three, one, two]
+    assert [(cell.method, cell.llm, cell.slm) for cell in found] == [
+        ("llm", "large", None), ("slm", None, "small"), ("hybrid", "large", "small"),
+    ]  # fmt: skip
+
+
+def test_times_of_every_repeat_are_kept(
+    grid: Callable[..., Grid], workshop: Workshop, clock: Callable[[], float]
+) -> None:
+    (cell,) = cells(grid(methods=("lossless-lookup",), slms=("small",), batches=(1,)), workshop, clock=clock)
+    # tokenize, prefill, three more tokens, detokenize: one tick each
+    assert cell.phases_s == {
+        "tokenize": (0.25,) * 3, "prefill": (0.25,) * 3, "verify": (0.75,) * 3, "detokenize": (0.25,) * 3,
+    }  # fmt: skip
+    assert (cell.ttft_s, cell.tpot_s, cell.median_total_s) == ((0.5,) * 3, (0.25,) * 3, 1.5)
+    assert (cell.drafted, cell.accepted) == ((6,) * 3, (3,) * 3)
+    assert cell.options == {"made": "up"}
+
+
+def test_a_single_token_has_no_time_per_token(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    (cell,) = cells(grid(methods=("llm",), outputs=(1,)), workshop)
+    assert (cell.tpot_s, cell.drafted) == ((), ())
+
+
+def test_all_participants_read_the_same_prompts(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    cells(grid(llms=("large", "larger"), batches=(2,)), workshop)
+    texts = [entry[5] for entry in workshop.log]
+    assert len(set(texts)) == 4  # the warm-up's and each repeat's
+    assert all(len(set(batch)) == 2 for batch in texts)
+
+
+def test_longest_answers_warm_up_the_others(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    cells(grid(methods=("llm",), prompts=(8, 9), outputs=(2, 4), repeats=1), workshop)
+    assert [entry[3:5] for entry in workshop.log] == [(8, 4), (8, 4), (8, 2), (9, 4), (9, 4), (9, 2)]
+
+
+def test_what_is_stored_is_not_measured_again(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    asked = grid(llms=("large", "larger"), outputs=(2, 4))
+    keys = planned(asked)
+    done = {key for key in keys if key[0] != "hybrid" or key[1] == "large"}
+    found = cells(asked, workshop, done=done)
+    assert {cell.key for cell in found} == set(keys) - done
+    assert workshop.orders == [("larger+small", ("hybrid",)), ("larger+tiny", ("hybrid",))]
+
+
+def test_nothing_is_built_when_all_is_stored(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    asked = grid()
+    assert cells(asked, workshop, done=planned(asked)) == []
+    assert workshop.orders == []
+
+
+def test_every_engine_is_made_once(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    found = cells(grid(llms=("large", "larger"), batches=(1, 2), prompts=(8, 9)), workshop)
+    assert len(found) == len(planned(grid(llms=("large", "larger"), batches=(1, 2), prompts=(8, 9))))
+    assert workshop.orders == [
+        ("large+small", ("llm", "slm", "hybrid")), ("large+tiny", ("slm", "hybrid")),
+        ("larger+small", ("llm", "hybrid")), ("larger+tiny", ("hybrid",)),
+    ]  # fmt: skip
+
+
+def test_models_of_one_llm_are_shared_and_gone_before_the_next(
+    grid: Callable[..., Grid], workshop: Workshop
+) -> None:
+    built: list[tuple[str, weakref.ref[Any]]] = []
+    alive: list[list[str]] = []
+
+    def make(name: str, order: Any) -> Any:
+        bundle = order.source.bundle(("llm",))
+        built.append((order.source.name, weakref.ref(bundle.llm)))
+        alive.append([pair for pair, model in built if model() is not None])
+        engines = workshop.make(name, order)
+        for engine in engines.values():
+            engine.bundle = bundle
+        return engines
+
+    for _ in measure_grid(grid(llms=("large", "larger"), repeats=1), make=make):
+        pass
+    assert alive == [
+        ["large+small"], ["large+small", "large+tiny"], ["larger+small"], ["larger+small", "larger+tiny"],
+    ]  # fmt: skip
+
+
+def test_hybrids_of_one_llm_read_with_the_same_encoder(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    readers: list[set[int]] = []
+
+    def make(name: str, order: Any) -> Any:
+        bundle = order.source.bundle(("hybrid",))
+        readers.append({p.data_ptr() for p in bundle.hybrid.llm.parameters()})
+        return workshop.make(name, order)
+
+    for _ in measure_grid(grid(), make=make):
+        pass
+    assert readers[0] == readers[1]
+
+
+def test_collector_rests_while_an_answer_is_made(
+    grid: Callable[..., Grid], workshop: Workshop, clock: Callable[[], float]
+) -> None:
+    states: list[bool] = []
+
+    def watching() -> float:
+        states.append(gc.isenabled())
+        return clock()
+
+    cells(grid(methods=("llm",)), workshop, clock=watching)
+    assert set(states) == {False}
+    assert gc.isenabled()
+
+
+def test_engine_that_writes_another_number_of_tokens(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    workshop.short = 1
+    with pytest.raises(MeasurementError, match="llm read 8 and wrote 3 tokens where 8 and 4 were asked for"):
+        cells(grid(), workshop)
+
+
+def test_progress_is_told_before_models_are_built(grid: Callable[..., Grid], workshop: Workshop) -> None:
+    said: list[str] = []
+    cells(grid(), workshop, progress=said.append)
+    assert said == ["Building large and small", "Building large and tiny"]
+
+
+@pytest.mark.parametrize("name", ["torch", "transformers"])
+@pytest.mark.parametrize("first", ["relu", "gated-gelu"])
+def test_real_engines(grid: Callable[..., Grid], name: str, first: str) -> None:
+    asked = grid(engine=name, batches=(1, 2), repeats=1)
+    asked.shapes["large"]["feed_forward"] = first  # type: ignore[index]
+    found = [cell for group in measure_grid(asked) for cell in group]
+    assert [cell.key for cell in found] == list(planned(asked))
+    assert all(cell.median_total_s > 0 for cell in found)
+    assert {"project"} == {p for cell in found for p in cell.phases_s if cell.method == "hybrid"} - {
+        p for cell in found for p in cell.phases_s if cell.method == "llm"
+    }
+
+
+def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def best(order: Any, say: Any) -> tuple[str, dict[str, Any]]:
+        bundle = order.source.bundle(("llm", "slm"))
+        asked.append(
+            (order.source.name, [sum(p.numel() for p in m.parameters()) for m in bundle.models.values()])
+        )
+        return "torch", {}
+
+    monkeypatch.setattr(measuring, "best_engines", best)
+    asked_for = ([shapes["large"], shapes["bart"]], [shapes["small"], shapes["tiny"]])
+    assert probed_engine(asked_for, {"methods": ("llm",)}, lambda _: None) == "torch"
+    assert asked[0][0] == "bart+small"
+    assert max(asked[0][1]) < 300_000
+
+
+def test_bart_comes_to_transformers(shapes: Mapping[str, Shape]) -> None:
+    said: list[str] = []
+    order = {"methods": ("llm", "slm", "hybrid"), "device": "cpu", "dtype": "", "threads": 1}
+    assert probed_engine(([shapes["bart"]], [shapes["small"]]), order, said.append) == "transformers"
+    assert any("Not the engine torch" in sentence for sentence in said)
+
+
+def test_probe_fails_as_the_last_engine_does(shapes: Mapping[str, Shape]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    order = {"methods": ("llm",), "device": "cuda", "dtype": "", "threads": 1}
+    with pytest.raises(EngineError, match="cuda"):
+        probed_engine(([shapes["large"]], [shapes["small"]]), order, lambda _: None)

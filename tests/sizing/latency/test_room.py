@@ -1,0 +1,78 @@
+"""What models need of memory, before they are built."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from hybrid.errors import EngineError
+from hybrid.models.shapes import Shape
+from hybrid.sizing import check_room, free_bytes, needed_bytes
+from hybrid.sizing import memory_check as room
+from hybrid.store.grids import Grid
+
+
+def test_both_numbers_are_said(grid: Callable[..., Grid]) -> None:
+    asked = grid()
+    needed = needed_bytes(asked, "large")
+    check_room(asked, needed)
+    check_room(asked, None)
+    said = r"large with small, tiny needs about 0\.0 GB of memory and 0\.0 GB are free on cpu"
+    with pytest.raises(EngineError, match=said):
+        check_room(asked, needed - 1)
+
+
+def test_the_largest_llm_decides(grid: Callable[..., Grid]) -> None:
+    asked = grid(llms=("large", "larger"))
+    assert needed_bytes(asked, "larger") > needed_bytes(asked, "large")
+    with pytest.raises(EngineError, match="larger with"):
+        check_room(asked, needed_bytes(asked, "large"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "built", "packed"), [("float32", 4, 4), ("bfloat16", 2, 2), ("int8", 4, 1)]
+)
+def test_weights_count_as_built_and_as_packed(
+    grid: Callable[..., Grid], shapes: Mapping[str, Shape], dtype: str, built: int, packed: int
+) -> None:
+    large, small = shapes["large"], shapes["small"]
+    projector = (64 + 1) * 32 + (32 + 1) * 32
+
+    def weights(*methods: str) -> int:
+        return room.weight_bytes(grid(methods=methods, slms=("small",), dtype=dtype), "large")
+
+    assert weights("llm") == large.parameters * (built + packed)
+    assert weights("llm", "slm") - weights("llm") == small.parameters * (built + packed)
+    own = projector + small.parameters
+    # The LLM's encoder is built once, and packed by both engines.
+    beside = weights("llm", "hybrid") - weights("llm")
+    assert beside == own * (built + packed) + large.encoder_parameters * packed
+    assert weights("hybrid") == (own + large.encoder_parameters) * (built + packed)
+    assert weights("llm", "lossless") - weights("llm") == beside + large.parameters * packed
+
+
+def test_longer_prompts_and_larger_batches_need_more(grid: Callable[..., Grid]) -> None:
+    needed = [
+        needed_bytes(grid(batches=(batch,), prompts=(prompt,), outputs=(output,)), "large")
+        for batch, prompt, output in ((1, 8, 4), (1, 16, 4), (1, 16, 8), (2, 16, 8))
+    ]
+    assert needed == sorted(set(needed))
+    assert needed[0] > room.weight_bytes(grid(), "large")
+
+
+def test_free_memory_of_this_machine() -> None:
+    free = free_bytes("cpu")
+    assert free is None or 2**20 < free < 2**50
+
+
+def test_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    monkeypatch.setattr(room, "MEMORY_INFO", tmp_path / "meminfo")
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\n")
+    assert free_bytes("cpu") == 5000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("400\n")
+    (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 100\n")
+    assert free_bytes("cpu") == 5000 * 1024
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert free_bytes("cpu") == 1000 - 400 + 100

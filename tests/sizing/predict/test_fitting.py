@@ -1,0 +1,70 @@
+"""Costs come out of times that were made of them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from hybrid.sizing.fitting import Sample, fitted, nonnegative
+
+COSTS = {"fixed": 3e-5, "layers": 2e-6, "weights": 5e-10}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_choice_of_terms_comes_nearer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    matrix, wanted = rng.normal(size=(12, 4)), rng.normal(size=12)
+    found = nonnegative(matrix, wanted)
+    assert found.min() >= 0
+    best = np.sum(wanted**2)
+    for free in itertools.product([False, True], repeat=4):
+        if any(free):
+            part = np.linalg.lstsq(matrix[:, free], wanted)[0]
+            if part.min() >= 0:
+                best = min(best, np.sum((matrix[:, free] @ part - wanted) ** 2))
+    assert np.sum((matrix @ found - wanted) ** 2) == pytest.approx(best, rel=1e-9)
+
+
+def test_scales_of_any_size() -> None:
+    truth = np.array([1e-9, 2.0, 0.0])
+    matrix = np.random.default_rng(0).uniform(size=(8, 3)) * [1e9, 1.0, 1e-3]
+    assert nonnegative(matrix, matrix @ truth) == pytest.approx(truth, rel=1e-6, abs=1e-6)
+
+
+def test_a_term_without_amounts_costs_nothing() -> None:
+    found = nonnegative(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([3.0, 6.0]))
+    assert found.tolist() == pytest.approx([3.0, 0.0])
+
+
+def sample(size: tuple[int, int], layers: int, weights: float, factor: float = 1.0) -> Sample:
+    terms = {"fixed": 1.0, "layers": float(layers), "weights": weights}
+    seconds = factor * sum(COSTS[name] * amount for name, amount in terms.items())
+    return Sample(size, terms, (float(layers),), seconds, seconds)
+
+
+def test_costs_of_each_size_and_shared_ones() -> None:
+    samples = [
+        sample(size, layers, weights, factor)
+        for size, factor in (((1, 32), 1.0), ((8, 32), 4.0))
+        for layers, weights in ((2, 1e6), (8, 1e6), (3, 7e6), (4, 2e7))
+    ]
+    one, many = fitted(samples)
+    assert (one.batch, one.tokens, many.batch, many.tokens) == (1, 32, 8, 32)
+    assert one.seconds == pytest.approx(COSTS)
+    assert many.seconds == pytest.approx({name: 4 * cost for name, cost in COSTS.items()})
+    alike = fitted(
+        [*samples[:4], *(sample((8, 32), 2 + i, 1e6 * 3**i) for i in range(3))], shared=("layers",)
+    )
+    assert [costs.seconds["layers"] for costs in alike] == pytest.approx([2e-6, 2e-6])
+
+
+def test_what_is_left_over_is_kept_by_place() -> None:
+    shapes = [(2, 1e6), (8, 1e6), (3, 7e6), (4, 2e7), (5, 4e7), (6, 9e6), (7, 3e7)]
+    samples = [sample((1, 0), *one, factor=1.3 if one[0] == 4 else 1.0) for one in shapes]
+    (costs,) = fitted(samples)
+    ratios = {known.place: known.ratio for known in costs.known}
+    assert len(ratios) == len(shapes)
+    assert max(ratios, key=ratios.__getitem__) == (4.0,)
+    for one in samples:
+        assert costs.of(one.terms, one.place) == pytest.approx(one.seconds, rel=0.02)
+    assert fitted(samples, keep_ratios=False)[0].known == ()

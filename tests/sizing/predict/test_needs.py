@@ -1,0 +1,47 @@
+"""Memory and money."""
+
+from dataclasses import replace
+
+import pytest
+
+from hybrid.models.arithmetic import cache_bytes, parameters
+from hybrid.sizing import Pair, Request, cost_per_million_tokens, needs, predicted
+
+ASKED = Request(prompt=100, output=20, batch=4)
+
+
+@pytest.mark.parametrize(("dtype", "each"), [("float32", 4), ("bfloat16", 2)])
+@pytest.mark.parametrize("method", ["llm", "slm", "hybrid"])
+def test_weights_and_caches(pair: Pair, made_up, method, dtype: str, each: int) -> None:
+    found = needs(method, pair, ASKED, made_up(dtype=dtype))
+    assert found.weights == each * parameters(method, pair.llm, pair.slm)
+    writer = pair.llm if method == "llm" else pair.slm
+    assert found.caches == cache_bytes(writer, 100, 20, 4, dtype)
+    assert found.total == found.weights + found.caches
+
+
+def test_a_hybrid_does_without_the_decoder_of_its_llm(pair: Pair, made_up) -> None:
+    llm, slm, hybrid = (needs(method, pair, ASKED, made_up()).weights for method in ("llm", "slm", "hybrid"))
+    projector = 4 * (512 * 128 + 128 * 128 + 2 * 128)
+    assert hybrid == llm - 4 * pair.llm.decoder_parameters + slm + projector
+
+
+def test_what_8_bit_engines_hold_in_8_bits(pair: Pair, made_up) -> None:
+    shape = pair.llm
+    for engine, options, reading in (
+        ("onnx", {}, 1), ("onnx", {"int8_encoder": "off"}, 4), ("ctranslate2", {}, 1),
+        ("transformers-int8", {}, 4),
+    ):  # fmt: skip
+        found = needs("llm", pair, ASKED, made_up(engine=engine, dtype="int8", options=options))
+        assert found.weights == reading * shape.encoder_parameters + shape.decoder_parameters
+
+
+def test_cost_of_output_tokens(pair: Pair, made_up) -> None:
+    found = predicted("slm", pair, ASKED, made_up())
+    tokens_an_hour = 80 / found.total_s * 3600
+    assert cost_per_million_tokens(found, ASKED, 3.0) == pytest.approx(3.0 / tokens_an_hour * 1e6)
+    assert cost_per_million_tokens(found, ASKED, 0.0) == 0.0
+    longer = replace(ASKED, output=200)
+    assert cost_per_million_tokens(predicted("slm", pair, longer, made_up()), longer, 3.0) < (
+        cost_per_million_tokens(found, ASKED, 3.0)
+    )

@@ -1,0 +1,57 @@
+"""How much work an answer is, counted by hand for a tiny model."""
+
+import pytest
+
+from hybrid.models.shapes import Shape
+from hybrid.sizing.cost_features import (
+    cross_terms,
+    decoder_place,
+    encode_terms,
+    encoder_place,
+    projector_terms,
+    step_terms,
+)
+
+
+@pytest.fixture
+def tiny(shapes) -> Shape:
+    return shapes("tiny", 128, 256, 1, 3, vocabulary=512)  # its heads are half as wide as the model
+
+
+def test_reading(tiny: Shape) -> None:
+    weights = 3 * (128 * 192 + 64 * 128 + 3 * 128 * 256)
+    rows = 3 * (128 + 64 + 2 * 128 + 256)
+    assert encode_terms(tiny, 2, 10) == {
+        "fixed": 1, "layers": 3, "rows": rows, "weights": weights,
+        "elements": 20 * rows, "pairs": 2 * 10 * 10 * 64 * 3,
+    }  # fmt: skip
+    assert encoder_place(tiny) == pytest.approx((17, 18.585), abs=1e-3)  # 2**17 weights a layer
+
+
+def test_beyond_any_cache_all_are_alike(shapes) -> None:
+    few, many = (shapes("large", 1024, 4096, 16, layers, vocabulary=32000) for layers in (12, 24))
+    assert encoder_place(few) == encoder_place(many)
+    assert decoder_place(few) == decoder_place(many) == (pytest.approx(24.17, abs=0.01), 24.0)
+
+
+def test_a_step(tiny: Shape) -> None:
+    layers = 3 * (128 * 192 + 64 * 128 + 128 * 64 + 64 * 128 + 3 * 128 * 256)
+    assert step_terms(tiny, 7.5) == {
+        "fixed": 1, "layers": 3, "past": 22.5, "cache": 22.5 * 64,
+        "rows": 3 * (128 + 64 + 128 + 64 + 2 * 128 + 256) + 128, "weights": layers + 128 * 512,
+    }  # fmt: skip
+    place = decoder_place(tiny)
+    assert 2 ** place[0] == pytest.approx(layers / 3)
+    assert 2 ** place[1] == pytest.approx(layers + 128 * 512)
+
+
+def test_keys_and_values_of_the_prompt(tiny: Shape) -> None:
+    assert cross_terms(tiny, 2, 10) == {
+        "fixed": 1, "layers": 3, "elements": 20 * 3 * 64, "weights": 3 * 128 * 128,
+    }  # fmt: skip
+
+
+def test_the_projector(tiny: Shape, shapes) -> None:
+    found = projector_terms(shapes("wide", 256, 512, 4, 2), tiny, 2, 10)
+    rows, weights = 256 + 128, 256 * 128 + 128 * 128
+    assert found == {"layers": 2 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}

@@ -1,0 +1,99 @@
+"""Quality is that of generate() one prompt at a time."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hybrid.errors import InputError
+from hybrid.metrics import score
+from hybrid.models.bundle import Bundle
+from hybrid.models.prompt import encode_prompt
+from hybrid.schema import SYSTEMS
+from hybrid.training.evaluate import CONTROL, quality
+
+SOURCES = [
+    "The committee agreed that the new bridge should be opened before winter.",
+    "Good morning.",
+    "Many people have lived in the old house by the river for years, and nobody wants to leave it.",
+    "She said nothing.",
+    "Prices rose by 3% in 2019; wages did not.",
+]
+NEW_TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("suite") / "five.tsv"
+    path.write_text("".join(f"made\t{s}\tDas Haus {i} ist alt.\n" for i, s in enumerate(SOURCES)), "utf-8")
+    return path
+
+
+def prompt_ids(bundle: Bundle, task: str, text: str) -> torch.Tensor:
+    prompt = encode_prompt(bundle.tokenizer, task, text, bundle.max_prompt_tokens, truncate=True)
+    return torch.tensor([prompt.ids])
+
+
+@torch.inference_mode()
+def one_by_one(bundle: Bundle, system, task: str, sources: list[str]) -> tuple[str, ...]:
+    texts = []
+    for text in sources:
+        ids = prompt_ids(bundle, task, text)
+        made = bundle.model(system).generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1)
+        texts.append(bundle.tokenizer.decode(made[0], skip_special_tokens=True))
+    return tuple(texts)
+
+
+@pytest.mark.parametrize("batch", [2, 25])
+def test_quality_scores_what_generate_writes(
+    tiny_bundle: Bundle, file: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("hybrid.training.evaluate.BATCH", batch)
+    task = "translate-en-de"
+    rows = list(quality(tiny_bundle, [file], task, SYSTEMS, max_new_tokens=NEW_TOKENS))
+    assert [row.system for row in rows] == list(SYSTEMS)
+    for row in rows:
+        assert row.outputs == one_by_one(tiny_bundle, row.system, task, SOURCES)
+        assert row.score == score("bleu", row.outputs, [[f"Das Haus {i} ist alt."] for i in range(5)])
+        assert (row.file, row.cut_prompts) == ("five.tsv", 0)
+    assert len({row.outputs for row in rows}) == 3
+
+
+def test_summaries_are_scored_with_rouge_l_and_long_prompts_are_cut(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.tsv"
+    long = " ".join(SOURCES * 3)
+    path.write_text(f"made\t{long}\tA house.\nmade\t{SOURCES[0]}\tA bridge.\nmade\tx\ty\n", "utf-8")
+    rows = quality(tiny_bundle, [path], "summarize", ["slm"], limit=2, max_new_tokens=NEW_TOKENS)
+    (row,) = rows
+    assert row.cut_prompts == 1
+    assert row.outputs == one_by_one(tiny_bundle, "slm", "summarize", [long, SOURCES[0]])
+    assert row.score == score("rougeL", row.outputs, [["A house."], ["A bridge."]])
+
+
+@torch.inference_mode()
+def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: Path) -> None:
+    task = "translate-en-de"
+    rows = quality(tiny_bundle, [file], task, ["hybrid"], control=True, max_new_tokens=NEW_TOKENS)
+    plain, control = rows
+    assert (plain.system, control.system) == ("hybrid", CONTROL)
+    assert plain.outputs != control.outputs
+    pair, expected = tiny_bundle.hybrid, []
+    for text, other in zip(SOURCES, SOURCES[1:] + SOURCES[:1], strict=True):
+        ids, foreign = prompt_ids(tiny_bundle, task, text), prompt_ids(tiny_bundle, task, other)
+        latent = pair.read(foreign, torch.ones_like(foreign))
+        latent = latent[:, torch.arange(ids.shape[1]) % foreign.shape[1]]
+        made = pair.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), llm_hidden_states=latent,
+            max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1,
+        )  # fmt: skip
+        expected.append(tiny_bundle.tokenizer.decode(made[0], skip_special_tokens=True))
+    assert control.outputs == tuple(expected)
+
+
+def test_an_empty_file_has_no_quality(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "empty.tsv"
+    path.touch()
+    with pytest.raises(InputError):
+        list(quality(tiny_bundle, [path], "summarize", ["slm"]))
