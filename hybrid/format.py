@@ -2,18 +2,6 @@
 
 import html
 import unicodedata
-from collections.abc import Mapping
-
-from hybrid.schema import System
-
-SYSTEM_NAMES: Mapping[System, str] = {
-    "llm": "LLM alone",
-    "slm": "SLM alone",
-    "hybrid": "Hybrid",
-    "lossless": "Lossless (hybrid drafts)",
-    "lossless-slm": "Lossless (SLM drafts)",
-    "lossless-lookup": "Lossless (prompt lookup)",
-}
 
 LONGEST_NAME = 60  # characters of a name from elsewhere that are shown
 
@@ -52,13 +40,6 @@ def shown(name: str, longest: int = LONGEST_NAME) -> str:
 def label(name: str, longest: int = LONGEST_NAME) -> str:
     """shown(), for Plotly, which reads tags such as <a> and <b> in every text that it draws."""
     return html.escape(shown(name, longest), quote=False)
-
-
-def name_of(system: System) -> str:
-    """`Hybrid`, or with an engine of its own `LLM alone, ctranslate2`; plain text, not a label."""
-    method, _, engine = system.partition("@")
-    name = SYSTEM_NAMES.get(method, method)
-    return f"{name}, {engine}" if engine else name
 
 
 def _prints(character: str) -> bool:

@@ -8,8 +8,8 @@ from hybrid.benchmark.jobs import Measurement
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import HybridError, PairError, SuiteError
 from hybrid.models.manifest import available_pairs, zoo
-from hybrid.presentation.charts import name_of, shown
-from hybrid.schema import METHODS, SYSTEMS, TASKS, Suite, System
+from hybrid.presentation.charts import shown
+from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages._benchmark_engines import missing
 from pages._words import note
@@ -19,7 +19,7 @@ ABOUT_SUITES = (
     "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:PATH, a TSV of domain, source, reference, or a "
     "JSONL, on the machine that runs this bench."
 )
-DEVICES = ("cpu", "cuda")
+DEVICES = (CPU, Device("cuda"))
 
 
 def ask() -> Measurement | None:
@@ -83,7 +83,7 @@ def _what(pairs: list[str]) -> dict[str, Any]:
 
 def _how_much() -> dict[str, Any]:
     systems = st.multiselect(
-        "Systems", _systems(), list(SYSTEMS), format_func=name_of, key="bench_systems", bind="query-params",
+        "Systems", _systems(), list(SYSTEMS), format_func=_label, key="bench_systems", bind="query-params",
         help="Measured in turn, example by example. The LLM alone is what the others are compared with.",
     )  # fmt: skip
     columns = st.columns(4)
@@ -123,15 +123,20 @@ def _more() -> dict[str, Any]:
     return found | {"fixed_length": fixed, "memory": memory}
 
 
+def _label(system: System) -> str:
+    return system.label
+
+
 def _systems() -> list[System]:
     """Every method, and every METHOD@ENGINE that could run on the chosen device."""
     device = st.session_state.get("bench_device", DEVICES[0])
     kinds = {name: kind for name, kind in ENGINES.items() if device in kind.dtypes}
-    return [*METHODS, *(f"{method}@{name}" for name, kind in kinds.items() for method in kind.methods)]
+    named = [System(method, name) for name, kind in kinds.items() for method in kind.methods]
+    return [*map(System, METHODS), *named]
 
 
 def _check_here(asked: Measurement) -> None:
-    names = {asked.engine, *(system.partition("@")[2] for system in asked.systems)} - {AUTO, ""}
+    names = {asked.engine, *(system.engine for system in asked.systems if system.engine)} - {AUTO}
     for name in sorted(names):
         if why := missing(name, asked.device):
             raise SuiteError(f"The engine {name} does not run here: {why}")

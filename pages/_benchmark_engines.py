@@ -10,6 +10,7 @@ import streamlit as st
 from hybrid.benchmark.jobs import engines_here
 from hybrid.compare.tables import Table
 from hybrid.engines.registry import ENGINES
+from hybrid.schema import Device
 from pages._figure import show
 from pages._words import note
 
@@ -46,12 +47,12 @@ def known(may_ask: bool) -> bool:
     return answer is not None and answer.done()
 
 
-def missing(engine: str, device: str) -> str | None:
+def missing(engine: str, device: Device) -> str | None:
     """Why an engine does not run here; None where it does, and where that is not known."""
     answer = _asked().answer(False)
     if answer is None or not answer.done() or answer.exception():
         return None
-    return answer.result().get(engine, {}).get(device.partition(":")[0])
+    return answer.result().get(engine, {}).get(device.kind)
 
 
 def table() -> None:
@@ -72,7 +73,7 @@ def table() -> None:
 def _here(name: str, device: str) -> str:
     if not known(False):
         return "not known yet"
-    return missing(name, device) or "yes"
+    return missing(name, Device(device)) or "yes"
 
 
 def _ask() -> Missing:

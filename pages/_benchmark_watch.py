@@ -7,7 +7,7 @@ import streamlit as st
 from hybrid.benchmark import jobs
 from hybrid.benchmark.jobs import Job
 from hybrid.errors import HybridError
-from hybrid.presentation.charts import name_of, shown, times
+from hybrid.presentation.charts import shown, times
 from hybrid.presentation.views.running import Running, Watch
 from hybrid.store import results_folder
 from pages import _benchmark_engines as engines
@@ -83,7 +83,7 @@ def _speedups(found: Running, how: str) -> None:
         return
     with st.container(horizontal=True):
         for system, one in found.speedups.items():
-            name = plain(shown(name_of(system)))
+            name = plain(shown(system.label))
             count = f"n = {one.n:,}"
             st.metric(name, times(one.median), count, delta_color="off", delta_arrow="off", width=130)
     st.caption(f"Speed-up over the LLM alone, end to end, {how}; n pairs of answers.")

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.live import Answers, Shown, baseline_of, faster, speedup
-from hybrid.presentation.charts import milliseconds, name_of, time_bar, time_bar_in_words
+from hybrid.presentation.charts import milliseconds, time_bar, time_bar_in_words
 from hybrid.presentation.views.difference import Part
 from hybrid.schema import System
 from pages._difference import difference
@@ -46,7 +46,7 @@ def places(systems: Sequence[System]) -> list[DeltaGenerator]:
         row = systems[first : first + a_row]
         columns = st.columns(min(a_row, len(systems)), gap="medium")
         for place, (system, column) in enumerate(zip(row, columns, strict=False), first):
-            key = f"card-{system.partition('@')[0]}-{place}"  # see _style: the method chooses the colour
+            key = f"card-{system.method}-{place}"  # see _style: the method chooses the colour
             found.append(column.container(border=True, key=key, height="stretch").empty())
     return found
 
@@ -63,8 +63,8 @@ def card(
     gain = speedup(made, answers[base]) if made and answers else None
     alone = not answers or len(answers) == 1
     with place.container(gap="xsmall"):
-        st.subheader(name_of(system), anchor=False)
-        st.caption(ROLES[system.partition("@")[0]] + (f" · {beside.ran}" if beside.ran else ""))
+        st.subheader(system.label, anchor=False)
+        st.caption(ROLES[system.method] + (f" · {beside.ran}" if beside.ran else ""))
         text = st.container(height=_height(answers), border=False).empty()
         if beside.judged:
             st.caption(beside.judged)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import color_of, milliseconds, name_of, shown
+from hybrid.presentation.charts import color_of, milliseconds, shown
 from hybrid.presentation.views.difference import Part
 from hybrid.presentation.views.example_cards import Answer, Card
-from hybrid.presentation.views.examples import BASELINE
+from hybrid.schema import BASELINE
 from pages._difference import MARKED_CSS, MARKED_JS, as_rows
 from pages._examples_look import CSS, JS
 
@@ -59,7 +59,7 @@ def _card(card: Card, metric: str | None) -> dict[str, object]:
 def _answer(answer: Answer, metric: str | None) -> dict[str, object]:
     blank = not any(part.text.strip() for part in answer.parts if part.kind != "removed")
     return {
-        "name": shown(name_of(answer.system)), "color": color_of(answer.system),
+        "name": shown(answer.system.label), "color": color_of(answer.system),
         "parts": [] if blank else as_rows(answer.parts), "empty": NO_TEXT,
         "stopped": STOPPED if answer.stopped else "", "figures": _figures(answer, metric),
     }  # fmt: skip

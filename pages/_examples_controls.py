@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.presentation.charts import name_of, shown
+from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry, newest_complete
 from hybrid.presentation.views.example_cards import Against
-from hybrid.presentation.views.examples import BASELINE, ORDERS, Query, orders
-from hybrid.schema import System
+from hybrid.presentation.views.examples import ORDERS, Query, orders
+from hybrid.schema import BASELINE, System
 from pages._words import note
 
 STATE = st.session_state
@@ -113,12 +113,12 @@ def _run_in_words(entry: Entry) -> str:
 
 
 def _system(system: System) -> str:
-    return shown(name_of(system))
+    return shown(system.label)
 
 
 def _shown_first(systems: Sequence[System]) -> list[System]:
     """One of each method: of several engines, the first."""
-    return list({one.partition("@")[0]: one for one in reversed(systems)}.values())[::-1]
+    return list({one.method: one for one in reversed(systems)}.values())[::-1]
 
 
 def _first(systems: Sequence[System]) -> int:

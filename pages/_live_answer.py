@@ -9,7 +9,6 @@ from hybrid.errors import BusyError, HybridError, PromptTooLong
 from hybrid.live import Frame, frames, measure_all, paced, remarks, verdict, whole
 from hybrid.live.history import told
 from hybrid.live.shelf import Wanted
-from hybrid.presentation.charts import name_of
 from pages import _models
 from pages._cards import card, places
 from pages._live_compare import Answered, beside, controls
@@ -64,7 +63,7 @@ def _answered(task: str, wanted: Wanted, line: DeltaGenerator) -> Answered | Non
 
     loaded = _models.load(wanted, say)
     if request is None:
-        say(f"Press Run to let {ALL.get(len(wanted.systems), name_of(wanted.systems[0]))} answer.")
+        say(f"Press Run to let {ALL.get(len(wanted.systems), wanted.systems[0].label)} answer.")
         return None
     notices = loaded.notices(request)
     say("Measuring one system after another …")

@@ -8,7 +8,7 @@ from hybrid.live import Answers, Request, baseline_of
 from hybrid.live.scoring import in_words, scores
 from hybrid.live.shelf import Wanted
 from hybrid.presentation.views.difference import Part, words
-from hybrid.schema import System, method_of
+from hybrid.schema import System
 from pages._cards import Beside
 from pages._live_settings import SLOWDOWNS
 
@@ -71,7 +71,7 @@ def beside(made: Answered, system: System, against: str | None) -> Beside:
 def _llm(made: Answered) -> System | None:
     """The LLM's own answer among them: the baseline, where that is the LLM."""
     base = baseline_of(made.answers)
-    return base if method_of(base) == "llm" and len(made.answers) > 1 else None
+    return base if base.method == "llm" and len(made.answers) > 1 else None
 
 
 def _replay() -> None:

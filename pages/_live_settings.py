@@ -7,8 +7,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.shelf import Wanted
-from hybrid.presentation.charts import name_of, shown
-from hybrid.schema import TASKS
+from hybrid.presentation.charts import shown
+from hybrid.schema import CPU, TASKS, System
 from pages import _models
 from pages._figure import show
 from pages._words import note
@@ -42,14 +42,14 @@ def who() -> tuple[Wanted, DeltaGenerator]:
     found = _models.pairs()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
-            "Systems", list(systems()), default=list(DEFAULT), format_func=name_of, max_selections=MOST,
+            "Systems", list(systems()), default=list(DEFAULT), format_func=_label, max_selections=MOST,
             key="systems", bind="query-params", width="stretch", wrap=True,
             help=f"Up to {MOST}. A name without an engine takes the fastest that runs all such systems here.",
         )  # fmt: skip
         pair = st.selectbox(
             "Pair", list(found), format_func=shown, key="live_pair", bind="query-params", width=220
         )
-        device = "cpu"
+        device = CPU
         if len(devices()) > 1:
             device = st.selectbox(
                 "Device", list(devices()), key="live_device", bind="query-params", width=110
@@ -57,6 +57,10 @@ def who() -> tuple[Wanted, DeltaGenerator]:
         room = st.container(horizontal=True, width="content")
     check_systems(tuple(chosen))
     return Wanted(pair or "", found.get(pair or "", {}), device, tuple(chosen)), room
+
+
+def _label(system: System) -> str:
+    return system.label
 
 
 def limit() -> None:
@@ -103,7 +107,7 @@ def _known() -> dict[str, tuple[str, Callable[[], list[str]]]]:
     return {
         "task": ("a task", lambda: [_task(name) for name in TASKS]),
         "ask": ("a way to ask", lambda: [ONE, FILE]),
-        "systems": ("systems", lambda: [name_of(system) for system in systems()]),
+        "systems": ("systems", lambda: [system.label for system in systems()]),
         "live_pair": ("a pair", lambda: [shown(pair) for pair in _models.pairs()]),
         "live_device": ("a device", lambda: list(devices())),
         "slowdown": ("a replay speed", lambda: list(SLOWDOWNS.values())),

@@ -5,6 +5,7 @@ reload or a closed tab never interrupts the reading, and a second visitor joins 
 """
 
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from hybrid.live import Turns
 from hybrid.live.choice import engines_here
 from hybrid.live.shelf import Loaded, Shelf, Wanted
 from hybrid.models.manifest import available_pairs
-from hybrid.schema import TASKS
+from hybrid.schema import TASKS, Device, System
 from pages._work import Say, Work
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def _torch() -> Work[object]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _loading(pair: str, manifest: dict[str, Any], device: str, systems: tuple[str, ...]) -> Work[Loaded]:
+def _loading(
+    pair: str, manifest: Mapping[str, Any], device: Device, systems: tuple[System, ...]
+) -> Work[Loaded]:
     shelf, wanted = _shelf(), Wanted(pair, manifest, device, systems)
     return Work(lambda say: shelf.load(wanted, say), "Reading the models")
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from hybrid.compare import Comparison, compare
 from hybrid.errors import HybridError
-from hybrid.presentation.charts import color_of, name_of, shown
+from hybrid.presentation.charts import color_of, shown
 from hybrid.presentation.charts.against import speedups
 from hybrid.presentation.views.beside import (
     Beside,
@@ -19,7 +19,7 @@ from hybrid.presentation.views.beside import (
     table,
 )
 from hybrid.presentation.views.catalog import Entry
-from hybrid.schema import Run
+from hybrid.schema import BASELINE, Run
 from hybrid.store import run_stamp
 from pages import _store
 from pages._figure import figure, show
@@ -27,7 +27,6 @@ from pages._words import note, notes
 
 MOST = 8  # runs that are compared at once
 MOST_OPEN = 5  # warnings that are read without a click
-BASELINE = "llm"
 Found = tuple[Comparison, tuple[Run, ...]]  # a comparison and its runs
 
 
@@ -53,10 +52,10 @@ def _baseline(entries: Sequence[Entry]) -> str:
     """What the others are compared with: a system, or with several runs one of a certain run."""
     systems = list(dict.fromkeys(system for entry in entries for system in entry.systems))
     systems.sort(key=lambda system: system != BASELINE)
-    options = {shown(name_of(system)): system for system in systems}
+    options: dict[str, str] = {shown(system.label): system for system in systems}
     if len(entries) > 1:
         options |= {
-            f"{shown(name_of(system))} of {entry.run_id}": f"{entry.run_id}:{system}"
+            f"{shown(system.label)} of {entry.run_id}": f"{entry.run_id}:{system}"
             for entry in entries
             for system in entry.systems
         }

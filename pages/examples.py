@@ -8,7 +8,7 @@ import streamlit as st
 from hybrid.compare.tables import write_csv
 from hybrid.errors import StoreError
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import name_of, shown
+from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
 from hybrid.presentation.views.examples import ORDERS, Examples, Places, Query, find
@@ -76,7 +76,7 @@ def _says(found: Examples, query: Query, count: int) -> str:
     said = f"{count:,}{of} {'example' if len(found.ids) == 1 else 'examples'}"
     if query.order == "id":
         return f"{said} in the order of the suite."
-    return f"{said}: {ORDERS[query.order].label.lower()} first, by {shown(name_of(query.system))}."
+    return f"{said}: {ORDERS[query.order].label.lower()} first, by {shown(query.system.label)}."
 
 
 def _csv(found: Examples, places: Places, query: Query) -> bytes:

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hybrid.schema import Plan, Record, System
-
-BASELINE: System = "llm"
+from hybrid.schema import BASELINE, Plan, Record, System
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
         texts = [example.source for example in batch]
         for system in plan.systems:
             warm_up(engines[system], plan.task, texts, plan.sampling.max_new_tokens)
-    if plan.device == "cpu":
+    if plan.device.kind == "cpu":
         return
     # A single answer's shapes are all there with its second token; a batch shrinks as its rows end.
     two = replace(plan.sampling, max_new_tokens=min(2, plan.sampling.max_new_tokens))

@@ -9,26 +9,27 @@ from click.core import ParameterSource
 from hybrid.cli.engine_options import engine_option_pairs, engine_options, known_engine
 from hybrid.cli.stopping import Stopped, stoppable
 from hybrid.cli.waiting import wait_option
-from hybrid.schema import METHODS, SYSTEMS, TASKS, Sampling, System, method_of
+from hybrid.schema import METHODS, SYSTEMS, TASKS, Sampling, System
 
 # What may be given beside --resume; all else is in the stored plan.
 NOT_OF_THE_PLAN = ("resume", "wait", "memory")
 
 
 def _systems(_: click.Context, __: click.Parameter, text: str) -> tuple[System, ...]:
-    names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
-    for name in names:
+    systems: list[System] = []
+    for name in dict.fromkeys(name.strip() for name in text.split(",") if name.strip()):
         try:
-            method_of(name)
+            systems.append(System.parse(name))
         except ValueError as error:
             known = f"{', '.join(METHODS)}; METHOD@ENGINE for another engine"
             raise click.BadParameter(f"there is no system {name!r}; available: {known}") from error
-        if "@" in name:
-            known_engine(name.partition("@")[2])
-    if not names:
+    for system in systems:
+        if system.engine is not None:
+            known_engine(system.engine)
+    if not systems:
         raise click.BadParameter(f"no system is named; available: {', '.join(METHODS)}")
     order = list(METHODS)
-    return tuple(sorted(names, key=lambda name: (order.index(method_of(name)), "@" in name)))
+    return tuple(sorted(systems, key=lambda system: (order.index(system.method), system.engine is not None)))
 
 
 def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str] | None:

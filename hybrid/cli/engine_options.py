@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
+from hybrid.schema import Device
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,11 +34,11 @@ def engine_option_pairs(given: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _device(_: click.Context, __: click.Parameter, text: str) -> str:
-    kind, colon, index = text.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
-        raise click.BadParameter(f"there is no device {text!r}; available: cpu, cuda, cuda:N")
-    return text
+def _device(_: click.Context, __: click.Parameter, text: str) -> Device:
+    try:
+        return Device.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(f"there is no device {text!r}; available: cpu, cuda, cuda:N") from error
 
 
 def _dtype(_: click.Context, __: click.Parameter, name: str | None) -> str:

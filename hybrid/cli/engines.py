@@ -8,6 +8,7 @@ import click
 from hybrid.cli.console import out, status
 from hybrid.engines.registry import BEST, ENGINES, missing
 from hybrid.measuring.collector import collector_off
+from hybrid.schema import Device
 
 
 @click.command()
@@ -39,10 +40,12 @@ def _row(name: str) -> dict[str, Any]:
         "dtypes": {device: list(dtypes) for device, dtypes in kind.dtypes.items()},
         "systems": list(kind.methods),
         "options": {o: {"choices": list(a.choices), "about": a.about} for o, a in kind.options.items()},
-        "missing": {device: missing(name, device) for device in kind.dtypes},
+        "missing": {device: missing(name, Device(device)) for device in kind.dtypes},
         "auto": [device for device in kind.dtypes if name == _chosen(device)],
     }
 
 
 def _chosen(device: str) -> str:
-    return next(name for name in BEST[device] if name == BEST[device][-1] or not missing(name, device))
+    return next(
+        name for name in BEST[device] if name == BEST[device][-1] or not missing(name, Device(device))
+    )

@@ -8,19 +8,19 @@ import click
 
 from hybrid.cli.console import out, status
 from hybrid.measuring.collector import collector_off
-from hybrid.schema import SYSTEMS, TASKS, System
+from hybrid.schema import MODELS, TASKS, Model
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--task", type=click.Choice(list(TASKS)), default="translate-en-de", show_default=True)
-@click.option("--system", "systems", type=click.Choice(SYSTEMS), multiple=True, help="[default: all]")
+@click.option("--system", "systems", type=click.Choice(MODELS), multiple=True, help="[default: all]")
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
 @click.option("--limit", type=click.IntRange(1), default=500, show_default=True, help="Lines of each file.")
 @click.option("--control", is_flag=True, help="Also the hybrid fed with another prompt's latent.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def evaluate(
-    files: tuple[Path, ...], task: str, systems: tuple[System, ...], pair: str | None, **options: Any
+    files: tuple[Path, ...], task: str, systems: tuple[Model, ...], pair: str | None, **options: Any
 ) -> None:
     """Score the systems of a pair on FILEs of examples, in batches: BLEU or ROUGE-L.
 
@@ -37,7 +37,7 @@ def evaluate(
 
         torch.set_num_threads(1)
         bundle = load_bundle(pair, progress=say)
-        chosen = systems or SYSTEMS
+        chosen = systems or MODELS
         for path in files:
             say(path.name)
             for one in quality(bundle, [path], task, chosen, options["control"], options["limit"]):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
 from hybrid.models.shapes import all_shapes
-from hybrid.schema import PHASES
+from hybrid.schema import METHODS, PHASES
 from hybrid.store.codec import plain
 from hybrid.store.grids import Cell, Grid, StoredGrid
 
@@ -114,7 +114,7 @@ def _notes(found: StoredGrid) -> Iterator[str]:
         "Every answer goes on to exactly `output` tokens."
     )
     yield "speed-up: the LLM's median end-to-end latency over this one's, of the same size."
-    if any(cell.method.startswith("lossless") for cell in found.cells):
+    if any(METHODS[cell.method].lossless for cell in found.cells):
         yield (
             "Lossless methods are at their worst here: a random LLM agrees with next to no draft. "
             "`hybrid bench` measures them with trained weights."

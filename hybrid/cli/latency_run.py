@@ -16,6 +16,7 @@ from hybrid.measuring.collector import collector_off
 from hybrid.measuring.environment import environment
 from hybrid.measuring.lock import measuring
 from hybrid.models.shapes import Shape, find_shape
+from hybrid.schema import Device
 from hybrid.store.grids import (
     Cell,
     Grid,
@@ -125,7 +126,7 @@ def _measured(grid: Grid, done: frozenset[Key], append: Append, ends: float) -> 
     return tuple(found)
 
 
-def _check_engine(engine: str, device: str) -> None:
+def _check_engine(engine: str, device: Device) -> None:
     """Raise EngineError when it does not run here: before the device is asked for its name."""
     if reason := missing(engine, device):
         raise EngineError(reason)

@@ -2,7 +2,7 @@
 
 from hybrid.compare.measured import Measured
 from hybrid.errors import InputError
-from hybrid.schema import METHODS, System, method_of
+from hybrid.schema import METHODS, System
 from hybrid.store import StoredRun
 
 Named = dict[str, tuple[StoredRun, dict[System, Measured]]]  # by run id
@@ -14,9 +14,9 @@ def choose_baseline(baseline: str, run_id: str, runs: Named) -> Measured:
     baseline: a system, of the same run or else of the first that has it; or
     `RUN:SYSTEM`. Raises InputError when there is none.
     """
-    where, _, system = baseline.rpartition(":")
+    where, _, name = baseline.rpartition(":")
     try:
-        method_of(system)
+        system = System.parse(name)
     except ValueError as error:
         raise InputError(
             f"The baseline {baseline!r} is no system; available: {', '.join(METHODS)}, "
@@ -25,11 +25,11 @@ def choose_baseline(baseline: str, run_id: str, runs: Named) -> Measured:
     if where and where not in runs:
         raise InputError(f"The baseline's run {where} is not among those given: {', '.join(runs)}.")
     order = [where] if where else [run_id, *runs]
-    for name in order:
-        for found in runs[name][1].values():
+    for run in order:
+        for found in runs[run][1].values():
             if found.system == system:
                 return found
-    there = ", ".join(dict.fromkeys(one for name in order for one in runs[name][1]))
+    there = ", ".join(dict.fromkeys(one for run in order for one in runs[run][1]))
     if where:
         raise InputError(f"Run {where} has no answers of the baseline {system}; it has those of {there}.")
     raise InputError(f"No run given has answers of the baseline {system}; there are those of {there}.")

@@ -8,7 +8,7 @@ from hybrid.compare.measured import LATENCIES, Measured, by_system
 from hybrid.compare.summary import PERCENTILES, Summary, summarize
 from hybrid.compare.tables import Cell
 from hybrid.metrics import METRICS
-from hybrid.schema import Run
+from hybrid.schema import BASELINE, Run
 from hybrid.store import CONDITIONS, StoredRun, conditions
 
 _COUNTS = {
@@ -88,7 +88,7 @@ def summaries(stored: StoredRun, resamples: int = 1000, seed: int = 0) -> list[d
     """
     draws = Resamples(resamples, seed)
     systems = by_system(stored)
-    llm = systems.get("llm")
+    llm = systems.get(BASELINE)
     return [_row(one, llm, draws) for one in systems.values()]
 
 

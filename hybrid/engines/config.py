@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hybrid.schema import METHODS
+from hybrid.schema import CPU, METHODS, Device
 
 if TYPE_CHECKING:
     from hybrid.models.source import Source  # it imports torch
@@ -29,7 +29,7 @@ class Order:
 
     source: "Source"
     methods: tuple[str, ...]
-    device: str = "cpu"
+    device: Device = CPU
     dtype: str = "float32"
     threads: int = 1
     options: Mapping[str, str] = field(default_factory=dict)

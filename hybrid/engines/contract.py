@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from hybrid.schema import Sampling, Step, System
+from hybrid.schema import Device, Sampling, Step
 
 
 class Engine(Protocol):
@@ -15,13 +15,13 @@ class Engine(Protocol):
     """
 
     @property
-    def system(self) -> System: ...
+    def system(self) -> str: ...
 
     @property
     def name(self) -> str: ...
 
     @property
-    def device(self) -> str: ...
+    def device(self) -> Device: ...
 
     @property
     def dtype(self) -> str: ...

@@ -19,7 +19,7 @@ from hybrid.engines.contract import Engine
 from hybrid.engines.handover import HandOver, Worker
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompts
-from hybrid.schema import Model, Sampling, Step, System
+from hybrid.schema import CPU, Model, Sampling, Step
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator  # an optional package
@@ -55,11 +55,11 @@ def make(order: Order) -> dict[str, Engine]:
 class CTranslate2Engine:
     """One model of a pair by CTranslate2; what else is asked of it while it answers waits."""
 
-    device = "cpu"
+    device = CPU
     synchronize = None
 
     def __init__(self, method: str, translator: "Translator", order: Order) -> None:
-        self.system: System = method
+        self.system = method
         self.name = "ctranslate2" if order.dtype == "int8" else "ctranslate2-fp32"
         self.dtype = order.dtype
         self.options = {"compute_type": str(translator.compute_type)}  # what int8 came to on this CPU

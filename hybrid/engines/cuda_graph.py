@@ -43,13 +43,12 @@ from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompt import encode_prompts
 from hybrid.models.source import models_of
-from hybrid.schema import MODELS, Model, Sampling, Step, System
+from hybrid.schema import MODELS, Device, Model, Sampling, Step
 
 
-def missing(device: str) -> str | None:
+def missing(device: Device) -> str | None:
     """Why graphs cannot be recorded on `device` here, in a sentence; None when they can."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda":
+    if device.kind != "cuda":
         return f"The engine cuda-graph needs a GPU, not {device!r}; choose --device cuda or --engine torch."
     if torch.version.cuda is None:
         return (
@@ -60,7 +59,7 @@ def missing(device: str) -> str | None:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         return "torch sees no GPU here; check the driver with nvidia-smi, or choose --device cpu."
-    if index.isdecimal() and int(index) >= count:
+    if (device.ordinal or 0) >= count:
         return f"There is no GPU {device!r}; torch sees {count}, the last is cuda:{count - 1}."
     return None
 
@@ -109,11 +108,11 @@ class CudaGraphEngine:
     name = "cuda-graph"
 
     def __init__(
-        self, order: Order, method: System, workshop: Workshop | None = None, bundle: Bundle | None = None
+        self, order: Order, method: str, workshop: Workshop | None = None, bundle: Bundle | None = None
     ) -> None:
         self._order, self._workshop = order, workshop or _workshop(order)
         target = self._workshop.target
-        self.system, self.device, self.dtype = method, str(target.device), order.dtype
+        self.system, self.device, self.dtype = method, Device.parse(str(target.device)), order.dtype
         on_cpu = target.device.type == "cpu"
         self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, target.device)
         self.notices: list[str] = []
@@ -253,7 +252,7 @@ class _Parts:
     def __init__(
         self,
         bundle: Bundle,
-        method: System,
+        method: str,
         workshop: Workshop,
         say: Callable[[str], None],
         options: Mapping[str, str],

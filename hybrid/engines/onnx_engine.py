@@ -17,7 +17,7 @@ from hybrid.engines.config import Order
 from hybrid.engines.speculative import check_batch
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompts
-from hybrid.schema import METHODS, MODELS, Sampling, Step, System
+from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling, Step
 
 if TYPE_CHECKING:
     from hybrid.engines.contract import Engine
@@ -34,21 +34,21 @@ class OnnxEngine:
     dtype and options; synchronize is None, since nothing is left running.
     """
 
-    device = "cpu"
+    device = CPU
     synchronize = None
 
     def __init__(self, order: Order, method: str, parts: "Parts") -> None:
         from hybrid.engines.onnx.answering import Answering, Greedy, Lossless
 
-        self.system: System = method
+        self.system = method
         self.name, self.dtype = PRECISIONS[order.dtype], order.dtype
         self.options: Mapping[str, str] = dict(order.options)
         self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
         self._eos = int(self._tokenizer.eos_token_id)
         self._serving = Serving()
-        self._read = parts.encoder(METHODS[method][0])
+        self._read = parts.encoder(METHODS[method].models[0])
         self._answering: Answering
-        if (model := METHODS[method][0]) == method:
+        if (model := METHODS[method].models[0]) == method:
             self._answering = Greedy(parts, model, self._eos)
         else:
             self._answering = Lossless(parts, method, self._eos)
@@ -77,9 +77,9 @@ class OnnxEngine:
         yield answers.detokenized(self._tokenizer)
 
 
-def missing(device: str) -> str | None:
+def missing(device: Device) -> str | None:
     """Why this engine cannot run on `device` here; None when it can."""
-    if device.partition(":")[0] != "cpu":
+    if device.kind != "cpu":
         return f"The onnx engine runs on the CPU, not on {device}; use --device cpu or another engine."
     try:
         import onnxruntime

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from hybrid.engines.config import Order, Progress
 from hybrid.engines.contract import Engine
 from hybrid.errors import EngineError
-from hybrid.schema import METHODS, MODELS, Plan, System, method_of
+from hybrid.schema import METHODS, MODELS, Device, Plan, System
 
 if TYPE_CHECKING:
     from hybrid.models.source import Source
@@ -115,7 +115,7 @@ OPTIONS: Mapping[str, Option] = {name: o for kind in ENGINES.values() for name, 
 class _Module(Protocol):
     """What every engine's module has."""
 
-    def missing(self, device: str) -> str | None: ...
+    def missing(self, device: Device) -> str | None: ...
 
     def make(self, order: Order) -> dict[str, Engine]: ...
 
@@ -150,7 +150,7 @@ def load_engines(
         own = name == plan.engine
         order = Order(
             source=pair,
-            methods=tuple(map(method_of, group)),
+            methods=tuple(system.method for system in group),
             device=plan.device,
             dtype=plan.dtype if own else "",
             threads=plan.threads,
@@ -158,7 +158,7 @@ def load_engines(
             progress=progress,
         )
         chosen, made = best_engines(order, say) if name == AUTO else (name, make_engines(name, order))
-        found |= {system: made[method_of(system)] for system in group}
+        found |= {system: made[system.method] for system in group}
         if own:
             dtype = plan.dtype or default_dtype(chosen, plan.device)
             plan = replace(plan, engine=chosen, dtype=dtype)
@@ -171,7 +171,7 @@ def make_engines(name: str, order: Order) -> dict[str, Engine]:
     Raises EngineError when this cannot be.
     """
     kind = kind_of(name)
-    device = order.device.partition(":")[0]
+    device = order.device.kind
     if device not in kind.dtypes:
         raise EngineError(
             f"The engine {name} does not run on {order.device}; it runs on {' and '.join(kind.dtypes)}."
@@ -195,7 +195,7 @@ def best_engines(order: Order, say: Progress) -> tuple[str, dict[str, Engine]]:
     say: called with a sentence for each faster one that does not. Raises
     EngineError, with the last one's reason, when none does.
     """
-    *others, last = BEST[order.device.partition(":")[0]]
+    *others, last = BEST[order.device.kind]
     for name in others:
         try:
             return name, make_engines(name, order)
@@ -204,14 +204,14 @@ def best_engines(order: Order, say: Progress) -> tuple[str, dict[str, Engine]]:
     return last, make_engines(last, order)
 
 
-def missing(name: str, device: str) -> str | None:
+def missing(name: str, device: Device) -> str | None:
     """Why the engine cannot run on `device` here, in a sentence; None when it can."""
     return _module(name).missing(device)
 
 
-def default_dtype(name: str, device: str) -> str:
+def default_dtype(name: str, device: Device) -> str:
     """The precision that the engine runs in when none is asked for; empty where it does not run."""
-    return (*kind_of(name).dtypes.get(device.partition(":")[0], ()), "")[0]
+    return (*kind_of(name).dtypes.get(device.kind, ()), "")[0]
 
 
 def kind_of(name: str) -> Kind:

@@ -31,7 +31,7 @@ def pair_shapes(folder: Path, manifest: dict[str, Any]) -> Shapes | None:
 
 def _costs(method: str, dtype: str, llm: Shape, slm: Shape) -> tuple[int, int, int]:
     """Weight bytes a decoded token, operations a prompt token, and operations a pair of prompt tokens."""
-    models = METHODS[method]
+    models = METHODS[method].models
     reading = [model for model in models if model != "llm" or "hybrid" not in models]  # which has it inside
     one, two = (sum(reading_flops(model, llm, slm, tokens) for model in reading) for tokens in (1, 2))
     attention = (two - 2 * one) // 2  # from a x tokens + b x tokens squared

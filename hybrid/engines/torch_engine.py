@@ -29,7 +29,7 @@ from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompt import encode_prompts
 from hybrid.models.source import models_of
-from hybrid.schema import METHODS, MODELS, Sampling, Step, System
+from hybrid.schema import METHODS, MODELS, Device, Sampling, Step
 
 
 class TorchEngine:
@@ -50,7 +50,7 @@ class TorchEngine:
     def __init__(
         self,
         bundle: Bundle,
-        system: System,
+        system: str,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         threads: int | None = None,
@@ -62,8 +62,8 @@ class TorchEngine:
         on_cpu = place.type == "cpu"
         target = Target(place, dtype or (torch.float32 if on_cpu else torch.bfloat16))
         self.options: Mapping[str, str] = {}
-        self.system: System = system
-        self.device, self.dtype = str(place), str(target.dtype).removeprefix("torch.")
+        self.system = system
+        self.device, self.dtype = Device.parse(str(place)), str(target.dtype).removeprefix("torch.")
         self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, place)
         self._tokenizer, self._limit = bundle.tokenizer, bundle.max_prompt_tokens
         self._threads, self._target = threads, target
@@ -71,9 +71,9 @@ class TorchEngine:
         self._serving = Serving()
         with torch.inference_mode():
             parts = parts or Parts(bundle, target)
-            self._reader = parts.reader(METHODS[system][0])
+            self._reader = parts.reader(METHODS[system].models[0])
             self._writer: Writer
-            if (model := METHODS[system][0]) == system:
+            if (model := METHODS[system].models[0]) == system:
                 self._writer = Greedy(parts, model, self._eos)
             else:
                 self._writer = Lossless(parts, system, self._eos)
@@ -118,7 +118,7 @@ def check_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def missing(device: str) -> str | None:
+def missing(device: Device) -> str | None:
     """Why this engine cannot run on `device` here; None when it can."""
     try:
         check_device(device)

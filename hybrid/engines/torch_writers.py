@@ -78,7 +78,7 @@ class Lossless:
 
     def __init__(self, parts: Parts, method: str, eos: int) -> None:
         self.eos = eos
-        _, *drafts = METHODS[method]
+        _, *drafts = METHODS[method].models
         # Most passes of a lookup are over one id, for want of a match.
         self.verifier = T5Rewindable(parts.decoder("llm", several=bool(drafts)), eos)
         self.small = _Small(parts, drafts[0], eos) if drafts else None

@@ -33,16 +33,16 @@ from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import Prompt, encode_prompts
 from hybrid.models.source import models_of
-from hybrid.schema import METHODS, Model, Phase, Sampling, Step, System
+from hybrid.schema import METHODS, Device, Model, Phase, Sampling, Step
 
 INT8 = "int8"
 LOOKUP_TOKENS = 10  # the default of transformers' PromptLookupCandidateGenerator
 Event = tuple[Phase, list[list[int]]]  # a phase that has ended, and the ids of B rows that it brought
 
 
-def missing(device: str) -> str | None:
+def missing(device: Device) -> str | None:
     """Why generate() cannot run on `device` here, in a sentence; None when it can."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if device.kind == "cuda" and not torch.cuda.is_available():
         return f"torch sees no GPU here, so {device!r} cannot be used; choose --device cpu."
     return None
 
@@ -72,7 +72,7 @@ class TransformersEngine:
 
     def __init__(self, method: str, models: Mapping[Model, PreTrainedModel], order: Order) -> None:
         int8 = order.dtype == INT8
-        self.system: System = method
+        self.system = method
         self.name = "transformers-int8" if int8 else "transformers"
         self.device, self.dtype = order.device, order.dtype
         self.options: Mapping[str, str] = {"quantization": "dynamic int8 (torch)"} if int8 else {}
@@ -113,15 +113,15 @@ class _Writing:
 
     def __init__(self, method: str, models: Mapping[Model, PreTrainedModel], pad: int) -> None:
         # Shallow copies: the same weights with generation settings of their own.
-        self._writer, *drafters = (copy.copy(models[name]) for name in METHODS[method])
+        self._writer, *drafters = (copy.copy(models[name]) for name in METHODS[method].models)
         self._drafter = drafters[0] if drafters else None
         self._method, self._pad = method, pad
-        self._phase: Phase = "verify" if method.startswith("lossless") else "decode"
+        self._phase: Phase = "verify" if METHODS[method].lossless else "decode"
         self._how: dict[str, Any] = {}
         if self._drafter is not None:
             self._how["assistant_model"] = self._drafter
             logging.getLogger("transformers.generation.utils").addFilter(_tells_a_user)
-        elif method == "lossless-lookup":
+        elif METHODS[method].drafter == "lookup":
             self._how["prompt_lookup_num_tokens"] = LOOKUP_TOKENS
 
     def check_batch(self, batch: int) -> None:

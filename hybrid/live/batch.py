@@ -10,7 +10,7 @@ from statistics import median
 from typing import Literal
 
 from hybrid.compare.tables import Cell, Table
-from hybrid.format import milliseconds, name_of
+from hybrid.format import milliseconds
 from hybrid.live.history import Told
 from hybrid.live.prompts_file import Asked
 from hybrid.live.scoring import labels, scores
@@ -82,7 +82,7 @@ def medians(batch: Batch) -> Table:
         found = scores(batch.task, texts, [row.asked.reference for row in judged])
         rows.append(
             [
-                name_of(system), len(answered), _ms(median(one.total_s for one in told)),
+                system.label, len(answered), _ms(median(one.total_s for one in told)),
                 _ms(median(one.ttft_s for one in told)), median(one.tokens for one in told),
                 round(_gain(answered, system, base), 2),
                 *(round(found[label].value, 1) for label in judgements),
@@ -94,7 +94,7 @@ def medians(batch: Batch) -> Table:
         "median ms": "Median of the total times.",
         "median TTFT ms": "Median of the times to first token.",
         "median tokens": "Median of the answers' lengths.",
-        "median speed-up": f"Median over prompts of the total time of {name_of(base)} divided by this one's.",
+        "median speed-up": f"Median over prompts of the total time of {base.label} divided by this one's.",
     }
     about = f"Over the {len(judged)} prompts with a reference, in points from 0 to 100."
     return Table(columns | dict.fromkeys(judgements, about), rows)
@@ -118,10 +118,10 @@ def table(batch: Batch) -> Table:
     if any(asked.reference for asked in batch.prompts):
         columns["reference"] = "As the file gives it."
     for system in batch.systems:
-        columns[f"{system} ms"] = f"Total time of {name_of(system)}."
+        columns[f"{system} ms"] = f"Total time of {system.label}."
         if system != base:
-            columns[f"{system} speed-up"] = f"Total time of {name_of(base)} divided by it."
-    columns |= {f"{system} answer": f"What {name_of(system)} wrote." for system in batch.systems}
+            columns[f"{system} speed-up"] = f"Total time of {base.label} divided by it."
+    columns |= {f"{system} answer": f"What {system.label} wrote." for system in batch.systems}
     columns["problem"] = "Why there is no answer."
     return Table(columns, [_cells(n, row, batch, columns) for n, row in enumerate(batch.rows, 1)])
 

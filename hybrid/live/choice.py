@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from hybrid.compare.tables import Table
 from hybrid.engines.registry import ENGINES, missing
 from hybrid.errors import InputError
-from hybrid.schema import METHODS, SYSTEMS, System
+from hybrid.schema import CPU, METHODS, SYSTEMS, Device, System
 
 DEFAULT: tuple[System, ...] = SYSTEMS
 MOST = 6  # systems at once: more cards than that cannot be compared by eye
@@ -22,9 +22,9 @@ ABOUT_ENGINES = {
 
 
 @cache
-def devices() -> tuple[str, ...]:
+def devices() -> tuple[Device, ...]:
     """What engines can run on here: the GPU where its driver is installed."""
-    return ("cpu", "cuda") if shutil.which("nvidia-smi") else ("cpu",)
+    return (CPU, Device("cuda")) if shutil.which("nvidia-smi") else (CPU,)
 
 
 @cache
@@ -36,9 +36,9 @@ def systems() -> tuple[System, ...]:
         if not kind.dtypes.keys().isdisjoint(devices()) and all(map(find_spec, kind.packages))
     ]
     named = (
-        f"{method}@{name}" for name in installed for method in METHODS if method in ENGINES[name].methods
+        System(method, name) for name in installed for method in METHODS if method in ENGINES[name].methods
     )
-    return (*METHODS, *named)
+    return (*map(System, METHODS), *named)
 
 
 def check_systems(chosen: tuple[System, ...]) -> None:
@@ -54,7 +54,9 @@ def engines_here() -> Table:
     rows = []
     for name, kind in ENGINES.items():
         for device, dtypes in kind.dtypes.items():
-            reason = missing(name, device) if device in devices() else "No GPU was found on this machine."
+            reason = (
+                missing(name, Device(device)) if device in devices() else "No GPU was found on this machine."
+            )
             systems_of = ", ".join(kind.methods)
             runs = "no" if reason else "yes"
             rows.append((name, device, runs, systems_of, ", ".join(dtypes), reason or kind.about))

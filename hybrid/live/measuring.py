@@ -1,7 +1,7 @@
 """Every system's answer to one prompt, one after another, while nothing else is measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hybrid.engines.contract import Engine
 from hybrid.errors import BusyError
@@ -39,8 +39,8 @@ def measure_all(engines: Mapping[System, Engine], request: Request) -> Answers:
                 warm_up(engine, request.task, [request.text], tokens)
             for system, engine in engines.items():
                 stream = engine.generate(request.task, [request.text], request.sampling)
-                (made,) = timed(stream, engine.system, synchronize=engine.synchronize)
-                answers[system] = replace(made, system=system)
+                (answer,) = timed(stream, system, synchronize=engine.synchronize)
+                answers[system] = answer
     except BusyError as error:
         raise BusyError(_busy()) from error
     return answers

@@ -11,7 +11,7 @@ from hybrid.engines.config import Order
 from hybrid.engines.registry import AUTO, BEST, make_engines
 from hybrid.errors import EngineError
 from hybrid.live.measuring import Request
-from hybrid.schema import System, method_of
+from hybrid.schema import Device, System
 
 if TYPE_CHECKING:  # it imports torch
     from transformers import PreTrainedTokenizerFast
@@ -23,8 +23,8 @@ MOST_PAIRS = 2
 MOST_ENGINES = 12  # each with weights of its own
 THREADS = 1  # of the CPU, for every measured run
 Say = Callable[[str], None]
-_Place = tuple[str, str, str]  # device, engine, method
-_Group = tuple[str, frozenset[str]]  # device, methods that name no engine
+_Place = tuple[Device, str, str]  # device, engine, method
+_Group = tuple[Device, frozenset[str]]  # device, methods that name no engine
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Wanted:
 
     pair: str
     manifest: Mapping[str, Any]
-    device: str
+    device: Device
     systems: tuple[System, ...]
 
 
@@ -56,7 +56,7 @@ class Loaded:
         """What the figures of a run here were measured under."""
         counts = self.source.manifest["parameters"]
         sizes = {system: f"{n / 1e6:.{0 if n >= 1e7 else 1}f}M" for system, n in counts.items()}
-        devices = {engine.device.partition(":")[0] for engine in self.engines.values()}
+        devices = {engine.device.kind for engine in self.engines.values()}
         place = "GPU" if "cuda" in devices else f"CPU with {THREADS} thread"
         return (
             f"Pair {self.source.name}: the LLM has {sizes['llm']} parameters, the SLM {sizes['slm']}. "
@@ -162,7 +162,7 @@ class Shelf:
             return self._pairs[key]
 
     def _make_best(self, pair: _Pair, order: Order) -> tuple[str, tuple[str, ...]]:
-        *others, last = BEST[order.device]
+        *others, last = BEST[order.device.kind]
         slower: list[str] = []
         for name in others:
             try:
@@ -203,8 +203,8 @@ def _groups(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
     """Methods by the engine that is named for them, AUTO where none is."""
     groups: dict[str, tuple[str, ...]] = {}
     for system in systems:
-        name = system.partition("@")[2] or AUTO
-        groups[name] = (*groups.get(name, ()), method_of(system))
+        name = system.engine or AUTO
+        groups[name] = (*groups.get(name, ()), system.method)
     return groups
 
 
@@ -214,7 +214,7 @@ def _found(pair: _Pair, wanted: Wanted) -> Loaded | None:
     best, notes = pair.best.get((wanted.device, auto), (AUTO, ()))
     engines: dict[System, Engine] = {}
     for system in wanted.systems:
-        place = (wanted.device, system.partition("@")[2] or best, method_of(system))
+        place = (wanted.device, system.engine or best, system.method)
         if place not in pair.engines:
             return None
         pair.engines.move_to_end(place)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybrid.format import milliseconds, name_of, times
+from hybrid.format import milliseconds, times
 from hybrid.live.measuring import Answers
-from hybrid.schema import Generation, System
+from hybrid.schema import BASELINE, Generation, System
 
+HYBRID = System("hybrid")
 SAME = 1.05  # a ratio nearer to 1 than this is called "as fast": one run carries no more
 
 
@@ -25,7 +26,7 @@ class Speedup:
 def baseline_of(systems: Iterable[System]) -> System:
     """What the others are compared with: the LLM where it is one of them, else the first."""
     there = list(systems)
-    return "llm" if "llm" in there else there[0]
+    return BASELINE if BASELINE in there else there[0]
 
 
 def speedup(answer: Generation, baseline: Generation) -> Speedup:
@@ -46,7 +47,7 @@ def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | 
     gains: how many times as fast as the baseline each is, where that is not the ratio of these times.
     """
     base = baseline_of(times_s)
-    judged = "hybrid" if base == "llm" and "hybrid" in times_s else min(times_s, key=times_s.__getitem__)
+    judged = HYBRID if base == BASELINE and HYBRID in times_s else min(times_s, key=times_s.__getitem__)
     if len(times_s) == 1:
         return f"{_name(base)} answered in {milliseconds(times_s[base])}."
     if judged == base:  # which the others are compared with, and yet the fastest
@@ -74,16 +75,16 @@ def faster(ratio: float | None) -> str | None:
 
 def remarks(answers: Answers) -> list[str]:
     """What a reader must know before comparing these answers, in sentences."""
-    cut = [name_of(s) for s, made in answers.items() if made.finish_reason == "length"]
-    silent = [name_of(s) for s, made in answers.items() if not made.text.strip()]
+    cut = [s.label for s, made in answers.items() if made.finish_reason == "length"]
+    silent = [s.label for s, made in answers.items() if not made.text.strip()]
     said = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
     return said + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
 
 
 def _name(system: System) -> str:
     """In a sentence `alone` says nothing: it is about several."""
-    return name_of(system).replace(" alone", "")
+    return system.label.replace(" alone", "")
 
 
 def _the(system: System) -> str:
-    return f"the {_name(system)}" if system.partition("@")[0] in ("llm", "slm") else _name(system)
+    return f"the {_name(system)}" if system.method in ("llm", "slm") else _name(system)

@@ -15,6 +15,7 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from hybrid.errors import EngineError
+from hybrid.schema import Device
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ class Machine:
     rates: operations per second by the rows that a matrix is multiplied with.
     """
 
-    device: str
+    device: Device
     dtype: str
     threads: int
     bandwidth: float
@@ -54,17 +55,17 @@ class Machine:
     rates: tuple[tuple[float, ...], ...]
 
 
-def measure_machine(device: str, dtype: str, threads: int = 1) -> Machine:
+def measure_machine(device: Device, dtype: str, threads: int = 1) -> Machine:
     """Measure a device in a few seconds. Raises EngineError when it cannot be used here."""
     bandwidth = memory_bandwidth(device, dtype, threads)
     with _products(device, dtype, threads) as products:
-        kind = device.partition(":")[0]
+        kind = device.kind
         sets = tuple((float(size), products.cycling(size)) for size in _WORKING_SETS[kind])
         rates = tuple((float(rows), products.rate(rows)) for rows in _ROWS)
         return Machine(device, products.dtype, threads, bandwidth, sets, rates)
 
 
-def memory_bandwidth(device: str, dtype: str, threads: int = 1) -> float:
+def memory_bandwidth(device: Device, dtype: str, threads: int = 1) -> float:
     """Bytes per second that products of one row with a large matrix read; takes about a second.
 
     dtype: that of the weights; see _MEASURED_AS for those that are measured as
@@ -75,14 +76,14 @@ def memory_bandwidth(device: str, dtype: str, threads: int = 1) -> float:
 
 
 @contextmanager
-def _products(device: str, dtype: str, threads: int) -> Iterator["_Products"]:
+def _products(device: Device, dtype: str, threads: int) -> Iterator["_Products"]:
     """Torch's threads are as before when the block ends."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        kind = device.partition(":")[0]
+        kind = device.kind
         name = _MEASURED_AS.get(dtype, dtype)
         name = _MEASURED_AS_ON_CPU.get(name, name) if kind == "cpu" else name
         torch.empty(0, device=device)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hybrid.schema import Environment
+from hybrid.schema import Device, Environment
 
 PRODUCT = "hybrid-bench"
 PACKAGES = (
@@ -32,13 +32,13 @@ GIT_TIMEOUT_S = 5.0
 ROOT = Path(__file__).parents[2]  # of the clone, or the folder of installed packages
 
 
-def environment(device: str, weights_sha256: str, packages: Sequence[str] = ()) -> Environment:
+def environment(device: Device, weights_sha256: str, packages: Sequence[str] = ()) -> Environment:
     """The environment of a run on `device`, such as cpu or cuda:0, with the pair of that hash.
 
     packages: which the run depends on besides those that every run does.
     """
     cpu = _cpu_name()
-    gpu = not device.startswith("cpu")
+    gpu = device.kind != "cpu"
     return Environment(
         product=product_version(ROOT),
         code=code_version(ROOT),
@@ -128,7 +128,7 @@ def _memory_bytes() -> int:
         return 0
 
 
-def _gpu_name(device: str) -> str:
+def _gpu_name(device: Device) -> str:
     import torch
 
     return str(torch.cuda.get_device_name(device))

@@ -17,7 +17,7 @@ from pathlib import Path
 from hybrid.engines.contract import Engine
 from hybrid.errors import EngineError, HybridError
 from hybrid.measuring.clock import warm_up
-from hybrid.schema import Example, Memory, Plan, System
+from hybrid.schema import Device, Example, Memory, Plan, System
 from hybrid.store.typed import build
 
 TIMEOUT_S = 900.0  # far more than one batch may take; a process that hangs must not hold the run
@@ -88,17 +88,17 @@ def peak_resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _gpu_is_ready(device: str) -> bool:
+def _gpu_is_ready(device: Device) -> bool:
     """Whether `device` is a GPU; if so, its libraries are in memory now."""
     import torch
 
-    if device.startswith("cpu"):
+    if device.kind == "cpu":
         return False
     torch.zeros(1, device=device)
     return True
 
 
-def _gpu_peak(device: str) -> int:
+def _gpu_peak(device: Device) -> int:
     import torch
 
     return int(torch.cuda.max_memory_allocated(device))
@@ -108,7 +108,7 @@ def main() -> None:
     """Answer one request on standard input with one line on standard output."""
     request = json.load(sys.stdin)
     try:
-        memory = measure(build(Plan, request["plan"]), request["system"], request["texts"])
+        memory = measure(build(Plan, request["plan"]), System.parse(request["system"]), request["texts"])
     except HybridError as error:
         sys.exit(str(error))
     print(json.dumps(asdict(memory)))  # noqa: T201

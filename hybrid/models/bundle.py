@@ -24,7 +24,7 @@ from hybrid.errors import PairError
 from hybrid.models.int8 import dequantize, quantize
 from hybrid.models.manifest import FORMAT, checked, find_pair, write_manifest, zoo
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
-from hybrid.schema import SYSTEMS, System
+from hybrid.schema import MODELS, Model
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -38,7 +38,7 @@ class Bundle:
     name: str
     manifest: dict[str, Any]
     tokenizer: PreTrainedTokenizerFast
-    models: Mapping[System, PreTrainedModel]
+    models: Mapping[Model, PreTrainedModel]
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -56,44 +56,44 @@ class Bundle:
     def hybrid(self) -> HybridForConditionalGeneration:
         return cast(HybridForConditionalGeneration, self.model("hybrid"))
 
-    def model(self, system: System) -> PreTrainedModel:
-        """The model behind a system's name; KeyError when it was not loaded."""
-        return self.models[system]
+    def model(self, model: Model) -> PreTrainedModel:
+        """The model of this name; KeyError when it was not loaded."""
+        return self.models[model]
 
 
 def load_bundle(
     name: str | None = None,
     root: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    systems: Collection[System] = SYSTEMS,
+    models: Collection[Model] = MODELS,
 ) -> Bundle:
     """Load a bundle in float32 on the CPU; the first one when no name is given.
 
     progress: called with a short sentence before each part is read.
-    systems: whose models to load. The hybrid shares the LLM's encoder, or reads
+    models: to load. The hybrid shares the LLM's encoder, or reads
     that part alone when the LLM is not wanted.
     Raises PairError, naming the file, when the bundle is unknown or damaged.
     """
     folder, manifest = find_pair(name, root or zoo())
     progress("Reading the tokenizer")
     tokenizer = load_tokenizer(checked(folder, "tokenizer.json", manifest))
-    models: dict[System, PreTrainedModel] = {}
-    if "llm" in systems:
+    loaded: dict[Model, PreTrainedModel] = {}
+    if "llm" in models:
         progress("Reading the LLM")
-        models["llm"] = _load_t5(folder, "llm", manifest)
-    if "slm" in systems:
+        loaded["llm"] = _load_t5(folder, "llm", manifest)
+    if "slm" in models:
         progress("Reading the SLM")
-        models["slm"] = _load_t5(folder, "slm", manifest)
-    if "hybrid" in systems:
+        loaded["slm"] = _load_t5(folder, "slm", manifest)
+    if "hybrid" in models:
         progress("Reading the hybrid")
-        models["hybrid"] = _load_hybrid(folder, models.get("llm"), manifest)
-    return Bundle(folder.name, manifest, tokenizer, models)
+        loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest)
+    return Bundle(folder.name, manifest, tokenizer, loaded)
 
 
 def save_bundle(
     folder: Path,
     tokenizer_file: Path,
-    models: dict[System, PreTrainedModel],
+    models: dict[Model, PreTrainedModel],
     max_prompt_tokens: int,
     tasks: tuple[str, ...],
     about: dict[str, Any],
@@ -101,18 +101,18 @@ def save_bundle(
     """Write a bundle and return its manifest; `about` is stored beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
-    for system in SYSTEMS:
-        model = models[system]
-        (folder / system).mkdir(exist_ok=True)
+    for role in MODELS:
+        model = models[role]
+        (folder / role).mkdir(exist_ok=True)
         config = json.dumps(model.config.to_diff_dict(), indent=1, sort_keys=True, default=str)
-        (folder / system / "config.json").write_text(config + "\n", "utf-8")
-        _save_shards(folder / system, quantize(_own_weights(model)))
+        (folder / role / "config.json").write_text(config + "\n", "utf-8")
+        _save_shards(folder / role, quantize(_own_weights(model)))
     manifest = {
         "format": FORMAT,
         "name": folder.name,
         "tasks": list(tasks),
         "max_prompt_tokens": max_prompt_tokens,
-        "parameters": {s: sum(t.numel() for t in _own_weights(models[s]).values()) for s in SYSTEMS},
+        "parameters": {s: sum(t.numel() for t in _own_weights(models[s]).values()) for s in MODELS},
         "about": about,
     }
     return write_manifest(folder, manifest)
@@ -127,11 +127,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
 
 
 def _read_weights(
-    folder: Path, system: System, manifest: dict[str, Any], without: str | None = None
+    folder: Path, role: Model, manifest: dict[str, Any], without: str | None = None
 ) -> dict[str, torch.Tensor]:
     """The float32 weights of one model; `without`: leave out those whose names begin so."""
     packed: dict[str, torch.Tensor] = {}
-    shards = [f for f in manifest["sha256"] if f.startswith(f"{system}/") and f.endswith(".safetensors")]
+    shards = [f for f in manifest["sha256"] if f.startswith(f"{role}/") and f.endswith(".safetensors")]
     for relative in sorted(shards):
         path = checked(folder, relative, manifest)
         try:
@@ -142,11 +142,11 @@ def _read_weights(
     return dequantize(packed)
 
 
-def _load_t5(folder: Path, system: System, manifest: dict[str, Any]) -> T5ForConditionalGeneration:
-    config = T5Config.from_json_file(str(checked(folder, f"{system}/config.json", manifest)))
+def _load_t5(folder: Path, role: Model, manifest: dict[str, Any]) -> T5ForConditionalGeneration:
+    config = T5Config.from_json_file(str(checked(folder, f"{role}/config.json", manifest)))
     with torch.device("meta"):
         model = T5ForConditionalGeneration(config)
-    return _filled(model, _read_weights(folder, system, manifest), f"{folder / system}")
+    return _filled(model, _read_weights(folder, role, manifest), f"{folder / role}")
 
 
 def _load_hybrid(

@@ -36,7 +36,7 @@ from hybrid.errors import InputError, PairError
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
 from hybrid.models.shapes import Shape
-from hybrid.schema import TASKS, Model
+from hybrid.schema import CPU, TASKS, Device, Model
 
 M = TypeVar("M", bound=PreTrainedModel)
 PAD, EOS, UNKNOWN = 0, 1, 2
@@ -56,7 +56,7 @@ class RandomWeights:
     """
 
     vocabulary: int
-    device: str = "cpu"
+    device: Device = CPU
     dtype: torch.dtype = torch.float32
     max_prompt_tokens: int = 512
     held: MutableMapping[str, PreTrainedModel] | None = None
@@ -100,8 +100,8 @@ class RandomSource:
     def weights_sha256(self, model: Model) -> None:
         return None
 
-    def _built(self, wanted: Collection[str]) -> dict[str, PreTrainedModel]:
-        found: dict[str, PreTrainedModel] = {}
+    def _built(self, wanted: Collection[Model]) -> dict[Model, PreTrainedModel]:
+        found: dict[Model, PreTrainedModel] = {}
         if "llm" in wanted:
             found["llm"] = self._model("llm", lambda: random_model(self._llm, self._make))
         if "slm" in wanted:

@@ -102,4 +102,4 @@ class BundleSource:
 
 def models_of(methods: Collection[str]) -> tuple[Model, ...]:
     """The models that `methods` need, each once."""
-    return tuple(dict.fromkeys(model for method in methods for model in METHODS[method]))
+    return tuple(dict.fromkeys(model for method in methods for model in METHODS[method].models))

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hybrid.schema.methods import FinishReason, Phase, System
+from hybrid.schema.systems import FinishReason, Phase, System
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt as ids, ready for an engine. truncated: only the beginning of the text is in it."""
+
+    token_ids: tuple[int, ...]
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

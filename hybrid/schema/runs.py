@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
-from hybrid.schema.methods import SYSTEMS, System, method_of
+from hybrid.schema.systems import CPU, SYSTEMS, Device, System
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Plan:
     pair: str
     systems: tuple[System, ...] = SYSTEMS
     engine: str = "torch"
-    device: str = "cpu"
+    device: Device = CPU
     dtype: str = "float32"
     threads: int = 1
     batch_size: int = 1
@@ -46,12 +46,10 @@ class Plan:
             raise ValueError(f"limit is {self.limit}; it must be at least 1")
         if not self.systems or len(set(self.systems)) != len(self.systems):
             raise ValueError(f"systems are {', '.join(self.systems) or 'none'}; name each one once")
-        for system in self.systems:
-            method_of(system)
 
     def engine_of(self, system: System) -> str:
         """The name of the engine that `system` is measured in."""
-        return system.partition("@")[2] or self.engine
+        return system.engine or self.engine
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Ran:
     """
 
     engine: str
-    device: str
+    device: Device
     dtype: str
     options: Mapping[str, str] = field(default_factory=dict)
     decode_bytes: int = 0

@@ -23,7 +23,7 @@ from hybrid.measuring.clock import timed
 from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
 from hybrid.models.shapes import Shape
-from hybrid.schema import Sampling, Timing
+from hybrid.schema import Device, Sampling, System, Timing
 from hybrid.sizing.calibration_grid import Rung, Visit, ladder
 from hybrid.sizing.cost_features import (
     SHARED,
@@ -81,7 +81,7 @@ def measured_profile(
     when the engine cannot run here.
     """
     begun = clock()
-    device, dtype, threads = str(order["device"]), str(order["dtype"]), int(order["threads"])
+    device, dtype, threads = Device.parse(order["device"]), str(order["dtype"]), int(order["threads"])
     rungs = ladder(device)
     seen: list[Seen] = []
     for index, rung in enumerate(rungs):
@@ -106,7 +106,7 @@ def measured_profile(
 
 def fastest_engine(order: Mapping[str, Any], say: Progress) -> str:
     """The fastest engine that runs T5 here. say: called with a sentence for each faster one that does not."""
-    source = _source(ladder(str(order["device"]))[0], order)
+    source = _source(ladder(Device.parse(order["device"]))[0], order)
     return best_engines(Order(source, (METHOD,), **order), say)[0]
 
 
@@ -149,7 +149,7 @@ def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
 def _climbed(rung: Rung, engine: str, order: Mapping[str, Any], clock: Clock) -> list[Seen]:
     """What one shape takes at each of its sizes."""
     ready = make_engines(engine, Order(_source(rung, order), (METHOD,), **order))[METHOD]
-    every = not str(order["device"]).startswith("cpu")  # a GPU engine prepares for each size
+    every = Device.parse(order["device"]).kind != "cpu"  # a GPU engine prepares for each size
     with _collector_at_rest():
         return [
             _seen(rung.shape, visit, ready, clock, cold=every or not index)
@@ -166,7 +166,7 @@ def _source(rung: Rung, order: Mapping[str, Any]) -> "RandomSource":
     dtype = str(order["dtype"])
     weights = RandomWeights(
         vocabulary=VOCABULARY,
-        device=str(order["device"]),
+        device=Device.parse(order["device"]),
         dtype=getattr(torch, "float32" if dtype in ("int8", "") else dtype),
         max_prompt_tokens=max(visit.prompt for visit in rung.visits),
     )
@@ -181,7 +181,7 @@ def _seen(shape: Shape, visit: Visit, engine: Engine, clock: Clock, cold: bool) 
 
     def answer(tokens: int) -> Timing:
         steps = engine.generate(TASK, texts, Sampling(tokens, ignore_eos=True))
-        return timed(steps, METHOD, clock, getattr(engine, "synchronize", None))[0].timing
+        return timed(steps, System(METHOD), clock, getattr(engine, "synchronize", None))[0].timing
 
     if cold:
         answer(1 + visit.steps)

@@ -8,6 +8,7 @@ matters how much of a model fits the caches.
 from dataclasses import dataclass
 
 from hybrid.models.shapes import Shape, shape_of_config
+from hybrid.schema import Device
 
 HEAD_WIDTH = 64
 
@@ -29,9 +30,9 @@ class Rung:
     visits: tuple[Visit, ...]
 
 
-def ladder(device: str) -> tuple[Rung, ...]:
+def ladder(device: Device) -> tuple[Rung, ...]:
     """What is measured on a device, in this order: when time is short, the last ones are left out."""
-    return _CPU if device.startswith("cpu") else _GPU
+    return _CPU if device.kind == "cpu" else _GPU
 
 
 def _shape(width: int, inner: int, heads: int, layers: int, vocabulary: int) -> Shape:

@@ -31,7 +31,7 @@ class Participant(NamedTuple):
 
     def measured_at(self, size: Size) -> bool:
         """Whether it answers so many prompts at once: what is drafted for one does not fit another."""
-        return size.batch == 1 or not self.method.startswith("lossless")
+        return size.batch == 1 or not METHODS[self.method].lossless
 
 
 def participants(grid: Grid, llm: str) -> tuple[Participant, ...]:
@@ -42,7 +42,7 @@ def participants(grid: Grid, llm: str) -> tuple[Participant, ...]:
 
 def models_named(method: str, llm: str, slm: str) -> Participant:
     """The method with those of the two models that it needs."""
-    models = METHODS[method]
+    models = METHODS[method].models
     reads = "llm" in models or "hybrid" in models
     writes = "slm" in models or "hybrid" in models
     return Participant(method, llm if reads else None, slm if writes else None)

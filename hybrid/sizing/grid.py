@@ -19,7 +19,7 @@ from hybrid.measuring.collector import collector_off, settled_heap
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
 from hybrid.models.source import models_of
-from hybrid.schema import Generation, Phase, Sampling
+from hybrid.schema import Generation, Phase, Sampling, System
 from hybrid.sizing.cells import Participant, Size, participants, shapes_of, sizes
 from hybrid.store.grids import Cell, Grid, Key
 
@@ -50,7 +50,7 @@ def measure_grid(
             measured |= {cell.key for cell in cells}
             yield cells
         gc.collect()  # models refer to themselves in circles; the next ones need their room
-        if not grid.device.startswith("cpu"):
+        if grid.device.kind != "cpu":
             torch.cuda.empty_cache()
 
 
@@ -168,7 +168,7 @@ def _answered(
     wait: Callable[[], None] | None = getattr(engine, "synchronize", None)
     gc.collect()  # what is left of the answer before, memory of a GPU perhaps
     with collector_off():
-        return timed(engine.generate(TASK, texts, sampling), method, clock, wait)
+        return timed(engine.generate(TASK, texts, sampling), System(method), clock, wait)
 
 
 def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Generation, ...]]) -> Cell:

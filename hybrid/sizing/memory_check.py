@@ -7,7 +7,7 @@ from pathlib import Path
 from hybrid.errors import EngineError
 from hybrid.models.arithmetic import attention_width, bytes_per_weight, cache_bytes, parameters, writer_of
 from hybrid.models.shapes import Shape
-from hybrid.schema import METHODS, Model
+from hybrid.schema import METHODS, Device, Model
 from hybrid.sizing.cells import Participant, participants, shapes_of, sizes
 from hybrid.store.grids import Grid
 
@@ -42,7 +42,7 @@ def needed_bytes(grid: Grid, llm: str) -> int:
     kept = widest = 0
     for one in participants(grid, llm):
         pair = _pair(grid, llm, one, shapes)
-        for model in METHODS[one.method]:
+        for model in METHODS[one.method].models:
             writer = writer_of(model, *pair)
             kept += cache_bytes(writer, largest.prompt, largest.output, largest.batch, grid.dtype)
         width = max(3 * attention_width(shape) + 2 * shape.d_ff for shape in pair)
@@ -58,10 +58,10 @@ def weight_bytes(grid: Grid, llm: str) -> int:
     packed = 0
     built: dict[tuple[Model, str | None, str | None], int] = {}
     turns = participants(grid, llm)
-    shared = any("llm" in METHODS[one.method] for one in turns)  # the hybrids read with its encoder
+    shared = any("llm" in METHODS[one.method].models for one in turns)  # the hybrids read with its encoder
     for one in turns:
         pair = _pair(grid, llm, one, shapes)
-        for model in METHODS[one.method]:
+        for model in METHODS[one.method].models:
             count = parameters(model, *pair)
             packed += count * each
             names = None if model == "slm" else one.llm, None if model == "llm" else one.slm
@@ -75,9 +75,9 @@ def _pair(grid: Grid, llm: str, one: Participant, shapes: Mapping[str, Shape]) -
     return shapes[one.llm or llm], shapes[one.slm or grid.slms[0]]
 
 
-def free_bytes(device: str) -> int | None:
+def free_bytes(device: Device) -> int | None:
     """Free memory of a device in bytes; of a CPU what can be had without swapping. None when unknown."""
-    if not device.startswith("cpu"):
+    if device.kind != "cpu":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])

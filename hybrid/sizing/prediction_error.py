@@ -72,8 +72,8 @@ def fits(grid: Grid, profile: Profile) -> bool:
     """Whether both are of one engine on the same kind of device, run alike."""
     return all(
         getattr(grid, name) == getattr(profile, name) for name in ("engine", "dtype", "threads")
-    ) and (grid.device.partition(":")[0], grid.environment.device_name, dict(grid.engine_options)) == (
-        profile.device.partition(":")[0], profile.environment.device_name, dict(profile.options),
+    ) and (grid.device.kind, grid.environment.device_name, dict(grid.engine_options)) == (
+        profile.device.kind, profile.environment.device_name, dict(profile.options),
     )  # fmt: skip
 
 

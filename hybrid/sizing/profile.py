@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hybrid.errors import StoreError
 from hybrid.measuring.device import Machine
-from hybrid.schema import Environment
+from hybrid.schema import Device, Environment
 from hybrid.sizing.cost_features import Terms
 from hybrid.store.files import explained, read_small, replace_file
 from hybrid.store.reading import results_folder
@@ -79,7 +79,7 @@ class Profile:
 
     name: str
     engine: str
-    device: str
+    device: Device
     dtype: str
     threads: int
     machine: Machine

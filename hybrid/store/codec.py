@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from operator import index
 from typing import Any, cast
 
-from hybrid.schema import PHASES, Example, Generation, Phase, Record, Run, Timing, method_of
+from hybrid.schema import PHASES, Example, Generation, Phase, Record, Run, System, Timing
 from hybrid.store.typed import build
 
 SCHEMA = 1
@@ -78,7 +78,7 @@ def decode_record(line: bytes) -> Record:
         ids = tuple(map(index, row["token_ids"]))
         phases = {cast(Phase, phase): us / 1e6 for phase, us in row["phases_us"].items()}
         generation = Generation(
-            row["system"],
+            System.parse(row["system"]),
             row["text"],
             ids,
             index(row["prompt_tokens"]),
@@ -166,7 +166,6 @@ def _check(record: Record) -> None:
         raise ValueError("example, started_at and text must be strings")
     if not isinstance(made.system, str):
         raise ValueError(f"system is {made.system!r}, not a string")
-    method_of(made.system)
     counts = (record.repeat, record.batch, record.position, made.prompt_tokens, made.drafted)
     if not all(0 <= count <= LARGEST for count in counts):
         raise ValueError(f"repeat, batch, position, prompt_tokens and drafted must be from 0 to {LARGEST}")

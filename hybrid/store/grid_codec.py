@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from hybrid.schema import METHODS, PHASES, Environment, Phase
+from hybrid.schema import METHODS, PHASES, Device, Environment, Phase
 from hybrid.store.codec import plain
 from hybrid.store.typed import build
 
@@ -41,7 +41,7 @@ class Grid:
     outputs: tuple[int, ...]
     repeats: int
     engine: str
-    device: str
+    device: Device
     dtype: str
     threads: int
     environment: Environment

@@ -6,6 +6,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from hybrid.schema import Device, System
+
 T = TypeVar("T")
 
 
@@ -35,6 +37,8 @@ def _build(kind: object, value: object, where: str) -> object:
         return value
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
         return {_build(inner[0], k, where): _build(inner[1], v, f"{where}.{k}") for k, v in value.items()}
+    if kind in (System, Device) and isinstance(value, str):
+        return kind.parse(value)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is kind:

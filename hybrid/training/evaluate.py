@@ -16,7 +16,7 @@ from hybrid.models.batches import by_length, padded
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import encode_prompt
-from hybrid.schema import Score, System
+from hybrid.schema import Model, Score
 from hybrid.suites.files import read_examples
 
 BATCH = 25
@@ -38,7 +38,7 @@ def quality(
     bundle: Bundle,
     files: Sequence[Path],
     task: str,
-    systems: Sequence[System],
+    models: Sequence[Model],
     control: bool = False,
     limit: int = 500,
     max_new_tokens: int = 128,
@@ -51,19 +51,21 @@ def quality(
         examples = list(islice(read_examples(path), limit))
         sources = [example.source for example in examples]
         references = [example.references for example in examples]
-        runs = [(system, False) for system in systems] + ([("hybrid", True)] if control else [])
-        for system, swapped in runs:
-            outputs, cut = _answers(bundle, system, task, sources, max_new_tokens, swapped)
+        runs: list[tuple[Model, bool]] = [(model, False) for model in models]
+        if control:
+            runs.append(("hybrid", True))
+        for model, swapped in runs:
+            outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, swapped)
             found = score(metrics_of(task)[0], outputs, references)
-            yield Evaluated(path.name, CONTROL if swapped else system, found, cut, tuple(outputs))
+            yield Evaluated(path.name, CONTROL if swapped else model, found, cut, tuple(outputs))
 
 
 @torch.inference_mode()
 def _answers(
-    bundle: Bundle, system: System, task: str, sources: Sequence[str], max_new_tokens: int, swapped: bool
+    bundle: Bundle, model: Model, task: str, sources: Sequence[str], max_new_tokens: int, swapped: bool
 ) -> tuple[list[str], int]:
     tokenizer = bundle.tokenizer
-    generate: Any = bundle.model(system).generate
+    generate: Any = bundle.model(model).generate
     prompts = [
         encode_prompt(tokenizer, task, text, bundle.max_prompt_tokens, truncate=True) for text in sources
     ]

@@ -11,7 +11,7 @@ import transformers
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import save_bundle
 from hybrid.models.manifest import file_sha256
-from hybrid.schema import SYSTEMS
+from hybrid.schema import MODELS
 from hybrid.training.data import tokenizer_path
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
@@ -19,15 +19,15 @@ from hybrid.training.recipe import Recipe, prepared
 
 def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Write the recipe's trained systems to `folder` as int8; returns the manifest."""
-    lacking = [system for system in SYSTEMS if system not in recipe.bundle]
+    lacking = [system for system in MODELS if system not in recipe.bundle]
     if lacking:
         raise RecipeError(f"The recipe's [bundle] names no stage for {', '.join(lacking)}.")
-    models = {system: trained(recipe, recipe.bundle[system]) for system in SYSTEMS}
+    models = {system: trained(recipe, recipe.bundle[system]) for system in MODELS}
     tasks = tuple(dict.fromkeys(corpus.task for corpus in recipe.data.train))
     about = {
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "stages": {system: _history(recipe, recipe.bundle[system]) for system in SYSTEMS},
+        "stages": {system: _history(recipe, recipe.bundle[system]) for system in MODELS},
         "training_data": _size_of_data(recipe),
         "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
     }

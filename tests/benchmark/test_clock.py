@@ -9,6 +9,7 @@ import pytest
 
 import hybrid.benchmark.schedule
 from hybrid.errors import MeasurementError
+from hybrid.schema import System
 
 SLEEPS_S = {"tokenize": 0.004, "prefill": 0.02, "decode": 0.03, "detokenize": 0.005}
 
@@ -50,7 +51,7 @@ def test_nothing_but_the_engine_is_measured(bench, monkeypatch):
 def test_the_device_is_waited_for(bench):
     clock = FakeClock()
     bench.engines["llm"].synchronize = lambda: clock.tick(0.25)  # type: ignore[attr-defined]
-    records = next(bench.stream(bench.plan(systems=("llm",)), clock=clock))
+    records = next(bench.stream(bench.plan(systems=(System("llm"),)), clock=clock))
     assert set(records[0].generation.timing.phases.values()) == {0.25}
 
 
@@ -74,7 +75,7 @@ def deviations(bench) -> tuple[float, float, float]:
     """Known sleeps through benchmark(): worst error of a phase in s; of a token and of the sum, relative."""
     bench.engines["llm"].between = sleeper = Sleeper()
     errors = []
-    for (record,) in bench.stream(bench.plan(systems=("llm",), limit=4)):
+    for (record,) in bench.stream(bench.plan(systems=(System("llm"),), limit=4)):
         timing, truth = record.generation.timing, sleeper.phases
         assert list(timing.phases) == list(truth)
         assert timing.tpot_s is not None
@@ -127,7 +128,7 @@ def test_a_calendar_that_jumps_back_loses_nothing(bench, monkeypatch):
 def test_the_collector_rests_while_an_answer_is_measured_and_only_then(bench):
     seen: list[bool] = []
     bench.engines["llm"].between = lambda _: seen.append(gc.isenabled())
-    stream = bench.stream(bench.plan(systems=("llm",)))
+    stream = bench.stream(bench.plan(systems=(System("llm"),)))
     next(stream)
     assert seen[-4:] == [False] * 4
     assert gc.isenabled()

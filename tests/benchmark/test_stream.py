@@ -8,7 +8,7 @@ import pytest
 
 from hybrid.benchmark.schedule import Turn, benchmark, chosen, turns
 from hybrid.metrics import statistics_of
-from hybrid.schema import SYSTEMS, Example, Record, Sampling, System
+from hybrid.schema import SYSTEMS, Device, Example, Record, Sampling, System
 
 
 def key(record: Record) -> tuple[str, int, System]:
@@ -42,7 +42,7 @@ def test_each_system_is_as_often_first_as_the_others_also_over_repeats(bench):
 
 
 def test_batches_cover_the_examples_in_order(bench):
-    found = list(turns(bench.plan(batch_size=3, systems=("slm",)), bench.suite.examples))
+    found = list(turns(bench.plan(batch_size=3, systems=(System("slm"),)), bench.suite.examples))
     assert [[e.id for e in turn.examples] for turn in found] == [
         ["e0", "e1", "e2"],
         ["e3", "e4", "e5"],
@@ -93,7 +93,7 @@ def test_every_answer_is_recorded_with_where_it_stood(bench):
 
 
 def test_only_the_plans_systems_answer(bench):
-    found = list(bench.stream(bench.plan(systems=("slm",)), {"slm": bench.engines["slm"]}))
+    found = list(bench.stream(bench.plan(systems=(System("slm"),)), {"slm": bench.engines["slm"]}))
     assert {record.system for records in found for record in records} == {"slm"}
     assert {system for system, *_ in bench.calls} == {"slm"}
 
@@ -121,7 +121,7 @@ def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
     from hybrid.engines.torch_engine import TorchEngine
 
     examples = (Example("long", "d", "house " * 500, ("Haus",)),)
-    plan = bench.plan(systems=("slm",))
+    plan = bench.plan(systems=(System("slm"),))
     (records,) = benchmark(plan, examples, {"slm": TorchEngine(tiny_bundle, "slm")})
     assert records[0].generation.prompt_tokens == tiny_bundle.max_prompt_tokens
 
@@ -152,7 +152,7 @@ def test_engines_are_warm_before_the_first_record_and_that_is_dropped(bench, res
 
 @pytest.mark.parametrize(("batch", "tokens"), [(1, 2), (3, 6)])
 def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batch, tokens):
-    plan = bench.plan(batch_size=batch, device="cuda")
+    plan = bench.plan(batch_size=batch, device=Device("cuda"))
     next(bench.stream(plan))
     *warm, _ = bench.calls
     texts = [example.source for example in chosen(plan, bench.suite)]

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from hybrid import store
 from hybrid.cli import compare_report, main
 from hybrid.compare import Gate, compare
-from hybrid.schema import Memory, Record
+from hybrid.schema import Memory, Record, System
 from hybrid.store import StoredRun
 from tests.compare.fake import changed, generation, make_run, with_records
 
@@ -36,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two complete runs, the second without an LLM."""
     folder = tmp_path_factory.mktemp("results")
     put(make_run(60, run_id=ONE), folder)
-    put(make_run(50, run_id=TWO, systems=("slm", "hybrid"), threads=2), folder)
+    put(make_run(50, run_id=TWO, systems=(System("slm"), System("hybrid")), threads=2), folder)
     return folder
 
 

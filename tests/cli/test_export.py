@@ -17,7 +17,7 @@ from hybrid import cli, store
 from hybrid.compare import COLUMNS
 from hybrid.compare.export import RECORD_COLUMNS
 from hybrid.compare.tables import original
-from hybrid.schema import Memory, Run
+from hybrid.schema import Memory, Run, System
 from hybrid.store import StoredRun
 
 END = "2026-11-23T02:00:00+00:00"
@@ -58,7 +58,7 @@ def exported(*arguments: str) -> list[dict[str, str]]:
 
 def test_systems_of_all_complete_runs_are_rows(fake_run: Callable[..., StoredRun]) -> None:
     stored(fake_run(run_id="a-1"))
-    stored(fake_run(run_id="b-2", systems=("slm",), threads=2))
+    stored(fake_run(run_id="b-2", systems=(System("slm"),), threads=2))
     stored(fake_run(run_id="c-3"), complete=False)
     table = exported()
     assert list(table[0]) == list(COLUMNS)
@@ -151,7 +151,7 @@ def test_any_text_comes_back(fake_run: Callable[..., StoredRun], tmp_path: Path)
 
 
 def test_statistics_of_unknown_length_are_left_out(fake_run: Callable[..., StoredRun]) -> None:
-    fake = fake_run(systems=("llm",))
+    fake = fake_run(systems=(System("llm"),))
     odd: list[dict[str, Any]] = [{"rougeL": (0.5,), "bleu": (1.0, 2.0)}, {"rougeL": (), "new": (1.0,)}, {}]
     records = tuple(replace(record, statistics=s) for record, s in zip(fake.records, odd, strict=True))
     stored(replace(fake, records=records))
@@ -258,7 +258,7 @@ def test_a_run_larger_than_memory_is_written_as_it_is_read(
     fake_run: Callable[..., StoredRun], results: Path, tmp_path: Path
 ) -> None:
     """40,000 records of 40 tokens in one run, some 200 MB as objects, in the memory of one chunk."""
-    fake = fake_run(examples=200, repeats=200, systems=("llm",), tokens=40)
+    fake = fake_run(examples=200, repeats=200, systems=(System("llm"),), tokens=40)
     with store.create(fake.run, fake.examples) as writer:
         for start in range(0, len(fake.records), 1000):
             writer.append(fake.records[start : start + 1000])

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hybrid import cli, store
+from hybrid.schema import System
 from hybrid.store import StoredRun
 
 END = "2026-11-23T02:00:00+00:00"
@@ -25,7 +26,10 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def two_runs(fake_run: Callable[..., StoredRun]) -> tuple[StoredRun, StoredRun]:
     """A complete run of 3 examples, and 4 of 12 records of a newer one."""
-    whole, part = fake_run(run_id="a-1"), fake_run(run_id="b-2", repeats=2, systems=("llm", "slm"))
+    whole, part = (
+        fake_run(run_id="a-1"),
+        fake_run(run_id="b-2", repeats=2, systems=(System("llm"), System("slm"))),
+    )
     part = replace(part, run=replace(part.run, created_at="2026-11-24T00:30:00+02:00"))
     with store.create(whole.run, whole.examples) as writer:
         writer.append(whole.records)

@@ -4,6 +4,7 @@ import pytest
 
 from hybrid.compare import Comparison, compare
 from hybrid.errors import InputError
+from hybrid.schema import System
 from hybrid.store import StoredRun
 from tests.compare.fake import make_run
 
@@ -17,7 +18,7 @@ def full() -> StoredRun:
 
 @pytest.fixture(scope="module")
 def small() -> StoredRun:
-    return make_run(N, run_id="small", systems=("slm", "hybrid"))
+    return make_run(N, run_id="small", systems=(System("slm"), System("hybrid")))
 
 
 def pairs(found: Comparison) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ import pytest
 
 from hybrid.compare import compare
 from hybrid.compare.conditions import SMALL
-from hybrid.schema import Sampling
+from hybrid.schema import Sampling, System
 from hybrid.store import StoredRun
 from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences
 
@@ -23,7 +23,7 @@ def good() -> StoredRun:
 @pytest.fixture(scope="module")
 def other() -> StoredRun:
     """The same again, without an LLM."""
-    return make_run(SMALL, run_id="run-b", systems=("slm", "hybrid"))
+    return make_run(SMALL, run_id="run-b", systems=(System("slm"), System("hybrid")))
 
 
 def test_equal_runs_compare_without_a_warning(good: StoredRun, other: StoredRun) -> None:
@@ -114,7 +114,7 @@ def test_other_signatures(good: StoredRun, other: StoredRun) -> None:
 
 
 def test_examples_that_the_baselines_run_lacks(good: StoredRun) -> None:
-    larger = make_run(2 * SMALL, run_id="run-b", systems=("hybrid",))
+    larger = make_run(2 * SMALL, run_id="run-b", systems=(System("hybrid"),))
     found = sentences(
         warnings(good, larger), f"{SMALL} of {2 * SMALL} examples of run run-b are not compared"
     )
@@ -136,7 +136,9 @@ def test_few_pairs(batches: int, end: str) -> None:
 
 
 def test_batches_of_other_examples(good: StoredRun, other: StoredRun) -> None:
-    batched = make_run(SMALL, run_id="run-b", systems=("slm", "hybrid"), batch_size=7)  # the last one holds 1
+    batched = make_run(
+        SMALL, run_id="run-b", systems=(System("slm"), System("hybrid")), batch_size=7
+    )  # the last one holds 1
     _, left_out, few = warnings(good, batched)
     assert left_out == (
         f"{SMALL - 1} of {SMALL} examples are left out of the speed-up of run run-b over run run-a: "

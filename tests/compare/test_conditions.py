@@ -7,7 +7,7 @@ import pytest
 
 from hybrid.compare import compare
 from hybrid.compare.conditions import SMALL
-from hybrid.schema import Resumption, Sampling
+from hybrid.schema import Resumption, Sampling, System
 from hybrid.store import StoredRun
 from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences, with_records, worse
 
@@ -70,7 +70,7 @@ def test_few_examples() -> None:
     (sentence,) = warnings(make_run(SMALL - 1))
     few = f"answered only {SMALL - 1} examples: intervals are too narrow."
     assert sentence == f"llm, slm and hybrid of run run-a {few}"
-    (sentence,) = warnings(make_run(SMALL - 1, systems=("llm",)))
+    (sentence,) = warnings(make_run(SMALL - 1, systems=(System("llm"),)))
     assert sentence == f"llm of run run-a {few}"
     assert sentences(warnings(make_run(1)), "only 1 example: it carries no interval")
 

@@ -12,7 +12,7 @@ from hybrid.compare import COLUMNS
 from hybrid.compare.export import RECORD_COLUMNS, record_rows
 from hybrid.compare.tables import Cell
 from hybrid.metrics import METRICS, own
-from hybrid.schema import Resumption
+from hybrid.schema import Resumption, System
 from hybrid.store import RunReader, StoredRun
 
 
@@ -57,7 +57,7 @@ def test_a_metric_that_changes_takes_only_its_own_statistics(
 ) -> None:
     changed = replace(METRICS["rouge1"], statistics=lambda *_: (0.0, 0.0), values=lambda sums, _: sums[:, 1])
     monkeypatch.setitem(METRICS, "rouge1", changed)
-    fake = fake_run(systems=("llm",))
+    fake = fake_run(systems=(System("llm"),))
     odd: list[dict[str, Any]] = [{"rouge1": (0.5,)}, {"rouge1": (3.0, 4.0)}, {}]
     records = tuple(replace(record, statistics=s) for record, s in zip(fake.records, odd, strict=True))
     reader = stored(replace(fake, records=records))

@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid.compare import COLUMNS, compare, summaries
-from hybrid.schema import Sampling
+from hybrid.schema import Sampling, System
 from tests.compare.fake import ENVIRONMENT, make_run
 
 
@@ -54,7 +54,7 @@ def test_the_llm_is_not_compared_with_itself() -> None:
 @pytest.mark.parametrize(
     "stored",
     [
-        make_run(4, systems=("slm", "hybrid")),
+        make_run(4, systems=(System("slm"), System("hybrid"))),
         make_run(4, answered=lambda system, i, r: (i < 2) == (system == "llm")),
     ],
 )

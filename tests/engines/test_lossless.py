@@ -17,7 +17,7 @@ from hybrid.models.bundle import load_bundle
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
-from hybrid.schema import METHODS, MODELS, Sampling
+from hybrid.schema import METHODS, MODELS, Device, Sampling
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -204,7 +204,7 @@ def test_the_models_are_gone_once_their_weights_are_packed(tiny_zoo, texts, answ
 
     class Watched(ZooSource):
         def bundle(self, models):
-            made = load_bundle("tiny", tiny_zoo, systems=models)
+            made = load_bundle("tiny", tiny_zoo, models=models)
             bundles.append(weakref.ref(made))
             modules.extend(weakref.ref(m) for model in made.models.values() for m in model.modules())
             return made
@@ -223,8 +223,8 @@ def test_the_models_are_gone_once_their_weights_are_packed(tiny_zoo, texts, answ
 @pytest.mark.gpu
 def test_a_gpu_gives_the_ids_of_the_llm(tiny_bundle, engines, texts, answer):
     for method in LOSSLESS:
-        exact = TorchEngine(tiny_bundle, method, device="cuda", dtype=torch.float32)
-        brief = TorchEngine(tiny_bundle, method, device="cuda")
+        exact = TorchEngine(tiny_bundle, method, device=Device("cuda"), dtype=torch.float32)
+        brief = TorchEngine(tiny_bundle, method, device=Device("cuda"))
         for text in texts[::10]:
             assert answer(exact, text).token_ids == answer(engines["llm"], text).token_ids
             assert len(answer(brief, text, ignore_eos=True).token_ids) == 24

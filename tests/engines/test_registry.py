@@ -58,7 +58,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Order]]:
 
 
 def test_the_plans_systems_are_made_and_its_settings_kept():
-    plan, engines = load_engines(replace(PLAN, systems=("slm", "hybrid"), dtype="bfloat16"))
+    plan, engines = load_engines(replace(PLAN, systems=(System("slm"), System("hybrid")), dtype="bfloat16"))
     assert {name: engine.system for name, engine in engines.items()} == {"slm": "slm", "hybrid": "hybrid"}
     assert {engine.dtype for engine in engines.values()} == {"bfloat16"}
     assert {engine.device for engine in engines.values()} == {"cpu"}

@@ -11,7 +11,7 @@ from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import warm_up
 from hybrid.models.prompt import encode_prompt
-from hybrid.schema import SYSTEMS, Sampling
+from hybrid.schema import SYSTEMS, Device, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +184,8 @@ def test_a_batch_is_warmed_up_as_a_batch(engines, mixed):
 @pytest.mark.gpu
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_gpu_gives_the_same_ids_for_a_batch(tiny_bundle, mixed, alone, answers, system):
-    exact = TorchEngine(tiny_bundle, system, device="cuda", dtype=torch.float32)
-    brief = TorchEngine(tiny_bundle, system, device="cuda")
+    exact = TorchEngine(tiny_bundle, system, device=Device("cuda"), dtype=torch.float32)
+    brief = TorchEngine(tiny_bundle, system, device=Device("cuda"))
     expected = [made.token_ids for made in alone[system][:32]]
     assert [made.token_ids for made in answers(exact, mixed[:32])] == expected
     first = [made.token_ids[0] for made in answers(brief, mixed[:32])]

@@ -11,7 +11,7 @@ from hybrid.engines.torch_engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import warm_up
 from hybrid.models.prompt import encode_prompt
-from hybrid.schema import SYSTEMS, TASKS, Sampling
+from hybrid.schema import SYSTEMS, TASKS, Device, Sampling
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -179,7 +179,7 @@ def test_an_engine_that_cannot_run_says_why(tiny_bundle):
         TorchEngine(tiny_bundle, "llm", device="abacus")
     if not torch.cuda.is_available():
         with pytest.raises(EngineError, match="'cuda' cannot be used here"):
-            TorchEngine(tiny_bundle, "llm", device="cuda")
+            TorchEngine(tiny_bundle, "llm", device=Device("cuda"))
 
 
 def test_threads_are_set_for_whoever_runs_it(tiny_bundle, texts):
@@ -209,8 +209,8 @@ def test_warm_up_runs_on_every_engine(engines):
 def test_a_gpu_gives_the_same_ids_in_float32_and_mostly_in_bfloat16(
     tiny_bundle, engines, texts, answer, system
 ):
-    exact = TorchEngine(tiny_bundle, system, device="cuda", dtype=torch.float32)
-    brief = TorchEngine(tiny_bundle, system, device="cuda")
+    exact = TorchEngine(tiny_bundle, system, device=Device("cuda"), dtype=torch.float32)
+    brief = TorchEngine(tiny_bundle, system, device=Device("cuda"))
     assert (brief.device, brief.dtype, exact.dtype) == ("cuda", "bfloat16", "float32")
     brief.synchronize()
     expected = [answer(engines[system], text).token_ids for text in texts[::10]]

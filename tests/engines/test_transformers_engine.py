@@ -14,7 +14,7 @@ from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import timed
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
-from hybrid.schema import METHODS, MODELS, Sampling
+from hybrid.schema import METHODS, MODELS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.engines.peers import absolute_pair, called, greedy, prompt_ids
 
@@ -249,7 +249,7 @@ def test_where_it_cannot_run(tiny_bundle):
     if not torch.cuda.is_available():
         assert missing("cuda:0") == "torch sees no GPU here, so 'cuda:0' cannot be used; choose --device cpu."
         with pytest.raises(EngineError, match="'cuda:0' cannot be used here"):
-            make(Order(BundleSource(tiny_bundle), ("slm",), device="cuda:0", dtype="bfloat16"))
+            make(Order(BundleSource(tiny_bundle), ("slm",), device=Device("cuda", 0), dtype="bfloat16"))
 
 
 @pytest.mark.gpu

@@ -10,7 +10,7 @@ from hybrid.live.history import Told, told
 from hybrid.live.prompts_file import Asked
 from hybrid.live.shelf import Wanted
 from hybrid.metrics import score
-from hybrid.schema import Sampling
+from hybrid.schema import Sampling, System
 from tests.live.made import made
 
 SYSTEMS = ("llm", "hybrid@torch")
@@ -94,7 +94,7 @@ def test_the_table_has_every_prompt_and_says_why_one_has_no_answer(answered: Bat
 
 
 def test_formulas_in_prompts_and_answers_are_harmless_in_the_csv():
-    started = batch(1, systems=("llm",))
+    started = batch(1, systems=(System("llm"),))
     formula = "=cmd|' /C calc'!A0"
     answer = Told(formula, 3, 0.1, 0.1, None)
     found = table(started.with_row(Row(Asked(formula), {"llm": answer})))

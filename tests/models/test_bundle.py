@@ -107,7 +107,7 @@ def test_the_first_pair_is_the_default_and_progress_is_told(tiny_zoo):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_only_the_wanted_systems_are_loaded(system, tiny_zoo, tiny_bundle):
-    alone = load_bundle(root=tiny_zoo, systems=[system])
+    alone = load_bundle(root=tiny_zoo, models=[system])
     assert list(alone.models) == [system]
     expected = tiny_bundle.model(system).state_dict()
     found = alone.model(system).state_dict()
@@ -123,7 +123,7 @@ def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_
     read: list[str] = []
     dequantize = bundle.dequantize
     monkeypatch.setattr(bundle, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
-    alone = load_bundle(root=tiny_zoo, systems=["hybrid"])
+    alone = load_bundle(root=tiny_zoo, models=["hybrid"])
     assert any(name.startswith("encoder.") for name in read)
     assert not any(name.startswith("decoder.") for name in read)
     assert not any(parameter.requires_grad for parameter in alone.hybrid.llm.parameters())

@@ -65,7 +65,7 @@ def test_models_in_memory(tiny_bundle):
 def test_models_that_were_not_given_are_named(tiny_zoo: Path):
     from hybrid.models.bundle import load_bundle
 
-    source = BundleSource(load_bundle("tiny", tiny_zoo, systems=["slm"]))
+    source = BundleSource(load_bundle("tiny", tiny_zoo, models=["slm"]))
     with pytest.raises(KeyError, match="the pair tiny was given without llm, hybrid"):
         source.bundle(["llm", "slm", "hybrid"])
 

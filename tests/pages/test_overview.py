@@ -6,6 +6,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.schema import System
 from tests.pages.made_runs import store_run
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -44,7 +45,7 @@ def test_the_newest_runs_are_told_with_interval_quality_and_verdict(results: Pat
 
 
 def test_runs_without_a_hybrid_lead_to_the_benchmark(results: Path):
-    store_run(results, examples=3, systems=("llm", "slm"))
+    store_run(results, examples=3, systems=(System("llm"), System("slm")))
     page = arrive()
     assert any(text.value.startswith("No complete run here has both") for text in page.text)
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from hybrid.compare.tables import original
 from hybrid.presentation.views.digest import digest
-from hybrid.schema import Sampling
+from hybrid.schema import Sampling, System
 from tests.pages.conftest import Server, settled
 from tests.pages.made_runs import store_run
 
@@ -29,7 +29,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store_run(root, 3, task="summarize", suite="made-briefs")
     store_run(root, 4, sampling=Sampling(64, ignore_eos=True), suite="made-fixed")
     store_run(root, 5, batch_size=8, suite="made-batches")
-    store_run(root, 6, systems=("slm", "hybrid"), suite="made-other")
+    store_run(root, 6, systems=(System("slm"), System("hybrid")), suite="made-other")
     for number in (7, 8):
         store_run(root, number, examples=20)
     store_run(root, 9, answered=0.4)

@@ -16,7 +16,7 @@ from hybrid.cli.bench import _plan_of
 from hybrid.cli.bench import bench as bench_cli
 from hybrid.compare import compare
 from hybrid.presentation.report import bench_command, html_report
-from hybrid.schema import Plan, Sampling
+from hybrid.schema import Plan, Sampling, System
 from hybrid.store import StoredRun, load_run
 from tests.pages.made_runs import store_run
 
@@ -115,7 +115,7 @@ def test_a_run_without_quality_has_a_report(fake_run: Callable[..., StoredRun]):
 
 
 def test_one_system_alone_has_a_report(fake_run: Callable[..., StoredRun]):
-    assert "llm is the baseline" in words(reported(fake_run(systems=("llm",))))
+    assert "llm is the baseline" in words(reported(fake_run(systems=(System("llm"),))))
 
 
 # The command

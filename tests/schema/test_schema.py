@@ -16,6 +16,7 @@ from hybrid.schema import (
     Ran,
     Sampling,
     Step,
+    System,
     Timing,
     method_of,
 )
@@ -53,7 +54,7 @@ def test_methods_need_the_models_that_they_are_made_of():
 
 
 def test_how_a_system_ran_is_the_plans_where_it_was_not_recorded(fake_run):
-    run = fake_run(systems=("llm", "slm@onnx")).run
+    run = fake_run(systems=(System("llm"), System.parse("slm@onnx"))).run
     assert run.ran_as("slm@onnx") == Ran("onnx", "cpu", "float32")
     told = Ran("onnx", "cpu", "int8", {"int8_encoder": "off"}, 7, 9)
     assert dataclasses.replace(run, ran={"slm@onnx": told}).ran_as("slm@onnx") == told

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.schema import System
 from hybrid.store import StoredRun, Writer
 
 FakeRun = Callable[..., StoredRun]
@@ -32,7 +33,7 @@ def test_400_000_records_are_listed_and_loaded_in_time(
     fake_run: FakeRun, started: Start, tmp_path: Path
 ) -> None:
     """The bars of the store: 200 runs of 2,000 records of 40 tokens."""
-    fake = fake_run(examples=200, repeats=5, systems=("llm", "hybrid"), tokens=40)
+    fake = fake_run(examples=200, repeats=5, systems=(System("llm"), System("hybrid")), tokens=40)
     with started(fake, tmp_path) as writer:
         for record in fake.records:
             writer.append(

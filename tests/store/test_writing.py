@@ -11,7 +11,7 @@ import pytest
 
 from hybrid import store
 from hybrid.errors import StoreError
-from hybrid.schema import Memory
+from hybrid.schema import Memory, System
 from hybrid.store import StoredRun, Writer
 from hybrid.store.reading import key_of
 
@@ -128,7 +128,7 @@ def test_a_record_is_stored_once(fake: StoredRun, started: Start, tmp_path: Path
 
 
 def test_a_record_of_another_run_is_refused(fake_run: FakeRun, started: Start, tmp_path: Path) -> None:
-    one = fake_run(systems=("llm", "slm"))
+    one = fake_run(systems=(System("llm"), System("slm")))
     with started(one, tmp_path) as writer:
         for strange, reason in (
             (replace(one.records[0], example_id="x"), "no example 'x'"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from hybrid.engines.registry import AUTO, ENGINES, kind_of
 from hybrid.errors import EngineError, PairError, StoreError, SuiteError
-from hybrid.schema import SYSTEMS, TASKS, System, method_of
+from hybrid.schema import CPU, SYSTEMS, TASKS, Device, System
 from hybrid.store.reading import RUN_ID
 from hybrid.suites import bundled_suites
 
@@ -35,7 +35,7 @@ class Measurement:
     batch_size: int = 1
     max_new_tokens: int = 128
     fixed_length: bool = False
-    device: str = "cpu"
+    device: Device = CPU
     threads: int = 1
     seed: int = 0
     memory: bool = True
@@ -50,7 +50,6 @@ class Measurement:
                 raise ValueError(f"{name} is {value}; it must be from 1 to {most}")
         if self.task is not None and self.task not in TASKS:
             raise SuiteError(f"There is no task {self.task!r}; available: {', '.join(TASKS)}.")
-        _check_device(self.device)
         _check_systems(self)
 
     @property
@@ -115,24 +114,17 @@ def _check_suite(name: str) -> None:
         raise SuiteError(f"There is no suite {name!r}. Available: {', '.join(bundled_suites())}, {forms}.")
 
 
-def _check_device(device: str) -> None:
-    kind, colon, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
-        raise EngineError(f"There is no device {device!r}; available: cpu, cuda, cuda:N.")
-
-
 def _check_systems(asked: Measurement) -> None:
     """Each system's engine, where one is named, has its method and runs on such a device."""
     if not asked.systems:
         raise EngineError("No system is chosen; choose one to measure.")
     if len(set(asked.systems)) < len(asked.systems):
         raise ValueError(f"systems are {', '.join(asked.systems)}; name each one once")
-    device = asked.device.partition(":")[0]
+    device = asked.device.kind
     for system in asked.systems:
-        method, named = method_of(system), system.partition("@")[2]
-        if not named and asked.engine == AUTO:
+        method, engine = system.method, system.engine or asked.engine
+        if engine == AUTO:
             continue
-        engine = named or asked.engine
         kind = kind_of(engine)
         if device not in kind.dtypes:
             raise EngineError(

@@ -73,7 +73,7 @@ class Lossless:
     """
 
     def __init__(self, parts: Parts, method: str, eos: int) -> None:
-        verifies, *drafts = METHODS[method]
+        verifies, *drafts = METHODS[method].models
         self.eos = eos
         self.verifier = Rewinding(parts.writer(verifies), eos)
         self.small = _Small(parts, drafts[0], eos) if drafts else None

@@ -5,7 +5,7 @@ systems', so that they read the same on a light and on a dark page. Every text
 from elsewhere goes through format.label() before Plotly draws it.
 """
 
-from hybrid.format import SYSTEM_NAMES, label, milliseconds, name_of, plain_times, shown, times
+from hybrid.format import label, milliseconds, plain_times, shown, times
 from hybrid.presentation.charts.frame import framed
 from hybrid.presentation.charts.systems import (
     ENGINE_SYMBOLS,
@@ -19,13 +19,11 @@ from hybrid.presentation.charts.time_bar import time_bar, time_bar_in_words
 __all__ = [
     "ENGINE_SYMBOLS",
     "SYSTEM_COLORS",
-    "SYSTEM_NAMES",
     "color_of",
     "faded",
     "framed",
     "label",
     "milliseconds",
-    "name_of",
     "plain_times",
     "shown",
     "time_bar",

@@ -12,10 +12,10 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from hybrid.format import SYSTEM_NAMES, label, milliseconds, shown
+from hybrid.format import label, milliseconds, shown
 from hybrid.presentation.charts.frame import CLEAR, framed
 from hybrid.presentation.charts.systems import SYSTEM_COLORS, tint
-from hybrid.schema import PHASES, Phase, System
+from hybrid.schema import METHODS, PHASES, Model, Phase, System
 
 Look = Literal["measured", "predicted", "none"]
 Kind = Literal["ratio", "share", "amount"]
@@ -155,10 +155,10 @@ def axis_name(name: str, size: str, narrow: bool = False) -> str:
     return "<br>".join([*(label(line) for line in lines), size])
 
 
-def phase_bars(bars: Sequence[tuple[System, Mapping[Phase, float]]], predicted: bool) -> go.Figure:
+def phase_bars(bars: Sequence[tuple[Model, Mapping[Phase, float]]], predicted: bool) -> go.Figure:
     """Where the time of each system goes: stacked bars of seconds by phase, drawn in milliseconds."""
     figure = go.Figure()
-    names = [SYSTEM_NAMES[system] for system, _ in bars]
+    names = [METHODS[model].label for model, _ in bars]
     present = [phase for phase in PHASES if any(phase in phases for _, phases in bars)]
     longest = max((sum(phases.values()) for _, phases in bars), default=1.0)
     for phase in present:
@@ -167,7 +167,8 @@ def phase_bars(bars: Sequence[tuple[System, Mapping[Phase, float]]], predicted: 
         figure.add_bar(
             y=names, x=[t * 1e3 for t in times], orientation="h", name=phase, showlegend=False,
             marker={
-                "color": [tint(system, phase) for system, _ in bars], "line": {"width": 1, "color": CLEAR},
+                "color": [tint(System(model), phase) for model, _ in bars],
+                "line": {"width": 1, "color": CLEAR},
                 "pattern": HATCH if predicted else {"shape": ""},
             },
             text=[f"{phase} {milliseconds(t)}" if w else "" for t, w in zip(times, wide, strict=True)],

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from hybrid.schema import Phase, System, method_of
+from hybrid.schema import Phase, System
 
 # Okabe and Ito's palette, safe for colour-blind readers (https://jfly.uni-koeln.de/color/):
 # blue, vermillion and bluish green, the three that also stand out on white and on black.
-SYSTEM_COLORS: Mapping[System, str] = {
+SYSTEM_COLORS: Mapping[str, str] = {
     "llm": "#0072b2",
     "slm": "#d55e00",
     "hybrid": "#009e73",
@@ -32,11 +32,8 @@ PHASE_OPACITY: Mapping[Phase, float] = {
 
 
 def color_of(system: System) -> str:
-    """The method's colour, whatever the engine; gray for a system that this version does not know."""
-    try:
-        return SYSTEM_COLORS[method_of(system)]
-    except ValueError:
-        return "#7f7f7f"
+    """The method's colour, whatever the engine."""
+    return SYSTEM_COLORS[system.method]
 
 
 def tint(system: System, phase: Phase) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from hybrid.format import milliseconds, name_of
+from hybrid.format import milliseconds
 from hybrid.presentation.charts.systems import tint
 from hybrid.schema import PHASES, Phase, System
 
@@ -50,7 +50,7 @@ def time_bar(phases: Mapping[Phase, float], system: System, longest_s: float) ->
 def time_bar_in_words(phases: Mapping[Phase, float], system: System) -> str:
     """The same bar for someone who cannot see it."""
     parts = ", ".join(f"{phase} {milliseconds(phases[phase])}" for phase in PHASES if phase in phases)
-    return f"Where the time went, {name_of(system)}: {parts or 'no answer yet'}."
+    return f"Where the time went, {system.label}: {parts or 'no answer yet'}."
 
 
 def _key(phase: Phase, seconds: float, system: System, place: int) -> dict[str, object]:

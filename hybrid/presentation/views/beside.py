@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hybrid.compare import Compared, Comparison, Estimate
 from hybrid.compare.tables import Cell, Table
 from hybrid.compare.verdict import interval, milliseconds, ratio, signed
-from hybrid.format import name_of, shown
+from hybrid.format import shown
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.charts.against import Mark, Span
 from hybrid.schema import Run
@@ -65,7 +65,7 @@ def beside(found: Comparison) -> tuple[Beside, ...]:
     engines = {name: n for n, name in enumerate(dict.fromkeys(one.engine for one in found.systems))}
     return tuple(
         Beside(
-            shown(name_of(one.summary.system)) + (places[one.summary.run_id] if len(places) > 1 else ""),
+            shown(one.summary.system.label) + (places[one.summary.run_id] if len(places) > 1 else ""),
             engines[one.engine],
             one,
         )

@@ -9,10 +9,9 @@ from hybrid.compare import compare, summaries
 from hybrid.compare.tables import Cell
 from hybrid.errors import InputError
 from hybrid.presentation.views.kept import kept
-from hybrid.schema import System
+from hybrid.schema import BASELINE, System
 from hybrid.store import StoredRun, load_run
 
-BASELINE: System = "llm"
 Row = Mapping[str, Cell]
 
 
@@ -41,7 +40,7 @@ def digest(run_id: str, root: Path | None = None) -> Digest:
 
 def digest_of(stored: StoredRun) -> Digest:
     """The same, of a run that is loaded."""
-    rows = {str(row["system"]): row for row in summaries(stored)}
+    rows = {System.parse(str(row["system"])): row for row in summaries(stored)}
     try:
         found = compare([stored], BASELINE)
     except InputError as error:  # no answers yet, or none of the LLM
@@ -58,7 +57,10 @@ def number(row: Row, name: str) -> float | None:
 
 def _read(path: Path) -> Digest:
     row = json.loads(path.read_text("utf-8"))
-    return Digest(row["run_id"], row["rows"], row["verdicts"], tuple(row["warnings"]), row["why"])
+    rows, verdicts = (
+        {System.parse(system): value for system, value in row[name].items()} for name in ("rows", "verdicts")
+    )
+    return Digest(row["run_id"], rows, verdicts, tuple(row["warnings"]), row["why"])
 
 
 def _write(found: Digest, path: Path) -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 from hybrid.compare.export import BETWEEN_REFERENCES
 from hybrid.compare.tables import Cell
 from hybrid.presentation.views.difference import Part, words
-from hybrid.presentation.views.examples import BASELINE, Examples, Places
-from hybrid.schema import System
+from hybrid.presentation.views.examples import Examples, Places
+from hybrid.schema import BASELINE, System
 
 Against = Literal["reference", "llm", "nothing"]
 

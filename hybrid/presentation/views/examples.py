@@ -16,13 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid.metrics import metrics_of
-from hybrid.schema import TASKS, System
+from hybrid.schema import BASELINE, TASKS, System
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-BASELINE: System = "llm"
 TIMES = ("total_ms", "ttft_ms", "tpot_ms")
 
 

@@ -7,10 +7,10 @@ from hybrid.compare.comparison import quality_ratio
 from hybrid.errors import StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.views.catalog import Entry
-from hybrid.presentation.views.digest import BASELINE, Digest, Row, number
-from hybrid.schema import TASKS
+from hybrid.presentation.views.digest import Digest, Row, number
+from hybrid.schema import BASELINE, TASKS, System
 
-SYSTEM = "hybrid"
+SYSTEM = System("hybrid")
 MOST = 4
 LATEST_OF_A_KIND = 3  # runs of one kind that are looked at before it is passed over
 

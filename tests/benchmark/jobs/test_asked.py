@@ -6,6 +6,7 @@ from hybrid.benchmark.jobs import GoOn, Measurement
 from hybrid.benchmark.jobs.asked import in_a_shell
 from hybrid.cli.bench import bench
 from hybrid.errors import HybridError
+from hybrid.schema import CPU
 
 SAME = (
     "engine", "limit", "repeats", "batch_size", "max_new_tokens", "device", "threads", "seed", "memory",
@@ -31,7 +32,7 @@ def test_defaults_are_the_commands_own():
 def test_everything_asked_reaches_the_command():
     asked = Measurement(
         "file:/data/a b.tsv", "my pair", ("llm", "hybrid@torch"), "onnx-fp32", "summarize", 7, 2, 3, 64,
-        device="cpu", threads=4, seed=5, memory=False,
+        device=CPU, threads=4, seed=5, memory=False,
     )  # fmt: skip
     understood = parsed(asked)
     assert {name: getattr(asked, name) for name in SAME} == {name: understood[name] for name in SAME}

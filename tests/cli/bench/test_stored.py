@@ -13,7 +13,7 @@ from hybrid.benchmark.schedule import turns
 from hybrid.cli import bench_run
 from hybrid.cli.stopping import Stopped
 from hybrid.errors import StoreError
-from hybrid.schema import Resumption
+from hybrid.schema import Device, Resumption
 from hybrid.store import load_run
 from hybrid.store.reading import decode_record
 
@@ -114,7 +114,7 @@ def test_other_metrics_are_refused(bench, interrupted, monkeypatch):
 
 
 def test_another_gpu_is_refused(fake_run, tmp_path: Path):
-    fake = fake_run(device="cuda:0")
+    fake = fake_run(device=Device("cuda", 0))
     said = r"was measured on cpu, and cuda:0 is H200 here\. Resume it on a cpu, or start a new run"
     with store.create(fake.run, fake.examples, tmp_path) as writer:
         writer.append(fake.records[:1])

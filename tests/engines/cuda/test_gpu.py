@@ -23,7 +23,7 @@ from hybrid.models.prompt import encode_prompt
 from hybrid.models.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import published_shapes
 from hybrid.models.source import BundleSource
-from hybrid.schema import MODELS, Sampling
+from hybrid.schema import MODELS, Device, Sampling
 
 # Warnings of libraries are theirs; as errors they would make the engine fall back.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
@@ -59,7 +59,7 @@ def exact(tiny_bundle) -> dict[str, TorchEngine]:
 def test_float32_gives_the_ids_of_torch(graph_engine, exact, tiny_bundle, texts, answers, same, method, way):
     """Batches of every size up to 32, prompts of every length that the tiny pair reads."""
     way = best_way() if way == "best" else way
-    engine = graph_engine(method, device="cuda", options={"kernels": way})
+    engine = graph_engine(method, device=Device("cuda"), options={"kernels": way})
     groups = [texts[-1:], texts[:1], texts[50:52], texts[40:43], texts[100:107], texts[::13], texts[::8]]
     for limit, group in ((24, groups), (70, groups[:4])):
         for part in group:
@@ -78,7 +78,7 @@ def test_16_bits_agree_as_often_as_torch_does_in_them(
     """A tiny model of random weights is easily moved; more than rounding must not move it."""
     rows = []
     for method in MODELS:
-        engine = graph_engine(method, device="cuda", dtype=dtype)
+        engine = graph_engine(method, device=Device("cuda"), dtype=dtype)
         rounded = TorchEngine(tiny_bundle, method, "cuda", torch.bfloat16)  # it has no float16
         made, theirs, expected = (
             [one.token_ids for part in (texts[:1], texts[::4]) for one in answers(each, part)]
@@ -99,7 +99,7 @@ def test_16_bits_agree_as_often_as_torch_does_in_them(
 
 
 def test_answers_interrupted_and_of_changing_sizes_leave_nothing_behind(graph_engine, exact, texts, answers):
-    engine = graph_engine("hybrid", device="cuda")
+    engine = graph_engine("hybrid", device=Device("cuda"))
     expected = [made.token_ids for made in answers(exact["hybrid"], texts[60:64])]
     for size, limit in ((7, 24), (4, 140), (1, 5), (32, 24), (4, 24)):
         answers(engine, texts[-size:], max_new_tokens=limit, ignore_eos=True)
@@ -111,7 +111,7 @@ def test_answers_interrupted_and_of_changing_sizes_leave_nothing_behind(graph_en
 
 def random_source(llm: str, slm: str) -> RandomSource:
     """Random weights of these shapes, in bfloat16 on the GPU."""
-    weights = RandomWeights(VOCABULARY, device="cuda", dtype=torch.bfloat16)
+    weights = RandomWeights(VOCABULARY, device=Device("cuda"), dtype=torch.bfloat16)
     return random_pair(published_shapes()[llm], published_shapes()[slm], weights)
 
 
@@ -128,7 +128,7 @@ def test_speed_of_steps_and_encoder(pair):
     source, bundle = pair
     rows, best = [], {}
     for method, shape in (("llm", "large"), ("slm", "small")):
-        model, ids = bundle.model(method), torch.randint(3, VOCABULARY, (1, 32), device="cuda")
+        model, ids = bundle.model(method), torch.randint(3, VOCABULARY, (1, 32), device=Device("cuda"))
         with torch.inference_mode():
             eager = milliseconds(lambda model=model, ids=ids: model.encoder(input_ids=ids))
             generate = generated(model, ids)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.presentation.views.catalog import Filters, catalog, choices, newest_complete
+from hybrid.schema import System
 from tests.pages.made_runs import store_many, store_run
 
 
@@ -16,7 +17,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_entries_say_what_was_asked(tmp_path: Path):
-    store_run(tmp_path, 3, examples=4, repeats=2, systems=("llm", "hybrid", "llm@torch"), answered=0.5)
+    store_run(
+        tmp_path,
+        3,
+        examples=4,
+        repeats=2,
+        systems=(System("llm"), System("hybrid"), System.parse("llm@torch")),
+        answered=0.5,
+    )
     (entry,) = catalog(tmp_path).entries
     assert (entry.examples, entry.repeats, entry.planned, entry.records) == (4, 2, 24, 12)
     assert entry.engines == ("onnx", "torch")
@@ -47,7 +55,7 @@ def test_filters_let_pass_what_has_all_of_them(results: Path, filters: Filters, 
 
 
 def test_a_run_of_several_engines_passes_for_each(tmp_path: Path):
-    store_run(tmp_path, systems=("llm", "llm@ctranslate2"), examples=2)
+    store_run(tmp_path, systems=(System("llm"), System.parse("llm@ctranslate2")), examples=2)
     (entry,) = catalog(tmp_path).entries
     assert Filters(engine="ctranslate2").passes(entry)
     assert Filters(engine="onnx").passes(entry)

@@ -7,6 +7,7 @@ import pytest
 from hybrid.compare import COLUMNS, compare, summaries
 from hybrid.presentation.views import digest as module
 from hybrid.presentation.views.digest import digest
+from hybrid.schema import System
 from hybrid.store import load_run
 from tests.pages.made_runs import store_run
 
@@ -56,7 +57,7 @@ def test_without_a_folder_to_keep_it_in_it_is_computed_each_time(tmp_path: Path)
 
 
 def test_a_run_without_the_llm_says_why_there_is_no_verdict(tmp_path: Path):
-    found = digest(store_run(tmp_path, examples=4, systems=("slm", "hybrid")), tmp_path)
+    found = digest(store_run(tmp_path, examples=4, systems=(System("slm"), System("hybrid"))), tmp_path)
     assert set(found.rows) == {"slm", "hybrid"}
     assert not found.verdicts
     assert "baseline llm" in found.why

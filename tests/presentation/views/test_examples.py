@@ -13,7 +13,7 @@ from hybrid.presentation.views.answers import answers
 from hybrid.presentation.views.difference import Part
 from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
 from hybrid.presentation.views.examples import ORDERS, Examples, Query, examples, find, orders
-from hybrid.schema import Record, Sampling
+from hybrid.schema import Record, Sampling, System
 from hybrid.store import StoredRun, load_run
 from tests.pages.made_runs import store_run
 
@@ -151,9 +151,13 @@ def test_answers_that_stopped_at_the_limit(tmp_path: Path):
 
 
 def test_a_run_that_is_not_complete_has_gaps(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=6, answered=0.5, systems=("slm", "hybrid", "llm"))  # 9 of 18
+    stored, found = made(
+        examples=6, answered=0.5, systems=(System("slm"), System("hybrid"), System("llm"))
+    )  # 9 of 18
     assert len(found.ids) == 3
-    stored, found = made(number=1, examples=6, answered=4 / 18, systems=("slm", "hybrid", "llm"))
+    stored, found = made(
+        number=1, examples=6, answered=4 / 18, systems=(System("slm"), System("hybrid"), System("llm"))
+    )
     last = next(place for place in range(2) if found.sides["llm"].row[place] < 0)
     assert np.isnan(found.sides["slm"].speedup[last])
     assert np.isnan(found.sides["slm"].loss[last])

@@ -9,6 +9,7 @@ from hybrid.errors import StoreError
 from hybrid.presentation.views.catalog import catalog
 from hybrid.presentation.views.digest import digest
 from hybrid.presentation.views.headlines import headlines
+from hybrid.schema import System
 from tests.pages.made_runs import store_run
 
 
@@ -44,7 +45,7 @@ def test_figures_are_those_of_the_export(tmp_path: Path):
 
 def test_incomplete_runs_and_those_of_other_systems_are_passed_over(tmp_path: Path):
     store_run(tmp_path, 0, examples=4)
-    store_run(tmp_path, 1, examples=4, systems=("llm", "slm"))
+    store_run(tmp_path, 1, examples=4, systems=(System("llm"), System("slm")))
     store_run(tmp_path, 2, examples=4, answered=0.5)
     assert [one.entry.run_id for one in told(tmp_path)] == ["made-0000"]
 

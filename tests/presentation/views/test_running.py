@@ -16,7 +16,7 @@ from hybrid.benchmark.progress import SoFar
 from hybrid.measuring.lock import measuring
 from hybrid.presentation.views import running
 from hybrid.presentation.views.running import Watch
-from hybrid.schema import Record
+from hybrid.schema import Device, Record
 from hybrid.store import load_run, reading
 
 BEGAN = "2026-11-23T01:45:12.000+00:00"
@@ -232,7 +232,7 @@ def test_a_real_run_is_followed_and_cancelled(real: Path):
 
 @pytest.mark.gpu
 def test_a_real_run_on_a_gpu_is_followed_to_its_end(real: Path):
-    asked = Measurement("briefs-en", "tiny", device="cuda", max_new_tokens=8, limit=10)
+    asked = Measurement("briefs-en", "tiny", device=Device("cuda"), max_new_tokens=8, limit=10)
     found = watched(real, jobs.start(asked, real), "finished", 240)
     assert found.run is not None
     assert (found.done, found.run.plan.device) == (30, "cuda")

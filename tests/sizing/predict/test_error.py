@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.schema import Device
 from hybrid.sizing import Pair, error_report, fits, fitting_grid
 from hybrid.sizing.prediction_error import told_apart
 from hybrid.store.grids import StoredGrid, create_grid
@@ -73,7 +74,7 @@ def test_grids_of_other_conditions_do_not_fit(pair: Pair, made_up, changes) -> N
     assert not fits(grid_of(pair, profile, **changes), profile)
     elsewhere = replace(profile.environment, device_name="Another CPU")
     assert not fits(grid_of(pair, profile, environment=elsewhere), profile)
-    assert fits(grid_of(pair, profile, device="cuda:1"), made_up(device="cuda"))
+    assert fits(grid_of(pair, profile, device=Device("cuda", 1)), made_up(device=Device("cuda")))
 
 
 def test_the_newest_grid_that_fits(pair: Pair, made_up, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from hybrid.metrics import METRICS, metrics_of
 from hybrid.models.manifest import MANIFEST, file_sha256, zoo
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.catalog import Entry
-from hybrid.presentation.views.digest import BASELINE, Digest, number
+from hybrid.presentation.views.digest import Digest, number
 from hybrid.presentation.views.pairings.sources import Device
-from hybrid.schema import TASKS
+from hybrid.schema import BASELINE, TASKS, System
 
-SYSTEM = "hybrid"
+SYSTEM = System("hybrid")
 TRAINED = ("bundled-llm", "bundled-slm")  # the one pair whose sizes are known by name
 LOOKED_AT = 4  # runs at the most, until one is of these weights
 

@@ -172,7 +172,7 @@ def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
 
 def _conditions(grid: Grid) -> object:
     """What two grids must share to be of one device; fits() asks the same of a profile."""
-    kind = grid.device.partition(":")[0]
+    kind = grid.device.kind
     options = tuple(sorted(grid.engine_options.items()))
     return grid.engine, grid.dtype, grid.threads, kind, grid.environment.device_name, options
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from hybrid.compare.tables import Table
 from hybrid.metrics import METRICS, Metric
-from hybrid.presentation.charts import name_of
 from hybrid.presentation.charts.tradeoff import Spot, quality_against_latency
 from hybrid.presentation.views.tradeoffs.chosen import (
     COLUMNS,
@@ -19,6 +18,7 @@ from hybrid.presentation.views.tradeoffs.chosen import (
 )
 from hybrid.presentation.views.tradeoffs.frontier import Point, frontiers, points
 from hybrid.presentation.views.tradeoffs.measured import LATENCIES
+from hybrid.schema import METHODS
 
 _SHORT = {"llm": "LLM", "slm": "SLM", "hybrid": "Hybrid"}
 _COLUMNS = COLUMNS | {
@@ -81,15 +81,15 @@ def _named(metric: Metric) -> dict[str, str]:
 
 def _spot(one: _Placed, metric: Metric) -> Spot:
     point, engine = one.point, one.point.engine
-    method = one.shown.system.partition("@")[0]
-    short = _SHORT.get(method) or name_of(method)
+    method = one.shown.system.method
+    short = _SHORT.get(method) or METHODS[method].label
     lines = (
         f"{in_ms(point.latency)}, n = {point.latency.n}",
         f"{scored(point.quality, metric.label)}, n = {point.quality.n}",
         f"engine {engine}, {one.shown.row['device_name']}",
         f"run {point.run_id}",
     )
-    text = f"{short}, {engine}" if "@" in one.shown.system else short
+    text = f"{short}, {engine}" if one.shown.system.engine else short
     return Spot(one.shown.mark, ends(point.latency), ends(point.quality), text, lines)
 
 

@@ -11,11 +11,10 @@ from hybrid.compare import Estimate
 from hybrid.compare.bootstrap import Array, Resamples, median_estimate
 from hybrid.compare.measured import Indices
 from hybrid.presentation.views.tradeoffs.break_even import BreakEven, break_even
-from hybrid.schema import System
+from hybrid.schema import BASELINE, System
 
 Length = Literal["input", "output"]
 LENGTHS: Mapping[Length, str] = {"input": "prompt_tokens", "output": "output_tokens"}
-BASELINE: System = "llm"
 LEAST = 10  # examples in a bin
 MOST_BINS = 8
 
@@ -59,7 +58,7 @@ def by_length(answers: pd.DataFrame, draws: Resamples) -> Mapping[System, Mappin
     for system in times.columns.drop(BASELINE):
         baseline, own = times[BASELINE].to_numpy(), times[system].to_numpy()
         there = (baseline > 0) & (own > 0)  # NaN is not
-        found[str(system)] = {
+        found[System.parse(system)] = {
             name: _by_length(lengths[column].to_numpy(np.float64)[there], baseline[there], own[there], draws)
             for name, column in LENGTHS.items()
         }

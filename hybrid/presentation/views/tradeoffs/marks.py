@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hybrid.presentation.charts import ENGINE_SYMBOLS, color_of, name_of
+from hybrid.presentation.charts import ENGINE_SYMBOLS, color_of
 from hybrid.presentation.charts.parts import DASHES, Mark
 from hybrid.presentation.views.digest import Digest
-from hybrid.schema import METHODS, System, method_of
+from hybrid.schema import METHODS, System
 
 Key = tuple[str, System]  # run id, system
 
@@ -21,8 +21,7 @@ def marks(digests: Sequence[Digest]) -> Mapping[Key, Mark]:
     for one in digests:
         for system in ordered(one.rows):
             number = looks.index(_look(one, system))
-            method, _, engine = system.partition("@")
-            name = name_of(method) + f" in {engine}" * bool(engine)
+            name = METHODS[system.method].label + f" in {system.engine}" * bool(system.engine)
             name += f" (run {tags[one.run_id]})" if len(digests) > 1 else ""
             symbol, dash = ENGINE_SYMBOLS[number % len(ENGINE_SYMBOLS)], DASHES[number % len(DASHES)]
             found[one.run_id, system] = Mark(name, color_of(system), symbol, dash)
@@ -39,14 +38,7 @@ def tags_of(run_ids: Sequence[str]) -> dict[str, str]:
 
 def ordered(systems: Iterable[System]) -> list[System]:
     """Those of the plan's own engine first, by method; then those of other engines, likewise."""
-    return sorted(systems, key=lambda one: ("@" in one, _place(one)))
-
-
-def _place(system: System) -> int:
-    try:
-        return list(METHODS).index(method_of(system))
-    except ValueError:
-        return len(METHODS)
+    return sorted(systems, key=lambda one: (one.engine is not None, list(METHODS).index(one.method)))
 
 
 def _look(digest: Digest, system: System) -> tuple[str, str]:

@@ -15,9 +15,9 @@ from hybrid.presentation.views.answers import answers as read_answers
 from hybrid.presentation.views.kept import kept
 from hybrid.presentation.views.tradeoffs.break_even import BreakEven
 from hybrid.presentation.views.tradeoffs.distributions import Distribution, distribution
-from hybrid.presentation.views.tradeoffs.lengths import BASELINE, Bin, ByLength, Length, by_length
+from hybrid.presentation.views.tradeoffs.lengths import Bin, ByLength, Length, by_length
 from hybrid.presentation.views.tradeoffs.phases import phase_means
-from hybrid.schema import Phase, Plan, System
+from hybrid.schema import BASELINE, Phase, Plan, System
 from hybrid.store import run_of
 
 LATENCIES: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from hybrid.presentation.views.tradeoffs.figure_phases import phases_figure
 from hybrid.presentation.views.tradeoffs.figure_quality import quality_figure, without_quality
 from hybrid.presentation.views.tradeoffs.figure_spread import spread_figure
 from hybrid.presentation.views.tradeoffs.measured import tradeoffs
-from hybrid.schema import Sampling
+from hybrid.schema import Sampling, System
 from tests.pages.made_runs import store_run
 
 SYSTEMS = ("llm", "slm", "hybrid", "lossless", "hybrid@torch")
@@ -135,9 +135,9 @@ def test_batches_are_said_to_be_counted(root: Path):
 
 
 def test_chosen_systems_alone_are_drawn_and_keep_their_looks(root: Path):
-    few, all_of_them = pick(root, 0, systems=("hybrid@torch",)), pick(root, 0)
+    few, all_of_them = pick(root, 0, systems=(System.parse("hybrid@torch"),)), pick(root, 0)
     assert [one.system for one in few] == ["hybrid@torch"]
     assert few.marks == all_of_them.marks
     assert [one.system for one in few.main] == ["hybrid@torch"]
     assert "Hybrid in torch" in quality_figure(few, "chrf", "ttft").says
-    assert len(list(pick(root, 0, systems=("no-such",)))) == len(SYSTEMS)
+    assert len(list(pick(root, 0, systems=(System("no-such"),)))) == len(SYSTEMS)

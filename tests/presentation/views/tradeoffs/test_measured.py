@@ -8,6 +8,7 @@ import pytest
 from hybrid.presentation.views.answers import answers
 from hybrid.presentation.views.digest import digest
 from hybrid.presentation.views.tradeoffs.measured import LATENCIES, tradeoffs
+from hybrid.schema import System
 from hybrid.store import load_run
 from tests.pages.made_runs import store_run
 
@@ -19,7 +20,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_id(root: Path) -> str:
-    return store_run(root, 1, examples=40, repeats=2, systems=("llm", "hybrid@torch", "hybrid"))
+    return store_run(
+        root,
+        1,
+        examples=40,
+        repeats=2,
+        systems=(System("llm"), System.parse("hybrid@torch"), System("hybrid")),
+    )
 
 
 def test_percentiles_are_those_of_the_raw_records_and_of_the_digest(root: Path, run_id: str):

@@ -1,0 +1,132 @@
+"""What can answer and where: methods, systems, devices, and the phases that an answer consists of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self
+
+Model = Literal["llm", "slm", "hybrid"]
+MODELS: tuple[Model, ...] = ("llm", "slm", "hybrid")
+Drafter = Literal["hybrid", "slm", "lookup"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to answer with a pair.
+
+    models: of the pair that it runs. The last one writes; with a drafter the first
+    one, the LLM, verifies.
+    drafter: what proposes ids that the LLM verifies, a model or a look into the
+    prompt; None where each id is decoded by itself.
+    """
+
+    name: str
+    label: str
+    models: tuple[Model, ...]
+    drafter: Drafter | None = None
+
+    @property
+    def lossless(self) -> bool:
+        """Tell whether the ids are the LLM's own by construction; it answers one prompt at a time."""
+        return self.drafter is not None
+
+
+METHODS: Mapping[str, Method] = {
+    method.name: method
+    for method in (
+        Method(name="llm", label="LLM alone", models=("llm",)),
+        Method(name="slm", label="SLM alone", models=("slm",)),
+        Method(name="hybrid", label="Hybrid", models=("hybrid",)),
+        Method(name="lossless", label="Lossless (hybrid drafts)", models=("llm", "hybrid"), drafter="hybrid"),
+        Method(name="lossless-slm", label="Lossless (SLM drafts)", models=("llm", "slm"), drafter="slm"),
+        Method(name="lossless-lookup", label="Lossless (prompt lookup)", models=("llm",), drafter="lookup"),
+    )
+}
+
+
+class System(str):
+    """What a run measures: a method, in the plan's engine or in one of its own.
+
+    A value that is its own text, METHOD or METHOD@ENGINE, as files, tables and
+    addresses hold it; nothing but `parse` takes that text apart.
+    Raises ValueError where there is no such method.
+    """
+
+    __slots__ = ("engine", "method")
+
+    method: str  # a name in METHODS
+    engine: str | None
+
+    def __new__(cls, method: str, engine: str | None = None) -> Self:
+        if method not in METHODS or engine == "":
+            text = method if engine is None else f"{method}@{engine}"
+            raise ValueError(f"system is {text!r}, not one of {', '.join(METHODS)}, or METHOD@ENGINE")
+        system = super().__new__(cls, method if engine is None else f"{method}@{engine}")
+        system.method, system.engine = method, engine
+        return system
+
+    def __getnewargs__(self) -> tuple[str, str | None]:  # type: ignore[override]
+        return self.method, self.engine
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `llm` or `llm@onnx`. Raises ValueError where there is no such method."""
+        method, at, engine = text.partition("@")
+        return cls(method, engine if at else None)
+
+    @property
+    def label(self) -> str:
+        """`Hybrid`, or with an engine of its own `LLM alone, ctranslate2`; plain text, not markup."""
+        label = METHODS[self.method].label
+        return label if self.engine is None else f"{label}, {self.engine}"
+
+
+SYSTEMS: tuple[System, ...] = tuple(map(System, MODELS))
+BASELINE = System("llm")  # what speed-ups and quality differences are measured against
+
+
+class Device(str):
+    """Where an engine runs, such as cpu, cuda or cuda:1; a value that is its own text.
+
+    Raises ValueError for another kind, and for an ordinal of the CPU.
+    """
+
+    __slots__ = ("kind", "ordinal")
+
+    kind: Literal["cpu", "cuda"]
+    ordinal: int | None  # which of several GPUs; None takes the current one
+
+    def __new__(cls, kind: str, ordinal: int | None = None) -> Self:
+        if kind not in ("cpu", "cuda") or (ordinal is not None and (kind == "cpu" or ordinal < 0)):
+            text = kind if ordinal is None else f"{kind}:{ordinal}"
+            raise ValueError(f"device is {text!r}, not cpu, cuda or cuda:N")
+        device = super().__new__(cls, kind if ordinal is None else f"{kind}:{ordinal}")
+        device.kind, device.ordinal = kind, ordinal  # type: ignore[assignment]
+        return device
+
+    def __getnewargs__(self) -> tuple[str, int | None]:  # type: ignore[override]
+        return self.kind, self.ordinal
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `cpu`, `cuda` or `cuda:1`. Raises ValueError for anything else."""
+        kind, colon, ordinal = text.partition(":")
+        if colon and not (ordinal.isascii() and ordinal.isdecimal()):
+            raise ValueError(f"device is {text!r}, not cpu, cuda or cuda:N")
+        return cls(kind, int(ordinal) if colon else None)
+
+
+CPU = Device("cpu")
+
+Phase = Literal["tokenize", "encode", "project", "prefill", "draft", "verify", "decode", "detokenize"]
+PHASES: tuple[Phase, ...] = (
+    "tokenize",
+    "encode",
+    "project",
+    "prefill",
+    "draft",
+    "verify",
+    "decode",
+    "detokenize",
+)
+
+FinishReason = Literal["eos", "length"]
