@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from hybrid.engines.cache_folder import cache_folder
 from hybrid.engines.config import Order
 from hybrid.errors import EngineError
+from hybrid.models.architectures import ARCHITECTURES, sizes_of
 from hybrid.schema import Model
 
 CHECKSUMS = "sha256"
@@ -104,7 +105,7 @@ def _convert(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, dtype: 
     if kind == "marian":
         _pad_last(own, names)
     # T5 scales the states before a tied head; transformers has every head tied and its own field for that.
-    own.config.tie_word_embeddings = getattr(own.config, "scale_decoder_outputs", False)
+    own.config.tie_word_embeddings = kind in ARCHITECTURES and sizes_of(own.config).head_scale != 1.0
     own.config.normalize_before = getattr(own.config, "normalize_before", False)  # asked of every BART
     with tempfile.TemporaryDirectory() as settings:
         config = copy.deepcopy(model.config)

@@ -37,9 +37,10 @@ from hybrid.engines.cuda.steps import AUTO, Steps
 from hybrid.engines.cuda.weights import pack_decoder
 from hybrid.engines.cuda.workshop import Route, Workshop
 from hybrid.engines.cuda.writing import FIXED_CHUNK, Writing
-from hybrid.engines.t5_layers import Target, check_supported
+from hybrid.engines.t5_layers import Target
 from hybrid.engines.torch_engine import check_device
 from hybrid.errors import EngineError
+from hybrid.models.architectures import check_supported
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompt import encode_prompts
 from hybrid.models.source import models_of

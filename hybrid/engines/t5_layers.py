@@ -20,10 +20,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hybrid.errors import EngineError
-
-FAMILY = ("t5", "mt5")
-FEED_FORWARDS = ("relu", "gated-gelu")
 USUAL_ROWS = 5  # for which oneDNN chooses its layout: a verified draft has so many
 
 Norm = Callable[[torch.Tensor], torch.Tensor]
@@ -146,13 +142,3 @@ def widened(bias: torch.Tensor, reach: int) -> torch.Tensor:
     """
     columns = torch.arange(bias.shape[1] - reach, bias.shape[1], device=bias.device)
     return bias[:, columns.clamp_(min=0)]
-
-
-def check_supported(config: Any) -> None:
-    """Raise EngineError when the model is not one of the T5 family."""
-    feed_forward = getattr(config, "feed_forward_proj", "another")
-    if config.model_type not in FAMILY or feed_forward not in FEED_FORWARDS:
-        raise EngineError(
-            f"The torch engine runs T5, Flan-T5 and mT5 ({' or '.join(FEED_FORWARDS)} feed-forward); this "
-            f"model is {config.model_type} with {feed_forward} feed-forward. Use --engine transformers."
-        )

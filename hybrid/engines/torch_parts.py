@@ -12,7 +12,8 @@ import torch
 from hybrid.engines.layout import Layout
 from hybrid.engines.t5_decoder import T5Decoder
 from hybrid.engines.t5_encoder import T5Encoder
-from hybrid.engines.t5_layers import Target, check_supported
+from hybrid.engines.t5_layers import Target
+from hybrid.models.architectures import check_supported
 from hybrid.models.bundle import Bundle
 from hybrid.models.fusion import fuse
 from hybrid.schema import Model

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.errors import PairError
+from hybrid.models.architectures import architecture_of
 from hybrid.models.manifest import checked, find_pair, zoo
 
 FAMILIES = ("t5", "mt5", "bart", "marian")
@@ -147,31 +148,45 @@ def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
     family = str(config["model_type"])
     if family not in FAMILIES:
         raise ValueError(f"model_type is {family!r}, not one of {', '.join(FAMILIES)}")
-    relative = family in ("t5", "mt5")
-    for one in () if relative else ("attention_heads", "ffn_dim"):
+    sizes = _t5_sizes(config) if family in ("t5", "mt5") else _bart_sizes(config)
+    shape = Shape(name=name, family=family, source=source, parameters=0, **sizes)
+    return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
+
+
+def _t5_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = architecture_of(config).sizes(config)
+    return {
+        "d_model": sizes.d_model,
+        "d_ff": sizes.d_ff,
+        "heads": sizes.heads,
+        "d_kv": sizes.head_width,
+        "encoder_layers": sizes.encoder_layers,
+        "decoder_layers": sizes.decoder_layers,
+        "vocabulary": sizes.vocabulary,
+        "feed_forward": str(config.get("feed_forward_proj", "relu")),
+        "tied_head": sizes.tied_head,
+        "positions": None,
+    }
+
+
+def _bart_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    for one in ("attention_heads", "ffn_dim"):
         if config[f"encoder_{one}"] != config[f"decoder_{one}"]:
             raise ValueError(f"encoder_{one} and decoder_{one} differ, and only layers may")
-    heads = int(config["num_heads" if relative else "encoder_attention_heads"])
-    width = int(config["d_model"])
-    layers = int(config["num_layers" if relative else "encoder_layers"])
-    own = ("feed_forward_proj", "relu") if relative else ("activation_function", "gelu")
-    sizes: dict[str, Any] = {
-        "name": name,
-        "family": family,
+    heads, width = int(config["encoder_attention_heads"]), int(config["d_model"])
+    layers = int(config["encoder_layers"])
+    return {
         "d_model": width,
-        "d_ff": int(config["d_ff" if relative else "encoder_ffn_dim"]),
+        "d_ff": int(config["encoder_ffn_dim"]),
         "heads": heads,
-        "d_kv": int(config["d_kv"]) if relative else width // heads,
+        "d_kv": width // heads,
         "encoder_layers": layers,
-        "decoder_layers": int(config.get("num_decoder_layers" if relative else "decoder_layers") or layers),
+        "decoder_layers": int(config.get("decoder_layers") or layers),
         "vocabulary": int(config["vocab_size"]),
-        "feed_forward": str(config.get(*own)),
-        "tied_head": bool(config.get("tie_word_embeddings", True)) if relative else True,
-        "positions": None if relative else int(config["max_position_embeddings"]),
-        "source": source,
+        "feed_forward": str(config.get("activation_function", "gelu")),
+        "tied_head": True,
+        "positions": int(config["max_position_embeddings"]),
     }
-    shape = Shape(**sizes, parameters=0)
-    return Shape(**sizes, parameters=shape.encoder_parameters + shape.decoder_parameters)
 
 
 def _from_cells(cells: Mapping[str, str]) -> Shape:

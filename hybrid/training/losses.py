@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from hybrid.models.architectures import sizes_of
+
 CHUNK_TOKENS = 8192
 IGNORED = -100
 
@@ -26,11 +28,10 @@ class Head:
 
     @staticmethod
     def of(model: PreTrainedModel) -> "Head":
-        """The head of an encoder-decoder; tied T5 heads scale by 1/sqrt(d_model)."""
-        scaled = getattr(model.config, "scale_decoder_outputs", False)
+        """The head of a model, with the scale that its architecture gives it."""
         head = model.get_output_embeddings()
         assert isinstance(head, nn.Linear)
-        return Head(head.weight, model.config.d_model**-0.5 if scaled else 1.0)
+        return Head(head.weight, sizes_of(model.config).head_scale)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         return F.linear(states * self.scale, self.weight.to(states.dtype)).float()

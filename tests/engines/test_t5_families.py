@@ -65,8 +65,8 @@ def test_families_differ_in_what_the_test_is_about(tiny_bundle):
     assert not scaled["t5"].is_gated_act
 
 
-@pytest.mark.parametrize("family", ["bart", "t5 with gated-silu"])
-def test_another_kind_is_refused_with_the_way_out(tiny_bundle, family):
+@pytest.mark.parametrize(("family", "refused"), [("bart", "bart"), ("t5", "gated-silu")])
+def test_another_kind_is_refused_with_the_way_out(tiny_bundle, family, refused):
     from transformers import BartConfig, BartForConditionalGeneration
 
     if family == "bart":
@@ -80,5 +80,5 @@ def test_another_kind_is_refused_with_the_way_out(tiny_bundle, family):
         model = random_model(16, 1, feed_forward_proj="gated-silu")
     for method in ("slm", "lossless-slm"):
         models = {"llm": tiny_bundle.llm, "slm": model}
-        with pytest.raises(EngineError, match=rf"runs T5, Flan-T5 and mT5 .*{family}.*--engine transformers"):
+        with pytest.raises(EngineError, match=rf"{refused}.*--engine transformers"):
             TorchEngine(replace(tiny_bundle, models=models), method)

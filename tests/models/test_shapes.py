@@ -114,7 +114,7 @@ def test_config_of_ones_own_does_not_take_a_known_name(tmp_path: Path) -> None:
         (json.dumps({k: v for k, v in T5.items() if k != "d_ff"}), "d_ff is missing"),
         (json.dumps(T5 | {"num_layers": -1}), "encoder_layers is -1"),
         (json.dumps(T5 | {"d_model": 10**12}), "d_model is 1000000000000"),
-        (json.dumps(T5 | {"feed_forward_proj": "gated-silu"}), "feed_forward is 'gated-silu'"),
+        (json.dumps(T5 | {"feed_forward_proj": "gated-silu"}), "feed_forward_proj is 'gated-silu'"),
     ],
 )
 def test_config_that_cannot_be_built(tmp_path: Path, text: str, reason: str) -> None:

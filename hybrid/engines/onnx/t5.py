@@ -8,20 +8,16 @@ import torch
 from hybrid.engines.onnx.graph import CONTRIB, Graph
 from hybrid.engines.onnx.quantize import Floats
 from hybrid.engines.onnx.sessions import Array
-from hybrid.engines.t5_layers import FAMILY, FEED_FORWARDS, Target, bias_by_distance
+from hybrid.engines.t5_layers import Target, bias_by_distance
 from hybrid.errors import EngineError
+from hybrid.models import architectures
 
 HEAD_STEP = 8  # of head widths, for GroupQueryAttention
 
 
 def check_supported(config: Any) -> None:
-    """Raise EngineError when the model is not one of the T5 family, or GroupQueryAttention cannot hold it."""
-    feed_forward = getattr(config, "feed_forward_proj", "another")
-    if config.model_type not in FAMILY or feed_forward not in FEED_FORWARDS:
-        raise EngineError(
-            f"The onnx engine runs T5, Flan-T5 and mT5 ({' or '.join(FEED_FORWARDS)} feed-forward); this "
-            f"model is {config.model_type} with {feed_forward} feed-forward. Use --engine transformers."
-        )
+    """Raise EngineError when no architecture covers the model, or GroupQueryAttention cannot hold it."""
+    architectures.check_supported(config)
     if config.d_kv % HEAD_STEP:
         raise EngineError(
             f"The onnx engine needs attention heads whose width is a multiple of {HEAD_STEP}; this model's "

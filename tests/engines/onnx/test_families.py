@@ -42,8 +42,8 @@ def test_heads_of_an_odd_width_are_refused(tiny_bundle, make):
         make(bundle, "slm")
 
 
-@pytest.mark.parametrize("family", ["bart", "t5 with gated-silu"])
-def test_another_kind_is_refused_with_the_way_out(tiny_bundle, make, family):
+@pytest.mark.parametrize(("family", "refused"), [("bart", "bart"), ("t5", "gated-silu")])
+def test_another_kind_is_refused_with_the_way_out(tiny_bundle, make, family, refused):
     from transformers import BartConfig, BartForConditionalGeneration
 
     if family == "bart":
@@ -54,5 +54,5 @@ def test_another_kind_is_refused_with_the_way_out(tiny_bundle, make, family):
         slm = random_model(16, 1, feed_forward_proj="gated-silu")
     bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "slm": slm})
     for method in ("slm", "lossless-slm"):
-        with pytest.raises(EngineError, match=rf"onnx engine runs T5.*{family}.*--engine transformers"):
+        with pytest.raises(EngineError, match=rf"{refused}.*--engine transformers"):
             make(bundle, method)

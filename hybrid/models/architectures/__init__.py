@@ -1,0 +1,115 @@
+"""Which families of models are covered: one file and one row each.
+
+A family's file has three functions: `sizes(config)`, `encoder(config, weights)`
+and `decoder(config, weights)`. config: what a model's config.json says, or a
+transformers configuration has; weights: its tensors, by the names of the
+model's state dict. The second gives None for a decoder-only family.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from hybrid.errors import EngineError
+from hybrid.models.architectures.records import DecoderStack, Sizes, Stack
+
+if TYPE_CHECKING:
+    import torch
+
+Config: TypeAlias = Mapping[str, Any]
+Weights: TypeAlias = Mapping[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of a family without importing its file.
+
+    label: as people call it. module: its file's name. traits: keys of a
+    config.json, with a value, by which a model of another family is like it.
+    """
+
+    label: str
+    module: str
+    traits: tuple[str, ...]
+
+
+T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", ("is_encoder_decoder", "encoder_layers", "decoder_layers"))
+
+# By transformers' model_type.
+ARCHITECTURES: Mapping[str, Family] = {"t5": T5, "mt5": T5}
+
+
+class Architecture(Protocol):
+    """What a family's file offers."""
+
+    def sizes(self, config: Config) -> Sizes:
+        """Read the sizes. Raises ValueError for a variant that is not covered."""
+
+    def encoder(self, config: Config, weights: Weights) -> Stack | None:
+        """Name the weights of the encoder; None in a decoder-only family."""
+
+    def decoder(self, config: Config, weights: Weights) -> DecoderStack:
+        """Name the weights of the decoder."""
+
+
+def architecture_of(config: Any) -> Architecture:
+    """Find the family's file, by a transformers configuration or what a config.json says.
+
+    Raises EngineError, with the nearest family that is covered, for another one.
+    """
+    settings = _settings(config)
+    family = str(settings.get("model_type"))
+    if family not in ARCHITECTURES:
+        raise EngineError(
+            f"No architecture here covers the family {family!r}; covered: {_covered()}; the nearest is "
+            f"{_nearest(settings).label}. Use --engine transformers."
+        )
+    return cast(Architecture, import_module(f"{__name__}.{ARCHITECTURES[family].module}"))
+
+
+def check_supported(config: Any) -> None:
+    """Raise EngineError when no family covers the model, or not this variant of its family."""
+    sizes_of(config)
+
+
+def sizes_of(config: Any) -> Sizes:
+    """Read a model's sizes. Raises EngineError when no family covers it, or not this variant."""
+    settings = _settings(config)
+    architecture = architecture_of(settings)
+    try:
+        return architecture.sizes(settings)
+    except ValueError as error:
+        family = ARCHITECTURES[settings["model_type"]]
+        raise EngineError(
+            f"The architecture of {family.label} does not cover this {settings['model_type']}: {error}. "
+            "Use --engine transformers."
+        ) from error
+
+
+def encoder_of(model: Any) -> Stack | None:
+    """Name the encoder's weights of a transformers model; None when it has none of its own.
+
+    Raises EngineError when no family covers it.
+    """
+    check_supported(model.config)
+    return architecture_of(model.config).encoder(_settings(model.config), model.state_dict())
+
+
+def decoder_of(model: Any) -> DecoderStack:
+    """Name the decoder's weights of a transformers model. Raises EngineError when no family covers it."""
+    check_supported(model.config)
+    return architecture_of(model.config).decoder(_settings(model.config), model.state_dict())
+
+
+def _settings(config: Any) -> Config:
+    return config if isinstance(config, Mapping) else cast(Config, config.to_dict())
+
+
+def _covered() -> str:
+    return "; ".join(dict.fromkeys(family.label for family in ARCHITECTURES.values()))
+
+
+def _nearest(config: Config) -> Family:
+    """The family with the most traits in common, the first of several."""
+    return max(ARCHITECTURES.values(), key=lambda family: sum(bool(config.get(t)) for t in family.traits))

@@ -1,0 +1,191 @@
+"""What a model is made of, whatever family it comes from: sizes, and each weight under the name of its part.
+
+A family's file makes these records of a transformers config and the model's
+weights by name; whoever runs or trains a model packs from them and knows no
+class of any library. Matrices are (d_out, d_in), as nn.Linear holds them; all
+tensors are the model's own memory. Every norm stands before the part that reads it.
+
+Letters: D model width, F feed-forward width, H heads, G key-value heads (H of
+them unless heads share), K head width, V vocabulary, P positions.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import torch
+
+Activation = Literal["relu", "gelu", "gelu-tanh", "silu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sizes of one model.
+
+    family: transformers' model_type. encoder_layers: 0 of a decoder-only model.
+    gated: whether the feed-forward has a gate. head_scale: what the input of
+    the output matrix is multiplied by. tied_head: whether that matrix is the
+    embeddings'. max_positions: None where positions are relative.
+    """
+
+    family: str
+    d_model: int
+    d_ff: int
+    heads: int
+    key_value_heads: int
+    head_width: int
+    encoder_layers: int
+    decoder_layers: int
+    vocabulary: int
+    activation: Activation
+    gated: bool
+    tied_head: bool
+    head_scale: float = 1.0
+    max_positions: int | None = None
+
+    @property
+    def decoder_only(self) -> bool:
+        """Whether the prompt is the beginning of what the decoder writes, and nothing else reads it."""
+        return self.encoder_layers == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear:
+    """weight: (d_out, d_in). bias: (d_out,)."""
+
+    weight: "torch.Tensor"
+    bias: "torch.Tensor | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm:
+    """x over its root mean square, or LayerNorm. gain, bias: (D,)."""
+
+    kind: Literal["rms", "layer"]
+    eps: float
+    gain: "torch.Tensor"
+    bias: "torch.Tensor | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """query: to H x K. key, value: to G x K. output: from H x K. scale: of the scores.
+
+    norm: of what makes the queries; in self-attention of what makes keys and values, too.
+    """
+
+    norm: Norm
+    query: Linear
+    key: Linear
+    value: Linear
+    output: Linear
+    heads: int
+    key_value_heads: int
+    head_width: int
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedForward:
+    """activation(x up) down, or with a gate (Shazeer 2020) (activation(x gate) * (x up)) down."""
+
+    norm: Norm
+    gate: Linear | None
+    up: Linear
+    down: Linear
+    activation: Activation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Parts in the order in which they add to what they read."""
+
+    self_attention: Attention
+    cross_attention: Attention | None
+    feed_forward: FeedForward
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelativeBias:
+    """A bias of each head for how far a key is from the query, added to the scores of all layers (T5).
+
+    table: (buckets, H). max_distance: all keys beyond it share a bucket.
+    bidirectional: whether keys may stand after the query.
+    """
+
+    table: "torch.Tensor"
+    max_distance: int
+    bidirectional: bool
+
+    def by_distance(self, reach: int) -> "torch.Tensor":
+        """Give the bias for one query seen from every distance below `reach`, in tokens.
+
+        Column j is the bias of a key j - (reach - 1) tokens after the query:
+        (H, 2 * reach - 1) when bidirectional, else (H, reach).
+        """
+        import torch
+
+        columns = 2 * reach - 1 if self.bidirectional else reach
+        distances = torch.arange(columns, device=self.table.device) - (reach - 1)
+        return self.table.detach()[self._bucket(distances)].t().contiguous()
+
+    def _bucket(self, distances: "torch.Tensor") -> "torch.Tensor":
+        """One bucket a distance while near, then wider and wider ones (Raffel et al. 2020, section 2.1)."""
+        import torch
+
+        buckets = len(self.table) // 2 if self.bidirectional else len(self.table)
+        after = (distances > 0).long() * buckets if self.bidirectional else torch.zeros_like(distances)
+        away = distances.abs()
+        exact = buckets // 2
+        ratio = torch.log(away.float() / exact) / math.log(self.max_distance / exact)
+        wide = exact + (ratio * (buckets - exact)).clamp(min=0).long()
+        return after + torch.where(away < exact, away, wide.clamp(max=buckets - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotary:
+    """Queries and keys turned by their position (Su et al. 2021, arXiv 2104.09864).
+
+    frequencies: (K / 2,) radians a token; channel i turns together with channel i + K / 2.
+    """
+
+    frequencies: "torch.Tensor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedPositions:
+    """table: (P, D), added to the embeddings."""
+
+    table: "torch.Tensor"
+
+
+Positions: TypeAlias = RelativeBias | Rotary | LearnedPositions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """An encoder, or the layers of a decoder. embeddings: (V, D) of its input ids."""
+
+    embeddings: "torch.Tensor"
+    layers: tuple[Layer, ...]
+    final_norm: Norm
+    positions: Positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderStack(Stack):
+    """head: to V. head_scale: of what the head reads.
+
+    start: the id that stands before an answer; None in a decoder-only model,
+    whose prompt's last token stands there.
+    """
+
+    head: Linear
+    head_scale: float
+    start: int | None
+
+    @property
+    def has_cross_attention(self) -> bool:
+        """Whether it reads an encoder's hidden states; a decoder-only model does not."""
+        return self.layers[0].cross_attention is not None

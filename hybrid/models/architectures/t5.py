@@ -1,0 +1,130 @@
+"""T5 (Raffel et al. 2020, arXiv 1910.10683), T5 v1.1 and Flan-T5, mT5 (Xue et al. 2021).
+
+RMS norms and no biases; attention scores are not scaled; one relative position
+bias a stack, which its first layer owns; a feed-forward with ReLU (T5) or with
+a gated GELU (T5 v1.1, Flan-T5, mT5).
+"""
+
+from hybrid.models.architectures import Config, Weights
+from hybrid.models.architectures.records import (
+    Activation,
+    Attention,
+    DecoderStack,
+    FeedForward,
+    Layer,
+    Linear,
+    Norm,
+    RelativeBias,
+    Sizes,
+    Stack,
+)
+
+FEED_FORWARDS: dict[str, tuple[Activation, bool]] = {
+    "relu": ("relu", False),
+    "gated-gelu": ("gelu-tanh", True),
+}
+
+
+def sizes(config: Config) -> Sizes:
+    """Read the sizes. Raises ValueError for another feed-forward."""
+    name = str(config.get("feed_forward_proj", "relu"))
+    if name not in FEED_FORWARDS:
+        raise ValueError(f"feed_forward_proj is {name!r}, not {' or '.join(FEED_FORWARDS)}")
+    activation, gated = FEED_FORWARDS[name]
+    width, layers = int(config["d_model"]), int(config["num_layers"])
+    return Sizes(
+        family=str(config["model_type"]),
+        d_model=width,
+        d_ff=int(config["d_ff"]),
+        heads=int(config["num_heads"]),
+        key_value_heads=int(config["num_heads"]),
+        head_width=int(config["d_kv"]),
+        encoder_layers=layers,
+        decoder_layers=int(config.get("num_decoder_layers") or layers),
+        vocabulary=int(config["vocab_size"]),
+        activation=activation,
+        gated=gated,
+        tied_head=bool(config.get("tie_word_embeddings", True)),
+        head_scale=width**-0.5 if _scales_head(config) else 1.0,
+    )
+
+
+def encoder(config: Config, weights: Weights) -> Stack:
+    """Name the weights of the encoder."""
+    return Stack(
+        embeddings=weights["shared.weight"],
+        layers=tuple(_layer(config, weights, "encoder", n) for n in range(sizes(config).encoder_layers)),
+        final_norm=_norm(config, weights, "encoder.final_layer_norm"),
+        positions=_positions(config, weights, "encoder"),
+    )
+
+
+def decoder(config: Config, weights: Weights) -> DecoderStack:
+    """Name the weights of the decoder."""
+    about = sizes(config)
+    return DecoderStack(
+        embeddings=weights["shared.weight"],
+        layers=tuple(_layer(config, weights, "decoder", n) for n in range(about.decoder_layers)),
+        final_norm=_norm(config, weights, "decoder.final_layer_norm"),
+        positions=_positions(config, weights, "decoder"),
+        head=Linear(weight=weights.get("lm_head.weight", weights["shared.weight"])),
+        head_scale=about.head_scale,
+        start=int(config["decoder_start_token_id"]),
+    )
+
+
+def _scales_head(config: Config) -> bool:
+    """T5 scales unless its config.json unties the head, which transformers notes down; mT5 never does."""
+    untied = config.get("tie_word_embeddings") is False
+    return config["model_type"] == "t5" and bool(config.get("scale_decoder_outputs", not untied))
+
+
+def _layer(config: Config, weights: Weights, stack: str, number: int) -> Layer:
+    name = f"{stack}.block.{number}.layer"
+    crosses = stack == "decoder"
+    return Layer(
+        self_attention=_attention(config, weights, f"{name}.0", "SelfAttention"),
+        cross_attention=_attention(config, weights, f"{name}.1", "EncDecAttention") if crosses else None,
+        feed_forward=_feed_forward(config, weights, f"{name}.{1 + crosses}"),
+    )
+
+
+def _attention(config: Config, weights: Weights, name: str, kind: str) -> Attention:
+    about = sizes(config)
+    query, key, value, output = (Linear(weight=weights[f"{name}.{kind}.{one}.weight"]) for one in "qkvo")
+    return Attention(
+        norm=_norm(config, weights, f"{name}.layer_norm"),
+        query=query,
+        key=key,
+        value=value,
+        output=output,
+        heads=about.heads,
+        key_value_heads=about.key_value_heads,
+        head_width=about.head_width,
+        scale=1.0,
+    )
+
+
+def _feed_forward(config: Config, weights: Weights, name: str) -> FeedForward:
+    about, dense = sizes(config), f"{name}.DenseReluDense"
+    gate, up = ("wi_0", "wi_1") if about.gated else (None, "wi")
+    return FeedForward(
+        norm=_norm(config, weights, f"{name}.layer_norm"),
+        gate=Linear(weight=weights[f"{dense}.{gate}.weight"]) if gate else None,
+        up=Linear(weight=weights[f"{dense}.{up}.weight"]),
+        down=Linear(weight=weights[f"{dense}.wo.weight"]),
+        activation=about.activation,
+    )
+
+
+def _norm(config: Config, weights: Weights, name: str) -> Norm:
+    eps = float(config.get("layer_norm_epsilon", 1e-6))
+    return Norm(kind="rms", eps=eps, gain=weights[f"{name}.weight"])
+
+
+def _positions(config: Config, weights: Weights, stack: str) -> RelativeBias:
+    return RelativeBias(
+        table=weights[f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"],
+        max_distance=int(config.get("relative_attention_max_distance", 128)),
+        bidirectional=stack == "encoder",
+    )
