@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages import _style
+from pages.common import style
 
 PAGES = [
     st.Page("pages/overview.py", title="Overview", icon=":material/home:", default=True),
@@ -16,9 +16,9 @@ PAGES = [
 
 st.set_page_config(
     page_title="Hybrid Bench",
-    page_icon=_style.ICON,
+    page_icon=style.ICON,
     layout="wide",
     menu_items={"About": "**Hybrid Bench**: a large model reads, a small model writes."},
 )
-st.html(_style.CSS)
+st.html(style.CSS)
 st.navigation(PAGES, position="top").run()

@@ -8,10 +8,11 @@ from hybrid.benchmark.jobs.asked import in_a_shell
 from hybrid.errors import HybridError
 from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
-from pages import _benchmark_engines, _store
-from pages._benchmark_controls import ask, estimate
-from pages._benchmark_watch import follow
-from pages._words import note
+from pages.benchmark_parts import engines
+from pages.benchmark_parts.controls import ask, estimate
+from pages.benchmark_parts.watch import follow
+from pages.common import store
+from pages.common.notes import note
 
 STATE = st.session_state
 TROUBLE = "benchmark-trouble"
@@ -62,7 +63,7 @@ st.button("Start", type="primary", key="start", disabled=held, on_click=start, a
 if why_not is not None:
     note(why_not)
 with st.expander("Engines here", icon=":material/memory:"):
-    _benchmark_engines.table()
-interrupted = () if why_not else tuple(entry for entry in _store.catalog().entries if not entry.complete)
+    engines.table()
+interrupted = () if why_not else tuple(entry for entry in store.catalog().entries if not entry.complete)
 if interrupted:
     unfinished(interrupted)

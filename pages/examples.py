@@ -12,9 +12,10 @@ from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
 from hybrid.presentation.views.examples import ORDERS, Examples, Places, Query, find
-from pages import _store
-from pages._examples_cards import draw
-from pages._examples_controls import (
+from pages.common import store
+from pages.common.notes import note, notes
+from pages.examples_parts.cards import draw
+from pages.examples_parts.controls import (
     PAGE_SIZES,
     STATE,
     Chosen,
@@ -24,8 +25,7 @@ from pages._examples_controls import (
     controls,
     first_page,
 )
-from pages._examples_reading import load
-from pages._words import note, notes
+from pages.examples_parts.reading import load
 
 
 def one_example(found: Examples, chosen: Chosen, example_id: str) -> None:
@@ -113,10 +113,10 @@ def remarks(found: Examples, entry: Entry) -> str:
 
 st.title("Where does it fail?", anchor=False)
 st.caption("Source, reference and the answers of all systems side by side, the worst first.")
-catalog = _store.catalog()
-_store.problems(catalog)
+catalog = store.catalog()
+store.problems(catalog)
 if not catalog.entries:
-    note(_store.MAKE_ONE)
+    note(store.MAKE_ONE)
     st.stop()
 entry = choose_run(catalog.entries)
 chosen = controls(entry)

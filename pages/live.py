@@ -3,9 +3,9 @@
 import streamlit as st
 
 from hybrid.errors import HybridError
-from pages import _live_answer, _live_batch, _live_prompt, _live_settings
-from pages._live_history import history
-from pages._words import note
+from pages.common.notes import note
+from pages.live_parts import answer, batch, prompt, settings
+from pages.live_parts.history import history
 
 st.title("One prompt, side by side", anchor=False)
 st.caption(
@@ -13,24 +13,24 @@ st.caption(
     "They are measured one after another and then replayed side by side."
 )
 try:
-    _live_settings.complain()
-    task, mode, beside = _live_settings.what()
-    _live_prompt.from_link(task)
-    if mode == _live_settings.ONE:
-        _live_prompt.ask(task, beside)
-    wanted, beside = _live_settings.who()
-    if mode == _live_settings.ONE:
+    settings.complain()
+    task, mode, beside = settings.what()
+    prompt.from_link(task)
+    if mode == settings.ONE:
+        prompt.ask(task, beside)
+    wanted, beside = settings.who()
+    if mode == settings.ONE:
         with beside:
-            _live_prompt.reference(task)
-            problem = _live_prompt.keep_link(task)
+            prompt.reference(task)
+            problem = prompt.keep_link(task)
         if problem:
             st.caption(problem)
-        play = _live_answer.view(task, wanted)
+        play = answer.view(task, wanted)
     else:
-        _live_batch.view(task, wanted)
+        batch.view(task, wanted)
         play = None
     history()
-    _live_settings.engines_here()
+    settings.engines_here()
     if play:
         play()
 except HybridError as error:

@@ -4,9 +4,9 @@ import streamlit as st
 
 from hybrid.presentation.charts import plain_times, shown, times
 from hybrid.presentation.views.headlines import Headline, headlines
-from pages import _store
-from pages._method import method
-from pages._words import note
+from pages.common import store
+from pages.common.notes import note
+from pages.overview_parts.method import method
 
 QUESTION = (
     "When is it worth letting a large language model only read, and a small one write? Reading a prompt is "
@@ -57,10 +57,10 @@ with st.container(horizontal=True, gap="small", key="ways"):
 method()
 st.header("What the newest runs say", anchor=False)
 place = st.empty()
-found = _store.catalog()
+found = store.catalog()
 if found.entries:
     place.caption("Reading the newest runs …")
-said = headlines(found.entries, _store.digest)
+said = headlines(found.entries, store.digest)
 place.empty()
 if said:
     st.caption(
@@ -76,5 +76,5 @@ elif found.entries:
         "No complete run here has both the hybrid and the LLM. The Benchmark page measures them side by side."
     )
 else:
-    note(_store.MAKE_ONE)
-_store.problems(found)
+    note(store.MAKE_ONE)
+store.problems(found)

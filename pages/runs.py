@@ -2,23 +2,23 @@
 
 import streamlit as st
 
-from pages import _runs_compare as comparing
-from pages import _runs_files as files
-from pages import _store
-from pages._runs_list import choose
-from pages._words import note
+from pages.common import store
+from pages.common.notes import note
+from pages.runs_parts import comparison as comparing
+from pages.runs_parts import files
+from pages.runs_parts.listing import choose
 
 st.title("Stored runs", anchor=False)
 st.caption(
     "A run is a folder of three files that can be copied, mailed and imported. Choose one to see what it "
     "says, several to compare them; take the numbers home as CSV, or a report to mail."
 )
-found = _store.catalog()
+found = store.catalog()
 files.said()
 chosen = choose(found) if found.entries else []
 if not found.entries:
-    note(_store.MAKE_ONE)
-_store.problems(found)
+    note(store.MAKE_ONE)
+store.problems(found)
 actions = st.container(horizontal=True, gap="small", vertical_alignment="center")
 made = None
 if chosen:

@@ -10,11 +10,11 @@ from hybrid.presentation.views.tradeoffs.between import between
 from hybrid.presentation.views.tradeoffs.chosen import chosen
 from hybrid.presentation.views.tradeoffs.marks import ordered
 from hybrid.presentation.views.tradeoffs.measured import Tradeoffs
-from pages import _store
-from pages import _tradeoffs_figures as figures
-from pages._tradeoffs_filters import chosen_runs
-from pages._tradeoffs_top import verdicts
-from pages._words import note
+from pages.common import store
+from pages.common.notes import note
+from pages.tradeoffs_parts import figures as figures
+from pages.tradeoffs_parts.filters import chosen_runs
+from pages.tradeoffs_parts.verdicts import verdicts
 
 
 def loaded(entries: list[Entry]) -> list[tuple[Entry, Digest, Tradeoffs]]:
@@ -24,7 +24,7 @@ def loaded(entries: list[Entry]) -> list[tuple[Entry, Digest, Tradeoffs]]:
         of = f" ({number} of {len(entries)})" if len(entries) > 1 else ""
         place.text(f"Reading run {entry.run_id}{of} …")
         try:
-            found.append((entry, _store.digest(entry.run_id), _store.tradeoffs(entry.run_id, place.text)))
+            found.append((entry, store.digest(entry.run_id), store.tradeoffs(entry.run_id, place.text)))
         except HybridError as error:
             note(str(error), "error")
     place.empty()
@@ -46,10 +46,10 @@ st.caption(
     "Stored runs: quality against latency, speed-up by length, and where the time goes. All systems of a run "
     "answered the same texts on the same machine, in turns."
 )
-catalog = _store.catalog()
+catalog = store.catalog()
 if not catalog.entries:
-    note(_store.MAKE_ONE)
-    _store.problems(catalog)
+    note(store.MAKE_ONE)
+    store.problems(catalog)
     st.stop()
 entries = chosen_runs(catalog)
 systems_place = st.container()
@@ -75,4 +75,4 @@ st.header("Where does the time go?", anchor=False)
 figures.phases(found)
 st.header("How long do answers take?", anchor=False)
 figures.spread(found, latency)
-_store.problems(catalog)
+store.problems(catalog)

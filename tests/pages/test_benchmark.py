@@ -28,8 +28,8 @@ def root(tmp_path: Path, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pages._benchmark_engines.PAINT_S", 0.0)
-    monkeypatch.setattr("pages._benchmark_engines.engines_here", lambda: MISSING)
+    monkeypatch.setattr("pages.benchmark_parts.engines.PAINT_S", 0.0)
+    monkeypatch.setattr("pages.benchmark_parts.engines.engines_here", lambda: MISSING)
     st.cache_resource.clear()
     with installed(tmp_path, monkeypatch) as results:
         yield results

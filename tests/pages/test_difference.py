@@ -13,7 +13,7 @@ def drawn(page: AppTest) -> list[dict[str, object]]:
 
 def script() -> None:
     from hybrid.presentation.views.difference import words
-    from pages._difference import difference
+    from pages.common.difference import difference
 
     difference(words("ein <b>Haus", "der <b>Haus"), "marked")
     difference(words("ein <b>Haus", "der <b>Haus"), "new", removed=False)

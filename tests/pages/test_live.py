@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from hybrid.live.shelf import Wanted
 from hybrid.measuring.lock import measuring
 from hybrid.schema import SYSTEMS
-from pages._prompts import EXAMPLES
+from pages.live_parts.examples import EXAMPLES
 from tests.pages.live_page import (
     SUMMARIZE,
     TRANSLATE,
@@ -56,18 +56,18 @@ def test_run_shows_three_answers_with_their_figures(live: AppTest):
 
 def test_answers_are_measured_alone_and_in_order(live: AppTest, monkeypatch: pytest.MonkeyPatch):
     from hybrid.engines.onnx_engine import OnnxEngine
-    from pages import _models
+    from pages.live_parts import models
 
     seen, generate = [], OnnxEngine.generate
 
     def watched(self, *arguments):
-        seen.append((self.system, _models.turns().taken))
+        seen.append((self.system, models.turns().taken))
         return generate(self, *arguments)
 
     monkeypatch.setattr(OnnxEngine, "generate", watched)
     ask(live, "The bridge is open.")
     assert seen == [(s, True) for s in (*SYSTEMS, *SYSTEMS)]  # a warm-up round, then the measured one
-    assert not _models.turns().taken
+    assert not models.turns().taken
 
 
 def test_a_benchmark_is_named_and_the_visitor_tries_again(live: AppTest):
@@ -86,11 +86,11 @@ def test_a_benchmark_is_named_and_the_visitor_tries_again(live: AppTest):
 
 
 def test_visitors_of_one_server_queue_and_are_not_refused(live: AppTest):
-    from pages import _models
+    from pages.live_parts import models
 
     other = arrive()
     with ThreadPoolExecutor(1) as pool:
-        with _models.turns().mine():  # somebody else's prompt is being measured
+        with models.turns().mine():  # somebody else's prompt is being measured
             asked = pool.submit(ask, other, "The bridge is open.")
             with pytest.raises(TimeoutError):
                 asked.result(0.5)
@@ -110,24 +110,24 @@ def test_a_reload_and_another_visitor_find_the_models_loaded(live: AppTest, monk
 
 def test_a_pair_that_was_trained_anew_is_loaded_anew(live: AppTest, live_zoo: Path):
     from hybrid.models.manifest import write_manifest
-    from pages import _models
+    from pages.live_parts import models
 
     def engines() -> object:
-        return _models.load(Wanted("tiny", _models.pairs()["tiny"], "cpu", ("slm",)), print).engines["slm"]
+        return models.load(Wanted("tiny", models.pairs()["tiny"], "cpu", ("slm",)), print).engines["slm"]
 
     before = engines()
     assert engines() is before
-    write_manifest(live_zoo / "tiny", _models.pairs()["tiny"] | {"about": {"note": "trained anew"}})
+    write_manifest(live_zoo / "tiny", models.pairs()["tiny"] | {"about": {"note": "trained anew"}})
     assert engines() is not before
 
 
 def test_loading_says_how_far_it_is(live: AppTest, monkeypatch: pytest.MonkeyPatch):
-    from pages import _models
+    from pages.live_parts import models
 
-    monkeypatch.setattr("pages._work.POLL_S", 0.0)
+    monkeypatch.setattr("pages.common.work.POLL_S", 0.0)
     st.cache_resource.clear()
     sentences: list[str] = []
-    _models.load(Wanted("tiny", _models.pairs()["tiny"], "cpu", ("slm",)), sentences.append)
+    models.load(Wanted("tiny", models.pairs()["tiny"], "cpu", ("slm",)), sentences.append)
     assert sentences
     assert all(sentence.endswith(" …") for sentence in sentences)
 

@@ -14,8 +14,8 @@ from hybrid.live import measure_all, shelf
 from hybrid.live.link import SAFE
 from hybrid.live.prompts_file import MOST
 from hybrid.measuring.lock import measuring
-from pages._live_settings import FILE
-from pages._prompts import EXAMPLES
+from pages.live_parts.examples import EXAMPLES
+from pages.live_parts.settings import FILE
 from tests.pages.live_page import TRANSLATE, answers, arrive, ask, line, press, said, texts, texts_of
 
 OPEN, SHUT = "The bridge is open.", "The door is shut."
@@ -213,7 +213,7 @@ def test_a_batch_stops_beside_a_benchmark_and_goes_on(live: AppTest):
 
 
 def test_a_batch_lets_others_in_between_two_prompts(live: AppTest, monkeypatch: pytest.MonkeyPatch):
-    from pages import _models
+    from pages.live_parts import models
 
     order: list[str] = []
     started = threading.Event()
@@ -226,10 +226,10 @@ def test_a_batch_lets_others_in_between_two_prompts(live: AppTest, monkeypatch: 
 
     def other() -> None:
         started.wait(30)
-        with _models.turns().mine():
+        with models.turns().mine():
             order.append("other")
 
-    monkeypatch.setattr("pages._live_batch.measure_all", watched)
+    monkeypatch.setattr("pages.live_parts.batch.measure_all", watched)
     page = upload(live, "a.txt", "\n".join([OPEN] * 6).encode())
     visitor = threading.Thread(target=other)
     visitor.start()

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from hybrid.store import list_runs, write_archive
-from pages._runs_list import CHOSEN, LISTED, TABLE
+from pages.runs_parts.listing import CHOSEN, LISTED, TABLE
 from tests.pages.made_runs import store_many, store_run
 
 APP = Path(__file__).parents[2] / "app.py"

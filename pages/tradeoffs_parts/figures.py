@@ -10,8 +10,8 @@ from hybrid.presentation.views.tradeoffs.figure_quality import quality_figure, w
 from hybrid.presentation.views.tradeoffs.figure_spread import spread_figure
 from hybrid.presentation.views.tradeoffs.frontier import qualities
 from hybrid.presentation.views.tradeoffs.measured import LATENCIES
-from pages._figure import GROUNDS, figure
-from pages._words import note, notes
+from pages.common.figure import GROUNDS, figure
+from pages.common.notes import note, notes
 
 LENGTH_LABELS = {"output": "By length of answer", "input": "By length of prompt"}
 NARROW = "<style>@media (max-width: 900px) { .st-key-figure-quality .textpoint { display: none; } }</style>"

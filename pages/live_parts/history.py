@@ -9,9 +9,9 @@ from hybrid.live import Request
 from hybrid.live.history import MOST, Entry, Told, remembered, table
 from hybrid.presentation.charts import shown
 from hybrid.schema import TASKS, System
-from pages._figure import save_csv, show
-from pages._live_prompt import fill
-from pages._live_settings import ONE
+from pages.common.figure import save_csv, show
+from pages.live_parts.prompt import fill
+from pages.live_parts.settings import ONE
 
 STATE = st.session_state
 

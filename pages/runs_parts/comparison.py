@@ -21,9 +21,9 @@ from hybrid.presentation.views.beside import (
 from hybrid.presentation.views.catalog import Entry
 from hybrid.schema import BASELINE, Run
 from hybrid.store import run_stamp
-from pages import _store
-from pages._figure import figure, show
-from pages._words import note, notes
+from pages.common import store
+from pages.common.figure import figure, show
+from pages.common.notes import note, notes
 
 MOST = 8  # runs that are compared at once
 MOST_OPEN = 5  # warnings that are read without a click
@@ -107,5 +107,5 @@ def _verdicts(systems: Sequence[Beside]) -> None:
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _compared(run_ids: tuple[str, ...], stamps: tuple[str, ...], baseline: str) -> Found:
-    stored = [_store.stored(run_id) for run_id in run_ids]
+    stored = [store.stored(run_id) for run_id in run_ids]
     return compare(stored, baseline), tuple(one.run for one in stored)

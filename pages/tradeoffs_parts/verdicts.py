@@ -6,7 +6,7 @@ from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.digest import Digest
 from hybrid.presentation.views.tradeoffs.marks import ordered
-from pages._words import note, plain
+from pages.common.notes import note, plain
 
 LEADS = "hybrid"  # whose verdict comes first
 

@@ -7,7 +7,7 @@ from hybrid.presentation.views.pairings.cells import PairCell, pair_cells
 from hybrid.presentation.views.pairings.measured import MeasuredPairs, error_sentence, measured_pairs
 from hybrid.presentation.views.pairings.sources import Device, Sources, sources, sources_stamp
 from hybrid.sizing import Request
-from pages._words import note
+from pages.common.notes import note
 
 
 def known() -> Sources:

@@ -9,9 +9,9 @@ from streamlit.delta_generator import DeltaGenerator
 from hybrid.live import Request
 from hybrid.live.link import PROMPT, address, left_out, prompt_of
 from hybrid.schema import Sampling
-from pages._live_settings import limit
-from pages._prompts import EXAMPLES
-from pages._words import note
+from pages.common.notes import note
+from pages.live_parts.examples import EXAMPLES
+from pages.live_parts.settings import limit
 
 STATE: MutableMapping[Any, Any] = st.session_state
 

@@ -9,9 +9,9 @@ from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.shelf import Wanted
 from hybrid.presentation.charts import shown
 from hybrid.schema import CPU, TASKS, System
-from pages import _models
-from pages._figure import show
-from pages._words import note
+from pages.common.figure import show
+from pages.common.notes import note
+from pages.live_parts import models
 
 ONE, FILE = "One prompt", "Prompts from a file"
 SLOWDOWNS = {1: "real time", 4: "4× slower", 10: "10× slower"}
@@ -39,7 +39,7 @@ def who() -> tuple[Wanted, DeltaGenerator]:
 
     Raises HybridError when the pairs cannot be read, or nobody is chosen.
     """
-    found = _models.pairs()
+    found = models.pairs()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
             "Systems", list(systems()), default=list(DEFAULT), format_func=_label, max_selections=MOST,
@@ -96,8 +96,8 @@ def engines_here() -> None:
         return
     with part:
         said = st.empty()
-        table = _models.engines(said.text)
-        held = "; ".join(f"{shown(pair)}: {', '.join(there)}" for pair, there in _models.held().items())
+        table = models.engines(said.text)
+        held = "; ".join(f"{shown(pair)}: {', '.join(there)}" for pair, there in models.held().items())
         said.text(f"In memory: {held or 'nothing yet'}.")
         show(table, "engines-table")
 
@@ -108,7 +108,7 @@ def _known() -> dict[str, tuple[str, Callable[[], list[str]]]]:
         "task": ("a task", lambda: [_task(name) for name in TASKS]),
         "ask": ("a way to ask", lambda: [ONE, FILE]),
         "systems": ("systems", lambda: [system.label for system in systems()]),
-        "live_pair": ("a pair", lambda: [shown(pair) for pair in _models.pairs()]),
+        "live_pair": ("a pair", lambda: [shown(pair) for pair in models.pairs()]),
         "live_device": ("a device", lambda: list(devices())),
         "slowdown": ("a replay speed", lambda: list(SLOWDOWNS.values())),
     }

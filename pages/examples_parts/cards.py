@@ -9,8 +9,8 @@ from hybrid.presentation.charts import color_of, milliseconds, shown
 from hybrid.presentation.views.difference import Part
 from hybrid.presentation.views.example_cards import Answer, Card
 from hybrid.schema import BASELINE
-from pages._difference import MARKED_CSS, MARKED_JS, as_rows
-from pages._examples_look import CSS, JS
+from pages.common.difference import MARKED_CSS, MARKED_JS, as_rows
+from pages.examples_parts.style import CSS, JS
 
 KEY = "example-cards"
 NO_TEXT = "(no text)"

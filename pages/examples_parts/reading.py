@@ -7,8 +7,8 @@ from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.examples import Examples, examples
 from hybrid.schema import System
 from hybrid.store import run_stamp
-from pages import _store
-from pages._work import Say, Work
+from pages.common import store
+from pages.common.work import Say, Work
 
 
 def load(entry: Entry, say: Say) -> Examples:
@@ -23,4 +23,4 @@ def load(entry: Entry, say: Say) -> Examples:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _examples(run_id: str, stamp: str, systems: tuple[System, ...]) -> Work[Examples]:
-    return Work(lambda say: examples(_store.answers(run_id, say), systems), "Reading the answers")
+    return Work(lambda say: examples(store.answers(run_id, say), systems), "Reading the answers")

@@ -16,8 +16,8 @@ from hybrid.presentation.views.pairings.measured import MeasuredPairs
 from hybrid.presentation.views.pairings.numbers import Terms, spread_words
 from hybrid.presentation.views.pairings.sources import Device
 from hybrid.schema import MODELS
-from pages._figure import figure
-from pages._words import note
+from pages.common.figure import figure
+from pages.common.notes import note
 
 AXES: tuple[tuple[Axis, str], ...] = (("output", "output tokens"), ("prompt", "prompt tokens"))
 

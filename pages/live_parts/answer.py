@@ -9,12 +9,12 @@ from hybrid.errors import BusyError, HybridError, PromptTooLong
 from hybrid.live import Frame, frames, measure_all, paced, remarks, verdict, whole
 from hybrid.live.history import told
 from hybrid.live.shelf import Wanted
-from pages import _models
-from pages._cards import card, places
-from pages._live_compare import Answered, beside, controls
-from pages._live_history import remember
-from pages._live_prompt import run
-from pages._words import note, plain
+from pages.common.notes import note, plain
+from pages.live_parts import models
+from pages.live_parts.cards import card, places
+from pages.live_parts.comparison import Answered, beside, controls
+from pages.live_parts.history import remember
+from pages.live_parts.prompt import run
 
 STATE = st.session_state
 ALL = {2: "both", 3: "all three", 4: "all four", 5: "all five", 6: "all six"}
@@ -61,13 +61,13 @@ def _answered(task: str, wanted: Wanted, line: DeltaGenerator) -> Answered | Non
     def say(sentence: str) -> None:
         line.header(sentence, anchor=False)  # never given a prompt or an answer
 
-    loaded = _models.load(wanted, say)
+    loaded = models.load(wanted, say)
     if request is None:
         say(f"Press Run to let {ALL.get(len(wanted.systems), wanted.systems[0].label)} answer.")
         return None
     notices = loaded.notices(request)
     say("Measuring one system after another …")
-    with _models.turns().mine(lambda before: say(f"Waiting for {before} before you …")):
+    with models.turns().mine(lambda before: say(f"Waiting for {before} before you …")):
         answers = measure_all(loaded.engines, request)
     conditions = (loaded.conditions, *loaded.notes)
     made = STATE[key] = Answered(wanted, request, answers, loaded.ran, conditions, notices)
@@ -92,7 +92,7 @@ def _shown(made: Answered, cards: Sequence[DeltaGenerator], below: DeltaGenerato
         st.caption(plain(sentence))
     replay: Iterable[Frame] = [whole(made.answers)]
     if STATE.pop("replay", False):
-        replay = frames(made.answers, _models.load(made.wanted, lambda _: None).decode, slowdown)
+        replay = frames(made.answers, models.load(made.wanted, lambda _: None).decode, slowdown)
 
     def play() -> None:
         for frame in paced(replay):

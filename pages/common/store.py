@@ -14,8 +14,8 @@ from hybrid.presentation.views.digest import digest as read_digest
 from hybrid.presentation.views.tradeoffs.measured import Tradeoffs
 from hybrid.presentation.views.tradeoffs.measured import tradeoffs as read_tradeoffs
 from hybrid.store import StoredRun, load_run, results_stamp, run_stamp
-from pages._words import note, notes
-from pages._work import Say, Work
+from pages.common.notes import note, notes
+from pages.common.work import Say, Work
 
 MAKE_ONE = "There are no runs yet. Measure one on the Benchmark page, or with `hybrid bench everyday-en-de`."
 

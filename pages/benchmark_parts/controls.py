@@ -11,8 +11,8 @@ from hybrid.models.manifest import available_pairs, zoo
 from hybrid.presentation.charts import shown
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
-from pages._benchmark_engines import missing
-from pages._words import note
+from pages.benchmark_parts.engines import missing
+from pages.common.notes import note
 
 ANOTHER = "another"
 ABOUT_SUITES = (

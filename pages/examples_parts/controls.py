@@ -11,7 +11,7 @@ from hybrid.presentation.views.catalog import Entry, newest_complete
 from hybrid.presentation.views.example_cards import Against
 from hybrid.presentation.views.examples import ORDERS, Query, orders
 from hybrid.schema import BASELINE, System
-from pages._words import note
+from pages.common.notes import note
 
 STATE = st.session_state
 AGAINST: dict[Against, str] = {"reference": "Reference", "llm": "LLM", "nothing": "Nothing"}

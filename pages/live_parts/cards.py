@@ -13,7 +13,7 @@ from hybrid.live import Answers, Shown, baseline_of, faster, speedup
 from hybrid.presentation.charts import milliseconds, time_bar, time_bar_in_words
 from hybrid.presentation.views.difference import Part
 from hybrid.schema import System
-from pages._difference import difference
+from pages.common.difference import difference
 
 ROLES: Mapping[str, str] = {
     "llm": "The LLM reads and writes",
@@ -46,7 +46,7 @@ def places(systems: Sequence[System]) -> list[DeltaGenerator]:
         row = systems[first : first + a_row]
         columns = st.columns(min(a_row, len(systems)), gap="medium")
         for place, (system, column) in enumerate(zip(row, columns, strict=False), first):
-            key = f"card-{system.method}-{place}"  # see _style: the method chooses the colour
+            key = f"card-{system.method}-{place}"  # see common/style.py: the method chooses the colour
             found.append(column.container(border=True, key=key, height="stretch").empty())
     return found
 

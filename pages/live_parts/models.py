@@ -17,7 +17,7 @@ from hybrid.live.choice import engines_here
 from hybrid.live.shelf import Loaded, Shelf, Wanted
 from hybrid.models.manifest import available_pairs
 from hybrid.schema import TASKS, Device, System
-from pages._work import Say, Work
+from pages.common.work import Say, Work
 
 if TYPE_CHECKING:
     from hybrid.engines.contract import Engine

@@ -6,7 +6,7 @@ import streamlit as st
 
 from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices, newest_complete
-from pages._words import note
+from pages.common.notes import note
 
 MOST_RUNS = 6
 FILTERS = {"suite": "Suite", "pair": "Pair", "engine": "Engine", "device": "Device", "batch": "Batch size"}

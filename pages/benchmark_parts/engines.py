@@ -11,8 +11,8 @@ from hybrid.benchmark.jobs import engines_here
 from hybrid.compare.tables import Table
 from hybrid.engines.registry import ENGINES
 from hybrid.schema import Device
-from pages._figure import show
-from pages._words import note
+from pages.common.figure import show
+from pages.common.notes import note
 
 Missing = Mapping[str, Mapping[str, str | None]]  # by engine and kind of device; None where it runs
 PAINT_S = 1.0

@@ -13,11 +13,11 @@ from hybrid.live.history import told
 from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, Asked, read_prompts
 from hybrid.live.shelf import Loaded, Wanted
 from hybrid.schema import Sampling
-from pages import _models
-from pages._figure import save_csv, show
-from pages._live_history import remember
-from pages._live_settings import limit
-from pages._words import note, plain
+from pages.common.figure import save_csv, show
+from pages.common.notes import note, plain
+from pages.live_parts import models
+from pages.live_parts.history import remember
+from pages.live_parts.settings import limit
 
 STATE = st.session_state
 ABOUT = (
@@ -53,7 +53,7 @@ def view(task: str, wanted: Wanted) -> None:
         st.caption(ABOUT)
         line = st.empty()
         try:  # so that they are ready when Run is pressed
-            _models.load(wanted, lambda sentence: line.caption(sentence))
+            models.load(wanted, lambda sentence: line.caption(sentence))
             line.caption("Answers are measured one prompt after another, and one system after another.")
         except HybridError as error:
             with line.container():
@@ -91,7 +91,7 @@ def _measure(batch: Batch) -> NoReturn:
         line.text(sentence)
 
     try:
-        loaded = _models.load(batch.wanted, say)
+        loaded = models.load(batch.wanted, say)
         batch = replace(batch, conditions=(loaded.conditions, *loaded.notes))
         while (asked := batch.next()) is not None:
             bar.progress(len(batch.rows) / len(batch.prompts))
@@ -109,9 +109,7 @@ def _row(batch: Batch, asked: Asked, loaded: Loaded, say: Callable[[str], None])
     request = Request(batch.task, asked.text, batch.sampling, asked.reference)
     try:
         loaded.notices(request)
-        with _models.turns().mine(
-            lambda before: say(f"{progress(batch)}, waiting for {before} before you …")
-        ):
+        with models.turns().mine(lambda before: say(f"{progress(batch)}, waiting for {before} before you …")):
             answers = measure_all(loaded.engines, request)
     except InputError as error:
         return Row(asked, {}, str(error))

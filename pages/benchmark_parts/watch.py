@@ -10,8 +10,8 @@ from hybrid.errors import HybridError
 from hybrid.presentation.charts import shown, times
 from hybrid.presentation.views.running import Running, Watch
 from hybrid.store import results_folder
-from pages import _benchmark_engines as engines
-from pages._words import Kind, note, plain
+from pages.benchmark_parts import engines
+from pages.common.notes import Kind, note, plain
 
 BUSY_S, IDLE_S = 2.0, 5.0  # between looks
 LOG_HEIGHT = 150

@@ -9,8 +9,8 @@ from hybrid.live.scoring import in_words, scores
 from hybrid.live.shelf import Wanted
 from hybrid.presentation.views.difference import Part, words
 from hybrid.schema import System
-from pages._cards import Beside
-from pages._live_settings import SLOWDOWNS
+from pages.live_parts.cards import Beside
+from pages.live_parts.settings import SLOWDOWNS
 
 TO_LLM, TO_REFERENCE = "to the LLM", "to the reference"
 

@@ -18,9 +18,9 @@ from hybrid.presentation.views.pairings.numbers import (
 )
 from hybrid.presentation.views.pairings.quality import quality, quality_runs, trained_pair
 from hybrid.presentation.views.pairings.sources import Sources
-from pages import _store
-from pages._figure import figure
-from pages._pairings_controls import Asked, pick
+from pages.common import store
+from pages.common.figure import figure
+from pages.pairings_parts.controls import Asked, pick
 
 
 def draw(wanted: Asked, cells: tuple[PairCell, ...], terms: Terms, chosen: tuple[str, str]) -> None:
@@ -42,7 +42,7 @@ def terms_of(wanted: Asked, known: Sources) -> Terms:
     pair = trained_pair(known.shapes)
     if pair is None:
         return Terms(wanted.price)
-    runs = quality_runs(_store.catalog().entries, known.shapes)
+    runs = quality_runs(store.catalog().entries, known.shapes)
     suites = list(dict.fromkeys(run.suite for run in runs))
     if not suites:
         return Terms(wanted.price)
@@ -53,7 +53,7 @@ def terms_of(wanted: Asked, known: Sources) -> Terms:
             persist_state="session", width=360,
         )  # fmt: skip
     return Terms(
-        wanted.price, quality([run for run in runs if run.suite == suite], wanted.device, pair, _store.digest)
+        wanted.price, quality([run for run in runs if run.suite == suite], wanted.device, pair, store.digest)
     )
 
 

@@ -13,8 +13,8 @@ from hybrid.errors import StoreError
 from hybrid.presentation.views.exports import columns, complete_runs, rows
 from hybrid.schema import Run
 from hybrid.store import delete_run, import_archive, import_run, write_archive
-from pages._runs_list import choose_next
-from pages._words import Kind, note
+from pages.common.notes import Kind, note
+from pages.runs_parts.listing import choose_next
 
 STATE = st.session_state
 SAID, UPLOADS = "runs-said", "runs-uploads"
