@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import streamlit as st
 
-from hybrid.compare.tables import write_csv
 from hybrid.errors import StoreError
 from hybrid.metrics import METRICS
 from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
 from hybrid.presentation.views.examples import ORDERS, Examples, Places, Query, find
+from hybrid.store.tables import write_csv
 from pages.common import store
 from pages.common.notes import note, notes
 from pages.examples_parts.cards import draw

@@ -17,7 +17,7 @@ LIGHT_MODULES = (
     "hybrid.metrics",
     "hybrid.suites",
     "hybrid.store",
-    "hybrid.compare.tables",
+    "hybrid.store.tables",
     "hybrid.measuring.lock",
     "hybrid.measuring.environment",
     "hybrid.compare",

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from hybrid.cli.console import notice, status
-from hybrid.compare.tables import Cell, replacing, write_csv
 from hybrid.errors import StoreError
 from hybrid.store import find_run
+from hybrid.store.tables import Cell, replacing, write_csv
 
 
 @click.command()

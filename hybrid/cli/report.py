@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from hybrid.cli.console import status
-from hybrid.compare.tables import replacing
 from hybrid.measuring.collector import collector_off
+from hybrid.store.tables import replacing
 
 
 @click.command()

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from hybrid.compare.tables import Cell
 from hybrid.metrics import METRICS
 from hybrid.metrics.own import own_scores
 from hybrid.schema import PHASES, Environment, Example, Phase, Record, Run, System
 from hybrid.store import CONDITIONS, RunReader, conditions
+from hybrid.store.tables import Cell
 
 _CONDITIONS = (
     "run_id", "suite", "suite_hash", "task", "pair", "weights_sha256", "engine", "device",

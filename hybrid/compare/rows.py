@@ -6,10 +6,10 @@ from hybrid.compare.bootstrap import Estimate, Resamples
 from hybrid.compare.comparison import SPEEDUPS, Against, against
 from hybrid.compare.measured import LATENCIES, Measured, by_system
 from hybrid.compare.summary import PERCENTILES, Summary, summarize
-from hybrid.compare.tables import Cell
 from hybrid.metrics import METRICS
 from hybrid.schema import BASELINE, Run
 from hybrid.store import CONDITIONS, StoredRun, conditions
+from hybrid.store.tables import Cell
 
 _COUNTS = {
     "system": "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
-from hybrid.compare.tables import Cell, Table
 from hybrid.format import milliseconds
 from hybrid.live.history import Told
 from hybrid.live.prompts_file import Asked
@@ -17,6 +16,7 @@ from hybrid.live.scoring import labels, scores
 from hybrid.live.shelf import Wanted
 from hybrid.live.verdicts import baseline_of, verdict_on
 from hybrid.schema import Sampling, System
+from hybrid.store.tables import Cell, Table
 
 State = Literal["running", "stopped", "done"]
 

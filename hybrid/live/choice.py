@@ -4,10 +4,10 @@ import shutil
 from functools import cache
 from importlib.util import find_spec
 
-from hybrid.compare.tables import Table
 from hybrid.engines.registry import ENGINES, missing
 from hybrid.errors import InputError
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, System
+from hybrid.store.tables import Table
 
 DEFAULT: tuple[System, ...] = SYSTEMS
 MOST = 6  # systems at once: more cards than that cannot be compared by eye

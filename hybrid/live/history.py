@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybrid.compare.tables import Cell, Table
 from hybrid.live.measuring import Answers, Request
 from hybrid.live.verdicts import baseline_of
 from hybrid.schema import System
+from hybrid.store.tables import Cell, Table
 
 MOST = 200
 MOST_CHARACTERS = 1_000_000  # of all texts together: a few MB of memory for a visitor

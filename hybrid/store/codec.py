@@ -78,7 +78,7 @@ def decode_record(line: bytes) -> Record:
         ids = tuple(map(index, row["token_ids"]))
         phases = {cast(Phase, phase): us / 1e6 for phase, us in row["phases_us"].items()}
         generation = Generation(
-            System.parse(row["system"]),
+            _system(row["system"]),
             row["text"],
             ids,
             index(row["prompt_tokens"]),
@@ -158,14 +158,18 @@ def _object(data: bytes) -> dict[str, Any]:
     return row
 
 
+def _system(text: object) -> System:
+    if not isinstance(text, str):
+        raise ValueError(f"system is {text!r}, not a string")
+    return System.parse(text)
+
+
 def _check(record: Record) -> None:
     """Raise ValueError for what Record's types leave open in a file."""
     made = record.generation
     texts = (record.example_id, record.started_at, made.text)
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("example, started_at and text must be strings")
-    if not isinstance(made.system, str):
-        raise ValueError(f"system is {made.system!r}, not a string")
     counts = (record.repeat, record.batch, record.position, made.prompt_tokens, made.drafted)
     if not all(0 <= count <= LARGEST for count in counts):
         raise ValueError(f"repeat, batch, position, prompt_tokens and drafted must be from 0 to {LARGEST}")

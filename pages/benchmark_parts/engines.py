@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import streamlit as st
 
 from hybrid.benchmark.jobs import engines_here
-from hybrid.compare.tables import Table
 from hybrid.engines.registry import ENGINES
 from hybrid.schema import Device
+from hybrid.store.tables import Table
 from pages.common.figure import show
 from pages.common.notes import note
 

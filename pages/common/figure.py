@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from hybrid.compare.tables import Table
+from hybrid.store.tables import Table
 
 BEHIND = "Table and downloads"
 CONFIG = {

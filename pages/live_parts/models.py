@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from hybrid.compare.tables import Table
 from hybrid.live import Turns
 from hybrid.live.choice import engines_here
 from hybrid.live.shelf import Loaded, Shelf, Wanted
 from hybrid.models.manifest import available_pairs
 from hybrid.schema import TASKS, Device, System
+from hybrid.store.tables import Table
 from pages.common.work import Say, Work
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from hybrid.compare import Comparison
-from hybrid.compare.tables import write_csv
 from hybrid.errors import StoreError
 from hybrid.presentation.views.exports import columns, complete_runs, rows
 from hybrid.schema import Run
 from hybrid.store import delete_run, import_archive, import_run, write_archive
+from hybrid.store.tables import write_csv
 from pages.common.notes import Kind, note
 from pages.runs_parts.listing import choose_next
 

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from hybrid import cli, store
 from hybrid.compare import COLUMNS
 from hybrid.compare.export import RECORD_COLUMNS
-from hybrid.compare.tables import original
-from hybrid.schema import Memory, Run, System
+from hybrid.schema import CPU, Memory, Run, System
 from hybrid.store import StoredRun
+from hybrid.store.tables import original
 
 END = "2026-11-23T02:00:00+00:00"
 HOSTILE = ('=HYPERLINK("http://x")', '-1,2\n+3;"', "@\r\n\t, Grüße 😀", "'=1", "NA", "")
@@ -90,7 +90,7 @@ def test_each_record_is_a_row_with_its_conditions(fake_run: Callable[..., Stored
     assert len(table) == len(fake.records) == 18
     assert table[4] == {
         "run_id": fake.run.run_id, "suite": "made-up", "suite_hash": fake.run.plan.suite_hash,
-        "task": "summarize", "pair": "tiny", "weights_sha256": "cd" * 32, "engine": "torch", "device": "cpu",
+        "task": "summarize", "pair": "tiny", "weights_sha256": "cd" * 32, "engine": "torch", "device": CPU,
         "device_name": "cpu", "dtype": "float32", "threads": "3", "batch_size": "1", "seed": "7",
         "max_new_tokens": "128", "ignore_eos": "false", "code": "620233b", "cpu": "A CPU",
         "repeat": "0", "batch": "4", "position": "4",

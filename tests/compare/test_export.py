@@ -10,10 +10,10 @@ import pytest
 from hybrid import store
 from hybrid.compare import COLUMNS
 from hybrid.compare.export import RECORD_COLUMNS, record_rows
-from hybrid.compare.tables import Cell
 from hybrid.metrics import METRICS, own
 from hybrid.schema import Resumption, System
 from hybrid.store import RunReader, StoredRun
+from hybrid.store.tables import Cell
 
 
 @pytest.fixture(autouse=True)

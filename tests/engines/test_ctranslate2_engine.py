@@ -16,7 +16,7 @@ from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
-from hybrid.schema import METHODS, Sampling
+from hybrid.schema import CPU, METHODS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.engines.peers import LIMIT, absolute_pair, greedy, prompt_ids
 
@@ -222,15 +222,15 @@ def test_what_it_cannot_do_is_said(tiny_bundle, method):
 
 
 def test_where_it_cannot_run(monkeypatch):
-    assert missing("cuda:1") == (
+    assert missing(Device("cuda", 1)) == (
         "The engine ctranslate2 runs on the CPU only, not on 'cuda:1'; choose --device cpu."
     )
     monkeypatch.setattr(ctranslate2_engine, "find_spec", lambda name: None)
-    assert missing("cpu") == (
+    assert missing(CPU) == (
         "The package ctranslate2 is not installed; pip install 'hybrid-bench[peers]' brings it."
     )
     monkeypatch.setattr(ctranslate2_engine, "find_spec", lambda name: name)
-    assert missing("cpu") is None
+    assert missing(CPU) is None
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.engines import table
+from hybrid.engines import registry as table
 from hybrid.engines.config import Order
 from hybrid.engines.registry import (
     AUTO,
@@ -26,7 +26,7 @@ from hybrid.engines.registry import (
 from hybrid.errors import EngineError, PairError
 from hybrid.measuring.clock import timed
 from hybrid.models.source import BundleSource
-from hybrid.schema import METHODS, SYSTEMS, Plan, Sampling, System
+from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Plan, Sampling, System
 
 PLAN = Plan("suite", "", "translate-en-de", "tiny", SYSTEMS)
 
@@ -81,7 +81,7 @@ def test_an_engine_alone_reads_its_own_models_and_answers_the_same(system: Syste
 
 def test_one_run_holds_several_engines(module):
     onnx, peer = module("onnx"), module("ctranslate2")
-    systems = ("llm", "hybrid", "llm@ctranslate2", "slm@ctranslate2")
+    systems = tuple(map(System.parse, ("llm", "hybrid", "llm@ctranslate2", "slm@ctranslate2")))
     plan = replace(PLAN, systems=systems, engine="onnx", dtype="int8", engine_options={"int8_encoder": "on"})
     found, engines = load_engines(plan)
     assert list(engines) == list(systems)
@@ -126,11 +126,17 @@ def test_what_no_engine_can_is_the_last_ones_reason(module, tiny_bundle):
     ("changes", "message"),
     [
         ({"engine": "abacus"}, r"There is no engine 'abacus'; available: torch, onnx, .*ctranslate2-fp32\."),
-        ({"systems": ("llm", "llm@abacus")}, "There is no engine 'abacus'"),
-        ({"device": "cuda:77"}, r"Device 'cuda:77' cannot be used here; available: cpu"),
-        ({"engine": "onnx", "device": "cuda"}, "The engine onnx does not run on cuda; it runs on cpu"),
+        ({"systems": (System("llm"), System("llm", "abacus"))}, "There is no engine 'abacus'"),
+        ({"device": Device("cuda", 77)}, r"Device 'cuda:77' cannot be used here; available: cpu"),
+        (
+            {"engine": "onnx", "device": Device("cuda")},
+            "The engine onnx does not run on cuda; it runs on cpu",
+        ),
         ({"engine": "onnx", "dtype": "bfloat16"}, "onnx has no precision 'bfloat16'; it has int8"),
-        ({"systems": ("hybrid@ctranslate2",)}, "ctranslate2 has no method 'hybrid'; it has llm, slm"),
+        (
+            {"systems": (System("hybrid", "ctranslate2"),)},
+            "ctranslate2 has no method 'hybrid'; it has llm, slm",
+        ),
         ({"engine_options": {"speed": "on"}}, "torch has no option 'speed'; it has none"),
         (
             {"engine": "onnx", "dtype": "", "engine_options": {"int8_encoder": "maybe"}},
@@ -156,35 +162,35 @@ def test_an_engine_gets_its_default_precision_and_options(module, tiny_bundle):
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_says_whether_it_runs_here(name: str):
-    for device in ("cpu", "cuda", "cuda:3"):
+    for device in (CPU, Device("cuda"), Device("cuda", 3)):
         reason = missing(name, device)
         assert reason is None or (reason.endswith(".") and len(reason) < 250)
 
 
 @pytest.mark.parametrize("name", [name for name in ENGINES if "cpu" in ENGINES[name].dtypes])
 def test_every_engine_here_answers_by_all_of_its_methods(name: str, tiny_bundle, monkeypatch, tmp_path):
-    if missing(name, "cpu"):
-        pytest.skip(missing(name, "cpu"))
+    if missing(name, CPU):
+        pytest.skip(missing(name, CPU))
     monkeypatch.setenv("HYBRID_CACHE", str(tmp_path))
     kind = ENGINES[name]
     made = make_engines(name, Order(BundleSource(tiny_bundle), kind.methods, dtype=""))
     assert list(made) == list(kind.methods)
     for method, engine in made.items():
         assert (engine.system, engine.name, engine.device) == (method, name, "cpu")
-        assert engine.dtype == default_dtype(name, "cpu")
+        assert engine.dtype == default_dtype(name, CPU)
         steps = engine.generate("summarize", ["The old house by the river."], Sampling(5, ignore_eos=True))
         (answer,) = timed(steps, method, synchronize=engine.synchronize)
         assert len(answer.token_ids) == 5
 
 
 def test_the_precision_follows_the_device():
-    assert [default_dtype("torch", device) for device in ("cpu", "cuda", "cuda:1")] == [
+    assert [default_dtype("torch", device) for device in (CPU, Device("cuda"), Device("cuda", 1))] == [
         "float32",
         "bfloat16",
         "bfloat16",
     ]
-    assert default_dtype("onnx", "cuda") == ""
-    assert {default_dtype(name, "cpu") for name in ENGINES} <= {*DTYPES, ""}
+    assert default_dtype("onnx", Device("cuda")) == ""
+    assert {default_dtype(name, CPU) for name in ENGINES} <= {*DTYPES, ""}
 
 
 def test_all_that_is_known_fits_together():

@@ -14,7 +14,7 @@ from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import timed
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
-from hybrid.schema import METHODS, MODELS, Device, Sampling
+from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.engines.peers import absolute_pair, called, greedy, prompt_ids
 
@@ -245,9 +245,12 @@ def test_assisted_generation_says_nothing_on_the_way(peers, answer, caplog):
 
 
 def test_where_it_cannot_run(tiny_bundle):
-    assert missing("cpu") is None
+    assert missing(CPU) is None
     if not torch.cuda.is_available():
-        assert missing("cuda:0") == "torch sees no GPU here, so 'cuda:0' cannot be used; choose --device cpu."
+        assert (
+            missing(Device("cuda", 0))
+            == "torch sees no GPU here, so 'cuda:0' cannot be used; choose --device cpu."
+        )
         with pytest.raises(EngineError, match="'cuda:0' cannot be used here"):
             make(Order(BundleSource(tiny_bundle), ("slm",), device=Device("cuda", 0), dtype="bfloat16"))
 

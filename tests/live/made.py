@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from hybrid.schema import FinishReason, Generation, System, Timing
 
 
-def made(system: System, token_times_s: Sequence[float], finish: FinishReason = "eos") -> Generation:
+def made(system: str, token_times_s: Sequence[float], finish: FinishReason = "eos") -> Generation:
     """An answer whose token ids are 1, 2, 3 ... known at the given seconds; detokenizing takes 0.01 s."""
     ids = tuple(range(1, len(token_times_s) + 1))
     timing = Timing({"decode": token_times_s[-1], "detokenize": 0.01}, tuple(token_times_s))
-    return Generation(system, letters(ids), ids, 5, finish, timing)
+    return Generation(System.parse(system), letters(ids), ids, 5, finish, timing)
 
 
 def letters(ids: Sequence[int]) -> str:

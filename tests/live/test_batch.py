@@ -4,22 +4,22 @@ from statistics import median
 
 import pytest
 
-from hybrid.compare.tables import original
 from hybrid.live.batch import Batch, Row, headline, medians, progress, table
 from hybrid.live.history import Told, told
 from hybrid.live.prompts_file import Asked
 from hybrid.live.shelf import Wanted
 from hybrid.metrics import score
-from hybrid.schema import Sampling, System
+from hybrid.schema import CPU, Sampling, System
+from hybrid.store.tables import original
 from tests.live.made import made
 
-SYSTEMS = ("llm", "hybrid@torch")
+SYSTEMS = (System("llm"), System("hybrid", "torch"))
 LLM_S, HYBRID_S = (0.29, 0.19, 0.99), (0.09, 0.19, 0.29)
 
 
 def batch(prompts: int = 4, reference: str = "a b c d", systems: tuple[str, ...] = SYSTEMS) -> Batch:
     asked = tuple(Asked(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
-    return Batch("translate-en-de", Wanted("tiny", {}, "cpu", systems), Sampling(8), asked)
+    return Batch("translate-en-de", Wanted("tiny", {}, CPU, systems), Sampling(8), asked)
 
 
 def row(asked: Asked, n: int) -> Row:

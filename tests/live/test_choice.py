@@ -8,7 +8,7 @@ import pytest
 from hybrid.engines.registry import ENGINES
 from hybrid.errors import InputError
 from hybrid.live import choice
-from hybrid.schema import METHODS, method_of
+from hybrid.schema import METHODS
 
 
 def test_every_system_is_one_that_its_engine_has():
@@ -16,10 +16,8 @@ def test_every_system_is_one_that_its_engine_has():
     assert there[: len(METHODS)] == tuple(METHODS)
     assert set(choice.DEFAULT) <= set(there)
     for system in there[len(METHODS) :]:
-        method, _, engine = system.partition("@")
-        assert method_of(system) == method
-        assert method in ENGINES[engine].methods
-        assert "cpu" in ENGINES[engine].dtypes or "cuda" in choice.devices()
+        assert system.method in ENGINES[system.engine].methods
+        assert "cpu" in ENGINES[system.engine].dtypes or "cuda" in choice.devices()
 
 
 def test_an_engine_whose_package_lacks_is_not_offered(monkeypatch):

@@ -9,6 +9,7 @@ from hybrid.errors import EngineError
 from hybrid.live import shelf as module
 from hybrid.live.shelf import Shelf, Wanted
 from hybrid.models.manifest import available_pairs
+from hybrid.schema import CPU, System
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def wanted(*systems: str, pair: str = "tiny") -> Wanted:
-    return Wanted(pair, available_pairs()[pair], "cpu", systems)
+    return Wanted(pair, available_pairs()[pair], CPU, tuple(map(System.parse, systems)))
 
 
 def test_what_is_added_is_read_and_nothing_else(zoo, made):

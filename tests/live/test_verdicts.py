@@ -3,8 +3,12 @@
 import pytest
 
 from hybrid.live import baseline_of, faster, remarks, speedup, verdict
-from hybrid.schema import Generation, Timing
+from hybrid.schema import Generation, System, Timing
 from tests.live.made import made
+
+
+def answers_of(*answers: Generation) -> dict[System, Generation]:
+    return {answer.system: answer for answer in answers}
 
 
 def test_speedup_is_the_baseline_over_the_answer():
@@ -27,7 +31,7 @@ def test_one_token_has_no_time_per_token():
     ],
 )
 def test_verdict(hybrid_s, expected):
-    answers = {"llm": made("llm", [0.15]), "slm": made("slm", [0.01]), "hybrid": made("hybrid", [hybrid_s])}
+    answers = answers_of(made("llm", [0.15]), made("slm", [0.01]), made("hybrid", [hybrid_s]))
     assert verdict(answers) == expected
 
 
@@ -39,16 +43,16 @@ def test_faster(ratio, words):
 
 
 def test_remarks_name_cut_and_empty_answers():
-    silent = Generation("slm", " ", (1,), 5, "eos", Timing({"decode": 0.1}, (0.1,)))
-    answers = {"llm": made("llm", [0.1], "length"), "slm": silent, "hybrid": made("hybrid", [0.1], "length")}
+    silent = Generation(System("slm"), " ", (1,), 5, "eos", Timing({"decode": 0.1}, (0.1,)))
+    answers = answers_of(made("llm", [0.1], "length"), silent, made("hybrid", [0.1], "length"))
     cut, empty = remarks(answers)
     assert "LLM alone, Hybrid" in cut
     assert "SLM alone" in empty
-    assert remarks({"llm": made("llm", [0.1])}) == []
+    assert remarks(answers_of(made("llm", [0.1]))) == []
 
 
 def test_remarks_name_the_engine_too():
-    (cut,) = remarks({"llm@torch": made("llm@torch", [0.1], "length")})
+    (cut,) = remarks(answers_of(made("llm@torch", [0.1], "length")))
     assert cut.endswith("LLM alone, torch.")
 
 
@@ -61,7 +65,7 @@ def test_remarks_name_the_engine_too():
     ],
 )
 def test_the_baseline_is_the_llm_or_else_the_first(systems, base):
-    assert baseline_of(systems) == base
+    assert baseline_of(map(System.parse, systems)) == base
 
 
 @pytest.mark.parametrize(
@@ -83,4 +87,5 @@ def test_the_baseline_is_the_llm_or_else_the_first(systems, base):
     ],
 )
 def test_a_verdict_on_any_systems(times_s, sentence):
-    assert verdict({system: made(system, [seconds]) for system, seconds in times_s.items()}) == sentence
+    answers = answers_of(*(made(system, [seconds]) for system, seconds in times_s.items()))
+    assert verdict(answers) == sentence

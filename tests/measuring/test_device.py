@@ -9,6 +9,7 @@ import torch
 from hybrid.errors import EngineError
 from hybrid.measuring import device
 from hybrid.measuring.device import measure_machine, memory_bandwidth
+from hybrid.schema import CPU, Device
 
 SMALL = 2**20  # bytes of what is streamed in tests
 
@@ -31,7 +32,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("slow_clock")
 def test_figures_from_a_clock_that_is_known() -> None:
-    machine = measure_machine("cpu", "float32")
+    machine = measure_machine(CPU, "float32")
     assert (machine.device, machine.dtype, machine.threads) == ("cpu", "float32", 1)
     assert machine.bandwidth == SMALL * 4
     # sets are read as matrices of 1 MiB each, one at a time
@@ -40,33 +41,33 @@ def test_figures_from_a_clock_that_is_known() -> None:
 
 
 def test_bandwidth_is_plausible_and_soon_there() -> None:
-    found = memory_bandwidth("cpu", "float32", 1)
+    found = memory_bandwidth(CPU, "float32", 1)
     assert 1e8 < found < 1e13
 
 
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float16"])
 def test_narrow_types_are_measured_as_float32_on_a_cpu(dtype: str) -> None:
-    assert measure_machine("cpu", dtype).dtype == "float32"
+    assert measure_machine(CPU, dtype).dtype == "float32"
 
 
 def test_many_rows_are_multiplied_faster_than_one() -> None:
-    rates = dict(measure_machine("cpu", "float32").rates)
+    rates = dict(measure_machine(CPU, "float32").rates)
     assert rates[512] > 2 * rates[1]
 
 
 def test_threads_are_as_before() -> None:
     before = torch.get_num_threads()
-    memory_bandwidth("cpu", "float32", 2)
+    memory_bandwidth(CPU, "float32", 2)
     assert torch.get_num_threads() == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(EngineError, match=r"^Device 'cuda' cannot be measured here: \S"):
-        memory_bandwidth("cuda", "bfloat16")
+        memory_bandwidth(Device("cuda"), "bfloat16")
 
 
 @pytest.mark.gpu
 def test_a_gpu_reads_faster_than_any_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert memory_bandwidth("cuda", "bfloat16") > 2e11
+    assert memory_bandwidth(Device("cuda"), "bfloat16") > 2e11

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from hybrid.measuring.environment import code_version, differences, differing, environment, product_version
-from hybrid.schema import Environment
+from hybrid.schema import CPU, Device, Environment
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_it_names_machine_software_and_weights():
-    found = environment("cpu", "abc")
+    found = environment(CPU, "abc")
     assert found.product == tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert found.weights_sha256 == "abc"
     assert found.python == ".".join(map(str, sys.version_info[:3]))
@@ -41,15 +41,18 @@ def test_it_names_machine_software_and_weights():
 
 
 def test_it_names_no_host_no_user_and_no_path():
-    said = " ".join(str(value) for value in asdict(environment("cpu", "abc")).values())
+    said = " ".join(str(value) for value in asdict(environment(CPU, "abc")).values())
     for secret in (socket.gethostname(), getpass.getuser(), str(Path.home()), str(ROOT)):
         assert secret not in said.split()
         assert not (len(secret) > 5 and secret in said)
 
 
 def test_it_needs_no_torch():
-    code = "import sys; from hybrid.measuring.environment import environment; environment('cpu', ''); "
-    subprocess.run([sys.executable, "-c", code + "sys.exit('torch' in sys.modules)"], check=True)
+    code = (
+        "import sys; from hybrid.measuring.environment import environment; from hybrid.schema import CPU; "
+        "environment(CPU, ''); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_gpu_is_named_with_its_software(tmp_path, monkeypatch):
@@ -59,9 +62,9 @@ def test_a_gpu_is_named_with_its_software(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     driver = tmp_path / "version"
     monkeypatch.setattr("hybrid.measuring.environment.NVIDIA_DRIVER", driver)
-    assert "nvidia-driver" not in environment("cuda:1", "abc").packages
+    assert "nvidia-driver" not in environment(Device("cuda", 1), "abc").packages
     driver.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  575.57.08  Release Build\n")
-    found = environment("cuda:1", "abc")
+    found = environment(Device("cuda", 1), "abc")
     assert found.device_name == "NVIDIA H200"
     assert found.packages["cuda"] == "13.0"
     assert found.packages["nvidia-driver"] == "575.57.08"
@@ -73,7 +76,7 @@ def test_what_a_system_does_not_say_is_left_open(tmp_path, monkeypatch):
 
     monkeypatch.setattr("hybrid.measuring.environment.CPU_INFO", tmp_path / "missing")
     monkeypatch.setattr(os, "sysconf", unknown)
-    found = environment("cpu", "abc")
+    found = environment(CPU, "abc")
     assert found.memory_bytes == 0
     assert isinstance(found.cpu, str)
 

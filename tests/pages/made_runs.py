@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hybrid.metrics import METRICS, metrics_of, signatures_of
 from hybrid.schema import (
+    SYSTEMS,
     Environment,
     Example,
     Generation,
@@ -34,7 +35,7 @@ def store_run(
     number: int = 0,
     examples: int = 12,
     repeats: int = 1,
-    systems: Sequence[System] = ("llm", "slm", "hybrid"),
+    systems: Sequence[System] = SYSTEMS,
     suite: str = "made-up",
     task: str = "translate-en-de",
     device_name: str = "A CPU",

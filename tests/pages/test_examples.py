@@ -13,10 +13,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.compare.tables import original
 from hybrid.presentation.views.difference import words
 from hybrid.schema import Generation
 from hybrid.store import load_run
+from hybrid.store.tables import original
 from tests.pages.conftest import LOOKS, Server, settled
 from tests.pages.made_runs import store_run
 

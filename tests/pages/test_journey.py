@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from hybrid.compare.export import RECORD_COLUMNS, record_rows
-from hybrid.compare.tables import original
 from hybrid.store import RunReader, list_runs
+from hybrid.store.tables import original
 from tests.pages.conftest import settled
 
 

@@ -8,12 +8,12 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from hybrid.compare.tables import Table
 from hybrid.errors import EngineError
 from hybrid.live import measure_all, shelf
 from hybrid.live.link import SAFE
 from hybrid.live.prompts_file import MOST
 from hybrid.measuring.lock import measuring
+from hybrid.store.tables import Table
 from pages.live_parts.examples import EXAMPLES
 from pages.live_parts.settings import FILE
 from tests.pages.live_page import TRANSLATE, answers, arrive, ask, line, press, said, texts, texts_of

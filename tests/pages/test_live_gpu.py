@@ -8,7 +8,6 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.presentation.charts import name_of
 from hybrid.schema import SYSTEMS
 from tests.pages.live_page import answers, arrive, ask, line, texts, texts_of
 
@@ -40,7 +39,7 @@ def test_all_three_answer_in_recorded_graphs():
 
 
 def test_engines_are_compared():
-    page = ask(arrive(live_device="cuda", systems=[name_of(s) for s in CHOSEN]), "The bridge is open.")
+    page = ask(arrive(live_device="cuda", systems=[s.label for s in CHOSEN]), "The bridge is open.")
     made = answers(page)
     assert not page.exception
     assert set(made) == set(CHOSEN)

@@ -13,11 +13,11 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.compare.tables import original
 from hybrid.presentation.views.pairings.measured import NO_GRID, NO_PROFILE
 from hybrid.presentation.views.pairings.sources import sources
 from hybrid.sizing import Pair, Request, load_profile, predict, save_profile
 from hybrid.store.grids import load_grid
+from hybrid.store.tables import original
 from tests.pages.conftest import settled
 from tests.presentation.views.pairings.made_grids import EVIL, cell, store
 from tests.sizing.predict.made_up import made_up_profile

@@ -10,9 +10,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.compare.tables import original
 from hybrid.presentation.views.digest import digest
 from hybrid.schema import Sampling, System
+from hybrid.store.tables import original
 from tests.pages.conftest import Server, settled
 from tests.pages.made_runs import store_run
 

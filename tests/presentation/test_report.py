@@ -98,7 +98,7 @@ def test_the_policy_lets_only_its_own_scripts_run(page: str):
 def test_names_from_elsewhere_are_text(tmp_path: Path):
     run_id = store_run(
         tmp_path, examples=8, suite=EVIL, pair=EVIL, engine=EVIL, device_name=EVIL, dtype=EVIL,
-        systems=("llm", f"hybrid@{EVIL}"),
+        systems=(System("llm"), System("hybrid", EVIL)),
     )  # fmt: skip
     made = reported(load_run(run_id, tmp_path))
     tags = Tags(made).found
@@ -137,7 +137,11 @@ def parsed(command: str) -> tuple[str, dict[str, Any]]:
         {"batch_size": 8, "repeats": 3, "seed": 7, "limit": 60, "threads": 2},
         {"sampling": Sampling(32, ignore_eos=True, truncate=True)},
         {"sampling": Sampling(64, truncate=True), "device": "cuda:1"},
-        {"systems": ("llm", "llm@torch", "hybrid"), "engine": "onnx", "dtype": "int8"},
+        {
+            "systems": (System("llm"), System("llm", "torch"), System("hybrid")),
+            "engine": "onnx",
+            "dtype": "int8",
+        },
         {"suite": "file:/data/a b;rm -rf $HOME.tsv", "pair": "it's"},
         {"suite": "-x", "pair": "--help"},
         {"suite": "$(touch /tmp/x)`id`\n"},

@@ -1,24 +1,28 @@
 """The nouns: frozen, checked where they are made, standard library only."""
 
+import copy
 import dataclasses
+import pickle
 import subprocess
 import sys
 
 import pytest
 
 from hybrid.schema import (
+    BASELINE,
+    CPU,
     METHODS,
     MODELS,
     PHASES,
     SYSTEMS,
     TASKS,
+    Device,
     Plan,
     Ran,
     Sampling,
     Step,
     System,
     Timing,
-    method_of,
 )
 
 
@@ -37,26 +41,27 @@ def test_names_of_systems_and_phases():
 
 
 def test_a_system_is_a_method_and_perhaps_an_engine():
-    assert [method_of(system) for system in (*METHODS, "llm@torch")] == [*METHODS, "llm"]
-    plan = Plan("suite", "", "summarize", "tiny", ("llm", "llm@ctranslate2"), engine="onnx")
+    assert [System.parse(name).method for name in (*METHODS, "llm@torch")] == [*METHODS, "llm"]
+    plan = Plan("suite", "", "summarize", "tiny", (BASELINE, System("llm", "ctranslate2")), engine="onnx")
     assert [plan.engine_of(system) for system in plan.systems] == ["onnx", "ctranslate2"]
 
 
 @pytest.mark.parametrize("system", ["", "ssm", "llm@", "@torch", "LLM"])
 def test_a_system_that_is_none_is_refused(system):
     with pytest.raises(ValueError, match=f"system is '{system}', not one of llm, slm, hybrid, lossless"):
-        Plan("suite", "", "summarize", "tiny", (system,))
+        System.parse(system)
 
 
 def test_methods_need_the_models_that_they_are_made_of():
-    assert all(METHODS[model] == (model,) for model in MODELS)
-    assert METHODS["lossless"] == ("llm", "hybrid")
+    assert all(METHODS[model].models == (model,) for model in MODELS)
+    assert METHODS["lossless"].models == ("llm", "hybrid")
+    assert [name for name, method in METHODS.items() if method.lossless] == [*METHODS][3:]
 
 
 def test_how_a_system_ran_is_the_plans_where_it_was_not_recorded(fake_run):
     run = fake_run(systems=(System("llm"), System.parse("slm@onnx"))).run
-    assert run.ran_as("slm@onnx") == Ran("onnx", "cpu", "float32")
-    told = Ran("onnx", "cpu", "int8", {"int8_encoder": "off"}, 7, 9)
+    assert run.ran_as(System("slm", "onnx")) == Ran("onnx", CPU, "float32")
+    told = Ran("onnx", CPU, "int8", {"int8_encoder": "off"}, 7, 9)
     assert dataclasses.replace(run, ran={"slm@onnx": told}).ran_as("slm@onnx") == told
 
 
@@ -83,3 +88,24 @@ def test_nouns_are_frozen():
 def test_the_schema_needs_only_the_standard_library():
     code = "import sys, hybrid.schema; sys.exit(bool({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_device_is_a_kind_and_perhaps_an_ordinal():
+    assert [(d.kind, d.ordinal) for d in map(Device.parse, ("cpu", "cuda", "cuda:3"))] == [
+        ("cpu", None), ("cuda", None), ("cuda", 3),
+    ]  # fmt: skip
+    for text in ("", "gpu", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:²"):
+        with pytest.raises(ValueError, match="device is"):
+            Device.parse(text)
+
+
+def test_values_that_are_their_own_text_survive_copying():
+    for value in (System("llm", "onnx"), Device("cuda", 1)):
+        twin = pickle.loads(pickle.dumps(value))
+        assert type(twin) is type(value)
+        assert (twin, vars_of(twin)) == (value, vars_of(value))
+        assert vars_of(copy.deepcopy(value)) == vars_of(value)
+
+
+def vars_of(value: str) -> list[object]:
+    return [getattr(value, name) for name in type(value).__slots__]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hybrid.errors import StoreError
-from hybrid.schema import Environment
+from hybrid.schema import CPU, Environment
 from hybrid.store.grid_codec import decode_cell, encode_cell
 from hybrid.store.grids import (
     Cell,
@@ -33,7 +33,7 @@ ID = "20261123-014512-torch-3f9c"
 def grid(grid_id: str = ID, **more: Any) -> Grid:
     own: dict = {
         "llms": ("large",), "slms": ("small", "tiny"), "methods": ("llm", "slm", "hybrid"), "batches": (1,),
-        "prompts": (32,), "outputs": (16,), "repeats": 3, "engine": "torch", "device": "cpu",
+        "prompts": (32,), "outputs": (16,), "repeats": 3, "engine": "torch", "device": CPU,
         "dtype": "float32", "threads": 1, "environment": HERE, "created_at": "2026-11-23T01:45:12+00:00",
         "shapes": {"large": {"d_model": 64, "family": "t5", "tied_head": False, "positions": None}},
     }  # fmt: skip

@@ -123,7 +123,7 @@ def _check_systems(asked: Measurement) -> None:
     device = asked.device.kind
     for system in asked.systems:
         method, engine = system.method, system.engine or asked.engine
-        if engine == AUTO:
+        if system.engine is None and engine == AUTO:
             continue
         kind = kind_of(engine)
         if device not in kind.dtypes:

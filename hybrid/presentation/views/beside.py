@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.compare import Compared, Comparison, Estimate
-from hybrid.compare.tables import Cell, Table
 from hybrid.compare.verdict import interval, milliseconds, ratio, signed
 from hybrid.format import shown
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.charts.against import Mark, Span
 from hybrid.schema import Run
+from hybrid.store.tables import Cell, Table
 
 NOTHING = "–"
 _SAME = 0.0005  # share of a score that is no difference when it may be chance

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hybrid.compare import compare, summaries
-from hybrid.compare.tables import Cell
 from hybrid.errors import InputError
 from hybrid.presentation.views.kept import kept
 from hybrid.schema import BASELINE, System
 from hybrid.store import StoredRun, load_run
+from hybrid.store.tables import Cell
 
 Row = Mapping[str, Cell]
 

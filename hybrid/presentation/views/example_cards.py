@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hybrid.compare.export import BETWEEN_REFERENCES
-from hybrid.compare.tables import Cell
 from hybrid.presentation.views.difference import Part, words
 from hybrid.presentation.views.examples import Examples, Places
 from hybrid.schema import BASELINE, System
+from hybrid.store.tables import Cell
 
 Against = Literal["reference", "llm", "nothing"]
 

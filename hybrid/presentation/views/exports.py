@@ -8,10 +8,10 @@ from pathlib import Path
 
 from hybrid.compare import COLUMNS, summaries
 from hybrid.compare.export import RECORD_COLUMNS, record_rows
-from hybrid.compare.tables import Cell
 from hybrid.errors import HybridError, StoreError
 from hybrid.schema import Run
 from hybrid.store import RunReader, list_runs, load_run, results_folder
+from hybrid.store.tables import Cell
 
 Say = Callable[[str], None]
 RowsOf = Callable[[str, Path | None, Say], Iterator[Sequence[Cell]]]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import Result
 
+from hybrid import sizing
 from hybrid.measuring.lock import measuring
 from hybrid.sizing import grid as latency
 from hybrid.store.grids import list_grids
@@ -23,7 +24,7 @@ Said = Callable[[Result, int], str]
 def test_what_does_not_fit_is_refused_with_both_numbers(
     measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency, "free_bytes", lambda _: 9_000_000_000)
+    monkeypatch.setattr(sizing, "free_bytes", lambda _: 9_000_000_000)
     result = measure("--llm", "t5-11b", "--slm", "t5-small", "--engine", "torch")
     told = said(result, 1)
     assert re.match(

@@ -14,7 +14,7 @@ from hybrid.engines.cuda_graph import make, missing
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource
-from hybrid.schema import Sampling
+from hybrid.schema import CPU, Device, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +91,10 @@ def test_torch_stands_in_for_float16_with_bfloat16(graph_engine, mixed, answers)
 
 
 def test_missing_says_what_to_do():
-    assert "--device cuda" in missing("cpu")
+    assert "--device cuda" in missing(CPU)
     if torch.cuda.is_available():
-        assert missing("cuda") is None
-        assert missing("cuda:99").startswith("There is no GPU 'cuda:99'; torch sees")
+        assert missing(Device("cuda")) is None
+        assert missing(Device("cuda", 99)).startswith("There is no GPU 'cuda:99'; torch sees")
     else:
         for device in ("cuda", "cuda:1"):
             assert "--device cpu" in missing(device)

@@ -16,7 +16,7 @@ from hybrid.measuring.clock import warm_up
 from hybrid.models.bundle import load_bundle
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import ZooSource
-from hybrid.schema import METHODS, MODELS, Sampling
+from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -237,18 +237,18 @@ def test_a_drafter_with_other_ids_is_refused(tiny_bundle, make):
 @pytest.mark.parametrize("version", ["1.21.1", "0.9", "1.9.0rc1"])
 def test_an_old_onnxruntime_is_refused(tiny_bundle, make, monkeypatch, version):
     monkeypatch.setattr(onnxruntime, "__version__", version)
-    assert f"{version} is installed; pip install --upgrade onnxruntime" in onnx_engine.missing("cpu")
+    assert f"{version} is installed; pip install --upgrade onnxruntime" in onnx_engine.missing(CPU)
     with pytest.raises(EngineError, match=r"needs onnxruntime 1\.\d+ or later"):
         make(tiny_bundle, "slm")
 
 
 def test_what_is_lacking_is_said_with_the_way_out(monkeypatch):
-    assert onnx_engine.missing("cpu") is None
-    assert "use --device cpu" in onnx_engine.missing("cuda:1")
+    assert onnx_engine.missing(CPU) is None
+    assert "use --device cpu" in onnx_engine.missing(Device("cuda", 1))
     for version in ("1.32.0", "2.0", "1.40.0+cpu"):
         monkeypatch.setattr(onnxruntime, "__version__", version)
-        assert onnx_engine.missing("cpu") is None
+        assert onnx_engine.missing(CPU) is None
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    assert onnx_engine.missing("cpu").endswith("pip install onnx.")
+    assert onnx_engine.missing(CPU).endswith("pip install onnx.")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    assert onnx_engine.missing("cpu").endswith("pip install onnxruntime.")
+    assert onnx_engine.missing(CPU).endswith("pip install onnxruntime.")

@@ -1,10 +1,11 @@
 """Stacked bars whose parts meet, with their sum beside them."""
 
 from hybrid.presentation.charts.phases import Bar, phase_bars
+from hybrid.schema import BASELINE, System
 
 BARS = [
-    Bar("LLM alone", "llm", {"encode": 8.0, "decode": 92.0}),
-    Bar("<b>LLM alone", "hybrid@torch", {"encode": 8.0, "project": 1.0, "decode": 11.0}),
+    Bar("LLM alone", BASELINE, {"encode": 8.0, "decode": 92.0}),
+    Bar("<b>LLM alone", System("hybrid", "torch"), {"encode": 8.0, "project": 1.0, "decode": 11.0}),
 ]
 
 
@@ -33,11 +34,11 @@ def test_bars_of_the_same_name_stay_apart_and_names_are_no_tags():
     figure = phase_bars([BARS[1], BARS[1]], "ms")
     assert list(figure.data[0].y) == [0, 1]
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;LLM alone "] * 2
-    long = Bar("Lossless (hybrid drafts) in <b>onnx</b> (run d653)", "lossless", {"verify": 1.0})
+    long = Bar("Lossless (hybrid drafts) in <b>onnx</b> (run d653)", System("lossless"), {"verify": 1.0})
     (name,) = phase_bars([long], "ms").layout.yaxis.ticktext
     assert name.split("<br>") == ["Lossless (hybrid ", "drafts) in ", "&lt;b&gt;onnx&lt;/b&gt; (run "]
     assert "<b>" not in "".join(str(trace.hovertext) for trace in figure.data)
 
 
 def test_a_system_of_no_time_divides_by_nothing():
-    assert phase_bars([Bar("a", "llm", {"decode": 0.0})], "ms", share=True).data == ()
+    assert phase_bars([Bar("a", BASELINE, {"decode": 0.0})], "ms", share=True).data == ()

@@ -8,6 +8,7 @@ import pytest
 from hybrid.compare import Comparison, compare
 from hybrid.compare.bootstrap import Estimate
 from hybrid.presentation.views.beside import beside, marks, numbered, numbers, plainly, speed_sentence, table
+from hybrid.schema import BASELINE, System
 from hybrid.store import StoredRun
 
 
@@ -98,7 +99,7 @@ def test_the_sentence_of_the_figure_counts(two: tuple[Comparison, list[StoredRun
 
 
 def test_names_from_elsewhere_cannot_turn_the_text_around(fake_run: Callable[..., StoredRun]):
-    run = fake_run(examples=2, systems=("llm", "hybrid@x\u202ey")).run
-    stored = fake_run(examples=2, systems=("llm", "hybrid@x\u202ey"), pair="p\u202eq")
+    run = fake_run(examples=2, systems=(BASELINE, System("hybrid", "x\u202ey"))).run
+    stored = fake_run(examples=2, systems=(BASELINE, System("hybrid", "x\u202ey")), pair="p\u202eq")
     names = [one.name for one in beside(compare([stored]))]
     assert not any("\u202e" in text for text in [*names, *numbered([run, stored.run])])

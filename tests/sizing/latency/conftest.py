@@ -10,7 +10,7 @@ from hybrid.engines.config import Order
 from hybrid.engines.contract import Engine
 from hybrid.models.prompt import encode_prompts
 from hybrid.models.shapes import Shape
-from hybrid.schema import Environment, Sampling, Step
+from hybrid.schema import CPU, Environment, Sampling, Step
 from hybrid.store.grids import Grid
 
 ENVIRONMENT = Environment("0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {})
@@ -52,7 +52,7 @@ def grid() -> Callable[..., Grid]:
         own: dict[str, Any] = {
             "llms": ("large",), "slms": ("small", "tiny"), "methods": ("llm", "slm", "hybrid"),
             "batches": (1,), "prompts": (8,), "outputs": (4,), "repeats": 3, "engine": "torch",
-            "device": "cpu", "dtype": "float32", "threads": 1, "environment": ENVIRONMENT,
+            "device": CPU, "dtype": "float32", "threads": 1, "environment": ENVIRONMENT,
             "created_at": "2026-11-23T01:45:12+00:00",
         }  # fmt: skip
         own |= more

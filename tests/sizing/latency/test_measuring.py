@@ -10,6 +10,7 @@ import torch
 
 from hybrid.errors import EngineError, MeasurementError
 from hybrid.models.shapes import Shape
+from hybrid.schema import CPU, Device
 from hybrid.sizing import grid as measuring
 from hybrid.sizing import planned
 from hybrid.sizing.grid import measure_grid, probed_engine
@@ -180,7 +181,7 @@ def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch
 
 def test_bart_comes_to_transformers(shapes: Mapping[str, Shape]) -> None:
     said: list[str] = []
-    order = {"methods": ("llm", "slm", "hybrid"), "device": "cpu", "dtype": "", "threads": 1}
+    order = {"methods": ("llm", "slm", "hybrid"), "device": CPU, "dtype": "", "threads": 1}
     assert probed_engine(([shapes["bart"]], [shapes["small"]]), order, said.append) == "transformers"
     assert any("Not the engine torch" in sentence for sentence in said)
 
@@ -188,6 +189,6 @@ def test_bart_comes_to_transformers(shapes: Mapping[str, Shape]) -> None:
 def test_probe_fails_as_the_last_engine_does(shapes: Mapping[str, Shape]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    order = {"methods": ("llm",), "device": "cuda", "dtype": "", "threads": 1}
+    order = {"methods": ("llm",), "device": Device("cuda"), "dtype": "", "threads": 1}
     with pytest.raises(EngineError, match="cuda"):
         probed_engine(([shapes["large"]], [shapes["small"]]), order, lambda _: None)

@@ -7,6 +7,7 @@ import pytest
 
 from hybrid.errors import EngineError
 from hybrid.models.shapes import Shape
+from hybrid.schema import CPU
 from hybrid.sizing import check_room, free_bytes, needed_bytes
 from hybrid.sizing import memory_check as room
 from hybrid.store.grids import Grid
@@ -61,7 +62,7 @@ def test_longer_prompts_and_larger_batches_need_more(grid: Callable[..., Grid]) 
 
 
 def test_free_memory_of_this_machine() -> None:
-    free = free_bytes("cpu")
+    free = free_bytes(CPU)
     assert free is None or 2**20 < free < 2**50
 
 
@@ -69,10 +70,10 @@ def test_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(room, "CGROUP", tmp_path)
     monkeypatch.setattr(room, "MEMORY_INFO", tmp_path / "meminfo")
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\n")
-    assert free_bytes("cpu") == 5000 * 1024
+    assert free_bytes(CPU) == 5000 * 1024
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("400\n")
     (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 100\n")
-    assert free_bytes("cpu") == 5000 * 1024
+    assert free_bytes(CPU) == 5000 * 1024
     (tmp_path / "memory.max").write_text("1000\n")
-    assert free_bytes("cpu") == 1000 - 400 + 100
+    assert free_bytes(CPU) == 1000 - 400 + 100

@@ -30,7 +30,7 @@ def made_up_profile(**changes: Any) -> Profile:
     reading = {"fixed": 100 * US, "layers": 10 * US, "weights": 1e-9}
     profile = Profile(
         name="made-up", engine="torch", device=CPU, dtype="float32", threads=1,
-        machine=Machine("cpu", "float32", 1, 2e10, ((1e6, 4e10),), ((1.0, 1e10), (512.0, 7e10))),
+        machine=Machine(CPU, "float32", 1, 2e10, ((1e6, 4e10),), ((1.0, 1e10), (512.0, 7e10))),
         environment=environment, created_at="2026-11-23T00:00:00+00:00",
         encode=tuple(
             Costs(batch, tokens, reading | {"weights": batch * tokens * 1e-10})

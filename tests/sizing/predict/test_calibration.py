@@ -11,7 +11,7 @@ from hybrid.errors import EngineError
 from hybrid.measuring.device import Machine
 from hybrid.models.arithmetic import attention_width
 from hybrid.models.shapes import Shape, find_shape
-from hybrid.schema import Sampling, Step
+from hybrid.schema import CPU, Device, Sampling, Step
 from hybrid.sizing import Pair, Profile, Request, error_report, predicted
 from hybrid.sizing import calibration as calibrating
 from hybrid.sizing.calibration import Seen, fastest_engine, fitted_costs, measured_profile
@@ -21,7 +21,7 @@ from hybrid.store.grids import StoredGrid
 from tests.sizing.predict.made_up import grid_of
 
 US = 1e-6
-ORDER = {"device": "cpu", "dtype": "float32", "threads": 1}
+ORDER = {"device": CPU, "dtype": "float32", "threads": 1}
 PUBLISHED = ("t5-v1_1-small", "t5-v1_1-base", "t5-v1_1-large", "t5-v1_1-xl")
 
 
@@ -76,7 +76,7 @@ def profile_of(seen: Sequence[Seen], made_up: Callable[..., Profile]) -> Profile
 @pytest.mark.parametrize("shapes_measured", [4, 6])
 def test_a_crooked_gpu_is_predicted(made_up, name: str, shapes_measured: int) -> None:
     gpu, shape = MadeUpGpu(), find_shape(name)
-    rungs = ladder("cuda")[:shapes_measured]
+    rungs = ladder(Device("cuda"))[:shapes_measured]
     profile = profile_of([gpu.seen(rung.shape, visit) for rung in rungs for visit in rung.visits], made_up)
     errors = []
     for batch in (1, 8, 32):
@@ -91,13 +91,13 @@ def test_a_crooked_gpu_is_predicted(made_up, name: str, shapes_measured: int) ->
 
 
 def test_the_ladder_spans_what_is_published_and_holds_none_of_it() -> None:
-    for device in ("cpu", "cuda"):
+    for device in (CPU, Device("cuda")):
         widths = [rung.shape.d_model for rung in ladder(device)]
         assert min(widths) <= 512
         assert not {find_shape(name).d_model for name in PUBLISHED} & set(widths)
         sizes = [(visit.batch, visit.prompt) for rung in ladder(device) for visit in rung.visits]
         assert {(1, 32), (1, 128), (1, 512), (8, 32), (8, 128), (8, 512), (32, 32), (32, 128)} <= set(sizes)
-    assert max(rung.shape.d_model for rung in ladder("cuda:1")) > find_shape("t5-v1_1-xl").d_model
+    assert max(rung.shape.d_model for rung in ladder(Device("cuda", 1))) > find_shape("t5-v1_1-xl").d_model
 
 
 class MadeUpEngine:
@@ -164,7 +164,7 @@ def short_ladder(monkeypatch: pytest.MonkeyPatch, shapes) -> None:
     rungs = [Rung(shapes(f"rung-{n}", 64 * n, 128 * n, n, 2, 600), visits) for n in (1, 2, 3)]
     monkeypatch.setattr(calibrating, "ladder", lambda _: rungs)
     monkeypatch.setattr(calibrating, "MOST_REPEATS", 1)
-    machine = Machine("cpu", "float32", 1, 1e10, (), ())
+    machine = Machine(CPU, "float32", 1, 1e10, (), ())
     monkeypatch.setattr(calibrating, "measure_machine", lambda *_: machine)
 
 

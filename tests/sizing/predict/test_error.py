@@ -64,7 +64,7 @@ def test_phases_that_an_engine_does_not_tell_apart() -> None:
         {"engine": "onnx"},
         {"dtype": "int8"},
         {"threads": 2},
-        {"device": "cuda"},
+        {"device": Device("cuda")},
         {"engine_options": {"a": "b"}},
     ],
 )

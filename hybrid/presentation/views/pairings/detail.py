@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hybrid.compare.tables import Cell, Table
 from hybrid.engines.registry import ENGINES
 from hybrid.format import milliseconds
 from hybrid.presentation.views.pairings.cells import PairCell, pair_cell, sized
@@ -12,6 +11,7 @@ from hybrid.presentation.views.pairings.measured import MeasuredPairs
 from hybrid.presentation.views.pairings.numbers import Terms, amount, at_price, ratio, size
 from hybrid.presentation.views.pairings.sources import LONGEST, Device
 from hybrid.sizing import Pair, Profile, Request, break_even, predicted
+from hybrid.store.tables import Cell, Table
 
 Axis = Literal["prompt", "output"]
 LENGTHS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)

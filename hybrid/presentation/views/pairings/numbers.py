@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hybrid.compare.tables import Cell, Table
 from hybrid.format import milliseconds, shown
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.cells import PairCell, Source, Times, sized
@@ -12,6 +11,7 @@ from hybrid.presentation.views.pairings.quality import TRAINED, Quality
 from hybrid.presentation.views.pairings.sources import Device
 from hybrid.schema import Model
 from hybrid.sizing import Needs
+from hybrid.store.tables import Cell, Table
 
 NOT_TRAINED = "Not trained: there are no weights of this pair, so it has no quality."
 NO_RUN = "No complete run of this pair and its weights is stored, so its quality is not known."

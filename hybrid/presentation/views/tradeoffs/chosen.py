@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import plotly.graph_objects as go
 
 from hybrid.compare import Estimate
-from hybrid.compare.tables import Cell, Table
 from hybrid.compare.verdict import interval, milliseconds
 from hybrid.presentation.charts.parts import Mark, Range
 from hybrid.presentation.views.digest import Digest, Row
@@ -14,6 +13,7 @@ from hybrid.presentation.views.tradeoffs.between import Between
 from hybrid.presentation.views.tradeoffs.marks import Key, marks, ordered
 from hybrid.presentation.views.tradeoffs.measured import Times, Tradeoffs
 from hybrid.schema import System
+from hybrid.store.tables import Cell, Table
 
 COLUMNS = {
     "run": "its id",

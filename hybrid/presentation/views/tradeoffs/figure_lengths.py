@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from hybrid.compare.conditions import joined
-from hybrid.compare.tables import Cell, Table
 from hybrid.compare.verdict import ratio
 from hybrid.presentation.charts.speedups import Curve, speedups_by_length
 from hybrid.presentation.views.tradeoffs.break_even import LEAST, BreakEven
 from hybrid.presentation.views.tradeoffs.chosen import COLUMNS, Chosen, Drawn, Shown, ends, listed, titled
 from hybrid.presentation.views.tradeoffs.lengths import Bin, ByLength, Length
+from hybrid.store.tables import Cell, Table
 
 WORDS: Mapping[Length, str] = {"input": "length of the prompt", "output": "length of the LLM's answer"}
 MOST_BANDS = 4  # more of them hide each other; then those of the plan's own engine have one

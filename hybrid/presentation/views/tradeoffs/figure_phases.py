@@ -1,10 +1,10 @@
 """The figure of where the time goes."""
 
-from hybrid.compare.tables import Table
 from hybrid.compare.verdict import milliseconds
 from hybrid.presentation.charts.phases import Bar, phase_bars
 from hybrid.presentation.views.tradeoffs.chosen import COLUMNS, Chosen, Drawn
 from hybrid.schema import PHASES
+from hybrid.store.tables import Table
 
 _LARGEST = 2  # phases of a system that the sentence names
 _PARTS = {f"{phase}_ms": f"mean time of phase {phase}; empty where there is none" for phase in PHASES}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from hybrid.compare.tables import Table
 from hybrid.metrics import METRICS, Metric
 from hybrid.presentation.charts.tradeoff import Spot, quality_against_latency
 from hybrid.presentation.views.tradeoffs.chosen import (
@@ -19,6 +18,7 @@ from hybrid.presentation.views.tradeoffs.chosen import (
 from hybrid.presentation.views.tradeoffs.frontier import Point, frontiers, points
 from hybrid.presentation.views.tradeoffs.measured import LATENCIES
 from hybrid.schema import METHODS
+from hybrid.store.tables import Table
 
 _SHORT = {"llm": "LLM", "slm": "SLM", "hybrid": "Hybrid"}
 _COLUMNS = COLUMNS | {

@@ -1,11 +1,11 @@
 """The figure of how latencies are spread."""
 
-from hybrid.compare.tables import Table
 from hybrid.compare.verdict import milliseconds
 from hybrid.presentation.charts.ecdf import Percentile, Steps, ecdf
 from hybrid.presentation.views.tradeoffs.chosen import COLUMNS, Chosen, Drawn, Shown, ends, in_ms, titled
 from hybrid.presentation.views.tradeoffs.distributions import PERCENTS, Distribution
 from hybrid.presentation.views.tradeoffs.measured import LATENCIES
+from hybrid.store.tables import Table
 
 MARKED = (50, 90, 99)
 _COLUMNS = (

@@ -105,7 +105,7 @@ def _write(found: Tradeoffs, path: Path) -> None:
 
 def _read(path: Path) -> Tradeoffs:
     row = json.loads(path.read_text("utf-8"))
-    systems = {name: _times(one) for name, one in row["systems"].items()}
+    systems = {System.parse(name): _times(one) for name, one in row["systems"].items()}
     return Tradeoffs(row["run_id"], row["batch_size"], systems, row["why"])
 
 

@@ -7,6 +7,7 @@ from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.cells import PairCell, pair_cell
 from hybrid.presentation.views.pairings.measured import measured_pairs
 from hybrid.presentation.views.pairings.sources import Device, Sources, sources
+from hybrid.schema import CPU
 from hybrid.sizing import (
     Pair,
     Request,
@@ -42,7 +43,7 @@ TRIO = (cell("llm", (4.0, 5.0, 9.0)), cell("slm", (0.5, 0.5, 0.5)), cell("hybrid
 def grid(grid_id: str = "grid-1", **more) -> Grid:
     own = {
         "llms": ("large",), "slms": ("small",), "methods": ("llm", "slm", "hybrid"), "batches": (8,),
-        "prompts": (32,), "outputs": (16,), "repeats": 3, "engine": "torch", "device": "cpu",
+        "prompts": (32,), "outputs": (16,), "repeats": 3, "engine": "torch", "device": CPU,
         "dtype": "float32", "threads": 1, "environment": HERE, "created_at": "2026-11-23T01:00:00+00:00",
         "shapes": {one.name: asdict(one) for one in (LARGE, SMALL)},
     }  # fmt: skip

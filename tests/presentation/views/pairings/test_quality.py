@@ -22,6 +22,7 @@ from hybrid.presentation.views.pairings.numbers import (
 )
 from hybrid.presentation.views.pairings.quality import Quality, quality, quality_runs, trained_pair
 from hybrid.presentation.views.pairings.sources import Device
+from hybrid.schema import SYSTEMS
 from tests.pages.made_runs import store_run
 from tests.presentation.views.pairings.made_grids import ASKED, LARGE, SMALL
 from tests.sizing.predict.made_up import made_up_profile
@@ -50,9 +51,7 @@ def found_in(root: Path, weights: str, device: Device = DEVICE) -> Quality | Non
 
 
 def test_the_newest_complete_run_of_the_pair(weights: str, tmp_path: Path):
-    for number, more in enumerate(
-        [{}, {}, {"answered": 0.5}, {"pair": "other"}, {"systems": ("llm", "slm")}]
-    ):
+    for number, more in enumerate([{}, {}, {"answered": 0.5}, {"pair": "other"}, {"systems": SYSTEMS[:2]}]):
         store_run(tmp_path, number, examples=6, **more)
     made = found_in(tmp_path, weights)
     rows = digest("made-0001", tmp_path).rows

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.compare.tables import Table
+from hybrid import schema
 from hybrid.presentation.views.digest import digest
 from hybrid.presentation.views.tradeoffs.between import between
 from hybrid.presentation.views.tradeoffs.chosen import Chosen, chosen, task_of
@@ -15,9 +15,10 @@ from hybrid.presentation.views.tradeoffs.figure_quality import quality_figure, w
 from hybrid.presentation.views.tradeoffs.figure_spread import spread_figure
 from hybrid.presentation.views.tradeoffs.measured import tradeoffs
 from hybrid.schema import Sampling, System
+from hybrid.store.tables import Table
 from tests.pages.made_runs import store_run
 
-SYSTEMS = ("llm", "slm", "hybrid", "lossless", "hybrid@torch")
+SYSTEMS = (*schema.SYSTEMS, System("lossless"), System("hybrid", "torch"))
 
 
 @pytest.fixture(scope="module")
@@ -140,4 +141,4 @@ def test_chosen_systems_alone_are_drawn_and_keep_their_looks(root: Path):
     assert few.marks == all_of_them.marks
     assert [one.system for one in few.main] == ["hybrid@torch"]
     assert "Hybrid in torch" in quality_figure(few, "chrf", "ttft").says
-    assert len(list(pick(root, 0, systems=(System("no-such"),)))) == len(SYSTEMS)
+    assert len(list(pick(root, 0, systems=(System("llm", "no-such"),)))) == len(SYSTEMS)

@@ -3,10 +3,11 @@
 from hybrid.presentation.charts import SYSTEM_COLORS
 from hybrid.presentation.views.digest import Digest
 from hybrid.presentation.views.tradeoffs.marks import marks, ordered, tags_of
+from hybrid.schema import System
 
 
 def of(run_id: str, *systems: str) -> Digest:
-    rows = {system: {"engine": system.partition("@")[2] or "onnx"} for system in systems}
+    rows = {system: {"engine": system.engine or "onnx"} for system in map(System.parse, systems)}
     return Digest(run_id, rows, {}, ())
 
 
@@ -36,8 +37,8 @@ def test_tags_are_never_the_same():
     assert tags_of(["a-1", "b-1", "c"]) == {"a-1": "a-1", "b-1": "b-1", "c": "c"}
 
 
-def test_a_plans_own_engine_comes_first_and_unknown_methods_last():
-    systems = ["hybrid@torch", "lossless", "llm@torch", "of-tomorrow", "hybrid", "slm", "llm"]
-    assert ordered(systems) == [
-        "llm", "slm", "hybrid", "lossless", "of-tomorrow", "llm@torch", "hybrid@torch"
+def test_a_plans_own_engine_comes_first():
+    systems = ["hybrid@torch", "lossless", "llm@torch", "hybrid", "slm", "llm"]
+    assert ordered(map(System.parse, systems)) == [
+        "llm", "slm", "hybrid", "lossless", "llm@torch", "hybrid@torch"
     ]  # fmt: skip

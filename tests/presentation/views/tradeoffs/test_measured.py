@@ -8,7 +8,7 @@ import pytest
 from hybrid.presentation.views.answers import answers
 from hybrid.presentation.views.digest import digest
 from hybrid.presentation.views.tradeoffs.measured import LATENCIES, tradeoffs
-from hybrid.schema import System
+from hybrid.schema import SYSTEMS, System
 from hybrid.store import load_run
 from tests.pages.made_runs import store_run
 
@@ -86,8 +86,8 @@ def test_batches_count_once_and_have_no_length(root: Path):
 
 
 @pytest.mark.parametrize(
-    ("systems", "why"), [(("slm", "hybrid"), "no answers of the LLM"), (("llm",), "LLM only")]
+    ("systems", "why"), [(SYSTEMS[1:], "no answers of the LLM"), (SYSTEMS[:1], "LLM only")]
 )
-def test_without_a_pair_to_compare_the_reason_is_said(root: Path, systems: tuple[str, ...], why: str):
+def test_without_a_pair_to_compare_the_reason_is_said(root: Path, systems: tuple[System, ...], why: str):
     run_id = store_run(root, 10 + len(systems), systems=systems)
     assert why in tradeoffs(run_id, root).why

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas
 import pytest
 
-from hybrid.compare.tables import Cell, original, replacing, safe, write_csv
 from hybrid.errors import StoreError
+from hybrid.store.tables import Cell, original, replacing, safe, write_csv
 
 FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "-", '=HYPERLINK("http://x","y")')
 HARMLESS = (
