@@ -32,8 +32,7 @@ def compare(
 
     RUN: an id, the beginning of one, or `latest`. `hybrid runs` lists them.
     """
-    from hybrid.compare import as_json
-    from hybrid.compare import compare as compare_runs
+    from hybrid.compare import as_json, compare_runs
     from hybrid.store import find_run, load_run
 
     where, colon, system = baseline.rpartition(":")

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
-from hybrid.compare import Against, Compared, Comparison, Estimate, Latency
-from hybrid.compare.between import PLURALS
+from hybrid.compare import ComparedSystem, Comparison, Estimate, Latency, PairedComparison
 from hybrid.compare.summary import PERCENTILES, carries
 from hybrid.compare.verdict import gate_parts, interval, milliseconds, ratio, signed
+from hybrid.compare.warnings import PLURALS
 from hybrid.metrics import METRICS, Metric, metrics_of
 
 NOTHING = "-"
 PIPED = 1000  # columns: wide enough for any table
-Cells = Callable[[Compared], Mapping[str, str]]  # by heading, what a table shows of one system
+Cells = Callable[[ComparedSystem], Mapping[str, str]]  # by heading, what a table shows of one system
 
 
 def report(found: Comparison) -> Iterator[str]:
@@ -45,15 +45,15 @@ def _report(found: Comparison) -> Iterator[str]:
     yield from _table("Speed-up over the baseline", _speed, rows)
     yield from _table("Latency in ms: p50 / p90 / p99 of all answers", _latency, rows)
     yield from _table("Throughput, memory, cost", _throughput, rows)
-    if any(one.summary.yardstick for one in found.systems):
-        yield from _table("Beside what the device allows", _yardstick, rows)
+    if any(one.summary.roofline for one in found.systems):
+        yield from _table("Beside what the device allows", _roofline, rows)
     gates = [_gate(name, one.against) for name, one in rows if one.against]
     yield from _list("Gate: may it stand in for the baseline?", gates)
     yield from _list("Beware", found.warnings)
     yield from _list("How this was computed", list(_notes(found)))
 
 
-def _quality(one: Compared) -> Mapping[str, str]:
+def _quality(one: ComparedSystem) -> Mapping[str, str]:
     quality = one.summary.quality or {}
     cells = {"n": f"{one.summary.n:,}"}
     for metric in _metrics(one):
@@ -62,7 +62,7 @@ def _quality(one: Compared) -> Mapping[str, str]:
     return cells
 
 
-def _difference(one: Compared) -> Mapping[str, str]:
+def _difference(one: ComparedSystem) -> Mapping[str, str]:
     metrics = [metric for metric in _metrics(one) if metric.higher_is_better is not None]
     if (against := one.against) is None:
         return {_heading(metrics[0]): "baseline"}
@@ -76,7 +76,7 @@ def _difference(one: Compared) -> Mapping[str, str]:
     return cells
 
 
-def _speed(one: Compared) -> Mapping[str, str]:
+def _speed(one: ComparedSystem) -> Mapping[str, str]:
     if (against := one.against) is None:
         return {"end to end": "baseline"}
     headings = {"end_to_end": "end to end", "per_token": "per token (TPOT)", "ttft": "first token (TTFT)"}
@@ -86,7 +86,7 @@ def _speed(one: Compared) -> Mapping[str, str]:
     return cells | {"pairs": f"{pairs:,}", "of": PLURALS[against.paired_by]}
 
 
-def _latency(one: Compared) -> Mapping[str, str]:
+def _latency(one: ComparedSystem) -> Mapping[str, str]:
     latencies = one.summary.latencies
     total = latencies["total"]
     headings = {"total": "end to end", "ttft": "first token (TTFT)", "tpot": "per token (TPOT)"}
@@ -101,7 +101,7 @@ def _percentiles(latency: Latency | None) -> str:
     return " / ".join(value if p in latency.carried else f"({value})" for p, value in values)
 
 
-def _throughput(one: Compared) -> Mapping[str, str]:
+def _throughput(one: ComparedSystem) -> Mapping[str, str]:
     summary = one.summary
     cells = {
         "tokens/s": _amount(summary.tokens_per_s),
@@ -119,9 +119,9 @@ def _throughput(one: Compared) -> Mapping[str, str]:
     return cells
 
 
-def _yardstick(one: Compared) -> Mapping[str, str]:
+def _roofline(one: ComparedSystem) -> Mapping[str, str]:
     """Megabytes and billions of operations: a prompt's, and per second."""
-    if (found := one.summary.yardstick) is None:
+    if (found := one.summary.roofline) is None:
         return {}
     share, rate = found.decode_bound_share, found.encode_flops_per_s
     return {
@@ -133,7 +133,7 @@ def _yardstick(one: Compared) -> Mapping[str, str]:
     }
 
 
-def _gate(name: str, against: Against) -> str:
+def _gate(name: str, against: PairedComparison) -> str:
     if (gate := against.gate) is None:
         return f"{name}: cannot be said, there is no quality or length to compare."
     return f"{name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
@@ -151,7 +151,7 @@ def _notes(found: Comparison) -> Iterator[str]:
     )
     yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
-    bandwidths = {y.bandwidth for one in found.systems if (y := one.summary.yardstick)}
+    bandwidths = {y.bandwidth for one in found.systems if (y := one.summary.roofline)}
     if bandwidths:
         each = " and ".join(f"{bandwidth / 1e9:,.1f} GB/s" for bandwidth in sorted(bandwidths))
         yield (
@@ -174,7 +174,7 @@ def _notes(found: Comparison) -> Iterator[str]:
         yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"
 
 
-def _table(title: str, cells: Cells, systems: Sequence[tuple[str, Compared]]) -> Iterator[str]:
+def _table(title: str, cells: Cells, systems: Sequence[tuple[str, ComparedSystem]]) -> Iterator[str]:
     rows = [(name, cells(one)) for name, one in systems]
     lines = _drawn(rows, narrow=False)
     if max(map(len, lines)) > (_width() or PIPED):
@@ -242,7 +242,7 @@ def _p(value: float) -> str:
     return "p<0.001" if value < 0.001 else f"p={value:.3f}"
 
 
-def _metrics(one: Compared) -> list[Metric]:
+def _metrics(one: ComparedSystem) -> list[Metric]:
     return [METRICS[name] for name in metrics_of(one.task)]
 
 

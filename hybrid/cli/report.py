@@ -21,7 +21,7 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
 
     RUN: an id, the beginning of one, or `latest`. `hybrid runs` lists them.
     """
-    from hybrid.compare import compare
+    from hybrid.compare import compare_runs
     from hybrid.presentation.report import html_report
     from hybrid.store import find_run, load_run
 
@@ -31,7 +31,7 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
     with status("Reading") as say, collector_off():
         runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
         say("Comparing")
-        found = compare(runs, baseline)
+        found = compare_runs(runs, baseline)
         page = html_report(found, [stored.run for stored in runs])
     with replacing(Path(output)) as file:
         file.write(page.encode("utf-8", "backslashreplace"))

@@ -1,160 +1,189 @@
-"""One system against a baseline: paired over the examples that both have answered."""
+"""The comparison of stored runs: every system beside its baseline, with warnings and verdicts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
-import numpy as np
-
-from hybrid.compare.bootstrap import Difference, Estimate, Resamples, estimate, median_estimate
-from hybrid.compare.measured import Array, Indices, Measured, shared, timed_alike
-from hybrid.compare.scores import Scores, scores
+from hybrid.compare.bootstrap import LEVEL, Resamples
+from hybrid.compare.paired import PairedComparison, paired_comparison
+from hybrid.compare.results import SystemResults, results_by_system
+from hybrid.compare.summary import Summary, summarize
+from hybrid.compare.verdict import baseline_sentence, sentence
+from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
-from hybrid.metrics import metrics_of
-from hybrid.schema import System
+from hybrid.metrics import METRICS, metrics_of
+from hybrid.schema import METHODS, System
+from hybrid.store import StoredRun
 
-# Name of a speed-up, the latency it is made of.
-SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
-
-GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
+Results = Mapping[str, Mapping[System, SystemResults]]  # by run id, what its systems have answered
 
 
-@dataclass(frozen=True)
-class Gate:
-    """Whether a system may stand in for the baseline, in the manner of MLPerf Inference.
+@dataclass(frozen=True, kw_only=True)
+class ComparedSystem:
+    """One system of one run. against: None for the baseline itself."""
 
-    Its rules ask of an accuracy-constrained language model at least 99 % of the
-    reference's quality and 90 % of its output length
-    (github.com/mlcommons/inference_policies, inference_rules.adoc, the GPT-J task).
-    Here the baseline takes the reference's place, and the main metric decides.
+    suite: str
+    task: str
+    pair: str
+    engine: str
+    device: str
+    summary: Summary
+    against: PairedComparison | None
+    verdict: str
 
-    quality_ratio: above 1 is better, also where a lower score is better.
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Systems of one or several runs beside their baselines.
+
+    level, resamples, seed: of every interval. signatures: by metric, as stored
+    in the first run that has it. warnings: a sentence each.
     """
 
-    passed: bool
-    metric: str
-    quality_ratio: float
-    length_ratio: float
+    baseline: str
+    level: float
+    resamples: int
+    seed: int
+    price_per_hour: float | None
+    systems: tuple[ComparedSystem, ...]
+    signatures: Mapping[str, str]
+    warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Against:
-    """A system compared with a baseline.
+def compare_runs(
+    runs: Sequence[StoredRun],
+    baseline: str = "llm",
+    price_per_hour: float | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare every system of `runs` with a baseline.
 
-    n: examples that both have answered.
-    differences: by metric of quality, system minus baseline; None without quality.
-    speedups: baseline's time over the system's, the median of paired ratios
-        over examples (over batches when answers were made in batches, of those
-        that hold the same examples for both); above 1 is faster. None where no
-        ratio could be formed.
-    paired_by: "example" or "batch", what the ratios are of.
-    length_ratio: words of all outputs over words of the baseline's (sacrebleu's sys_len).
-    agreement: share of outputs that equal the baseline's letter by letter, 0 to 1.
+    baseline: a system; each run is compared with its own, or where it has none
+        with that of the first run given that has it. `RUN:llm` names one for all.
+    price_per_hour: of the machine, in any currency, for the cost per million output tokens.
+
+    Raises InputError when there is no run, a run without records, a baseline
+    that no run has, or a system that shares no example with its baseline.
     """
-
-    run_id: str
-    system: System
-    n: int
-    differences: Mapping[str, Difference] | None
-    speedups: Mapping[str, Estimate | None]
-    paired_by: str
-    length_ratio: Estimate | None
-    agreement: float | None
-    gate: Gate | None
-
-
-def against(system: Measured, baseline: Measured, resamples: Resamples) -> Against:
-    """Compare two systems of one task. Raises InputError when they share no example."""
-    if system.run.plan.task != baseline.run.plan.task:
-        raise InputError(
-            f"Run {system.run.run_id} has the task {system.run.plan.task} and the baseline's run "
-            f"{baseline.run.run_id} has {baseline.run.plan.task}; compare runs of one task."
-        )
-    ours, theirs = shared(system, baseline)
-    n = len(ours)
-    if not n:
-        raise InputError(
-            f"{system.system} of run {system.run.run_id} and the baseline {baseline.system} of run "
-            f"{baseline.run.run_id} have no example in common ({system.run.plan.suite} and "
-            f"{baseline.run.plan.suite}); compare runs of the same suite."
-        )
-    made, wanted = scores(system, resamples, ours), scores(baseline, resamples, theirs)
-    pairs = {name: (found, wanted[name]) for name, found in made.items() if name in wanted}
-    differences = {
-        name: found.minus(other)
-        for name, (found, other) in pairs.items()
-        if found.metric.higher_is_better is not None
-    }
-    length = _length_ratio(*pairs["length"]) if "length" in pairs else None
-    batched = max(system.run.plan.batch_size, baseline.run.plan.batch_size) > 1
-    return Against(
-        run_id=baseline.run.run_id,
-        system=baseline.system,
-        n=n,
-        differences=differences or None,
-        speedups=_speedups(system, baseline, resamples),
-        paired_by="batch" if batched else "example",
-        length_ratio=length,
-        agreement=_agreement(system, baseline, ours, theirs),
-        gate=_gate(system.run.plan.task, pairs, length),
+    _check(price_per_hour, resamples)
+    unique = {stored.run.run_id: stored for stored in runs}
+    results = _results(unique)
+    draws = Resamples(resamples, seed)
+    systems: list[ComparedSystem] = []
+    warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
+    warnings += run_differences([stored.run for stored in unique.values()])
+    for run_id, systems_of_run in results.items():
+        base = choose_baseline(baseline, run_id, results)
+        warnings += systems_warnings(systems_of_run.values())
+        for system in systems_of_run.values():
+            comparison = None if system is base else paired_comparison(system, base, draws)
+            warnings += pair_warnings(system, base, comparison) if comparison else ()
+            summary = summarize(system, draws, price_per_hour)
+            systems.append(_compared(system, base, summary, comparison, len(unique) > 1))
+    return Comparison(
+        baseline=baseline,
+        level=LEVEL,
+        resamples=resamples,
+        seed=seed,
+        price_per_hour=price_per_hour,
+        systems=tuple(systems),
+        signatures=_signatures(unique.values()),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def _speedups(system: Measured, baseline: Measured, resamples: Resamples) -> dict[str, Estimate | None]:
-    ours, theirs = timed_alike(system, baseline)
-    if not len(ours):
-        return dict.fromkeys(SPEEDUPS)
-    found = {}
-    for name, latency in SPEEDUPS.items():
-        made, wanted = system.times[latency][ours], baseline.times[latency][theirs]
-        there = (made > 0) & (wanted > 0)  # a clock too coarse for the answer gives no ratio
-        values = np.divide(wanted, made, out=np.full(len(made), np.nan), where=there)
-        found[name] = _median_over(values, system.batches[ours], resamples)
-    return found
+def as_json(comparison: Comparison) -> dict[str, object]:
+    """Give the comparison as what JSON knows: None, never NaN, for what is not known.
+
+    `metrics` is added and says how to read each metric that occurs. A summary's
+    `roofline` keeps the name that it had in files from the beginning, `yardstick`.
+    """
+    row = asdict(comparison)
+    for system in row["systems"]:
+        system["summary"]["yardstick"] = system["summary"].pop("roofline")
+    used = {name for system in comparison.systems for name in metrics_of(system.task)}
+    labels = {
+        name: {"label": m.label, "unit": m.unit, "higher_is_better": m.higher_is_better}
+        for name, m in METRICS.items()
+        if name in used
+    }
+    return row | {"metrics": labels}
 
 
-def _median_over(values: Array, labels: Indices, resamples: Resamples) -> Estimate | None:
-    """The median over batches of the batches' own medians, resampled by batch."""
-    _, group = np.unique(labels, return_inverse=True)
-    if group.max() + 1 < len(values):
-        order = np.argsort(group, kind="stable")
-        ends = np.cumsum(np.bincount(group))[:-1]
-        parts = [part[~np.isnan(part)] for part in np.split(values[order], ends)]
-        values = np.array([np.median(part) if part.size else np.nan for part in parts])
-    return median_estimate(values, resamples.counts(len(values)))
+def choose_baseline(baseline: str, run_id: str, results: Results) -> SystemResults:
+    """Find the baseline for the systems of one run.
+
+    baseline: a system, of the same run or else of the first that has it; or
+    `RUN:SYSTEM`. Raises InputError when there is none.
+    """
+    named_run, _, name = baseline.rpartition(":")
+    try:
+        system = System.parse(name)
+    except ValueError as error:
+        raise InputError(
+            f"The baseline {baseline!r} is no system; available: {', '.join(METHODS)}, "
+            "llm@ENGINE, or RUN:llm and so on."
+        ) from error
+    if named_run and named_run not in results:
+        raise InputError(f"The baseline's run {named_run} is not among those given: {', '.join(results)}.")
+    order = [named_run] if named_run else [run_id, *results]
+    for run in order:
+        if system in results[run]:
+            return results[run][system]
+    present = ", ".join(dict.fromkeys(system for run in order for system in results[run]))
+    if named_run:
+        raise InputError(
+            f"Run {named_run} has no answers of the baseline {system}; it has those of {present}."
+        )
+    raise InputError(f"No run given has answers of the baseline {system}; there are those of {present}.")
 
 
-def _agreement(system: Measured, baseline: Measured, ours: Indices, theirs: Indices) -> float | None:
-    if system.run.plan.sampling.ignore_eos or baseline.run.plan.sampling.ignore_eos:
-        return None
-    pairs = zip(ours, theirs, strict=True)
-    same: list[bool] = [
-        system.firsts[i].generation.text == baseline.firsts[j].generation.text for i, j in pairs
-    ]
-    return sum(same) / len(same)
+def _check(price_per_hour: float | None, resamples: int) -> None:
+    if resamples < 1:
+        raise InputError(f"There must be at least 1 resample; {resamples} were asked for.")
+    if price_per_hour is not None and not 0 <= price_per_hour < float("inf"):
+        raise InputError(f"A price per hour of {price_per_hour} cannot be; give 0 or more.")
 
 
-def _length_ratio(system: Scores, baseline: Scores) -> Estimate | None:
-    """Ratio of summed words: the first of the length statistics."""
-    if not baseline.total[0]:
-        return None
-    made, wanted = system.resampled[:, 0], baseline.resampled[:, 0]
-    ratios = np.divide(made, wanted, out=np.full(len(made), np.nan), where=wanted > 0)
-    return estimate(float(system.total[0] / baseline.total[0]), ratios, system.n)
+def _results(runs: Mapping[str, StoredRun]) -> Results:
+    if not runs:
+        raise InputError("There is no run to compare; give the id of at least one.")
+    results = {}
+    for run_id, stored in runs.items():
+        results[run_id] = results_by_system(stored)
+        if not results[run_id]:
+            raise InputError(f"Run {run_id} has no answers yet; resume it or leave it out.")
+    return results
 
 
-def _gate(task: str, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
-    """None when there is no quality, no length, or a score of 0 to divide by."""
-    main = metrics_of(task)[0]
-    if main not in pairs or length is None:
-        return None
-    system, baseline = pairs[main]
-    ratio = quality_ratio(system.metric.higher_is_better, system.value, baseline.value)
-    if ratio is None:
-        return None
-    return Gate(ratio >= GATE_QUALITY and length.value >= GATE_LENGTH, main, ratio, length.value)
+def _compared(
+    system: SystemResults,
+    base: SystemResults,
+    summary: Summary,
+    comparison: PairedComparison | None,
+    several: bool,
+) -> ComparedSystem:
+    plan, ran = system.run.plan, system.run.ran_as(system.system)
+    name = f"{system.system} of run {system.run.run_id}" if several else str(system.system)
+    elsewhere = f"{base.system} of run {base.run.run_id}" if base.run.run_id != system.run.run_id else ""
+    verdict = baseline_sentence(name, plan.task, summary)
+    if comparison:
+        verdict = sentence(name, plan.task, comparison, elsewhere)
+    return ComparedSystem(
+        suite=plan.suite,
+        task=plan.task,
+        pair=plan.pair,
+        engine=ran.engine,
+        device=ran.device,
+        summary=summary,
+        against=comparison,
+        verdict=verdict,
+    )
 
 
-def quality_ratio(higher_is_better: bool | None, system: float, baseline: float) -> float | None:
-    """The system's part of the baseline's quality; the inverse where a lower score is better."""
-    above, below = (system, baseline) if higher_is_better else (baseline, system)
-    return above / below if below > 0 else None
+def _signatures(runs: Iterable[StoredRun]) -> dict[str, str]:
+    signatures: dict[str, str] = {}
+    for stored in runs:
+        for metric, signature in stored.run.signatures.items():
+            signatures.setdefault(metric, signature)
+    return signatures

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.compare.bootstrap import Estimate, Resamples
-from hybrid.compare.measured import LATENCIES, Array, Measured
-from hybrid.compare.scores import scores
-from hybrid.compare.yardstick import Yardstick, yardstick
-from hybrid.schema import Memory, System
+from hybrid.compare.bootstrap import Array, Estimate, Resamples
+from hybrid.compare.results import LATENCIES, SystemResults
+from hybrid.schema import Memory, Phase, Ran, System
 
 PERCENTILES = (50, 90, 99)
+PROMPT_PHASES: tuple[Phase, ...] = ("encode", "project")  # the phases in which a prompt is read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Latency:
     """Percentiles of one latency over every answer, repeats included; linear interpolation.
 
@@ -32,7 +31,32 @@ class Latency:
     carried: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Roofline:
+    """Measured times beside what the device allows: bytes over its bandwidth, operations over time.
+
+    Decoding reads every weight of the decoder and the output head once for each
+    token, whatever the batch, so that memory bandwidth bounds it from below;
+    reading a prompt is matrix products, so that it is told in operations per second
+    (the roofline model, Williams et al. 2009, doi 10.1145/1498765.1498785).
+
+    decode_bytes: of weights, read once a token. bandwidth: bytes per second, measured before the run.
+    decode_bound_ms: their quotient, the least time a token can take.
+    decode_bound_share: of the bandwidth that was achieved, from the median time
+        per output token; above 1 when the weights fit the processor's caches.
+    encode_flops: on the median prompt, padding left out. encode_flops_per_s:
+        over the median time of reading; None where that phase is not known.
+    """
+
+    decode_bytes: int
+    bandwidth: float
+    decode_bound_ms: float
+    decode_bound_share: float | None
+    encode_flops: float
+    encode_flops_per_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """What is known of one system of one run.
 
@@ -47,7 +71,7 @@ class Summary:
     mean_output_tokens: the end-of-sequence id included.
     stopped_share: of answers that ended at max_new_tokens, 0 to 1.
     acceptance: share of drafted tokens that the LLM agreed with; None without drafts.
-    yardstick: times beside what memory and arithmetic allow; None where too little is known.
+    roofline: times beside what memory and arithmetic allow; None where too little is known.
     """
 
     run_id: str
@@ -64,36 +88,58 @@ class Summary:
     mean_output_tokens: float
     stopped_share: float
     acceptance: float | None
-    yardstick: Yardstick | None
+    roofline: Roofline | None
 
 
-def summarize(measured: Measured, resamples: Resamples, price_per_hour: float | None = None) -> Summary:
-    """Everything about one system that needs no baseline. price_per_hour: of the machine, any currency."""
-    made = [record.generation for record in measured.records]
-    tokens, seconds = sum(len(one.token_ids) for one in made), measured.busy_s
-    quality = {name: found.estimate() for name, found in scores(measured, resamples).items()}
+def summarize(results: SystemResults, resamples: Resamples, price_per_hour: float | None = None) -> Summary:
+    """Sum up one system without a baseline. price_per_hour: of the machine, any currency."""
+    generations = [record.generation for record in results.records]
+    tokens, seconds = sum(len(generation.token_ids) for generation in generations), results.busy_s
+    quality = {name: scores.estimate() for name, scores in results.scores(resamples).items()}
     tokens_per_s = _rate(tokens, seconds)
+    stopped = sum(generation.finish_reason == "length" for generation in generations)
+    accepted = sum(generation.accepted for generation in generations)
     return Summary(
-        run_id=measured.run.run_id,
-        system=measured.system,
-        n=len(measured.ids),
-        answers=len(made),
+        run_id=results.run.run_id,
+        system=results.system,
+        n=len(results.ids),
+        answers=len(generations),
         quality=quality or None,
-        latencies={name: _latency(measured, measured.all_times[name]) for name in LATENCIES},
+        latencies={name: _latency(results, results.all_times[name]) for name in LATENCIES},
         tokens_per_s=tokens_per_s,
-        characters_per_s=_rate(sum(len(one.text) for one in made), seconds),
-        requests_per_s=_rate(len(made), seconds),
-        memory=measured.run.memory.get(measured.system),
+        characters_per_s=_rate(sum(len(generation.text) for generation in generations), seconds),
+        requests_per_s=_rate(len(generations), seconds),
+        memory=results.run.memory.get(results.system),
         cost_per_million_tokens=cost_per_million_tokens(price_per_hour, tokens_per_s),
-        mean_output_tokens=tokens / len(made),
-        stopped_share=sum(one.finish_reason == "length" for one in made) / len(made),
-        acceptance=_rate(sum(one.accepted for one in made), sum(one.drafted for one in made)),
-        yardstick=yardstick(measured),
+        mean_output_tokens=tokens / len(generations),
+        stopped_share=stopped / len(generations),
+        acceptance=_rate(accepted, sum(generation.drafted for generation in generations)),
+        roofline=roofline(results),
+    )
+
+
+def roofline(results: SystemResults) -> Roofline | None:
+    """Set the times beside the device's bounds; None without the models' sizes or its bandwidth."""
+    ran, bandwidth = results.run.ran_as(results.system), results.run.memory_bandwidth
+    if not bandwidth or not ran.decode_bytes:
+        return None
+    bound_s = ran.decode_bytes / bandwidth
+    tpot_s = results.all_times["tpot"]
+    known = tpot_s[~np.isnan(tpot_s)]
+    median_s = float(np.median(known)) if known.size else 0.0
+    flops, reading_s = _encode_flops(results, ran)
+    return Roofline(
+        decode_bytes=ran.decode_bytes,
+        bandwidth=bandwidth,
+        decode_bound_ms=1000 * bound_s,
+        decode_bound_share=bound_s / median_s if median_s else None,
+        encode_flops=flops,
+        encode_flops_per_s=flops / reading_s if reading_s else None,
     )
 
 
 def cost_per_million_tokens(price_per_hour: float | None, tokens_per_s: float | None) -> float | None:
-    """price per hour / (3,600 s * tokens per s) * 1,000,000, in the currency of the price.
+    """Compute price per hour / (3,600 s * tokens per s) * 1,000,000, in the currency of the price.
 
     The machine is taken to be busy all the time at this throughput.
     """
@@ -103,7 +149,7 @@ def cost_per_million_tokens(price_per_hour: float | None, tokens_per_s: float | 
 
 
 def carries(n: int, percentile: int) -> bool:
-    """Whether n independent values can carry a percentile.
+    """Tell whether n independent values can carry a percentile.
 
     They can when its 95 % interval from order statistics ends inside the
     sample: the largest value must lie above the percentile with 97.5 %
@@ -113,18 +159,32 @@ def carries(n: int, percentile: int) -> bool:
     return n * math.log(percentile / 100) <= math.log(0.025)
 
 
-def _latency(measured: Measured, seconds: Array) -> Latency | None:
+def _latency(results: SystemResults, seconds: Array) -> Latency | None:
     known = ~np.isnan(seconds)
     if not known.any():
         return None
     p50, p90, p99 = (1000 * np.percentile(seconds[known], PERCENTILES)).tolist()
     keys = [
-        record.batch if measured.run.plan.batch_size > 1 else record.example_id
-        for record, there in zip(measured.records, known, strict=True)
-        if there
+        record.batch if results.run.plan.batch_size > 1 else record.example_id
+        for record, present in zip(results.records, known, strict=True)
+        if present
     ]
     n = len(set(keys))
-    return Latency(p50, p90, p99, n, len(keys), tuple(p for p in PERCENTILES if carries(n, p)))
+    carried = tuple(p for p in PERCENTILES if carries(n, p))
+    return Latency(p50_ms=p50, p90_ms=p90, p99_ms=p99, n=n, answers=len(keys), carried=carried)
+
+
+def _encode_flops(results: SystemResults, ran: Ran) -> tuple[float, float]:
+    """Operations on the prompts of the median batch, and the median time of reading one, in seconds."""
+    batches: dict[int, tuple[int, float]] = {}
+    for record in results.records:
+        generation = record.generation
+        tokens, (before, _) = generation.prompt_tokens, batches.get(record.position, (0, 0.0))
+        flops = before + ran.encode_flops * tokens + ran.attention_flops * tokens**2
+        phases = generation.timing.phases
+        batches[record.position] = flops, sum(phases.get(phase, 0.0) for phase in PROMPT_PHASES)
+    median_flops, median_s = np.median(np.array(list(batches.values()), dtype=np.float64), axis=0).tolist()
+    return median_flops, median_s
 
 
 def _rate(amount: int, over: float) -> float | None:

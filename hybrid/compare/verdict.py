@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.comparison import GATE_LENGTH, GATE_QUALITY, Against, Gate
+from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Gate, PairedComparison
 from hybrid.compare.summary import Summary
 from hybrid.metrics import METRICS, Metric, metrics_of
 
 _MOST_DIGITS = 6
 
 
-def sentence(name: str, task: str, found: Against, baseline: str = "") -> str:
+def sentence(name: str, task: str, found: PairedComparison, baseline: str = "") -> str:
     """`hybrid is 4.6x [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250.`
 
     name: what to call the system. baseline: what to call the other one, where

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from hybrid.compare import Comparison, compare
+from hybrid.compare import Comparison, compare_runs
 from hybrid.errors import HybridError
 from hybrid.presentation.charts import color_of, shown
 from hybrid.presentation.charts.against import speedups
@@ -108,4 +108,4 @@ def _verdicts(systems: Sequence[Beside]) -> None:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _compared(run_ids: tuple[str, ...], stamps: tuple[str, ...], baseline: str) -> Found:
     stored = [store.stored(run_id) for run_id in run_ids]
-    return compare(stored, baseline), tuple(one.run for one in stored)
+    return compare_runs(stored, baseline), tuple(one.run for one in stored)

@@ -16,12 +16,14 @@ from click.testing import CliRunner, Result
 
 from hybrid import store
 from hybrid.cli import compare_report, main
-from hybrid.compare import Gate, compare
+from hybrid.compare import Gate, compare_runs
 from hybrid.schema import Memory, Record, System
 from hybrid.store import StoredRun
 from tests.compare.fake import changed, generation, make_run, with_records
 
 ONE, TWO = "20261123-014512-made-3f9c", "20261124-020000-made-77aa"
+
+FAILS = Gate(passed=False, metric="bleu", quality_ratio=0.98996, length_ratio=0.9001)
 
 
 def put(stored: StoredRun, root: Path) -> None:
@@ -87,9 +89,12 @@ def test_batches_are_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gate_that_fails_narrowly_is_not_rounded_to_its_need() -> None:
-    found = compare([make_run(3)], resamples=5)
+    found = compare_runs([make_run(3)], resamples=5)
     (one,) = (one for one in found.systems if one.summary.system == "hybrid")
-    narrow = replace(one, against=replace(one.against, gate=Gate(False, "bleu", 0.98996, 0.9001)))
+    narrow = replace(
+        one,
+        against=replace(one.against, gate=FAILS),
+    )
     lines = list(compare_report.report(replace(found, systems=(narrow,))))
     wanted = "- hybrid fails: 98.996 % of the BLEU (needs 99 %) and 90.01 % of the length (needs 90 %)."
     assert wanted in lines
@@ -135,7 +140,7 @@ def test_a_run_without_answers_is_said(tmp_path: Path) -> None:
 
 def printed(monkeypatch: pytest.MonkeyPatch, stored: Sequence[StoredRun], width: int | None) -> list[str]:
     monkeypatch.setattr(compare_report, "_width", lambda: width)
-    return list(compare_report.report(compare(stored, price_per_hour=1.0, resamples=30)))
+    return list(compare_report.report(compare_runs(stored, price_per_hour=1.0, resamples=30)))
 
 
 @pytest.mark.parametrize("width", [80, 100])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.compare import Comparison, compare
+from hybrid.compare import Comparison, compare_runs
 from hybrid.errors import InputError
 from hybrid.schema import System
 from hybrid.store import StoredRun
@@ -31,7 +31,7 @@ def pairs(found: Comparison) -> dict[str, str | None]:
 
 def test_each_run_has_its_own(full: StoredRun) -> None:
     again = make_run(N, run_id="again")
-    found = pairs(compare([full, again], resamples=5))
+    found = pairs(compare_runs([full, again], resamples=5))
     assert found["full:hybrid"] == "full:llm"
     assert found["again:hybrid"] == "again:llm"
     assert found["full:llm"] is found["again:llm"] is None
@@ -39,34 +39,34 @@ def test_each_run_has_its_own(full: StoredRun) -> None:
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_run_without_it_takes_the_first_that_has_it(full: StoredRun, small: StoredRun, first: int) -> None:
-    found = pairs(compare([full, small] if first == 0 else [small, full], resamples=5))
+    found = pairs(compare_runs([full, small] if first == 0 else [small, full], resamples=5))
     assert found["small:hybrid"] == found["small:slm"] == "full:llm"
     assert found["full:slm"] == "full:llm"
 
 
 def test_one_for_all(full: StoredRun, small: StoredRun) -> None:
-    found = pairs(compare([full, small], "small:slm", resamples=5))
+    found = pairs(compare_runs([full, small], "small:slm", resamples=5))
     assert found["small:slm"] is None
     assert {found[name] for name in found if name != "small:slm"} == {"small:slm"}
     assert found["full:slm"] == "small:slm"
 
 
 def test_another_system(full: StoredRun) -> None:
-    assert pairs(compare([full], "slm", resamples=5)) == {
+    assert pairs(compare_runs([full], "slm", resamples=5)) == {
         "full:llm": "full:slm", "full:slm": None, "full:hybrid": "full:slm",
     }  # fmt: skip
 
 
 def test_a_run_given_twice_is_compared_once(full: StoredRun) -> None:
-    assert len(compare([full, full], resamples=5).systems) == 3
+    assert len(compare_runs([full, full], resamples=5).systems) == 3
 
 
 def test_baselines_that_are_not_there(full: StoredRun, small: StoredRun) -> None:
     with pytest.raises(InputError, match="No run given has answers of the baseline llm; there are those of"):
-        compare([small])
+        compare_runs([small])
     with pytest.raises(InputError, match="Run small has no answers of the baseline llm; it has those of slm"):
-        compare([full, small], "small:llm")
+        compare_runs([full, small], "small:llm")
     with pytest.raises(InputError, match="run else is not among those given: full, small"):
-        compare([full, small], "else:llm")
+        compare_runs([full, small], "else:llm")
     with pytest.raises(InputError, match="'gpt' is no system; available: llm, slm, hybrid"):
-        compare([full], "gpt")
+        compare_runs([full], "gpt")

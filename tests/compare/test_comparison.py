@@ -1,225 +1,136 @@
-"""Paired over the examples both have answered: speed-ups, differences, gate."""
+"""Runs compared as a whole: what comes out is complete and can be JSON; what cannot be compared is said."""
 
-import statistics
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from hybrid.compare.bootstrap import Resamples
-from hybrid.compare.comparison import Against, against, quality_ratio
-from hybrid.compare.measured import by_system
+from hybrid.compare import COLUMNS, as_json, compare_runs
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, score
-from hybrid.schema import Example, Sampling, System
-from hybrid.store import StoredRun
-from tests.compare.fake import (
-    changed,
-    examples,
-    generation,
-    make_run,
-    quarter,
-    reference,
-    right,
-    slow,
-    with_records,
-    worse,
-)
-
-DRAWS = Resamples(300)
+from hybrid.metrics import score, signatures_of, statistics_of
+from hybrid.schema import Sampling
+from tests.compare.fake import changed, generation, make_run, reference, with_records, worse
 
 
-def compared(stored: StoredRun, system: System = "hybrid", other: StoredRun | None = None) -> Against:
-    return against(by_system(stored)[system], by_system(other or stored)["llm"], DRAWS)
+def test_everything_about_one_run() -> None:
+    found = compare_runs([make_run(60)], price_per_hour=3.6, resamples=100, seed=7)
+    assert [one.summary.system for one in found.systems] == ["llm", "slm", "hybrid"]
+    llm, _, hybrid = found.systems
+    assert (found.baseline, found.resamples, found.seed, found.level) == ("llm", 100, 7, 0.95)
+    assert llm.against is None
+    assert llm.verdict.startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
+    bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
+    assert hybrid.summary.quality["bleu"].value == pytest.approx(bleu.value)
+    assert hybrid.verdict.startswith(f"hybrid is 4.0x [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
+    assert "the loss is decisive at n = 60; it fails the gate: 9" in hybrid.verdict
+    assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
+    assert found.signatures["bleu"] == bleu.signature
 
 
-def test_the_speed_up_is_the_median_of_paired_ratios() -> None:
-    ratios = [2.0, 3.0, 5.0, 7.0, 11.0]
-    stored = make_run(5, seconds={"hybrid": lambda i, r: slow(i) / ratios[i]})
-    found = compared(stored)
-    assert found.speedups["end_to_end"].value == pytest.approx(5.0)
-    assert found.speedups["ttft"].value == pytest.approx(5.0)
-    assert 2.0 <= found.speedups["end_to_end"].low < 5.0 < found.speedups["end_to_end"].high <= 11.0
-    assert (found.n, found.speedups["end_to_end"].n, found.paired_by) == (5, 5, "example")
+def test_a_seed_repeats_and_another_moves_only_the_intervals() -> None:
+    stored = make_run(40)
+    one, same, other = (compare_runs([stored], resamples=50, seed=seed) for seed in (1, 1, 2))
+    assert one == same
+    ours, theirs = (found.systems[2].against.differences["bleu"] for found in (one, other))
+    assert ours.value == theirs.value
+    assert (ours.low, ours.high) != (theirs.low, theirs.high)
 
 
-def test_repeats_count_by_their_median_and_not_as_examples() -> None:
-    slips = [1.0, 1.0, 9.0]  # something else ran on the machine in the last repeat
-    stored = make_run(9, seconds={"hybrid": lambda i, r: slow(i) / 4 * slips[r]}, repeats=3)
-    found = compared(stored).speedups["end_to_end"]
-    assert (found.value, found.low, found.high, found.n) == pytest.approx((4.0, 4.0, 4.0, 9))
+def test_runs_of_two_tasks_stand_beside_each_other() -> None:
+    def summaries(record):
+        return replace(record, statistics=statistics_of("summarize", record.generation.text, ["The house."]))
+
+    plan = {"task": "summarize", "suite": "briefs"}
+    signatures = signatures_of("summarize", [["The house."]])
+    briefs = changed(with_records(make_run(8, run_id="b"), summaries), plan, signatures=signatures)
+    found = compare_runs([make_run(8, run_id="a"), briefs], resamples=20)
+    assert "BLEU" in found.systems[2].verdict
+    assert "ROUGE-L" in found.systems[5].verdict
+    assert set(found.systems[5].summary.quality) == {"rougeL", "rouge1", "rouge2", "length"}
+    assert found.systems[5].verdict.startswith("hybrid of run b ")
+    assert {"bleu", "rougeL"} < set(as_json(found)["metrics"])
 
 
-def test_time_per_token_leaves_out_answers_of_one_token() -> None:
-    def shorten(record):
-        if record.example_id in ("e0000", "e0001") and record.system == "hybrid":
-            return replace(record, generation=generation("hybrid", "", 0.1, tokens=1))
-        return record
-
-    found = compared(with_records(make_run(6), shorten)).speedups
-    assert (found["per_token"].n, found["ttft"].n) == (4, 6)
-    nothing = with_records(
-        make_run(3), lambda r: replace(r, generation=generation(r.system, "", 0.1, tokens=1))
-    )
-    assert compared(nothing).speedups["per_token"] is None
-
-
-def test_batches_are_pairs_and_are_resampled_as_batches() -> None:
-    stored = make_run(20, seconds={"hybrid": lambda batch, r: slow(batch) / (2 + batch)}, batch_size=4)
-    found = compared(stored)
-    speedup = found.speedups["end_to_end"]
-    assert (speedup.value, speedup.n, found.paired_by) == (pytest.approx(4.0), 5, "batch")
-    assert found.differences["bleu"].n == 20
+STRANGE = {
+    "one example": make_run(1),
+    "two examples": make_run(2),
+    "all equal": make_run(
+        5, {"llm": lambda i, r: "ja", "hybrid": lambda i, r: "ja", "slm": lambda i, r: "ja"}
+    ),
+    "nothing written": make_run(5, {"llm": lambda i, r: "", "hybrid": lambda i, r: ""}),
+    "no time": make_run(5, seconds={"llm": lambda i, r: 0.0, "hybrid": lambda i, r: 0.0}),
+    "fixed length": make_run(5, sampling=Sampling(ignore_eos=True)),
+    "one token": with_records(
+        make_run(4), lambda r: replace(r, generation=generation(r.system, "a", 0.1, 1))
+    ),
+    "no statistics": with_records(make_run(4), lambda r: replace(r, statistics={})),
+    "incomplete": make_run(6, answered=lambda system, i, r: (i < 2) == (system == "slm") or i == 0),
+    "no memory": changed(make_run(3), memory={}),
+}
 
 
-def test_only_batches_of_the_same_examples_are_pairs() -> None:
-    four, all_its_own = make_run(12, run_id="four", batch_size=4), {"llm": lambda batch, r: 100.0 + batch}
-    turned = reordered(make_run(12, run_id="turned", batch_size=4, seconds=all_its_own))
-    found = compared(four, other=turned)
-    speedup = found.speedups["end_to_end"]
-    assert (found.n, found.paired_by, speedup.n) == (12, "batch", 1)
-    assert speedup.value == pytest.approx(101.0 / quarter(1))  # the middle batch holds the same four for both
-    for one, other in ((four, make_run(12, run_id="two", batch_size=2)), (make_run(12), four)):
-        for system, baseline in ((one, other), (other, one)):
-            found = compared(system, other=baseline)
-            assert (found.paired_by, set(found.speedups.values())) == ("batch", {None})
-            assert found.differences["bleu"].n == 12
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_runs_have_sane_results(name: str) -> None:
+    found = compare_runs([STRANGE[name]], resamples=30, price_per_hour=1.0)
+    text = json.dumps(as_json(found), allow_nan=False)  # no NaN, no infinity
+    assert len(found.systems) == 3
+    assert all(one.verdict.endswith(".") for one in found.systems)
+    assert json.loads(text)["systems"][0]["summary"]["system"] == "llm"
 
 
-def test_a_batch_with_another_text_is_no_pair() -> None:
-    ours = make_run(8, run_id="ours", batch_size=4)
-    theirs = make_run(8, run_id="theirs", batch_size=4)
-    texts = tuple(replace(e, source="Another text.") if e.id == "e0001" else e for e in theirs.examples)
-    found = compared(ours, other=replace(theirs, examples=texts))
-    assert (found.n, found.speedups["end_to_end"].n) == (7, 1)
-
-
-def reordered(stored: StoredRun) -> StoredRun:
-    """The first and the last example change places, and with them their batches."""
-    swapped = {"e0000": "e0011", "e0011": "e0000"}
-    return with_records(stored, lambda r: replace(r, example_id=swapped.get(r.example_id, r.example_id)))
-
-
-@pytest.mark.parametrize("system", ["llm", "hybrid"])
-def test_zero_durations_give_no_ratio(system: System) -> None:
-    times = {system: lambda i, r: 0.0 if i < 2 else 0.1}
-    assert compared(make_run(5, seconds=times)).speedups["end_to_end"].n == 3
-    times = {system: lambda i, r: 0.0}
-    assert compared(make_run(5, seconds=times)).speedups == {
-        "end_to_end": None,
-        "per_token": None,
-        "ttft": None,
+def test_numbers_are_plain_python_in_stable_places() -> None:
+    found = json.loads(json.dumps(as_json(compare_runs([make_run(9)], resamples=10)), allow_nan=False))
+    assert set(found) == {
+        "baseline", "level", "resamples", "seed", "price_per_hour", "systems", "signatures", "warnings",
+        "metrics",
+    }  # fmt: skip
+    one = found["systems"][2]
+    assert set(one) == {"suite", "task", "pair", "engine", "device", "summary", "against", "verdict"}
+    assert set(one["against"]["differences"]["bleu"]) == {"value", "low", "high", "n", "p_value"}
+    assert set(one["against"]["speedups"]) == {"end_to_end", "per_token", "ttft"}
+    assert set(one["against"]["gate"]) == {"passed", "metric", "quality_ratio", "length_ratio"}
+    assert set(one["summary"]["latencies"]["total"]) == {
+        "p50_ms",
+        "p90_ms",
+        "p99_ms",
+        "n",
+        "answers",
+        "carried",
     }
+    assert found["metrics"]["ter"] == {"label": "TER", "unit": "points", "higher_is_better": False}
 
 
-def test_differences_are_system_minus_baseline() -> None:
-    found = compared(make_run(30)).differences
-    wanted = [[reference(i)] for i in range(30)]
-    assert set(found) == {"bleu", "chrf", "ter"}
-    for metric, one in found.items():
-        system = score(metric, [worse(i) for i in range(30)], wanted).value
-        baseline = score(metric, [right(i) for i in range(30)], wanted).value
-        assert one.value == pytest.approx(system - baseline)
-        assert one.low < one.value < one.high
-        assert one.decided
-        assert one.p_value < 0.05
-    assert found["ter"].value > 0 > found["bleu"].value
+def test_what_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(InputError, match="no run to compare"):
+        compare_runs([])
+    with pytest.raises(InputError, match="Run run-a has no answers yet"):
+        compare_runs([replace(make_run(3), records=())])
+    with pytest.raises(InputError, match="at least 1 resample; 0"):
+        compare_runs([make_run(3)], resamples=0)
+    with pytest.raises(InputError, match=r"price per hour of -1\.0"):
+        compare_runs([make_run(3)], price_per_hour=-1.0)
+    with pytest.raises(InputError, match="price per hour of nan"):
+        compare_runs([make_run(3)], price_per_hour=float("nan"))
 
 
-def test_resamples_are_shared_so_that_equal_outputs_never_differ() -> None:
-    found = compared(make_run(12, {"llm": worse}))
-    for one in found.differences.values():
-        assert (one.value, one.low, one.high, one.p_value) == (0.0, 0.0, 0.0, 1.0)
-    assert (found.length_ratio.low, found.length_ratio.high, found.agreement) == (1.0, 1.0, 1.0)
-
-
-def test_length_and_agreement() -> None:
-    found = compared(make_run(30))
-    words = [
-        sum(METRICS["length"].statistics(text(i), [""])[0] for i in range(30)) for text in (worse, right)
-    ]
-    assert found.length_ratio.value == pytest.approx(words[0] / words[1])
-    assert found.length_ratio.low < found.length_ratio.value < found.length_ratio.high < 1
-    assert found.agreement == pytest.approx(2 / 3)
-
-
-def test_only_shared_examples_with_the_same_text_count() -> None:
-    ours = make_run(20, run_id="ours", answered=lambda system, i, r: i >= 5)
-    theirs = make_run(12, run_id="theirs")
-    other = Example("e0007", "made", "Another text.", ("Etwas.",))
-    texts = tuple(other if e.id == "e0007" else e for e in examples(12))
-    found = compared(ours, other=replace(theirs, examples=texts))
-    shared = [i for i in range(5, 12) if i != 7]
-    assert found.n == len(shared)
-    assert (found.run_id, found.system) == ("theirs", "llm")
-    wanted = [[reference(i)] for i in shared]
-    gap = score("bleu", [worse(i) for i in shared], wanted).value - 100
-    assert found.differences["bleu"].value == pytest.approx(gap)
-
-
-def test_pairs_do_not_depend_on_the_order_of_examples() -> None:
-    stored = make_run(9, seconds={"hybrid": lambda i, r: slow(i) / (1 + i)}, texts={"hybrid": worse})
-    turned = replace(stored, examples=stored.examples[::-1], records=stored.records[::-1])
-    one, other = compared(stored), compared(stored, other=turned)
-    assert other.speedups["end_to_end"].value == one.speedups["end_to_end"].value == pytest.approx(5.0)
-    assert other.differences["bleu"].value == pytest.approx(one.differences["bleu"].value)
-
-
-def test_nothing_shared_and_other_tasks_are_refused() -> None:
-    ours = make_run(4, run_id="ours")
-    theirs = make_run(4, run_id="theirs")
-    theirs = replace(theirs, examples=tuple(replace(e, source="Other.") for e in theirs.examples))
-    with pytest.raises(InputError, match="hybrid of run ours and the baseline llm of run theirs have no"):
-        compared(ours, other=theirs)
-    with pytest.raises(InputError, match="compare runs of one task"):
-        compared(ours, other=changed(theirs, {"task": "summarize"}))
-
-
-def test_fixed_length_compares_times_only() -> None:
-    found = compared(make_run(6, sampling=Sampling(ignore_eos=True)))
-    assert (found.differences, found.length_ratio, found.agreement, found.gate) == (None, None, None, None)
-    assert found.speedups["end_to_end"].value == pytest.approx(4.0)
-
-
-def test_one_example_has_values_without_intervals() -> None:
-    found = compared(make_run(1))
-    assert (found.speedups["end_to_end"].low, found.differences["bleu"].p_value) == (None, None)
-    assert found.speedups["end_to_end"].value == pytest.approx(4.0)
-
-
-def test_the_gate_asks_for_quality_and_length() -> None:
-    assert compared(make_run(8, {"hybrid": right})).gate.passed
-    gate = compared(make_run(30)).gate
-    assert not gate.passed
-    assert gate.quality_ratio < 0.99
-    assert gate.length_ratio == pytest.approx(compared(make_run(30)).length_ratio.value)
-    # Better than a poor baseline, but far shorter.
-    short = make_run(8, {"llm": lambda i, r: f"x {i} y z " * 6, "hybrid": lambda i, r: reference(i)[:-3]})
-    gate = compared(short).gate
-    assert gate.quality_ratio > 1
-    assert gate.length_ratio < 0.9
-    assert not gate.passed
-
-
-def test_no_gate_over_a_baseline_without_quality() -> None:
-    assert compared(make_run(5, {"llm": lambda i, r: "x"})).gate is None
-    assert compared(make_run(5, {"llm": lambda i, r: ""})).length_ratio is None
-
-
-@pytest.mark.parametrize(
-    ("higher", "system", "baseline", "ratio"),
-    [(True, 30.0, 40.0, 0.75), (False, 80.0, 60.0, 0.75), (False, 60.0, 80.0, 4 / 3), (True, 3.0, 0.0, None)],
-)
-def test_quality_ratio(higher: bool, system: float, baseline: float, ratio: float | None) -> None:
-    assert quality_ratio(higher, system, baseline) == (ratio and pytest.approx(ratio))
-
-
-def test_medians_agree_with_a_direct_computation() -> None:
-    draw = np.random.default_rng(0)
-    ours, theirs = draw.random((30, 3)) + 0.5, draw.random((30, 3)) + 1
-    stored = make_run(
-        30, seconds={"hybrid": lambda i, r: ours[i, r], "llm": lambda i, r: theirs[i, r]}, repeats=3
+def test_comparing_imports_nothing_heavy() -> None:
+    heavy = (
+        "torch",
+        "transformers",
+        "pandas",
+        "sacrebleu",
+        "rouge_score",
+        "nltk",
+        "plotly",
+        "streamlit",
+        "rich",
     )
-    wanted = statistics.median(np.median(theirs, axis=1) / np.median(ours, axis=1))
-    assert compared(stored).speedups["end_to_end"].value == pytest.approx(wanted)
-    assert quarter(3) == pytest.approx(slow(3) / 4)
+    code = f"import sys, hybrid.compare; print(sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_columns_are_named_once() -> None:
+    assert len(COLUMNS) == len(set(COLUMNS))

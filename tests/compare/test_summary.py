@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid.compare.bootstrap import Resamples
-from hybrid.compare.measured import Measured, by_system
-from hybrid.compare.scores import scores
+from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import carries, cost_per_million_tokens, summarize
 from hybrid.metrics import score
 from hybrid.schema import Memory, Sampling, System
@@ -17,8 +16,8 @@ from tests.compare.fake import changed, generation, make_run, reference, slow, w
 DRAWS = Resamples(200)
 
 
-def of(stored: StoredRun, system: System = "llm") -> Measured:
-    return by_system(stored)[system]
+def of(stored: StoredRun, system: System = "llm") -> SystemResults:
+    return results_by_system(stored)[system]
 
 
 def test_quality_is_the_corpus_score_of_the_first_answers() -> None:
@@ -34,7 +33,7 @@ def test_quality_is_the_corpus_score_of_the_first_answers() -> None:
 
 def test_other_resamples_have_other_scores() -> None:
     system = of(make_run(20), "hybrid")
-    one, more, other = (scores(system, draws)["bleu"] for draws in (DRAWS, Resamples(300), Resamples(200, 1)))
+    one, more, other = (system.scores(draws)["bleu"] for draws in (DRAWS, Resamples(300), Resamples(200, 1)))
     assert one.value == more.value == other.value
     assert (len(one.values), len(more.values)) == (200, 300)
     assert (one.values != other.values).any()

@@ -6,9 +6,10 @@ import pytest
 
 from hybrid.compare import verdict
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.comparison import Against, Gate
+from hybrid.compare.paired import Gate, PairedComparison
 from hybrid.compare.summary import Latency, Summary
 from hybrid.compare.verdict import baseline_sentence, milliseconds, ratio, sentence, signed
+from hybrid.schema import BASELINE
 
 FASTER = Estimate(4.61, 4.41, 4.84, 250)
 LOSS = Difference(-0.31, -0.72, 0.11, 250, 0.14)
@@ -16,13 +17,20 @@ LOSS = Difference(-0.31, -0.72, 0.11, 250, 0.14)
 
 def against(
     speed: Estimate | None = FASTER, quality: Difference | None = LOSS, metric: str = "bleu"
-) -> Against:
+) -> PairedComparison:
     speedups = {"end_to_end": speed, "per_token": None, "ttft": None}
     differences = None if quality is None else {metric: quality}
-    return Against("run-a", "llm", 250, differences, speedups, "example", None, None, None)
+    return PairedComparison(
+        run_id="run-a", system=BASELINE, n=250, differences=differences, speedups=speedups,
+        paired_by="example", length_ratio=None, agreement=None, gate=None,
+    )  # fmt: skip
 
 
-def said(found: Against, task: str = "translate-en-de") -> str:
+def gate(quality: float, length: float, passed: bool = False) -> Gate:
+    return Gate(passed=passed, metric="bleu", quality_ratio=quality, length_ratio=length)
+
+
+def said(found: PairedComparison, task: str = "translate-en-de") -> str:
     return sentence("hybrid", task, found)
 
 
@@ -81,21 +89,21 @@ def test_no_rounded_end_contradicts_the_words() -> None:
     assert ratio(Estimate(1.003, None, None, 1)) == "1.003x"
 
 
-FAILS = Gate(False, "bleu", 0.97451, 0.7)
+FAILS = gate(0.97451, 0.7)
 
 
 @pytest.mark.parametrize(
-    ("gate", "end"),
+    ("failed", "end"),
     [
         (None, ""),
-        (Gate(True, "bleu", 0.995, 0.95), ""),
+        (gate(0.995, 0.95, passed=True), ""),
         (FAILS, "; it fails the gate: 97.5 % of the BLEU (needs 99 %) and 70.0 % of the length (needs 90 %)"),
         (replace(FAILS, length_ratio=1.1), "; it fails the gate: 97.5 % of the BLEU (needs 99 %)"),
-        (Gate(False, "bleu", 0.98999, 1.0), "; it fails the gate: 98.999 % of the BLEU (needs 99 %)"),
+        (gate(0.98999, 1.0), "; it fails the gate: 98.999 % of the BLEU (needs 99 %)"),
     ],
 )
-def test_a_gate_that_fails_is_said(gate: Gate | None, end: str) -> None:
-    assert said(replace(against(), gate=gate)).endswith(f"the loss is not decisive at n = 250{end}.")
+def test_a_gate_that_fails_is_said(failed: Gate | None, end: str) -> None:
+    assert said(replace(against(), gate=failed)).endswith(f"the loss is not decisive at n = 250{end}.")
 
 
 @pytest.mark.parametrize(
@@ -139,12 +147,16 @@ def test_ratios_and_times_for_people() -> None:
 
 
 def test_the_baseline() -> None:
-    latency = Latency(812.4, 900.0, 1000.0, 250, 250, (50, 90))
+    latency = Latency(p50_ms=812.4, p90_ms=900.0, p99_ms=1000.0, n=250, answers=250, carried=(50, 90))
     quality = {"bleu": Estimate(34.21, 33.1, 35.2, 250)}
-    rest = (None, None, None, None, None, 20.0, 0.0, None, None)
-    summary = Summary("run-a", "llm", 250, 250, quality, {"total": latency}, *rest)
+    summary = Summary(
+        run_id="run-a", system=BASELINE, n=250, answers=250, quality=quality, latencies={"total": latency},
+        tokens_per_s=None, characters_per_s=None, requests_per_s=None, memory=None,
+        cost_per_million_tokens=None, mean_output_tokens=20.0, stopped_share=0.0, acceptance=None,
+        roofline=None,
+    )  # fmt: skip
     assert baseline_sentence("llm", "translate-en-de", summary) == (
         "llm is the baseline: 34.2 BLEU [33.1, 35.2] and 812 ms for an answer (median) at n = 250."
     )
-    nothing = Summary("run-a", "llm", 250, 250, None, {"total": None}, *rest)
+    nothing = replace(summary, quality=None, latencies={"total": None})
     assert baseline_sentence("llm", "summarize", nothing).endswith("nothing was measured at n = 250.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.compare import compare
+from hybrid.compare import compare_runs
 from hybrid.presentation.report import html_report
 from hybrid.store import load_run
 from tests.pages.conftest import ROOT, Server, settled
@@ -66,7 +66,7 @@ def report(stored: Path) -> Path:
     """A report beside the results, as the command writes it."""
     path = stored.parent / "report.html"
     runs = [load_run(name, stored) for name in ("made-0000", "made-0001")]
-    path.write_text(html_report(compare(runs), [one.run for one in runs]), "utf-8")
+    path.write_text(html_report(compare_runs(runs), [one.run for one in runs]), "utf-8")
     return path
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from hybrid.cli.bench import _plan_of
 from hybrid.cli.bench import bench as bench_cli
-from hybrid.compare import compare
+from hybrid.compare import compare_runs
 from hybrid.presentation.report import bench_command, html_report
 from hybrid.schema import Plan, Sampling, System
 from hybrid.store import StoredRun, load_run
@@ -25,7 +25,7 @@ EVIL = "<script>window.harmed = 1</script><img src=http://evil.example/x.png one
 
 
 def reported(*runs: StoredRun) -> str:
-    return html_report(compare(runs), [stored.run for stored in runs], WHEN)
+    return html_report(compare_runs(runs), [stored.run for stored in runs], WHEN)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def words(page: str) -> str:
 
 
 def test_it_says_verdicts_warnings_conditions_and_how_to_redo_it(page: str, translated: list[StoredRun]):
-    said, found = words(page), compare(translated)
+    said, found = words(page), compare_runs(translated)
     assert all(one.verdict in said for one in found.systems)
     assert found.warnings
     assert all(warning in said for warning in found.warnings)

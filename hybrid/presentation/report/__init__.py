@@ -1,9 +1,9 @@
 """A comparison as one HTML file that can be mailed: it asks nobody for anything, and needs nothing else.
 
-from hybrid.compare import compare
+from hybrid.compare import compare_runs
 from hybrid.store import load_run
 stored = load_run("latest")
-html_report(compare([stored]), [stored.run])
+html_report(compare_runs([stored]), [stored.run])
 """
 
 import base64

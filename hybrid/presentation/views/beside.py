@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hybrid.compare import Compared, Comparison, Estimate
+from hybrid.compare import ComparedSystem, Comparison, Estimate
 from hybrid.compare.verdict import interval, milliseconds, ratio, signed
 from hybrid.format import shown
 from hybrid.metrics import METRICS, metrics_of
@@ -56,7 +56,7 @@ class Beside:
 
     name: str
     engine: int
-    found: Compared
+    found: ComparedSystem
 
 
 def beside(found: Comparison) -> tuple[Beside, ...]:
@@ -194,7 +194,7 @@ def _texts(one: Beside) -> Mapping[str, Cell]:
     return cells
 
 
-def _numbers(one: Compared) -> Mapping[str, Cell]:
+def _numbers(one: ComparedSystem) -> Mapping[str, Cell]:
     summary, main = one.summary, metrics_of(one.task)[0]
     cells: dict[str, Cell] = {
         "run": summary.run_id, "system": summary.system, "engine": one.engine,
@@ -217,11 +217,11 @@ def _ends(name: str, found: Estimate | None) -> dict[str, Cell]:
     return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _quality(one: Compared) -> Estimate | None:
+def _quality(one: ComparedSystem) -> Estimate | None:
     return (one.summary.quality or {}).get(metrics_of(one.task)[0])
 
 
-def _speedup(one: Compared) -> Estimate | None:
+def _speedup(one: ComparedSystem) -> Estimate | None:
     return one.against.speedups["end_to_end"] if one.against else None
 
 

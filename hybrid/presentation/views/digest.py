@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hybrid.compare import compare, summaries
+from hybrid.compare import compare_runs, summaries
 from hybrid.errors import InputError
 from hybrid.presentation.views.kept import kept
 from hybrid.schema import BASELINE, System
@@ -42,7 +42,7 @@ def digest_of(stored: StoredRun) -> Digest:
     """The same, of a run that is loaded."""
     rows = {System.parse(str(row["system"])): row for row in summaries(stored)}
     try:
-        found = compare([stored], BASELINE)
+        found = compare_runs([stored], BASELINE)
     except InputError as error:  # no answers yet, or none of the LLM
         return Digest(stored.run.run_id, rows, {}, stored.problems, str(error))
     verdicts = {one.summary.system: one.verdict for one in found.systems}

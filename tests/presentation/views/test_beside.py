@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid.compare import Comparison, compare
+from hybrid.compare import Comparison, compare_runs
 from hybrid.compare.bootstrap import Estimate
 from hybrid.presentation.views.beside import beside, marks, numbered, numbers, plainly, speed_sentence, table
 from hybrid.schema import BASELINE, System
@@ -16,7 +16,7 @@ from hybrid.store import StoredRun
 def two(fake_run: Callable[..., StoredRun]) -> tuple[Comparison, list[StoredRun]]:
     """Two runs of the same suite; the second has another engine."""
     runs = [fake_run(examples=8, run_id="a-1"), fake_run(examples=8, run_id="b-2", engine="onnx")]
-    return compare(runs), runs
+    return compare_runs(runs), runs
 
 
 def column(found: object, name: str) -> list[object]:
@@ -31,7 +31,7 @@ def test_each_system_of_each_run_has_a_name_of_its_own(two: tuple[Comparison, li
         "LLM alone [1]", "SLM alone [1]", "Hybrid [1]", "LLM alone [2]", "SLM alone [2]", "Hybrid [2]",
     ]  # fmt: skip
     assert [one.engine for one in systems] == [0, 0, 0, 1, 1, 1]
-    assert [one.name for one in beside(compare(runs[:1]))] == ["LLM alone", "SLM alone", "Hybrid"]
+    assert [one.name for one in beside(compare_runs(runs[:1]))] == ["LLM alone", "SLM alone", "Hybrid"]
     assert numbered([run.run for run in runs])[1].startswith("[2] b-2: made-up, pair tiny, onnx in float32")
 
 
@@ -57,7 +57,7 @@ def test_cells_say_value_and_interval_and_which_is_the_baseline(two: tuple[Compa
 
 
 def test_another_run_s_system_may_be_the_baseline(two: tuple[Comparison, list[StoredRun]]):
-    systems = beside(compare(two[1], "b-2:llm"))
+    systems = beside(compare_runs(two[1], "b-2:llm"))
     assert column(numbers(systems), "baseline_run") == ["b-2", "b-2", "b-2", None, "b-2", "b-2"]
     assert " as LLM alone [2]" in plainly(systems[0], systems)
 
@@ -73,7 +73,7 @@ def test_another_run_s_system_may_be_the_baseline(two: tuple[Comparison, list[St
     ],
 )
 def test_speed_in_plain_words(speed: Estimate | None, said: str, fake_run: Callable[..., StoredRun]):
-    found = compare([fake_run(examples=8)])
+    found = compare_runs([fake_run(examples=8)])
     hybrid = found.systems[2]
     changed = replace(hybrid.against, speedups=dict(hybrid.against.speedups) | {"end_to_end": speed})
     systems = beside(replace(found, systems=(*found.systems[:2], replace(hybrid, against=changed))))
@@ -82,7 +82,7 @@ def test_speed_in_plain_words(speed: Estimate | None, said: str, fake_run: Calla
 
 
 def test_what_is_kept_is_said_with_its_weight(fake_run: Callable[..., StoredRun]):
-    found = compare([fake_run(examples=8)])
+    found = compare_runs([fake_run(examples=8)])
     systems = beside(found)
     gate, difference = found.systems[2].against.gate, found.systems[2].against.differences["rougeL"]
     weight = "beyond chance" if difference.decided else "that may be chance"
@@ -101,5 +101,5 @@ def test_the_sentence_of_the_figure_counts(two: tuple[Comparison, list[StoredRun
 def test_names_from_elsewhere_cannot_turn_the_text_around(fake_run: Callable[..., StoredRun]):
     run = fake_run(examples=2, systems=(BASELINE, System("hybrid", "x\u202ey"))).run
     stored = fake_run(examples=2, systems=(BASELINE, System("hybrid", "x\u202ey")), pair="p\u202eq")
-    names = [one.name for one in beside(compare([stored]))]
+    names = [one.name for one in beside(compare_runs([stored]))]
     assert not any("\u202e" in text for text in [*names, *numbered([run, stored.run])])

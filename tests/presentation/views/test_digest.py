@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.compare import COLUMNS, compare, summaries
+from hybrid.compare import COLUMNS, compare_runs, summaries
 from hybrid.presentation.views import digest as module
 from hybrid.presentation.views.digest import digest
 from hybrid.schema import System
@@ -22,7 +22,7 @@ def test_it_repeats_export_and_compare(tmp_path: Path):
     found, stored = digest(run_id, tmp_path), load_run(run_id, tmp_path)
     assert list(found.rows.values()) == summaries(stored)
     assert all(list(row) == list(COLUMNS) for row in found.rows.values())
-    told = compare([stored], "llm")
+    told = compare_runs([stored], "llm")
     assert found.verdicts == {one.summary.system: one.verdict for one in told.systems}
     assert found.warnings == told.warnings
 

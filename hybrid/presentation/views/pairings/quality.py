@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hybrid.compare.comparison import quality_ratio
+from hybrid.compare.paired import quality_ratio
 from hybrid.errors import StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.models.manifest import MANIFEST, file_sha256, zoo

@@ -4,8 +4,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.compare.between import between_runs
-from hybrid.compare.conditions import joined
+from hybrid.compare.warnings import joined, run_differences
 from hybrid.schema import Run
 from hybrid.store import run_of
 
@@ -55,4 +54,4 @@ def between_of(runs: Sequence[Run]) -> Between:
     """Of runs that are loaded."""
     kinds = [name for name, value in _KINDS.items() if len({value(run) for run in runs}) > 1]
     groups = {run.run_id: tuple(_KINDS[name](run) for name in _APART) for run in runs}
-    return Between(tuple(kinds), tuple(between_runs(runs)), groups)
+    return Between(tuple(kinds), tuple(run_differences(runs)), groups)

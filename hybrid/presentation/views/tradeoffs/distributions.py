@@ -6,7 +6,7 @@ import numpy as np
 
 from hybrid.compare import Estimate
 from hybrid.compare.bootstrap import Array, Resamples, estimate, medians
-from hybrid.compare.measured import Indices
+from hybrid.compare.results import Indices
 from hybrid.compare.summary import carries
 
 PERCENTS = (5, 10, 25, 50, 75, 90, 95, 99)

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from hybrid.compare.conditions import joined
 from hybrid.compare.verdict import ratio
+from hybrid.compare.warnings import joined
 from hybrid.presentation.charts.speedups import Curve, speedups_by_length
 from hybrid.presentation.views.tradeoffs.break_even import LEAST, BreakEven
 from hybrid.presentation.views.tradeoffs.chosen import COLUMNS, Chosen, Drawn, Shown, ends, listed, titled

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hybrid.compare import Estimate
 from hybrid.compare.bootstrap import Array, Resamples, median_estimate
-from hybrid.compare.measured import Indices
+from hybrid.compare.results import Indices
 from hybrid.presentation.views.tradeoffs.break_even import BreakEven, break_even
 from hybrid.schema import BASELINE, System
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid.compare import compare
-from hybrid.compare.measured import by_system
-from hybrid.compare.yardstick import yardstick
+from hybrid.compare import compare_runs
+from hybrid.compare.results import results_by_system
+from hybrid.compare.summary import roofline
 from hybrid.schema import Ran
 from tests.compare.fake import changed, make_run
 
@@ -19,10 +19,10 @@ RAN = {
 
 def test_bound_share_and_rate_are_quotients_of_what_was_measured():
     stored = changed(make_run(n=7), ran=RAN, memory_bandwidth=10e9)
-    found = yardstick(by_system(stored)["llm"])
+    found = roofline(results_by_system(stored)["llm"])
     assert found is not None
     assert found.decode_bound_ms == pytest.approx(8.0)  # 80 MB at 10 GB/s
-    llm = by_system(stored)["llm"]
+    llm = results_by_system(stored)["llm"]
     tpot_s = sorted(llm.all_times["tpot"])[3]
     assert found.decode_bound_share == pytest.approx(0.008 / tpot_s)
     totals = sorted(record.generation.timing.total_s for record in llm.records)
@@ -32,7 +32,7 @@ def test_bound_share_and_rate_are_quotients_of_what_was_measured():
 
 def test_the_prompts_of_a_batch_are_read_at_once():
     stored = changed(make_run(n=8, batch_size=4), ran=RAN, memory_bandwidth=10e9)
-    found = yardstick(by_system(stored)["llm"])
+    found = roofline(results_by_system(stored)["llm"])
     assert found is not None
     assert found.encode_flops == 4 * (4_000_000 * 12 + 1_000 * 12**2)
 
@@ -40,8 +40,8 @@ def test_the_prompts_of_a_batch_are_read_at_once():
 @pytest.mark.parametrize("known", [{"ran": RAN}, {"memory_bandwidth": 10e9}, {}])
 def test_what_is_not_known_is_not_guessed(known):
     stored = changed(make_run(n=3), **known)
-    assert yardstick(by_system(stored)["llm"]) is None
-    assert compare([stored]).systems[0].summary.yardstick is None
+    assert roofline(results_by_system(stored)["llm"]) is None
+    assert compare_runs([stored]).systems[0].summary.roofline is None
 
 
 def test_a_run_without_a_reading_phase_has_no_rate():
@@ -52,6 +52,6 @@ def test_a_run_without_a_reading_phase_has_no_rate():
         )
         for r in stored.records
     ]
-    found = yardstick(by_system(replace(stored, records=tuple(bare)))["llm"])
+    found = roofline(results_by_system(replace(stored, records=tuple(bare)))["llm"])
     assert found is not None
     assert found.encode_flops_per_s is None

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hybrid.compare import compare
-from hybrid.compare.conditions import SMALL
+from hybrid.compare import compare_runs
+from hybrid.compare.warnings import SMALL
 from hybrid.schema import Resumption, Sampling, System
 from hybrid.store import StoredRun
 from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences, with_records, worse
 
 
 def warnings(*runs: StoredRun, baseline: str = "llm") -> tuple[str, ...]:
-    return compare(runs, baseline, resamples=20).warnings
+    return compare_runs(runs, baseline, resamples=20).warnings
 
 
 @pytest.fixture(scope="module")

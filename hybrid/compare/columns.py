@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from hybrid.compare.bootstrap import Estimate, Resamples
-from hybrid.compare.comparison import SPEEDUPS, Against, against
-from hybrid.compare.measured import LATENCIES, Measured, by_system
+from hybrid.compare.paired import SPEEDUPS, PairedComparison, paired_comparison
+from hybrid.compare.results import LATENCIES, SystemResults, results_by_system
 from hybrid.compare.summary import PERCENTILES, Summary, summarize
 from hybrid.metrics import METRICS
 from hybrid.schema import BASELINE, Run
@@ -87,14 +87,14 @@ def summaries(stored: StoredRun, resamples: int = 1000, seed: int = 0) -> list[d
     Comparisons are with the run's own LLM: None for itself, and where there is none.
     """
     draws = Resamples(resamples, seed)
-    systems = by_system(stored)
+    systems = results_by_system(stored)
     llm = systems.get(BASELINE)
     return [_row(one, llm, draws) for one in systems.values()]
 
 
-def _row(one: Measured, llm: Measured | None, draws: Resamples) -> dict[str, Cell]:
+def _row(one: SystemResults, llm: SystemResults | None, draws: Resamples) -> dict[str, Cell]:
     comparable = llm is not None and one is not llm and not set(one.ids).isdisjoint(llm.ids)
-    found = against(one, llm, draws) if llm and comparable else None
+    found = paired_comparison(one, llm, draws) if llm and comparable else None
     summary = summarize(one, draws)
     cells = (
         conditions(one.run, one.run.environment, one.system)
@@ -116,7 +116,7 @@ def _of_summary(run: Run, summary: Summary) -> dict[str, Cell]:
         "characters_per_s": summary.characters_per_s,
         "requests_per_s": summary.requests_per_s,
     }
-    if bound := summary.yardstick:
+    if bound := summary.roofline:
         cells |= {"decode_bound_ms": bound.decode_bound_ms, "decode_bound_share": bound.decode_bound_share}
         cells["encode_flops_per_s"] = bound.encode_flops_per_s
     cells["acceptance"] = summary.acceptance
@@ -135,7 +135,7 @@ def _of_summary(run: Run, summary: Summary) -> dict[str, Cell]:
     return cells
 
 
-def _of_against(found: Against) -> dict[str, Cell]:
+def _of_against(found: PairedComparison) -> dict[str, Cell]:
     cells: dict[str, Cell] = {"agreement_with_llm": found.agreement}
     for name, one in (found.differences or {}).items():
         cells |= _with_interval(f"{name}_vs_llm", one) | {f"{name}_vs_llm_p": one.p_value}

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid.compare import compare
-from hybrid.compare.conditions import SMALL
+from hybrid.compare import compare_runs
+from hybrid.compare.warnings import SMALL
 from hybrid.schema import Sampling, System
 from hybrid.store import StoredRun
 from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences
 
 
 def warnings(*runs: StoredRun, baseline: str = "llm") -> tuple[str, ...]:
-    return compare(runs, baseline, resamples=20).warnings
+    return compare_runs(runs, baseline, resamples=20).warnings
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.compare import COLUMNS, compare, summaries
+from hybrid.compare import COLUMNS, compare_runs, summaries
 from hybrid.schema import Sampling, System
 from tests.compare.fake import ENVIRONMENT, make_run
 
@@ -10,7 +10,7 @@ from tests.compare.fake import ENVIRONMENT, make_run
 def test_rows_hold_the_numbers_of_the_comparison() -> None:
     stored = make_run(60, repeats=2)
     rows = summaries(stored, resamples=100, seed=3)
-    found = compare([stored], resamples=100, seed=3).systems
+    found = compare_runs([stored], resamples=100, seed=3).systems
     for row, one in zip(rows, found, strict=True):
         assert list(row) == list(COLUMNS)
         assert (row["system"], row["n"], row["answers"]) == (one.summary.system, 60, 120)

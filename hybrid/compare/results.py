@@ -1,44 +1,68 @@
-"""What one system of one run has answered, as arrays by example.
+"""What one system of one run has answered, as arrays by example, and its scores over them.
 
-Shapes: N examples in the order of the suite, k statistics of a metric.
+Shapes: N examples in the order of the suite, n of them that are scored, k statistics, R resamples.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.metrics import metrics_of
+from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples, difference, estimate, sums
+from hybrid.metrics import METRICS, Metric, metrics_of
 from hybrid.schema import Record, Run, System
 from hybrid.store import StoredRun
 
-if TYPE_CHECKING:
-    from hybrid.compare.scores import Scores
-
-Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 LATENCIES = ("total", "ttft", "tpot")  # end to end, time to first token, time per output token
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The answers of one system in one run.
+class Scores:
+    """One metric over n examples. total: their summed statistics (k,); resampled: of each resample (R, k)."""
+
+    metric: Metric
+    n: int
+    total: Array
+    resampled: Array
+
+    @cached_property
+    def value(self) -> float:
+        return float(self.metric.values(self.total, self.n))
+
+    @cached_property
+    def values(self) -> Array:
+        """The score of each resample, (R,)."""
+        return self.metric.values(self.resampled, self.n)
+
+    def estimate(self) -> Estimate:
+        """Give the score with its interval."""
+        return estimate(self.value, self.values, self.n)
+
+    def minus(self, baseline: "Scores") -> Difference:
+        """Give the paired difference; both must be over the same examples in the same order."""
+        return difference(self.value - baseline.value, self.values, baseline.values, self.n)
+
+
+@dataclass(eq=False)
+class SystemResults:
+    """The answers of one system in one run; what is computed of them is kept.
 
     sources: by example id, of the N examples that it has answered.
     answers: by example id, the records in the order of their repeats. Decoding
         is greedy, so the first one speaks for the quality of all.
-    scores: kept by hybrid.compare.scores.
     """
 
     run: Run
     system: System
     sources: Mapping[str, str]
     answers: Mapping[str, Sequence[Record]]
-    scores: dict[tuple[int, int, bytes], Mapping[str, "Scores"]] = field(default_factory=dict, repr=False)
+    _scores: dict[tuple[int, int, bytes], Mapping[str, Scores]] = field(
+        init=False, default_factory=dict, repr=False
+    )
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -62,12 +86,32 @@ class Measured:
         """
         if self.run.plan.sampling.ignore_eos:
             return {}
-        found = {}
+        statistics = {}
         for metric in metrics_of(self.run.plan.task):
             rows = [first.statistics.get(metric, ()) for first in self.firsts]
             if rows[0] and len(set(map(len, rows))) == 1 and np.isfinite(rows).all():
-                found[metric] = np.array(rows, dtype=np.float64)
-        return found
+                statistics[metric] = np.array(rows, dtype=np.float64)
+        return statistics
+
+    def scores(self, resamples: Resamples, places: Indices | None = None) -> Mapping[str, Scores]:
+        """Score the examples at `places`, by default all, by every metric that the answers carry.
+
+        Computed once for the same places: a baseline is compared with several systems.
+        """
+        if places is None:
+            places = np.arange(len(self.ids))
+        key = resamples.resamples, resamples.seed, places.tobytes()
+        if self.statistics and key not in self._scores:
+            rows = {name: statistics[places] for name, statistics in self.statistics.items()}
+            # One product for all metrics: many small ones cost more than they compute.
+            together = np.concatenate(list(rows.values()), axis=1)
+            ends = np.cumsum([statistics.shape[1] for statistics in rows.values()])[:-1]
+            resampled = np.split(sums(together, resamples.counts(len(places))), ends, axis=1)
+            self._scores[key] = {
+                name: Scores(METRICS[name], len(places), statistics.sum(axis=0), part)
+                for (name, statistics), part in zip(rows.items(), resampled, strict=True)
+            }
+        return self._scores.get(key, {})
 
     @cached_property
     def all_times(self) -> dict[str, Array]:
@@ -95,7 +139,7 @@ class Measured:
         return np.array([numbers.setdefault((r.repeat, r.batch), len(numbers)) for r in self.firsts])
 
     @cached_property
-    def mates(self) -> tuple[frozenset[str], ...]:
+    def batch_mates(self) -> tuple[frozenset[str], ...]:
         """Ids of the examples that each example was first answered together with, itself included; N sets."""
         batches: dict[tuple[int, int], set[str]] = {}
         for record in self.records:
@@ -113,22 +157,22 @@ class Measured:
         return sum(batches.values())
 
 
-def by_system(stored: StoredRun) -> dict[System, Measured]:
-    """By system, what it has answered; systems without an answer are left out."""
+def results_by_system(stored: StoredRun) -> dict[System, SystemResults]:
+    """Sort a run's answers by system; systems without an answer are left out."""
     answered: dict[System, dict[str, list[Record]]] = {system: {} for system in stored.run.plan.systems}
     for record in stored.records:
         answered[record.system].setdefault(record.example_id, []).append(record)
-    found = {}
+    results = {}
     for system, records in answered.items():
         sources = {e.id: e.source for e in stored.examples if e.id in records}
         if sources:
             answers = {i: sorted(records[i], key=lambda record: record.repeat) for i in sources}
-            found[system] = Measured(stored.run, system, sources, answers)
-    return found
+            results[system] = SystemResults(stored.run, system, sources, answers)
+    return results
 
 
-def shared(system: Measured, baseline: Measured) -> tuple[Indices, Indices]:
-    """Places of the examples that both have answered: the same id and the same source text."""
+def shared(system: SystemResults, baseline: SystemResults) -> tuple[Indices, Indices]:
+    """Find the places of the examples that both have answered: the same id and the same source text."""
     places = {example_id: place for place, example_id in enumerate(baseline.ids)}
     pairs = [
         (place, places[example_id])
@@ -139,8 +183,8 @@ def shared(system: Measured, baseline: Measured) -> tuple[Indices, Indices]:
     return ours, theirs
 
 
-def timed_alike(system: Measured, baseline: Measured) -> tuple[Indices, Indices]:
-    """Of the places of shared(), those whose times can be compared.
+def timed_alike(system: SystemResults, baseline: SystemResults) -> tuple[Indices, Indices]:
+    """Keep of the places of shared() those whose times can be compared.
 
     The answers of a batch share its time, so that both must have answered the
     example together with the same others, all of them the same texts.
@@ -151,7 +195,7 @@ def timed_alike(system: Measured, baseline: Measured) -> tuple[Indices, Indices]
     ids = system.ids
     both = {ids[place] for place in ours}
     alike = [
-        system.mates[i] == baseline.mates[j] and system.mates[i] <= both
+        system.batch_mates[i] == baseline.batch_mates[j] and system.batch_mates[i] <= both
         for i, j in zip(ours, theirs, strict=True)
     ]
     return ours[alike], theirs[alike]

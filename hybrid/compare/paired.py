@@ -1,0 +1,170 @@
+"""One system against a baseline: paired over the examples that both have answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples, estimate, median_estimate
+from hybrid.compare.results import Indices, Scores, SystemResults, shared, timed_alike
+from hybrid.errors import InputError
+from hybrid.metrics import metrics_of
+from hybrid.schema import System
+
+# Name of a speed-up, the latency it is made of.
+SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
+
+GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Whether a system may stand in for the baseline, in the manner of MLPerf Inference.
+
+    Its rules ask of an accuracy-constrained language model at least 99 % of the
+    reference's quality and 90 % of its output length
+    (github.com/mlcommons/inference_policies, inference_rules.adoc, the GPT-J task).
+    Here the baseline takes the reference's place, and the main metric decides.
+
+    quality_ratio: above 1 is better, also where a lower score is better.
+    """
+
+    passed: bool
+    metric: str
+    quality_ratio: float
+    length_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedComparison:
+    """A system compared with a baseline.
+
+    run_id, system: the baseline's.
+    n: examples that both have answered.
+    differences: by metric of quality, system minus baseline; None without quality.
+    speedups: baseline's time over the system's, the median of paired ratios
+        over examples (over batches when answers were made in batches, of those
+        that hold the same examples for both); above 1 is faster. None where no
+        ratio could be formed.
+    paired_by: "example" or "batch", what the ratios are of.
+    length_ratio: words of all outputs over words of the baseline's (sacrebleu's sys_len).
+    agreement: share of outputs that equal the baseline's letter by letter, 0 to 1.
+    """
+
+    run_id: str
+    system: System
+    n: int
+    differences: Mapping[str, Difference] | None
+    speedups: Mapping[str, Estimate | None]
+    paired_by: str
+    length_ratio: Estimate | None
+    agreement: float | None
+    gate: Gate | None
+
+
+def paired_comparison(
+    system: SystemResults, baseline: SystemResults, resamples: Resamples
+) -> PairedComparison:
+    """Compare two systems of one task. Raises InputError when they share no example."""
+    if system.run.plan.task != baseline.run.plan.task:
+        raise InputError(
+            f"Run {system.run.run_id} has the task {system.run.plan.task} and the baseline's run "
+            f"{baseline.run.run_id} has {baseline.run.plan.task}; compare runs of one task."
+        )
+    ours, theirs = shared(system, baseline)
+    if not len(ours):
+        raise InputError(
+            f"{system.system} of run {system.run.run_id} and the baseline {baseline.system} of run "
+            f"{baseline.run.run_id} have no example in common ({system.run.plan.suite} and "
+            f"{baseline.run.plan.suite}); compare runs of the same suite."
+        )
+    system_scores, baseline_scores = system.scores(resamples, ours), baseline.scores(resamples, theirs)
+    pairs = {
+        name: (scores, baseline_scores[name])
+        for name, scores in system_scores.items()
+        if name in baseline_scores
+    }
+    differences = {
+        name: scores.minus(other)
+        for name, (scores, other) in pairs.items()
+        if scores.metric.higher_is_better is not None
+    }
+    length = _length_ratio(*pairs["length"]) if "length" in pairs else None
+    batched = max(system.run.plan.batch_size, baseline.run.plan.batch_size) > 1
+    return PairedComparison(
+        run_id=baseline.run.run_id,
+        system=baseline.system,
+        n=len(ours),
+        differences=differences or None,
+        speedups=_speedups(system, baseline, resamples),
+        paired_by="batch" if batched else "example",
+        length_ratio=length,
+        agreement=_agreement(system, baseline, ours, theirs),
+        gate=_gate(system.run.plan.task, pairs, length),
+    )
+
+
+def _speedups(
+    system: SystemResults, baseline: SystemResults, resamples: Resamples
+) -> dict[str, Estimate | None]:
+    ours, theirs = timed_alike(system, baseline)
+    if not len(ours):
+        return dict.fromkeys(SPEEDUPS)
+    speedups = {}
+    for name, latency in SPEEDUPS.items():
+        system_s, baseline_s = system.times[latency][ours], baseline.times[latency][theirs]
+        known = (system_s > 0) & (baseline_s > 0)  # a clock too coarse for the answer gives no ratio
+        ratios = np.divide(baseline_s, system_s, out=np.full(len(ours), np.nan), where=known)
+        speedups[name] = _median_over(ratios, system.batches[ours], resamples)
+    return speedups
+
+
+def _median_over(values: Array, labels: Indices, resamples: Resamples) -> Estimate | None:
+    """The median over batches of the batches' own medians, resampled by batch."""
+    _, group = np.unique(labels, return_inverse=True)
+    if group.max() + 1 < len(values):
+        order = np.argsort(group, kind="stable")
+        ends = np.cumsum(np.bincount(group))[:-1]
+        parts = [part[~np.isnan(part)] for part in np.split(values[order], ends)]
+        values = np.array([np.median(part) if part.size else np.nan for part in parts])
+    return median_estimate(values, resamples.counts(len(values)))
+
+
+def _agreement(
+    system: SystemResults, baseline: SystemResults, ours: Indices, theirs: Indices
+) -> float | None:
+    if system.run.plan.sampling.ignore_eos or baseline.run.plan.sampling.ignore_eos:
+        return None
+    pairs = zip(ours, theirs, strict=True)
+    same: list[bool] = [
+        system.firsts[i].generation.text == baseline.firsts[j].generation.text for i, j in pairs
+    ]
+    return sum(same) / len(same)
+
+
+def _length_ratio(system: Scores, baseline: Scores) -> Estimate | None:
+    """Ratio of summed words: the first of the length statistics."""
+    if not baseline.total[0]:
+        return None
+    words, baseline_words = system.resampled[:, 0], baseline.resampled[:, 0]
+    ratios = np.divide(words, baseline_words, out=np.full(len(words), np.nan), where=baseline_words > 0)
+    return estimate(float(system.total[0] / baseline.total[0]), ratios, system.n)
+
+
+def _gate(task: str, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
+    """None when there is no quality, no length, or a score of 0 to divide by."""
+    main = metrics_of(task)[0]
+    if main not in pairs or length is None:
+        return None
+    system, baseline = pairs[main]
+    ratio = quality_ratio(system.metric.higher_is_better, system.value, baseline.value)
+    if ratio is None:
+        return None
+    passed = ratio >= GATE_QUALITY and length.value >= GATE_LENGTH
+    return Gate(passed=passed, metric=main, quality_ratio=ratio, length_ratio=length.value)
+
+
+def quality_ratio(higher_is_better: bool | None, system: float, baseline: float) -> float | None:
+    """Give the system's part of the baseline's quality; the inverse where a lower score is better."""
+    above, below = (system, baseline) if higher_is_better else (baseline, system)
+    return above / below if below > 0 else None

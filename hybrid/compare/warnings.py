@@ -1,0 +1,231 @@
+"""What a reader must know before believing a number: one sentence each.
+
+Three kinds: what is doubtful about a run or a system on its own, how two runs
+differ, and what falls out of the comparison of a system with its baseline.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from hybrid.compare.paired import PairedComparison
+from hybrid.compare.results import SystemResults, shared, timed_alike
+from hybrid.compare.summary import carries
+from hybrid.measuring.environment import differing
+from hybrid.schema import Run
+from hybrid.store import StoredRun
+
+# Examples from which 95 % intervals of a quality difference cover between 93 and 97 %: simulated as in
+# tests/compare/test_coverage.py they cover 89 % at n = 10, 91.5 % at 30, 94 % at 50 and 95 % at 250.
+SMALL = 50
+STOPPED = 0.05  # share of answers that ended at max_new_tokens
+PAUSE_S = 60.0  # between two answers, after which a run counts as interrupted
+
+PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
+FEW = next(n for n in range(1, 100) if carries(n, 50))  # pairs that the interval of a median needs
+
+# What must be equal in two plans before their times are compared.
+_PLAN = ("engine", "device", "dtype", "threads", "batch_size")
+_SAMPLING = ("max_new_tokens", "ignore_eos", "truncate")
+
+Differences = Iterator[tuple[str, str]]  # what was done to a run, in which it differs, and both values
+
+
+def run_warnings(stored: StoredRun) -> Iterator[str]:
+    """Say what is doubtful about one run whatever it is compared with."""
+    run = stored.run
+    name = f"Run {run.run_id}"
+    for problem in stored.problems:
+        yield f"{name}: {problem}"
+    if run.finished_at is None:
+        yield f"{name} is incomplete: {len(stored.records):,} of {run.planned:,} answers."
+    pauses = _pauses(stored)
+    if pauses:
+        often = "once" if len(pauses) == 1 else f"{len(pauses)} times"
+        yield (
+            f"{name} was interrupted {often}, for up to {_duration(max(pauses))}, and resumed: "
+            "conditions may have changed in between."
+        )
+    yield from _resumptions(run)
+    if run.plan.sampling.ignore_eos:
+        yield (
+            f"{name} has a fixed length of {run.plan.sampling.max_new_tokens} tokens, the end ignored: "
+            "its outputs carry no quality."
+        )
+
+
+def systems_warnings(systems: Iterable[SystemResults]) -> Iterator[str]:
+    """Say what is doubtful about systems of one run: a sentence for all that it is true of."""
+    systems_of: dict[str, list[SystemResults]] = {}
+    for results in systems:
+        for doubt in _doubts(results):
+            systems_of.setdefault(doubt, []).append(results)
+    for doubt, doubtful in systems_of.items():
+        names = joined([results.system for results in doubtful])
+        yield f"{names} of run {doubtful[0].run.run_id} {doubt}."
+
+
+def run_differences(runs: Sequence[Run]) -> Iterator[str]:
+    """Say what must be known before numbers of different runs are read side by side.
+
+    Each run is set against the first one; in what belongs to the task, against
+    the first one of its task. Runs in which the same differs share a sentence.
+    """
+    ids_of: dict[tuple[str, str, str], list[str]] = {}
+    first_of: dict[str, Run] = {}
+    for run in runs:
+        same_task = first_of.setdefault(run.plan.task, run)
+        for other, differences in (
+            (same_task, _in_task(run, same_task)),
+            (runs[0], _in_conditions(run, runs[0])),
+        ):
+            for what, values in differences:
+                ids_of.setdefault((other.run_id, what, values), []).append(run.run_id)
+    for (other_id, what, values), ids in ids_of.items():
+        those = f"Run {ids[0]} was" if len(ids) == 1 else f"Runs {joined(ids)} were"
+        yield f"{those} {what} run {other_id}: {values}."
+
+
+def pair_warnings(
+    system: SystemResults, baseline: SystemResults, comparison: PairedComparison
+) -> Iterator[str]:
+    """Say which examples and times of a system and its baseline fall out of the comparison."""
+    apart = system.run.run_id != baseline.run.run_id
+    ours, theirs = (
+        f"{'' if apart else f'{results.system} of '}run {results.run.run_id}"
+        for results in (system, baseline)
+    )
+    n = len(shared(system, baseline)[0])
+    for results, name, other in ((system, ours, theirs), (baseline, theirs, ours)):
+        if n < len(results.ids):
+            lost = f"{len(results.ids) - n} of {len(results.ids)} examples of {name}"
+            yield f"{lost} are not compared: {other} has not answered the same text."
+    if untimed := n - len(timed_alike(system, baseline)[0]):
+        yield (
+            f"{untimed} of {n} examples are left out of the speed-up of {ours} over {theirs}: "
+            "they were answered in batches with others than there."
+        )
+    pairs = min((speedup.n for speedup in comparison.speedups.values() if speedup), default=FEW)
+    if pairs < FEW <= n:
+        few = f"1 {comparison.paired_by}: it carries no interval"
+        if pairs > 1:
+            few = f"{pairs} {PLURALS[comparison.paired_by]}: its interval is too narrow"
+        yield f"A speed-up of {ours} over {theirs} rests on only {few}."
+
+
+def joined(names: Sequence[str]) -> str:
+    """Join names as in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _doubts(results: SystemResults) -> Iterator[str]:
+    """In the past tense, which is the same for one and for many."""
+    run, n = results.run, len(results.ids)
+    if n == 1:
+        yield "answered only 1 example: it carries no interval"
+    elif n < SMALL:
+        yield f"answered only {n} examples: intervals are too narrow"
+    stopped = sum(record.generation.finish_reason == "length" for record in results.firsts)
+    if stopped > STOPPED * n and not run.plan.sampling.ignore_eos:
+        yield (
+            f"stopped at {run.plan.sampling.max_new_tokens} tokens in {stopped} of {n} answers: "
+            "they are cut off, and their times end there"
+        )
+    limit = run.max_prompt_tokens
+    longest = sum(record.generation.prompt_tokens == limit for record in results.firsts)
+    if run.plan.sampling.truncate and longest:
+        yield f"read {longest} of {n} prompts as long as the pair reads, {limit} tokens: longer ones were cut"
+    unlike = sum(
+        any(record.generation.text != records[0].generation.text for record in records)
+        for records in results.answers.values()
+    )
+    if unlike:
+        many = f"{unlike} of {n} examples"
+        yield f"wrote another text in a later repeat of {many}: quality is that of the first"
+
+
+def _resumptions(run: Run) -> Iterator[str]:
+    before = run.environment
+    for resumption in run.resumptions:
+        if changes := _listed(differing(before, resumption.environment)):
+            after = f"after {resumption.records_before:,} answers"
+            yield f"Run {run.run_id} went on in another environment {after}: {changes}."
+        before = resumption.environment
+
+
+def _pauses(stored: StoredRun) -> list[float]:
+    """Seconds in which nothing was measured; a clock that was set back hides one, and is no error."""
+    starts: dict[int, tuple[str, float]] = {}
+    for record in stored.records:
+        starts.setdefault(record.position, (record.started_at, record.generation.timing.total_s))
+    pauses: list[float] = []
+    end: float | None = None
+    for _, (started_at, total_s) in sorted(starts.items()):
+        try:
+            start = datetime.fromisoformat(started_at).timestamp()
+        except ValueError:
+            continue
+        if end is not None and start - end > PAUSE_S:
+            pauses.append(start - end)
+        end = start + total_s
+    return pauses
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _in_task(ours: Run, theirs: Run) -> Differences:
+    """In texts and scores. Suites of two tasks have other metrics and numbers of references in any case."""
+    if ours.plan.suite_hash != theirs.plan.suite_hash:
+        yield "given a suite of other content than", _both(_suite(ours), _suite(theirs))
+    elif part := _part(ours, theirs):
+        yield "given another part of the suite than", part
+    if signatures := _signatures(ours, theirs):
+        yield "scored differently from", signatures
+
+
+def _in_conditions(ours: Run, theirs: Run) -> Differences:
+    """In models, decoding, plan and environment."""
+    if ours.plan.pair != theirs.plan.pair:
+        yield "made with another pair than", _both(ours.plan.pair, theirs.plan.pair)
+    environment = differing(ours.environment, theirs.environment)
+    if (weights := environment.pop("weights sha256", None)) and ours.plan.pair == theirs.plan.pair:
+        yield f"made with other weights of pair {ours.plan.pair} than", _both(*weights)
+    if sampling := _fields(ours.plan.sampling, theirs.plan.sampling, _SAMPLING):
+        yield "decoded differently from", sampling
+    if plan := _fields(ours.plan, theirs.plan, _PLAN):
+        yield "measured differently from", plan
+    if others := _listed(environment):
+        yield "made in another environment than", others
+
+
+def _part(ours: Run, theirs: Run) -> str:
+    """The seed decides which examples a limit leaves; without one it is only their order."""
+    limited = ours.plan.limit or theirs.plan.limit
+    return _fields(ours.plan, theirs.plan, ("limit", "seed")) if limited else ""
+
+
+def _signatures(ours: Run, theirs: Run) -> str:
+    """Of the metrics that both have; a fixed-length run has none."""
+    both = [name for name in ours.signatures if name in theirs.signatures]
+    return _listed({name: (ours.signatures[name], theirs.signatures[name]) for name in both})
+
+
+def _fields(ours: object, theirs: object, names: Sequence[str]) -> str:
+    return _listed({name: (getattr(ours, name), getattr(theirs, name)) for name in names})
+
+
+def _suite(run: Run) -> str:
+    return f"{run.plan.suite} ({run.plan.suite_hash[:12]})"
+
+
+def _listed(values: Mapping[str, tuple[object, object]]) -> str:
+    """`threads (1 and 2)` for each whose two values differ."""
+    return ", ".join(f"{name.replace('_', ' ')} ({_both(a, b)})" for name, (a, b) in values.items() if a != b)
+
+
+def _both(ours: object, theirs: object) -> str:
+    return " and ".join("none" if value in ("", None) else str(value) for value in (ours, theirs))
