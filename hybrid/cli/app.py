@@ -2,21 +2,20 @@
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from hybrid.errors import HybridError
+from hybrid.store.folders import APP
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: 8501 or the next free]")
 def app(port: int | None) -> None:
     """Open the bench in the browser."""
-    page = Path(__file__).parents[2] / "app.py"
-    if not page.is_file():
-        raise HybridError(f"{page} is missing; run the bench from a clone installed with `pip install -e .`.")
-    arguments = ["-m", "streamlit", "run", str(page)]
+    if not APP.is_file():
+        raise HybridError(f"{APP} is missing; run the bench from a clone installed with `pip install -e .`.")
+    arguments = ["-m", "streamlit", "run", str(APP)]
     if port is not None:
         arguments += ["--server.port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself

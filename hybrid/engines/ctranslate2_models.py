@@ -20,11 +20,11 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hybrid.engines.cache_folder import cache_folder
 from hybrid.engines.config import Order
 from hybrid.errors import EngineError
 from hybrid.models.architectures import ARCHITECTURES, sizes_of
 from hybrid.schema import Model
+from hybrid.store.folders import cache_folder
 
 CHECKSUMS = "sha256"
 MARIAN_PAD = "<pad>"  # CTranslate2 drops the last token of a Marian model, if that is its name

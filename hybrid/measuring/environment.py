@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hybrid.schema import Device, Environment
+from hybrid.store.folders import ROOT
 
 PRODUCT = "hybrid-bench"
 PACKAGES = (
@@ -29,7 +30,6 @@ PACKAGES = (
 CPU_INFO = Path("/proc/cpuinfo")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 GIT_TIMEOUT_S = 5.0
-ROOT = Path(__file__).parents[2]  # of the clone, or the folder of installed packages
 
 
 def environment(device: Device, weights_sha256: str, packages: Sequence[str] = ()) -> Environment:

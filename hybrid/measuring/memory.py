@@ -18,6 +18,7 @@ from hybrid.engines.contract import Engine
 from hybrid.errors import EngineError, HybridError
 from hybrid.measuring.clock import warm_up
 from hybrid.schema import Device, Example, Memory, Plan, System
+from hybrid.store.folders import ROOT
 from hybrid.store.typed import build
 
 TIMEOUT_S = 900.0  # far more than one batch may take; a process that hangs must not hold the run
@@ -54,12 +55,11 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
 
 def _environment() -> dict[str, str]:
     """This process's environment, in which a Python finds the same `hybrid`, installed or not."""
-    root = Path(__file__).parents[2]
-    if root.name in ("site-packages", "dist-packages"):
+    if ROOT.name in ("site-packages", "dist-packages"):
         return dict(os.environ)  # found anyway, and there only after the standard library
     # An empty entry would be the current folder.
     others = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *others])}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
 
 
 def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:

@@ -18,8 +18,8 @@ from hybrid.errors import StoreError
 from hybrid.measuring.device import Machine
 from hybrid.schema import Device, Environment
 from hybrid.sizing.cost_features import Terms
-from hybrid.store.files import explained, read_small, replace_file
-from hybrid.store.reading import results_folder
+from hybrid.store.files import as_store_error, atomic_write, read_small
+from hybrid.store.folders import results_folder
 from hybrid.store.typed import build
 
 Place = tuple[float, ...]  # octaves
@@ -126,10 +126,10 @@ def save_profile(profile: Profile, root: Path | None = None) -> Path:
     """Store a profile, in place of one of the same name, and say where. Raises StoreError."""
     check_name(profile.name)
     path = _folder(root) / f"{profile.name}.json"
-    with explained(f"{path} cannot be written", "HYBRID_RESULTS names another folder for results."):
+    with as_store_error(f"{path} cannot be written", "HYBRID_RESULTS names another folder for results."):
         path.parent.mkdir(parents=True, exist_ok=True)
         data = json.dumps({"format": FORMAT, **asdict(profile)}, indent=1, allow_nan=False)
-        replace_file(path, data.encode() + b"\n")
+        atomic_write(path, data.encode() + b"\n")
     return path
 
 
@@ -161,7 +161,7 @@ def load_profile(name: str | None = None, root: Path | None = None) -> Profile:
 def profile_names(root: Path | None = None) -> list[str]:
     """The profiles that are stored, by name."""
     folder = _folder(root)
-    with explained(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
+    with as_store_error(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
         try:
             paths = list(folder.iterdir())
         except FileNotFoundError:
@@ -170,7 +170,7 @@ def profile_names(root: Path | None = None) -> list[str]:
 
 
 def _read(path: Path) -> Profile:
-    with explained(f"{path} cannot be read"):
+    with as_store_error(f"{path} cannot be read"):
         data = read_small(path)
     try:
         row = json.loads(data)

@@ -7,6 +7,7 @@ the format. Nothing here imports torch or pandas.
 
 from hybrid.store.claim import new_run_id
 from hybrid.store.conditions import CONDITIONS, conditions
+from hybrid.store.folders import results_fingerprint, results_folder, run_fingerprint
 from hybrid.store.importing import import_archive, import_run, write_archive
 from hybrid.store.reading import (
     Key,
@@ -17,11 +18,9 @@ from hybrid.store.reading import (
     find_run,
     list_runs,
     load_run,
-    results_folder,
     run_of,
 )
 from hybrid.store.removing import delete_run
-from hybrid.store.stamps import results_stamp, run_stamp
 from hybrid.store.writing import Writer, check_writable, create, resume
 
 __all__ = [
@@ -42,10 +41,10 @@ __all__ = [
     "list_runs",
     "load_run",
     "new_run_id",
+    "results_fingerprint",
     "results_folder",
-    "results_stamp",
     "resume",
+    "run_fingerprint",
     "run_of",
-    "run_stamp",
     "write_archive",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
 from hybrid.schema import Plan
-from hybrid.store.reading import RUN_ID
+from hybrid.store.folders import RUN_ID
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -6,24 +6,26 @@ folder may come from somewhere else.
 
 import mmap
 import os
+import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from hybrid.errors import StoreError
 
 LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
+BESIDE = ".new"  # how the name of a file ends that has not yet taken its place
 
 
-class Torn(OSError):
+class TornWrite(OSError):
     """A file ends in a part of what was to be written, and must not be appended to."""
 
 
 @contextmanager
-def explained(what: str, fix: str = "") -> Iterator[None]:
-    """Turns an OSError into a StoreError: `what`, the system's reason, `fix`."""
+def as_store_error(what: str, fix: str = "") -> Iterator[None]:
+    """Turn an OSError into a StoreError: `what`, the system's reason, `fix`."""
     try:
         yield
     except OSError as error:
@@ -31,8 +33,8 @@ def explained(what: str, fix: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A regular file, open to be read. Raises OSError for anything else, links and pipes included."""
+def open_regular(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file to be read. Raises OSError for anything else, links and pipes included."""
     # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever
     descriptor = os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_BINARY"))
     with os.fdopen(descriptor, "rb") as file:
@@ -43,32 +45,52 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 def read_small(path: Path, limit: int = LARGEST_RUN_FILE) -> bytes:
     """All bytes of a small file. Raises OSError, also when it has more than `limit` bytes."""
-    with opened(path) as file:
+    with open_regular(path) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(0, f"it has more than {limit} bytes")
     return data
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write beside, then rename: a reader, and a crash, see the old file or the new one. Raises OSError."""
-    beside = path.with_name(f".{path.name}.new")
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a file in one step, as open_atomic() does. Raises OSError."""
+    with open_atomic(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file to write beside `path`, which takes its place when the block ends well.
+
+    A reader, another writer and a crash see the old file or the new one, never
+    half. Permissions of the old one stay. durable: once the block has ended, a
+    power failure takes nothing back; False for what can be made again.
+    Raises OSError.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{BESIDE}")
     try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with beside.open("xb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            beside.chmod(stat.S_IMODE(path.stat().st_mode))
         beside.replace(path)
-    except OSError:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
     """Make new names in a folder outlast a power failure, where the system can."""
     if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except PermissionError:  # a folder that may be written and not read
+            return
         try:
             os.fsync(descriptor)
         finally:
@@ -84,7 +106,7 @@ def open_to_append(path: Path) -> int:
 def write_whole(descriptor: int, data: bytes) -> None:
     """Write all bytes, in one call unless the system takes fewer; on any failure cut the file back.
 
-    Raises OSError; Torn when the file could not be cut back either.
+    Raises OSError; TornWrite when the file could not be cut back either.
     """
     before = os.fstat(descriptor).st_size
     try:
@@ -96,7 +118,7 @@ def write_whole(descriptor: int, data: bytes) -> None:
             os.ftruncate(descriptor, before)
         except OSError:
             reason = error.strerror if isinstance(error, OSError) else None
-            raise Torn(0, reason or "it was interrupted") from error
+            raise TornWrite(0, reason or "it was interrupted") from error
         raise
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from hybrid.errors import StoreError
 from hybrid.schema import Environment
-from hybrid.store.files import explained, open_to_append, opened, sync_folder, write_whole
+from hybrid.store.files import as_store_error, open_regular, open_to_append, sync_folder, write_whole
+from hybrid.store.folders import LATEST, RUN_ID, results_folder
 from hybrid.store.grid_codec import Cell, Grid, Key, decode_cell, decode_grid, encode_cell, encode_grid, named
-from hybrid.store.reading import LATEST, RUN_ID, results_folder
 
 __all__ = [
     "Cell",
@@ -67,7 +67,7 @@ def list_grids(root: Path | None = None) -> GridListing:
     grids, problems = [], []
     for path in _files(root):
         try:
-            with explained(f"{path} cannot be read"), opened(path) as file:
+            with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
                 grids.append(_header(path, file.readline()))
         except StoreError as error:
             problems.append(str(error))
@@ -103,7 +103,7 @@ def load_grid(grid_id: str, root: Path | None = None) -> StoredGrid:
     path = _folder(root) / f"{find_grid(grid_id, root)}{SUFFIX}"
     cells: dict[Key, Cell] = {}
     problems: list[str] = []
-    with explained(f"{path} cannot be read"), opened(path) as file:
+    with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
         grid = _header(path, file.readline())
         for number, line in enumerate(file, start=2):
             if not line.endswith(b"\n"):
@@ -126,7 +126,9 @@ def create_grid(grid: Grid, root: Path | None = None) -> "GridWriter":
         raise ValueError(f"{grid.grid_id!r} is not the id of a grid")
     folder = _folder(root)
     path = folder / f"{grid.grid_id}{SUFFIX}"
-    with explained(f"No grid can be stored in {folder}", "HYBRID_RESULTS names another folder for results."):
+    with as_store_error(
+        f"No grid can be stored in {folder}", "HYBRID_RESULTS names another folder for results."
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.write(encode_grid(grid))
@@ -147,7 +149,7 @@ def resume_grid(grid_id: str, here: Environment, root: Path | None = None) -> "G
             f"{here.device_name}. Resume it there, or start a new grid."
         )
     path = _folder(root) / f"{grid.grid_id}{SUFFIX}"
-    with explained(f"Grid {grid.grid_id} cannot be resumed"):
+    with as_store_error(f"Grid {grid.grid_id} cannot be resumed"):
         with path.open("r+b") as file:
             data = file.read()
             file.truncate(data.rfind(b"\n") + 1)
@@ -188,7 +190,7 @@ class GridWriter:
             raise ValueError(f"grid {self.grid.grid_id} is closed")
         stored = tuple(replace(cell, environment=self._moved) for cell in cells)
         fix = f"`hybrid latency --resume {self.grid.grid_id}` goes on when that is mended."
-        with explained(f"Grid {self.grid.grid_id} cannot be written", fix):
+        with as_store_error(f"Grid {self.grid.grid_id} cannot be written", fix):
             write_whole(self._file, b"".join(map(encode_cell, stored)))
         self._done |= keys
         return stored
@@ -204,7 +206,7 @@ class GridWriter:
         """Let go of the grid, once all of it is on the disk."""
         descriptor, self._file = self._file, None
         if descriptor is not None:
-            with explained(f"Grid {self.grid.grid_id} cannot be written"):
+            with as_store_error(f"Grid {self.grid.grid_id} cannot be written"):
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -232,7 +234,7 @@ def _folder(root: Path | None) -> Path:
 def _files(root: Path | None) -> list[Path]:
     """The files that hold a grid, by name."""
     folder = _folder(root)
-    with explained(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
+    with as_store_error(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
         try:
             found: Collection[Path] = list(folder.iterdir())
         except FileNotFoundError:

@@ -21,18 +21,9 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from hybrid.errors import StoreError
 from hybrid.store.archive import LARGEST_RUN, Readable, opened_archive
 from hybrid.store.claim import LOCK, claimed, new_run_id
-from hybrid.store.files import LARGEST_RUN_FILE, explained, opened, sync_folder
-from hybrid.store.reading import (
-    EXAMPLES,
-    LATEST,
-    RECORDS,
-    RUN,
-    RUN_ID,
-    RunReader,
-    find_run,
-    read_run,
-    results_folder,
-)
+from hybrid.store.files import LARGEST_RUN_FILE, as_store_error, open_regular, sync_folder
+from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, results_folder
+from hybrid.store.reading import RunReader, find_run, read_run
 
 FILES = (RUN, EXAMPLES, RECORDS)
 LONGEST_LINE = 4 * 2**20  # bytes, give or take a piece; a record of 4,096 tokens has some 60,000
@@ -49,9 +40,9 @@ def write_archive(run_id: str, file: IO[bytes], root: Path | None = None) -> Non
     """
     root = root or results_folder()
     folder = root / find_run(run_id, root)
-    with explained(f"Run {folder.name} cannot be read"), ZipFile(file, "w", ZIP_DEFLATED) as archive:
+    with as_store_error(f"Run {folder.name} cannot be read"), ZipFile(file, "w", ZIP_DEFLATED) as archive:
         for name in FILES:
-            with opened(folder / name) as source, archive.open(f"{folder.name}/{name}", "w") as packed:
+            with open_regular(folder / name) as source, archive.open(f"{folder.name}/{name}", "w") as packed:
                 shutil.copyfileobj(source, packed, _PIECE)
 
 
@@ -78,7 +69,7 @@ def import_run(
     """
     root = root or results_folder()
     _check_names(files)
-    with explained("The run cannot be imported", "HYBRID_RESULTS names another folder."):
+    with as_store_error("The run cannot be imported", "HYBRID_RESULTS names another folder."):
         root.mkdir(parents=True, exist_ok=True)
         with _aside(root) as folder:
             room = LARGEST_RUN

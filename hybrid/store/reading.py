@@ -7,7 +7,6 @@ whole append.
 
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,18 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
-import hybrid
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record, Run, System
 from hybrid.store.codec import decode_example, decode_record, decode_run, rows_to_drop
-from hybrid.store.files import explained, last_lines, opened, read_small
+from hybrid.store.files import as_store_error, last_lines, open_regular, read_small
+from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, results_folder
 
-RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"
-LATEST = "latest"
 T = TypeVar("T")
 Key = tuple[str, int, System]  # example_id, repeat, system
 
-RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 _NAMED = 10  # damaged lines of one file that are named; the rest are counted
 
 
@@ -58,14 +54,6 @@ class StoredRun:
     examples: tuple[Example, ...]
     records: tuple[Record, ...]
     problems: tuple[str, ...]
-
-
-def results_folder() -> Path:
-    """$HYBRID_RESULTS, or results/ beside app.py, or, installed without a clone, results/ right here."""
-    if named := os.environ.get("HYBRID_RESULTS"):
-        return Path(named)
-    clone = Path(hybrid.__file__).parents[1]
-    return (clone if (clone / "app.py").is_file() else Path()) / "results"
 
 
 def list_runs(root: Path | None = None) -> Listing:
@@ -196,7 +184,7 @@ def settled_end(file: IO[bytes]) -> int:
 def _decoded(path: Path, decode: Callable[[bytes], T], problems: list[str], settled: bool) -> Iterator[T]:
     """Each line through `decode`; a ValueError becomes a problem. settled: only up to settled_end()."""
     damaged = at = 0
-    with explained(f"{path} cannot be read"), opened(path) as file:
+    with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
         end = settled_end(file) if settled else sys.maxsize
         for number, line in enumerate(file, start=1):
             at += len(line)
@@ -216,7 +204,7 @@ def _decoded(path: Path, decode: Callable[[bytes], T], problems: list[str], sett
 
 def _folders(root: Path) -> list[str]:
     """Names of the folders that hold a run. What else lies there, links included, is none of ours."""
-    with explained(f"{root} cannot be read", "HYBRID_RESULTS names another folder of results."):
+    with as_store_error(f"{root} cannot be read", "HYBRID_RESULTS names another folder of results."):
         try:
             with os.scandir(root) as entries:
                 names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name[0] != "."]
@@ -245,7 +233,7 @@ def read_run(folder: Path) -> tuple[Run, Mapping[str, object]]:
     path = folder / RUN
     if not RUN_ID.fullmatch(folder.name):
         raise StoreError(f"The name of {str(folder)!r} may have only A-Z, a-z, 0-9, - and _: rename it.")
-    with explained(f"{path} cannot be read"):
+    with as_store_error(f"{path} cannot be read"):
         data = read_small(path)
     try:
         run, row = decode_run(data)

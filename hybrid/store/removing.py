@@ -1,16 +1,18 @@
 """Removing a run: only what is one, never one that is being written, and nothing beside it."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 
 from hybrid.errors import StoreError
 from hybrid.store.claim import LOCK, locked
-from hybrid.store.files import explained, sync_folder
-from hybrid.store.reading import EXAMPLES, RECORDS, RUN, find_run, results_folder
+from hybrid.store.files import BESIDE, as_store_error, sync_folder
+from hybrid.store.folders import EXAMPLES, RECORDS, RUN, results_folder
+from hybrid.store.reading import find_run
 
-# What a run consists of: its files, its lock, and what a crash in replace_file() leaves beside them.
-_PARTS = (RUN, EXAMPLES, RECORDS, LOCK, f".{RUN}.new", f".{EXAMPLES}.new")
+# What a run consists of: its files, its lock, and what a crash in atomic_write() leaves beside them.
+_PARTS = re.compile(rf"{RUN}|{EXAMPLES}|{RECORDS}|{LOCK}|\.({RUN}|{EXAMPLES})(\.[0-9a-f]{{8}})?{BESIDE}")
 
 
 def delete_run(run_id: str, root: Path | None = None) -> None:
@@ -24,7 +26,7 @@ def delete_run(run_id: str, root: Path | None = None) -> None:
     if find_run(run_id, root) != run_id:
         raise StoreError(f"There is no run {run_id} in {root}. `hybrid runs` lists those that are here.")
     folder = root / run_id
-    with explained(f"Run {run_id} cannot be deleted"):
+    with as_store_error(f"Run {run_id} cannot be deleted"):
         _check_parts(folder)
         lock = locked(folder)
         try:
@@ -42,7 +44,7 @@ def _check_parts(folder: Path) -> list[str]:
     """Names in the folder of a run. Raises StoreError for what is no part of one."""
     with os.scandir(folder) as entries:
         found = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
-    foreign = sorted(name for name, is_folder in found.items() if is_folder or name not in _PARTS)
+    foreign = sorted(name for name, is_folder in found.items() if is_folder or not _PARTS.fullmatch(name))
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise StoreError(

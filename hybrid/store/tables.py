@@ -8,17 +8,14 @@ that -0.5 stays a number. original() takes the apostrophe off again.
 import codecs
 import csv
 import io
-import os
 import re
-import secrets
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from hybrid.errors import StoreError
+from hybrid.store.files import as_store_error, open_atomic
 
 Cell = str | int | float | bool | None
 
@@ -82,24 +79,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     directly. Raises StoreError when it cannot be written.
     """
     path = path.resolve()  # through a link, to what it names
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as file:
-                yield file
-            return
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with beside.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                beside.chmod(stat.S_IMODE(path.stat().st_mode))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+    special = path.exists() and not path.is_file()
+    with (
+        as_store_error(f"{path} cannot be written"),
+        path.open("wb") if special else open_atomic(path) as file,
+    ):
+        yield file
 
 
 @dataclass(frozen=True)

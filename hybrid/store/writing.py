@@ -22,20 +22,17 @@ from hybrid.errors import StoreError
 from hybrid.schema import Environment, Example, Memory, Record, Resumption, Run, System
 from hybrid.store.claim import LOCK, claimed, locked
 from hybrid.store.codec import encode_example, encode_record, encode_run
-from hybrid.store.files import Torn, explained, open_to_append, opened, replace_file, sync_folder, write_whole
-from hybrid.store.reading import (
-    EXAMPLES,
-    RECORDS,
-    RUN,
-    Key,
-    RunReader,
-    check_record,
-    find_run,
-    key_of,
-    read_run,
-    results_folder,
-    settled_end,
+from hybrid.store.files import (
+    TornWrite,
+    as_store_error,
+    atomic_write,
+    open_regular,
+    open_to_append,
+    sync_folder,
+    write_whole,
 )
+from hybrid.store.folders import EXAMPLES, RECORDS, RUN, results_folder
+from hybrid.store.reading import Key, RunReader, check_record, find_run, key_of, read_run, settled_end
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -63,8 +60,8 @@ def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "
         run = replace(run, run_id=folder.name)
         try:
             (folder / RECORDS).touch()
-            replace_file(folder / EXAMPLES, b"".join(map(encode_example, examples)))
-            replace_file(folder / RUN, encode_run(run))  # last: from here on the folder is a run
+            atomic_write(folder / EXAMPLES, b"".join(map(encode_example, examples)))
+            atomic_write(folder / RUN, encode_run(run))  # last: from here on the folder is a run
             sync_folder(root)
             return Writer(folder, run, tuple(examples), lock)
         except BaseException:
@@ -82,7 +79,7 @@ def resume(run_id: str, root: Path | None = None) -> "Writer":
     root = root or results_folder()
     folder = root / find_run(run_id, root)
     _check_unfinished(read_run(folder)[0])  # before a lock is laid into a complete run
-    with explained(f"Run {folder.name} cannot be resumed"):
+    with as_store_error(f"Run {folder.name} cannot be resumed"):
         lock = locked(folder)
         try:
             return _resumed(folder, lock)
@@ -135,7 +132,7 @@ class Writer:
             run = replace(run, resumptions=(*moves, Resumption(stored, here)))
         if run != self.run:
             with self._explained():
-                replace_file(self._folder / RUN, encode_run(run))
+                atomic_write(self._folder / RUN, encode_run(run))
             self.run = run
 
     def append(self, records: Sequence[Record]) -> None:
@@ -174,7 +171,7 @@ class Writer:
         with self._explained():
             os.fsync(self._descriptor())  # before run.json says that they are there
             size = os.fstat(self._descriptor()).st_size
-            replace_file(self._folder / RUN, encode_run(run, records=run.planned, records_bytes=size))
+            atomic_write(self._folder / RUN, encode_run(run, records=run.planned, records_bytes=size))
             (self._folder / LOCK).unlink(missing_ok=True)  # still held; a complete run is never locked again
         self.run = run
         self.close()
@@ -219,7 +216,7 @@ class Writer:
     def _write(self, data: bytes) -> None:
         try:
             write_whole(self._descriptor(), data)
-        except Torn:  # half a line is left: resume() cuts it off, another append would not
+        except TornWrite:  # half a line is left: resume() cuts it off, another append would not
             self.close()
             raise
 
@@ -231,7 +228,7 @@ class Writer:
     def _explained(self) -> AbstractContextManager[None]:
         name = self.run.run_id
         fix = f"The records so far are kept: when that is mended, `hybrid bench --resume {name}` goes on."
-        return explained(f"Run {name} cannot be written", fix)
+        return as_store_error(f"Run {name} cannot be written", fix)
 
 
 def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:
@@ -240,7 +237,7 @@ def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:
     _check_examples(reader)
     descriptor = open_to_append(folder / RECORDS)
     try:
-        with opened(folder / RECORDS) as file:
+        with open_regular(folder / RECORDS) as file:
             os.ftruncate(descriptor, settled_end(file))
     finally:
         os.close(descriptor)
@@ -266,6 +263,8 @@ def _check_unfinished(run: Run) -> None:
 @contextmanager
 def _room(root: Path) -> Iterator[None]:
     """The results folder is made when it is missing; whatever keeps runs from it is a StoreError."""
-    with explained(f"No run can be stored in {root}", "HYBRID_RESULTS names another folder for results."):
+    with as_store_error(
+        f"No run can be stored in {root}", "HYBRID_RESULTS names another folder for results."
+    ):
         root.mkdir(parents=True, exist_ok=True)
         yield

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from hybrid.errors import RecipeError
 from hybrid.schema import TASKS
+from hybrid.store.files import open_atomic
 from hybrid.suites.files import read_examples
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Corpus, Data, Recipe, prepared
@@ -72,10 +73,8 @@ def save_rows(path: Path, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -
     for name, side in (("source", 0), ("target", 1)):
         arrays[name] = np.concatenate([np.asarray(row[side], dtype=np.uint16) for row in rows])
         arrays[f"{name}_lengths"] = np.asarray([len(row[side]) for row in rows], dtype=np.uint16)
-    new = path.with_suffix(".new")
-    with new.open("wb") as stream:
+    with open_atomic(path) as stream:
         np.savez(stream, allow_pickle=False, **arrays)
-    new.replace(path)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hybrid.presentation.views.digest import Digest
 from hybrid.presentation.views.digest import digest as read_digest
 from hybrid.presentation.views.tradeoffs.measured import Tradeoffs
 from hybrid.presentation.views.tradeoffs.measured import tradeoffs as read_tradeoffs
-from hybrid.store import StoredRun, load_run, results_stamp, run_stamp
+from hybrid.store import StoredRun, load_run, results_fingerprint, run_fingerprint
 from pages.common.notes import note, notes
 from pages.common.work import Say, Work
 
@@ -23,7 +23,7 @@ MAKE_ONE = "There are no runs yet. Measure one on the Benchmark page, or with `h
 def catalog() -> Catalog:
     """All stored runs; the page ends with a sentence when they cannot be read."""
     try:
-        return _catalog(results_stamp())
+        return _catalog(results_fingerprint())
     except StoreError as error:
         note(str(error), "error")
         st.stop()
@@ -31,7 +31,7 @@ def catalog() -> Catalog:
 
 def digest(run_id: str) -> Digest:
     """Rows, verdicts and warnings of a run. Raises StoreError."""
-    return _digest(run_id, run_stamp(run_id))
+    return _digest(run_id, run_fingerprint(run_id))
 
 
 def answers(run_id: str, say: Say = lambda _: None) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def tradeoffs(run_id: str, say: Say = lambda _: None) -> Tradeoffs:
 
 def stored(run_id: str) -> StoredRun:
     """The whole run, for what needs more than the above. Raises StoreError."""
-    return _stored(run_id, run_stamp(run_id))
+    return _stored(run_id, run_fingerprint(run_id))
 
 
 def problems(found: Catalog) -> None:
@@ -56,7 +56,7 @@ def problems(found: Catalog) -> None:
 
 def _watched(read: Any, run_id: str, say: Say) -> Any:
     """What a cached `read` below came to; the next visitor tries again when it failed."""
-    stamp = run_stamp(run_id)
+    stamp = run_fingerprint(run_id)
     try:
         return read(run_id, stamp).watched(say)
     except StoreError:

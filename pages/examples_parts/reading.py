@@ -6,14 +6,14 @@ from hybrid.errors import StoreError
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.examples import Examples, examples
 from hybrid.schema import System
-from hybrid.store import run_stamp
+from hybrid.store import run_fingerprint
 from pages.common import store
 from pages.common.work import Say, Work
 
 
 def load(entry: Entry, say: Say) -> Examples:
     """A run by example; `say` is told how far the reading is. Raises StoreError."""
-    asked = entry.run_id, run_stamp(entry.run_id), entry.systems
+    asked = entry.run_id, run_fingerprint(entry.run_id), entry.systems
     try:
         return _examples(*asked).watched(say)
     except StoreError:

@@ -20,7 +20,7 @@ from hybrid.presentation.views.beside import (
 )
 from hybrid.presentation.views.catalog import Entry
 from hybrid.schema import BASELINE, Run
-from hybrid.store import run_stamp
+from hybrid.store import run_fingerprint
 from pages.common import store
 from pages.common.figure import figure, show
 from pages.common.notes import note, notes
@@ -40,7 +40,7 @@ def comparison(chosen: Sequence[Entry]) -> Found | None:
     said = st.empty()
     said.caption("Comparing …")
     try:
-        return _compared(tuple(ids), tuple(map(run_stamp, ids)), baseline)
+        return _compared(tuple(ids), tuple(map(run_fingerprint, ids)), baseline)
     except HybridError as error:  # no answers, no common example, different tasks, a damaged file
         note(str(error), "error")
         return None

@@ -69,12 +69,11 @@ def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
 
 
 def test_the_process_finds_the_same_code_and_not_the_current_folder(monkeypatch, tmp_path):
-    root = str(Path(hybrid.measuring.memory.__file__).parents[2])
+    root = str(Path(hybrid.__file__).parents[1])
     for given, expected in (("", root), (f"/a{os.pathsep}", os.pathsep.join([root, "/a"]))):
         monkeypatch.setenv("PYTHONPATH", given)
         assert _environment()["PYTHONPATH"] == expected
-    installed = tmp_path / "site-packages" / "hybrid" / "measuring" / "memory.py"
-    monkeypatch.setattr(hybrid.measuring.memory, "__file__", str(installed))
+    monkeypatch.setattr(hybrid.measuring.memory, "ROOT", tmp_path / "site-packages")
     assert _environment()["PYTHONPATH"] == f"/a{os.pathsep}"
 
 

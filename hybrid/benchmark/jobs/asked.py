@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from hybrid.engines.registry import AUTO, ENGINES, kind_of
 from hybrid.errors import EngineError, PairError, StoreError, SuiteError
 from hybrid.schema import CPU, SYSTEMS, TASKS, Device, System
-from hybrid.store.reading import RUN_ID
+from hybrid.store.folders import RUN_ID
 from hybrid.suites import bundled_suites
 
 PREFIXES = ("sacrebleu:", "hf:", "file:")

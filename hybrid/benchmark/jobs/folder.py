@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybrid.measuring.environment import ROOT
 from hybrid.measuring.lock import holder
 from hybrid.store import results_folder
-from hybrid.store.files import opened, read_small, replace_file
-from hybrid.store.reading import RUN_ID
+from hybrid.store.files import atomic_write, open_regular, read_small
+from hybrid.store.folders import APP, ROOT, RUN_ID
 
 JOBS = ".jobs"
 JOB, STDOUT, STDERR = "job.json", "stdout", "stderr"
@@ -132,7 +131,7 @@ def end_overdue(job: Job) -> None:
 def last_lines(job: Job, name: str = STDERR, most: int = 200) -> list[str]:
     """The end of what a job has written, as plain lines."""
     try:
-        with opened(job.folder / name) as file:
+        with open_regular(job.folder / name) as file:
             start = max(0, os.fstat(file.fileno()).st_size - LARGEST)
             file.seek(start)
             text = file.read(LARGEST).decode("utf-8", "replace")
@@ -157,7 +156,7 @@ def surroundings(root: Path | None = None) -> dict[str, str]:
     changed = {"TMPDIR": tempfile.gettempdir()}  # where the lock on the machine is
     if root is not None:
         changed["HYBRID_RESULTS"] = str(root.resolve())
-    if (ROOT / "app.py").is_file():  # a clone need not be installed
+    if APP.is_file():  # a clone need not be installed
         changed["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {**os.environ, **changed}
 
@@ -186,7 +185,7 @@ def _run_id(folder: Path, pid: int, alive: bool) -> str | None:
     if measuring is None or measuring.pid != pid or not RUN_ID.fullmatch(measuring.run_id):
         return None
     with suppress(OSError):  # known now, if not next time
-        replace_file(folder / RUN, measuring.run_id.encode())
+        atomic_write(folder / RUN, measuring.run_id.encode())
     return measuring.run_id
 
 

@@ -37,7 +37,7 @@ from hybrid.benchmark.jobs.folder import (
 from hybrid.errors import BusyError, HybridError
 from hybrid.measuring.lock import LIVE, holder
 from hybrid.store import check_writable, results_folder
-from hybrid.store.files import explained, replace_file
+from hybrid.store.files import as_store_error, atomic_write
 
 KEEP = 20  # folders of jobs
 LOCK = ".lock"
@@ -76,12 +76,12 @@ def start(asked: Asked, root: Path | None = None) -> Job:
         command = (*COMMAND, *asked.arguments)
         job = Job(folder, command, asked.suite, 0, now(), alive=True)
         if isinstance(asked, GoOn):
-            replace_file(folder / RUN, asked.run_id.encode())
+            atomic_write(folder / RUN, asked.run_id.encode())
         cores = divided(asked.threads)
         with started_on(cores.measurement) if cores else nullcontext():
             job = replace(job, pid=_spawn(job, root))
         row = {"command": command, "suite": job.suite, "pid": job.pid, "started_at": job.started_at}
-        replace_file(folder / JOB, json.dumps(row, indent=1).encode())
+        atomic_write(folder / JOB, json.dumps(row, indent=1).encode())
     # Reaped at once, and how it ended is stored; a server that is stopped meanwhile leaves it to init.
     awaiting = threading.Thread(target=_await, args=(job, cores), name=f"job {stamp}", daemon=True)
     awaiting.start()
@@ -97,8 +97,8 @@ def cancel(job: Job) -> None:
     if found is None or not found.alive or found.cancelled_at is not None:
         return
     cancelled_at = now()
-    with explained("The job cannot be cancelled"):
-        replace_file(job.folder / CANCELLED, cancelled_at.encode())
+    with as_store_error("The job cannot be cancelled"):
+        atomic_write(job.folder / CANCELLED, cancelled_at.encode())
     with suppress(ProcessLookupError):
         os.kill(found.pid, signal.SIGTERM)
     kill = threading.Timer(GRACE_S + 1, end_overdue, [replace(found, cancelled_at=cancelled_at)])
@@ -125,13 +125,13 @@ def _await(job: Job, cores: Cores | None) -> None:
     with suppress(OSError):  # ChildProcessError: somebody else has seen it end
         with keeping_to(cores.server) if cores else nullcontext():
             _, status = os.waitpid(job.pid, 0)
-        replace_file(job.folder / ENDED, str(os.waitstatus_to_exitcode(status)).encode())
+        atomic_write(job.folder / ENDED, str(os.waitstatus_to_exitcode(status)).encode())
 
 
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     """Of all who would start a job in these results, one at a time."""
-    with explained(f"No measurement can be started in {root}"):
+    with as_store_error(f"No measurement can be started in {root}"):
         (root / JOBS).mkdir(exist_ok=True)
         if (root / JOBS).is_symlink():
             raise OSError(0, f"{JOBS} is a link")

@@ -11,16 +11,16 @@ the folder cannot be written, parts live in memory only.
 import hashlib
 import json
 import mmap
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from hybrid.engines.cache_folder import cache_folder
 from hybrid.engines.config import Progress
 from hybrid.engines.onnx.sessions import Array, Part
+from hybrid.store.files import open_atomic
+from hybrid.store.folders import cache_folder
 
 FORMAT = 1  # counts what changes the graphs or the packing of weights
 MODEL, WEIGHT, TABLE = "model", "weight/", "table/"  # tensors by name
@@ -56,15 +56,8 @@ def cached(name: str, weights_sha256: str | None, build: Callable[[], Part], pro
 def _save(part: Part, path: Path) -> None:
     """Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as stream:
-        try:
-            _write(stream, _tensors(part))
-            stream.close()
-            Path(stream.name).replace(path)
-        except BaseException:
-            stream.close()
-            Path(stream.name).unlink(missing_ok=True)
-            raise
+    with open_atomic(path, durable=False) as stream:
+        _write(stream, _tensors(part))
 
 
 def _load(path: Path) -> Part | None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -45,8 +46,8 @@ def answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) ->
     return kept("answers-2.feather", run_id, make, pd.read_feather, _write, root)
 
 
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_feather(path, compression="lz4")
+def _write(frame: pd.DataFrame, file: IO[bytes]) -> None:
+    frame.to_feather(file, compression="lz4")
 
 
 def _read(run_id: str, root: Path | None, say: Say) -> pd.DataFrame:

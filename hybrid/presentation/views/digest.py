@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from hybrid.compare import compare_runs, summaries
 from hybrid.errors import InputError
@@ -63,5 +64,5 @@ def _read(path: Path) -> Digest:
     return Digest(row["run_id"], rows, verdicts, tuple(row["warnings"]), row["why"])
 
 
-def _write(found: Digest, path: Path) -> None:
-    path.write_text(json.dumps(asdict(found)), "utf-8")
+def _write(found: Digest, file: IO[bytes]) -> None:
+    file.write(json.dumps(asdict(found)).encode())

@@ -4,15 +4,15 @@ A file is named by what it depends on: the run's stamp and the product's version
 is wrong with one, or with the folder, it is computed anew. Deleting them costs nothing but time.
 """
 
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
-from hybrid.engines.cache_folder import cache_folder
-from hybrid.measuring.environment import ROOT, product_version
-from hybrid.store import run_stamp
+from hybrid.measuring.environment import product_version
+from hybrid.store import run_fingerprint
+from hybrid.store.files import open_atomic
+from hybrid.store.folders import ROOT, cache_folder
 
 T = TypeVar("T")
 FOLDER = "views"
@@ -24,7 +24,7 @@ def kept(
     run_id: str,
     make: Callable[[], T],
     read: Callable[[Path], T],
-    write: Callable[[T, Path], None],
+    write: Callable[[T, IO[bytes]], None],
     root: Path | None = None,
 ) -> T:
     """What make() gives, from its file when there is one that read() can read.
@@ -33,18 +33,14 @@ def kept(
     """
     folder = cache_folder() / FOLDER
     kind, version = Path(what), product_version(ROOT)
-    path = folder / f"{kind.stem}-{version}-{run_id[:60]}-{run_stamp(run_id, root)}{kind.suffix}"
+    path = folder / f"{kind.stem}-{version}-{run_id[:60]}-{run_fingerprint(run_id, root)}{kind.suffix}"
     with suppress(Exception):  # of another version, cut short, not readable: the run itself is there
         return read(path)
     made = make()
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            write(made, beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with open_atomic(path, durable=False) as file:
+            write(made, file)
         _prune(folder)
     return made
 

@@ -20,8 +20,9 @@ from hybrid.measuring.lock import holder
 from hybrid.schema import Record, Run, System
 from hybrid.store import results_folder
 from hybrid.store.codec import decode_record
-from hybrid.store.files import opened
-from hybrid.store.reading import RECORDS, read_run
+from hybrid.store.files import open_regular
+from hybrid.store.folders import RECORDS
+from hybrid.store.reading import read_run
 
 State = Literal[
     "starting", "loading", "measuring", "finishing", "cancelling", "finished", "cancelled", "failed"
@@ -102,7 +103,7 @@ class Watch:
 
     def _new_records(self, path: Path) -> Iterator[Record]:
         """Those on whole lines that were not read before; a damaged line is left to who reads the run."""
-        with opened(path) as file:
+        with open_regular(path) as file:
             file.seek(self._read)
             for line in file:
                 if not line.endswith(b"\n"):

@@ -15,8 +15,8 @@ from hybrid.models.manifest import MANIFEST, zoo
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
 from hybrid.schema import Environment
 from hybrid.sizing import Pair, Profile, Request, fits, load_profile, needs, predict, profile_names
+from hybrid.store.folders import results_folder
 from hybrid.store.grids import Grid, list_grids
-from hybrid.store.reading import results_folder
 from hybrid.store.typed import build
 
 FOLDERS = ("devices", "grids")

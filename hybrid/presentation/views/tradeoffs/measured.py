@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -99,8 +99,8 @@ def _why(run_id: str, plan: Plan, answers: pd.DataFrame) -> str:
     return ""
 
 
-def _write(found: Tradeoffs, path: Path) -> None:
-    path.write_text(json.dumps(asdict(found)), "utf-8")
+def _write(found: Tradeoffs, file: IO[bytes]) -> None:
+    file.write(json.dumps(asdict(found)).encode())
 
 
 def _read(path: Path) -> Tradeoffs:

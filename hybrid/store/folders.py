@@ -1,0 +1,73 @@
+"""Where things lie: the clone, stored results, what is made once and kept; and whether they have changed."""
+
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import hybrid
+from hybrid.store.files import as_store_error
+
+RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"  # the files of a run
+RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")  # of runs and grids
+LATEST = "latest"  # in place of an id
+
+ROOT = Path(hybrid.__file__).parents[1]  # of the clone, or the folder of installed packages
+APP = ROOT / "app.py"  # what a clone has and an installed package does not
+
+
+def results_folder() -> Path:
+    """Return HYBRID_RESULTS, or results/ beside app.py, or, without a clone, results/ right here."""
+    if named := os.environ.get("HYBRID_RESULTS"):
+        return Path(named)
+    return (ROOT if APP.is_file() else Path()) / "results"
+
+
+def cache_folder() -> Path:
+    """Return HYBRID_CACHE, else hybrid-bench in the folder for caches that the system names.
+
+    It holds converted models, built graphs, figures. It need not exist, nor be
+    writable; deleting it costs nothing but time.
+    """
+    if own := os.environ.get("HYBRID_CACHE"):
+        return Path(own).expanduser()
+    from platformdirs import user_cache_path  # not needed by those who only look at results
+
+    folder = user_cache_path("hybrid-bench", appauthor=False)
+    # The specification of XDG_CACHE_HOME has relative paths in it ignored.
+    return folder if folder.is_absolute() else Path("~/.cache/hybrid-bench").expanduser()
+
+
+def run_fingerprint(run_id: str, root: Path | None = None) -> str:
+    """Return what changes whenever a file of the run does; also for a run that is not there."""
+    folder = (root or results_folder()) / run_id
+    return _digest([str(folder), *(_state(folder / name) for name in (RUN, EXAMPLES, RECORDS))])
+
+
+def results_fingerprint(root: Path | None = None) -> str:
+    """Return what changes whenever a run is added, removed, renamed or finished, or gets an answer.
+
+    Raises StoreError.
+    """
+    root = root or results_folder()
+    parts = [str(root)]
+    with as_store_error(f"{root} cannot be read", "HYBRID_RESULTS names another folder of results."):
+        try:
+            names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            names = []
+    for name in names:
+        parts += [name, _state(root / name / RUN), _state(root / name / RECORDS)]
+    return _digest(parts)
+
+
+def _state(path: Path) -> str:
+    try:
+        status = path.lstat()
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return ""
+    return f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
+
+
+def _digest(parts: list[str]) -> str:
+    return sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
