@@ -13,7 +13,7 @@ _HOME = {
     "HybridForConditionalGeneration": "hybrid.models.pair",
     "available_pairs": "hybrid.models.manifest",
     "load_bundle": "hybrid.models.bundle",
-    "TorchEngine": "hybrid.engines.torch_engine",
+    "TorchEngine": "hybrid.engines.torch.engine",
     "timed": "hybrid.measuring.clock",
     "list_runs": "hybrid.store",
     "load_run": "hybrid.store",

@@ -13,9 +13,9 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from hybrid.engines.answers import Answers
 from hybrid.engines.config import Order
 from hybrid.engines.contract import Engine
+from hybrid.engines.generation import Answers
 from hybrid.engines.handover import HandOver, Worker
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompts

@@ -27,8 +27,6 @@ from typing import Any, cast
 
 import torch
 
-from hybrid.engines import torch_engine
-from hybrid.engines.answers import Answers
 from hybrid.engines.config import Order
 from hybrid.engines.contract import Engine
 from hybrid.engines.cuda.buckets import BATCHES, CAPACITIES, LENGTHS, bucket
@@ -37,8 +35,10 @@ from hybrid.engines.cuda.steps import AUTO, Steps
 from hybrid.engines.cuda.weights import pack_decoder
 from hybrid.engines.cuda.workshop import Route, Workshop
 from hybrid.engines.cuda.writing import FIXED_CHUNK, Writing
-from hybrid.engines.t5_layers import Target
-from hybrid.engines.torch_engine import check_device
+from hybrid.engines.generation import Answers
+from hybrid.engines.torch import engine as torch_engine
+from hybrid.engines.torch.engine import check_device
+from hybrid.engines.torch.layers import Target
 from hybrid.errors import EngineError
 from hybrid.models.architectures import check_supported
 from hybrid.models.bundle import Bundle

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from hybrid.engines.answers import Answers, Serving
 from hybrid.engines.config import Order
-from hybrid.engines.speculative import check_batch
+from hybrid.engines.decoding import check_batch
+from hybrid.engines.generation import Answers, Serving
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompts
-from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling, Step
+from hybrid.schema import CPU, METHODS, Device, Sampling, Step
 
 if TYPE_CHECKING:
     from hybrid.engines.contract import Engine
@@ -62,8 +62,7 @@ class OnnxEngine:
         Ids include the end-of-sequence id. Raises InputError or PromptTooLong
         at the first step when a prompt cannot be answered, or there is none.
         """
-        if self.system not in MODELS:
-            check_batch(len(texts))
+        check_batch(self.system, len(texts))
         encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
         prompts = [prompt.ids for prompt in encoded]
         check = self._serving.begin()

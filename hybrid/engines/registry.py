@@ -52,7 +52,7 @@ _INT8_ENCODER = Option(("on", "off"), "Read the prompt with 8-bit matrices, too.
 ENGINES: Mapping[str, Kind] = {
     "torch": Kind(
         "The reference: an eager PyTorch loop over preallocated caches.",
-        "hybrid.engines.torch_engine",
+        "hybrid.engines.torch.engine",
         {"cpu": ("float32", "bfloat16"), "cuda": ("bfloat16", "float32")},
     ),
     "onnx": Kind(

@@ -9,63 +9,68 @@ only how fast they come (Leviathan et al. 2022, arXiv 2211.17192, its greedy
 case). Exactly so as long as one pass over several tokens rounds like one pass
 over each: where the LLM finds two ids equally good within rounding, either may come.
 
-Nothing here knows torch or onnxruntime. An engine brings two `Rewindable`
-decoders, lets each `read` its encoder states, and forwards the Steps:
+Nothing here knows what computes. A backend brings two `DraftableDecoder`s, each
+has taken the prompt, and the Steps are forwarded (decoding.py):
 
-    llm.read(states, sampling.max_new_tokens)
+    llm.prefill(states, sampling.max_new_tokens)
     yield from speculate(llm, DecoderDrafter(small, eos), sampling, eos)             # or, without a model:
     yield from speculate(llm, LookupDrafter(prompt_ids, eos), sampling, eos, DraftLength(0.05))
 
-The first Step, `prefill`, asks nothing of the drafter. So its decoder may read
+The first Step, `prefill`, asks nothing of the drafter. So its decoder may take
 the prompt after it, and the first id comes as early as the LLM's own. With
 `from_start` the first pass verifies a draft like all others, which saves one
 pass an answer: the answer ends earlier, the first id comes later, and with it
 others. Each answer needs a new drafter and a new DraftLength.
 
 How much to draft: a decoder knows how sure it is of an id and ends a draft by
-itself once SURE is reached. Where nobody knows, a DraftLength learns it from
+itself once MIN_DRAFT_PROBABILITY is reached. Where nobody knows, a DraftLength learns it from
 what was accepted.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from hybrid.errors import EngineError
 from hybrid.schema import Phase, Sampling, Step
 
 LONGEST_DRAFT = 16
+S = TypeVar("S", contravariant=True)  # a prompt as a backend has encoded it
 
 # A draft ends with the id that brings the product of its ids' probabilities, by the drafter itself, below
 # this. On the bundled pair that gave 9 % more ids per cost than the best rule that knows only how many ids
 # were accepted: 99 % are where the hybrid is 80 % sure, 36 % where it is less than 20 % sure.
-SURE = 0.1
+MIN_DRAFT_PROBABILITY = 0.1
 
 
-class Rewindable(Protocol):
-    """A greedy decoder of one prompt whose cache can be rewound.
+class DraftableDecoder(Protocol[S]):
+    """A greedy decoder of one prompt that takes several ids in one pass and can go back.
 
     start: the id that stands at position 0; the answer's first id stands at 1.
+    vocabulary: how many ids it knows.
     """
 
     @property
     def start(self) -> int: ...
 
-    def read(self, states: Any, capacity: int) -> None:
-        """A new prompt: (S, D) encoder hidden states in the engine's own array type; the cache is empty.
+    @property
+    def vocabulary(self) -> int: ...
 
-        capacity: positions that may be used, the start's included.
+    def prefill(self, states: S, capacity: int) -> None:
+        """Take a new prompt, encoded; capacity: positions that may be used, the start's included.
+
+        The work may be left to the first pass.
         """
 
-    def extend(self, tokens: Sequence[int], position: int) -> list[int]:
-        """The greedy id after each of `tokens`, which stand at `position`, `position` + 1 and so on.
+    def verify(self, tokens: Sequence[int], position: int) -> list[int]:
+        """Give the greedy id after each of `tokens`, which stand at `position`, `position` + 1 and so on.
 
         What the cache held from `position` on is overwritten: that is the rewind.
         """
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
-        """Up to `count` greedy ids one after another, at least one; `token` stands at `position`.
+        """Give up to `count` greedy ids one after another, at least one; `token` stands at `position`.
 
-        It ends early with the end-of-sequence id, and should once it is improbable, see SURE.
+        It ends early with the end-of-sequence id, and should once it is
+        improbable, see MIN_DRAFT_PROBABILITY.
         """
 
 
@@ -80,14 +85,14 @@ class Drafter(Protocol):
 
 
 def speculate(
-    verifier: Rewindable,
+    verifier: DraftableDecoder[Any],
     drafter: Drafter,
     sampling: Sampling,
     eos: int,
     length: "DraftLength | None" = None,
     from_start: bool = False,
 ) -> Iterator[Step]:
-    """The answer to the prompt that `verifier` has read: Steps prefill, then draft and verify in turn.
+    """Answer the prompt that `verifier` has taken: Steps prefill, then draft and verify in turn.
 
     Their token_ids are those that `verifier` gives one at a time, up to `eos`
     or sampling.max_new_tokens. verify tells how many ids were drafted and accepted.
@@ -107,9 +112,9 @@ def speculate(
             yield Step("draft")
         # What would follow the end is not asked for.
         read = drafted[:-1] if drafted and drafted[-1] == stop else drafted
-        said = verifier.extend([*(written[-1:] or [verifier.start]), *read], len(written))
-        accepted = common_prefix(drafted, said)
-        new = said[: accepted + 1]
+        greedy = verifier.verify([*(written[-1:] or [verifier.start]), *read], len(written))
+        accepted = common_prefix(drafted, greedy)
+        new = greedy[: accepted + 1]
         if length is not None:
             length.observe(len(drafted), accepted)
         phase: Phase = "verify" if written else "prefill"
@@ -118,18 +123,10 @@ def speculate(
         yield Step(phase, (tuple(new),), drafted=counts[0], accepted=counts[1])
 
 
-def check_batch(prompts: int) -> None:
-    """Raise EngineError when there are too many prompts to answer at once."""
-    if prompts > 1:
-        raise EngineError(
-            f"A lossless method answers one prompt at a time, and {prompts} were given; use --batch-size 1."
-        )
-
-
 class DecoderDrafter:
-    """Drafts with a decoder that has read the prompt; its cache follows what was really written."""
+    """Drafts with a decoder that has taken the prompt; its cache follows what was really written."""
 
-    def __init__(self, decoder: Rewindable, eos: int) -> None:
+    def __init__(self, decoder: DraftableDecoder[Any], eos: int) -> None:
         self._decoder, self._eos = decoder, eos
         self._cached: list[int] = []  # the ids by position that the decoder's cache stands for
 
@@ -140,7 +137,7 @@ class DecoderDrafter:
         if known == len(answer) - 1:
             drafted = self._decoder.draft(answer[-1], known, count)
         else:
-            drafted = self._decoder.extend(answer[known:], known)[-1:]
+            drafted = self._decoder.verify(answer[known:], known)[-1:]
             if count > 1 and drafted[0] != self._eos:
                 drafted += self._decoder.draft(drafted[0], len(answer), count - 1)
         self._cached = [*answer, *drafted[:-1]]

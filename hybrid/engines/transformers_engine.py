@@ -24,11 +24,11 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
-from hybrid.engines.answers import Answers
 from hybrid.engines.config import Order
 from hybrid.engines.contract import Engine
+from hybrid.engines.generation import Answers
 from hybrid.engines.handover import HandOver, Worker
-from hybrid.engines.torch_engine import check_device
+from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import Prompt, encode_prompts

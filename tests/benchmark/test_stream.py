@@ -107,7 +107,7 @@ def test_fixed_length_runs_are_not_scored(bench):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.torch.engine import TorchEngine
 
     plan = bench.plan(sampling=Sampling(9, ignore_eos=True, truncate=True), batch_size=batch)
     engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
@@ -118,7 +118,7 @@ def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
 
 
 def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.torch.engine import TorchEngine
 
     examples = (Example("long", "d", "house " * 500, ("Haus",)),)
     plan = bench.plan(systems=(System("slm"),))
@@ -195,7 +195,7 @@ def test_a_turn_that_lost_a_part_of_its_records_yields_that_part(bench):
 
 
 def test_real_outputs_are_the_same_after_resuming(bench, tiny_bundle):
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.torch.engine import TorchEngine
 
     engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
     plan = bench.plan(batch_size=3)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.measuring.clock import timed
 from hybrid.schema import SYSTEMS, Generation, Sampling, System
 

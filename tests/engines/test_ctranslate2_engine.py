@@ -10,7 +10,7 @@ from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5For
 from hybrid.engines import ctranslate2_engine
 from hybrid.engines.config import Order
 from hybrid.engines.ctranslate2_engine import make, missing
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle

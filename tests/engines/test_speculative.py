@@ -10,10 +10,8 @@ from hybrid.engines.speculative import (
     DecoderDrafter,
     DraftLength,
     LookupDrafter,
-    check_batch,
     speculate,
 )
-from hybrid.errors import EngineError
 from hybrid.schema import Sampling, Step
 
 START, EOS, VOCABULARY = 0, 1, 12
@@ -21,22 +19,22 @@ Rule = Callable[[tuple[int, ...]], int]
 
 
 class Table:
-    """A Rewindable that knows the id after each prefix by a rule, and holds its callers to the protocol.
+    """A DraftableDecoder that knows the id after each prefix by a rule, and holds callers to the protocol.
 
     Like a cache, it remembers which ids it was given; what stands there must be what really came before.
     """
 
-    start = START
+    start, vocabulary = START, VOCABULARY
 
     def __init__(self, rule: Rule, patience: int = LONGEST_DRAFT) -> None:
         self.rule, self.patience = rule, patience
         self.cache: list[int] = []
         self.passes: list[int] = []  # ids read in each pass
 
-    def read(self, states: object, capacity: int) -> None:
+    def prefill(self, states: object, capacity: int) -> None:
         self.cache = []
 
-    def extend(self, tokens: Sequence[int], position: int) -> list[int]:
+    def verify(self, tokens: Sequence[int], position: int) -> list[int]:
         assert tokens
         assert position <= len(self.cache), "a position was left out"
         self.passes.append(len(tokens))
@@ -51,7 +49,7 @@ class Table:
         assert count >= 1
         ids: list[int] = []
         while len(ids) < min(count, self.patience) and EOS not in ids:
-            (token,) = self.extend([token], position + len(ids))
+            (token,) = self.verify([token], position + len(ids))
             ids.append(token)
         return ids
 
@@ -263,9 +261,3 @@ def test_the_length_is_the_one_with_most_ids_per_cost():
         rate = (3 + 4 + 1 + 6 + 0) / (4 + 4 + 2 + 6 + 1)
         worth = {k: sum(rate**i for i in range(k + 1)) / (1 + k * cost) for k in range(1, LONGEST_DRAFT + 1)}
         assert length.count == max(worth, key=worth.__getitem__)
-
-
-def test_several_prompts_are_refused():
-    check_batch(1)
-    with pytest.raises(EngineError, match=r"one prompt at a time, and 3 were given; use --batch-size 1\."):
-        check_batch(3)

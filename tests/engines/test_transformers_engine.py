@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from hybrid.engines.config import Order
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.engines.transformers_engine import make, missing
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import timed

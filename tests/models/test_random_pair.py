@@ -187,7 +187,7 @@ def test_random_weights_have_no_hash() -> None:
 
 
 def test_engines_answer_unchanged() -> None:
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.torch.engine import TorchEngine
 
     bundle = random_pair(LLM, SLM, RandomWeights(500, max_prompt_tokens=24)).bundle(ALL)
     texts = word_prompts(500, 24, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle, load_bundle

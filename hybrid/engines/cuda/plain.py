@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hybrid.engines.cuda.weights import FeedForward
-from hybrid.engines.t5_layers import unit_rms
+from hybrid.engines.torch.layers import unit_rms
 
 LARGEST = torch.finfo(torch.float16).max
 # Hidden values of float16 feed-forwards are held in units of 64: up to 4,194,240, and exact to 4e-6 near 0.

@@ -16,7 +16,7 @@ from torch.nn import functional
 from hybrid.engines.cuda.plain import add_product, attend, feed_forward, finite, hidden_keys, normed, sum_type
 from hybrid.engines.cuda.recorder import Recorder
 from hybrid.engines.cuda.weights import Encoder, pack_encoder
-from hybrid.engines.t5_layers import Target, unit_rms
+from hybrid.engines.torch.layers import Target, unit_rms
 
 
 class Prompts:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hybrid.engines.t5_layers import Target, bias_by_distance
+from hybrid.engines.torch.layers import Target
+from hybrid.models.architectures.records import RelativeBias
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class Encoder:
-    """embeddings: (V, D). gain: (D,) of the last norm. bias: (H, 2 * reach - 1), see bias_by_distance."""
+    """embeddings: (V, D). gain: (D,) of the last norm. bias: (H, 2 * reach - 1), by distance."""
 
     embeddings: torch.Tensor
     layers: tuple[EncoderLayer, ...]
@@ -84,7 +85,7 @@ def pack_encoder(model: Any, target: Target, reach: int) -> Encoder:
         embeddings=target.put(model.get_input_embeddings().weight),
         layers=tuple(_encoder_layer(block, target) for block in stack.block),
         gain=target.put(stack.final_layer_norm.weight),
-        bias=bias_by_distance(stack, target, reach),
+        bias=_bias_by_distance(stack, target, reach),
         reach=reach,
         heads=model.config.num_heads,
         eps=stack.final_layer_norm.variance_epsilon,
@@ -97,7 +98,7 @@ def pack_decoder(model: Any, target: Target, reach: int) -> Decoder:
     # T5 v1.0 and whatever ties its head as it does; mT5 has no such setting and does not scale.
     scale = config.d_model**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0
     crossings = [block.layer[1].EncDecAttention for block in stack.block]
-    far_to_near = bias_by_distance(stack, Target(target.device, torch.float32), reach)
+    far_to_near = _bias_by_distance(stack, Target(target.device, torch.float32), reach)
     return Decoder(
         embeddings=target.put(stack.embed_tokens.weight),
         layers=tuple(_decoder_layer(block, target) for block in stack.block),
@@ -109,6 +110,16 @@ def pack_decoder(model: Any, target: Target, reach: int) -> Decoder:
         eps=stack.final_layer_norm.variance_epsilon,
         start=int(config.decoder_start_token_id),
     )
+
+
+def _bias_by_distance(stack: Any, target: Target, reach: int) -> torch.Tensor:
+    attention = stack.block[0].layer[0].SelfAttention
+    bias = RelativeBias(
+        table=attention.relative_attention_bias.weight.detach(),
+        max_distance=attention.relative_attention_max_distance,
+        bidirectional=not stack.is_decoder,
+    )
+    return target.put(bias.by_distance(reach))
 
 
 def stacked(target: Target, *linears: nn.Linear, gain: torch.Tensor | None = None) -> torch.Tensor:

@@ -9,13 +9,13 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from hybrid.engines.answers import Serving
 from hybrid.engines.cuda.buckets import LENGTHS, Kept, bucket
 from hybrid.engines.cuda.reading import Fusing, Prompts, Reading
 from hybrid.engines.cuda.recorder import Recorder
 from hybrid.engines.cuda.weights import Encoder, pack_encoder
 from hybrid.engines.cuda.writing import Writing
-from hybrid.engines.t5_layers import Target
+from hybrid.engines.generation import Serving
+from hybrid.engines.torch.layers import Target
 
 KEPT_ROUTES = 96  # sizes that stay recorded: every bucket of lengths, twice over, for three engines
 MEMORY_SHARE = 0.5  # of the memory that is free at first, for what recordings keep

@@ -8,7 +8,13 @@ import numpy as np
 from hybrid.engines.onnx.parts import Parts
 from hybrid.engines.onnx.reading import States
 from hybrid.engines.onnx.writing import Decoder, Writer
-from hybrid.engines.speculative import SURE, DecoderDrafter, DraftLength, LookupDrafter, speculate
+from hybrid.engines.speculative import (
+    MIN_DRAFT_PROBABILITY,
+    DecoderDrafter,
+    DraftLength,
+    LookupDrafter,
+    speculate,
+)
 from hybrid.errors import EngineError
 from hybrid.schema import METHODS, Model, Phase, Sampling, Step
 
@@ -77,16 +83,16 @@ class Lossless:
         self.eos = eos
         self.verifier = Rewinding(parts.writer(verifies), eos)
         self.small = _Small(parts, drafts[0], eos) if drafts else None
-        known = self.verifier.ids
-        if self.small is not None and self.small.decoder.ids != known:
+        known = self.verifier.vocabulary
+        if self.small is not None and self.small.decoder.vocabulary != known:
             raise EngineError(
-                f"The LLM has {known} ids and the {drafts[0]} {self.small.decoder.ids}, so neither can draft "
-                "for the other; leave out the lossless methods."
+                f"The LLM has {known} ids and the {drafts[0]} {self.small.decoder.vocabulary}, so neither "
+                "can draft for the other; leave out the lossless methods."
             )
 
     def answer(self, prompts: Prompts, states: Sequence[States], sampling: Sampling) -> Iterator[Step]:
         (prompt,), (latent,) = prompts, states
-        self.verifier.read(latent, sampling.max_new_tokens)
+        self.verifier.prefill(latent, sampling.max_new_tokens)
         if self.small is None:
             lookup = LookupDrafter(prompt, self.eos)
             yield from speculate(self.verifier, lookup, sampling, self.eos, DraftLength(LOOKUP_COST))
@@ -108,12 +114,12 @@ class _Small:
 
     def read(self, prompt: Sequence[int], latent: States, capacity: int) -> Step:
         """latent: the LLM's states."""
-        self.decoder.read(self._reader(prompt, latent if self._fuses else None), capacity)
+        self.decoder.prefill(self._reader(prompt, latent if self._fuses else None), capacity)
         return Step(self._phase)
 
 
 class Rewinding:
-    """speculative.Rewindable with a writer. eos: the id that ends a draft. ids: how many it knows.
+    """speculative.DraftableDecoder with a writer. eos: the id that ends a draft.
 
     Going back is free: a pass writes its keys and values at their positions and
     looks at none behind them.
@@ -121,12 +127,12 @@ class Rewinding:
 
     def __init__(self, writer: Writer, eos: int) -> None:
         self._decoder, self._eos = Decoder(writer), eos
-        self.start, self.ids = writer.start, writer.ids
+        self.start, self.vocabulary = writer.start, writer.ids
 
-    def read(self, states: States, capacity: int) -> None:
+    def prefill(self, states: States, capacity: int) -> None:
         self._decoder.read([states], capacity)
 
-    def extend(self, tokens: Sequence[int], position: int) -> list[int]:
+    def verify(self, tokens: Sequence[int], position: int) -> list[int]:
         ids: list[int] = self._decoder.run([tokens], position)[0].argmax(axis=1).tolist()
         return ids
 
@@ -139,6 +145,6 @@ class Rewinding:
             token = int(logits.argmax())
             drafted.append(token)
             chance /= float(np.exp(logits - logits[token]).sum())  # times the id's probability
-            if token == self._eos or chance < SURE:
+            if token == self._eos or chance < MIN_DRAFT_PROBABILITY:
                 break
         return drafted

@@ -8,9 +8,9 @@ import torch
 from hybrid.engines.onnx.graph import CONTRIB, Graph
 from hybrid.engines.onnx.quantize import Floats
 from hybrid.engines.onnx.sessions import Array
-from hybrid.engines.t5_layers import Target, bias_by_distance
 from hybrid.errors import EngineError
 from hybrid.models import architectures
+from hybrid.models.architectures.records import RelativeBias
 
 HEAD_STEP = 8  # of head widths, for GroupQueryAttention
 
@@ -54,6 +54,12 @@ def bias_table(stack: Any) -> Array:
     has no keys after the query; those columns mean nothing there.
     """
     reach = stack.config.relative_attention_max_distance + 1
-    table = bias_by_distance(stack, Target(torch.device("cpu"), torch.float32), reach).numpy()
+    attention = stack.block[0].layer[0].SelfAttention
+    bias = RelativeBias(
+        table=attention.relative_attention_bias.weight.detach(),
+        max_distance=attention.relative_attention_max_distance,
+        bidirectional=not stack.is_decoder,
+    )
+    table = floats(bias.by_distance(reach))
     missing = 2 * reach - 1 - table.shape[1]
     return np.pad(table, ((0, 0), (0, missing)), "edge")

@@ -16,7 +16,7 @@ from hybrid.engines.config import Order
 from hybrid.engines.cuda.recorder import Recorder
 from hybrid.engines.cuda.steps import HOPPER, WAYS
 from hybrid.engines.cuda_graph import CudaGraphEngine, make
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompt import encode_prompt

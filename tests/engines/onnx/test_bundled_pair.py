@@ -4,7 +4,7 @@ import pytest
 
 from hybrid.engines import onnx_engine
 from hybrid.engines.config import Order
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.measuring.clock import timed
 from hybrid.models.manifest import BUNDLED, available_pairs
 from hybrid.models.source import ZooSource

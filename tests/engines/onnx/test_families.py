@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import encode_prompt

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hybrid.engines.layout import Layout
-from hybrid.engines.t5_layers import Target
+from hybrid.engines.torch.encoder import Layout
+from hybrid.engines.torch.layers import Target
 
 CPU = Target(torch.device("cpu"), torch.float32)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import encode_prompt
@@ -53,7 +53,7 @@ def test_logits_equal_transformers(bundle, texts, answer):
         expected = bundle.llm(
             input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([[0, *made.token_ids[:3]]])
         ).logits[0, -1]
-    torch.testing.assert_close(engine._writer.decoder.logits[0], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(engine.strategy.decoder.single.logits[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_families_differ_in_what_the_test_is_about(tiny_bundle):

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.engines import torch_writers
+from hybrid.engines import decoding
 from hybrid.engines.config import Order
-from hybrid.engines.torch_engine import TorchEngine, make
+from hybrid.engines.torch.engine import TorchEngine, make
 from hybrid.errors import EngineError
 from hybrid.measuring.clock import warm_up
 from hybrid.models.bundle import load_bundle
@@ -18,6 +18,18 @@ from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import METHODS, MODELS, Device, Sampling
+
+
+class WatchedEncoder:
+    """Notes each call of the encoder that it stands for."""
+
+    def __init__(self, encoder, calls: list) -> None:
+        self.encoder, self.calls, self.embeddings = encoder, calls, encoder.embeddings
+
+    def __call__(self, *given):
+        self.calls.append(len(self.calls))
+        return self.encoder(*given)
+
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -58,7 +70,7 @@ def test_ids_equal_those_of_the_llm(engines, lossless, texts, answer, method):
 def test_ids_equal_with_a_drafter_that_agrees(
     engines, agreeing, texts, answer, monkeypatch, name, ignore_eos
 ):
-    monkeypatch.setattr("hybrid.engines.t5_rewindable.SURE", 0.0)
+    monkeypatch.setattr("hybrid.engines.torch.decoder.MIN_DRAFT_PROBABILITY", 0.0)
     made = [answer(agreeing[name], text, ignore_eos=ignore_eos) for text in texts[::4]]
     expected = [answer(engines["llm"], text, ignore_eos=ignore_eos) for text in texts[::4]]
     assert [one.token_ids for one in made] == [one.token_ids for one in expected]
@@ -98,8 +110,9 @@ def test_steps_come_in_order_and_say_what_they_know(lossless, texts, method):
 def test_the_llms_encoder_reads_once(lossless, texts, monkeypatch):
     """The hybrid drafts from the very states that the LLM verifies over."""
     engine = lossless["lossless"]
-    reads, read = [], engine._reader.encoder.__call__
-    monkeypatch.setattr(engine._reader, "encoder", lambda *given: reads.append(len(reads)) or read(*given))
+    reads, encoder = [], engine.strategy.encoder
+    read = encoder.encoder
+    monkeypatch.setattr(encoder, "encoder", WatchedEncoder(read, reads))
     list(engine.generate("summarize", texts[:1], Sampling(9)))
     assert reads == [0]
 
@@ -109,14 +122,14 @@ def test_drafts_are_what_the_drafting_model_says(
     lossless, tiny_bundle, texts, answer, monkeypatch, method, model
 ):
     """After whatever the LLM has written, and with nothing left of drafts that were rejected."""
-    monkeypatch.setattr("hybrid.engines.t5_rewindable.SURE", 0.0)
-    drafts, propose = [], torch_writers.DecoderDrafter.propose
+    monkeypatch.setattr("hybrid.engines.torch.decoder.MIN_DRAFT_PROBABILITY", 0.0)
+    drafts, propose = [], decoding.DecoderDrafter.propose
 
     def watched(self, written, count):
         drafts.append((list(written), propose(self, written, count)))
         return drafts[-1][1]
 
-    monkeypatch.setattr(torch_writers.DecoderDrafter, "propose", watched)
+    monkeypatch.setattr(decoding.DecoderDrafter, "propose", watched)
     for text in texts[::50]:
         drafts.clear()
         answer(lossless[method], text)
@@ -168,12 +181,12 @@ def test_bfloat16_and_warm_up_run(tiny_bundle, texts, answer):
 def test_engines_of_one_order_share_what_reads_and_answer_as_each_alone(tiny_bundle, engines, texts, answer):
     together = make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
     assert list(together) == list(METHODS)
-    readers = {id(together[method]._reader) for method in METHODS if method != "slm"}
+    readers = {id(together[method].strategy.encoder.encoder) for method in METHODS if method != "slm"}
     assert len(readers) == 1  # the LLM's encoder, once
-    decoders = [together["llm"]._writer.decoder]
-    decoders += [together[method]._writer.verifier.decoder for method in LOSSLESS]
+    decoders = [together["llm"].strategy.decoder.single]
+    decoders += [together[method].strategy.verifier for method in LOSSLESS]
     assert len({id(one.head) for one in decoders}) == 2  # for one row at a time, and for several
-    assert len({id(one.layers[0].cache) for one in decoders}) == 4
+    assert len({id(one.layers[0].self_kv_cache) for one in decoders}) == 4
     for text in texts[::40]:
         for method, engine in together.items():
             expected = engines[method if method in MODELS else "llm"]
@@ -235,4 +248,4 @@ def test_a_pair_with_a_hybrid_alone_keeps_its_llm(tiny_bundle):
     hybrid = HybridForConditionalGeneration.from_parts(copy.deepcopy(tiny_bundle.llm), tiny_bundle.slm)
     bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "hybrid": hybrid})
     made = make(Order(BundleSource(bundle), ("llm", "hybrid")))
-    assert made["llm"]._reader is not made["hybrid"]._reader
+    assert made["llm"].strategy.encoder.encoder is not made["hybrid"].strategy.encoder.encoder

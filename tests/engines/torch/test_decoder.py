@@ -6,10 +6,11 @@ import random
 import pytest
 import torch
 
-from hybrid.engines import t5_decoder, t5_rewindable
-from hybrid.engines.t5_decoder import T5Decoder
-from hybrid.engines.t5_layers import Target
-from hybrid.engines.t5_rewindable import T5Rewindable
+from hybrid.engines.torch import decoder as module
+from hybrid.engines.torch.decoder import SingleDecoder
+from hybrid.engines.torch.encoder import Layout, States
+from hybrid.engines.torch.layers import PackedDecoder, Target
+from hybrid.models.architectures import decoder_of
 
 EOS = 1
 PLAIN = Target(torch.device("cpu"), torch.float32)
@@ -28,6 +29,10 @@ def states(model) -> torch.Tensor:
         return model.encoder(input_ids=torch.tensor([[17, 30, 8, 200, 77, 1]])).last_hidden_state[0]
 
 
+def encoded(states: torch.Tensor) -> States:
+    return States(torch.zeros(len(states), dtype=torch.int64), states, Layout([len(states)], PLAIN))
+
+
 @pytest.fixture(scope="module")
 def tokens() -> list[int]:
     return [0, *random.Random(4).choices(range(2, 384), k=LENGTH - 1)]
@@ -44,10 +49,10 @@ def expected(model, states, tokens) -> list[int]:
 
 
 @pytest.fixture(params=[PLAIN, SEVERAL], ids=["plain", "several"])
-def decoder(request, model, states) -> T5Rewindable:
+def decoder(request, model, states) -> SingleDecoder:
     with torch.inference_mode():
-        made = T5Rewindable(T5Decoder(model, request.param), EOS)
-        made.read(states, LENGTH)
+        made = SingleDecoder(PackedDecoder(decoder_of(model), request.param), EOS)
+        made.prefill(encoded(states), LENGTH)
     return made
 
 
@@ -61,7 +66,7 @@ def _inference():
 def test_passes_of_any_size_equal_transformers(decoder, tokens, expected, size):
     said = []
     for start in range(0, LENGTH, size):
-        said += decoder.extend(tokens[start : start + size], start)
+        said += decoder.verify(tokens[start : start + size], start)
     assert said == expected
 
 
@@ -71,22 +76,22 @@ def test_what_was_rejected_leaves_nothing(decoder, tokens, expected):
     position = 0
     while position < LENGTH:
         wrong = rng.choices(range(2, 384), k=min(rng.randint(1, 9), LENGTH - position))
-        decoder.extend(wrong, position)
+        decoder.verify(wrong, position)
         count = min(rng.randint(1, 5), LENGTH - position)
         assert (
-            decoder.extend(tokens[position : position + count], position)
+            decoder.verify(tokens[position : position + count], position)
             == expected[position : position + count]
         )
         position += count
 
 
 def test_caches_grow_with_what_is_read(model, states, tokens, expected, monkeypatch):
-    monkeypatch.setattr(t5_decoder, "CAPACITY", 4)
+    monkeypatch.setattr(module, "CAPACITY", 4)
     for target in (PLAIN, SEVERAL):
-        decoder = T5Rewindable(T5Decoder(model, target), EOS)
+        decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), EOS)
         for capacity in (3, 7, LENGTH):
-            decoder.read(states, capacity)
-            assert decoder.extend(tokens[:capacity], 0) == expected[:capacity]
+            decoder.prefill(encoded(states), capacity)
+            assert decoder.verify(tokens[:capacity], 0) == expected[:capacity]
 
 
 def test_beyond_the_last_distance_bucket(model, states):
@@ -96,19 +101,19 @@ def test_beyond_the_last_distance_bucket(model, states):
             encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=torch.tensor([tokens])
         ).logits.argmax(-1)[0]
     for target in (PLAIN, SEVERAL):
-        decoder = T5Rewindable(T5Decoder(model, target), EOS)
-        decoder.read(states, 300)
-        said = [i for start in range(0, 300, 60) for i in decoder.extend(tokens[start : start + 60], start)]
+        decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), EOS)
+        decoder.prefill(encoded(states), 300)
+        said = [i for start in range(0, 300, 60) for i in decoder.verify(tokens[start : start + 60], start)]
         assert said == expected.tolist()
 
 
 def test_a_draft_is_what_the_decoder_writes_itself(model, states, monkeypatch):
-    decoder = T5Rewindable(T5Decoder(model, PLAIN), EOS)
-    decoder.read(states, LENGTH)
-    monkeypatch.setattr(t5_rewindable, "SURE", 0.0)
-    greedy = [decoder.extend([0], 0)[0]]
+    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), EOS)
+    decoder.prefill(encoded(states), LENGTH)
+    monkeypatch.setattr(module, "MIN_DRAFT_PROBABILITY", 0.0)
+    greedy = [decoder.verify([0], 0)[0]]
     while len(greedy) < 12 and greedy[-1] != EOS:
-        greedy += decoder.extend(greedy[-1:], len(greedy))
+        greedy += decoder.verify(greedy[-1:], len(greedy))
     assert len(greedy) > 6
     for count in (1, 2, 5):
         assert decoder.draft(0, 0, count) == greedy[:count]
@@ -117,12 +122,12 @@ def test_a_draft_is_what_the_decoder_writes_itself(model, states, monkeypatch):
 
 
 def test_a_draft_ends_once_it_is_improbable(model, states, monkeypatch):
-    """The product of the probabilities that transformers gives its ids has just gone below SURE."""
-    decoder = T5Rewindable(T5Decoder(model, PLAIN), EOS)
-    decoder.read(states, LENGTH)
+    """The product of the probabilities that transformers gives its ids has just gone below it."""
+    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), EOS)
+    decoder.prefill(encoded(states), LENGTH)
     lengths = set()
     for sure, token in itertools.product((1e-3, 1e-6), range(2, 42)):  # a random model is sure of nothing
-        monkeypatch.setattr(t5_rewindable, "SURE", sure)
+        monkeypatch.setattr(module, "MIN_DRAFT_PROBABILITY", sure)
         drafted = decoder.draft(token, 0, LENGTH)
         given = torch.tensor([[token, *drafted[:-1]]])
         logits = model(encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=given).logits[0]
@@ -135,20 +140,19 @@ def test_a_draft_ends_once_it_is_improbable(model, states, monkeypatch):
 
 
 def test_after_an_end_a_draft_can_begin(model, states):
-    decoder = T5Rewindable(T5Decoder(model, PLAIN), EOS)
-    decoder.read(states, LENGTH)
+    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), EOS)
+    decoder.prefill(encoded(states), LENGTH)
     assert len(decoder.draft(EOS, 3, 5)) >= 1
 
 
-def test_twins_share_weights_and_nothing_else(model, states, tokens, expected):
-    one = T5Decoder(model, PLAIN)
-    first, second = T5Rewindable(one, EOS), T5Rewindable(one.twin(), EOS)
-    assert first.decoder.head is second.decoder.head
-    first.read(states, LENGTH)
-    second.read(states.flip(0), LENGTH)
+def test_decoders_share_weights_and_nothing_else(model, states, tokens, expected):
+    packed = PackedDecoder(decoder_of(model), PLAIN)
+    first, second = SingleDecoder(packed, EOS), SingleDecoder(packed, EOS)
+    first.prefill(encoded(states), LENGTH)
+    second.prefill(encoded(states.flip(0)), LENGTH)
     for place, token in enumerate(tokens):
-        second.extend([token + 1], place)
-        assert first.extend([token], place) == [expected[place]]
+        second.verify([token + 1], place)
+        assert first.verify([token], place) == [expected[place]]
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
@@ -157,4 +161,4 @@ def test_matrices_for_several_rows_are_in_blocks_on_the_cpu_in_float32_only(mode
     assert not PLAIN.blocks
     assert not Target(torch.device("cpu"), torch.bfloat16, several=True).blocks
     assert not Target(torch.device("cuda"), torch.float32, several=True).blocks
-    assert T5Decoder(model, SEVERAL).head.is_mkldnn
+    assert PackedDecoder(decoder_of(model), SEVERAL).head.weight.is_mkldnn

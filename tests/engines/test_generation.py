@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.engines.answers import Answers, Serving
+from hybrid.engines.generation import Answers, Serving
 from hybrid.errors import EngineError
 from hybrid.schema import Step
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.engines import t5_decoder
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch import decoder
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import warm_up
 from hybrid.models.prompt import encode_prompt
@@ -35,7 +35,7 @@ def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, answer, re
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_long_answers_equal_too(engines, tiny_bundle, texts, answer, reference, system, monkeypatch):
     """Caches grow, and beyond 128 tokens distances reach the last bucket."""
-    monkeypatch.setattr(t5_decoder, "CAPACITY", 4)
+    monkeypatch.setattr(decoder, "CAPACITY", 4)
     text = next(t for t in reversed(texts) if answer(engines[system], t).finish_reason == "length")
     made = answer(TorchEngine(tiny_bundle, system), text, max_new_tokens=150)
     prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
@@ -148,7 +148,7 @@ def test_logits_equal_transformers(tiny_bundle, texts, answer):
         expected = tiny_bundle.hybrid(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[
             0, -1
         ]
-    torch.testing.assert_close(engine._writer.decoder.logits[0], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(engine.strategy.decoder.single.logits[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_bfloat16_runs_and_mostly_agrees(tiny_bundle, engines, texts, answer):

@@ -5,9 +5,8 @@ import random
 import pytest
 import torch
 
-from hybrid.engines import t5_batch_decoder
-from hybrid.engines.layout import Layout
-from hybrid.engines.torch_engine import TorchEngine
+from hybrid.engines.torch import batch_decoder
+from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import warm_up
 from hybrid.models.prompt import encode_prompt
@@ -64,21 +63,22 @@ def test_a_batch_equals_padded_generate(engines, tiny_bundle, mixed, answers, re
 def test_logits_of_a_batch_equal_those_of_its_prompts(engines, mixed, answer, answers, system, monkeypatch):
     """Closer than ids can tell: a leak too small to change a word would show."""
     engine, seen = engines[system], []
-    real = t5_batch_decoder.argmax
-    monkeypatch.setattr(t5_batch_decoder, "argmax", lambda logits: seen.append(logits) or real(logits))
+    real = batch_decoder.argmax
+    monkeypatch.setattr(batch_decoder, "argmax", lambda logits: seen.append(logits) or real(logits))
     answers(engine, mixed[:6], max_new_tokens=1)
     for row, text in enumerate(mixed[:6]):
         answer(engine, text, max_new_tokens=1)
-        torch.testing.assert_close(seen[0][row], engine._writer.decoder.logits[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            seen[0][row], engine.strategy.decoder.single.logits[0], rtol=1e-4, atol=1e-4
+        )
 
 
 def test_states_of_a_batch_equal_those_of_its_prompts(engines, tiny_bundle, mixed):
     engine = engines["llm"]
-    prompts = [torch.tensor(prompt_ids(tiny_bundle, text)) for text in mixed[:6]]
+    prompts = [prompt_ids(tiny_bundle, text) for text in mixed[:6]]
     with torch.inference_mode():
-        layout = Layout([len(prompt) for prompt in prompts], engine._target)
-        together = engine._reader(torch.cat(prompts), layout)
-        single = [engine._reader(prompt, Layout([len(prompt)], engine._target)) for prompt in prompts]
+        together = engine.strategy.encoder(prompts).rows
+        single = [engine.strategy.encoder([prompt]).rows for prompt in prompts]
     torch.testing.assert_close(together, torch.cat(single), rtol=1e-5, atol=1e-5)
 
 
@@ -102,8 +102,8 @@ def test_ended_rows_yield_nothing_more_and_the_last_ends_the_stream(engines, mix
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_ended_rows_are_not_computed(engines, mixed, alone, system, monkeypatch):
-    rows, real = [], t5_batch_decoder.argmax
-    monkeypatch.setattr(t5_batch_decoder, "argmax", lambda logits: rows.append(len(logits)) or real(logits))
+    rows, real = [], batch_decoder.argmax
+    monkeypatch.setattr(batch_decoder, "argmax", lambda logits: rows.append(len(logits)) or real(logits))
     list(engines[system].generate("summarize", mixed[:32], Sampling(24)))
     lengths = [len(made.token_ids) for made in alone[system][:32]]
     assert rows == [sum(length > step for length in lengths) for step in range(24)]
@@ -138,7 +138,7 @@ def test_long_answers_of_a_batch_equal_too(
     tiny_bundle, mixed, alone, answers, reference, same, system, monkeypatch
 ):
     """Caches grow, and beyond 128 tokens distances reach the last bucket."""
-    monkeypatch.setattr(t5_batch_decoder, "CAPACITY", 4)
+    monkeypatch.setattr(batch_decoder, "CAPACITY", 4)
     long = [text for text, made in zip(mixed, alone[system], strict=True) if made.finish_reason == "length"]
     model, prompts = tiny_bundle.model(system), [prompt_ids(tiny_bundle, text) for text in long[:12]]
     engine = TorchEngine(tiny_bundle, system)
@@ -154,7 +154,7 @@ def test_memory_of_32_answers_of_512_tokens_is_that_of_their_keys_and_values(tin
     together = answers(engine, mixed[:32], max_new_tokens=512, ignore_eos=True)
     assert {len(made.token_ids) for made in together} == {512}
     layers, width = 2, 32
-    assert engine._writer.batch_decoder.memory.numel() == 2 * layers * 32 * 512 * width
+    assert engine.strategy.decoder.batch.memory.numel() == 2 * layers * 32 * 512 * width
 
 
 def test_bfloat16_batches_mostly_agree(tiny_bundle, mixed, alone, answers):

@@ -1,0 +1,218 @@
+"""Greedy decoding of several answers at once, over the packed weights that a single one uses.
+
+All answers grow in step. An encoder-decoder's self-attention then needs no mask;
+in its cross-attention a mask hides the padding of shorter prompts. A
+decoder-only model has the prompts in the cache itself, padded to the longest
+and hidden the same way, and the answers behind them. An answer that has ended
+is computed no further: the last open one takes its place in the caches.
+
+Letters: B prompts, S tokens of the longest, N tokens of all, T positions of the caches, O answers still
+open, D model width, H heads, G key-value heads of which each serves R = H / G heads, K head width,
+L layers, V vocabulary.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from hybrid.engines.decoding import compact
+from hybrid.engines.torch.encoder import States, encode_layer
+from hybrid.engines.torch.layers import (
+    Normalize,
+    PackedDecoder,
+    PackedLayer,
+    Turns,
+    add_mm,
+    argmax,
+    mm,
+    normalize,
+)
+
+CAPACITY = 128  # positions for which memory is taken at least; taking it costs tens of milliseconds
+
+
+class BatchDecoder:
+    """Greedy decoding of B answers at once, see decoding.DecoderBackend; its matrices are not oneDNN's."""
+
+    self_kv_cache: torch.Tensor  # (L, 2, B, G, T, K) keys and values of the answers, behind those of a prefix
+    cross_kv_cache: torch.Tensor  # (L, 2, B, H, S, K) and of the encoders' prompts
+    mask: torch.Tensor  # (B, 1, S), 0 or -inf at padding: of the cross-attention, or of the prefix
+    lengths: torch.Tensor  # (B,) of the prompts
+    rows: list[int]  # which answer stands at each place of the caches' B, the open ones only
+
+    def __init__(self, packed: PackedDecoder) -> None:
+        self.packed, self.start = packed, packed.start or 0
+        self.normalize = normalize(packed.norm)
+        self.layers = [_BatchLayer(layer) for layer in packed.layers]
+        self.memory = packed.embeddings.new_empty(0)  # of the self-attention, kept from one batch to the next
+        self.bias = packed.position_bias(0)  # (H, reach)
+        self.first: dict[int, int] = {}  # the first ids, which a prefix gives
+        self.offset = 0  # where in the caches position 0 of the answers stands
+        self.turns: Turns | None = None
+        self.pending: tuple[States, int] | None = None  # prompts that wait for the first pass
+
+    def prefill(self, states: States, capacity: int) -> None:
+        """Take B new prompts; the work is done in the first `extend`."""
+        prefix = 0 if self.packed.cross_kv_projection is not None else states.layout.longest - 1
+        self.packed.check_room(prefix + capacity)
+        self.pending = states, capacity
+
+    def extend(
+        self, tokens: Mapping[int, int], position: int, count: int, stop: int | None
+    ) -> Mapping[int, Sequence[int]]:
+        """Give the id after each of `tokens`, by row; see decoding.DecoderBackend."""
+        if self.pending is not None:
+            self._take(*self.pending)
+            self.pending = None
+        if position == 0 and self.packed.cross_kv_projection is None:
+            return {row: (token,) for row, token in self.first.items()}
+        if len(tokens) < len(self.rows):
+            self._drop(tokens, self.offset + position)
+        given = torch.tensor([tokens[row] for row in self.rows], device=self.memory.device)
+        ids = self._step(self.packed.embeddings[given], position)
+        return {row: (token,) for row, token in zip(self.rows, ids, strict=True)}
+
+    def _step(self, rows: torch.Tensor, position: int) -> list[int]:
+        """The ids after (O, D) embeddings of tokens that stand at `position`."""
+        at = self.offset + position
+        places = None if self.bias is not None else self.lengths[: len(rows)] - 1 + position
+        if self.packed.table is not None:
+            rows = rows + self.packed.table[places]
+        for layer in self.layers:
+            rows = layer(rows, at, self.normalize, places)
+        return argmax(mm(self.normalize(rows), self.packed.head))
+
+    def _take(self, states: States, capacity: int) -> None:
+        layout, packed = states.layout, self.packed
+        self.rows = list(range(layout.batch))
+        self.lengths = torch.tensor(layout.lengths, device=states.rows.device)
+        self.mask = layout.mask(states.rows.new_zeros(layout.batch, 1, 1, layout.longest))[:, :, 0]
+        if packed.cross_kv_projection is not None:
+            self._reserve(layout.batch, capacity)
+            self._cross(states)
+            self._narrow()
+            return
+        self.offset = layout.longest - 1
+        total = self.offset + capacity
+        self._reserve(layout.batch, total)
+        answers = self.mask.new_zeros(layout.batch, 1, total - layout.longest)
+        self.prefix_mask = torch.cat([self.mask, answers], dim=2)  # (B, 1, T)
+        self.turns = Turns(packed.rotary, packed.target, total) if packed.rotary else None
+        self._narrow()
+        self._prefix(states)
+
+    def _cross(self, states: States) -> None:
+        """The cross-attention's keys and values of all layers."""
+        packed, layout = self.packed, states.layout
+        assert packed.cross_kv_projection is not None
+        heads, width = packed.heads, packed.head_width
+        cross_kv = mm(states.rows, packed.cross_kv_projection)
+        shape = len(self.layers), 2, layout.batch, heads, layout.longest, width
+        self.cross_kv_cache = states.rows.new_empty(shape)
+        for place, part in zip(self.cross_kv_cache, cross_kv.split(2 * heads * width, dim=1), strict=True):
+            padded = layout.pad(part).view(layout.batch, layout.longest, 2, heads, width)
+            place.copy_(padded.permute(2, 0, 3, 1, 4))
+
+    def _prefix(self, states: States) -> None:
+        """A decoder-only model's prompts, all tokens at once, and the ids that follow them."""
+        layout, rows = states.layout, states.rows
+        if self.packed.table is not None:
+            rows = rows + self.packed.table[layout.positions]
+        seen = torch.full((layout.longest, layout.longest), -torch.inf, device=rows.device, dtype=rows.dtype)
+        bias = layout.mask(seen.triu_(1)[None, None])  # (B, 1, S, S)
+        for place, layer in zip(self.self_kv_cache, self.layers, strict=True):
+            rows, keys, values = encode_layer(layer.packed, rows, self.normalize, layout, bias, self.turns)
+            place[0, :, :, : layout.longest], place[1, :, :, : layout.longest] = keys, values
+        ids = argmax(mm(self.normalize(rows[layout.last_rows]), self.packed.head))
+        self.first = dict(enumerate(ids))
+
+    def _reserve(self, batch: int, capacity: int) -> None:
+        """Room for `capacity` positions of each answer."""
+        packed = self.packed
+        shape = [len(self.layers), 2, batch, packed.key_value_heads, capacity, packed.head_width]
+        size = math.prod(shape)
+        if size > len(self.memory):
+            self.memory = self.memory.new_zeros(max(size, size // capacity * CAPACITY))
+        self.self_kv_cache = self.memory[:size].view(shape)
+        if self.bias is not None and capacity > self.bias.shape[1]:
+            self.bias = packed.position_bias(max(capacity, CAPACITY))
+        if self.bias is not None:
+            near = self.bias[:, self.bias.shape[1] - capacity :]  # (H, T)
+            self.position_bias = near.view(packed.key_value_heads, -1, capacity).repeat(batch, 1, 1)
+
+    def _drop(self, open_rows: Mapping[int, int], filled: int) -> None:
+        """Close the gaps of answers that have ended; `filled` positions of the caches are in use."""
+        crosses = self.packed.cross_kv_projection is not None
+        for mover, gap in compact(self.rows, open_rows):
+            self.self_kv_cache[:, :, gap, :, :filled] = self.self_kv_cache[:, :, mover, :, :filled]
+            self.lengths[gap] = self.lengths[mover]
+            self.mask[gap] = self.mask[mover]
+            if crosses:
+                self.cross_kv_cache[:, :, gap] = self.cross_kv_cache[:, :, mover]
+            else:
+                self.prefix_mask[gap] = self.prefix_mask[mover]
+        self._narrow()
+
+    def _narrow(self) -> None:
+        """Let the layers see the caches of the open answers only."""
+        count, packed = len(self.rows), self.packed
+        groups = count * packed.key_value_heads
+        mask = self.mask[:count].repeat_interleave(packed.heads, 0)  # (OH, 1, S)
+        for number, (layer, cache) in enumerate(zip(self.layers, self.self_kv_cache, strict=True)):
+            layer.keys, layer.values = cache[:, :count].flatten(1, 2)
+            layer.turns = self.turns
+            if packed.cross_kv_projection is not None:
+                layer.cross_keys, layer.cross_values = self.cross_kv_cache[number, :, :count].flatten(1, 2)
+                layer.mask = mask
+            if self.bias is not None:
+                layer.position_bias, layer.counts_back = self.position_bias[:groups], True
+            else:
+                hidden = self.prefix_mask[:count].repeat_interleave(packed.key_value_heads, 0)
+                layer.position_bias, layer.counts_back = hidden, False
+
+
+class _BatchLayer:
+    """One layer and what its attentions see of O open answers."""
+
+    keys: torch.Tensor  # (OG, T, K), of the answers
+    values: torch.Tensor  # (OG, T, K)
+    position_bias: torch.Tensor  # (OG, R or 1, T), added to the scores
+    counts_back: bool  # its last column is a token's bias for itself, else its first that of position 0
+    cross_keys: torch.Tensor  # (OH, S, K), of the prompts
+    cross_values: torch.Tensor  # (OH, S, K)
+    mask: torch.Tensor  # (OH, 1, S), 0 or -inf
+    turns: Turns | None
+
+    def __init__(self, packed: PackedLayer) -> None:
+        self.packed = packed
+
+    def __call__(
+        self, rows: torch.Tensor, at: int, normalize: Normalize, places: torch.Tensor | None
+    ) -> torch.Tensor:
+        """(O, D) rows of tokens at `at` in the caches, at `places` in their texts, (O,)."""
+        packed, count, end = self.packed, len(rows), at + 1
+        heads, group, width = packed.key_value_heads, packed.group, packed.head_width
+        qkv = mm(normalize(rows), packed.self_attention.into)
+        if self.turns is not None and places is not None:
+            self.turns.turn(qkv, heads * (group + 1), places)
+        query, key, value = qkv.split((heads * group * width, heads * width, heads * width), dim=1)
+        self.keys[:, at], self.values[:, at] = key.reshape(-1, width), value.reshape(-1, width)
+        reach = self.position_bias.shape[2]
+        bias = self.position_bias[:, :, reach - end :] if self.counts_back else self.position_bias[:, :, :end]
+        query = query.reshape(-1, group, width)  # (OG, R, K)
+        mixed = _attend(query, self.keys[:, :end], self.values[:, :end], bias)
+        rows = add_mm(rows, mixed.view(count, -1), packed.self_attention.out)
+        if packed.cross_attention is not None:
+            query = mm(normalize(rows), packed.cross_attention.into).view(-1, 1, width)
+            mixed = _attend(query, self.cross_keys, self.cross_values, self.mask)
+            rows = add_mm(rows, mixed.view(count, -1), packed.cross_attention.out)
+        return packed.feed_forward(rows, normalize(rows))
+
+
+def _attend(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """(OG, R, K) queries over (OG, any, K) keys and values: (OG, R, K)."""
+    scores = torch.baddbmm(bias, query, keys.transpose(1, 2))
+    return torch.bmm(scores.softmax(-1), values)

@@ -1,0 +1,184 @@
+"""Prompts on a device, and encoders over the tokens of B of them, without module overhead.
+
+Letters: B prompts, S tokens of the longest, N tokens of all, C channels, D model width, H heads,
+G key-value heads, K head width, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from hybrid.engines.decoding import Prompts
+from hybrid.engines.torch.layers import (
+    Normalize,
+    PackedLayer,
+    Target,
+    Turns,
+    add_mm,
+    mm,
+    normalize,
+)
+from hybrid.errors import EngineError
+from hybrid.models.architectures.records import RelativeBias, Stack
+from hybrid.models.fusion import Fusion, fuse
+from hybrid.schema import Phase
+
+
+class Layout:
+    """Where the tokens of B prompts stand: one after another as rows, or padded to the longest.
+
+    Whatever treats tokens one by one (norms, matrix products) works on rows and
+    never sees padding. Only attention needs one prompt beside another, (B, S).
+    Padding then repeats a real token, which the mask keeps from being attended to.
+
+    lengths: of the prompts, in tokens.
+    """
+
+    def __init__(self, lengths: Sequence[int], target: Target) -> None:
+        self.lengths = tuple(lengths)
+        self.batch, self.longest = len(lengths), max(lengths)
+        if self.batch == 1:
+            return
+        sizes = torch.tensor(lengths)
+        places = torch.arange(self.longest)
+        real = places < sizes[:, None]  # (B, S)
+        first = sizes.cumsum(0) - sizes  # (B,) the row of each prompt's first token
+        self._row_of_place = torch.where(real, first[:, None] + places, 0).flatten().to(target.device)
+        self._place_of_row = real.flatten().nonzero()[:, 0].to(target.device)  # (N,)
+        mask = torch.zeros(self.batch, 1, 1, self.longest).masked_fill(~real[:, None, None], -torch.inf)
+        self._mask = target.put(mask)
+
+    @property
+    def positions(self) -> torch.Tensor:
+        """(N,) where each row's token stands in its prompt; of several prompts."""
+        return self._place_of_row % self.longest
+
+    @property
+    def last_rows(self) -> torch.Tensor:
+        """(B,) the row of each prompt's last token."""
+        return torch.tensor(self.lengths).cumsum(0) - 1
+
+    def pad(self, rows: torch.Tensor) -> torch.Tensor:
+        """(N, C) to (B, S, C)."""
+        padded = rows if self.batch == 1 else rows.index_select(0, self._row_of_place)
+        return padded.view(self.batch, self.longest, -1)
+
+    def unpad(self, padded: torch.Tensor) -> torch.Tensor:
+        """(B, S, C) to (N, C)."""
+        rows = padded.flatten(0, 1)
+        return rows if self.batch == 1 else rows.index_select(0, self._place_of_row)
+
+    def mask(self, bias: torch.Tensor) -> torch.Tensor:
+        """`bias`, broadcast to (B, H, queries, S), with -inf at every padding key."""
+        return bias if self.batch == 1 else bias + self._mask
+
+
+@dataclass(frozen=True)
+class States:
+    """B encoded prompts. ids: (N,). rows: (N, D), hidden states, or a decoder-only model's embeddings."""
+
+    ids: torch.Tensor
+    rows: torch.Tensor
+    layout: Layout
+
+
+class StackEncoder:
+    """Input embeddings to hidden states through an encoder's layers. max_tokens: of a prompt."""
+
+    def __init__(self, stack: Stack, target: Target, max_tokens: int) -> None:
+        if not isinstance(stack.positions, RelativeBias):
+            raise EngineError("Encoders need relative positions here; use --engine transformers.")
+        self.embeddings = target.put(stack.embeddings)  # (V, D)
+        self.normalize = normalize(stack.final_norm)
+        self.gain = target.put(stack.final_norm.gain)
+        self.max_tokens = max_tokens
+        self.bias = target.put(stack.positions.by_distance(max_tokens))  # (H, 2 * max_tokens - 1)
+        self.layers = [PackedLayer(layer, target) for layer in stack.layers]
+
+    def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """(N, D) input embeddings to (N, D) hidden states."""
+        rows, bias = embeddings, layout.mask(self._bias(layout.longest))
+        for layer in self.layers:
+            rows, _, _ = encode_layer(layer, rows, self.normalize, layout, bias)
+        return self.normalize(rows) * self.gain
+
+    def _bias(self, tokens: int) -> torch.Tensor:
+        """(1, H, S, S): row i of the windows starts at the distance of key 0 from query i, -i."""
+        reach = self.max_tokens - 1
+        near = self.bias[:, reach - tokens + 1 : reach + tokens]  # (H, 2S - 1)
+        return near.unfold(1, tokens, 1).flip(1).unsqueeze(0)
+
+
+def encode_layer(
+    layer: PackedLayer,
+    rows: torch.Tensor,  # (N, D)
+    normalize: Normalize,
+    layout: Layout,
+    bias: torch.Tensor,  # broadcasts to (B, H, S, S), -inf at keys that are not to be seen
+    turns: Turns | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Self-attention of all tokens at once and feed-forward: (N, D) rows, (B, G, S, K) keys and values."""
+    heads, group, width = layer.key_value_heads, layer.group, layer.head_width
+    qkv = mm(normalize(rows), layer.self_attention.into)
+    if turns is not None:
+        turns.turn(qkv, heads * (group + 1), layout.positions)
+    padded = layout.pad(qkv).view(layout.batch, layout.longest, -1, width)  # (B, S, H + 2G, K)
+    query, key, value = padded.transpose(1, 2).split((heads * group, heads, heads), dim=1)
+    mixed = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=bias, scale=1.0, enable_gqa=group > 1
+    )
+    rows = add_mm(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)), layer.self_attention.out)
+    return layer.feed_forward(rows, normalize(rows)), key, value
+
+
+class PromptEncoder:
+    """Prompt ids to the hidden states of an encoder."""
+
+    phase: Phase | None = "encode"
+
+    def __init__(self, encoder: StackEncoder, target: Target) -> None:
+        self.encoder, self.target = encoder, target
+
+    def __call__(self, prompts: Prompts) -> States:
+        ids, layout = prompt_rows(prompts, self.target)
+        return States(ids, self.encoder(self.encoder.embeddings[ids], layout), layout)
+
+
+class PromptEmbedder:
+    """Prompt ids to what a decoder-only model takes: their embeddings, its answer's prefix."""
+
+    phase: Phase | None = None
+
+    def __init__(self, embeddings: torch.Tensor, target: Target) -> None:
+        self.embeddings, self.target = embeddings, target
+
+    def __call__(self, prompts: Prompts) -> States:
+        ids, layout = prompt_rows(prompts, self.target)
+        return States(ids, self.embeddings[ids], layout)
+
+
+class LatentFusion:
+    """(N, d_llm) hidden states to the (N, d_slm) states of the hybrid's SLM encoder.
+
+    up, down: weight and bias of the projector's layers, as nn.Linear holds them.
+    """
+
+    def __init__(
+        self, up: Sequence[torch.Tensor], down: Sequence[torch.Tensor], how: Fusion, encoder: StackEncoder
+    ) -> None:
+        self.up, self.down, self.how, self.encoder = up, down, how, encoder
+
+    def __call__(self, states: States) -> States:
+        linear = functional.linear
+        latent = linear(torch.relu(linear(states.rows, *self.up)), *self.down)
+        embeddings = self.encoder.embeddings[states.ids]
+        fused = fuse(embeddings, latent, torch.ones_like(states.ids), self.how)
+        return States(states.ids, self.encoder(fused, states.layout), states.layout)
+
+
+def prompt_rows(prompts: Prompts, target: Target) -> tuple[torch.Tensor, Layout]:
+    """Put the ids of all prompts one after another, (N,), and say where each stands."""
+    ids = torch.tensor([token for prompt in prompts for token in prompt], device=target.device)
+    return ids, Layout(tuple(map(len, prompts)), target)

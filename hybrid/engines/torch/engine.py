@@ -1,0 +1,220 @@
+"""The reference engine: greedy decoding in PyTorch, by every method alike.
+
+    llm       prompts -> LLM encoder                                     -> LLM decoder -> answers
+    slm       prompts -> SLM encoder                                     -> SLM decoder -> answers
+    hybrid    prompts -> LLM encoder -> projector, fusion, SLM encoder   -> SLM decoder -> answers
+    lossless  a prompt -> LLM encoder, read by both -> SLM decoder drafts, LLM decoder verifies -> answer
+
+It gives the ids of transformers' greedy generate() without its overhead per
+token, for one prompt or a batch; lossless-slm and lossless-lookup take their
+drafts from elsewhere. A decoder-only model has no encoder: prefill takes the
+prompt. It yields a Step at every phase boundary and has no clock.
+"""
+
+import gc
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import torch
+
+from hybrid.engines.config import Order
+from hybrid.engines.contract import Engine
+from hybrid.engines.decoding import Encoder, check_batch, decoding_strategy
+from hybrid.engines.generation import Answers, Serving
+from hybrid.engines.torch.batch_decoder import BatchDecoder
+from hybrid.engines.torch.decoder import SingleDecoder
+from hybrid.engines.torch.encoder import LatentFusion, PromptEmbedder, PromptEncoder, StackEncoder, States
+from hybrid.engines.torch.layers import PackedDecoder, Target
+from hybrid.errors import EngineError
+from hybrid.models.architectures import decoder_of, encoder_of
+from hybrid.models.architectures.records import Stack
+from hybrid.models.bundle import Bundle
+from hybrid.models.prompt import encode_prompts
+from hybrid.models.source import models_of
+from hybrid.schema import METHODS, Device, Model, Sampling, Step
+
+P = TypeVar("P")
+
+
+class TorchEngine:
+    """One method of a bundle, ready to answer; it serves one generation at a time.
+
+    system: of METHODS. device: where it runs; dtype: float32 on the CPU and
+    bfloat16 on a GPU when None. threads: of torch on the CPU, set for whoever
+    iterates `generate`; None leaves them alone. backend: of the same bundle,
+    where other engines share it. Raises EngineError when it cannot run here.
+
+    As attributes, what a benchmark records: name, device and dtype, such as
+    "cuda" and "bfloat16"; options, of which it has none; synchronize waits for
+    the device, None where nothing is left running.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        system: str,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        threads: int | None = None,
+        backend: "TorchBackend | None" = None,
+    ) -> None:
+        if system not in METHODS:
+            raise EngineError(f"There is no system {system!r}; available: {', '.join(METHODS)}.")
+        place = check_device(device)
+        on_cpu = place.type == "cpu"
+        target = Target(place, dtype or (torch.float32 if on_cpu else torch.bfloat16))
+        self.options: Mapping[str, str] = {}
+        self.system = system
+        self.device, self.dtype = Device.parse(str(place)), str(target.dtype).removeprefix("torch.")
+        self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, place)
+        self._tokenizer, self._limit = bundle.tokenizer, bundle.max_prompt_tokens
+        self._threads = threads
+        self._eos = int(bundle.tokenizer.eos_token_id)
+        self._serving = Serving()
+        with torch.inference_mode():
+            backend = backend or TorchBackend(bundle, target)
+            self.strategy = decoding_strategy(backend, system, self._eos)
+
+    @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
+    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+        """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
+
+        The lossless methods answer one text, with draft and verify in turn in
+        place of decode; lossless-slm reads the prompt twice, and encodes twice.
+        Where a model drafts, a draft comes before prefill, which verifies it.
+
+        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
+        at the first step when a prompt cannot be answered, or there is none.
+        """
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)  # OpenMP keeps this per thread, so not in __init__
+        check_batch(self.system, len(texts))
+        encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
+        prompts = [prompt.ids for prompt in encoded]
+        check = self._serving.begin()
+        yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
+
+        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
+        yield from answers.follow(self.strategy.decode(prompts, sampling), check)
+        yield answers.detokenized(self._tokenizer)
+
+
+class TorchBackend:
+    """Packs the parts of `bundle` when they are first asked for; engines that are made together share them.
+
+    It holds the bundle, so that an engine must not hold it.
+    """
+
+    drafts_first = True
+    lookup_cost = 0.05
+
+    def __init__(self, bundle: Bundle, target: Target) -> None:
+        self._bundle, self._target = bundle, target
+        self._eos = int(bundle.tokenizer.eos_token_id)
+        self._packed: dict[Hashable, Any] = {}
+
+    def encoder(self, model: Model) -> Encoder[States]:
+        """Give what reads prompts first for `model`: of a hybrid, the LLM's encoder."""
+        reads = self._bundle.hybrid.llm if model == "hybrid" else self._bundle.model(model)
+        stack = encoder_of(reads)
+        if stack is None:
+            return PromptEmbedder(self._decoder(model, self._target).embeddings, self._target)
+        return PromptEncoder(self._encoder(stack), self._target)
+
+    def fusion(self) -> LatentFusion:
+        """Give the hybrid's, and the SLM's encoder behind it."""
+        return self._once("fusion", self._fusion)
+
+    def decoder(self, model: Model) -> "TorchDecoder":
+        """Give a decoder of `model` with caches of its own, for one prompt or several."""
+        return TorchDecoder(self._decoder(model, self._target), self._eos)
+
+    def verifier(self, drafts: bool) -> SingleDecoder:
+        """Give the LLM's decoder, laid out for several rows where most passes are over drafts."""
+        # Most passes of a lookup are over one id, for want of a match.
+        return SingleDecoder(self._decoder("llm", replace(self._target, several=drafts)), self._eos)
+
+    def drafter(self, model: Model) -> SingleDecoder:
+        """Give the decoder of `model` for drafts, with caches of its own."""
+        return SingleDecoder(self._decoder(model, self._target), self._eos)
+
+    def _decoder(self, model: Model, target: Target) -> PackedDecoder:
+        writes = self._bundle.hybrid.slm if model == "hybrid" else self._bundle.model(model)
+        return self._once((model, target.blocks), lambda: PackedDecoder(decoder_of(writes), target))
+
+    def _fusion(self) -> LatentFusion:
+        hybrid = self._bundle.hybrid
+        up, down = (
+            (self._target.put(linear.weight), self._target.put(linear.bias))
+            for linear in (hybrid.projector.up, hybrid.projector.down)
+        )
+        stack = encoder_of(hybrid.slm)
+        if stack is None:
+            raise EngineError("A hybrid's SLM needs an encoder; this one's is decoder-only.")
+        return LatentFusion(up, down, hybrid.config.fusion, self._encoder(stack))
+
+    def _encoder(self, stack: Stack) -> StackEncoder:
+        # The hybrid holds the LLM's very weights in modules of its own.
+        queries = [layer.self_attention.query.weight for layer in stack.layers]
+        key = tuple(weight.data_ptr() for weight in (stack.embeddings, *queries))
+        return self._once(key, lambda: StackEncoder(stack, self._target, self._bundle.max_prompt_tokens))
+
+    def _once(self, key: Hashable, make: Callable[[], P]) -> P:
+        if key not in self._packed:
+            self._packed[key] = make()
+        return cast(P, self._packed[key])
+
+
+class TorchDecoder:
+    """decoding.DecoderBackend: SingleDecoder for one prompt, BatchDecoder for several."""
+
+    def __init__(self, packed: PackedDecoder, eos: int) -> None:
+        self.start = packed.start or 0
+        self.single, self.batch = SingleDecoder(packed, eos), BatchDecoder(packed)
+        self.extend = self.single.extend
+
+    def prefill(self, states: States, capacity: int) -> None:
+        """Take B new prompts, with answers of up to `capacity` ids."""
+        decoder: SingleDecoder | BatchDecoder = self.single if states.layout.batch == 1 else self.batch
+        decoder.prefill(states, capacity)
+        self.extend = decoder.extend
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Find the device of this name; raises EngineError when it cannot be used here."""
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        available = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        raise EngineError(f"Device {str(device)!r} cannot be used here; available: {available}.") from error
+    return torch.device(device)
+
+
+def missing(device: Device) -> str | None:
+    """Say why this engine cannot run on `device` here; None when it can."""
+    try:
+        check_device(device)
+    except EngineError as error:
+        return str(error)
+    return None
+
+
+def make(order: Order) -> dict[str, Engine]:
+    """Make an engine for each method; they share encoders. Raises EngineError when this cannot be."""
+    torch.set_num_threads(order.threads)  # for reading and packing the weights too
+    dtype: torch.dtype = getattr(torch, order.dtype)
+    bundle = order.source.bundle(models_of(order.methods))
+    with torch.inference_mode():
+        backend = TorchBackend(bundle, Target(check_device(order.device), dtype))
+    engines: dict[str, Engine] = {
+        method: TorchEngine(bundle, method, order.device, dtype, order.threads, backend)
+        for method in order.methods
+    }
+    # The engines have copies of their own. A model refers to itself, so that only the collector ends it.
+    del bundle, backend
+    gc.collect()
+    return engines
