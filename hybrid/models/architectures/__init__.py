@@ -37,7 +37,12 @@ class Family:
 T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", ("is_encoder_decoder", "encoder_layers", "decoder_layers"))
 
 # By transformers' model_type.
-ARCHITECTURES: Mapping[str, Family] = {"t5": T5, "mt5": T5}
+ARCHITECTURES: Mapping[str, Family] = {
+    "t5": T5,
+    "mt5": T5,
+    "gpt2": Family("GPT-2", "gpt2", ("activation_function", "layer_norm_epsilon", "n_positions")),
+    "llama": Family("Llama", "llama", ("rms_norm_eps", "rope_parameters", "rope_theta", "hidden_act")),
+}
 
 
 class Architecture(Protocol):
