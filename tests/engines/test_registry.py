@@ -67,7 +67,7 @@ def test_the_plans_systems_are_made_and_its_settings_kept():
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_an_engine_alone_reads_its_own_models_and_answers_the_same(system: System, tiny_bundle):
-    from hybrid.engines.torch_engine import TorchEngine
+    from hybrid.engines.torch.engine import TorchEngine
 
     said: list[str] = []
     alone = load_engines(PLAN, [system], said.append)[1][system]
