@@ -10,8 +10,8 @@ made of, so that a comparison is sums over resampled examples.
 """
 
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.columns import COLUMNS, summaries
 from hybrid.compare.comparison import ComparedSystem, Comparison, as_json, compare_runs
+from hybrid.compare.export import COLUMNS, summaries
 from hybrid.compare.paired import Gate, PairedComparison
 from hybrid.compare.summary import Latency, Roofline, Summary, summarize
 

@@ -1,151 +1,222 @@
-"""One row per system of a stored run: flat, with stable column names, for CSV and charts."""
+"""The columns of every table of compared systems, as data: CSV, terminal, pages and report render them.
 
-from collections.abc import Mapping
+A Column has one value for a system: a number, a text, an Estimate with its
+interval, a Latency with its percentiles. People read that in one cell, as
+hybrid.format writes its kind; CSV has a column for each part of it.
+"""
 
-from hybrid.compare.bootstrap import Estimate, Resamples
-from hybrid.compare.paired import SPEEDUPS, PairedComparison, paired_comparison
-from hybrid.compare.results import LATENCIES, SystemResults, results_by_system
-from hybrid.compare.summary import PERCENTILES, Summary, summarize
-from hybrid.metrics import METRICS
-from hybrid.schema import BASELINE, Run
-from hybrid.store import CONDITIONS, StoredRun, conditions
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from hybrid.compare.bootstrap import Difference, Estimate
+from hybrid.compare.paired import SPEEDUPS, PairedComparison
+from hybrid.compare.summary import PERCENTILES, Latency, Summary
+from hybrid.metrics import Metric
 from hybrid.store.tables import Cell
 
-_COUNTS = {
-    "system": "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
-    "n": "examples answered",
-    "answers": "answers measured, repeats included",
-    "output_tokens_mean": "tokens of an answer, end of sequence included",
-    "stopped_share": "share of answers that ended at max_new_tokens, 0 to 1",
-}
-_OUTPUT = {
-    "tokens_per_s": "output tokens over the time in which answers were made",
-    "characters_per_s": "output characters over the same time",
-    "requests_per_s": "answers over the same time",
-    "peak_resident_bytes": "peak memory of a process of its own, libraries included",
-    "before_model_bytes": "the same before the model was loaded",
-    "peak_device_bytes": "peak of the GPU's allocator; 0 on a CPU",
-    "length_ratio_to_llm": "words of all outputs over words of the LLM's",
-    "length_ratio_to_llm_low": "lower end of its interval",
-    "length_ratio_to_llm_high": "upper end of its interval",
-    "agreement_with_llm": "share of outputs equal to the LLM's, 0 to 1",
-    "interval_resamples": "bootstrap resamples behind every _low and _high (95 %, percentile)",
-    "interval_seed": "of those resamples",
-    "acceptance": "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems",
-    "decode_bound_ms": "time in which memory_bandwidth reads decode_bytes: the least a token can take",
-    "decode_bound_share": "decode_bound_ms over the median time per output token, 0 to 1",
-    "encode_flops_per_s": "operations on the prompt over the median time of reading it",
-}
+Value = Cell | Estimate | Latency
+# How a value is written for people, and into which parts CSV takes it apart.
+Kind = Literal[
+    "text", "count", "amount", "share", "bytes", "ms", "flop", "flop/s",  # one cell
+    "estimate", "difference", "ratio", "latency",  # several
+]  # fmt: skip
 
-_SCALES = {
-    "ter": "edits per 100 reference words, may exceed 100",
-    "length": "words over the references' words",
+_INTERVAL = {"_low": "lower end of its interval", "_high": "upper end of its interval"}
+_P_VALUE = (
+    "sacrebleu's paired bootstrap p-value; a small one is about half of a two-sided p, "
+    "and the interval decides"
+)
+_PARTS: Mapping[Kind, Mapping[str, str]] = {  # beside the value itself
+    "estimate": _INTERVAL,
+    "difference": _INTERVAL | {"_p": _P_VALUE},
+    "ratio": _INTERVAL | {"_n": "pairs behind it"},
 }
 
 
-def _quality_columns() -> dict[str, str]:
-    found = {}
-    for name, metric in METRICS.items():
-        found[name] = f"{metric.label}, {_SCALES.get(name, '0 to 100')}"
-        found[f"{name}_low"], found[f"{name}_high"] = "lower end of its interval", "upper end of its interval"
-        found[f"{name}_signature"] = "how it was computed"
-        if metric.higher_is_better is None:
-            continue
-        found[f"{name}_vs_llm"] = "this system's minus the LLM's, over the examples both answered"
-        found[f"{name}_vs_llm_low"] = "lower end of its interval"
-        found[f"{name}_vs_llm_high"] = "upper end of its interval"
-        found[f"{name}_vs_llm_p"] = (
-            "sacrebleu's paired bootstrap p-value; a small one is about half of a two-sided p, "
-            "and the interval decides"
-        )
-    return found
+class Compared(Protocol):
+    """A system that a column has a value of, such as a ComparedSystem. against: None for a baseline."""
+
+    @property
+    def summary(self) -> Summary: ...
+    @property
+    def against(self) -> PairedComparison | None: ...
 
 
-def _speed_columns() -> dict[str, str]:
-    words = {"total": "end-to-end latency", "ttft": "time to first token", "tpot": "time per output token"}
-    found = {}
-    for name in LATENCIES:
-        for p in PERCENTILES:
-            found[f"{name}_ms_p{p}"] = f"{words[name]}, percentile {p} over all answers"
-        found[f"{name}_n"] = "examples, or batches, behind it"
-        found[f"{name}_carried"] = "the percentiles that n can carry; others are guesses"
-    for name, latency in SPEEDUPS.items():
-        found[f"speedup_{name}"] = f"LLM's {words[latency]} over this system's, median of paired ratios"
-        found[f"speedup_{name}_low"] = "lower end of its interval"
-        found[f"speedup_{name}_high"] = "upper end of its interval"
-        found[f"speedup_{name}_n"] = "pairs behind it"
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a table of systems.
 
-
-# Name and meaning of every column, in order: an interface, names are only ever added.
-COLUMNS: Mapping[str, str] = dict(CONDITIONS) | _COUNTS | _quality_columns() | _speed_columns() | _OUTPUT
-
-
-def summaries(stored: StoredRun, resamples: int = 1000, seed: int = 0) -> list[dict[str, Cell]]:
-    """A row for each system that has answered something, each with all of COLUMNS.
-
-    Comparisons are with the run's own LLM: None for itself, and where there is none.
+    name: in CSV, unit included. meaning: in a few words. label: as a heading for
+    people, without the unit. digits: decimals of an estimate. value: of one
+    system; None for what is not known.
     """
-    draws = Resamples(resamples, seed)
-    systems = results_by_system(stored)
-    llm = systems.get(BASELINE)
-    return [_row(one, llm, draws) for one in systems.values()]
+
+    name: str
+    meaning: str
+    label: str
+    kind: Kind
+    value: Callable[[Compared], Value]
+    digits: int = 1
+
+    def names(self) -> dict[str, str]:
+        """Name the columns of CSV that it takes, with their meanings."""
+        if self.kind == "latency":
+            percentiles = {
+                f"{self.name}_ms_p{p}": f"{self.meaning}, percentile {p} over all answers"
+                for p in PERCENTILES
+            }
+            return percentiles | {
+                f"{self.name}_n": "examples, or batches, behind it",
+                f"{self.name}_carried": "the percentiles that n can carry; others are guesses",
+            }
+        parts = _PARTS.get(self.kind, {})
+        return {self.name: self.meaning} | {f"{self.name}{end}": meaning for end, meaning in parts.items()}
+
+    def cells(self, system: Compared) -> dict[str, Cell]:
+        """Take the value apart into the cells of CSV; what is not known is left out."""
+        value = self.value(system)
+        if isinstance(value, Latency):
+            percentiles = (value.p50_ms, value.p90_ms, value.p99_ms)
+            cells: dict[str, Cell] = {
+                f"{self.name}_ms_p{p}": ms for p, ms in zip(PERCENTILES, percentiles, strict=True)
+            }
+            carried = " ".join(f"p{p}" for p in value.carried)
+            return cells | {f"{self.name}_n": value.n, f"{self.name}_carried": carried}
+        if not isinstance(value, Estimate):
+            return {self.name: value}
+        parts: dict[str, Cell] = {"": value.value, "_low": value.low, "_high": value.high, "_n": value.n}
+        if isinstance(value, Difference):
+            parts["_p"] = value.p_value
+        return {f"{self.name}{end}": parts[end] for end in ("", *_PARTS[self.kind])}
 
 
-def _row(one: SystemResults, llm: SystemResults | None, draws: Resamples) -> dict[str, Cell]:
-    comparable = llm is not None and one is not llm and not set(one.ids).isdisjoint(llm.ids)
-    found = paired_comparison(one, llm, draws) if llm and comparable else None
-    summary = summarize(one, draws)
-    cells = (
-        conditions(one.run, one.run.environment, one.system)
-        | _of_summary(one.run, summary)
-        | (_of_against(found) if found else {})
+def _of_summary(name: str, kind: Kind, label: str, meaning: str, field: str = "") -> Column:
+    """A column of a number in a Summary. field: its name there, where it is another."""
+    return Column(
+        name=name, meaning=meaning, label=label, kind=kind,
+        value=lambda system: getattr(system.summary, field or name),
+    )  # fmt: skip
+
+
+def _of_memory(name: str, label: str, meaning: str, field: str) -> Column:
+    return Column(
+        name=name, meaning=meaning, label=label, kind="bytes",
+        value=lambda system: getattr(system.summary.memory, field, None),
+    )  # fmt: skip
+
+
+def _of_roofline(name: str, kind: Kind, label: str, meaning: str) -> Column:
+    return Column(
+        name=name, meaning=meaning, label=label, kind=kind,
+        value=lambda system: getattr(system.summary.roofline, name, None),
+    )  # fmt: skip
+
+
+def quality(metric: Metric) -> Column:
+    """Make the column of a metric's scores."""
+    return Column(
+        name=metric.name,
+        meaning=f"{metric.label}, {metric.scale}",
+        label=metric.label + (" (low is good)" if metric.higher_is_better is False else ""),
+        kind="estimate",
+        value=lambda system: (system.summary.quality or {}).get(metric.name),
+        digits=1 if metric.unit == "points" else 2,
     )
-    cells |= {"interval_resamples": draws.resamples, "interval_seed": draws.seed}
-    return {name: cells.get(name) for name in COLUMNS}
 
 
-def _of_summary(run: Run, summary: Summary) -> dict[str, Cell]:
-    cells: dict[str, Cell] = {
-        "system": summary.system,
-        "n": summary.n,
-        "answers": summary.answers,
-        "output_tokens_mean": summary.mean_output_tokens,
-        "stopped_share": summary.stopped_share,
-        "tokens_per_s": summary.tokens_per_s,
-        "characters_per_s": summary.characters_per_s,
-        "requests_per_s": summary.requests_per_s,
-    }
-    if bound := summary.roofline:
-        cells |= {"decode_bound_ms": bound.decode_bound_ms, "decode_bound_share": bound.decode_bound_share}
-        cells["encode_flops_per_s"] = bound.encode_flops_per_s
-    cells["acceptance"] = summary.acceptance
-    for name, found in (summary.quality or {}).items():
-        cells |= _with_interval(name, found) | {f"{name}_signature": run.signatures.get(name)}
-    for name, latency in summary.latencies.items():
-        if latency:
-            values = (latency.p50_ms, latency.p90_ms, latency.p99_ms)
-            cells |= {f"{name}_ms_p{p}": value for p, value in zip(PERCENTILES, values, strict=True)}
-            cells[f"{name}_n"] = latency.n
-            cells[f"{name}_carried"] = " ".join(f"p{p}" for p in latency.carried)
-    if memory := summary.memory:
-        cells["peak_resident_bytes"] = memory.resident
-        cells["before_model_bytes"] = memory.before_model
-        cells["peak_device_bytes"] = memory.device
-    return cells
+def difference(metric: Metric) -> Column:
+    """Make the column of a metric's paired differences."""
+    return Column(
+        name=f"{metric.name}_vs_llm",
+        meaning="this system's minus the LLM's, over the examples both answered",
+        label=quality(metric).label,
+        kind="difference",
+        value=lambda system: ((system.against and system.against.differences) or {}).get(metric.name),
+    )
 
 
-def _of_against(found: PairedComparison) -> dict[str, Cell]:
-    cells: dict[str, Cell] = {"agreement_with_llm": found.agreement}
-    for name, one in (found.differences or {}).items():
-        cells |= _with_interval(f"{name}_vs_llm", one) | {f"{name}_vs_llm_p": one.p_value}
-    for name, speedup in found.speedups.items():
-        cells |= _with_interval(f"speedup_{name}", speedup)
-        cells[f"speedup_{name}_n"] = speedup.n if speedup else None
-    return cells | _with_interval("length_ratio_to_llm", found.length_ratio)
+def _latency(name: str, label: str, meaning: str) -> Column:
+    return Column(
+        name=name, meaning=meaning, label=label, kind="latency",
+        value=lambda system: system.summary.latencies.get(name),
+    )  # fmt: skip
 
 
-def _with_interval(name: str, found: Estimate | None) -> dict[str, Cell]:
-    if found is None:
-        return {}
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _speedup(name: str, latency: Column) -> Column:
+    return Column(
+        name=f"speedup_{name}",
+        meaning=f"LLM's {latency.meaning} over this system's, median of paired ratios",
+        label=latency.label,
+        kind="ratio",
+        value=lambda system: system.against.speedups[name] if system.against else None,
+    )
+
+
+SYSTEM = _of_summary(
+    "system", "text", "system", "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own"
+)
+N = _of_summary("n", "count", "n", "examples answered")
+ANSWERS = _of_summary("answers", "count", "answers", "answers measured, repeats included")
+STOPPED = _of_summary(
+    "stopped_share", "share", "stopped", "share of answers that ended at max_new_tokens, 0 to 1"
+)
+TOKENS = _of_summary(
+    "output_tokens_mean", "amount", "tokens an answer",
+    "tokens of an answer, end of sequence included", "mean_output_tokens",
+)  # fmt: skip
+LATENCY_COLUMNS: Mapping[str, Column] = {
+    "total": _latency("total", "end to end", "end-to-end latency"),
+    "ttft": _latency("ttft", "first token (TTFT)", "time to first token"),
+    "tpot": _latency("tpot", "per token (TPOT)", "time per output token"),
+}
+SPEEDUP_COLUMNS: Mapping[str, Column] = {
+    name: _speedup(name, LATENCY_COLUMNS[latency]) for name, latency in SPEEDUPS.items()
+}
+LENGTH_RATIO = Column(
+    name="length_ratio_to_llm", label="length", kind="estimate", digits=2,
+    meaning="words of all outputs over words of the LLM's",
+    value=lambda system: system.against.length_ratio if system.against else None,
+)  # fmt: skip
+AGREEMENT = Column(
+    name="agreement_with_llm", label="same text", kind="share",
+    meaning="share of outputs equal to the LLM's, 0 to 1",
+    value=lambda system: system.against.agreement if system.against else None,
+)  # fmt: skip
+THROUGHPUT = (
+    _of_summary(
+        "tokens_per_s", "amount", "tokens/s", "output tokens over the time in which answers were made"
+    ),
+    _of_summary("characters_per_s", "amount", "characters/s", "output characters over the same time"),
+    _of_summary("requests_per_s", "amount", "requests/s", "answers over the same time"),
+)
+MEMORY = _of_memory(
+    "peak_resident_bytes",
+    "peak memory",
+    "peak memory of a process of its own, libraries included",
+    "resident",
+)
+BEFORE_MODEL = _of_memory(
+    "before_model_bytes", "before the model", "the same before the model was loaded", "before_model"
+)
+DEVICE_MEMORY = _of_memory(
+    "peak_device_bytes", "of the GPU", "peak of the GPU's allocator; 0 on a CPU", "device"
+)
+ACCEPTANCE = _of_summary(
+    "acceptance", "share", "drafts accepted",
+    "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems",
+)  # fmt: skip
+COST = _of_summary(
+    "cost_per_million_tokens", "amount", "cost of 1M output tokens", "of output, at the price of the machine"
+)
+BOUND = _of_roofline(
+    "decode_bound_ms", "ms", "at least, ms",
+    "time in which memory_bandwidth reads decode_bytes: the least a token can take",
+)  # fmt: skip
+BOUND_SHARE = _of_roofline(
+    "decode_bound_share", "share", "bandwidth achieved",
+    "decode_bound_ms over the median time per output token, 0 to 1",
+)  # fmt: skip
+FLOPS_PER_S = _of_roofline(
+    "encode_flops_per_s", "flop/s", "achieved", "operations on the prompt over the median time of reading it"
+)

@@ -10,7 +10,7 @@ from hybrid.compare.summary import Summary, summarize
 from hybrid.compare.verdict import baseline_sentence, sentence
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, metrics_of
+from hybrid.metrics import METRICS, default_metrics
 from hybrid.schema import METHODS, System
 from hybrid.store import StoredRun
 
@@ -101,7 +101,8 @@ def as_json(comparison: Comparison) -> dict[str, object]:
     row = asdict(comparison)
     for system in row["systems"]:
         system["summary"]["yardstick"] = system["summary"].pop("roofline")
-    used = {name for system in comparison.systems for name in metrics_of(system.task)}
+    used = {name for system in comparison.systems for name in default_metrics(system.task)}
+    used |= {name for system in comparison.systems for name in system.summary.quality or {}}
     labels = {
         name: {"label": m.label, "unit": m.unit, "higher_is_better": m.higher_is_better}
         for name, m in METRICS.items()

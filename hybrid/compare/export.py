@@ -1,24 +1,131 @@
-"""Stored records as rows of a table, one a record: what `hybrid export --records` writes.
+"""Stored runs as rows of CSV, one a system or one a record: what `hybrid export` writes.
 
-results/README.md repeats the columns for those who read the file.
+Columns that are always there come first; behind them those of metrics that a run was
+scored by later. results/README.md repeats the columns for those who read the files.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
-from hybrid.metrics import METRICS
-from hybrid.metrics.own import own_scores
-from hybrid.schema import PHASES, Environment, Example, Phase, Record, Run, System
-from hybrid.store import CONDITIONS, RunReader, conditions
+from hybrid.compare.bootstrap import Resamples
+from hybrid.compare.columns import (
+    ACCEPTANCE,
+    AGREEMENT,
+    ANSWERS,
+    BEFORE_MODEL,
+    BOUND,
+    BOUND_SHARE,
+    DEVICE_MEMORY,
+    FLOPS_PER_S,
+    LATENCY_COLUMNS,
+    LENGTH_RATIO,
+    MEMORY,
+    SPEEDUP_COLUMNS,
+    STOPPED,
+    SYSTEM,
+    THROUGHPUT,
+    TOKENS,
+    Column,
+    N,
+    difference,
+    quality,
+)
+from hybrid.compare.paired import PairedComparison, paired_comparison
+from hybrid.compare.results import SystemResults, results_by_system
+from hybrid.compare.summary import Summary, summarize
+from hybrid.metrics import METRICS, Metric
+from hybrid.schema import BASELINE, PHASES, Environment, Example, Phase, Record, Run, System
+from hybrid.store import CONDITIONS, RunReader, StoredRun, conditions
 from hybrid.store.tables import Cell
+
+# The columns of a row for each system, in order, around those of the metrics.
+_COUNTS = (SYSTEM, N, ANSWERS, TOKENS, STOPPED)
+_TIMES = (*LATENCY_COLUMNS.values(), *SPEEDUP_COLUMNS.values())
+_OUTPUT = (*THROUGHPUT, MEMORY, BEFORE_MODEL, DEVICE_MEMORY, LENGTH_RATIO, AGREEMENT)
+_INTERVALS = {
+    "interval_resamples": "bootstrap resamples behind every _low and _high (95 %, percentile)",
+    "interval_seed": "of those resamples",
+}
+_DEVICE = (ACCEPTANCE, BOUND, BOUND_SHARE, FLOPS_PER_S)
+
+
+def _quality_names(metrics: Iterable[Metric]) -> Iterator[tuple[str, str]]:
+    for metric in metrics:
+        yield from quality(metric).names().items()
+        yield f"{metric.name}_signature", "how it was computed"
+        if metric.higher_is_better is not None:
+            yield from difference(metric).names().items()
+
+
+def _names(columns: Iterable[Column]) -> dict[str, str]:
+    return {name: meaning for column in columns for name, meaning in column.names().items()}
+
+
+# Name and meaning of every column that is always there, in order: an interface, names are only ever added.
+COLUMNS: Mapping[str, str] = (
+    dict(CONDITIONS)
+    | _names(_COUNTS)
+    | dict(_quality_names(metric for metric in METRICS.values() if metric.default))
+    | _names(_TIMES)
+    | _names(_OUTPUT)
+    | _INTERVALS
+    | _names(_DEVICE)
+)
+
+
+def summary_columns(metrics: Iterable[str] = ()) -> Mapping[str, str]:
+    """Name the columns of CSV with their meanings: COLUMNS, and behind them those of other `metrics`."""
+    return dict(COLUMNS) | dict(_quality_names(METRICS[name] for name in extra_metrics(metrics)))
+
+
+def extra_metrics(names: Iterable[str]) -> list[str]:
+    """Keep of these metrics, in their order, those whose columns are not always there."""
+    present = set(names)
+    return [name for name, metric in METRICS.items() if name in present and not metric.default]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    summary: Summary
+    against: PairedComparison | None
+
+
+def summaries(stored: StoredRun, resamples: int = 1000, seed: int = 0) -> list[dict[str, Cell]]:
+    """Make a row for each system that has answered something, with the columns of what it was scored by.
+
+    Comparisons are with the run's own LLM: None for itself, and where there is none.
+    """
+    draws = Resamples(resamples, seed)
+    systems = results_by_system(stored)
+    llm = systems.get(BASELINE)
+    names = summary_columns(stored.run.signatures)
+    return [_row(results, llm, draws, names) for results in systems.values()]
+
+
+def _row(
+    results: SystemResults, llm: SystemResults | None, draws: Resamples, names: Iterable[str]
+) -> dict[str, Cell]:
+    comparable = llm is not None and results is not llm and not set(results.ids).isdisjoint(llm.ids)
+    against = paired_comparison(results, llm, draws) if llm and comparable else None
+    system, run = _Compared(summarize(results, draws), against), results.run
+    cells: dict[str, Cell] = {**conditions(run, run.environment, results.system)}
+    for name in system.summary.quality or {}:
+        cells |= quality(METRICS[name]).cells(system) | {f"{name}_signature": run.signatures.get(name)}
+        cells |= difference(METRICS[name]).cells(system)
+    for column in (*_COUNTS, *_TIMES, *_OUTPUT, *_DEVICE):
+        cells |= column.cells(system)
+    cells |= {"interval_resamples": draws.resamples, "interval_seed": draws.seed}
+    return {name: cells.get(name) for name in names}
+
 
 _CONDITIONS = (
     "run_id", "suite", "suite_hash", "task", "pair", "weights_sha256", "engine", "device",
     "device_name", "dtype", "threads", "batch_size", "seed", "max_new_tokens", "ignore_eos", "code",
     "cpu",
 )  # fmt: skip
-# Name and meaning of every column, in order: an interface, names are only ever added, at the end.
+# Name and meaning of every column that is always there, in order: an interface, names are only ever added.
 RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITIONS} | {
     "repeat": "which time the example was answered, from 0",
     "batch": "index of the batch within the repeat",
@@ -42,13 +149,7 @@ RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITI
     "prefill_ms": "phase: up to the first token",
     "decode_ms": "phase: all tokens after the first",
     "detokenize_ms": "phase: token ids to text",
-    "bleu": "of this answer alone, by the formula of the corpus score",
-    "chrf": "the same",
-    "ter": "the same",
-    "rougeL": "the same",
-    "rouge1": "the same",
-    "rouge2": "the same",
-    "length": "words over the words of the reference closest in length",
+    **{name: f"{metric.label} of this answer alone" for name, metric in METRICS.items() if metric.default},
     "draft_ms": "phase: the small model, or a look into the prompt, proposes tokens; lossless only",
     "verify_ms": "phase: the LLM checks them; lossless only",
     "drafted": "tokens that were proposed",
@@ -56,14 +157,20 @@ RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITI
 }
 BETWEEN_REFERENCES = " ||| "  # as in Moses' n-best lists
 
-_SCORES = tuple(name for name in RECORD_COLUMNS if name in METRICS)
+_SCORES = tuple(name for name, metric in METRICS.items() if metric.default)
 _LATER_PHASES: tuple[Phase, ...] = ("draft", "verify")  # added after the others had their places
 _FIRST_PHASES = tuple(phase for phase in PHASES if phase not in _LATER_PHASES)
 _AT_ONCE = 1000  # records whose scores are computed together
 
 
-def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
-    """A row of RECORD_COLUMNS for each stored record, read as they are asked for.
+def record_columns(metrics: Iterable[str] = ()) -> Mapping[str, str]:
+    """Name the columns with their meanings: RECORD_COLUMNS, and behind them those of other `metrics`."""
+    others = {name: f"{METRICS[name].label} of this answer alone" for name in extra_metrics(metrics)}
+    return dict(RECORD_COLUMNS) | others
+
+
+def record_rows(reader: RunReader, metrics: Iterable[str] = ()) -> Iterator[tuple[Cell, ...]]:
+    """Make a row of record_columns(metrics) for each stored record, read as they are asked for.
 
     Times are in milliseconds; those of a batch are the same in all its rows.
     Scores are of that answer alone, by the formula of the whole corpus; empty
@@ -72,46 +179,57 @@ def record_rows(reader: RunReader) -> Iterator[tuple[Cell, ...]]:
     """
     examples = {example.id: example for example in reader.examples}
     parts, records, first = _conditions(reader.run), reader.records(), 0
+    others = extra_metrics(metrics)
     while chunk := list(islice(records, _AT_ONCE)):
-        for number, (record, scores) in enumerate(zip(chunk, _scores(chunk), strict=True), start=first):
+        rows = zip(chunk, _scores(chunk, _SCORES), _scores(chunk, others), strict=True)
+        for number, (record, scores, other_scores) in enumerate(rows, start=first):
             under = next(cells for start, cells in parts if start <= number)
             cells = _cells(record, examples[record.example_id])
-            yield (*under[record.system], *cells, *scores, *_later_cells(record))
+            yield (*under[record.system], *cells, *scores, *_later_cells(record), *other_scores)
         first += len(chunk)
 
 
 def _conditions(run: Run) -> list[tuple[int, dict[System, tuple[Cell, ...]]]]:
     """The cells of the run's systems, and from which record on they hold; the last ones first."""
-    parts = [(0, run.environment), *((one.records_before, one.environment) for one in run.resumptions)]
+    parts = [(0, run.environment), *((r.records_before, r.environment) for r in run.resumptions)]
 
     def cells(environment: Environment, system: System) -> tuple[Cell, ...]:
-        found = conditions(run, environment, system)
-        return tuple(found[name] for name in _CONDITIONS)
+        values = conditions(run, environment, system)
+        return tuple(values[name] for name in _CONDITIONS)
 
-    return [(start, {one: cells(there, one) for one in run.plan.systems}) for start, there in reversed(parts)]
+    return [
+        (start, {system: cells(environment, system) for system in run.plan.systems})
+        for start, environment in reversed(parts)
+    ]
 
 
 def _cells(record: Record, example: Example) -> Iterator[Cell]:
-    made, timing = record.generation, record.generation.timing
+    generation, timing = record.generation, record.generation.timing
     yield from (record.repeat, record.batch, record.position, record.started_at, example.id, example.domain)
-    yield from (made.system, made.prompt_tokens, len(made.token_ids), made.finish_reason, made.text)
+    yield from (generation.system, generation.prompt_tokens, len(generation.token_ids))
+    yield from (generation.finish_reason, generation.text)
     yield from (example.source, BETWEEN_REFERENCES.join(example.references))
     times = (timing.total_s, timing.ttft_s, timing.tpot_s, *map(timing.phases.get, _FIRST_PHASES))
     yield from map(_milliseconds, times)
 
 
 def _later_cells(record: Record) -> Iterator[Cell]:
-    made = record.generation
-    yield from (_milliseconds(made.timing.phases.get(phase)) for phase in _LATER_PHASES)
-    yield from (made.drafted, made.accepted)
+    generation = record.generation
+    yield from (_milliseconds(generation.timing.phases.get(phase)) for phase in _LATER_PHASES)
+    yield from (generation.drafted, generation.accepted)
 
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(1000 * seconds, 4)
 
 
-def _scores(records: Sequence[Record]) -> Iterable[tuple[Cell, ...]]:
-    """For each record, its own score by each of _SCORES; None where it has no such statistics."""
-    statistics = [record.statistics for record in records]
-    columns = (own_scores(name, statistics).tolist() for name in _SCORES)
-    return zip(*([None if math.isnan(one) else one for one in column] for column in columns), strict=True)
+def _scores(records: Sequence[Record], metrics: Sequence[str]) -> Sequence[tuple[Cell, ...]]:
+    """For each record, its own score by each of `metrics`; None where it has no such statistics."""
+    columns = [
+        METRICS[name].of_each([record.statistics.get(name, ()) for record in records]).tolist()
+        for name in metrics
+    ]
+    return [
+        tuple(None if math.isnan(column[place]) else column[place] for column in columns)
+        for place in range(len(records))
+    ]

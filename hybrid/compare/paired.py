@@ -8,7 +8,7 @@ import numpy as np
 from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples, estimate, median_estimate
 from hybrid.compare.results import Indices, Scores, SystemResults, shared, timed_alike
 from hybrid.errors import InputError
-from hybrid.metrics import metrics_of
+from hybrid.metrics import main_metric
 from hybrid.schema import System
 
 # Name of a speed-up, the latency it is made of.
@@ -153,7 +153,7 @@ def _length_ratio(system: Scores, baseline: Scores) -> Estimate | None:
 
 def _gate(task: str, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
     """None when there is no quality, no length, or a score of 0 to divide by."""
-    main = metrics_of(task)[0]
+    main = main_metric(task).name
     if main not in pairs or length is None:
         return None
     system, baseline = pairs[main]

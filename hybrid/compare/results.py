@@ -31,12 +31,12 @@ class Scores:
 
     @cached_property
     def value(self) -> float:
-        return float(self.metric.values(self.total, self.n))
+        return float(self.metric.score(self.total, self.n))
 
     @cached_property
     def values(self) -> Array:
         """The score of each resample, (R,)."""
-        return self.metric.values(self.resampled, self.n)
+        return self.metric.score(self.resampled, self.n)
 
     def estimate(self) -> Estimate:
         """Give the score with its interval."""
@@ -89,7 +89,7 @@ class SystemResults:
         statistics = {}
         for metric in metrics_of(self.run.plan.task):
             rows = [first.statistics.get(metric, ()) for first in self.firsts]
-            if rows[0] and len(set(map(len, rows))) == 1 and np.isfinite(rows).all():
+            if {*map(len, rows)} == {METRICS[metric].width} and np.isfinite(rows).all():
                 statistics[metric] = np.array(rows, dtype=np.float64)
         return statistics
 

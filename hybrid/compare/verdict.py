@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hybrid.compare.bootstrap import Difference, Estimate
 from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Gate, PairedComparison
 from hybrid.compare.summary import Summary
-from hybrid.metrics import METRICS, Metric, metrics_of
+from hybrid.metrics import METRICS, Metric, main_metric
 
 _MOST_DIGITS = 6
 
@@ -17,7 +17,7 @@ def sentence(name: str, task: str, found: PairedComparison, baseline: str = "") 
     that does not go without saying. Speed is end to end. A difference is
     decisive when its 95 % interval leaves out 0. A gate that fails is added.
     """
-    metric = METRICS[metrics_of(task)[0]]
+    metric = main_metric(task)
     quality = (found.differences or {}).get(metric.name)
     speed = _speed(found.speedups["end_to_end"], baseline)
     if quality is None:
@@ -33,7 +33,7 @@ def sentence(name: str, task: str, found: PairedComparison, baseline: str = "") 
 
 def baseline_sentence(name: str, task: str, summary: Summary) -> str:
     """`llm is the baseline: 34.2 BLEU [33.1, 35.4] and 812 ms for an answer (median) at n = 250.`"""
-    metric = METRICS[metrics_of(task)[0]]
+    metric = main_metric(task)
     parts = []
     if quality := (summary.quality or {}).get(metric.name):
         parts.append(f"{quality.value:.1f} {metric.label}{interval(quality, 1)}")

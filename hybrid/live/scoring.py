@@ -2,29 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 
-from hybrid.metrics import METRICS, score
+from hybrid.metrics import METRICS, Metric, score
 from hybrid.schema import Score
-
-# What is known to say something of one sentence, the main one first.
-OF_TASK: Mapping[str, tuple[str, ...]] = {"translate-en-de": ("chrf", "bleu"), "summarize": ("rougeL",)}
 
 
 def scores(task: str, texts: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
-    """By the metric's label, such as BLEU: the score of all `texts` together, each against its reference.
+    """Score all `texts` together, each against its reference, by the metric's label, such as BLEU.
 
     Empty for a task without metrics and without texts. Points from 0 to 100, see `hybrid.metrics`.
     """
-    wanted = [[reference] for reference in references]
+    alone = [[reference] for reference in references]
     if not texts:
         return {}
-    return {METRICS[name].label: score(name, texts, wanted) for name in OF_TASK.get(task, ())}
+    return {metric.label: score(metric.name, texts, alone) for metric in _metrics(task)}
 
 
 def labels(task: str) -> tuple[str, ...]:
-    """What `scores` gives for the task."""
-    return tuple(METRICS[name].label for name in OF_TASK.get(task, ()))
+    """Name what `scores` gives for the task."""
+    return tuple(metric.label for metric in _metrics(task))
 
 
-def in_words(found: Mapping[str, Score]) -> str:
-    """`chrF 61.2, BLEU 34.5`."""
-    return ", ".join(f"{label} {one.value:.1f}" for label, one in found.items())
+def in_words(scores: Mapping[str, Score]) -> str:
+    """Put scores in a line: `chrF 61.2, BLEU 34.5`."""
+    return ", ".join(f"{label} {score.value:.1f}" for label, score in scores.items())
+
+
+def _metrics(task: str) -> list[Metric]:
+    """What says something of one sentence, in the order in which it is shown."""
+    metrics = [metric for metric in METRICS.values() if metric.live and task in metric.tasks]
+    return sorted(metrics, key=lambda metric: metric.live)

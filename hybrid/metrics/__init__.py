@@ -1,97 +1,81 @@
 """Quality of outputs: BLEU, chrF and TER as sacrebleu computes them, ROUGE as rouge-score does.
 
-A metric splits in two. `statistics` says what one answer contributes; `values`
-turns summed contributions into the corpus score. A benchmark stores the first,
-so that any subset or resample is scored later by summing, without the texts:
+A metric splits in two. `statistics` says what one answer contributes; `score`
+turns summed contributions into the corpus score. A run stores the first, so
+that any subset or resample is scored later by summing, without the texts:
 
-    sums = counts @ statistics        # (R, N) resamples of (N, k) examples -> (R, k)
-    METRICS["bleu"].values(sums, n)   # (R,), each equal to sacrebleu's score of that resample
+    sums = counts @ statistics       # (R, N) resamples of (N, k) examples -> (R, k)
+    METRICS["bleu"].score(sums, n)   # (R,), each equal to sacrebleu's score of that resample
 
 A Score always carries the signature that says how it was computed. sacrebleu
-and rouge-score are imported when the first text is scored: `values` needs neither.
+and rouge-score are imported when the first text is scored: reading scores needs neither.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid.errors import InputError
-from hybrid.metrics import rouge, sacre
+from hybrid.metrics.contract import Metric
+from hybrid.metrics.length import LengthRatio
+from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
+from hybrid.metrics.sacre import Bleu, Chrf, Ter
 from hybrid.schema import TASKS, Score
 
-Array = NDArray[np.float64]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "default_metrics",
+    "main_metric",
+    "metric_of",
+    "metrics_of",
+    "score",
+    "signatures_of",
+    "statistics_of",
+]
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How one number is computed, and how to read it.
-
-    name: its key in METRICS and in stored records. label: as people write it.
-    unit: "points" (0 to 100; TER may exceed 100) or "ratio".
-    higher_is_better: None for the length ratio, which is best near 1.
-    statistics: (text, references) -> k numbers, to be summed over examples.
-        Several references count as each metric's own authors define it.
-    values: sums (..., k) over n examples -> corpus scores (...).
-    signature: numbers of references that occur -> sacrebleu-style signature.
-    """
-
-    name: str
-    label: str
-    unit: str
-    higher_is_better: bool | None
-    statistics: Callable[[str, Sequence[str]], tuple[float, ...]]
-    values: Callable[[Array, int], Array]
-    signature: Callable[[Iterable[int]], str]
-
-
+# One row a metric, in the order of columns and tables: new ones come last.
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("bleu", "BLEU", "points", True, *sacre.BLEU),
-        Metric("chrf", "chrF", "points", True, *sacre.CHRF),
-        Metric("ter", "TER", "points", False, *sacre.TER),
-        Metric("rougeL", "ROUGE-L", "points", True, *rouge.parts("rougeL")),
-        Metric("rouge1", "ROUGE-1", "points", True, *rouge.parts("rouge1")),
-        Metric("rouge2", "ROUGE-2", "points", True, *rouge.parts("rouge2")),
-        Metric("length", "Length ratio", "ratio", None, *sacre.LENGTH),
-    )
-}
-
-# The main metric first. No ROUGE for German: rouge-score keeps a-z and 0-9 only,
-# so it would cut "groß" to "gro". No BLEU or TER for summaries: nobody reads them.
-_OF_TASK: Mapping[str, tuple[str, ...]] = {
-    "translate-en-de": ("bleu", "chrf", "ter", "length"),
-    "summarize": ("rougeL", "rouge1", "rouge2", "length"),
+    metric.name: metric for metric in (Bleu(), Chrf(), Ter(), RougeL(), Rouge1(), Rouge2(), LengthRatio())
 }
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
-    """Names of the metrics a task is judged by, the main one first. Raises InputError."""
-    if task not in _OF_TASK:
+    """Name the metrics that can judge a task, the main one first. Raises InputError."""
+    if task not in TASKS:
         raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
-    return _OF_TASK[task]
+    metrics = [metric for metric in METRICS.values() if task in metric.tasks]
+    return tuple(metric.name for metric in sorted(metrics, key=lambda metric: not metric.main))
 
 
-def statistics_of(task: str, text: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """What a Record of `task` stores about one answer, by metric. Raises InputError without references."""
-    if not references:
-        raise InputError("An answer cannot be scored without a reference.")
-    return {name: METRICS[name].statistics(text, references) for name in metrics_of(task)}
+def default_metrics(task: str) -> tuple[str, ...]:
+    """Name the metrics that every benchmark of a task is scored by, the main one first. Raises InputError."""
+    return tuple(name for name in metrics_of(task) if METRICS[name].default)
 
 
-def signatures_of(task: str, references: Iterable[Sequence[str]]) -> dict[str, str]:
-    """What a Run of `task` stores about its metrics: their signatures, by metric.
+def main_metric(task: str) -> Metric:
+    """Give the metric that decides verdicts and gates of a task. Raises InputError."""
+    return METRICS[metrics_of(task)[0]]
 
-    references: of each example; "nrefs:var" when their number varies, as sacrebleu writes it.
-    """
-    numbers = {len(wanted) for wanted in references}
-    return {name: METRICS[name].signature(numbers) for name in metrics_of(task)}
+
+def metric_of(name: str, task: str) -> Metric:
+    """Give the metric of this name. Raises InputError when there is none, or it cannot judge the task."""
+    available = metrics_of(task)
+    if name not in METRICS:
+        raise InputError(f"There is no metric {name!r}; available for {task}: {', '.join(available)}.")
+    if name not in available:
+        raise InputError(f"The metric {name} cannot judge {task}; available: {', '.join(available)}.")
+    return METRICS[name]
+
+
+def statistics_of(task: str, answer: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Compute what one answer adds to each default metric of a task. Raises InputError without references."""
+    _check_references([references])
+    return {name: METRICS[name].statistics(answer, references) for name in default_metrics(task)}
 
 
 def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
-    """The corpus score of `texts`, one for each example, against each example's references.
+    """Score `texts`, one for each example, against each example's references, as one corpus.
 
     Raises InputError for an unknown metric, no texts, unequal numbers of both,
     or an example without references.
@@ -100,9 +84,22 @@ def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]
         raise InputError(f"There is no metric {metric!r}; available: {', '.join(METRICS)}.")
     if not texts or len(texts) != len(references):
         raise InputError(f"There are {len(texts)} outputs and {len(references)} references to score.")
+    _check_references(references)
+    scorer = METRICS[metric]
+    rows = [scorer.statistics(text, known) for text, known in zip(texts, references, strict=True)]
+    value = float(scorer.score(np.array(rows, dtype=np.float64).sum(axis=0), len(rows)))
+    return Score(metric, value, len(rows), scorer.signature({len(known) for known in references}))
+
+
+def signatures_of(task: str, references: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Give the signatures of the default metrics of a task, by metric.
+
+    references: of each example; "nrefs:var" when their number varies, as sacrebleu writes it.
+    """
+    counts = {len(known) for known in references}
+    return {name: METRICS[name].signature(counts) for name in default_metrics(task)}
+
+
+def _check_references(references: Iterable[Sequence[str]]) -> None:
     if not all(references):
         raise InputError("An answer cannot be scored without a reference.")
-    chosen = METRICS[metric]
-    rows = [chosen.statistics(text, wanted) for text, wanted in zip(texts, references, strict=True)]
-    value = float(chosen.values(np.array(rows, dtype=np.float64).sum(axis=0), len(rows)))
-    return Score(metric, value, len(rows), chosen.signature({len(wanted) for wanted in references}))

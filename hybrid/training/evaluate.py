@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hybrid.metrics import metrics_of, score
+from hybrid.metrics import main_metric, score
 from hybrid.models.batches import by_length, padded
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
@@ -56,7 +56,7 @@ def quality(
             runs.append(("hybrid", True))
         for model, swapped in runs:
             outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, swapped)
-            found = score(metrics_of(task)[0], outputs, references)
+            found = score(main_metric(task).name, outputs, references)
             yield Evaluated(path.name, CONTROL if swapped else model, found, cut, tuple(outputs))
 
 

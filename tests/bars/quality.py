@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hybrid.engines.contract import Engine
 from hybrid.measuring.clock import timed
-from hybrid.metrics import metrics_of, score
+from hybrid.metrics import main_metric, score
 from hybrid.models.source import Source
 from hybrid.schema import MODELS, Sampling, Suite
 from hybrid.suites import load_suite
@@ -45,4 +45,4 @@ def _score(engine: Engine, task: str, suite: Suite) -> float:
         sources = [example.source for example in examples[start : start + BATCH]]
         steps = engine.generate(task, sources, Sampling(128, truncate=True))
         texts += [made.text for made in timed(steps, engine.system)]
-    return score(metrics_of(task)[0], texts, [example.references for example in examples]).value
+    return score(main_metric(task).name, texts, [example.references for example in examples]).value

@@ -146,11 +146,11 @@ def test_p_values_and_intervals_agree_with_sacrebleus_paired_bootstrap(seed: int
             )
             for made in (system, baseline)
         ]
-        value = np.subtract(*(float(metric.values(part.sum(axis=0), n)) for part in rows))
-        ours = difference(value, *(metric.values(sums(part, counts), n) for part in rows), n)
+        value = np.subtract(*(float(metric.score(part.sum(axis=0), n)) for part in rows))
+        ours = difference(value, *(metric.score(sums(part, counts), n) for part in rows), n)
         p = (ours.p_value + theirs.p_value) / 2
         noise = 4 * math.sqrt(2 * p * (1 - p) / resamples) + 2 / resamples  # 4 standard errors of the gap
         assert ours.p_value == pytest.approx(theirs.p_value, abs=noise)
         assert 0.001 < p < 0.95
-        own = estimate(theirs.score, metric.values(sums(rows[0], counts), n), n)
+        own = estimate(theirs.score, metric.score(sums(rows[0], counts), n), n)
         assert (own.high - own.low) / 2 == pytest.approx(theirs.ci, rel=0.15)

@@ -23,12 +23,12 @@ def test_difference_in_bleu() -> None:
     n, bleu = 150, METRICS["bleu"]
     draw, counts, held = np.random.default_rng(6), Resamples(400).counts(n), 0
     baseline, system = population(draw)
-    ours, theirs = (float(bleu.values(part.sum(axis=0), POPULATION)) for part in (system, baseline))
+    ours, theirs = (float(bleu.score(part.sum(axis=0), POPULATION)) for part in (system, baseline))
     assert -4 < ours - theirs < -1
     for _ in range(DRAWS):
         places = draw.integers(0, POPULATION, n)
         both = sums(np.hstack([system[places], baseline[places]]), counts)
-        values = bleu.values(both[:, :10], n) - bleu.values(both[:, 10:], n)
+        values = bleu.score(both[:, :10], n) - bleu.score(both[:, 10:], n)
         held += not estimate(0.0, values, n).excludes(ours - theirs)
     assert held / DRAWS == pytest.approx(0.95, abs=0.02)
 

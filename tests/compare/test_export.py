@@ -1,6 +1,6 @@
 """Records as rows: their columns, the metrics behind them, and resumed runs. The rest is in tests/cli."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ import pytest
 
 from hybrid import store
 from hybrid.compare import COLUMNS
-from hybrid.compare.export import RECORD_COLUMNS, record_rows
-from hybrid.metrics import METRICS, own
+from hybrid.compare.bootstrap import Array
+from hybrid.compare.export import RECORD_COLUMNS, record_columns, record_rows, summary_columns
+from hybrid.metrics import METRICS
+from hybrid.metrics.rouge import Rouge1
 from hybrid.schema import Resumption, System
 from hybrid.store import RunReader, StoredRun
 from hybrid.store.tables import Cell
@@ -19,13 +21,6 @@ from hybrid.store.tables import Cell
 @pytest.fixture(autouse=True)
 def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path))
-
-
-@pytest.fixture
-def _new_widths() -> Iterator[None]:
-    own._width.cache_clear()
-    yield
-    own._width.cache_clear()
 
 
 def stored(fake: StoredRun) -> RunReader:
@@ -39,9 +34,15 @@ def columns(reader: RunReader, *names: str) -> list[tuple[Cell, ...]]:
     return [tuple(row[i] for i in places) for row in record_rows(reader)]
 
 
-def test_every_metric_has_its_column() -> None:
+def test_default_metrics_have_columns_and_others_where_they_are_asked_for() -> None:
     first = list(RECORD_COLUMNS).index("bleu")
-    assert list(RECORD_COLUMNS)[first : first + len(METRICS)] == list(METRICS)
+    default = [name for name, metric in METRICS.items() if metric.default]
+    assert list(RECORD_COLUMNS)[first : first + len(default)] == default
+    others = [name for name, metric in METRICS.items() if not metric.default]
+    for columns in (summary_columns, record_columns):
+        assert not {*others} & columns().keys()
+        assert {*others} <= columns(METRICS).keys()
+        assert list(columns(METRICS))[: len(columns())] == list(columns())
 
 
 def test_conditions_have_the_names_of_the_summaries() -> None:
@@ -51,12 +52,16 @@ def test_conditions_have_the_names_of_the_summaries() -> None:
     assert {"seed", "suite_hash", "code", "weights_sha256", "device_name", "cpu"} < set(conditions)
 
 
-@pytest.mark.usefixtures("_new_widths")
 def test_a_metric_that_changes_takes_only_its_own_statistics(
     fake_run: Callable[..., StoredRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed = replace(METRICS["rouge1"], statistics=lambda *_: (0.0, 0.0), values=lambda sums, _: sums[:, 1])
-    monkeypatch.setitem(METRICS, "rouge1", changed)
+    class Changed(Rouge1):
+        width = 2
+
+        def score(self, sums: Array, n: int) -> Array:
+            return sums[:, 1]
+
+    monkeypatch.setitem(METRICS, "rouge1", Changed())
     fake = fake_run(systems=(System("llm"),))
     odd: list[dict[str, Any]] = [{"rouge1": (0.5,)}, {"rouge1": (3.0, 4.0)}, {}]
     records = tuple(replace(record, statistics=s) for record, s in zip(fake.records, odd, strict=True))

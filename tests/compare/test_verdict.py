@@ -9,6 +9,7 @@ from hybrid.compare.bootstrap import Difference, Estimate
 from hybrid.compare.paired import Gate, PairedComparison
 from hybrid.compare.summary import Latency, Summary
 from hybrid.compare.verdict import baseline_sentence, milliseconds, ratio, sentence, signed
+from hybrid.metrics import METRICS
 from hybrid.schema import BASELINE
 
 FASTER = Estimate(4.61, 4.41, 4.84, 250)
@@ -127,7 +128,7 @@ def test_the_main_metric_of_the_task_decides() -> None:
 
 
 def test_more_is_worse_where_lower_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdict, "metrics_of", lambda task: ("ter",))
+    monkeypatch.setattr(verdict, "main_metric", lambda task: METRICS["ter"])
     assert ": the loss is decisive" in said(against(quality=Difference(2, 1, 3, 9, 0.01), metric="ter"))
     assert ": the gain is decisive" in said(against(quality=Difference(-2, -3, -1, 9, 0.01), metric="ter"))
 

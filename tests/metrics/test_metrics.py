@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, metrics_of, score, signatures_of, statistics_of
+from hybrid.metrics import (
+    METRICS,
+    default_metrics,
+    main_metric,
+    metric_of,
+    metrics_of,
+    score,
+    signatures_of,
+    statistics_of,
+)
 from hybrid.schema import TASKS
 
 MADE = [
@@ -28,16 +37,19 @@ def test_every_task_has_metrics_and_its_main_one_is_a_quality(task: str) -> None
 
 
 def test_the_main_metrics() -> None:
-    assert (metrics_of("translate-en-de")[0], metrics_of("summarize")[0]) == ("bleu", "rougeL")
+    assert [main_metric(task).name for task in ("translate-en-de", "summarize")] == ["bleu", "rougeL"]
+    for task in TASKS:
+        mains = [name for name in metrics_of(task) if METRICS[name].main]
+        assert mains == [main_metric(task).name] == list(metrics_of(task)[:1])
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_stored_statistics_give_the_score_of_any_subset(task: str) -> None:
     rows = [statistics_of(task, text, wanted) for text, wanted in zip(MADE, WANTED, strict=True)]
-    for name in metrics_of(task):
+    for name in default_metrics(task):
         stored = np.array([row[name] for row in rows])
         for subset in ([0, 1, 2], [2], [0, 0, 1]):
-            value = METRICS[name].values(stored[subset].sum(axis=0), len(subset))
+            value = METRICS[name].score(stored[subset].sum(axis=0), len(subset))
             again = score(name, [MADE[i] for i in subset], [WANTED[i] for i in subset])
             assert float(value) == pytest.approx(again.value, abs=1e-9)
             assert again.n == len(subset)
@@ -46,10 +58,11 @@ def test_stored_statistics_give_the_score_of_any_subset(task: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_values_of_many_sums_are_those_of_each(name: str) -> None:
     metric = METRICS[name]
+    assert len(metric.statistics("", [""])) == metric.width
     rows = np.array([metric.statistics(text, wanted) for text, wanted in zip(MADE, WANTED, strict=True)])
-    together = metric.values(np.stack([rows[:2], rows[1:]]), 1)  # (2, 2, k)
+    together = metric.score(np.stack([rows[:2], rows[1:]]), 1)  # (2, 2, k)
     assert together.shape == (2, 2)
-    assert together[1, 1] == metric.values(rows[2], 1)
+    assert together[1, 1] == metric.score(rows[2], 1)
     assert np.isfinite(together).all()
 
 
@@ -70,7 +83,7 @@ def test_signatures_say_the_number_of_references(name: str, counts: tuple[int, i
 
 def test_a_run_stores_the_signatures_its_scores_carry() -> None:
     found = signatures_of("translate-en-de", WANTED)
-    assert found == {name: score(name, MADE, WANTED).signature for name in metrics_of("translate-en-de")}
+    assert found == {name: score(name, MADE, WANTED).signature for name in default_metrics("translate-en-de")}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -92,3 +105,8 @@ def test_unknown_names_are_told_what_there_is() -> None:
         score("comet", ["a"], [["a"]])
     with pytest.raises(InputError, match="no task 'chat'; available: translate-en-de"):
         metrics_of("chat")
+    with pytest.raises(InputError, match=r"comet.*bleu"):
+        metric_of("comet", "translate-en-de")
+    with pytest.raises(InputError, match=r"rougeL.*translate-en-de"):
+        metric_of("rougeL", "translate-en-de")
+    assert metric_of("rougeL", "summarize") is METRICS["rougeL"]

@@ -33,7 +33,7 @@ def test_the_mean_of_rouge_scores(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_resamples_are_means(kind: str) -> None:
     rows = np.array([METRICS[kind].statistics(m, w) for m, w in zip(MADE, WANTED, strict=True)])
-    values = METRICS[kind].values(np.array([[0, 3, 0, 1]]) @ rows, 4)
+    values = METRICS[kind].score(np.array([[0, 3, 0, 1]]) @ rows, 4)
     assert values == pytest.approx(100 * (3 * rows[1] + rows[3]) / 4)
 
 

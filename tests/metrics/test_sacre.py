@@ -52,7 +52,7 @@ def test_every_resample_of_summed_statistics(name: str) -> None:
     made, wanted = corpus(12, 2, seed=5)
     rows = np.array([METRICS[name].statistics(*pair) for pair in zip(made, wanted, strict=True)])
     chosen = np.random.default_rng(0).integers(0, 12, size=(20, 12))
-    values = METRICS[name].values(rows[chosen].sum(axis=1), 12)
+    values = METRICS[name].score(rows[chosen].sum(axis=1), 12)
     for row, value in zip(chosen, values, strict=True):
         assert value == pytest.approx(
             theirs(name, [made[i] for i in row], [wanted[i] for i in row]), abs=1e-9

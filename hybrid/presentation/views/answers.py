@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid.compare.export import BETWEEN_REFERENCES
-from hybrid.metrics.own import own_scores
+from hybrid.metrics import METRICS
 from hybrid.presentation.views.kept import kept
 from hybrid.schema import PHASES, Example, Record
 from hybrid.store import RunReader, run_of
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 Floats = NDArray[np.float64]
 Columns = Mapping[str, "NDArray[np.int64] | Floats | pd.Series[str]"]
 
-_SCORES = ("bleu", "chrf", "ter", "rougeL", "rouge1", "rouge2", "length")
+_SCORES = tuple(METRICS)
 COLUMNS = (
     "example_id", "domain", "system", "repeat", "batch", "position", "prompt_tokens", "output_tokens",
     "finish_reason", "text", "source", "references", "total_ms", "ttft_ms", "tpot_ms",
@@ -101,7 +101,7 @@ def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
         "ttft_ms": _milliseconds([one.ttft_s for one in timings]),
         "tpot_ms": _milliseconds([one.tpot_s for one in timings]),
         **{f"{phase}_ms": _milliseconds([one.phases.get(phase) for one in timings]) for phase in PHASES},
-        **{name: own_scores(name, statistics) for name in _SCORES},
+        **{name: METRICS[name].of_each([row.get(name, ()) for row in statistics]) for name in _SCORES},
     }
 
 

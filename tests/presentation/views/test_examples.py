@@ -43,7 +43,7 @@ def of(stored: StoredRun, example_id: str, system: str) -> list[Record]:
 
 
 def score(records: Sequence[Record]) -> float:
-    return float(METRICS["bleu"].values(np.array(records[0].statistics["bleu"]), 1))
+    return float(METRICS["bleu"].score(np.array(records[0].statistics["bleu"]), 1))
 
 
 def total_ms(records: Sequence[Record]) -> float:
@@ -199,7 +199,7 @@ def test_a_summary_is_scored_by_rouge(made: Callable[..., tuple[StoredRun, Examp
     assert found.metric == "rougeL"
     statistics = of(stored, found.ids[0], "slm")[0].statistics["rougeL"]
     assert found.sides["slm"].score[0] == pytest.approx(
-        float(METRICS["rougeL"].values(np.array(statistics), 1)), abs=1e-3
+        float(METRICS["rougeL"].score(np.array(statistics), 1)), abs=1e-3
     )
 
 

@@ -1,0 +1,83 @@
+"""What a metric is: one class, registered in one row of hybrid.metrics.
+
+To add one, subclass Metric, state its attributes, write its methods, and give it
+a row in METRICS. Columns, tables, pages, reports and `hybrid score` know it from there.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Metric(ABC):
+    """How one number is computed, and how to read it.
+
+    A metric splits in two: `statistics` says what one answer contributes, `score`
+    turns summed contributions into the score of a corpus, so that any subset or
+    resample is scored by summing, without the texts.
+
+    name: its key in METRICS, in stored scores and in columns. label: as people write it.
+    unit: "points" (0 to 100; TER may exceed 100) or "ratio". scale: the same in words.
+    higher_is_better: None for what has no direction, such as the length ratio, best near 1.
+    tasks: that it can judge. main: whether it decides verdicts and gates of these tasks.
+    default: whether every benchmark is scored by it, and every table has its columns;
+        others stand where a run was scored by them.
+    live: its place among the scores of a single answer on the page Live; 0 leaves it out.
+    width: how many statistics an answer has.
+    version: raised when the same answer gets other statistics.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    unit: ClassVar[Literal["points", "ratio"]] = "points"
+    scale: ClassVar[str] = "0 to 100"
+    higher_is_better: ClassVar[bool | None] = True
+    tasks: ClassVar[tuple[str, ...]]
+    main: ClassVar[bool] = False
+    default: ClassVar[bool] = False
+    live: ClassVar[int] = 0
+    width: ClassVar[int]
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
+        """Compute the `width` numbers that one answer adds to the sums.
+
+        references: at least one; several count as the metric's own authors define it.
+        source: the text that was to be answered.
+        """
+
+    @abstractmethod
+    def score(self, sums: Array, n: int) -> Array:
+        """Compute corpus scores (...) from statistics (..., width) summed over n answers."""
+
+    @abstractmethod
+    def signature(self, reference_counts: Iterable[int]) -> str:
+        """Say how the score is computed, in the manner of sacrebleu's signatures.
+
+        reference_counts: the numbers of references that occur.
+        """
+
+    def of_each(self, statistics: Sequence[Sequence[float]]) -> Array:
+        """Score each answer alone by the formula of the whole corpus, to 4 decimals: (N,).
+
+        statistics: of each of N answers. NaN where an answer has none of this metric,
+        or not as many as this version makes of an answer.
+        """
+        scores = np.full(len(statistics), np.nan)
+        known = [place for place, row in enumerate(statistics) if len(row) == self.width]
+        if known:
+            rows = np.array([statistics[place] for place in known], dtype=np.float64)  # (known, width)
+            scores[known] = [round(value, 4) for value in self.score(rows, 1).tolist()]
+        return scores
+
+
+def reference_count(reference_counts: Iterable[int]) -> str:
+    """Give `nrefs` of a signature: the number, or "var" when it varies between examples."""
+    counts = set(reference_counts)
+    return str(*counts) if len(counts) == 1 else "var"
