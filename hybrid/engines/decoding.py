@@ -77,8 +77,21 @@ class DecoderBackend(Protocol[S_contra]):
         """
 
 
-class Backend(Protocol[S]):
-    """What an engine brings.
+class GreedyBackend(Protocol[S]):
+    """What an engine brings for greedy decoding."""
+
+    def encoder(self, model: Model) -> Encoder[S]:
+        """Give what reads prompts first for `model`: of a hybrid, the LLM's."""
+
+    def fusion(self) -> Fusion[S]:
+        """Give the hybrid's."""
+
+    def decoder(self, model: Model) -> DecoderBackend[S]:
+        """Give a decoder with caches of its own."""
+
+
+class Backend(GreedyBackend[S], Protocol[S]):
+    """What an engine brings that drafts, too.
 
     drafts_first: whether a draft comes before prefill, which then verifies it,
     see speculative.py. lookup_cost: of an id more in a pass of the LLM, over a
@@ -90,15 +103,6 @@ class Backend(Protocol[S]):
 
     @property
     def lookup_cost(self) -> float: ...
-
-    def encoder(self, model: Model) -> Encoder[S]:
-        """Give what reads prompts first for `model`: of a hybrid, the LLM's."""
-
-    def fusion(self) -> Fusion[S]:
-        """Give the hybrid's."""
-
-    def decoder(self, model: Model) -> DecoderBackend[S]:
-        """Give a decoder with caches of its own."""
 
     def verifier(self, drafts: bool) -> DraftableDecoder[S]:
         """Give the LLM's decoder. drafts: whether a model drafts, so that most passes are over several."""
@@ -128,7 +132,7 @@ def decoding_strategy(backend: Backend[S], method: str, eos: int) -> DecodingStr
 class GreedyDecoding(Generic[S]):
     """A model of the pair writes, the most probable id at a time, for each of B prompts."""
 
-    def __init__(self, backend: Backend[S], model: Model, eos: int) -> None:
+    def __init__(self, backend: GreedyBackend[S], model: Model, eos: int) -> None:
         self.encoder = backend.encoder(model)
         self.fusion = backend.fusion() if model == "hybrid" else None
         self.decoder = backend.decoder(model)

@@ -57,7 +57,7 @@ ENGINES: Mapping[str, Kind] = {
     ),
     "onnx": Kind(
         "ONNX Runtime on the CPU in 8 bits, built once from the pair's weights.",
-        "hybrid.engines.onnx_engine",
+        "hybrid.engines.onnx.engine",
         {"cpu": ("int8",)},
         MODELS,  # one pass over several drafts rounds its 8 bits otherwise than one over each
         {"int8_encoder": _INT8_ENCODER},
@@ -65,13 +65,13 @@ ENGINES: Mapping[str, Kind] = {
     ),
     "onnx-fp32": Kind(
         "The same graphs in float32: token for token as the reference.",
-        "hybrid.engines.onnx_engine",
+        "hybrid.engines.onnx.engine",
         {"cpu": ("float32",)},
         packages=("onnxruntime",),
     ),
     "cuda-graph": Kind(
         "Encoder and decode step captured in CUDA graphs over static caches.",
-        "hybrid.engines.cuda_graph",
+        "hybrid.engines.cuda.engine",
         {"cuda": ("bfloat16", "float16", "float32")},
         MODELS,
         {"kernels": _KERNELS},

@@ -55,7 +55,7 @@ def test_run_shows_three_answers_with_their_figures(live: AppTest):
 
 
 def test_answers_are_measured_alone_and_in_order(live: AppTest, monkeypatch: pytest.MonkeyPatch):
-    from hybrid.engines.onnx_engine import OnnxEngine
+    from hybrid.engines.onnx.engine import OnnxEngine
     from pages.live_parts import models
 
     seen, generate = [], OnnxEngine.generate

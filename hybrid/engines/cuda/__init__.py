@@ -1,1 +1,1 @@
-"""The parts of the cuda_graph engine: static buffers, recorded work, and the two ways to compute a step."""
+"""The cuda-graph engine: static buffers, captured graphs, and the kernels of a decode step."""

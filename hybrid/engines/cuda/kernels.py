@@ -24,27 +24,27 @@ LARGEST_HALF: "tl.constexpr" = tl.constexpr(65504.0)
 
 @triton.jit
 def begin(PDL: tl.constexpr):
-    """The next kernel may be launched as soon as this one runs everywhere."""
+    """Let the next kernel be launched as soon as this one runs everywhere."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
 
 
 @triton.jit
 def wait(PDL: tl.constexpr):
-    """Until all that was launched before has ended and its memory can be read."""
+    """Wait until all that was launched before has ended and its memory can be read."""
     if PDL:
         tl.extra.cuda.gdc_wait()
 
 
 @triton.jit
 def _gelu(x):
-    """x * (1 + tanh(y)) / 2 with y = sqrt(2 / pi) (x + 0.044715 x^3), as x * sigmoid(2y)."""
+    """Give x * (1 + tanh(y)) / 2 with y = sqrt(2 / pi) (x + 0.044715 x^3), as x * sigmoid(2y)."""
     return x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
 
 
 @triton.jit
 def narrowed(values, like: tl.constexpr):
-    """float32 values in the type `like`; float16 is cut to what it holds."""
+    """Cast float32 values to the type `like`; float16 is cut to what it holds."""
     if like == tl.float16:
         values = tl.minimum(tl.maximum(values, -LARGEST_HALF), LARGEST_HALF)
     return values.to(like)
@@ -52,20 +52,20 @@ def narrowed(values, like: tl.constexpr):
 
 @triton.jit
 def factor(x, eps, INPUTS: tl.constexpr, BLOCK_D: tl.constexpr):
-    """What norms the row at `x`."""
+    """Give the factor that norms the row at `x`."""
     d = tl.arange(0, BLOCK_D)
     row = tl.load(x + d, mask=d < INPUTS, other=0.0)
     return tl.rsqrt(tl.sum(row * row, axis=0) / INPUTS + eps)
 
 
 @triton.jit
-def _activated(found, other, KIND: tl.constexpr):
-    """What a feed-forward makes of its first product; `other` is the gated part."""
+def _activated(product, other, KIND: tl.constexpr):
+    """Apply a feed-forward's activation to its first product; `other` is the gated part."""
     if KIND == RELU:
-        found = tl.maximum(found, 0.0)
+        product = tl.maximum(product, 0.0)
     if KIND == GATED_GELU:
-        found = _gelu(found) * other
-    return found
+        product = _gelu(product) * other
+    return product
 
 
 @triton.jit
@@ -74,7 +74,7 @@ def linear_row(
     INPUTS: tl.constexpr, NORM: tl.constexpr, ADD: tl.constexpr, KIND: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """out = act(x W') or residual + x W' for one row; all inputs of BLOCK_N outputs at once.
+    """Compute out = act(x W') or residual + x W' for one row; all inputs of BLOCK_N outputs at once.
 
     NORM: x is normed. KIND: RELU, or GATED_GELU, where W has N rows of gates and N more.
     """
@@ -82,24 +82,24 @@ def linear_row(
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     d = tl.arange(0, BLOCK_D)
     inside = (n < outputs)[:, None] & (d < INPUTS)[None, :]
-    places = weight + n[:, None].to(tl.int64) * INPUTS + d[None, :]
-    matrix = tl.load(places, mask=inside, other=0.0)
+    addresses = weight + n[:, None].to(tl.int64) * INPUTS + d[None, :]
+    matrix = tl.load(addresses, mask=inside, other=0.0)
     second = matrix
     if KIND == GATED_GELU:
-        second = tl.load(places + outputs.to(tl.int64) * INPUTS, mask=inside, other=0.0)
+        second = tl.load(addresses + outputs.to(tl.int64) * INPUTS, mask=inside, other=0.0)
     wait(PDL)
     row = tl.load(x + d, mask=d < INPUTS, other=0.0).to(tl.float32)
     scale = 1.0
     if NORM:
         scale = tl.rsqrt(tl.sum(row * row, axis=0) / INPUTS + eps)
-    found = tl.sum(matrix.to(tl.float32) * row[None, :], axis=1) * scale
-    other = found
+    product = tl.sum(matrix.to(tl.float32) * row[None, :], axis=1) * scale
+    other = product
     if KIND == GATED_GELU:
         other = tl.sum(second.to(tl.float32) * row[None, :], axis=1) * scale
-    found = _activated(found, other, KIND)
+    product = _activated(product, other, KIND)
     if ADD:
-        found += tl.load(residual + n, mask=n < outputs, other=0.0)
-    tl.store(out + n, narrowed(found, out.dtype.element_ty), mask=n < outputs)
+        product += tl.load(residual + n, mask=n < outputs, other=0.0)
+    tl.store(out + n, narrowed(product, out.dtype.element_ty), mask=n < outputs)
 
 
 @triton.jit
@@ -108,36 +108,36 @@ def linear_rows(
     INPUTS: tl.constexpr, NORM: tl.constexpr, ADD: tl.constexpr, KIND: tl.constexpr,
     BLOCK_B: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """The same for B rows, on tensor cores, which take x / unit in the type of the weights."""
+    """Compute the same for B rows, on tensor cores, which take x / unit in the type of the weights."""
     begin(PDL)
     wait(PDL)
     b = tl.arange(0, BLOCK_B)
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     weights = weight + n[None, :].to(tl.int64) * INPUTS
-    found = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)
+    product = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)
     other = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)
     squares = tl.zeros((BLOCK_B,), tl.float32)
     for start in range(0, INPUTS, BLOCK_D):
         d = start + tl.arange(0, BLOCK_D)
-        there = (b < rows)[:, None] & (d < INPUTS)[None, :]
-        part = tl.load(x + b[:, None] * INPUTS + d[None, :], mask=there, other=0.0).to(tl.float32)
+        within = (b < rows)[:, None] & (d < INPUTS)[None, :]
+        part = tl.load(x + b[:, None] * INPUTS + d[None, :], mask=within, other=0.0).to(tl.float32)
         squares += tl.sum(part * part, axis=1)
         part = narrowed(part / unit, weight.dtype.element_ty)
         inside = (d < INPUTS)[:, None] & (n < outputs)[None, :]
         matrix = tl.load(weights + d[:, None], mask=inside, other=0.0)
-        found = tl.dot(part, matrix, found, input_precision="ieee")
+        product = tl.dot(part, matrix, product, input_precision="ieee")
         if KIND == GATED_GELU:
             matrix = tl.load(weights + outputs.to(tl.int64) * INPUTS + d[:, None], mask=inside, other=0.0)
             other = tl.dot(part, matrix, other, input_precision="ieee")
     scale = tl.zeros((BLOCK_B,), tl.float32) + unit
     if NORM:
         scale *= tl.rsqrt(squares / INPUTS + eps)
-    found = _activated(found * scale[:, None], other * scale[:, None], KIND)
+    product = _activated(product * scale[:, None], other * scale[:, None], KIND)
     inside = (b < rows)[:, None] & (n < outputs)[None, :]
-    place = b[:, None] * outputs + n[None, :]
+    address = b[:, None] * outputs + n[None, :]
     if ADD:
-        found += tl.load(residual + place, mask=inside, other=0.0)
-    tl.store(out + place, narrowed(found, out.dtype.element_ty), mask=inside)
+        product += tl.load(residual + address, mask=inside, other=0.0)
+    tl.store(out + address, narrowed(product, out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
@@ -146,10 +146,10 @@ def joint_row(
     D: tl.constexpr, P: tl.constexpr, KIND: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_P: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """Two products in one launch for one row: out = x + p W', and raw = out A' without waiting for out.
+    """Compute two products in one launch for one row: out = x + p W', and raw = out A' without out.
 
     Since out A' = x A' + p (A W)', with `across` = A W made in advance. raw is not
-    normed: who reads it norms it with out's factor. near: W, (D, P); ahead: A,
+    normed: what takes it norms it with out's factor. near: W, (D, P); ahead: A,
     (N, D); across: (N, P). width: D. p is `part`, or what an activation makes of
     it where `part` is raw itself, (P,) or (2P,), and x the row that it was made of.
     """
@@ -162,36 +162,36 @@ def joint_row(
         inside = (n < width)[:, None] & (p < P)[None, :]
         matrix = tl.load(near + n[:, None] * P + p[None, :], mask=inside, other=0.0)
         wait(PDL)
-        given = _given(x, part, eps, D, P, KIND, BLOCK_D, BLOCK_P)
-        found = tl.sum(matrix.to(tl.float32) * given[None, :], axis=1)
-        found += tl.load(x + n, mask=n < width, other=0.0)
-        tl.store(out + n, found, mask=n < width)
+        inner = _activated_part(x, part, eps, D, P, KIND, BLOCK_D, BLOCK_P)
+        product = tl.sum(matrix.to(tl.float32) * inner[None, :], axis=1)
+        product += tl.load(x + n, mask=n < width, other=0.0)
+        tl.store(out + n, product, mask=n < width)
     else:
         n = (block - blocks) * BLOCK_N + tl.arange(0, BLOCK_N)
-        there = (n < outputs)[:, None]
-        first = tl.load(ahead + n[:, None] * D + d[None, :], mask=there & (d < D)[None, :], other=0.0)
-        second = tl.load(across + n[:, None] * P + p[None, :], mask=there & (p < P)[None, :], other=0.0)
+        within = (n < outputs)[:, None]
+        first = tl.load(ahead + n[:, None] * D + d[None, :], mask=within & (d < D)[None, :], other=0.0)
+        second = tl.load(across + n[:, None] * P + p[None, :], mask=within & (p < P)[None, :], other=0.0)
         wait(PDL)
-        given = _given(x, part, eps, D, P, KIND, BLOCK_D, BLOCK_P)
+        inner = _activated_part(x, part, eps, D, P, KIND, BLOCK_D, BLOCK_P)
         row = tl.load(x + d, mask=d < D, other=0.0)
-        found = tl.sum(first.to(tl.float32) * row[None, :], axis=1)
-        found += tl.sum(second.to(tl.float32) * given[None, :], axis=1)
-        tl.store(raw + n, found, mask=n < outputs)
+        product = tl.sum(first.to(tl.float32) * row[None, :], axis=1)
+        product += tl.sum(second.to(tl.float32) * inner[None, :], axis=1)
+        tl.store(raw + n, product, mask=n < outputs)
 
 
 @triton.jit
-def _given(
+def _activated_part(
     x, part, eps, D: tl.constexpr, P: tl.constexpr, KIND: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_P: tl.constexpr,
 ):  # fmt: skip
-    """(BLOCK_P,): `part`, or what the activation makes of it once it is normed as x is."""
+    """Give (BLOCK_P,): `part`, or what the activation makes of it once it is normed as x is."""
     p = tl.arange(0, BLOCK_P)
-    given = tl.load(part + p, mask=p < P, other=0.0)
+    inner = tl.load(part + p, mask=p < P, other=0.0)
     if KIND != LINEAR:
         scale = factor(x, eps, D, BLOCK_D)
-        given *= scale
-        other = given
+        inner *= scale
+        other = inner
         if KIND == GATED_GELU:
             other = tl.load(part + P + p, mask=p < P, other=0.0) * scale
-        given = _activated(given, other, KIND)
-    return given
+        inner = _activated(inner, other, KIND)
+    return inner

@@ -1,24 +1,51 @@
-"""A T5 packed for static graphs: what reads the same input is one matrix, norm gains are folded in.
+"""Models packed for static graphs: what takes the same input is one matrix, norm gains are folded in.
 
 Matrices stay as nn.Linear holds them, (d_out, d_in): the layout that cuBLAS
 reads fastest, and in which a row is what one output needs. Both feed-forwards
-of the family: gated GELU (T5 v1.1, Flan, mT5) and ReLU (T5 v1.0).
+that T5s have: gated GELU (v1.1, Flan, mT5) and ReLU (v1.0).
+
+Fused products let one launch do the work of two where launches are what costs. A
+layer adds p W' to its rows x and multiplies the sum by the next matrix A. Since
+(x + p W') A' = x A' + p (A W)', both can be had at once from x and p, once A W is
+there. That reads more weights, A W beside A and W, and pays where it is small: an
+H200 reads 4 MiB in 1 microsecond, about what a launch costs in a graph.
 
 Letters: D model width, F feed-forward width, H heads, K head width, L layers, V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
 
-from hybrid.engines.torch.layers import Target
-from hybrid.models.architectures.records import RelativeBias
+from hybrid.models.architectures.records import (
+    Attention,
+    DecoderStack,
+    FeedForward,
+    Layer,
+    Linear,
+    RelativeBias,
+    Stack,
+)
+from hybrid.models.fusion import Fusion
+from hybrid.models.projector import Projector
+
+WORTH_A_LAUNCH = 4 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
-class FeedForward:
+class Target:
+    """Where packed weights live, as which floating point type."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def put(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Bring `tensor` there, cut off from training; the same memory when nothing changes."""
+        return tensor.detach().to(self.device, self.dtype)
+
+
+@dataclass(frozen=True)
+class PackedFeedForward:
     """into: (2F, D), gate above up, when gated; else (F, D). out: (D, F)."""
 
     into: torch.Tensor
@@ -27,31 +54,31 @@ class FeedForward:
 
 
 @dataclass(frozen=True)
-class EncoderLayer:
+class PackedEncoderLayer:
     """qkv: (3HK, D). out: (D, HK)."""
 
     qkv: torch.Tensor
     out: torch.Tensor
-    feed_forward: FeedForward
+    feed_forward: PackedFeedForward
 
 
 @dataclass(frozen=True)
-class DecoderLayer:
+class PackedDecoderLayer:
     """qkv: (3HK, D). out, cross_out: (D, HK). cross_query: (HK, D)."""
 
     qkv: torch.Tensor
     out: torch.Tensor
     cross_query: torch.Tensor
     cross_out: torch.Tensor
-    feed_forward: FeedForward
+    feed_forward: PackedFeedForward
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """embeddings: (V, D). gain: (D,) of the last norm. bias: (H, 2 * reach - 1), by distance."""
+class PackedEncoder:
+    """embeddings: (V, D). gain: (D,) of the last norm. bias: (H, 2 * reach - 1), see RelativeBias."""
 
     embeddings: torch.Tensor
-    layers: tuple[EncoderLayer, ...]
+    layers: tuple[PackedEncoderLayer, ...]
     gain: torch.Tensor
     bias: torch.Tensor
     reach: int
@@ -60,70 +87,77 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """embeddings, head: (V, D). cross: (2LHK, D), keys and values of layer after layer.
+class PackedDecoder:
+    """embeddings, head: (V, D). cross_kv: (2LHK, D), projections to keys and values of layer after layer.
 
     bias: (H, reach) float32; column d is that of a key d tokens before the query.
-    start: the id that stands at position 0.
+    start_id: stands at position 0.
     """
 
     embeddings: torch.Tensor
-    layers: tuple[DecoderLayer, ...]
-    cross: torch.Tensor
+    layers: tuple[PackedDecoderLayer, ...]
+    cross_kv: torch.Tensor
     head: torch.Tensor
     bias: torch.Tensor
     heads: int
     head_width: int
     eps: float
-    start: int
+    start_id: int
 
 
-def pack_encoder(model: Any, target: Target, reach: int) -> Encoder:
-    """The encoder of a transformers T5, for prompts of up to `reach` tokens."""
-    stack = model.encoder
-    return Encoder(
-        embeddings=target.put(model.get_input_embeddings().weight),
-        layers=tuple(_encoder_layer(block, target) for block in stack.block),
-        gain=target.put(stack.final_layer_norm.weight),
-        bias=_bias_by_distance(stack, target, reach),
+@dataclass(frozen=True)
+class PackedFusion:
+    """Projector and SLM encoder. up, down: weight and bias of each linear layer. adds: E + Z, else Z."""
+
+    up: tuple[torch.Tensor, torch.Tensor]
+    down: tuple[torch.Tensor, torch.Tensor]
+    adds: bool
+    encoder: PackedEncoder
+
+
+def pack_encoder(stack: Stack, target: Target, reach: int) -> PackedEncoder:
+    """Pack an encoder for prompts of up to `reach` tokens."""
+    return PackedEncoder(
+        embeddings=target.put(stack.embeddings),
+        layers=tuple(_encoder_layer(layer, target) for layer in stack.layers),
+        gain=target.put(stack.final_norm.gain),
+        bias=target.put(_relative_bias(stack, reach)),
         reach=reach,
-        heads=model.config.num_heads,
-        eps=stack.final_layer_norm.variance_epsilon,
+        heads=stack.layers[0].self_attention.heads,
+        eps=stack.final_norm.eps,
     )
 
 
-def pack_decoder(model: Any, target: Target, reach: int) -> Decoder:
-    """The decoder of a transformers T5, for answers of up to `reach` tokens."""
-    config, stack = model.config, model.decoder
-    # T5 v1.0 and whatever ties its head as it does; mT5 has no such setting and does not scale.
-    scale = config.d_model**-0.5 if getattr(config, "scale_decoder_outputs", False) else 1.0
-    crossings = [block.layer[1].EncDecAttention for block in stack.block]
-    far_to_near = _bias_by_distance(stack, Target(target.device, torch.float32), reach)
-    return Decoder(
-        embeddings=target.put(stack.embed_tokens.weight),
-        layers=tuple(_decoder_layer(block, target) for block in stack.block),
-        cross=stacked(target, *(linear for one in crossings for linear in (one.k, one.v))),
-        head=stacked(target, model.get_output_embeddings(), gain=stack.final_layer_norm.weight * scale),
+def pack_fusion(
+    projector: Projector, fusion: Fusion, stack: Stack, target: Target, reach: int
+) -> PackedFusion:
+    """Pack projector, fusion and the SLM's encoder for prompts of up to `reach` tokens."""
+    up, down = (
+        (target.put(linear.weight), target.put(linear.bias)) for linear in (projector.up, projector.down)
+    )
+    return PackedFusion(up, down, fusion == "add", pack_encoder(stack, target, reach))
+
+
+def pack_decoder(stack: DecoderStack, target: Target, reach: int) -> PackedDecoder:
+    """Pack a decoder for answers of up to `reach` tokens."""
+    crosses = [_cross_attention(layer) for layer in stack.layers]
+    far_to_near = Target(target.device, torch.float32).put(_relative_bias(stack, reach))
+    assert stack.start is not None, "see graph_coverage"
+    return PackedDecoder(
+        embeddings=target.put(stack.embeddings),
+        layers=tuple(_decoder_layer(layer, target) for layer in stack.layers),
+        cross_kv=_stacked(target, *(linear for cross in crosses for linear in (cross.key, cross.value))),
+        head=_stacked(target, stack.head, gain=stack.final_norm.gain * stack.head_scale),
         bias=far_to_near.flip(1).contiguous(),
-        heads=config.num_heads,
-        head_width=config.d_kv,
-        eps=stack.final_layer_norm.variance_epsilon,
-        start=int(config.decoder_start_token_id),
+        heads=stack.layers[0].self_attention.heads,
+        head_width=stack.layers[0].self_attention.head_width,
+        eps=stack.final_norm.eps,
+        start_id=stack.start,
     )
 
 
-def _bias_by_distance(stack: Any, target: Target, reach: int) -> torch.Tensor:
-    attention = stack.block[0].layer[0].SelfAttention
-    bias = RelativeBias(
-        table=attention.relative_attention_bias.weight.detach(),
-        max_distance=attention.relative_attention_max_distance,
-        bidirectional=not stack.is_decoder,
-    )
-    return target.put(bias.by_distance(reach))
-
-
-def stacked(target: Target, *linears: nn.Linear, gain: torch.Tensor | None = None) -> torch.Tensor:
-    """Bias-free linears that read the same input as one matrix, (sum of their outputs, D).
+def _stacked(target: Target, *linears: Linear, gain: torch.Tensor | None = None) -> torch.Tensor:
+    """Stack linears that take the same input as one matrix, (sum of their outputs, D).
 
     gain: (D,) of the norm before them, folded in before rounding to the target's type.
     """
@@ -133,26 +167,89 @@ def stacked(target: Target, *linears: nn.Linear, gain: torch.Tensor | None = Non
     return target.put(weight).contiguous()
 
 
-def _encoder_layer(block: Any, target: Target) -> EncoderLayer:
-    own, gain = block.layer[0].SelfAttention, block.layer[0].layer_norm.weight
-    qkv = stacked(target, own.q, own.k, own.v, gain=gain)
-    return EncoderLayer(qkv, stacked(target, own.o), _feed_forward(block.layer[1], target))
+def _relative_bias(stack: Stack, reach: int) -> torch.Tensor:
+    assert isinstance(stack.positions, RelativeBias), "see graph_coverage"
+    return stack.positions.by_distance(reach)
 
 
-def _decoder_layer(block: Any, target: Target) -> DecoderLayer:
-    own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
-    gains = [part.layer_norm.weight for part in block.layer]
-    return DecoderLayer(
-        qkv=stacked(target, own.q, own.k, own.v, gain=gains[0]),
-        out=stacked(target, own.o),
-        cross_query=stacked(target, cross.q, gain=gains[1]),
-        cross_out=stacked(target, cross.o),
-        feed_forward=_feed_forward(block.layer[2], target),
+def _cross_attention(layer: Layer) -> Attention:
+    assert layer.cross_attention is not None, "see graph_coverage"
+    return layer.cross_attention
+
+
+def _qkv(attention: Attention, target: Target) -> torch.Tensor:
+    projections = (attention.query, attention.key, attention.value)
+    return _stacked(target, *projections, gain=attention.norm.gain)
+
+
+def _encoder_layer(layer: Layer, target: Target) -> PackedEncoderLayer:
+    attention = layer.self_attention
+    return PackedEncoderLayer(
+        qkv=_qkv(attention, target),
+        out=_stacked(target, attention.output),
+        feed_forward=_feed_forward(layer.feed_forward, target),
     )
 
 
-def _feed_forward(layer: Any, target: Target) -> FeedForward:
-    dense, gain = layer.DenseReluDense, layer.layer_norm.weight
-    gated = hasattr(dense, "wi_0")
-    into = (dense.wi_0, dense.wi_1) if gated else (dense.wi,)
-    return FeedForward(stacked(target, *into, gain=gain), stacked(target, dense.wo), gated)
+def _decoder_layer(layer: Layer, target: Target) -> PackedDecoderLayer:
+    attention, cross = layer.self_attention, _cross_attention(layer)
+    return PackedDecoderLayer(
+        qkv=_qkv(attention, target),
+        out=_stacked(target, attention.output),
+        cross_query=_stacked(target, cross.query, gain=cross.norm.gain),
+        cross_out=_stacked(target, cross.output),
+        feed_forward=_feed_forward(layer.feed_forward, target),
+    )
+
+
+def _feed_forward(part: FeedForward, target: Target) -> PackedFeedForward:
+    into = (part.up,) if part.gate is None else (part.gate, part.up)
+    return PackedFeedForward(
+        into=_stacked(target, *into, gain=part.norm.gain),
+        out=_stacked(target, part.down),
+        gated=part.gate is not None,
+    )
+
+
+@dataclass(frozen=True)
+class FusedProducts:
+    """The fused products of one layer, where they are worth it.
+
+    query: (HK, HK), self-attention's output before the cross-attention's query.
+    into: (F or 2F, HK), cross-attention's output before the feed-forward.
+    qkv: (3HK, F), the feed-forward's output before the next layer's qkv; None in the last layer too.
+    """
+
+    query: torch.Tensor | None
+    into: torch.Tensor | None
+    qkv: torch.Tensor | None
+
+
+def fuse_products(weights: PackedDecoder, worth: int = WORTH_A_LAUNCH) -> tuple[FusedProducts, ...]:
+    """Multiply for each layer the matrices whose product, in bytes, is worth the launches that it saves."""
+    following = [layer.qkv for layer in weights.layers[1:]]
+    return tuple(
+        _fuse_layer(layer, after, worth)
+        for layer, after in zip(weights.layers, [*following, None], strict=True)
+    )
+
+
+def _fuse_layer(layer: PackedDecoderLayer, following: torch.Tensor | None, worth: int) -> FusedProducts:
+    size = layer.qkv.element_size()
+    query = into = qkv = None
+    if layer.cross_query.shape[0] * layer.out.shape[1] * size <= worth:
+        query = _product(layer.cross_query, layer.out)
+    hidden, inner = layer.feed_forward, layer.cross_out.shape[1]
+    extra = hidden.into.shape[0] * inner + 3 * inner * hidden.out.shape[1]
+    if extra * size <= 2 * worth:
+        into = _product(hidden.into, layer.cross_out)
+        qkv = None if following is None else _product(following, hidden.out)
+        if into is None or (qkv is None) != (following is None):
+            into = qkv = None
+    return FusedProducts(query, into, qkv)
+
+
+def _product(after: torch.Tensor, before: torch.Tensor) -> torch.Tensor | None:
+    """Multiply (N, D) and (D, P) in float32, given in their type; None when float16 does not hold it."""
+    product = torch.mm(after.float(), before.float()).to(after.dtype)
+    return product if product.isfinite().all() else None

@@ -1,28 +1,42 @@
-"""A small builder of ONNX graphs.
+"""A small builder of ONNX graphs, and 8-bit matrices as their operators take them.
 
 Besides ONNX's own operators it uses ONNX Runtime's, domain com.microsoft,
 described in docs/ContribOperators.md of github.com/microsoft/onnxruntime.
 
-Letters: D width of a hidden state, N outputs and K inputs of a matrix.
+Bundled weights are stored as int8 rows, one scale a row (hybrid.models.int8).
+`blocks` holds such a matrix exactly, so that only activations are rounded.
+
+Letters: D width of a hidden state, N outputs and K inputs of a matrix, G groups
+of inputs that share a scale, of `block_size(K)` each.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from hybrid.engines.onnx.quantize import Floats, block_size, blocks, rows
-from hybrid.engines.onnx.sessions import Array, Matrix, Part
+from hybrid.engines.onnx.runtime import Array, BuiltGraph, Matrix
+
+Floats: TypeAlias = NDArray[np.float32]
 
 # No newer than the operators need, since releases of onnxruntime refuse what is newer than themselves.
 OPSET, IR_VERSION = 21, 10
 CONTRIB = "com.microsoft"
 
+SMALLEST_BLOCK, LARGEST_BLOCK = 32, 256
+ZERO = 128  # what MatMulNBits takes for zero in 8 bits when it is given no zero points
+LARGEST = 127
+AT_ONCE = 1024  # outputs that are packed together, since that takes several times their memory
+# Where the CPU lacks VNNI, MLAS adds two products of 8-bit numbers in 16 bits, which must hold
+# 2 * 255 * 63 but would not hold 2 * 255 * 127: with 7-bit weights every CPU gives the same.
+LARGEST_IN_ROWS = 63
 
-class Graph:
-    """A graph under construction, whose values are known by name.
+
+class GraphBuilder:
+    """Builds a graph whose values are known by name.
 
     matrix: how it holds matrices. epsilon: of its norms.
     """
@@ -38,42 +52,44 @@ class Graph:
         self._count = 0
 
     def input(self, name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> str:
-        self._inputs.append(_declared(name, dtype, shape))
+        """Declare an input. shape: a name where a dimension is free."""
+        self._inputs.append(_value_info(name, dtype, shape))
         return name
 
     def output(self, name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> str:
-        self._outputs.append(_declared(name, dtype, shape))
+        """Declare an output, to be computed by an operator of this name."""
+        self._outputs.append(_value_info(name, dtype, shape))
         return name
 
     def weight(self, array: Array) -> str:
-        """An array that stays outside the model."""
+        """Add an array that stays outside the model."""
         name = self._new("weight")
         self._weights[name] = np.ascontiguousarray(array)
         return name
 
     def constant(self, value: Any, dtype: type[np.generic]) -> str:
-        """A small one that goes into the model."""
+        """Add a small array that goes into the model."""
         name = self._new("constant")
         self._constants.append(numpy_helper.from_array(np.array(value, dtype), name))
         return name
 
     def op(self, kind: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
-        """An operator with one output. name: of the output; a new one when empty."""
+        """Add an operator with one output. name: of the output; a new one when empty."""
         return self.ops(kind, *inputs, names=(name or self._new(kind),), domain=domain, **attributes)[0]
 
     def ops(
         self, kind: str, *inputs: str, names: Sequence[str], domain: str = "", **attributes: Any
     ) -> Sequence[str]:
-        """An operator with several outputs. names: theirs; empty for one that nobody reads."""
+        """Add an operator with several outputs. names: theirs; empty for one that nobody reads."""
         self._nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names
 
     def linear(self, x: str, weight: Floats, uneven: bool = False) -> str:
-        """x W^T, for a weight (N, K) as torch has it. uneven: see linears."""
+        """Multiply x by a weight (N, K) as torch has it, x W^T. uneven: see linears."""
         return self.linears(x, weight, uneven=uneven)[0]
 
     def linears(self, x: str, *weights: Floats, uneven: bool = False) -> list[str]:
-        """linear for each of `weights`.
+        """Multiply x by each of `weights`.
 
         uneven: some rows of x may be far larger than others, so that one scale will not do for all.
         """
@@ -84,11 +100,11 @@ class Graph:
         return [self._linear_in_blocks(x, weight) for weight in weights]
 
     def norm(self, x: str, gain: Floats) -> str:
-        """x over its root mean square (Zhang and Sennrich 2019), times `gain`, (D,)."""
+        """Divide x by its root mean square (Zhang and Sennrich 2019); times `gain`, (D,)."""
         return self.op("SimplifiedLayerNormalization", x, self.weight(gain), axis=-1, epsilon=self._epsilon)
 
     def add_and_norm(self, x: str, residual: str, gain: Floats) -> tuple[str, str]:
-        """norm(x + residual), and x + residual."""
+        """Give norm(x + residual), and x + residual."""
         normed, total = self._new("normed"), self._new("residual")
         self.ops(
             "SkipSimplifiedLayerNormalization", x, residual, self.weight(gain),
@@ -96,15 +112,15 @@ class Graph:
         )  # fmt: skip
         return normed, total
 
-    def part(self, tables: Mapping[str, Array]) -> Part:
-        """What was built."""
-        outside = [_outside(name, array) for name, array in self._weights.items()]
+    def build(self, tables: Mapping[str, Array]) -> BuiltGraph:
+        """Finish the graph. tables: see BuiltGraph."""
+        external = [_external(name, array) for name, array in self._weights.items()]
         graph = helper.make_graph(
-            self._nodes, "t5", self._inputs, self._outputs, [*self._constants, *outside]
+            self._nodes, "t5", self._inputs, self._outputs, [*self._constants, *external]
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-        return Part(model.SerializeToString(), self._weights, tables)
+        return BuiltGraph(model.SerializeToString(), self._weights, tables)
 
     def _linear_in_blocks(self, x: str, weight: Floats) -> str:
         outputs, inputs = weight.shape
@@ -138,15 +154,76 @@ class Graph:
         return f"{kind}_{self._count}"
 
 
-def _declared(name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+def _value_info(name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
 
 
-def _outside(name: str, array: Array) -> TensorProto:
-    """A weight whose values the session is given."""
+def _external(name: str, array: Array) -> TensorProto:
+    """Declare a weight whose values the session is given."""
     weight = TensorProto(
         name=name, dims=array.shape, data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
         data_location=TensorProto.EXTERNAL,
     )  # fmt: skip
     weight.external_data.add(key="location", value="given to the session")
     return weight
+
+
+def block_size(inputs: int) -> int:
+    """Choose how many of K inputs share a scale: the fewer the more exact, the more the faster.
+
+    The largest power of two that divides K, since a block that is not full is work for nothing.
+    """
+    return min(max(inputs & -inputs, SMALLEST_BLOCK), LARGEST_BLOCK)
+
+
+def blocks(weight: Floats) -> tuple[NDArray[np.uint8], Floats]:
+    """Pack (N, K) weights for MatMulNBits: (N, G, block) and scales (N, G), weight = (packed - ZERO) * scale.
+
+    The last block is filled up with zeros. Each block's scale is its own
+    largest magnitude over LARGEST, or that of the whole row where the row then
+    fits better: it does where it was int8 before.
+    """
+    outputs, inputs = weight.shape
+    block = block_size(inputs)
+    groups = -(-inputs // block)
+    packed = np.empty((outputs, groups, block), np.uint8)
+    scales = np.empty((outputs, groups), np.float32)
+    for first in range(0, outputs, AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        filled = np.pad(weight[some], ((0, 0), (0, groups * block - inputs)))
+        packed[some], scales[some] = _pack(filled.reshape(-1, groups, block))
+    return packed, scales
+
+
+def _pack(grouped: Floats) -> tuple[Floats, Floats]:
+    """Pack (any, G, block) weights as `blocks` gives them, still in floats, and their scales."""
+    by_block = _scale(np.abs(grouped).max(axis=2), LARGEST)  # (N, G)
+    by_row = np.broadcast_to(by_block.max(axis=1, keepdims=True), by_block.shape)
+    packed, packed_by_row = (_round(grouped, scales[..., None], LARGEST) for scales in (by_block, by_row))
+    fits = _error(grouped, packed_by_row, by_row) <= _error(grouped, packed, by_block)  # (N,)
+    packed[fits] = packed_by_row[fits]
+    by_block[fits] = by_row[fits]
+    return packed + ZERO, by_block
+
+
+def rows(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Pack (N, K) weights for MatMulIntegerToFloat: (K, N), of 7 bits, and scales (N,), one an output."""
+    scales = _scale(np.abs(weight).max(axis=1), LARGEST_IN_ROWS)
+    packed = _round(weight, scales[:, None], LARGEST_IN_ROWS)
+    return np.ascontiguousarray(packed.astype(np.int8).T), scales
+
+
+def _scale(largest: Floats, steps: int) -> Floats:
+    return (np.maximum(largest, 1e-12) / steps).astype(np.float32)
+
+
+def _round(values: Floats, scales: Floats, largest: int) -> Floats:
+    rounded: Floats = np.rint(values / scales)
+    return np.clip(rounded, -largest, largest, out=rounded)
+
+
+def _error(grouped: Floats, packed: Floats, scales: Floats) -> Floats:
+    """Give (N,) squared distances of rows, (N, G, block), from what is packed of them."""
+    distance = grouped - packed * scales[..., None]
+    squared: Floats = np.square(distance).sum(axis=(1, 2))
+    return squared

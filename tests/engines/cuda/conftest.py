@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from hybrid.engines.config import Order
-from hybrid.engines.cuda_graph import CudaGraphEngine
+from hybrid.engines.cuda.engine import CudaGraphEngine
 from hybrid.models.source import BundleSource
-from hybrid.schema import MODELS
+from hybrid.schema import CPU, MODELS
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def graph_engine(tiny_bundle) -> Callable[..., CudaGraphEngine]:
     """graph_engine(method, bundle=..., **order): the engine on the CPU, or as `order` says."""
 
     def make(method: str, bundle=tiny_bundle, **order) -> CudaGraphEngine:
-        order = {"device": "cpu", "dtype": "float32"} | order
+        order = {"device": CPU, "dtype": "float32"} | order
         return CudaGraphEngine(Order(BundleSource(bundle), (method,), **order), method)
 
     return make

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.engines import cuda_graph
 from hybrid.engines.config import Order
-from hybrid.engines.cuda.buckets import LENGTHS
-from hybrid.engines.cuda.recorder import Recorder
-from hybrid.engines.cuda_graph import make, missing
+from hybrid.engines.cuda import engine as cuda_engine
+from hybrid.engines.cuda.capture import GraphCapturer
+from hybrid.engines.cuda.engine import make, missing
+from hybrid.engines.cuda.shared_state import LENGTHS
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource
@@ -25,7 +25,7 @@ def mixed(texts) -> list[str]:
 
 @pytest.mark.parametrize(
     ("size", "limit", "part"),
-    [(33, 5, "33 prompts"), (1, 513, "up to 513 were asked for"), (40, 600, "40 prompts")],
+    [(33, 5, "33 prompts"), (1, 513, "up to 513 were requested"), (40, 600, "40 prompts")],
 )
 def test_sizes_beyond_what_is_recorded_are_left_to_torch(
     graph_engine, engines, mixed, answers, size, limit, part
@@ -45,7 +45,7 @@ def test_sizes_beyond_what_is_recorded_are_left_to_torch(
     steps = [step.phase for step in engine.generate("summarize", texts, Sampling(3))]
     assert steps[:3] == ["tokenize", "encode", "prefill"]
     answers(engine, mixed[:2])
-    assert said[-1].startswith("Recording the slm for 2 x")  # what fits is recorded all the same
+    assert said[-1].startswith("Capturing the slm for 2 x")  # what fits is captured all the same
 
 
 def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundle, answer, reference):
@@ -71,7 +71,7 @@ def test_when_recording_fails_torch_answers_from_then_on(
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(Recorder, "record", fail)
+    monkeypatch.setattr(GraphCapturer, "capture", fail)
     for part in (mixed[:3], mixed[:2], mixed[7:8]):
         made, expected = answers(engine, part), answers(engines["hybrid"], part)
         assert [one.token_ids for one in made] == [one.token_ids for one in expected]
@@ -79,8 +79,8 @@ def test_when_recording_fails_torch_answers_from_then_on(
     assert str(error).partition("\n")[0] in notice
     assert notice == f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."
     assert "kernels" not in engine.options
-    assert engine._parts is None  # its weights are gone
-    assert len(engine._workshop.routes) == 0
+    assert engine._packed is None  # its weights are gone
+    assert len(engine._shared.requests) == 0
 
 
 def test_torch_stands_in_for_float16_with_bfloat16(graph_engine, mixed, answers):
@@ -97,7 +97,7 @@ def test_missing_says_what_to_do():
         assert missing(Device("cuda", 99)).startswith("There is no GPU 'cuda:99'; torch sees")
     else:
         for device in ("cuda", "cuda:1"):
-            assert "--device cpu" in missing(device)
+            assert "--device cpu" in missing(Device.parse(device))
 
 
 @pytest.mark.parametrize(
@@ -114,23 +114,23 @@ def test_missing_on_other_machines(monkeypatch, version, count, device, said):
     monkeypatch.setattr(torch.version, "cuda", version)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    reason = missing(device)
+    reason = missing(Device.parse(device))
     assert reason is None if said is None else said in reason
 
 
 def test_make_refuses_what_it_cannot(tiny_bundle):
     source = BundleSource(tiny_bundle)
     with pytest.raises(EngineError, match=r"not lossless, lossless-slm; choose --engine torch"):
-        make(Order(source, ("llm", "lossless", "lossless-slm"), "cuda", "bfloat16"))
+        make(Order(source, ("llm", "lossless", "lossless-slm"), Device("cuda"), "bfloat16"))
     with pytest.raises(EngineError, match="--device cuda"):
-        make(Order(source, ("llm",), "cpu", "float32"))
+        make(Order(source, ("llm",), CPU, "float32"))
 
 
 def test_make_says_when_weights_do_not_fit(tiny_bundle, monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError("no more")
 
-    monkeypatch.setattr(cuda_graph, "missing", lambda _: None)
-    monkeypatch.setattr(cuda_graph, "pack_decoder", fail)
+    monkeypatch.setattr(cuda_engine, "missing", lambda _: None)
+    monkeypatch.setattr(cuda_engine, "pack_decoder", fail)
     with pytest.raises(EngineError, match="do not fit into the memory of cpu in float32"):
-        make(Order(BundleSource(tiny_bundle), ("llm",), "cpu", "float32"))
+        make(Order(BundleSource(tiny_bundle), ("llm",), CPU, "float32"))

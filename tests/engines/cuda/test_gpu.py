@@ -1,4 +1,4 @@
-"""On a GPU: `pytest -m gpu -s tests/engines/cuda`; recorded graphs give torch's ids, and keep to their bars.
+"""On a GPU: `pytest -m gpu -s tests/engines/cuda`; captured graphs give torch's ids, and keep to their bars.
 
 Speed does not depend on the values of weights: the models of the table are random, of published sizes.
 """
@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrid.engines.config import Order
-from hybrid.engines.cuda.recorder import Recorder
-from hybrid.engines.cuda.steps import HOPPER, WAYS
-from hybrid.engines.cuda_graph import CudaGraphEngine, make
+from hybrid.engines.cuda.capture import GraphCapturer
+from hybrid.engines.cuda.engine import CudaGraphEngine, make
+from hybrid.engines.cuda.kernel_selector import HOPPER, KERNELS
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle
@@ -32,15 +32,19 @@ PROMPT, NEW = 128, 64  # tokens of a whole request
 ROUNDS = 7
 
 
-def best_way() -> str:
-    return WAYS[0] if torch.cuda.get_device_capability() >= HOPPER else WAYS[1]
+def best_kernel() -> str:
+    return KERNELS[0] if torch.cuda.get_device_capability() >= HOPPER else KERNELS[1]
 
 
-def test_what_is_recorded_is_done_again_on_new_values_in_the_same_memory():
+def test_what_is_captured_is_done_again_on_new_values_in_the_same_memory():
     device = torch.device("cuda")
-    recorder, given, found = Recorder(device), torch.ones(8, device=device), torch.zeros(8, device=device)
-    twice = recorder.record(lambda: found.copy_((given * 2).cumsum(0)))
-    thrice = recorder.record(lambda: found.add_(given * 3), warm_ups=0)
+    capturer, given, found = (
+        GraphCapturer(device),
+        torch.ones(8, device=device),
+        torch.zeros(8, device=device),
+    )
+    twice = capturer.capture(lambda: found.copy_((given * 2).cumsum(0)))
+    thrice = capturer.capture(lambda: found.add_(given * 3), warm_ups=0)
     for value in (1.0, 5.0):
         given.fill_(value)
         twice()
@@ -55,11 +59,13 @@ def exact(tiny_bundle) -> dict[str, TorchEngine]:
 
 
 @pytest.mark.parametrize("method", MODELS)
-@pytest.mark.parametrize("way", ["torch", "best"])
-def test_float32_gives_the_ids_of_torch(graph_engine, exact, tiny_bundle, texts, answers, same, method, way):
+@pytest.mark.parametrize("kernel", ["torch", "best"])
+def test_float32_gives_the_ids_of_torch(
+    graph_engine, exact, tiny_bundle, texts, answers, same, method, kernel
+):
     """Batches of every size up to 32, prompts of every length that the tiny pair reads."""
-    way = best_way() if way == "best" else way
-    engine = graph_engine(method, device=Device("cuda"), options={"kernels": way})
+    kernel = best_kernel() if kernel == "best" else kernel
+    engine = graph_engine(method, device=Device("cuda"), options={"kernels": kernel})
     groups = [texts[-1:], texts[:1], texts[50:52], texts[40:43], texts[100:107], texts[::13], texts[::8]]
     for limit, group in ((24, groups), (70, groups[:4])):
         for part in group:
@@ -67,7 +73,7 @@ def test_float32_gives_the_ids_of_torch(graph_engine, exact, tiny_bundle, texts,
             for text, mine, expected in zip(part, ours, theirs, strict=True):
                 prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
                 assert same(tiny_bundle.model(method), prompt, mine.token_ids, expected.token_ids)
-    assert (engine.options, engine.device) == ({"kernels": way}, "cuda")
+    assert (engine.options, engine.device) == ({"kernels": kernel}, "cuda")
     assert engine.notices == []
 
 
@@ -89,7 +95,7 @@ def test_16_bits_agree_as_often_as_torch_does_in_them(
             for ours, n in ((made, 1), (made, None), (theirs, 1))
         )
         rows.append((method, f"{first:.0%}", f"{whole:.0%}", f"{torchs:.0%}"))
-        assert engine.options["kernels"].startswith(best_way())
+        assert engine.options["kernels"].startswith(best_kernel())
         assert first >= torchs - 0.1
     show(
         f"{dtype} against float32: share of equal",
@@ -128,20 +134,20 @@ def test_speed_of_steps_and_encoder(pair):
     source, bundle = pair
     rows, best = [], {}
     for method, shape in (("llm", "large"), ("slm", "small")):
-        model, ids = bundle.model(method), torch.randint(3, VOCABULARY, (1, 32), device=Device("cuda"))
+        model, ids = bundle.model(method), torch.randint(3, VOCABULARY, (1, 32), device="cuda")
         with torch.inference_mode():
             eager = milliseconds(lambda model=model, ids=ids: model.encoder(input_ids=ids))
             generate = generated(model, ids)
-        for way in WAYS[WAYS.index(best_way()) :]:
+        for kernel in KERNELS[KERNELS.index(best_kernel()) :]:
             engine = CudaGraphEngine(
-                Order(source, (method,), "cuda", "bfloat16", options={"kernels": way}), method
+                Order(source, (method,), Device("cuda"), "bfloat16", options={"kernels": kernel}), method
             )
-            encoder, one = recorded(engine, 1, 32)
-            _, many = recorded(engine, 32, PROMPT)
+            encoder, one = captured(engine, 1, 32)
+            _, many = captured(engine, 32, PROMPT)
             best.setdefault(shape, (encoder / eager, one, one / generate))
             figures = (f"{x:.2f}" for x in (eager, encoder, generate, one, many))
             rows.append((shape, engine.options["kernels"], *figures))
-    heads = ("T5 v1.1", "kernels", "encoder, eager", "recorded", "generate()", "recorded", "of 32 x 128")
+    heads = ("T5 v1.1", "kernels", "encoder, eager", "captured", "generate()", "captured", "of 32 x 128")
     show("milliseconds, of an encoder and of a token, bfloat16, batch 1, 32 tokens in", heads, rows)
     for shape, bar in (("large", 1.67), ("small", 0.6)):
         encoder, token, share = best[shape]
@@ -158,12 +164,12 @@ def test_speed_of_steps_and_encoder(pair):
 def test_speed_of_whole_requests(llm, slm, least):
     """128 tokens in, 64 out: how many times as fast as its LLM the hybrid is in batch 1."""
     source = random_source(llm, slm)
-    engines = make(Order(source, MODELS, "cuda", "bfloat16"))
+    engines = make(Order(source, MODELS, Device("cuda"), "bfloat16"))
     rows, ratios = [], {}
     for batch in (1, 8, 32):
         texts = word_prompts(VOCABULARY, PROMPT, batch, seed=batch)
         found: dict[str, list] = {method: [] for method in MODELS}
-        for _ in range(ROUNDS + 1):  # the first records
+        for _ in range(ROUNDS + 1):  # the first captures
             for method, engine in engines.items():
                 steps = engine.generate("summarize", texts, Sampling(NEW, ignore_eos=True))
                 found[method].append(timed(steps, method, synchronize=engine.synchronize)[0].timing)
@@ -187,18 +193,26 @@ def test_speed_of_whole_requests(llm, slm, least):
     assert ratios[1] >= least
 
 
-def recorded(engine: CudaGraphEngine, batch: int, length: int) -> tuple[float, float]:
-    """Milliseconds of the recorded encoder, and of each id after the first."""
+def captured(engine: CudaGraphEngine, batch: int, length: int) -> tuple[float, float]:
+    """Milliseconds of the captured encoder, and of each id after the first."""
     with torch.inference_mode():
-        route = engine._route([[7] * length] * batch, NEW)
-        assert route is not None, engine.notices
+        request = engine._captured([[7] * length] * batch, NEW)
+        assert request is not None, engine.notices
+        encoder, _, decoder = request.graphs
+        rows = dict.fromkeys(range(batch), decoder.start)
+
+        def first() -> None:
+            decoder.prefill(encoder.states, NEW)
+            decoder.extend(rows, 0, 1, None)
 
         def rest() -> None:
-            route.writing.first()
-            route.writing.next(NEW - 1)
+            first()
+            position = 1
+            while position < NEW:
+                position += len(decoder.extend(rows, position, NEW - position, None)[0])
 
-        whole, first = milliseconds(rest, 10), milliseconds(route.writing.first, 10)
-        return milliseconds(route.reading.run), (whole - first) / (NEW - 1)
+        rest_of_answer = milliseconds(rest, 10) - milliseconds(first, 10)
+        return milliseconds(encoder.replay), rest_of_answer / (NEW - 1)
 
 
 def generated(model, ids: torch.Tensor) -> float:
@@ -234,7 +248,7 @@ def show(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Non
 
 
 def test_a_gpu_has_no_reason_to_be_missing(tiny_bundle):
-    engines = make(Order(BundleSource(tiny_bundle), MODELS, "cuda:0", "bfloat16"))
+    engines = make(Order(BundleSource(tiny_bundle), MODELS, Device("cuda", 0), "bfloat16"))
     for method, engine in engines.items():
         assert (engine.system, engine.device, engine.dtype) == (method, "cuda:0", "bfloat16")
         engine.synchronize()

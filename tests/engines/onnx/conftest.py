@@ -5,8 +5,8 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from hybrid.engines import onnx_engine
 from hybrid.engines.config import Order
+from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.models.source import BundleSource
 from hybrid.schema import METHODS
 

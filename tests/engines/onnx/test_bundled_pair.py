@@ -2,8 +2,8 @@
 
 import pytest
 
-from hybrid.engines import onnx_engine
 from hybrid.engines.config import Order
+from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.measuring.clock import timed
 from hybrid.models.manifest import BUNDLED, available_pairs
@@ -55,7 +55,7 @@ def expected(source, prompts):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_ids_of_50_prompts_equal_the_torch_engines(exact, prompts, expected, method):
-    model = METHODS[method][0]
+    model = METHODS[method].models[0]
     made = [ids(exact[method], *prompt) for prompt in prompts]
     assert len(prompts) == 50
     assert made == expected[model]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from hybrid.engines import onnx_engine
 from hybrid.engines.config import Order
 from hybrid.engines.onnx import cache
-from hybrid.engines.onnx.cache import cached
-from hybrid.engines.onnx.sessions import Part
+from hybrid.engines.onnx import engine as onnx_engine
+from hybrid.engines.onnx.cache import load_or_build
+from hybrid.engines.onnx.runtime import BuiltGraph
 from hybrid.models.source import ZooSource
 from hybrid.schema import METHODS
 
@@ -26,16 +26,16 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def part() -> Part:
+def graph() -> BuiltGraph:
     weights = {
         "odd": np.arange(5, dtype=np.uint8),
         "matrix": np.arange(12, dtype=np.float32).reshape(3, 4),
         "row": np.array([-1, 2], np.int8),
     }
-    return Part(b"a model", weights, {"start": np.array([7], np.int64)})
+    return BuiltGraph(b"a model", weights, {"start": np.array([7], np.int64)})
 
 
-def equal(one: Part, other: Part) -> bool:
+def equal(one: BuiltGraph, other: BuiltGraph) -> bool:
     def all_equal(a, b):
         pairs = [(a[name], b[name]) for name in a.keys() & b.keys()]
         return a.keys() == b.keys() and all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in pairs)
@@ -44,34 +44,34 @@ def equal(one: Part, other: Part) -> bool:
     return one.model == other.model and same
 
 
-def refuse() -> Part:
+def refuse() -> BuiltGraph:
     raise AssertionError("it was built again")
 
 
-def test_a_part_is_built_once(folder, part):
-    assert cached("decoder", HASH, lambda: part, pytest.fail) is part
-    assert equal(cached("decoder", HASH, refuse, pytest.fail), part)
+def test_a_graph_is_built_once(folder, graph):
+    assert load_or_build("decoder", HASH, lambda: graph, pytest.fail) is graph
+    assert equal(load_or_build("decoder", HASH, refuse, pytest.fail), graph)
     (file,) = folder.iterdir()
     assert file.name == f"decoder-{HASH}-{cache.FORMAT}.safetensors"
     with safe_open(file, "np") as stored:  # what it says it is
-        assert np.array_equal(stored.get_tensor("weight/matrix"), part.weights["matrix"])
+        assert np.array_equal(stored.get_tensor("weight/matrix"), graph.weights["matrix"])
         assert bytes(stored.get_tensor("model")) == b"a model"
 
 
-def test_other_weights_other_names_and_other_formats_are_other_parts(folder, part, monkeypatch):
-    def other() -> Part:
-        return Part(b"another", {}, {})
+def test_other_weights_other_names_and_other_formats_are_other_graphs(folder, graph, monkeypatch):
+    def other() -> BuiltGraph:
+        return BuiltGraph(b"another", {}, {})
 
-    cached("decoder", HASH, lambda: part, pytest.fail)
-    assert cached("decoder", "cd" * 32, other, pytest.fail).model == b"another"
-    assert cached("encoder", HASH, other, pytest.fail).model == b"another"
+    load_or_build("decoder", HASH, lambda: graph, pytest.fail)
+    assert load_or_build("decoder", "cd" * 32, other, pytest.fail).model == b"another"
+    assert load_or_build("encoder", HASH, other, pytest.fail).model == b"another"
     monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
-    assert cached("decoder", HASH, other, pytest.fail).model == b"another"
+    assert load_or_build("decoder", HASH, other, pytest.fail).model == b"another"
     assert len(list(folder.iterdir())) == 4
 
 
-def test_weights_without_a_hash_are_not_kept(folder, part):
-    assert cached("decoder", None, lambda: part, pytest.fail) is part
+def test_weights_without_a_hash_are_not_kept(folder, graph):
+    assert load_or_build("decoder", None, lambda: graph, pytest.fail) is graph
     assert not folder.exists()
 
 
@@ -96,48 +96,48 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_file_is_noticed_and_replaced(folder, part, how):
-    cached("decoder", HASH, lambda: part, pytest.fail)
+def test_a_damaged_file_is_noticed_and_replaced(folder, graph, how):
+    load_or_build("decoder", HASH, lambda: graph, pytest.fail)
     (file,) = folder.iterdir()
     whole = file.read_bytes()
     file.write_bytes(DAMAGE[how](whole))
     assert file.read_bytes() != whole
-    assert cached("decoder", HASH, lambda: part, pytest.fail) is part
+    assert load_or_build("decoder", HASH, lambda: graph, pytest.fail) is graph
     assert file.read_bytes() == whole
-    assert equal(cached("decoder", HASH, refuse, pytest.fail), part)
+    assert equal(load_or_build("decoder", HASH, refuse, pytest.fail), graph)
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_done_without(tmp_path, part, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_said_and_done_without(tmp_path, graph, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "file"))
-    said = []
-    assert cached("decoder", HASH, lambda: part, said.append) is part
-    assert len(said) == 1
-    assert str(tmp_path / "file") in said[0]
+    sentences = []
+    assert load_or_build("decoder", HASH, lambda: graph, sentences.append) is graph
+    assert len(sentences) == 1
+    assert str(tmp_path / "file") in sentences[0]
 
 
-def test_nothing_is_left_of_what_could_not_be_finished(folder, part, monkeypatch):
-    said = []
+def test_nothing_is_left_of_what_could_not_be_finished(folder, graph, monkeypatch):
+    sentences = []
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    assert cached("decoder", HASH, lambda: part, said.append) is part
+    assert load_or_build("decoder", HASH, lambda: graph, sentences.append) is graph
     assert list(folder.iterdir()) == []
-    assert said == [f"Not kept for next time, since {folder} cannot be written: No space left on device"]
+    assert sentences == [f"Not kept for next time, since {folder} cannot be written: No space left on device"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 def test_a_second_start_needs_no_weights_and_answers_the_same(
     folder, tiny_zoo, texts, answer, monkeypatch, dtype
 ):
-    said = []
-    order = Order(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=said.append)
+    sentences = []
+    order = Order(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=sentences.append)
     first = onnx_engine.make(order)
     in_8_bits = 2 if dtype == "float32" else 0  # of the lossless methods, whose drafts need not be exact
-    assert len(said) == len(set(said)) == len(list(folder.iterdir())) == 9 + in_8_bits
-    assert all(sentence.startswith("Building the") for sentence in said)
+    assert len(sentences) == len(set(sentences)) == len(list(folder.iterdir())) == 9 + in_8_bits
+    assert all(sentence.startswith("Building the") for sentence in sentences)
     monkeypatch.setattr(ZooSource, "bundle", lambda *_: pytest.fail("the weights were read"))
     second = onnx_engine.make(
         Order(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=pytest.fail)

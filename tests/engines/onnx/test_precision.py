@@ -6,13 +6,16 @@ Random weights amplify rounding; what it does to real ones is measured on the bu
 import numpy as np
 import pytest
 
-from hybrid.engines.onnx.decoder import crossing_part, decoder_part
-from hybrid.engines.onnx.encoder import encoder_part, fusion_part
-from hybrid.engines.onnx.reading import Encoder
-from hybrid.engines.onnx.sessions import session
-from hybrid.engines.onnx.writing import Decoder, Writer
+from hybrid.engines.graph_coverage import decoder_for, encoder_for
+from hybrid.engines.onnx.decoder_graph import cross_kv_graph, decoder_graph
+from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
+from hybrid.engines.onnx.encoder_graph import encoder_graph, fusion_graph
+from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
+from hybrid.engines.onnx.runtime import create_session
 from hybrid.models.prompt import encode_prompt
 from hybrid.schema import MODELS
+
+EOS = 1
 
 
 def prompts(bundle, texts):
@@ -27,9 +30,12 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
     import torch
 
     model = tiny_bundle.llm
-    encoder = Encoder(encoder_part(model, "float32"), 1)
-    crossing = session(crossing_part(model, "float32"), 1)
-    exact, near = (Decoder(Writer(crossing, decoder_part(model, how), 1)) for how in ("float32", "blocks"))
+    encoder = EncoderSession(encoder_graph(encoder_for("onnx", model), "float32"), 1)
+    cross_kv = create_session(cross_kv_graph(decoder_for("onnx", model), "float32"), 1)
+    exact, near = (
+        GreedyDecoder(DecoderSession(cross_kv, decoder_graph(decoder_for("onnx", model), how), 1), EOS)
+        for how in ("float32", "blocks")
+    )
     answer = [0, 40, 77, 300, 5, 5, 9, 200]
     for ids in prompts(tiny_bundle, texts[::40]):
         with torch.no_grad():
@@ -37,7 +43,7 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
                 0
             ]
         for decoder in (exact, near):
-            decoder.read([encoder(ids)], len(answer))
+            decoder.prefill(encoder([ids]), len(answer))
         at_once = exact.run([answer], 0)[0].copy()
         np.testing.assert_allclose(at_once, expected, rtol=1e-3, atol=1e-3)
         one_by_one = [exact.run([[token]], place)[0, 0].copy() for place, token in enumerate(answer)]
@@ -46,16 +52,19 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
 
 
 def test_a_cache_goes_back_to_any_position(tiny_bundle, texts):
-    encoder = Encoder(encoder_part(tiny_bundle.slm, "float32"), 1)
-    decoder = Decoder(
-        Writer(
-            session(crossing_part(tiny_bundle.slm, "float32"), 1), decoder_part(tiny_bundle.slm, "float32"), 1
-        )
+    encoder = EncoderSession(encoder_graph(encoder_for("onnx", tiny_bundle.slm), "float32"), 1)
+    decoder = GreedyDecoder(
+        DecoderSession(
+            create_session(cross_kv_graph(decoder_for("onnx", tiny_bundle.slm), "float32"), 1),
+            decoder_graph(decoder_for("onnx", tiny_bundle.slm), "float32"),
+            1,
+        ),
+        EOS,
     )
     (ids,) = prompts(tiny_bundle, texts[90:91])
-    decoder.read([encoder(ids)], 16)
+    decoder.prefill(encoder([ids]), 16)
     straight = decoder.run([[0, 7, 8, 9, 10]], 0)[0].copy()
-    decoder.read([encoder(ids)], 16)
+    decoder.prefill(encoder([ids]), 16)
     decoder.run([[0, 7, 300, 301, 302, 303]], 0)
     np.testing.assert_allclose(decoder.run([[8, 9]], 2)[0], straight[2:4], rtol=1e-4, atol=1e-4)
     decoder.run([[200]], 4)
@@ -65,17 +74,28 @@ def test_a_cache_goes_back_to_any_position(tiny_bundle, texts):
 @pytest.mark.parametrize(("part", "bound"), [("encoder", 0.25), ("fusion", 0.15), ("crossing", 0.03)])
 def test_an_8_bit_encoder_is_near_the_exact_one(tiny_bundle, texts, part, bound):
     hybrid = tiny_bundle.hybrid
-    reader = Encoder(encoder_part(tiny_bundle.llm, "float32"), 1)
+    llm = EncoderSession(encoder_graph(encoder_for("onnx", tiny_bundle.llm), "float32"), 1)
     kinds = ("float32", "rows")
     if part == "encoder":
-        runs = [Encoder(encoder_part(tiny_bundle.llm, how), 1) for how in kinds]
+        encoders = [
+            EncoderSession(encoder_graph(encoder_for("onnx", tiny_bundle.llm), how), 1) for how in kinds
+        ]
+        runs = [lambda ids, one=one: one([ids]).hidden[0] for one in encoders]
     elif part == "fusion":
-        fused = [Encoder(fusion_part(hybrid, how), 1) for how in kinds]
-        runs = [lambda ids, one=one: one(ids, reader(ids)) for one in fused]
+        fused = [
+            FusionSession(fusion_graph(hybrid.projector, "add", encoder_for("onnx", hybrid.slm), how), 1)
+            for how in kinds
+        ]
+        runs = [lambda ids, one=one: one(llm([ids])).hidden[0] for one in fused]
     else:
-        step = decoder_part(tiny_bundle.llm, "float32")
-        writers = [Writer(session(crossing_part(tiny_bundle.llm, how), 1), step, 1) for how in kinds]
-        runs = [lambda ids, one=one: one.cross(reader(ids))[3] for one in writers]
+        step = decoder_graph(decoder_for("onnx", tiny_bundle.llm), "float32")
+        sessions = [
+            DecoderSession(
+                create_session(cross_kv_graph(decoder_for("onnx", tiny_bundle.llm), how), 1), step, 1
+            )
+            for how in kinds
+        ]
+        runs = [lambda ids, one=one: one.cross_kv_cache(llm([ids]).hidden[0])[3] for one in sessions]
     for ids in prompts(tiny_bundle, texts[::25]):
         exact, near = (run(ids).numpy() for run in runs)
         assert exact.shape == near.shape

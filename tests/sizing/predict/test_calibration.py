@@ -190,7 +190,7 @@ def test_when_time_is_over_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("short_ladder")
 def test_engines_that_do_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybrid.engines.onnx_engine.missing", lambda _: "It is not installed.")
+    monkeypatch.setattr("hybrid.engines.onnx.engine.missing", lambda _: "It is not installed.")
     said: list[str] = []
     assert fastest_engine(ORDER | {"dtype": ""}, said.append) == "torch"
     assert said == [f"Not the engine {name}: It is not installed." for name in ("onnx", "onnx-fp32")]

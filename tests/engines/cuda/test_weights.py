@@ -3,26 +3,30 @@
 import pytest
 import torch
 
-from hybrid.engines.cuda.folding import fold
-from hybrid.engines.cuda.weights import Decoder, DecoderLayer, FeedForward
+from hybrid.engines.cuda.weights import (
+    PackedDecoder,
+    PackedDecoderLayer,
+    PackedFeedForward,
+    fuse_products,
+)
 
 D, F, H, K = 12, 20, 2, 5
 
 
-def decoder(layers: int = 2, gated: bool = True) -> Decoder:
+def decoder(layers: int = 2, gated: bool = True) -> PackedDecoder:
     torch.manual_seed(0)
     inner = H * K
     made = tuple(
-        DecoderLayer(
+        PackedDecoderLayer(
             qkv=torch.randn(3 * inner, D),
             out=torch.randn(D, inner),
             cross_query=torch.randn(inner, D),
             cross_out=torch.randn(D, inner),
-            feed_forward=FeedForward(torch.randn(2 * F if gated else F, D), torch.randn(D, F), gated),
+            feed_forward=PackedFeedForward(torch.randn(2 * F if gated else F, D), torch.randn(D, F), gated),
         )
         for _ in range(layers)
     )
-    return Decoder(
+    return PackedDecoder(
         torch.randn(9, D), made, torch.randn(4, D), torch.randn(9, D), torch.randn(H, 8), H, K, 1e-6, 0
     )
 
@@ -31,7 +35,7 @@ def decoder(layers: int = 2, gated: bool = True) -> Decoder:
 def test_a_product_stands_for_its_two_matrices(gated):
     weights = decoder(gated=gated)
     x, p, h = torch.randn(1, D), torch.randn(1, H * K), torch.randn(1, F)
-    (first, last), (one, two) = fold(weights), weights.layers
+    (first, last), (one, two) = fuse_products(weights), weights.layers
     for product, part, near, ahead in (
         (first.query, p, one.out, one.cross_query),
         (first.into, p, one.cross_out, one.feed_forward.into),
@@ -52,23 +56,23 @@ def test_only_small_products_are_worth_a_launch():
         (both // 2 - 4, "query"),
         (both // 2, "query into qkv"),
     ):
-        first = fold(weights, worth)[0]
+        first = fuse_products(weights, worth)[0]
         assert (
             " ".join(name for name in ("query", "into", "qkv") if getattr(first, name) is not None)
             == expected
         )
 
 
-def test_what_float16_does_not_hold_is_not_folded():
+def test_what_float16_does_not_hold_is_not_fused():
     weights = decoder(2)
     first, second = (
-        DecoderLayer(
+        PackedDecoderLayer(
             layer.qkv.half(), layer.out.half(), layer.cross_query.half(), layer.cross_out.half() * 300,
-            FeedForward(layer.feed_forward.into.half() * 300, layer.feed_forward.out.half(), True),
+            PackedFeedForward(layer.feed_forward.into.half() * 300, layer.feed_forward.out.half(), True),
         )
         for layer in weights.layers
     )  # fmt: skip
-    for made in fold(Decoder(**{**vars(weights), "layers": (first, second)})):
+    for made in fuse_products(PackedDecoder(**{**vars(weights), "layers": (first, second)})):
         assert made.query is not None
         assert made.into is made.qkv is None
 
@@ -76,11 +80,11 @@ def test_what_float16_does_not_hold_is_not_folded():
 def test_products_of_16_bit_matrices_round_once():
     weights = decoder(1)
     layer = weights.layers[0]
-    brief = DecoderLayer(
+    brief = PackedDecoderLayer(
         layer.qkv.bfloat16(), layer.out.bfloat16(), layer.cross_query.bfloat16(), layer.cross_out.bfloat16(),
-        FeedForward(layer.feed_forward.into.bfloat16(), layer.feed_forward.out.bfloat16(), True),
+        PackedFeedForward(layer.feed_forward.into.bfloat16(), layer.feed_forward.out.bfloat16(), True),
     )  # fmt: skip
-    (made,) = fold(Decoder(**{**vars(weights), "layers": (brief,)}))
+    (made,) = fuse_products(PackedDecoder(**{**vars(weights), "layers": (brief,)}))
     exact = (brief.cross_query.double() @ brief.out.double()).bfloat16()
     assert made.query.dtype == torch.bfloat16
     assert (made.query == exact).float().mean() > 0.97

@@ -4,7 +4,7 @@ Two engines in one: `onnx` holds the matrices of decoders in 8 bits, and with
 int8_encoder those of encoders too; `onnx-fp32` gives the ids of the torch engine.
 What is built from a pair's weights is kept in the cache folder.
 
-Prompts of a batch are read one by one and answered together.
+Prompts of a batch are encoded one by one and answered together.
 """
 
 import gc
@@ -13,15 +13,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from hybrid.engines.config import Order
-from hybrid.engines.decoding import check_batch
+from hybrid.engines.decoding import check_batch, decoding_strategy
 from hybrid.engines.generation import Answers, Serving
 from hybrid.errors import EngineError
 from hybrid.models.prompt import encode_prompts
-from hybrid.schema import CPU, METHODS, Device, Sampling, Step
+from hybrid.schema import CPU, Device, Sampling, Step
 
 if TYPE_CHECKING:
     from hybrid.engines.contract import Engine
-    from hybrid.engines.onnx.parts import Parts
+    from hybrid.engines.onnx.backend import OnnxBackend
 
 NEEDED = (1, 22)  # the first onnxruntime whose GroupQueryAttention takes a position bias
 PRECISIONS = {"int8": "onnx", "float32": "onnx-fp32"}
@@ -37,21 +37,14 @@ class OnnxEngine:
     device = CPU
     synchronize = None
 
-    def __init__(self, order: Order, method: str, parts: "Parts") -> None:
-        from hybrid.engines.onnx.answering import Answering, Greedy, Lossless
-
+    def __init__(self, order: Order, method: str, backend: "OnnxBackend") -> None:
         self.system = method
         self.name, self.dtype = PRECISIONS[order.dtype], order.dtype
         self.options: Mapping[str, str] = dict(order.options)
         self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
         self._eos = int(self._tokenizer.eos_token_id)
         self._serving = Serving()
-        self._read = parts.encoder(METHODS[method].models[0])
-        self._answering: Answering
-        if (model := METHODS[method].models[0]) == method:
-            self._answering = Greedy(parts, model, self._eos)
-        else:
-            self._answering = Lossless(parts, method, self._eos)
+        self.strategy = decoding_strategy(backend, method, self._eos)
 
     def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
         """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
@@ -68,16 +61,13 @@ class OnnxEngine:
         check = self._serving.begin()
         yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
 
-        states = [self._read(ids) for ids in prompts]
-        yield Step("encode")
-
         answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
-        yield from answers.follow(self._answering.answer(prompts, states, sampling), check)
+        yield from answers.follow(self.strategy.decode(prompts, sampling), check)
         yield answers.detokenized(self._tokenizer)
 
 
 def missing(device: Device) -> str | None:
-    """Why this engine cannot run on `device` here; None when it can."""
+    """Say why this engine cannot run on `device` here; None when it can."""
     if device.kind != "cpu":
         return f"The onnx engine runs on the CPU, not on {device}; use --device cpu or another engine."
     try:
@@ -95,24 +85,20 @@ def missing(device: Device) -> str | None:
 
 
 def make(order: Order) -> "dict[str, Engine]":
-    """An engine for each method; they share sessions. Raises EngineError when this cannot be."""
+    """Create an engine for each method; they share sessions. Raises EngineError when this cannot be."""
     if reason := missing(order.device):
         raise EngineError(reason)
-    from hybrid.engines.onnx.parts import Parts
+    from hybrid.engines.onnx.backend import OnnxBackend
 
-    in_8_bits = order.dtype == "int8"
-    parts = Parts(
-        order,
-        reading="rows" if order.options.get("int8_encoder") == "on" else "float32",
-        writing="blocks" if in_8_bits else "float32",
-    )
-    engines: dict[str, Engine] = {method: OnnxEngine(order, method, parts) for method in order.methods}
+    eos_id = int(order.source.tokenizer().eos_token_id)
+    backend = OnnxBackend(order, eos_id)
+    engines: dict[str, Engine] = {method: OnnxEngine(order, method, backend) for method in order.methods}
     # The sessions have copies of their own. A model refers to itself, so that only the collector ends it.
-    del parts
+    del backend
     gc.collect()
     return engines
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """Major and minor."""
+    """Give major and minor."""
     return tuple(int(number) for number in text.split(".")[:2])

@@ -1,7 +1,7 @@
 """One greedy decode step for B answers in Triton: five to eight launches a layer, for one answer fewest.
 
-The same step as plain_step's, over the same buffers; rows and all sums are
-float32, so it rounds less.
+The same step as eager.EagerDecodeStep's, over the same buffers; rows and all sums
+are float32, so it rounds less.
 
 Letters: B answers, D model width, F feed-forward width, H heads, K head width, V vocabulary.
 """
@@ -12,10 +12,9 @@ import torch
 import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 from hybrid.engines.cuda import kernels, kernels_attention
-from hybrid.engines.cuda.buffers import Buffers
-from hybrid.engines.cuda.folding import Fold
-from hybrid.engines.cuda.plain import HIDDEN_UNIT
-from hybrid.engines.cuda.weights import Decoder, DecoderLayer
+from hybrid.engines.cuda.buffers import DecodeBuffers
+from hybrid.engines.cuda.eager import HIDDEN_UNIT
+from hybrid.engines.cuda.weights import FusedProducts, PackedDecoder, PackedDecoderLayer
 
 LINEAR: int = kernels.LINEAR.value
 RELU: int = kernels.RELU.value
@@ -25,16 +24,22 @@ TILE = 8192  # weights that a program of 128 threads holds at once
 KEYS = 8192  # values of keys that one of 256 threads does: 128 keys of the usual width
 
 
-class FusedStep:
-    """Reads the ids at `positions` of the buffers, writes those that follow, and moves on by one.
+class TritonDecodeStep:
+    """One greedy decode step: takes the ids at `positions` of the buffers, gives those that follow.
 
-    folds: of every layer, used for one answer. early: launch each kernel before
+    products: of every layer, used for one answer. early: launch each kernel before
     the one ahead of it has ended; needs compute capability 9.0.
     """
 
-    def __init__(self, weights: Decoder, buffers: Buffers, folds: Sequence[Fold], early: bool) -> None:
-        self._weights, self._buffers, self._folds = weights, buffers, folds
-        self._batch, self._width = buffers.rows.shape
+    def __init__(
+        self,
+        weights: PackedDecoder,
+        buffers: DecodeBuffers,
+        products: Sequence[FusedProducts],
+        early: bool,
+    ) -> None:
+        self._weights, self._buffers, self._products = weights, buffers, products
+        self._batch, self._width = buffers.inputs.shape
         self._inner = weights.heads * weights.head_width
         dtype = weights.head.dtype
         # One row is multiplied in float32. Several go through tensor cores, in the type of the weights.
@@ -44,45 +49,50 @@ class FusedStep:
 
     def __call__(self) -> None:
         weights, buffers = self._weights, self._buffers
-        rows = buffers.rows
+        rows = buffers.inputs
         qkv, raw = self._linear(rows, weights.layers[0].qkv, norm=True), False
-        for index, (layer, fold) in enumerate(zip(weights.layers, self._folds, strict=True)):
+        for index, (layer, products) in enumerate(zip(weights.layers, self._products, strict=True)):
             last = index + 1 == len(weights.layers)
             following = None if last else weights.layers[index + 1].qkv
-            mixed = self._attend_own(index, qkv, rows, raw)
-            if self._batch == 1 and fold.query is not None:
-                rows, query = self._joint(rows, mixed, layer.out, layer.cross_query, fold.query)
-                mixed = self._attend_prompt(index, query, rows, True)
+            mixed = self._self_attention(index, qkv, rows, raw)
+            if self._batch == 1 and products.query is not None:
+                rows, query = self._joint(rows, mixed, layer.out, layer.cross_query, products.query)
+                mixed = self._cross_attention(index, query, rows, True)
             else:
                 rows = self._linear(mixed, layer.out, residual=rows)
                 query = self._linear(rows, layer.cross_query, norm=True)
-                mixed = self._attend_prompt(index, query, rows, False)
-            raw = self._batch == 1 and fold.into is not None
-            feed_forward = self._folded_feed_forward if raw else self._feed_forward
-            rows, qkv = feed_forward(layer, fold, rows, mixed, following)
+                mixed = self._cross_attention(index, query, rows, False)
+            raw = self._batch == 1 and products.into is not None
+            feed_forward = self._fused_feed_forward if raw else self._feed_forward
+            rows, qkv = feed_forward(layer, products, rows, mixed, following)
         self._linear(rows, weights.head, norm=True, out=buffers.logits)
-        self._pick()
+        self._select()
 
     def _feed_forward(
-        self, layer: DecoderLayer, _: Fold, rows: torch.Tensor, mixed: torch.Tensor, qkv: torch.Tensor | None
+        self,
+        layer: PackedDecoderLayer,
+        _: FusedProducts,
+        rows: torch.Tensor,
+        mixed: torch.Tensor,
+        qkv: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """From what cross-attention found to the next layer's rows and its queries, keys and values."""
+        """Go from the cross-attention's output to the next layer's rows and its queries, keys and values."""
         rows = self._linear(mixed, layer.cross_out, residual=rows)
         hidden = self._linear(rows, layer.feed_forward.into, norm=True, kind=_kind(layer))
         rows = self._linear(hidden, layer.feed_forward.out, residual=rows)
         return rows, rows if qkv is None else self._linear(rows, qkv, norm=True)
 
-    def _folded_feed_forward(
+    def _fused_feed_forward(
         self,
-        layer: DecoderLayer,
-        fold: Fold,
+        layer: PackedDecoderLayer,
+        products: FusedProducts,
         rows: torch.Tensor,
         mixed: torch.Tensor,
         qkv: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same in two launches; what comes second is not normed."""
-        rows, inner = self._joint(rows, mixed, layer.cross_out, layer.feed_forward.into, fold.into)
-        return self._joint(rows, inner, layer.feed_forward.out, qkv, fold.qkv, _kind(layer))
+        """Do the same in two launches; what comes second is not normed."""
+        rows, inner = self._joint(rows, mixed, layer.cross_out, layer.feed_forward.into, products.into)
+        return self._joint(rows, inner, layer.feed_forward.out, qkv, products.qkv, _kind(layer))
 
     def _linear(
         self,
@@ -97,18 +107,19 @@ class FusedStep:
         add = residual is not None
         if out is None:
             out = x.new_empty(self._batch, outputs, dtype=torch.float32 if add else self._part)
-        same = x, weight, residual if add else out, out, self._weights.eps
-        how = {"INPUTS": inputs, "NORM": norm, "ADD": add, "KIND": kind, **self._launch}
+        shared = x, weight, residual if add else out, out, self._weights.eps
+        constants = {"INPUTS": inputs, "NORM": norm, "ADD": add, "KIND": kind, **self._launch}
         wide = _power(inputs)
         if self._batch == 1 and wide <= 2 * TILE:  # T5 v1.0 has feed-forwards up to four times as wide
             block = _tile(outputs, inputs * (2 if kind == GATED_GELU else 1))
             kernels.linear_row[(triton.cdiv(outputs, block),)](
-                *same, outputs, **how, BLOCK_N=block, BLOCK_D=wide, num_warps=8 if wide > TILE else 4
+                *shared, outputs, **constants, BLOCK_N=block, BLOCK_D=wide, num_warps=8 if wide > TILE else 4
             )
             return out
         block = 16 if outputs <= 16 * PROGRAMS or self._batch <= 16 else 32
         kernels.linear_rows[(triton.cdiv(outputs, block),)](
-            *same, self._unit, self._batch, outputs, **how, BLOCK_B=_power(self._batch), BLOCK_N=block,
+            *shared, self._unit, self._batch, outputs, **constants,
+            BLOCK_B=_power(self._batch), BLOCK_N=block,
             BLOCK_D=256 // weight.element_size(), num_warps=4, num_stages=4,
         )  # fmt: skip
         return out
@@ -122,7 +133,7 @@ class FusedStep:
         across: torch.Tensor | None,  # (N, P)
         kind: int = LINEAR,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows with the part added, and what the matrix ahead makes of them, not normed."""
+        """Add the part to the rows; give them, and their product with the matrix ahead, not normed."""
         width, inputs = near.shape
         outputs = 0 if ahead is None else len(ahead)
         out, raw = torch.empty_like(rows), rows.new_empty(1, max(outputs, 1))
@@ -134,52 +145,57 @@ class FusedStep:
         )  # fmt: skip
         return out, raw
 
-    def _attend_own(self, index: int, qkv: torch.Tensor, rows: torch.Tensor, raw: bool) -> torch.Tensor:
+    def _self_attention(self, index: int, qkv: torch.Tensor, rows: torch.Tensor, raw: bool) -> torch.Tensor:
         weights, buffers = self._weights, self._buffers
-        (keys, values), out = buffers.own[index], qkv.new_empty(self._batch, self._inner, dtype=self._part)
-        kernels_attention.attend_own[(weights.heads, self._batch)](
+        (keys, values), out = (
+            buffers.self_kv_cache[index],
+            qkv.new_empty(self._batch, self._inner, dtype=self._part),
+        )
+        kernels_attention.self_attention[(weights.heads, self._batch)](
             qkv, rows, keys, values, weights.bias, buffers.positions, out, weights.eps, weights.heads,
             keys.shape[2], weights.bias.shape[1], **self._attention(raw),
         )  # fmt: skip
         return out
 
-    def _attend_prompt(self, index: int, query: torch.Tensor, rows: torch.Tensor, raw: bool) -> torch.Tensor:
+    def _cross_attention(
+        self, index: int, query: torch.Tensor, rows: torch.Tensor, raw: bool
+    ) -> torch.Tensor:
         weights, buffers = self._weights, self._buffers
-        (keys, values), out = buffers.crossed[index], torch.empty_like(query, dtype=self._part)
-        kernels_attention.attend_prompt[(weights.heads, self._batch)](
+        (keys, values), out = buffers.cross_kv_cache[index], torch.empty_like(query, dtype=self._part)
+        kernels_attention.cross_attention[(weights.heads, self._batch)](
             query, rows, keys, values, buffers.lengths, out, weights.eps, weights.heads, keys.shape[2],
             **self._attention(raw),
         )  # fmt: skip
         return out
 
     def _attention(self, raw: bool) -> dict[str, int | bool]:
-        """What both attentions are compiled for."""
+        """Give what both attentions are compiled for."""
         width = self._weights.head_width
         sizes = {"D": self._width, "NORM": raw, "WIDTH": width, "BLOCK_D": _power(self._width)}
         block = _power(width)
         return {**sizes, "BLOCK_K": block, "BLOCK_T": max(16, KEYS // block), **self._launch, "num_warps": 8}
 
-    def _pick(self) -> None:
+    def _select(self) -> None:
         weights, buffers = self._weights, self._buffers
         vocabulary, width = weights.embeddings.shape
-        kernels_attention.pick[(self._batch,)](
-            buffers.logits, weights.embeddings, buffers.rows, buffers.positions, buffers.ids, vocabulary,
+        kernels_attention.select[(self._batch,)](
+            buffers.logits, weights.embeddings, buffers.inputs, buffers.positions, buffers.ids, vocabulary,
             D=width, BLOCK_V=min(4096, _power(vocabulary)), BLOCK_D=_power(width), **self._launch,
             num_warps=8,
         )  # fmt: skip
 
 
-def _kind(layer: DecoderLayer) -> int:
+def _kind(layer: PackedDecoderLayer) -> int:
     return GATED_GELU if layer.feed_forward.gated else RELU
 
 
 def _power(size: int) -> int:
-    """The smallest power of 2 that holds `size`, at least 16."""
+    """Give the smallest power of 2 that holds `size`, at least 16."""
     bits = (size - 1).bit_length()
     return max(16, 1 << bits)
 
 
 def _tile(outputs: int, inputs: int) -> int:
-    """How many outputs a program makes: a power of 2 that leaves PROGRAMS of them, and a TILE, if it can."""
+    """Choose how many outputs a program makes: a power of 2 that leaves PROGRAMS of them, and a TILE."""
     most = max(1, min(16, TILE // _power(inputs), outputs // PROGRAMS))
     return int(1 << (most.bit_length() - 1))

@@ -5,16 +5,16 @@ import random
 import pytest
 import torch
 
-from hybrid.engines import cuda_graph
 from hybrid.engines.config import Order
-from hybrid.engines.cuda import workshop
-from hybrid.engines.cuda.buckets import LENGTHS, bucket
-from hybrid.engines.cuda_graph import make
+from hybrid.engines.cuda import engine as cuda_engine
+from hybrid.engines.cuda import shared_state
+from hybrid.engines.cuda.engine import make
+from hybrid.engines.cuda.shared_state import LENGTHS, bucket
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import warm_up
 from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource
-from hybrid.schema import MODELS, Sampling
+from hybrid.schema import CPU, MODELS, Sampling
 
 SIZES = (1, 2, 3, 13, 32)
 
@@ -34,7 +34,7 @@ def prompt_ids(bundle, text: str) -> tuple[int, ...]:
 def test_answers_equal_the_torch_engines(
     graph_engines, engines, tiny_bundle, mixed, answers, same, method, size
 ):
-    """For every batch and every length that is recorded for the tiny pair."""
+    """For every batch and every length that is captured for the tiny pair."""
     ends, lengths = set(), set()
     for start in range(0, min(len(mixed), max(20, 3 * size)), size):
         part = mixed[start : start + size]
@@ -162,11 +162,11 @@ def test_nothing_of_other_answers_is_left(graph_engine, mixed, answers):
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_engines_made_together_take_turns(engines, tiny_bundle, mixed, answer, steps, monkeypatch):
     """They share the LLM's encoder and where its states stand."""
-    monkeypatch.setattr(cuda_graph, "missing", lambda _: None)
-    made = make(Order(BundleSource(tiny_bundle), MODELS, "cpu", "float32"))
+    monkeypatch.setattr(cuda_engine, "missing", lambda _: None)
+    made = make(Order(BundleSource(tiny_bundle), MODELS, CPU, "float32"))
     assert list(made) == list(MODELS)
-    assert made["llm"]._parts.encoder is made["hybrid"]._parts.encoder
-    assert made["llm"]._parts.encoder is not made["slm"]._parts.encoder
+    assert made["llm"]._packed.encoder is made["hybrid"]._packed.encoder
+    assert made["llm"]._packed.encoder is not made["slm"]._packed.encoder
     first = made["llm"].generate("summarize", mixed[:1], Sampling(30, ignore_eos=True))
     for _ in range(steps):
         next(first)
@@ -176,22 +176,22 @@ def test_engines_made_together_take_turns(engines, tiny_bundle, mixed, answer, s
         list(first)
 
 
-def test_sizes_are_recorded_once_and_forgotten_when_they_are_many(
+def test_sizes_are_captured_once_and_forgotten_when_they_are_many(
     graph_engine, engines, mixed, answer, answers, monkeypatch
 ):
-    monkeypatch.setattr(workshop, "KEPT_ROUTES", 2)
+    monkeypatch.setattr(shared_state, "CACHED_REQUESTS", 2)
     said = []
     engine = graph_engine("slm", progress=said.append)
     texts = [mixed[0], " ".join(mixed)[:250], " ".join(mixed)[:120]]
     for text in [*texts, *texts, texts[-1], texts[-1]]:
         assert answer(engine, text).token_ids == answer(engines["slm"], text).token_ids
     assert len(said) == 6  # three sizes through a memory of two
-    assert all(sentence.startswith("Recording the slm for 1 x ") for sentence in said)
-    assert len(engine._workshop.routes) == 2
+    assert all(sentence.startswith("Capturing the slm for 1 x ") for sentence in said)
+    assert len(engine._shared.requests) == 2
     assert engine.notices == []
 
 
-def test_longer_answers_are_recorded_anew_and_then_serve_shorter_ones(graph_engine, mixed, answer):
+def test_longer_answers_are_captured_anew_and_then_serve_shorter_ones(graph_engine, mixed, answer):
     said = []
     engine = graph_engine("slm", progress=said.append)
     for limit in (10, 64, 65, 10, 128, 2):

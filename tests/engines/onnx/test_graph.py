@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid.engines.onnx import quantize as quantize_module
-from hybrid.engines.onnx.quantize import LARGEST_IN_ROWS, ZERO, block_size, blocks, rows
+from hybrid.engines.onnx import graph
+from hybrid.engines.onnx.graph import LARGEST_IN_ROWS, ZERO, block_size, blocks, rows
 from hybrid.models.int8 import dequantize, quantize
 
 
@@ -54,7 +54,7 @@ def test_blocks_hold_int8_rows_exactly():
 def test_every_row_is_packed_by_itself(monkeypatch):
     given = weight(20, 40)
     packed, scales = blocks(given)
-    monkeypatch.setattr(quantize_module, "AT_ONCE", 8)
+    monkeypatch.setattr(graph, "AT_ONCE", 8)
     for some, expected in zip(blocks(given), (packed, scales), strict=True):
         np.testing.assert_array_equal(some, expected)
     np.testing.assert_array_equal(blocks(given[19:])[0][0], packed[19])

@@ -7,10 +7,10 @@ from dataclasses import replace
 import onnxruntime
 import pytest
 
-from hybrid.engines import onnx_engine
 from hybrid.engines.config import Order
-from hybrid.engines.onnx import writing
-from hybrid.engines.onnx.answering import CHUNK
+from hybrid.engines.onnx import decoder_runtime
+from hybrid.engines.onnx import engine as onnx_engine
+from hybrid.engines.onnx.decoder_runtime import CHUNK
 from hybrid.errors import EngineError, InputError, PromptTooLong
 from hybrid.measuring.clock import warm_up
 from hybrid.models.bundle import load_bundle
@@ -40,7 +40,7 @@ def test_long_answers_equal_across_chunks_and_capacities(
     make, tiny_bundle, engines, texts, answer, model, monkeypatch
 ):
     """Beyond 128 tokens distances reach the last bucket; caches are made anew for longer answers."""
-    monkeypatch.setattr(writing, "CAPACITY", 4)
+    monkeypatch.setattr(decoder_runtime, "CAPACITY", 4)
     engine = make(tiny_bundle, model)[model]
     text = next(t for t in reversed(texts) if answer(engines[model], t).finish_reason == "length")
     for limit in (3, 150, 6, CHUNK, CHUNK + 1, CHUNK + 2, 512):
@@ -149,8 +149,12 @@ def test_engines_made_together_share_weights_and_no_caches(exact, texts):
         for method, steps in running.items():
             together[method].extend(step for step in (next(steps, None),) if step)
     assert together == alone
-    assert exact["llm"]._read is exact["hybrid"]._read is exact["lossless"]._read
-    assert exact["llm"]._answering.decoder.writer is exact["lossless"]._answering.verifier._decoder.writer
+    assert (
+        exact["llm"].strategy.encoder
+        is exact["hybrid"].strategy.encoder
+        is exact["lossless"].strategy.encoder
+    )
+    assert exact["llm"].strategy.decoder.session is exact["lossless"].strategy.verifier.session
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

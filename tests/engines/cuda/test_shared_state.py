@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hybrid.engines.cuda.buckets import BATCHES, CAPACITIES, LENGTHS, Kept, bucket
+from hybrid.engines.cuda.shared_state import BATCHES, CAPACITIES, LENGTHS, LRUCache, bucket
 
 
 def test_the_smallest_size_that_holds_a_request_is_taken():
@@ -16,7 +16,7 @@ def test_long_prompts_are_padded_by_a_fifth_at_the_most():
     assert list(LENGTHS) == sorted(set(LENGTHS))
     assert all(length % 32 == 0 for length in LENGTHS)
     assert max(1 - n / bucket(n, LENGTHS) for n in range(128, LENGTHS[-1] + 1)) <= 0.2
-    assert len(LENGTHS) <= 16  # each is recorded by itself
+    assert len(LENGTHS) <= 16  # each is captured by itself
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Thing:
 
 
 def test_what_was_not_used_for_longest_goes_first():
-    kept, made = Kept[str, Thing](count=2, nbytes=100), []
+    kept, made = LRUCache[str, Thing](count=2, nbytes=100), []
 
     def get(name: str, nbytes: int = 10) -> Thing:
         return kept.get(name, lambda: made.append(name) or Thing(nbytes))
@@ -45,7 +45,7 @@ def test_what_was_not_used_for_longest_goes_first():
 
 
 def test_things_can_be_dropped_by_key():
-    kept = Kept[tuple[str, int], Thing](count=9, nbytes=100)
+    kept = LRUCache[tuple[str, int], Thing](count=9, nbytes=100)
     for key in (("llm", 1), ("slm", 1), ("llm", 2)):
         kept.get(key, lambda: Thing(1))
     kept.drop(lambda key: key[0] == "llm")

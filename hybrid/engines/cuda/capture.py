@@ -1,7 +1,7 @@
-"""Work on static buffers, recorded once in a CUDA graph and replayed; on the CPU it is simply done again.
+"""Work on static buffers, captured once in a CUDA graph and replayed; on the CPU it is simply run again.
 
-What is recorded reads and writes memory that stays where it is, and asks the
-host nothing: no sizes, branches or copies to it depend on what is computed.
+Captured work uses memory that stays where it is and never waits for the host: no
+sizes, branches or copies to it depend on what is computed.
 """
 
 import gc
@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 Work = Callable[[], None]
-WARM_UPS = 2  # before recording: kernels are compiled and chosen, libraries take their memory
+WARM_UPS = 2  # before a capture: kernels are compiled and chosen, libraries take their memory
 
 
-class Recorder:
-    """Records for one device. All its graphs share one pool for what they hold only while they run.
+class GraphCapturer:
+    """Captures for one device. All its graphs share one pool for what they hold only while they run.
 
     Sharing is safe as they run one after another, and as what one leaves for
-    another stands in memory that was taken outside of recordings.
+    another stands in memory that was taken outside of captures.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,17 +28,17 @@ class Recorder:
             self._stream = torch.cuda.Stream(device)
             self._pool = torch.cuda.graph_pool_handle()
 
-    def record(self, work: Work, warm_ups: int = WARM_UPS) -> Work:
-        """What does `work` again whenever it is called. On a GPU it is done a few times before.
+    def capture(self, work: Work, warm_ups: int = WARM_UPS) -> Work:
+        """Capture `work`; what is returned replays it. On a GPU it is run a few times before.
 
-        warm_ups: 0 for what is made of parts that have been recorded. Raises what
-        `work` raises, and RuntimeError when it cannot be recorded.
+        warm_ups: 0 for what is made of captured parts. Raises what `work` raises,
+        and RuntimeError when it cannot be captured.
         """
         if self.device.type != "cuda":
             return work
         with self.on_device(), _uncollected():
-            here = torch.cuda.current_stream()
-            self._stream.wait_stream(here)
+            current = torch.cuda.current_stream()
+            self._stream.wait_stream(current)
             with torch.cuda.stream(self._stream):
                 for _ in range(warm_ups):
                     work()
@@ -46,12 +46,12 @@ class Recorder:
             # Other threads, such as a page's, may go on using the device meanwhile.
             with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                 work()
-            here.wait_stream(self._stream)
+            current.wait_stream(self._stream)
         return graph.replay
 
     def seconds(self, work: Work, restart: Work, times: int = 20) -> float:
-        """What one of `times` in a row takes once recorded; restart: undoes them."""
-        replay = self.record(work)
+        """Time one of `times` replays in a row; restart: undoes them."""
+        replay = self.capture(work)
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         for _ in range(2):  # the first warms up
             restart()
@@ -64,13 +64,13 @@ class Recorder:
         return milliseconds / 1000 / times
 
     def on_device(self) -> AbstractContextManager[object]:
-        """Makes the device the current one: Triton launches there, whatever its arguments are on."""
+        """Make the device the current one: Triton launches there, whatever its arguments are on."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Python's collector rests: freeing device memory is not allowed while a graph is recorded."""
+    """Pause Python's collector: freeing device memory is not allowed while a graph is captured."""
     enabled = gc.isenabled()
     gc.disable()
     try:

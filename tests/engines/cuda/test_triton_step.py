@@ -12,15 +12,13 @@ if torch.cuda.is_available():
 elif os.environ.get("TRITON_INTERPRET") != "1":  # Triton reads it when it is first imported
     pytest.skip("no GPU, and TRITON_INTERPRET is not 1", allow_module_level=True)
 
-from hybrid.engines.cuda import fused_step
-from hybrid.engines.cuda.buffers import Buffers
-from hybrid.engines.cuda.folding import fold
-from hybrid.engines.cuda.fused_step import FusedStep
-from hybrid.engines.cuda.plain_step import PlainStep
-from hybrid.engines.cuda.reading import Prompts
-from hybrid.engines.cuda.steps import Steps
-from hybrid.engines.cuda.weights import pack_decoder
-from hybrid.engines.t5_layers import Target
+from hybrid.engines.cuda import triton_step
+from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
+from hybrid.engines.cuda.eager import EagerDecodeStep
+from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.triton_step import TritonDecodeStep
+from hybrid.engines.cuda.weights import Target, fuse_products, pack_decoder
+from hybrid.models.architectures import decoder_of
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STEPS = 4
@@ -29,8 +27,8 @@ STEPS = 4
 @pytest.fixture(autouse=True)
 def _few_programs(monkeypatch):
     """The interpreter takes 10 ms a program; small blocks of keys so that there are several."""
-    monkeypatch.setattr(fused_step, "PROGRAMS", 4)
-    monkeypatch.setattr(fused_step, "KEYS", 256)
+    monkeypatch.setattr(triton_step, "PROGRAMS", 4)
+    monkeypatch.setattr(triton_step, "KEYS", 256)
 
 
 @pytest.fixture(scope="module")
@@ -55,61 +53,65 @@ def models(tiny_bundle) -> dict:
 def run(weights, batch: int, make, steps: int = STEPS, length: int = 64):
     """Logits of `steps` steps of a step that `make` makes, and the buffers, for made-up prompts."""
     with torch.inference_mode():
-        buffers = Buffers(weights, Prompts(batch, length, DEVICE), 64)
+        buffers = DecodeBuffers(weights, PromptBuffers(batch, length, DEVICE), 64)
         step = make(weights, buffers)
         generator = torch.Generator().manual_seed(batch)
-        buffers.crossed.copy_(torch.randn(buffers.crossed.shape, generator=generator))
+        buffers.cross_kv_cache.copy_(torch.randn(buffers.cross_kv_cache.shape, generator=generator))
         buffers.lengths.copy_(torch.randint(1, length + 1, (batch,), generator=generator))
         buffers.restart()
         found = []
         for index in range(steps):
             step()
             found.append(buffers.logits.clone())
-            buffers.rows.copy_(weights.embeddings[torch.arange(batch) + index])  # whatever was chosen
+            buffers.inputs.copy_(weights.embeddings[torch.arange(batch) + index])  # whatever was chosen
     return torch.stack(found), buffers
 
 
-def fused(worth: int):
-    return lambda weights, buffers: FusedStep(weights, buffers, fold(weights, worth), early=False)
+def triton(worth: int):
+    return lambda weights, buffers: TritonDecodeStep(
+        weights, buffers, fuse_products(weights, worth), early=False
+    )
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize(("batch", "worth"), [(1, 0), (1, 2**14), (1, 2**30), (3, 0), (17, 2**30)])
-def test_steps_equal_plain_ones(models, kind, batch, worth):
-    weights = pack_decoder(models[kind], Target(DEVICE, torch.float32), 64)
+def test_steps_equal_eager_ones(models, kind, batch, worth):
+    weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 64)
     steps = STEPS if batch < 16 else 2
-    (expected, plain), (made, ours) = (run(weights, batch, make, steps) for make in (PlainStep, fused(worth)))
+    (expected, eager), (made, ours) = (
+        run(weights, batch, make, steps) for make in (EagerDecodeStep, triton(worth))
+    )
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(ours.own, plain.own, rtol=1e-4, atol=1e-4)
-    assert torch.equal(ours.ids[:steps], plain.ids[:steps])
-    assert torch.equal(ours.positions, plain.positions)
+    torch.testing.assert_close(ours.self_kv_cache, eager.self_kv_cache, rtol=1e-4, atol=1e-4)
+    assert torch.equal(ours.ids[:steps], eager.ids[:steps])
+    assert torch.equal(ours.positions, eager.positions)
 
 
 def test_inputs_too_wide_for_one_program_are_read_in_parts(models, monkeypatch):
-    monkeypatch.setattr(fused_step, "TILE", 16)
-    weights = pack_decoder(models["relu"], Target(DEVICE, torch.float32), 64)
-    expected, made = (run(weights, 1, make, steps=2)[0] for make in (PlainStep, fused(0)))
+    monkeypatch.setattr(triton_step, "TILE", 16)
+    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
+    expected, made = (run(weights, 1, make, steps=2)[0] for make in (EagerDecodeStep, triton(0)))
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_parts_that_were_folded_are_those_that_the_test_above_means(models):
-    weights = pack_decoder(models["gated"], Target(DEVICE, torch.float32), 64)
+def test_the_parts_that_were_fused_are_those_that_the_test_above_means(models):
+    weights = pack_decoder(decoder_of(models["gated"]), Target(DEVICE, torch.float32), 64)
     for worth, expected in ((0, (False, False)), (2**12, (True, False)), (2**30, (True, True))):
-        first = fold(weights, worth)[0]
+        first = fuse_products(weights, worth)[0]
         assert (first.query is not None, first.into is not None) == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_16_bits_round_no_more_than_plain_steps(models, dtype, batch):
+def test_16_bits_round_no_more_than_eager_steps(models, dtype, batch):
     if DEVICE.type == "cpu" and (batch, dtype) == (3, torch.bfloat16):
         pytest.skip("Triton's interpreter multiplies matrices of bfloat16 as if they were integers")
     model = models["gated"]
-    exact, _ = run(pack_decoder(model, Target(DEVICE, torch.float32), 64), batch, PlainStep)
-    weights = pack_decoder(model, Target(DEVICE, dtype), 64)
+    exact, _ = run(pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 64), batch, EagerDecodeStep)
+    weights = pack_decoder(decoder_of(model), Target(DEVICE, dtype), 64)
     errors = [
         float((run(weights, batch, make)[0] - exact).norm() / exact.norm())
-        for make in (PlainStep, fused(2**30))
+        for make in (EagerDecodeStep, triton(2**30))
     ]
     assert errors[0] > 0
     assert errors[1] < 1.5 * errors[0]
@@ -121,34 +123,36 @@ def test_float16_holds_hidden_values_and_sums_beyond_its_largest_number(models, 
     with torch.no_grad():
         for block in model.decoder.block:
             block.layer[2].DenseReluDense.wi_1.weight.mul_(20000)
-    exact, _ = run(pack_decoder(model, Target(DEVICE, torch.float32), 64), batch, PlainStep, steps=2)
-    weights = pack_decoder(model, Target(DEVICE, torch.float16), 64)
-    made, buffers = run(weights, batch, fused(2**30), steps=2)
+    exact, _ = run(
+        pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 64), batch, EagerDecodeStep, steps=2
+    )
+    weights = pack_decoder(decoder_of(model), Target(DEVICE, torch.float16), 64)
+    made, buffers = run(weights, batch, triton(2**30), steps=2)
     assert made.isfinite().all()
-    assert buffers.own.isfinite().all()
+    assert buffers.self_kv_cache.isfinite().all()
     assert (made - exact).norm() / exact.norm() < 0.05
 
 
 def test_the_first_of_equal_logits_is_chosen_and_becomes_the_next_input(models):
-    weights = pack_decoder(models["relu"], Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
     with torch.inference_mode():
-        buffers = Buffers(weights, Prompts(3, 32, DEVICE), 64)
-        step = FusedStep(weights, buffers, fold(weights), early=False)
+        buffers = DecodeBuffers(weights, PromptBuffers(3, 32, DEVICE), 64)
+        step = TritonDecodeStep(weights, buffers, fuse_products(weights), early=False)
         buffers.logits.fill_(-5.0)
         for row, column in ((0, 7), (0, 50), (1, 89), (2, 0), (2, 1), (2, 89)):
             buffers.logits[row, column] = 2.0
         buffers.positions.fill_(5)
-        step._pick()
+        step._select()
     assert buffers.ids[5].tolist() == buffers.logits.argmax(1).tolist() == [7, 89, 0]
     assert buffers.positions.tolist() == [6, 6, 6]
-    assert torch.equal(buffers.rows, weights.embeddings[torch.tensor([7, 89, 0])])
+    assert torch.equal(buffers.inputs, weights.embeddings[torch.tensor([7, 89, 0])])
 
 
 def test_an_engine_finds_that_the_kernels_agree(models):
-    weights = pack_decoder(models["relu"], Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
     with torch.inference_mode():
         heard: list[str] = []
-        steps = Steps(weights, heard.append, "triton")
-        made = steps.make(Buffers(weights, Prompts(2, 32, DEVICE), 64))
-    assert isinstance(made, FusedStep)
-    assert (steps.way, heard) == ("triton", [])
+        steps = StepKernelSelector(weights, heard.append, "triton")
+        made = steps.first(DecodeBuffers(weights, PromptBuffers(2, 32, DEVICE), 64))
+    assert isinstance(made, TritonDecodeStep)
+    assert (steps.kernel, heard) == ("triton", [])

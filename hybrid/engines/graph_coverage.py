@@ -1,0 +1,81 @@
+"""Encoders and decoders for the engines with graphs of their own, onnx and cuda-graph, and their limits."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from hybrid.errors import EngineError
+from hybrid.models.architectures import decoder_of, encoder_of
+from hybrid.models.architectures.records import (
+    Attention,
+    DecoderStack,
+    FeedForward,
+    Norm,
+    RelativeBias,
+    Stack,
+)
+
+S = TypeVar("S", bound=Stack)
+
+
+def encoder_for(engine: str, model: Any) -> Stack:
+    """Name the weights of a model's encoder. Raises EngineError when `engine` has no graph for it."""
+    stack = encoder_of(model)
+    if stack is None:
+        raise _refusal(engine, ["no encoder"])
+    return _checked(engine, stack)
+
+
+def decoder_for(engine: str, model: Any) -> DecoderStack:
+    """Name the weights of a model's decoder. Raises EngineError when `engine` has no graph for it."""
+    return _checked(engine, decoder_of(model))
+
+
+def _checked(engine: str, stack: S) -> S:
+    if lacking := list(dict.fromkeys(_lacking(stack))):
+        raise _refusal(engine, lacking)
+    return stack
+
+
+def _refusal(engine: str, lacking: Sequence[str]) -> EngineError:
+    return EngineError(
+        f"The engine {engine} runs encoder-decoder models with relative positions, RMS norms and no "
+        f"biases; this one has {', '.join(lacking)}. Use --engine torch or --engine transformers."
+    )
+
+
+def _lacking(stack: Stack) -> list[str]:
+    """Name what the graphs do not have, by part."""
+    lacking = []
+    if isinstance(stack, DecoderStack) and not stack.has_cross_attention:
+        lacking.append("no encoder")
+    if not isinstance(stack.positions, RelativeBias):
+        lacking.append(f"{type(stack.positions).__name__} positions")
+    lacking += _of_norm(stack.final_norm)
+    for layer in stack.layers:
+        attentions = [layer.self_attention, *([layer.cross_attention] if layer.cross_attention else [])]
+        lacking += [part for attention in attentions for part in _of_attention(attention)]
+        lacking += _of_feed_forward(layer.feed_forward)
+    return lacking
+
+
+def _of_norm(norm: Norm) -> list[str]:
+    return [] if norm.kind == "rms" and norm.bias is None else [f"{norm.kind} norms"]
+
+
+def _of_attention(attention: Attention) -> list[str]:
+    lacking = _of_norm(attention.norm)
+    if attention.key_value_heads != attention.heads:
+        lacking.append("grouped-query heads")
+    if attention.scale != 1.0:
+        lacking.append("scaled attention scores")
+    linears = (attention.query, attention.key, attention.value, attention.output)
+    return lacking + ["biases"] * any(linear.bias is not None for linear in linears)
+
+
+def _of_feed_forward(feed_forward: FeedForward) -> list[str]:
+    lacking = _of_norm(feed_forward.norm)
+    gated = feed_forward.gate is not None
+    if (feed_forward.activation, gated) not in (("relu", False), ("gelu-tanh", True)):
+        lacking.append(f"a {'gated ' if gated else ''}{feed_forward.activation} feed-forward")
+    linears = [feed_forward.up, feed_forward.down, *([feed_forward.gate] if feed_forward.gate else [])]
+    return lacking + ["biases"] * any(linear.bias is not None for linear in linears)

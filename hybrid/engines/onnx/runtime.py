@@ -1,0 +1,66 @@
+"""A built graph, what runs it, and the names of its inputs and outputs, which building and running share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import onnxruntime
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+# How matrices are held and multiplied. blocks: 8 bits, exact to a block of inputs, fast for the one row of
+# activations that a decoder has. rows: 7 bits, coarser, fast for the many rows that an encoder has.
+Matrix = Literal["float32", "blocks", "rows"]
+
+# Of the graphs of encoder_graph.py: prompt ids, position bias, the LLM's hidden states, hidden states.
+IDS, BIAS, LATENT, STATES = "ids", "bias", "latent", "states"
+# Of those of decoder_graph.py.
+TOKENS, LAST, TOTAL, MASK, LOGITS, START = "tokens", "last", "total", "mask", "logits", "start"
+
+
+def self_kv_cache(layer: int) -> tuple[str, str]:
+    """Name a layer's self-attention KV cache: keys and values of the answers."""
+    return f"keys_{layer}", f"values_{layer}"
+
+
+def cross_kv_cache(layer: int) -> tuple[str, str]:
+    """Name a layer's cross-attention KV cache: keys and values of the prompts."""
+    return f"cross_keys_{layer}", f"cross_values_{layer}"
+
+
+def updated(cache: str) -> str:
+    """Name the output that is a cache with the new tokens in it; to be bound to the cache's own memory."""
+    return f"written_{cache}"
+
+
+@dataclass(frozen=True)
+class BuiltGraph:
+    """A graph ready for a session.
+
+    model: serialized, without weights. weights: of the graph, by name.
+    tables: what whoever runs it needs beside it, by name.
+    """
+
+    model: bytes
+    weights: Mapping[str, Array]
+    tables: Mapping[str, Array] = field(default_factory=dict)
+
+
+def create_session(graph: BuiltGraph, threads: int) -> onnxruntime.InferenceSession:
+    """Create a session on the CPU; it keeps what it needs of the weights, matrices in a form of its own."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # errors; a warning means nothing to whoever waits for an answer
+    options.enable_mem_pattern = False  # one would be kept for each length of prompt and of answer
+    values = [ort_value(array) for array in graph.weights.values()]
+    options.add_external_initializers(list(graph.weights), values)
+    return onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+
+
+def ort_value(array: Array) -> onnxruntime.OrtValue:
+    """Wrap `array` as onnxruntime takes it, in the same memory; it must be contiguous."""
+    assert array.flags.c_contiguous, f"an array of shape {array.shape} has strides {array.strides}"
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)

@@ -1,0 +1,136 @@
+"""A kernel of computing steps that fails, or computes something else, is given up with the reason."""
+
+import pytest
+import torch
+
+from hybrid.engines.cuda import kernel_selector
+from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
+from hybrid.engines.cuda.eager import EagerDecodeStep
+from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.weights import Target, pack_decoder
+from hybrid.models.architectures import decoder_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_bundle):
+    return pack_decoder(decoder_of(tiny_bundle.slm), Target(CPU, torch.float32), 64)
+
+
+@pytest.fixture
+def buffers(weights) -> DecodeBuffers:
+    return DecodeBuffers(weights, PromptBuffers(2, 32, CPU), 64)
+
+
+class Scaled:
+    """A step whose logits are those of the eager one times `factor`."""
+
+    def __init__(self, weights, buffers, factor: float) -> None:
+        self._step, self._logits, self._factor = EagerDecodeStep(weights, buffers), buffers.logits, factor
+
+    def __call__(self) -> None:
+        self._step()
+        self._logits.mul_(self._factor)
+
+
+def test_without_a_gpu_torch_computes_steps(weights, buffers):
+    said = []
+    made = StepKernelSelector(weights, said.append)
+    assert made.kernel == "torch"
+    assert isinstance(made.first(buffers), EagerDecodeStep)
+    assert said == []
+
+
+def test_a_way_that_agrees_is_taken(weights, buffers, monkeypatch):
+    said, fused = [], Scaled(weights, buffers, 1.0001)
+    monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: fused)
+    made = StepKernelSelector(weights, said.append, "triton-pdl")
+    assert made.first(buffers) is fused
+    assert (made.kernel, said) == ("triton-pdl", [])
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1.5, "0.5 of"), (float("nan"), "inf of"), (0.0, "1 of")])
+def test_a_way_that_computes_something_else_is_given_up(weights, buffers, monkeypatch, factor, said):
+    heard = []
+    monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: Scaled(weights, buffers, factor))
+    made = StepKernelSelector(weights, heard.append, "triton")
+    assert isinstance(made.first(buffers), EagerDecodeStep)
+    assert made.kernel == "torch"
+    (sentence,) = heard
+    assert f"torch kernels in place of triton: its logits are off by {said}" in sentence
+    assert buffers.self_kv_cache.isfinite().all()
+
+
+def test_kernels_that_fail_are_given_up_one_after_another_and_for_good(weights, buffers, monkeypatch):
+    heard, tried = [], []
+
+    def fail(made, *_):
+        tried.append(made.kernel)
+        raise ValueError("no compiler\nwas found" if made.kernel == "triton" else "not on this GPU")
+
+    monkeypatch.setattr(StepKernelSelector, "_triton", fail)
+    made = StepKernelSelector(weights, heard.append, "triton-pdl")
+    for _ in range(2):
+        assert isinstance(made.first(buffers), EagerDecodeStep)
+    assert tried == ["triton-pdl", "triton"]
+    assert heard == [
+        "Decode steps run with triton kernels in place of triton-pdl: ValueError: not on this GPU.",
+        "Decode steps run with torch kernels in place of triton: ValueError: no compiler.",
+    ]
+
+
+class Watch:
+    """A capturer that only says how long each kind of step takes."""
+
+    def __init__(self, seconds: dict[object, float]) -> None:
+        self.seconds_of, self.asked = seconds, 0
+
+    def seconds(self, work, restart) -> float:
+        self.asked += 1
+        restart()
+        return self.seconds_of[type(work)]
+
+
+def test_several_answers_take_what_is_fastest_here_and_it_is_timed_once(weights, buffers, monkeypatch):
+    monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: Scaled(weights, buffers, 1.0001))
+    made = StepKernelSelector(weights, print)
+    made._kernels = ["triton-pdl", "torch"]
+    watch = Watch({Scaled: 2.0, EagerDecodeStep: 1.0})
+    assert len(buffers.inputs) > 1
+    for _ in range(2):
+        assert isinstance(made.fastest(buffers, watch), EagerDecodeStep)
+    assert watch.asked == 2
+    assert made.used == f"triton-pdl, torch for batches of {len(buffers.inputs)}"
+    watch.seconds_of[EagerDecodeStep] = 3.0
+    another = StepKernelSelector(weights, print)
+    another._kernels = ["triton-pdl", "torch"]
+    assert isinstance(another.fastest(buffers, watch), Scaled)
+    assert another.used == "triton-pdl"
+
+
+def test_too_little_memory_is_no_reason_to_give_a_way_up(weights, buffers, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(StepKernelSelector, "_triton", fail)
+    made = StepKernelSelector(weights, print, "triton")
+    with pytest.raises(torch.OutOfMemoryError):
+        made.first(buffers)
+    assert made.kernel == "triton"
+
+
+@pytest.mark.parametrize(
+    ("capability", "triton", "kernel"),
+    [
+        ((9, 0), True, "triton-pdl"),
+        ((10, 0), True, "triton-pdl"),
+        ((8, 0), True, "triton"),
+        ((9, 0), False, "torch"),
+    ],
+)
+def test_what_is_tried_first_on_a_gpu(monkeypatch, capability, triton, kernel):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(kernel_selector, "find_spec", lambda _: object() if triton else None)
+    assert kernel_selector._available(torch.device("cuda"))[0] == kernel
+    assert kernel_selector._available(torch.device("cuda"))[-1] == "torch"
