@@ -4,6 +4,7 @@ HybridError
 ├── InputError       the prompt cannot be answered as given
 │   └── PromptTooLong    more tokens than the model reads
 ├── PairError        a pair of models is unknown, incomplete or damaged
+├── PlanError        a plan's file cannot be read or says what cannot be
 ├── SuiteError       a suite is unknown, unreadable or of another task
 ├── StoreError       stored results cannot be read or written
 ├── BusyError        another measurement is running on this machine
@@ -38,6 +39,10 @@ class PromptTooLong(InputError):
 
 class PairError(HybridError):
     """A pair of models is unknown, incomplete or damaged."""
+
+
+class PlanError(HybridError):
+    """A plan's file cannot be read, or says what cannot be."""
 
 
 class SuiteError(HybridError):

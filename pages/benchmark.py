@@ -3,8 +3,7 @@
 import streamlit as st
 
 from hybrid.benchmark import jobs
-from hybrid.benchmark.jobs import Asked, GoOn
-from hybrid.benchmark.jobs.asked import in_a_shell
+from hybrid.benchmark.jobs import Request, ResumeRequest, shell_command
 from hybrid.errors import HybridError
 from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
@@ -18,11 +17,11 @@ STATE = st.session_state
 TROUBLE = "benchmark-trouble"
 
 
-def start(asked: Asked) -> None:
+def start(request: Request) -> None:
     """Begin, before the page is drawn again; what keeps it from beginning is said there."""
     STATE.pop(TROUBLE, None)
     try:
-        jobs.start(asked)
+        jobs.start(request)
     except (HybridError, ValueError) as error:
         STATE[TROUBLE] = str(error)
 
@@ -35,9 +34,11 @@ def unfinished(entries: tuple[Entry, ...]) -> None:
     # Its id alone: in the address stands what is shown, and how far a run is changes.
     chosen = left.selectbox("Run", list(by_id), key="resume", bind="query-params")
     entry = by_id[chosen]
-    asked = GoOn(chosen, entry.suite, STATE.get("memory", True), entry.threads)
+    request = ResumeRequest(
+        run_id=chosen, suite=entry.suite, memory=STATE.get("memory", True), threads=entry.threads
+    )
     st.text(_in_words(entry))
-    right.button("Resume", key="go-on", on_click=start, args=(asked,), width="stretch")
+    right.button("Resume", key="go-on", on_click=start, args=(request,), width="stretch")
 
 
 def _in_words(entry: Entry) -> str:
@@ -49,21 +50,21 @@ st.caption(
     "Every system answers the same examples in turn, alone on this machine. The measurement goes on when "
     "this page is closed, and everyone who opens the page sees it."
 )
-why_not = jobs.obstacle()
-follow(jobs.latest(), why_not is None)
+blocked = jobs.blocking_reason()
+follow(jobs.latest(), blocked is None)
 if TROUBLE in STATE:
     note(STATE[TROUBLE], "error")
 st.subheader("What to measure", anchor=False)
-asked = ask()
-if asked is not None:
-    st.text(estimate(asked))
-    st.code(in_a_shell(asked), language=None, wrap_lines=True)
-held = asked is None or why_not is not None
-st.button("Start", type="primary", key="start", disabled=held, on_click=start, args=(asked,))
-if why_not is not None:
-    note(why_not)
+plan = ask()
+if plan is not None:
+    st.text(estimate(plan))
+    st.code(shell_command(plan), language=None, wrap_lines=True)
+held = plan is None or blocked is not None
+st.button("Start", type="primary", key="start", disabled=held, on_click=start, args=(plan,))
+if blocked is not None:
+    note(blocked)
 with st.expander("Engines here", icon=":material/memory:"):
     engines.table()
-interrupted = () if why_not else tuple(entry for entry in store.catalog().entries if not entry.complete)
+interrupted = () if blocked else tuple(entry for entry in store.catalog().entries if not entry.complete)
 if interrupted:
     unfinished(interrupted)

@@ -133,7 +133,7 @@ def _fake_run(
     run_id: str = "20261123-014512-made-up-3f9c",
     **plan: Any,
 ) -> "StoredRun":
-    from hybrid.schema import Environment, Example, Plan, Run, Suite
+    from hybrid.schema import Environment, Example, Plan, Run, Sampling, Suite
     from hybrid.store import StoredRun
 
     texts = tuple(
@@ -141,6 +141,7 @@ def _fake_run(
     )
     suite = Suite("made-up", plan.pop("task", "summarize"), "CC0-1.0", texts)
     pair = plan.pop("pair", "tiny")
+    plan = {"engine": "torch", "dtype": "float32", "sampling": Sampling()} | plan
     asked = Plan(suite.name, suite.content_hash, suite.task, pair, repeats=repeats, **plan)
     environment = Environment(
         "0.1.0", "620233b", "cd" * 32, "3.11.7", "Linux", "A CPU", 2, 8 << 30, "cpu", {"torch": "2.13.0"}

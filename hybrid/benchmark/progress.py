@@ -1,24 +1,14 @@
-"""How far a run is, and how fast its systems have been so far: for the command and for who watches it."""
+"""How far a run is, and how fast its systems have been so far."""
 
 import statistics
 import time
 from bisect import insort
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 
-from hybrid.schema import BASELINE, Plan, Record, System
+from hybrid.schema import BASELINE, Plan, Progress, Record, Speedup, System
 
 
-@dataclass(frozen=True)
-class SoFar:
-    """The median of `n` paired end-to-end ratios to the LLM; above 1 is faster."""
-
-    median: float
-    n: int
-
-
-class Progress:
+class RunProgress:
     """Counts the records of a run as they come.
 
     stored: records that a resumed run has already; they count, but say nothing of its pace.
@@ -32,49 +22,48 @@ class Progress:
         self._ratios: dict[System, list[float]] = {system: [] for system in self._systems}  # sorted
         for record in stored:
             self.count([record])
-        self._first: tuple[float, int] | None = None  # when the first turn ended, and what was done then
+        self._first: tuple[float, int] | None = None  # when the first item ended, and what was done then
         self._last_s = 0.0
 
     def add(self, records: Sequence[Record], at_s: float | None = None) -> None:
-        """Count the records of a turn that was measured. at_s: when it ended; now, when None."""
+        """Count the records of an item that was measured. at_s: when it ended; now, when None."""
         self.count(records)
         self._last_s = time.monotonic() if at_s is None else at_s
         if self._first is None:
             self._first = self._last_s, self.done
 
     def count(self, records: Sequence[Record]) -> None:
-        """Count records of a turn that say nothing of the pace."""
+        """Count records of an item that say nothing of the pace."""
         self.done += len(records)
         for record in records[:1]:  # the rows of a batch share its time
             batch = record.repeat, record.batch
             if (*batch, record.system) in self._totals_s:
                 continue
             self._totals_s[*batch, record.system] = record.generation.timing.total_s
-            # A pair is complete with the later of its two turns.
+            # A pair is complete with the later of its two items.
             for system in self._systems if record.system == BASELINE else [record.system]:
                 own, base = self._totals_s.get((*batch, system)), self._totals_s.get((*batch, BASELINE))
                 if own and base:
                     insort(self._ratios[system], base / own)
 
     @property
-    def so_far(self) -> Mapping[System, SoFar]:
-        """By system its speed-up; those without a pair yet are left out."""
-        return {s: SoFar(statistics.median(r), len(r)) for s, r in self._ratios.items() if r}
-
-    @property
-    def speedups(self) -> str:
-        """`hybrid 2.9x, slm 3.1x`: medians of the paired end-to-end ratios to the LLM; empty without any."""
-        return ", ".join(f"{system} {one.median:.1f}x" for system, one in sorted(self.so_far.items()))
+    def speedups(self) -> dict[str, Speedup]:
+        """Median paired end-to-end ratio to the LLM, by system; without a pair none."""
+        return {
+            system: Speedup(statistics.median(ratios), len(ratios))
+            for system, ratios in self._ratios.items()
+            if ratios
+        }
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at the pace since the first turn; None before there is one, and at the end."""
+        """Seconds left at the pace since the first item; None before there is one, and at the end."""
         if self._first is None or self.done in (self._first[1], self.planned):
             return None
         first_s, first = self._first
         return (self._last_s - first_s) / (self.done - first) * (self.planned - self.done)
 
     @property
-    def eta(self) -> str:
-        """`ETA 0:01:02`; empty where eta_s is None."""
-        return "" if self.eta_s is None else f"ETA {timedelta(seconds=round(self.eta_s))}"
+    def event(self) -> Progress:
+        """All of it, for an observer."""
+        return Progress(done=self.done, planned=self.planned, eta_s=self.eta_s, speedups=self.speedups)

@@ -23,8 +23,8 @@ from hybrid.store import Key
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One system's turn at one batch. batch: index within the repeat. position: within the whole plan."""
+class WorkItem:
+    """One batch of examples for one system. batch: index within the repeat. position: within the plan."""
 
     system: System
     repeat: int
@@ -37,52 +37,54 @@ class Turn:
         return example.id, self.repeat, self.system
 
 
-def chosen(plan: Plan, suite: Suite) -> tuple[Example, ...]:
+def select_examples(plan: Plan, suite: Suite) -> tuple[Example, ...]:
     """The plan's examples in its order: shuffled by its seed, then the first `limit`."""
     examples = list(suite.examples)
     random.Random(plan.seed).shuffle(examples)
     return tuple(examples[: plan.limit])
 
 
-def turns(plan: Plan, examples: tuple[Example, ...]) -> Iterator[Turn]:
-    """Every turn of a plan, in the order of measuring."""
+def schedule(plan: Plan, examples: tuple[Example, ...]) -> Iterator[WorkItem]:
+    """Every item of a plan, in the order of measuring."""
     systems, batches = plan.systems, _batches(plan, examples)
     position = 0
     for repeat in range(plan.repeats):
         for index, batch in enumerate(batches):
             first = (repeat + index) % len(systems)
             for system in systems[first:] + systems[:first]:
-                yield Turn(system, repeat, index, position, batch)
+                yield WorkItem(system, repeat, index, position, batch)
                 position += 1
 
 
-def benchmark(
+def measure_records(
     plan: Plan,
     examples: tuple[Example, ...],
     engines: Mapping[System, Engine],
     done: Collection[Key] = frozenset(),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[tuple[Record, ...], None, None]:
-    """The records of each turn as it is measured, after a warm-up that is dropped.
+    """Measure the records of each item, after a warm-up that is dropped.
 
-    examples: in the order of measuring, as chosen() gives them or a run stores them.
+    examples: in the order of measuring, as select_examples() gives them or a run stores them.
     engines: one for each of the plan's systems, ready on the plan's device.
-    done: keys of records that are stored already; turns that only have these
-    are left out, and a turn that lost a part of its records is measured anew
+    done: keys of records that are stored already; items that only have these
+    are left out, and an item that lost a part of its records is measured anew
     and yields that part. Errors of engine and clock pass through.
     """
-    missing = [turn for turn in turns(plan, examples) if any(turn.key(e) not in done for e in turn.examples)]
+    missing = [
+        item for item in schedule(plan, examples) if any(item.key(e) not in done for e in item.examples)
+    ]
     if not missing:
         return
     _warm_up(plan, examples, engines)
     with settled_heap():
-        for turn in missing:
+        for item in missing:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            answers = _measured(plan, turn, engines[turn.system], clock)
+            answers = _measured(plan, item, engines[item.system], clock)
             yield tuple(
-                _record(plan, turn, started_at, example, answer)
-                for example, answer in zip(turn.examples, answers, strict=True)
-                if turn.key(example) not in done
+                _record(plan, item, started_at, example, answer)
+                for example, answer in zip(item.examples, answers, strict=True)
+                if item.key(example) not in done
             )
 
 
@@ -117,16 +119,18 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
                 pass
 
 
-def _measured(plan: Plan, turn: Turn, engine: Engine, clock: Callable[[], float]) -> tuple[Generation, ...]:
-    """The turn's answers."""
-    texts = [example.source for example in turn.examples]
+def _measured(
+    plan: Plan, item: WorkItem, engine: Engine, clock: Callable[[], float]
+) -> tuple[Generation, ...]:
+    """The item's answers."""
+    texts = [example.source for example in item.examples]
     synchronize: Callable[[], None] | None = getattr(engine, "synchronize", None)  # of those on a GPU
     gc.collect()
     with collector_off():
-        return timed(engine.generate(plan.task, texts, plan.sampling), turn.system, clock, synchronize)
+        return timed(engine.generate(plan.task, texts, plan.sampling), item.system, clock, synchronize)
 
 
-def _record(plan: Plan, turn: Turn, started_at: str, example: Example, answer: Generation) -> Record:
+def _record(plan: Plan, item: WorkItem, started_at: str, example: Example, answer: Generation) -> Record:
     # A text that had to go on past its end says nothing about quality.
     scored = {} if plan.sampling.ignore_eos else statistics_of(plan.task, answer.text, example.references)
-    return Record(example.id, turn.repeat, turn.batch, turn.position, started_at, answer, scored)
+    return Record(example.id, item.repeat, item.batch, item.position, started_at, answer, scored)

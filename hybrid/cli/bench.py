@@ -1,83 +1,54 @@
 """`hybrid bench`: a suite answered and timed by several systems, into a stored run."""
 
-from collections.abc import Mapping
-from typing import Any
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from click.core import ParameterSource
 
-from hybrid.cli.engine_options import engine_option_pairs, engine_options, known_engine
-from hybrid.cli.stopping import Stopped, stoppable
-from hybrid.cli.waiting import wait_option
-from hybrid.schema import METHODS, SYSTEMS, TASKS, Sampling, System
+from hybrid.benchmark.plan_options import PLAN_OPTIONS, plan_of_options
+from hybrid.cli.console import Terminal, notice, out, speedups
+from hybrid.cli.options import given_options, is_given, wait_option, with_options
+from hybrid.errors import HybridError, StoreError
+from hybrid.schema import Event, Failed, Observer, Plan
 
-# What may be given beside --resume; all else is in the stored plan.
-NOT_OF_THE_PLAN = ("resume", "wait", "memory")
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
-
-def _systems(_: click.Context, __: click.Parameter, text: str) -> tuple[System, ...]:
-    systems: list[System] = []
-    for name in dict.fromkeys(name.strip() for name in text.split(",") if name.strip()):
-        try:
-            systems.append(System.parse(name))
-        except ValueError as error:
-            known = f"{', '.join(METHODS)}; METHOD@ENGINE for another engine"
-            raise click.BadParameter(f"there is no system {name!r}; available: {known}") from error
-    for system in systems:
-        if system.engine is not None:
-            known_engine(system.engine)
-    if not systems:
-        raise click.BadParameter(f"no system is named; available: {', '.join(METHODS)}")
-    order = list(METHODS)
-    return tuple(sorted(systems, key=lambda system: (order.index(system.method), system.engine is not None)))
-
-
-def _columns(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, str] | None:
-    if text is None:
-        return None
-    pairs = [piece.partition("=") for piece in text.split(",")]
-    if not all(role.strip() and column.strip() for role, _, column in pairs):
-        raise click.BadParameter(f"{text!r} is not like source=NAME,reference=NAME")
-    return {role.strip(): column.strip() for role, _, column in pairs}
+# What may be given beside --plan and --resume; all else is in the plan.
+BESIDE_PLAN = ("plan", "wait", "events")
+BESIDE_RESUME = ("resume", "wait", "events", "memory")
+AGAIN_S = 0.05
 
 
 @click.command()
 @click.argument("suite", required=False)
+@with_options(PLAN_OPTIONS)
 @click.option(
-    "--systems",
-    callback=_systems,
-    default=",".join(SYSTEMS),
-    show_default=True,
-    help="Of llm, slm, hybrid, lossless, lossless-slm, lossless-lookup; llm@ENGINE for another engine.",
+    "--plan",
+    metavar="FILE",
+    help="Measure the plan in FILE, JSON or TOML or any run.json; - is standard input.",
 )
-@click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
-@engine_options
-@click.option(
-    "--batch-size", type=click.IntRange(1, 4096), default=1, show_default=True, help="Prompts at once."
-)
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only N examples, drawn by --seed.")
-@click.option(
-    "--repeats", type=click.IntRange(1, 1000), default=1, show_default=True, help="Times over all examples."
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the examples' order.")
-@click.option(
-    "--max-new-tokens", type=click.IntRange(1, 4096), default=128, show_default=True, help="Longest answer."
-)
-@click.option(
-    "--fixed-length", type=click.IntRange(1, 4096), metavar="N", help="N tokens each: speed, no quality."
-)
-@click.option("--task", type=click.Choice(list(TASKS)), help="For suites that do not state theirs.")
-@click.option(
-    "--columns",
-    callback=_columns,
-    metavar="source=A,reference=B",
-    help="Of file: and hf: suites.",
-)
-@click.option("--memory/--no-memory", default=True, help="Peak memory, in a pass of its own. [default: yes]")
 @wait_option
 @click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted; see `hybrid runs`.")
+@click.option("--events", metavar="FILE", help="Append what happens, as JSON lines.")
 @click.pass_context
-def bench(ctx: click.Context, /, suite: str | None, resume: str | None, **options: Any) -> None:
+def bench(
+    ctx: click.Context,
+    /,
+    suite: str | None,
+    plan: str | None,
+    resume: str | None,
+    events: str | None,
+    wait: float,
+    **options: Any,
+) -> None:
     """Measure the systems of a pair on SUITE and store the run; its id is the last line.
 
     SUITE: everyday-en-de, briefs-en, sacrebleu:wmt20/en-de,
@@ -87,58 +58,117 @@ def bench(ctx: click.Context, /, suite: str | None, resume: str | None, **option
     143, and `hybrid bench --resume RUN` goes on. Only one measurement runs on
     a machine at a time.
     """
-    from hybrid.cli import bench_run
-
-    if resume is None and suite is None:
-        raise click.UsageError("Missing argument 'SUITE'; it is not needed with --resume only.")
-    if resume is not None:
-        _refuse_plan_options(ctx)
-    try:
-        with stoppable():
-            if resume is not None:
-                bench_run.go_on(resume, options["wait"], options["memory"])
-            else:
-                plan = _plan_of(ctx, options)
-                bench_run.begin(suite or "", options["columns"], plan, options["wait"], options["memory"])
-    except Stopped as stopped:
-        ctx.exit(stopped.exit_code)
-
-
-def _plan_of(ctx: click.Context, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the Plan that options say; suite and pair are looked up later."""
-    if options["fixed_length"] and _is_given(ctx, "max_new_tokens"):
-        raise click.UsageError("--fixed-length and --max-new-tokens exclude each other; give one of them.")
-    sampling = Sampling(
-        options["fixed_length"] or options["max_new_tokens"], bool(options["fixed_length"]), True
-    )
-    same = (
-        "systems",
-        "pair",
-        "engine",
-        "dtype",
-        "device",
-        "threads",
-        "batch_size",
-        "limit",
-        "repeats",
-        "seed",
-        "task",
-    )
-    return {name: options[name] for name in same} | {
-        "engine_options": engine_option_pairs(options["engine_option"]),
-        "sampling": sampling,
-    }
-
-
-def _refuse_plan_options(ctx: click.Context) -> None:
-    given = [
-        parameter.human_readable_name if isinstance(parameter, click.Argument) else parameter.opts[0]
-        for parameter in ctx.command.params
-        if parameter.name not in NOT_OF_THE_PLAN and _is_given(ctx, str(parameter.name))
-    ]
-    if given:
+    if resume is not None and (given := given_options(ctx, BESIDE_RESUME)):
         raise click.UsageError(f"--resume goes on with the stored plan; leave out {', '.join(given)}.")
+    if plan is not None and (given := given_options(ctx, BESIDE_PLAN)):
+        raise click.UsageError(f"--plan says all that is measured; leave out {', '.join(given)}.")
+    if suite is None and plan is None and resume is None:
+        raise click.UsageError("Missing argument 'SUITE'; only --plan and --resume go without.")
+    if options["fixed_length"] and is_given(ctx, "max_new_tokens"):
+        raise click.UsageError("--fixed-length and --max-new-tokens exclude each other; give one of them.")
+    try:
+        with stoppable(), Terminal() as terminal, _logged(terminal, events) as observer:
+            from hybrid.benchmark.run import resume_benchmark, run_benchmark
+
+            if resume is not None:
+                memory = options["memory"] if is_given(ctx, "memory") else None
+                run = resume_benchmark(resume, observer, memory=memory, wait_s=wait)
+            else:
+                asked = plan_of_options(suite or "", options) if plan is None else _plan_in(plan)
+                run = run_benchmark(asked, observer, wait_s=wait)
+    except (HybridError, KeyboardInterrupt) as error:
+        _say_how_to_go_on(terminal, error)
+        if isinstance(error, Stopped):
+            ctx.exit(error.exit_code)
+        raise
+    medians = speedups(terminal.last)
+    medians = medians and f" Speed-up over the LLM, end to end: {medians} (medians)."
+    click.echo(f"All {run.planned} answers are stored.{medians} `hybrid compare` says more.", err=True)
+    out(run.run_id)
 
 
-def _is_given(ctx: click.Context, name: str) -> bool:
-    return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+def _plan_in(name: str) -> Plan:
+    from hybrid.benchmark.plans import decode_plan, load_plan
+
+    return decode_plan(sys.stdin.buffer.read(), "standard input") if name == "-" else load_plan(Path(name))
+
+
+def _say_how_to_go_on(terminal: Terminal, error: BaseException) -> None:
+    """Of a run that ended early and is kept: its state, and its id as the last line."""
+    kept = terminal.interrupted
+    if kept is None:
+        return
+    if not isinstance(error, StoreError):  # it says so itself
+        how = f"`hybrid bench --resume {kept.run_id}` goes on."
+        notice(f"{kept.done} of {kept.planned} answers are stored; {how}")
+    out(kept.run_id)
+
+
+@contextmanager
+def _logged(terminal: Terminal, path: str | None) -> Iterator[Observer]:
+    """An observer for the terminal and, where a file is named, for its lines; how the block fails is one."""
+    if path is None:
+        yield terminal
+        return
+    from hybrid.benchmark.event_log import EventLog
+
+    with EventLog(Path(path)) as log:
+
+        def both(event: Event, /) -> None:
+            log(event)
+            terminal(event)
+
+        try:
+            yield both
+        except Exception as error:
+            name = type(error).__name__
+            ours = isinstance(error, HybridError | click.ClickException)
+            log(
+                Failed(error=name, sentence=str(error) if ours else f"It ended unexpectedly: {name}: {error}")
+            )
+            raise
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM came. exit_code: as a shell reports it, 130 or 143."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped, once: what is then done to end cleanly is not interrupted.
+
+    Python swallows what is raised while an object's finalizer runs; the signal is then sent again.
+    """
+    # Who starts a command with a signal ignored, as a script's & does, wants it ignored.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    def send_again(number: int) -> None:
+        if signal.getsignal(number) is stop:  # else it is too late to end cleanly, or somebody did
+            os.kill(os.getpid(), number)
+
+    def swallowed(what: "UnraisableHookArgs") -> None:
+        if not isinstance(what.exc_value, Stopped):
+            hook(what)
+            return
+        for each in numbers:
+            signal.signal(each, stop)
+        threading.Timer(AGAIN_S, send_again, [what.exc_value.number]).start()
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    hook, sys.unraisablehook = sys.unraisablehook, swallowed
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,9 +1,21 @@
-"""What every command shares: data on stdout, notices and a spinner on stderr, a fast start."""
+"""What every command shares: data on stdout; notices, a spinner and a bar on stderr."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import click
+
+from hybrid.schema import Event, Interrupted, Notice, Progress, Started, Status, Waiting
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+PLAIN_LINE_EVERY_S = 10.0
 
 
 def out(line: str) -> None:
@@ -27,11 +39,125 @@ def harmless(text: str) -> str:
 @contextmanager
 def status(first: str) -> Iterator[Callable[[str], None]]:
     """A spinner on stderr while something is under way; silent when stderr is no terminal."""
-    from rich.console import Console
+    with Terminal() as terminal:
+        terminal(Status(sentence=first))
+        yield lambda sentence: terminal(Status(sentence=sentence))
+
+
+class Terminal:
+    """An observer that shows on stderr how long work goes on.
+
+    On a terminal a spinner, and a bar once a run has started; elsewhere notices, who
+    is waited for, and a plain line of progress now and then. Drawn at events
+    only: a thread that draws, or a terminal that is kept busy, would be part of
+    what is measured. unit: of progress, on plain lines.
+    interrupted: the run that ended early, if one did. last: the latest progress.
+    """
+
+    def __init__(self, unit: str = "") -> None:
+        from rich.console import Console
+
+        self.interrupted: Interrupted | None = None
+        self.last: Progress | None = None
+        self._console = Console(stderr=True)
+        self._unit = unit and f" {unit}"
+        self._title = ""
+        self._stack = ExitStack()
+        self._spin: Callable[[str], None] | None = None
+        self._draw: Callable[[int, str], None] | None = None
+        self._line_s = float("-inf")
+        self._told: set[str] = set()
+
+    def __call__(self, event: Event, /) -> None:
+        match event:
+            case Status(sentence=sentence):
+                self._status(sentence)
+            case Waiting(sentence=sentence):
+                self._status(sentence)
+                if sentence not in self._told and not sys.stderr.isatty():  # where no spinner turns
+                    click.echo(sentence, err=True)
+                self._told.add(sentence)
+            case Notice(sentence=sentence):
+                notice(sentence)
+            case Started():
+                self._start(event)
+            case Progress():
+                self._progress(event)
+            case Interrupted():
+                self.interrupted = event
+
+    def close(self) -> None:
+        """Stop whatever turns or grows."""
+        self._stack.close()
+        self._spin = self._draw = None
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _status(self, sentence: str) -> None:
+        if self._draw is not None and self.last is not None and self.last.done < self.last.planned:
+            self._draw(self.last.done, sentence)
+            return
+        if self._spin is None:
+            self.close()
+            spinner = self._console.status(_plain(sentence))
+            self._stack.enter_context(spinner)
+            self._spin = lambda sentence: spinner.update(_plain(sentence))
+        else:
+            self._spin(sentence)
+
+    def _start(self, event: Started) -> None:
+        """Put a bar in the spinner's place, which turns in a thread of its own."""
+        self.close()
+        self._title = event.title
+        self.last = Progress(done=event.done, planned=event.planned)
+        if not self._console.is_terminal:
+            return
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[line]}", markup=False),
+        )
+        bar = Bar(*columns, console=self._console, auto_refresh=False, expand=True)
+        task = bar.add_task(
+            harmless(event.title), total=event.planned, completed=event.done, line="warming up"
+        )
+        entered: AbstractContextManager[Bar] = bar
+        self._stack.enter_context(entered)
+        bar.refresh()
+        self._draw = lambda done, line: bar.update(task, completed=done, line=line, refresh=True)
+
+    def _progress(self, event: Progress) -> None:
+        self.last = event
+        if self._draw is not None:
+            self._draw(event.done, _line(event))
+        elif time.monotonic() - self._line_s >= PLAIN_LINE_EVERY_S or event.done == event.planned:
+            self._line_s = time.monotonic()
+            click.echo("  ".join(filter(None, (harmless(self._title), _line(event, self._unit)))), err=True)
+
+
+def speedups(event: Progress | None) -> str:
+    """`hybrid 2.9x, slm 3.1x`: medians of the paired end-to-end ratios to the LLM; empty without any."""
+    pairs = sorted(event.speedups.items()) if event else ()
+    return ", ".join(f"{system} {speedup.median:.1f}x" for system, speedup in pairs)
+
+
+def _line(event: Progress, unit: str = "") -> str:
+    ratios = speedups(event)
+    eta = "" if event.eta_s is None else f"ETA {timedelta(seconds=round(event.eta_s))}"
+    parts = (f"{event.done}/{event.planned}{unit}", ratios and f"speed-up {ratios}", event.detail, eta)
+    return "  ".join(filter(None, parts))
+
+
+def _plain(sentence: str) -> "Text":
     from rich.text import Text
 
-    def plain(sentence: str) -> Text:
-        return Text(harmless(sentence))  # a str would be read as markup, and [/b] of a file's name fail
-
-    with Console(stderr=True).status(plain(first)) as status:
-        yield lambda sentence: status.update(plain(sentence))
+    return Text(harmless(sentence))  # a str would be read as markup, and [/b] of a file's name fail

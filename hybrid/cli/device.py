@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid.cli.console import harmless, notice, out, status
-from hybrid.cli.engine_options import engine_option_pairs, engine_options
-from hybrid.cli.waiting import wait_option
+from hybrid.cli.options import engine_options, wait_option
 from hybrid.measuring.collector import collector_off
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
     same name is replaced.
     """
     order = {field: options[field] for field in ("device", "dtype", "threads")}
-    order["options"] = engine_option_pairs(options["engine_option"])
+    order["options"] = options["engine_option"]
     with status("Starting") as say:
         with collector_off():
             from hybrid.sizing import save_profile
@@ -57,7 +56,7 @@ def _measured(name: str | None, engine: str, order: dict[str, Any], wait: float,
         engine = fastest_engine(order, notice)
     order["dtype"] = order["dtype"] or default_dtype(engine, order["device"])
     named = name or _name(environment(order["device"], "").device_name, engine, order)
-    with measuring(named, "device", wait, say):
+    with measuring(named, "device", wait, lambda event: say(getattr(event, "sentence", ""))):
         return measured_profile(named, engine, order, say)
 
 

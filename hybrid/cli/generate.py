@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid.cli.console import notice, out, status
-from hybrid.cli.engine_options import engine_option_pairs, engine_options
+from hybrid.cli.options import engine_options
 from hybrid.engines.config import Order
 from hybrid.engines.registry import AUTO, best_engines, make_engines
 from hybrid.errors import InputError
@@ -81,7 +81,7 @@ def _engine(
         options["device"],
         options["dtype"],
         options["threads"],
-        engine_option_pairs(options["engine_option"]),
+        options["engine_option"],
         say,
     )
     if options["engine"] != AUTO:

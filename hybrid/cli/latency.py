@@ -4,11 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from hybrid.cli.console import notice, out
-from hybrid.cli.engine_options import engine_option_pairs, engine_options
-from hybrid.cli.waiting import seconds, wait_option
+from hybrid.cli.options import engine_options, given_options, seconds, wait_option
 from hybrid.schema import METHODS, MODELS
 
 # What may be given beside --resume; all else is in the stored grid.
@@ -123,27 +121,17 @@ def latency(
             out(line)
         return
     if resume is not None:
-        _refuse_grid_options(ctx)
+        if given := given_options(ctx, NOT_OF_THE_GRID):
+            raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(given)}.")
         found = latency_run.go_on(resume, options["time_limit"], options["wait"])
     else:
         if not (options["llms"] and options["slms"]):
             raise click.UsageError(
                 "Missing option '--llm' or '--slm'. `hybrid latency --shapes` lists models."
             )
-        options["engine_options"] = engine_option_pairs(options.pop("engine_option"))
+        options["engine_options"] = options.pop("engine_option")
         found = latency_run.begin(options)
     if not found.cells:
         notice("Nothing is measured yet.")
     for line in [as_object(found)] if as_json else report(found):
         out(line)
-
-
-def _refuse_grid_options(ctx: click.Context) -> None:
-    given = [
-        parameter.opts[0]
-        for parameter in ctx.command.params
-        if parameter.name not in NOT_OF_THE_GRID
-        and ctx.get_parameter_source(str(parameter.name)) not in (ParameterSource.DEFAULT, None)
-    ]
-    if given:
-        raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(given)}.")

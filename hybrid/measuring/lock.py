@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hybrid.errors import BusyError, HybridError
+from hybrid.schema import Observer, Waiting, silent
 
 LOCK = "hybrid-bench.lock"
 NOTE = "hybrid-bench.lock.json"
@@ -45,14 +46,14 @@ def measuring(
     run_id: str,
     suite: str,
     wait_s: float = 0.0,
-    waiting: Callable[[str], None] = lambda _: None,
+    observer: Observer = silent,
     folder: Path | None = None,
 ) -> Iterator[None]:
     """Hold the machine's lock while the block runs.
 
     run_id, suite: what is measured, for the note.
     wait_s: how long to wait for another holder, in seconds; 0 gives up at once.
-    waiting: called twice a second meanwhile, with a sentence that names the holder.
+    observer: sent Waiting twice a second meanwhile, with a sentence that names the holder.
     folder: where the lock lies; the system's temporary folder when None.
     Raises BusyError, naming the holder, when the time is over, HybridError when
     the folder cannot be written, and ValueError when wait_s is no time.
@@ -67,7 +68,7 @@ def measuring(
         if time.monotonic() >= deadline:
             how = f"It did not end within {wait_s:g} s; try" if wait_s else "Wait for it with"
             raise BusyError(f"{busy} {how} {'a longer ' if wait_s else ''}--wait SECONDS, or end it.")
-        waiting(f"Waiting. {busy}")
+        observer(Waiting(sentence=f"Waiting. {busy}"))
         time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
     try:
         mine = Holder(os.getpid(), run_id, suite, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -10,7 +10,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hybrid.schema import Device, Example, Memory, Plan, System
 from hybrid.store.folders import ROOT
 from hybrid.store.typed import build
 
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED")  # torch's words: GPU, CPU, cuBLAS
 TIMEOUT_S = 900.0  # far more than one batch may take; a process that hangs must not hold the run
 
 
@@ -72,6 +74,17 @@ def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
     engine: Engine = load_engines(plan, [system])[1][system]
     warm_up(engine, plan.task, texts, plan.sampling.max_new_tokens)
     return Memory(peak_resident(), before, _gpu_peak(plan.device) if on_gpu else 0)
+
+
+@contextmanager
+def running_out_of_memory(sentence: str, fix: str = "Free some of it.") -> Iterator[None]:
+    """Turn running out of memory in the block into an EngineError: what did not fit, and the fix."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        raise EngineError(f"{sentence} {fix}") from error
 
 
 def peak_resident() -> int:

@@ -32,24 +32,39 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A stored run begins or goes on. planned: records when complete. done: records stored before."""
+    """A stored run begins or goes on.
+
+    title: what is measured, such as the suite's name.
+    planned: parts of it when complete. done: of these, stored before.
+    """
 
     run_id: str
+    title: str
     planned: int
     done: int = 0
 
 
+@dataclass(frozen=True)
+class Speedup:
+    """The median of `n` paired end-to-end ratios to the baseline; above 1 is faster."""
+
+    median: float
+    n: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Work of `planned` parts has come to `done`.
+    """Work of `planned` parts has come to `done`; sent now and then, and always for the last part.
 
-    eta_s: seconds left, None while unknown. speedups: preliminary median speed-ups by system.
+    eta_s: seconds left, None while unknown. speedups: preliminary, by system.
+    detail: what has just been measured, where that is worth a word.
     """
 
     done: int
     planned: int
     eta_s: float | None = None
-    speedups: Mapping[str, float] = field(default_factory=dict)
+    speedups: Mapping[str, Speedup] = field(default_factory=dict)
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +75,23 @@ class Finished:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """A run ended early: `done` of its `planned` parts are stored, and it can be resumed."""
+
+    run_id: str
+    done: int
+    planned: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
-    """Work has ended early. error: the error's class; sentence: as it is shown to people."""
+    """A process ends without a result. error: the error's class; sentence: as it is shown to people."""
 
     error: str
     sentence: str
 
 
-Event = Status | Notice | Waiting | Started | Progress | Finished | Failed
+Event = Status | Notice | Waiting | Started | Progress | Finished | Interrupted | Failed
 
 
 class Observer(Protocol):

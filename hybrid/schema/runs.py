@@ -11,32 +11,42 @@ from hybrid.schema.systems import CPU, SYSTEMS, Device, System
 class Plan:
     """What a benchmark is asked to do: with the same weights, all that a rerun needs.
 
-    suite, suite_hash: the name that loads the suite, and its content hash.
-    seed: shuffles the suite; `limit` then takes the first of it, so that a
-        smaller run is a part of a larger one. None takes all.
+    suite: the name that loads it. suite_hash: of its content; a plan with one
+        measures these very texts or nothing.
+    task: for suites that do not state theirs. pair: its name in the zoo.
     engine: of the systems that name none. engine_options: its settings, by name.
-    repeats: how often every example is answered by every system.
-    batch_size: prompts answered at once.
     device, dtype: where the engine runs and in which precision; other engines
         run on the same device, in their own.
     threads: of the CPU.
+    batch_size: prompts answered at once.
+    repeats: how often every example is answered by every system.
+    seed: shuffles the suite; `limit` then takes the first of it, so that a
+        smaller run is a part of a larger one. None takes all.
+    columns: of file: and hf: suites, which column holds the source, the reference ...
+    memory: measure each system's peak memory too, in a pass of its own.
+
+    An empty suite_hash, task, pair or dtype, and the engine `auto`, are settled
+    when the plan is run: the plan of a stored run names them.
+    Raises ValueError for numbers below 1 and systems that come twice.
     """
 
     suite: str
-    suite_hash: str
-    task: str
-    pair: str
+    suite_hash: str = ""
+    task: str = ""
+    pair: str = ""
     systems: tuple[System, ...] = SYSTEMS
-    engine: str = "torch"
+    engine: str = "auto"
     device: Device = CPU
-    dtype: str = "float32"
+    dtype: str = ""
     threads: int = 1
     batch_size: int = 1
     repeats: int = 1
     limit: int | None = None
     seed: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = field(default_factory=lambda: Sampling(truncate=True))
     engine_options: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    memory: bool = True
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch_size", "repeats"):

@@ -4,12 +4,12 @@ from typing import Any
 
 import streamlit as st
 
-from hybrid.benchmark.jobs import Measurement
+from hybrid.benchmark.jobs import check_request
 from hybrid.engines.registry import AUTO, ENGINES
-from hybrid.errors import HybridError, PairError, SuiteError
+from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.models.manifest import available_pairs, zoo
 from hybrid.presentation.charts import shown
-from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Suite, System
+from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
 from pages.common.notes import note
@@ -22,37 +22,39 @@ ABOUT_SUITES = (
 DEVICES = (CPU, Device("cuda"))
 
 
-def ask() -> Measurement | None:
-    """The controls; None, with a sentence on the page, while they do not make a measurement."""
+def ask() -> Plan | None:
+    """The controls; None, with a sentence on the page, while they do not make a plan."""
     try:
         pairs = available_pairs()
         if not pairs:
             raise PairError(f"There are no pairs in {zoo()}. HYBRID_ZOO names another folder of pairs.")
         chosen = _what(list(pairs)) | _how_much() | _more()
-        if not chosen["suite"]:
+        sampling = Sampling(chosen.pop("tokens"), ignore_eos=chosen.pop("fixed"), truncate=True)
+        plan = Plan(sampling=sampling, **chosen)
+        if not plan.suite:
             raise SuiteError(f"Name the suite: {ABOUT_SUITES}")
-        asked = Measurement(**chosen)
-        if asked.suite in bundled_suites():
-            check_task(suite(asked.suite), pairs[asked.pair].get("tasks", []), asked.pair)
-        _check_here(asked)
+        check_request(plan)
+        if plan.suite in bundled_suites():
+            check_task(suite(plan.suite), pairs[plan.pair].get("tasks", []), plan.pair)
+        _check_here(plan)
     except (HybridError, ValueError) as error:
         note(str(error), "error")
         return None
-    return asked
+    return plan
 
 
-def estimate(asked: Measurement) -> str:
+def estimate(plan: Plan) -> str:
     """How many answers will be measured, in a sentence."""
-    times = f"× {_count(len(asked.systems), 'system')} × {_count(asked.repeats, 'repeat')}"
-    each = len(asked.systems) * asked.repeats
-    if asked.suite not in bundled_suites():
-        if asked.limit is None:
-            return f"Every example of the suite {times}, after a warm-up that is dropped."
-        return f"At most {_count(asked.limit, 'example')} {times} = {asked.limit * each:,} answers."
-    size = len(suite(asked.suite).examples)
-    taken = min(size, asked.limit or size)
-    more = f" The suite has {size}: all are taken." if asked.limit is not None and asked.limit > size else ""
-    return f"{_count(taken, 'example')} {times} = {taken * each:,} answers.{more}"
+    factors = f"× {_count(len(plan.systems), 'system')} × {_count(plan.repeats, 'repeat')}"
+    each = len(plan.systems) * plan.repeats
+    if plan.suite not in bundled_suites():
+        if plan.limit is None:
+            return f"Every example of the suite {factors}, after a warm-up that is dropped."
+        return f"At most {_count(plan.limit, 'example')} {factors} = {plan.limit * each:,} answers."
+    size = len(suite(plan.suite).examples)
+    taken = min(size, plan.limit or size)
+    more = f" The suite has {size}: all are taken." if plan.limit is not None and plan.limit > size else ""
+    return f"{_count(taken, 'example')} {factors} = {taken * each:,} answers.{more}"
 
 
 @st.cache_resource(show_spinner=False)
@@ -69,16 +71,16 @@ def _what(pairs: list[str]) -> dict[str, Any]:
         "Engine", [AUTO, *ENGINES], key="bench_engine", bind="query-params",
         help="auto: the fastest that runs here. A system may name another of its own below.",
     )  # fmt: skip
-    found = {"suite": name, "pair": pair, "engine": engine}
+    chosen = {"suite": name, "pair": pair, "engine": engine}
     if name == ANOTHER:
         left, right = st.columns([2, 1])
         given = left.text_input("Name of the suite", key="name", bind="query-params", help=ABOUT_SUITES)
-        found["task"] = right.selectbox(
+        task = right.selectbox(
             "Task", list(TASKS), None, format_func=lambda task: TASKS[task].label, key="asked-task",
             bind="query-params", placeholder="as the suite states", help="file: and hf: suites state none.",
         )  # fmt: skip
-        found["suite"] = given.strip()
-    return found
+        chosen |= {"suite": given.strip(), "task": task or ""}
+    return chosen
 
 
 def _how_much() -> dict[str, Any]:
@@ -98,29 +100,27 @@ def _how_much() -> dict[str, Any]:
         "batch_size": columns[2].number_input(
             "Batch size", 1, 4096, 1, key="bench_batch", bind="query-params"
         ),
-        "max_new_tokens": columns[3].number_input(
-            "Max new tokens", 1, 4096, 128, key="tokens", bind="query-params"
-        ),
+        "tokens": columns[3].number_input("Max new tokens", 1, 4096, 128, key="tokens", bind="query-params"),
     }
 
 
 def _more() -> dict[str, Any]:
     with st.expander("Device, threads, seed", icon=":material/tune:"):
         columns = st.columns(3)
-        found = {
+        chosen = {
             "device": columns[0].selectbox("Device", DEVICES, key="bench_device", bind="query-params"),
             "threads": columns[1].number_input("CPU threads", 1, 1024, 1, key="threads", bind="query-params"),
             "seed": columns[2].number_input("Seed", 0, 2**31, 0, key="seed", bind="query-params"),
         }
-        fixed = st.checkbox(
+        chosen["fixed"] = st.checkbox(
             "Fixed length: every answer has just as many tokens, for speed; no quality",
             key="fixed", bind="query-params",
         )  # fmt: skip
-        memory = st.checkbox(
+        chosen["memory"] = st.checkbox(
             "Peak memory of each system, in a pass of its own that takes some seconds each",
             True, key="memory", bind="query-params",
         )  # fmt: skip
-    return found | {"fixed_length": fixed, "memory": memory}
+    return chosen
 
 
 def _label(system: System) -> str:
@@ -135,11 +135,10 @@ def _systems() -> list[System]:
     return [*map(System, METHODS), *named]
 
 
-def _check_here(asked: Measurement) -> None:
-    names = {asked.engine, *(system.engine for system in asked.systems if system.engine)} - {AUTO}
-    for name in sorted(names):
-        if why := missing(name, asked.device):
-            raise SuiteError(f"The engine {name} does not run here: {why}")
+def _check_here(plan: Plan) -> None:
+    for name in sorted({plan.engine_of(system) for system in plan.systems} - {AUTO}):
+        if why := missing(name, plan.device):
+            raise EngineError(f"The engine {name} does not run here: {why}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import streamlit as st
 
-from hybrid.benchmark.jobs import engines_here
+from hybrid.benchmark.jobs import probe_engines
 from hybrid.engines.registry import ENGINES
 from hybrid.schema import Device
 from hybrid.store.tables import Table
@@ -78,7 +78,7 @@ def _here(name: str, device: str) -> str:
 
 def _ask() -> Missing:
     time.sleep(PAINT_S)  # it takes a core for seconds: let the page go out first
-    return engines_here()
+    return probe_engines()
 
 
 @st.cache_resource(show_spinner=False)

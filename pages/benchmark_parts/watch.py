@@ -1,7 +1,5 @@
 """A job as every visitor sees it: what it does, how far it is, its log, and the way to end it."""
 
-import shlex
-
 import streamlit as st
 
 from hybrid.benchmark import jobs
@@ -32,25 +30,25 @@ def follow(job: Job | None, free: bool) -> None:
 
 def _look(drawn: Mark) -> None:
     job = jobs.latest()
-    if mark(job, jobs.obstacle() is None) != drawn:
+    if mark(job, jobs.blocking_reason() is None) != drawn:
         st.rerun()
     if job is None:
         return
-    found = _watch(job.job_id, str(results_folder())).look(job)
+    running = _watch(job.job_id, str(results_folder())).look(job)
     with st.container(border=True, key="job"):
         if job.alive:
-            _running(job, found)
+            _running(job, running)
         else:
-            _ended(job, found)
+            _ended(job, running)
 
 
-def _running(job: Job, found: Running) -> None:
+def _running(job: Job, running: Running) -> None:
     st.subheader("Being measured", anchor=False)
     _about(job)
-    st.progress(found.share)
-    st.text(found.sentence)
-    _speedups(found, "so far, preliminary")
-    _log(job, found)
+    st.progress(running.share)
+    st.text(running.sentence)
+    _speedups(running, "so far, preliminary")
+    _log(job, running)
     if job.cancelled_at is None:
         with st.popover("Cancel", icon=":material/stop_circle:"):
             st.text("End this measurement? What was measured is kept, and the rest can be measured later.")
@@ -58,40 +56,40 @@ def _running(job: Job, found: Running) -> None:
     st.caption("It goes on when this page is closed. The Live page is busy until it has ended.")
 
 
-def _ended(job: Job, found: Running) -> None:
+def _ended(job: Job, running: Running) -> None:
     st.subheader("The last measurement", anchor=False)
     _about(job)
-    note(found.sentence, KINDS.get(found.state, "warning"))
-    if found.state == "finished":
-        _speedups(found, "median of paired ratios")
+    note(running.sentence, KINDS.get(running.state, "warning"))
+    if running.state == "finished":
+        _speedups(running, "median of paired ratios")
         link = {"run": job.run_id or ""}
         with st.container(horizontal=True):
             st.page_link("pages/tradeoffs.py", label="See it on Trade-offs", query_params=link)
             st.page_link("pages/examples.py", label="Read its answers", query_params=link)
             st.page_link("pages/runs.py", label="Export it from Runs", query_params=link)
     with st.expander("Its log", icon=":material/terminal:"):
-        _log(job, found)
+        _log(job, running)
 
 
 def _about(job: Job) -> None:
     st.text(f"{shown(job.suite)}, started {job.started_at[:10]} {job.started_at[11:19]} UTC")
 
 
-def _speedups(found: Running, how: str) -> None:
+def _speedups(running: Running, how: str) -> None:
     """Times as fast as the LLM alone, end to end."""
-    if not found.speedups:
+    if not running.speedups:
         return
     with st.container(horizontal=True):
-        for system, one in found.speedups.items():
+        for system, one in running.speedups.items():
             name = plain(shown(system.label))
             count = f"n = {one.n:,}"
             st.metric(name, times(one.median), count, delta_color="off", delta_arrow="off", width=130)
     st.caption(f"Speed-up over the LLM alone, end to end, {how}; n pairs of answers.")
 
 
-def _log(job: Job, found: Running) -> None:
+def _log(job: Job, running: Running) -> None:
     """The command and the last of what it has said."""
-    lines = (f"$ {shown(shlex.join(('hybrid', *job.command[3:])), longest=2000)}", *found.log)
+    lines = (f"$ {shown(job.shown, longest=2000)}", *running.log)
     st.code("\n".join(lines), language=None, height=LOG_HEIGHT, wrap_lines=True)
 
 

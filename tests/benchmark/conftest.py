@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.benchmark.schedule import benchmark, chosen
+from hybrid.benchmark.schedule import measure_records, select_examples
 from hybrid.engines.contract import Engine
 from hybrid.schema import SYSTEMS, Example, Plan, Record, Sampling, Step, Suite, System
 from hybrid.store import Key
@@ -58,10 +58,10 @@ class Bench:
         self, plan: Plan, engines: Mapping[System, Engine] | None = None, **more: Any
     ) -> Generator[tuple[Record, ...], None, None]:
         """The benchmark of the plan's examples by the fake engines, or by others."""
-        return benchmark(plan, chosen(plan, self.suite), engines or self.engines, **more)
+        return measure_records(plan, select_examples(plan, self.suite), engines or self.engines, **more)
 
     def measured(self, plan: Plan, done: frozenset[Key] = frozenset()) -> list[tuple[Record, ...]]:
-        """All records, turn by turn."""
+        """All records, item by item."""
         return list(self.stream(plan, done=done))
 
 

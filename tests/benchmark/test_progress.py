@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from hybrid.benchmark.progress import Progress, SoFar
-from hybrid.schema import Generation, Plan, Record, Timing
+from hybrid.benchmark.progress import RunProgress
+from hybrid.schema import Generation, Plan, Record, Speedup, Timing
 
 PLAN = Plan("s", "", "summarize", "p")
 
@@ -17,43 +17,41 @@ def record(system: Any, batch: int, total_s: float, example: str = "e") -> Recor
 
 def test_speedups_are_medians_of_paired_ratios():
     rows = [record("llm", 0, 8.0), record("hybrid", 0, 2.0), record("hybrid", 1, 1.0)]
-    progress = Progress(PLAN, 9, rows)
-    assert (progress.done, progress.speedups, progress.eta) == (3, "hybrid 4.0x", "")
+    progress = RunProgress(PLAN, 9, rows)
+    assert (progress.done, progress.speedups, progress.eta_s) == (3, {"hybrid": Speedup(4.0, 1)}, None)
     progress.add([record("llm", 1, 2.0)])
-    assert (progress.speedups, progress.eta) == ("hybrid 3.0x", "")  # no pace after one turn
+    assert (progress.speedups["hybrid"].median, progress.eta_s) == (3.0, None)  # no pace after one item
     progress.add([record("hybrid", 2, 1.0)])
     progress.add([record("llm", 2, 9.0), record("llm", 2, 9.0)])
-    assert progress.speedups == "hybrid 4.0x"  # of 4, 2 and 9
-    assert progress.so_far == {"hybrid": SoFar(4.0, 3)}
-    assert progress.eta.startswith("ETA 0:00:0")
+    assert progress.speedups == {"hybrid": Speedup(4.0, 3)}  # of 4, 2 and 9
+    assert progress.eta_s is not None
+    assert (progress.event.done, progress.event.planned) == (7, 9)
 
 
-def test_a_turn_counts_once_however_its_rows_come():
+def test_an_item_counts_once_however_its_rows_come():
     """The rows of a batch share its time: read one by one they are still one pair."""
-    together, apart = Progress(PLAN, 4), Progress(PLAN, 4)
+    together, apart = RunProgress(PLAN, 4), RunProgress(PLAN, 4)
     rows = [record("llm", 0, 6.0, "a"), record("llm", 0, 6.0, "b")]
     mine = [record("slm", 0, 2.0, "a"), record("slm", 0, 2.0, "b")]
     together.add(rows)
     together.add(mine)
     for row in (*rows, *mine):
         apart.count([row])
-    assert together.so_far == apart.so_far == {"slm": SoFar(3.0, 1)}
+    assert together.speedups == apart.speedups == {"slm": Speedup(3.0, 1)}
     assert together.done == apart.done == 4
 
 
 def test_the_pace_is_of_what_was_measured_here():
-    progress = Progress(PLAN, 12, [record("llm", 0, 1.0), record("slm", 0, 1.0)])
+    progress = RunProgress(PLAN, 12, [record("llm", 0, 1.0), record("slm", 0, 1.0)])
     progress.add([record("hybrid", 0, 1.0)], 100.0)
     assert progress.eta_s is None
     progress.add([record("llm", 1, 1.0)], 102.0)
     progress.add([record("slm", 1, 1.0)], 106.0)
     assert progress.eta_s == pytest.approx(3.0 * 7)  # 2 records in 6 s, 7 are left
-    assert progress.eta == "ETA 0:00:21"
 
 
 def test_at_the_end_nothing_is_left():
-    progress = Progress(PLAN, 2)
+    progress = RunProgress(PLAN, 2)
     progress.add([record("llm", 0, 1.0)], 1.0)
     progress.add([record("slm", 0, 1.0)], 2.0)
     assert progress.eta_s is None
-    assert progress.eta == ""

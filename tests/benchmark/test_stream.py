@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from hybrid.benchmark.schedule import Turn, benchmark, chosen, turns
+from hybrid.benchmark.schedule import WorkItem, measure_records, schedule, select_examples
 from hybrid.metrics import statistics_of
 from hybrid.schema import SYSTEMS, Device, Example, Record, Sampling, System
 
@@ -26,39 +26,39 @@ def content(record: Record) -> tuple[object, ...]:
 
 
 def test_systems_take_turns_and_another_one_begins_each_time(bench):
-    found = list(turns(bench.plan(), bench.suite.examples))
-    order = "".join(turn.system[0] for turn in found)
+    found = list(schedule(bench.plan(), bench.suite.examples))
+    order = "".join(item.system[0] for item in found)
     assert order == "lsh" + "shl" + "hls" + "lsh" + "shl" + "hls" + "lsh"
-    assert [turn.position for turn in found] == list(range(21))
-    assert [turn.batch for turn in found] == [i // 3 for i in range(21)]
+    assert [item.position for item in found] == list(range(21))
+    assert [item.batch for item in found] == [i // 3 for i in range(21)]
 
 
 def test_each_system_is_as_often_first_as_the_others_also_over_repeats(bench):
-    found = list(turns(bench.plan(repeats=3), bench.suite.examples))
-    firsts = Counter(turn.system for turn in found[::3])
+    found = list(schedule(bench.plan(repeats=3), bench.suite.examples))
+    firsts = Counter(item.system for item in found[::3])
     assert set(firsts.values()) == {7}
-    assert {turn.system for turn in found[::3] if turn.batch == 0} == set(SYSTEMS)
-    assert [turn.repeat for turn in found] == [i // 21 for i in range(63)]
+    assert {item.system for item in found[::3] if item.batch == 0} == set(SYSTEMS)
+    assert [item.repeat for item in found] == [i // 21 for i in range(63)]
 
 
 def test_batches_cover_the_examples_in_order(bench):
-    found = list(turns(bench.plan(batch_size=3, systems=(System("slm"),)), bench.suite.examples))
-    assert [[e.id for e in turn.examples] for turn in found] == [
+    found = list(schedule(bench.plan(batch_size=3, systems=(System("slm"),)), bench.suite.examples))
+    assert [[e.id for e in item.examples] for item in found] == [
         ["e0", "e1", "e2"],
         ["e3", "e4", "e5"],
         ["e6"],
     ]
-    assert found[1] == Turn("slm", 0, 1, 1, bench.suite.examples[3:6])
+    assert found[1] == WorkItem("slm", 0, 1, 1, bench.suite.examples[3:6])
 
 
 def test_the_seed_shuffles_and_a_smaller_run_is_a_part_of_a_larger_one(bench):
-    whole = chosen(bench.plan(), bench.suite)
+    whole = select_examples(bench.plan(), bench.suite)
     assert whole != bench.suite.examples
     assert sorted(whole, key=lambda e: e.id) == list(bench.suite.examples)
-    assert chosen(bench.plan(), bench.suite) == whole
-    assert chosen(bench.plan(limit=3), bench.suite) == whole[:3]
-    assert chosen(bench.plan(limit=1000), bench.suite) == whole
-    assert chosen(bench.plan(seed=1), bench.suite) != whole
+    assert select_examples(bench.plan(), bench.suite) == whole
+    assert select_examples(bench.plan(limit=3), bench.suite) == whole[:3]
+    assert select_examples(bench.plan(limit=1000), bench.suite) == whole
+    assert select_examples(bench.plan(seed=1), bench.suite) != whole
     # Pinned: a stored run is resumed by the same order, also by another version of Python.
     assert [e.id for e in whole] == ["e4", "e2", "e1", "e0", "e5", "e3", "e6"]
 
@@ -69,8 +69,8 @@ def test_the_seed_shuffles_and_a_smaller_run_is_a_part_of_a_larger_one(bench):
 def test_examples_are_measured_in_the_order_in_which_they_are_given(bench):
     """A resumed run has them as they were measured: drawn and shuffled once, and not again."""
     plan = bench.plan(batch_size=2, limit=5, seed=3)
-    examples = chosen(plan, bench.suite)
-    found = [record for records in benchmark(plan, examples, bench.engines) for record in records]
+    examples = select_examples(plan, bench.suite)
+    found = [record for records in measure_records(plan, examples, bench.engines) for record in records]
     assert list(dict.fromkeys(record.example_id for record in found)) == [e.id for e in examples]
     assert {record.example_id: record.batch for record in found} == {
         e.id: i // 2 for i, e in enumerate(examples)
@@ -81,12 +81,12 @@ def test_every_answer_is_recorded_with_where_it_stood(bench):
     plan = bench.plan(repeats=2, batch_size=2)
     found = bench.measured(plan)
     assert [len(records) for records in found] == [2] * 9 + [1] * 3 + [2] * 9 + [1] * 3
-    examples = chosen(plan, bench.suite)
-    for records, turn in zip(found, turns(plan, examples), strict=True):
-        for record, example in zip(records, turn.examples, strict=True):
-            assert key(record) == (example.id, turn.repeat, turn.system)
-            assert (record.batch, record.position) == (turn.batch, turn.position)
-            assert record.generation.text == f"{turn.system}: {' '.join(reversed(example.source.split()))}"
+    examples = select_examples(plan, bench.suite)
+    for records, item in zip(found, schedule(plan, examples), strict=True):
+        for record, example in zip(records, item.examples, strict=True):
+            assert key(record) == (example.id, item.repeat, item.system)
+            assert (record.batch, record.position) == (item.batch, item.position)
+            assert record.generation.text == f"{item.system}: {' '.join(reversed(example.source.split()))}"
             assert record.generation.prompt_tokens == len(example.source.split())
             assert record.statistics == statistics_of(plan.task, record.generation.text, example.references)
             assert datetime.fromisoformat(record.started_at).utcoffset() == timedelta(0)
@@ -122,7 +122,7 @@ def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
 
     examples = (Example("long", "d", "house " * 500, ("Haus",)),)
     plan = bench.plan(systems=(System("slm"),))
-    (records,) = benchmark(plan, examples, {"slm": TorchEngine(tiny_bundle, "slm")})
+    (records,) = measure_records(plan, examples, {"slm": TorchEngine(tiny_bundle, "slm")})
     assert records[0].generation.prompt_tokens == tiny_bundle.max_prompt_tokens
 
 
@@ -143,7 +143,7 @@ def test_engines_are_warm_before_the_first_record_and_that_is_dropped(bench, res
     assert last[:2] == (first[0].system, tuple(sources[record.example_id] for record in first))
     assert Counter(system for system, *_ in warm) == dict.fromkeys(SYSTEMS, 2)
     longest = sorted((e.source for e in bench.suite.examples), key=len)[-2:]
-    opening = [e.source for e in chosen(plan, bench.suite)[:2]]
+    opening = [e.source for e in select_examples(plan, bench.suite)[:2]]
     for system in SYSTEMS:
         assert [list(texts) for who, texts, _ in warm if who == system] == [longest, opening]
     assert {sampling for *_, sampling in warm} == {Sampling(6, ignore_eos=True, truncate=True)}
@@ -155,7 +155,7 @@ def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batc
     plan = bench.plan(batch_size=batch, device=Device("cuda"))
     next(bench.stream(plan))
     *warm, _ = bench.calls
-    texts = [example.source for example in chosen(plan, bench.suite)]
+    texts = [example.source for example in select_examples(plan, bench.suite)]
     batches = {tuple(texts[start : start + batch]) for start in range(0, 7, batch)}
     for system in SYSTEMS:
         asked = [(texts, sampling) for who, texts, sampling in warm if who == system][2:]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hybrid.cli.stopping import Stopped, stoppable
+from hybrid.cli.bench import Stopped, stoppable
 
 
 @pytest.fixture(autouse=True)

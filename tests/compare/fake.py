@@ -15,6 +15,7 @@ from hybrid.schema import (
     Plan,
     Record,
     Run,
+    Sampling,
     Suite,
     System,
     Timing,
@@ -84,6 +85,7 @@ def make_run(
     wanted = examples(n)
     suite = Suite("made", "translate-en-de", "CC0-1.0", wanted)
     defaults = {"suite": suite.name, "suite_hash": suite.content_hash, "task": suite.task, "pair": "tiny"}
+    defaults |= {"engine": "torch", "dtype": "float32", "sampling": Sampling()}
     chosen = Plan(**(defaults | plan))  # type: ignore[arg-type]
     texts = {"llm": right, "slm": worse, "hybrid": worse} | dict(texts or {})
     seconds = {"llm": slow, "slm": quarter, "hybrid": quarter} | dict(seconds or {})

@@ -28,7 +28,7 @@ from hybrid.measuring.clock import timed
 from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Plan, Sampling, System
 
-PLAN = Plan("suite", "", "translate-en-de", "tiny", SYSTEMS)
+PLAN = Plan("suite", "", "translate-en-de", "tiny", SYSTEMS, engine="torch", dtype="float32")
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from hybrid.errors import BusyError, HybridError
 from hybrid.measuring.lock import LOCK, NOTE, measuring
+from hybrid.schema import Event, Waiting
 
 HOLD = """
 import sys
@@ -57,7 +58,7 @@ def test_the_second_is_told_who_holds_it_and_how_to_wait(tmp_path):
 
 
 def test_the_second_waits_until_the_first_ends(tmp_path):
-    told: list[str] = []
+    told: list[Event] = []
     with holder(tmp_path) as other:
         assert other.stdin is not None
         threading.Timer(0.3, other.stdin.close).start()
@@ -66,7 +67,8 @@ def test_the_second_waits_until_the_first_ends(tmp_path):
             waited = time.monotonic() - start
             assert json.loads((tmp_path / NOTE).read_text("utf-8"))["run_id"] == "mine"
     assert 0.2 < waited < 20
-    assert told[0].startswith(
+    assert isinstance(told[0], Waiting)
+    assert told[0].sentence.startswith(
         f"Waiting. Another measurement is running on this machine: process {other.pid}, "
     )
 

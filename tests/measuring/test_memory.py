@@ -16,7 +16,7 @@ from hybrid.errors import EngineError
 from hybrid.measuring.memory import _environment, main, peak_memory, peak_resident
 from hybrid.schema import Example, Memory, Plan, Sampling
 
-PLAN = Plan("suite", "", "translate-en-de", "tiny", sampling=Sampling(8, truncate=True))
+PLAN = Plan("suite", task="translate-en-de", pair="tiny", engine="torch", sampling=Sampling(8, truncate=True))
 EXAMPLES = [Example(f"e{n}", "d", "house " * n, ("Haus",)) for n in (2, 9, 1, 5)]
 
 

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from hybrid.benchmark import jobs
 from hybrid.measuring.lock import measuring
+from hybrid.schema import System
 from hybrid.store import list_runs, load_run
 from tests.benchmark.jobs.stand_in import await_that, ended, installed
 from tests.pages.conftest import LOOKS, settled
@@ -29,7 +30,7 @@ def root(tmp_path: Path, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("pages.benchmark_parts.engines.PAINT_S", 0.0)
-    monkeypatch.setattr("pages.benchmark_parts.engines.engines_here", lambda: MISSING)
+    monkeypatch.setattr("pages.benchmark_parts.engines.probe_engines", lambda: MISSING)
     st.cache_resource.clear()
     with installed(tmp_path, monkeypatch) as results:
         yield results
@@ -72,7 +73,7 @@ def test_the_page_says_what_it_would_do(root: Path):
     page = arrive()
     assert page.title[0].value == "Measure it here"
     assert heads(page) == ["What to measure"]
-    assert command(page) == "hybrid bench everyday-en-de --pair=tiny --wait=120"
+    assert command(page) == "hybrid bench everyday-en-de --pair=tiny"
     assert "270 examples × 3 systems × 1 repeat = 810 answers." in texts(page)
     assert not page.button(key="start").disabled
 
@@ -82,15 +83,14 @@ def test_an_address_is_a_measurement(root: Path):
         bench_suite="briefs-en", examples="5", bench_batch="2", bench_engine="torch", seed="3", memory="false"
     )
     assert command(page) == (
-        "hybrid bench briefs-en --pair=tiny --engine=torch --limit=5 --batch-size=2 --seed=3 --no-memory "
-        "--wait=120"
+        "hybrid bench briefs-en --pair=tiny --engine=torch --batch-size=2 --limit=5 --seed=3 --no-memory"
     )
     assert "5 examples × 3 systems × 1 repeat = 15 answers." in texts(page)
 
 
 def test_every_choice_is_in_the_command(root: Path):
     page = arrive()
-    page.multiselect(key="bench_systems").set_value(["llm", "hybrid@torch"])
+    page.multiselect(key="bench_systems").set_value([System("llm"), System("hybrid", "torch")])
     page.number_input(key="examples").set_value(300)
     page.number_input(key="repeats").set_value(2)
     page.number_input(key="tokens").set_value(16)
@@ -98,8 +98,8 @@ def test_every_choice_is_in_the_command(root: Path):
     page.number_input(key="threads").set_value(2)
     page = drawn(page.run())
     assert command(page) == (
-        "hybrid bench everyday-en-de --pair=tiny --systems=llm,hybrid@torch --limit=300 --repeats=2 "
-        "--threads=2 --fixed-length=16 --wait=120"
+        "hybrid bench everyday-en-de --systems=llm,hybrid@torch --pair=tiny --threads=2 --limit=300 "
+        "--repeats=2 --fixed-length=16"
     )
     said = "270 examples × 2 systems × 2 repeats = 1,080 answers. The suite has 270: all are taken."
     assert said in texts(page)
@@ -168,7 +168,7 @@ def test_every_visitor_sees_the_job_and_nobody_starts_another(root: Path):
     assert heads(page)[0] == "Being measured"
     job = jobs.current(root)
     assert job is not None
-    assert job.command[3:] == ("bench", "everyday-en-de", "--pair=tiny", "--limit=5", "--wait=120")
+    assert job.shown == "hybrid bench everyday-en-de --pair=tiny --limit=5"
     assert page.button(key="start").disabled
     assert any(text.startswith("everyday-en-de is being measured here since") for text in texts(page))
     other = press(other, "start")  # drawn before the job began
@@ -217,7 +217,7 @@ def test_an_interrupted_run_goes_on(root: Path):
     page = press(page, "go-on")
     job = jobs.current(root)
     assert job is not None
-    assert job.command[3:] == ("bench", f"--resume={run_id}", "--wait=120")
+    assert job.shown == f"hybrid bench --resume={run_id}"
     assert heads(page)[0] == "Being measured"
     assert not any(head.startswith("Go on") for head in heads(page))
 

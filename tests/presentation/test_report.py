@@ -2,21 +2,17 @@
 
 import html
 import re
-import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import click
 import pytest
 
-from hybrid.cli.bench import _plan_of
-from hybrid.cli.bench import bench as bench_cli
+from hybrid.benchmark.plan_options import bench_command
 from hybrid.compare import compare_runs
-from hybrid.presentation.report import bench_command, html_report
-from hybrid.schema import Plan, Sampling, System
+from hybrid.presentation.report import html_report
+from hybrid.schema import Sampling, System
 from hybrid.store import StoredRun, load_run
 from tests.pages.made_runs import store_run
 
@@ -116,54 +112,3 @@ def test_a_run_without_quality_has_a_report(fake_run: Callable[..., StoredRun]):
 
 def test_one_system_alone_has_a_report(fake_run: Callable[..., StoredRun]):
     assert "llm is the baseline" in words(reported(fake_run(systems=(System("llm"),))))
-
-
-# The command
-
-
-def parsed(command: str) -> tuple[str, dict[str, Any]]:
-    """The suite and the fields of the plan that `hybrid bench` takes from a command line."""
-    name, sub, *arguments = shlex.split(command)
-    assert (name, sub) == ("hybrid", "bench")
-    context = bench_cli.make_context("bench", arguments)
-    with context:
-        return context.params["suite"], _plan_of(context, context.params)
-
-
-@pytest.mark.parametrize(
-    "plan",
-    [
-        {},
-        {"batch_size": 8, "repeats": 3, "seed": 7, "limit": 60, "threads": 2},
-        {"sampling": Sampling(32, ignore_eos=True, truncate=True)},
-        {"sampling": Sampling(64, truncate=True), "device": "cuda:1"},
-        {
-            "systems": (System("llm"), System("llm", "torch"), System("hybrid")),
-            "engine": "onnx",
-            "dtype": "int8",
-        },
-        {"suite": "file:/data/a b;rm -rf $HOME.tsv", "pair": "it's"},
-        {"suite": "-x", "pair": "--help"},
-        {"suite": "$(touch /tmp/x)`id`\n"},
-    ],
-)
-def test_the_command_makes_the_same_plan(plan: dict[str, Any]):
-    plan = {"suite": "everyday-en-de", "sampling": Sampling(truncate=True)} | plan
-    wanted = Plan(suite_hash="", task="translate-en-de", **({"pair": "tiny"} | plan))
-    suite, found = parsed(bench_command(wanted))
-    assert suite == wanted.suite
-    found["systems"] = tuple(found["systems"])
-    for name, value in found.items():
-        if name != "task":
-            assert value == getattr(wanted, name), name
-
-
-def test_a_hostile_plan_is_one_quoted_line_for_the_shell():
-    command = bench_command(Plan("a; rm -rf ~", "", "summarize", "$(id)"))
-    assert shlex.split(command)[-1] == "a; rm -rf ~"
-    assert "'$(id)'" in command
-
-
-def test_a_wrong_command_would_be_noticed():
-    with pytest.raises(click.ClickException):
-        parsed("hybrid bench --batch-size none x")

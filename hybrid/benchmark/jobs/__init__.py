@@ -1,25 +1,26 @@
 """Measurements as processes of their own: started, found again, cancelled; pages only watch them.
 
-    results/.jobs/JOB/{job.json, stdout, stderr, run, cancelled, ended}
+    results/.jobs/JOB/{job.json, plan.json, events.jsonl, stdout, stderr, run, cancelled, ended}
 
 A job outlives the browser that asked for it and the server that started it.
 All that is known of it lies in its folder, so that any server finds it there.
 """
 
-from hybrid.benchmark.jobs.asked import Asked, GoOn, Measurement
+from hybrid.benchmark.jobs.engine_probe import probe_engines
 from hybrid.benchmark.jobs.folder import Job, current, latest
-from hybrid.benchmark.jobs.here import engines_here
-from hybrid.benchmark.jobs.starting import cancel, obstacle, start
+from hybrid.benchmark.jobs.requests import Request, ResumeRequest, check_request, shell_command
+from hybrid.benchmark.jobs.starting import blocking_reason, cancel, start
 
 __all__ = [
-    "Asked",
-    "GoOn",
     "Job",
-    "Measurement",
+    "Request",
+    "ResumeRequest",
+    "blocking_reason",
     "cancel",
+    "check_request",
     "current",
-    "engines_here",
     "latest",
-    "obstacle",
+    "probe_engines",
+    "shell_command",
     "start",
 ]

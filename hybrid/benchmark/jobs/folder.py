@@ -7,41 +7,44 @@ several servers may watch and write without ever disagreeing.
 import json
 import os
 import re
-import signal
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybrid.measuring.lock import holder
+import psutil
+
+from hybrid.benchmark.event_log import read_events
+from hybrid.schema import Started
 from hybrid.store import results_folder
 from hybrid.store.files import atomic_write, open_regular, read_small
 from hybrid.store.folders import APP, ROOT, RUN_ID
 
 JOBS = ".jobs"
-JOB, STDOUT, STDERR = "job.json", "stdout", "stderr"
+JOB, PLAN, EVENTS, STDOUT, STDERR = "job.json", "plan.json", "events.jsonl", "stdout", "stderr"
 RUN, CANCELLED, ENDED = "run", "cancelled", "ended"
 JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 COMMAND = (sys.executable, "-m", "hybrid.cli")
 GRACE_S = 15.0  # from SIGTERM to SIGKILL
 LARGEST = 2**16  # bytes of a file that is read whole
-PROC = Path("/proc")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One measurement that was started, as it was when it was looked at.
 
-    command: the whole command line. started_at: UTC, ISO 8601. run_id: None until
-    it is known. cancelled_at: when it was told to end. exit_code: negative for a
-    signal; None while it runs, and where nobody saw it end.
+    command: the whole command line. shown: the same, as anyone can type it.
+    started_at: UTC, ISO 8601. run_id: None until it is known. cancelled_at: when
+    it was told to end. exit_code: negative for a signal; None while it runs, and
+    where nobody saw it end.
     """
 
     folder: Path
     command: tuple[str, ...]
+    shown: str
     suite: str
     pid: int
     started_at: str
@@ -53,11 +56,6 @@ class Job:
     @property
     def job_id(self) -> str:
         return self.folder.name
-
-    @property
-    def resumes(self) -> bool:
-        """Whether it goes on with a run that was there before."""
-        return any(argument.startswith("--resume=") for argument in self.command)
 
 
 def latest(root: Path | None = None) -> Job | None:
@@ -102,6 +100,7 @@ def read_job(folder: Path) -> Job | None:
         row = json.loads(read_small(folder / JOB, LARGEST))
         command, pid = tuple(map(str, row["command"])), row["pid"]
         suite, started_at = str(row["suite"]), str(row["started_at"])
+        shown = str(row.get("shown") or shlex.join(("hybrid", *command[3:])))
         moment(started_at)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -109,23 +108,41 @@ def read_job(folder: Path) -> Job | None:
     if type(pid) is not int or pid < 2 or command[1:4] != ("-m", "hybrid.cli", "bench"):
         return None
     code = _text(folder / ENDED)
-    ended = int(code) if code and re.fullmatch(r"-?\d{1,3}", code) else None
-    alive = ended is None and _alive(pid, command)
-    run_id, cancelled_at = _run_id(folder, pid, alive), _text(folder / CANCELLED)
-    return Job(folder, command, suite, pid, started_at, alive, run_id, cancelled_at, ended)
+    exit_code = int(code) if code and re.fullmatch(r"-?\d{1,3}", code) else None
+    return Job(
+        folder=folder,
+        command=command,
+        shown=shown,
+        suite=suite,
+        pid=pid,
+        started_at=started_at,
+        alive=exit_code is None and process_of(pid, command) is not None,
+        run_id=_run_id(folder),
+        cancelled_at=_text(folder / CANCELLED),
+        exit_code=exit_code,
+    )
+
+
+def process_of(pid: int, command: tuple[str, ...]) -> psutil.Process | None:
+    """The process of that number while it is that very command's: it may be another's by now, or a zombie."""
+    with suppress(psutil.Error, OverflowError):
+        process = psutil.Process(pid)
+        if tuple(process.cmdline()) == command:
+            return process
+    return None
 
 
 def end_overdue(job: Job) -> None:
     """Kill a job that was cancelled a while ago and still runs, with all that it has started."""
-    with suppress(OSError, ValueError):
-        if job.cancelled_at is None or not _alive(job.pid, job.command):
+    with suppress(ValueError, psutil.Error):
+        process = process_of(job.pid, job.command)
+        if process is None or job.cancelled_at is None:
             return
         if (datetime.now(UTC) - moment(job.cancelled_at)).total_seconds() < GRACE_S:
             return
-        if os.getpgid(job.pid) == job.pid:  # as every job was started; else its group is somebody's shell
-            os.killpg(job.pid, signal.SIGKILL)
-        else:
-            os.kill(job.pid, signal.SIGKILL)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def last_lines(job: Job, name: str = STDERR, most: int = 200) -> list[str]:
@@ -151,7 +168,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def surroundings(root: Path | None = None) -> dict[str, str]:
+def child_environment(root: Path | None = None) -> dict[str, str]:
     """The environment of a command: this process's results and temporary folder, and this clone."""
     changed = {"TMPDIR": tempfile.gettempdir()}  # where the lock on the machine is
     if root is not None:
@@ -161,45 +178,21 @@ def surroundings(root: Path | None = None) -> dict[str, str]:
     return {**os.environ, **changed}
 
 
-def _alive(pid: int, command: tuple[str, ...]) -> bool:
-    """Whether that very command runs: the number may be another's by now, and a zombie has no command."""
-    if (PROC / "self" / "cmdline").exists():
-        try:
-            said = (PROC / str(pid) / "cmdline").read_bytes()
-        except OSError:
-            return False
-        return said == b"".join(os.fsencode(argument) + b"\0" for argument in command)
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+def _run_id(folder: Path) -> str | None:
+    """As the job's events tell it, and noted then; of a run that goes on, from the start."""
+    if (noted := _text(folder / RUN)) and RUN_ID.fullmatch(noted):
+        return noted
+    with suppress(OSError):
+        for event in read_events(folder / EVENTS, most=LARGEST)[0]:
+            if isinstance(event, Started) and RUN_ID.fullmatch(event.run_id):
+                atomic_write(folder / RUN, event.run_id.encode())
+                return event.run_id
+    return None
 
 
-def _run_id(folder: Path, pid: int, alive: bool) -> str | None:
-    """As the job printed it at its end; until then as it noted it when it took the machine's lock."""
-    for said in (*_last(folder / STDOUT), _text(folder / RUN)):
-        if said and RUN_ID.fullmatch(said):
-            return said
-    measuring = holder() if alive else None
-    if measuring is None or measuring.pid != pid or not RUN_ID.fullmatch(measuring.run_id):
-        return None
-    with suppress(OSError):  # known now, if not next time
-        atomic_write(folder / RUN, measuring.run_id.encode())
-    return measuring.run_id
-
-
-def _last(path: Path) -> Iterator[str]:
-    """The last line, when it is whole."""
-    text = _text(path, strip=False) or ""
-    if text.endswith("\n"):
-        yield text.rstrip("\n").rpartition("\n")[2]
-
-
-def _text(path: Path, strip: bool = True) -> str | None:
+def _text(path: Path) -> str | None:
     """What a small file holds; None when it is not there or not to be believed."""
     try:
-        text = read_small(path, LARGEST).decode("utf-8", "replace")
+        return read_small(path, LARGEST).decode("utf-8", "replace").strip()
     except OSError:
         return None
-    return text.strip() if strip else text

@@ -14,37 +14,41 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hybrid.benchmark.jobs.asked import Asked, GoOn
 from hybrid.benchmark.jobs.cores import Cores, divided, keeping_to, started_on
 from hybrid.benchmark.jobs.folder import (
     CANCELLED,
     COMMAND,
     ENDED,
+    EVENTS,
     GRACE_S,
     JOB,
     JOBS,
+    PLAN,
     RUN,
     STDERR,
     STDOUT,
     Job,
+    child_environment,
     current,
     end_overdue,
     job_folders,
     now,
     read_job,
-    surroundings,
 )
+from hybrid.benchmark.jobs.requests import Request, ResumeRequest, check_request, shell_command
+from hybrid.benchmark.plans import encode_plan
 from hybrid.errors import BusyError, HybridError
 from hybrid.measuring.lock import LIVE, holder
 from hybrid.store import check_writable, results_folder
 from hybrid.store.files import as_store_error, atomic_write
 
 KEEP = 20  # folders of jobs
+WAIT_S = 120  # for a prompt that is measured on the Live page just then
 LOCK = ".lock"
 LOCK_S = 10.0
 
 
-def obstacle(root: Path | None = None) -> str | None:
+def blocking_reason(root: Path | None = None) -> str | None:
     """Why nothing can be started now, in a sentence; None when it can."""
     running = current(root)
     if running is not None:
@@ -56,31 +60,38 @@ def obstacle(root: Path | None = None) -> str | None:
     return None
 
 
-def start(asked: Asked, root: Path | None = None) -> Job:
+def start(request: Request, root: Path | None = None) -> Job:
     """Start the command in a session of its own, its output in files: it needs neither browser nor server.
 
     Raises BusyError when something measures here, StoreError when the folder of
-    results cannot be written, HybridError where there are no such processes.
+    results cannot be written, HybridError where there are no such processes, and
+    what check_request() does.
     """
     if not hasattr(os, "posix_spawn"):
         raise HybridError("Measurements cannot be started from the browser on this system; type the command.")
+    check_request(request)
     root = root or results_folder()
     check_writable(root)
     with _alone(root):
-        if why := obstacle(root):
+        if why := blocking_reason(root):
             raise BusyError(why)
         _prune(root)
         stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         folder = root / JOBS / stamp
         folder.mkdir()
-        command = (*COMMAND, *asked.arguments)
-        job = Job(folder, command, asked.suite, 0, now(), alive=True)
-        if isinstance(asked, GoOn):
-            atomic_write(folder / RUN, asked.run_id.encode())
-        cores = divided(asked.threads)
+        job = Job(
+            folder=folder,
+            command=_command(request, folder.resolve()),
+            shown=shell_command(request),
+            suite=request.suite,
+            pid=0,
+            started_at=now(),
+            alive=True,
+        )
+        cores = divided(request.threads)
         with started_on(cores.measurement) if cores else nullcontext():
             job = replace(job, pid=_spawn(job, root))
-        row = {"command": command, "suite": job.suite, "pid": job.pid, "started_at": job.started_at}
+        row = {name: getattr(job, name) for name in ("command", "shown", "suite", "pid", "started_at")}
         atomic_write(folder / JOB, json.dumps(row, indent=1).encode())
     # Reaped at once, and how it ended is stored; a server that is stopped meanwhile leaves it to init.
     awaiting = threading.Thread(target=_await, args=(job, cores), name=f"job {stamp}", daemon=True)
@@ -88,20 +99,31 @@ def start(asked: Asked, root: Path | None = None) -> Job:
     return read_job(folder) or job
 
 
+def _command(request: Request, folder: Path) -> tuple[str, ...]:
+    """The command line; what it reads is written into the job's folder."""
+    if isinstance(request, ResumeRequest):
+        atomic_write(folder / RUN, request.run_id.encode())
+        given = request.arguments
+    else:
+        atomic_write(folder / PLAN, encode_plan(request))
+        given = (f"--plan={folder / PLAN}",)
+    return *COMMAND, "bench", *given, f"--events={folder / EVENTS}", f"--wait={WAIT_S}"
+
+
 def cancel(job: Job) -> None:
     """Tell a job to end; returns at once. What it has measured stays, and the run can be resumed.
 
     Should it not have ended 15 s later, it is killed.
     """
-    found = read_job(job.folder)
-    if found is None or not found.alive or found.cancelled_at is not None:
+    present = read_job(job.folder)
+    if present is None or not present.alive or present.cancelled_at is not None:
         return
     cancelled_at = now()
     with as_store_error("The job cannot be cancelled"):
         atomic_write(job.folder / CANCELLED, cancelled_at.encode())
     with suppress(ProcessLookupError):
-        os.kill(found.pid, signal.SIGTERM)
-    kill = threading.Timer(GRACE_S + 1, end_overdue, [replace(found, cancelled_at=cancelled_at)])
+        os.kill(present.pid, signal.SIGTERM)
+    kill = threading.Timer(GRACE_S + 1, end_overdue, [replace(present, cancelled_at=cancelled_at)])
     kill.daemon = True  # where it does not live to see it, whoever looks at the job next does the same
     kill.start()
 
@@ -115,7 +137,7 @@ def _spawn(job: Job, root: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 2, str(job.folder / STDERR), new, 0o666),
     ]
     return os.posix_spawn(
-        job.command[0], job.command, surroundings(root), file_actions=files,
+        job.command[0], job.command, child_environment(root), file_actions=files,
         setsid=True, setsigmask=[], setsigdef=[signal.SIGINT, signal.SIGTERM],
     )  # fmt: skip
 

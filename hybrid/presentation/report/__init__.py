@@ -18,12 +18,12 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from hybrid.benchmark.plan_options import bench_command
 from hybrid.compare import Comparison
 from hybrid.compare.verdict import gate_parts
 from hybrid.metrics import METRICS
 from hybrid.presentation.charts import color_of, shown
 from hybrid.presentation.charts.against import quality_by_speed, speedups
-from hybrid.presentation.report.redo import bench_command
 from hybrid.presentation.views.beside import (
     Beside,
     beside,
@@ -37,7 +37,7 @@ from hybrid.presentation.views.beside import (
 )
 from hybrid.schema import TASKS, Run
 
-__all__ = ["bench_command", "html_report"]
+__all__ = ["html_report"]
 
 _LONGEST = 5000  # characters of any text
 _SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)

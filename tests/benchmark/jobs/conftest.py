@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hybrid.benchmark import jobs
-from hybrid.benchmark.jobs import Job, Measurement
+from hybrid.benchmark.jobs import Job
+from hybrid.schema import Plan
 from tests.benchmark.jobs.stand_in import await_that, installed
 
 
@@ -21,7 +22,7 @@ def begin(root: Path) -> Callable[[str], Job]:
     """begin("plain"): a job of the suite file:plain, as soon as it sleeps; "fail" and "done" do not."""
 
     def begun(what: str) -> Job:
-        job = jobs.start(Measurement(f"file:{what}", "tiny"), root)
+        job = jobs.start(Plan(f"file:{what}", pair="tiny"), root)
         await_that(lambda: what in ("fail", "done") or (job.folder / "stderr").read_text() != "")
         return job
 

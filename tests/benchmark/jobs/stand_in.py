@@ -15,17 +15,24 @@ from hybrid.benchmark.jobs import Job
 RUN_ID = "20261123-014512-made-up-3f9c"
 STAND_IN = """
 import json, os, pathlib, signal, sys, tempfile, time
-suites = [a for a in sys.argv if a.startswith("file:")]
-what = "engines" if "engines" in sys.argv else suites[0] if suites else "file:plain"
+given = dict(a.removeprefix("--").split("=", 1) for a in sys.argv if "=" in a)
+plan = json.loads(pathlib.Path(given["plan"]).read_text())["plan"] if "plan" in given else {}
+what = "engines" if "engines" in sys.argv else plan.get("suite", "file:plain")
 run_id = "20261123-014512-made-up-3f9c"
+def tell(event, **fields):
+    with open(given["events"], "a") as file:
+        file.write(json.dumps({"event": event, **fields}) + "\\n")
 def end(*_):
     print(run_id, flush=True)
     os._exit(143)
 if what == "engines":
     print(json.dumps([{"name": "torch", "missing": {"cpu": None, "cuda": "No GPU."}}]))
 elif what == "file:fail":
+    tell("Failed", error="SuiteError", sentence="There is no file x.")
     sys.exit("error: There is no file x.")
 elif what == "file:done":
+    tell("Started", run_id=run_id, title=what, planned=3)
+    tell("Finished", run_id=run_id)
     print(run_id)
 else:
     if what == "file:deaf":
@@ -33,8 +40,7 @@ else:
     elif what != "file:plain":
         signal.signal(signal.SIGTERM, end)
     if what == "file:measure":
-        note = {"pid": os.getpid(), "run_id": run_id, "suite": "made-up", "since": "now"}
-        pathlib.Path(tempfile.gettempdir(), "hybrid-bench.lock.json").write_text(json.dumps(note))
+        tell("Started", run_id=run_id, title=what, planned=3)
     print("ready", file=sys.stderr, flush=True)
     time.sleep(60)
 """

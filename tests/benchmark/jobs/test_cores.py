@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from hybrid.benchmark import jobs
-from hybrid.benchmark.jobs import Measurement, cores
+from hybrid.benchmark.jobs import cores
+from hybrid.schema import Plan
 from tests.benchmark.jobs.stand_in import await_that, ended
 
 SHOW = "import os; print(sorted(os.sched_getaffinity(0)))"
@@ -69,7 +70,7 @@ def test_where_the_kernel_refuses_a_job_starts_all_the_same(monkeypatch: pytest.
         raise PermissionError
 
     monkeypatch.setattr("os.sched_setaffinity", refuse)
-    assert jobs.start(Measurement("file:plain", "tiny"), root).alive
+    assert jobs.start(Plan("file:plain", pair="tiny"), root).alive
 
 
 def test_what_is_started_keeps_to_its_cores(many: set[int]):
@@ -96,5 +97,5 @@ def test_a_job_has_cores_that_the_server_leaves(many: set[int], root, begin):
 
 
 def test_a_job_that_needs_all_cores_shares_them(many: set[int], root):
-    job = jobs.start(Measurement("file:plain", "tiny", threads=len(many)), root)
+    job = jobs.start(Plan("file:plain", pair="tiny", threads=len(many)), root)
     assert allowed(job.pid) == allowed() == many

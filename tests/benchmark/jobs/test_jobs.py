@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from hybrid.benchmark import jobs
-from hybrid.benchmark.jobs import GoOn, Measurement, folder, starting
+from hybrid.benchmark.jobs import ResumeRequest, folder, starting
 from hybrid.errors import BusyError, HybridError, StoreError
 from hybrid.live import Request, measure_all
 from hybrid.measuring.lock import holder, measuring
-from hybrid.schema import Sampling
+from hybrid.schema import Plan, Sampling
 from tests.benchmark.jobs.stand_in import RUN_ID, await_that, ended
 
-PLAIN = Measurement("file:plain", "tiny")
+PLAIN = Plan("file:plain", pair="tiny")
 
 
 def test_a_job_is_a_session_of_its_own_with_its_output_in_files(root, begin):
@@ -42,7 +42,7 @@ def test_the_end_is_stored_with_the_run_it_printed(root, begin):
     job = ended(root)
     assert (job.alive, job.exit_code, job.run_id) == (False, 0, RUN_ID)
     assert jobs.current(root) is None
-    assert jobs.obstacle(root) is None
+    assert jobs.blocking_reason(root) is None
 
 
 def test_a_run_is_known_while_it_measures_and_after_a_kill(root, begin):
@@ -54,9 +54,8 @@ def test_a_run_is_known_while_it_measures_and_after_a_kill(root, begin):
 
 
 def test_the_run_that_goes_on_is_known_from_the_start(root):
-    job = jobs.start(GoOn(RUN_ID, "made-up"), root)
+    job = jobs.start(ResumeRequest(run_id=RUN_ID, suite="made-up"), root)
     assert job.run_id == RUN_ID
-    assert job.resumes
 
 
 # one at a time
@@ -103,7 +102,7 @@ def test_a_prompt_on_the_live_page_is_not(root):
         system = "llm"
 
         def generate(self, *_: object) -> None:
-            seen.append((holder().run_id, jobs.obstacle(root)))
+            seen.append((holder().run_id, jobs.blocking_reason(root)))
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -149,14 +148,15 @@ for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)  # as in a script's background
 sys.path.insert(0, sys.argv[1])
 from hybrid.benchmark import jobs
-print(jobs.start(jobs.Measurement("file:plain", "tiny"), pathlib.Path(sys.argv[2])).job_id)
+from hybrid.schema import Plan
+print(jobs.start(Plan("file:plain", pair="tiny"), pathlib.Path(sys.argv[2])).job_id)
 """
 
 
 def test_a_job_outlives_its_server_and_is_cancelled_from_another(root, monkeypatch):
     clone = Path(__file__).parents[3]
     command = [sys.executable, "-P", "-c", ANOTHER, str(clone), str(root)]
-    environment = os.environ | {"TMPDIR": folder.surroundings()["TMPDIR"]}
+    environment = os.environ | {"TMPDIR": folder.child_environment()["TMPDIR"]}
     server = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     job = jobs.current(root)
     assert job is not None
@@ -188,7 +188,7 @@ def test_a_number_that_another_process_has_by_now_is_not_the_job(root, begin):
         jobs.cancel(found)
         assert other.poll() is None
         other.kill()
-    assert jobs.obstacle(root) is None
+    assert jobs.blocking_reason(root) is None
 
 
 @pytest.mark.parametrize("command", [["sleep", "30"], ["sh", "-m", "hybrid.cli", "compare"], [], "bench"])
@@ -265,7 +265,9 @@ def test_a_log_is_plain_lines(root, begin):
 
 
 def test_what_runs_here_is_asked_of_the_command(root, monkeypatch):
-    assert jobs.engines_here() == {"torch": {"cpu": None, "cuda": "No GPU."}}
-    monkeypatch.setattr("hybrid.benchmark.jobs.here.COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
+    assert jobs.probe_engines() == {"torch": {"cpu": None, "cuda": "No GPU."}}
+    monkeypatch.setattr(
+        "hybrid.benchmark.jobs.engine_probe.COMMAND", (sys.executable, "-c", "raise SystemExit(3)")
+    )
     with pytest.raises(HybridError, match="What runs here is not known"):
-        jobs.engines_here()
+        jobs.probe_engines()

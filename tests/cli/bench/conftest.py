@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from hybrid.cli import bench_run
+from hybrid.benchmark import run as use_case
 from hybrid.schema import Memory
 from hybrid.store import StoredRun, load_run
 
@@ -48,20 +48,20 @@ class Command:
         assert result.stdout == ""
         return result.stderr
 
-    def stop_after(self, turns: int, patch: pytest.MonkeyPatch, how: BaseException | None = None) -> None:
-        """Let the benchmark end with `how`, or with SIGTERM, after so many turns."""
-        stream = bench_run.benchmark
+    def stop_after(self, items: int, patch: pytest.MonkeyPatch, how: BaseException | None = None) -> None:
+        """Let the benchmark end with `how`, or with SIGTERM, after so many items."""
+        stream = use_case.measure_records
 
         def stopped(*arguments: Any) -> Iterator[Any]:
             measured = stream(*arguments)
-            for _ in range(turns):
+            for _ in range(items):
                 yield next(measured)
             if how is not None:
                 raise how
             os.kill(os.getpid(), signal.SIGTERM)
             yield from measured
 
-        patch.setattr(bench_run, "benchmark", stopped)
+        patch.setattr(use_case, "measure_records", stopped)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def bench(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr(bench_run, "peak_memory", lambda *_: Memory(2, 1))
-    monkeypatch.setattr(bench_run, "memory_bandwidth", lambda *_: 10e9)
+    monkeypatch.setattr(use_case, "peak_memory", lambda *_: Memory(2, 1))
+    monkeypatch.setattr(use_case, "memory_bandwidth", lambda *_: 10e9)
     monkeypatch.chdir(tmp_path)
     return Command(tmp_path, run)

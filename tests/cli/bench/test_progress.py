@@ -4,11 +4,13 @@ import threading
 from typing import Any
 
 import hybrid.benchmark.schedule
-from hybrid.cli import bench_progress
+from hybrid.benchmark import run as use_case
+from hybrid.cli import console
 
 
 def test_without_a_terminal_plain_lines_now_and_then(bench, monkeypatch):
-    monkeypatch.setattr(bench_progress, "PLAIN_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(use_case, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(console, "PLAIN_LINE_EVERY_S", 0.0)
     lines = [
         line
         for line in bench.measure("--limit", "2").stderr.splitlines()
@@ -22,7 +24,7 @@ def test_without_a_terminal_plain_lines_now_and_then(bench, monkeypatch):
 
 
 def test_on_a_terminal_a_bar(bench, monkeypatch):
-    monkeypatch.setattr(bench_progress, "DRAW_EVERY_S", 0.0)
+    monkeypatch.setattr(use_case, "PROGRESS_EVERY_S", 0.0)
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "100")
     result = bench.measure("--limit", "2")

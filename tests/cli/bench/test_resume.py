@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hybrid.cli import bench_run
-from hybrid.cli.stopping import Stopped
+from hybrid.benchmark import run as use_case
+from hybrid.cli.bench import Stopped
 from hybrid.errors import EngineError
 from hybrid.schema import SYSTEMS, Memory
 from hybrid.store import StoredRun, Writer, list_runs, load_run
@@ -60,7 +60,7 @@ def test_an_interrupt_before_anything_is_measured_leaves_no_run(bench, monkeypat
     def load(*_: Any, **__: Any) -> None:
         raise Stopped(signal.SIGINT)
 
-    monkeypatch.setattr("hybrid.engines.registry.load_engines", load)
+    monkeypatch.setattr("hybrid.benchmark.run.load_engines", load)
     assert bench.failed(bench.measure(), exit_code=130) == ""
     assert list_runs().runs == ()
 
@@ -70,7 +70,7 @@ def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
         raise Stopped(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(bench_run, "peak_memory", peak)
+        patched.setattr(use_case, "peak_memory", peak)
         part = bench.stored(bench.measure("--limit", "1"), exit_code=130)
     assert (len(part.records), part.run.finished_at) == (3, None)
     again = bench.stored(bench.run("--resume", "latest"))
@@ -122,7 +122,7 @@ def test_models_that_do_not_fit_are_one_sentence(bench, monkeypatch):
     def load(*_: Any, **__: Any) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("hybrid.engines.registry.load_engines", load)
+    monkeypatch.setattr("hybrid.benchmark.run.load_engines", load)
     said = "error: The pair tiny does not fit into the memory of cpu. Free some of it.\n"
     assert bench.failed(bench.measure()) == said
     assert list_runs().runs == ()
@@ -142,7 +142,7 @@ def test_records_are_on_the_disk_before_the_memory_pass(bench, monkeypatch):
         return Memory(2, 1)
 
     monkeypatch.setattr(os, "fsync", noted)
-    monkeypatch.setattr(bench_run, "peak_memory", peak)
+    monkeypatch.setattr(use_case, "peak_memory", peak)
     bench.stored(bench.measure("--limit", "1"))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hybrid.benchmark.schedule import chosen
-from hybrid.cli import bench_run
+from hybrid.benchmark import run as use_case
+from hybrid.benchmark.schedule import select_examples
 from hybrid.errors import EngineError, StoreError
 from hybrid.measuring.lock import measuring
 from hybrid.schema import SYSTEMS, Memory, Plan
@@ -40,7 +40,7 @@ def test_a_run_is_stored_with_its_plan_and_its_conditions(bench, tiny_bundle):
     )
     suite = load_suite("file:suite.tsv", "translate-en-de")
     assert plan.suite_hash == suite.content_hash
-    assert found.examples == chosen(plan, suite)
+    assert found.examples == select_examples(plan, suite)
     assert len(found.records) == found.run.planned == 5 * 2 * 3
     assert set(found.run.signatures) == set(found.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
     assert found.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
@@ -104,7 +104,7 @@ def test_memory_that_cannot_be_measured_does_not_lose_the_run(bench, monkeypatch
             raise EngineError("The memory of llm was not measured: exit code -9")
         return Memory(2, 1)
 
-    monkeypatch.setattr(bench_run, "peak_memory", peak)
+    monkeypatch.setattr(use_case, "peak_memory", peak)
     result = bench.measure("--limit", "1")
     assert "notice: The memory of llm was not measured: exit code -9\n" in result.stderr
     assert set(bench.stored(result).run.memory) == {"slm", "hybrid"}
@@ -206,7 +206,7 @@ def test_results_that_cannot_be_written_fail_before_models_are_loaded(bench, mon
     def load(*_: Any, **__: Any) -> None:
         raise AssertionError("models were loaded")
 
-    monkeypatch.setattr("hybrid.engines.registry.load_engines", load)
+    monkeypatch.setattr("hybrid.benchmark.run.load_engines", load)
     (bench.folder / "results").write_text("a file", "utf-8")
     message = bench.failed(bench.measure())
     assert message.startswith(f"error: No run can be stored in {bench.folder / 'results'}: ")
@@ -217,7 +217,7 @@ def test_a_run_that_cannot_be_created_is_one_sentence(bench, monkeypatch):
     def create(*_: Any, **__: Any) -> None:
         raise StoreError("No run can be stored in results: No space left on device.")
 
-    monkeypatch.setattr(bench_run, "create", create)
+    monkeypatch.setattr(use_case, "create", create)
     assert bench.failed(bench.measure()).endswith(
         "error: No run can be stored in results: No space left on device.\n"
     )
@@ -263,7 +263,7 @@ def test_a_place_without_room_has_no_bandwidth(bench, monkeypatch):
     def full(*_: Any) -> float:
         raise EngineError("There is no room to measure.")
 
-    monkeypatch.setattr(bench_run, "memory_bandwidth", full)
+    monkeypatch.setattr(use_case, "memory_bandwidth", full)
     result = bench.measure("--limit", "1")
     assert bench.stored(result).run.memory_bandwidth is None
     assert "notice: There is no room to measure." in result.stderr

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hybrid import store
-from hybrid.benchmark.schedule import turns
-from hybrid.cli import bench_run
-from hybrid.cli.stopping import Stopped
+from hybrid.benchmark import run as use_case
+from hybrid.benchmark.schedule import schedule
+from hybrid.cli.bench import Stopped
 from hybrid.errors import StoreError
-from hybrid.schema import Device, Resumption
+from hybrid.schema import Device, Notice, Resumption, silent
 from hybrid.store import load_run
 from hybrid.store.reading import decode_record
 
@@ -43,9 +43,9 @@ def test_texts_come_from_the_store_in_the_order_of_measuring(bench, after, monke
     assert found.examples == part.examples
     assert found.records[: len(part.records)] == part.records
     order = [
-        (example.id, turn.repeat, turn.system, turn.batch, turn.position)
-        for turn in turns(found.run.plan, part.examples)
-        for example in turn.examples
+        (example.id, item.repeat, item.system, item.batch, item.position)
+        for item in schedule(found.run.plan, part.examples)
+        for example in item.examples
     ]
     assert order == [(r.example_id, r.repeat, r.system, r.batch, r.position) for r in found.records]
     assert found.run.resumptions == ()
@@ -106,7 +106,7 @@ def test_another_environment_is_said_and_the_run_goes_on(bench, interrupted, mon
 def test_other_metrics_are_refused(bench, interrupted, monkeypatch):
     before = load_run(interrupted)
     here = {**before.run.signatures, "bleu": "version:9.9"}
-    monkeypatch.setattr(bench_run, "signatures_of", lambda *_: here)
+    monkeypatch.setattr(use_case, "signatures_of", lambda *_: here)
     message = bench.failed(bench.run("--resume", interrupted))
     assert f"error: Run {interrupted} cannot be resumed: its bleu is nrefs:1|" in message
     assert ", and here it is version:9.9. Install the packages that it was started with" in message
@@ -119,15 +119,16 @@ def test_another_gpu_is_refused(fake_run, tmp_path: Path):
     with store.create(fake.run, fake.examples, tmp_path) as writer:
         writer.append(fake.records[:1])
         with pytest.raises(StoreError, match=said):
-            bench_run._move(writer, replace(fake.run.environment, device_name="H200"))
+            use_case._note_environment(writer, replace(fake.run.environment, device_name="H200"), silent)
         assert writer.run == fake.run
 
 
-def test_another_cpu_is_not(fake_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    fake = fake_run()
+def test_another_cpu_is_not(fake_run, tmp_path: Path):
+    fake, events = fake_run(), []
     here = replace(fake.run.environment, cpu="Other", device_name="Other")
     with store.create(fake.run, fake.examples, tmp_path) as writer:
         writer.append(fake.records[:1])
-        bench_run._move(writer, here)
+        use_case._note_environment(writer, here, events.append)
         assert writer.run.resumptions == (Resumption(1, here),)
-    assert "in another environment: cpu A CPU, now Other; " in capsys.readouterr().err
+    assert [type(event) for event in events] == [Notice]
+    assert "cpu A CPU, now Other" in events[0].sentence

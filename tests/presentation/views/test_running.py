@@ -1,7 +1,5 @@
-"""What is said of a job agrees with what it has stored, and only what is new is read."""
+"""What is said of a job agrees with its events and with what it has stored; only what is new is read."""
 
-import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,183 +9,178 @@ import pytest
 
 from hybrid import store
 from hybrid.benchmark import jobs
-from hybrid.benchmark.jobs import Job, Measurement
-from hybrid.benchmark.progress import SoFar
-from hybrid.measuring.lock import measuring
+from hybrid.benchmark.event_log import EventLog
+from hybrid.benchmark.jobs import Job
 from hybrid.presentation.views import running
 from hybrid.presentation.views.running import Watch
-from hybrid.schema import Device, Record
-from hybrid.store import load_run, reading
+from hybrid.schema import (
+    Device,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Plan,
+    Progress,
+    Sampling,
+    Speedup,
+    Started,
+    Status,
+    Waiting,
+)
+from hybrid.store import load_run
+from tests.benchmark.jobs.stand_in import await_that
 
 BEGAN = "2026-11-23T01:45:12.000+00:00"
 NOBODY = 2**22 + 1  # no process has such a number
+RUN_ID = "20261123-014512-made-up-3f9c"
+STARTED = Started(run_id=RUN_ID, title="made-up", planned=12)
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+def job(tmp_path: Path) -> Job:
     """A job that lives only on paper, with a log."""
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     folder = tmp_path / ".jobs" / "20261123-014512-abcd"
     folder.mkdir(parents=True)
     (folder / "stderr").touch()
     command = ("python", "-m", "hybrid.cli", "bench", "made-up")
-    return Job(folder, command, "made-up", NOBODY, BEGAN, alive=True)
+    return Job(
+        folder=folder, command=command, shown="hybrid bench made-up", suite="made-up", pid=NOBODY,
+        started_at=BEGAN, alive=True,
+    )  # fmt: skip
 
 
-def say(job: Job, text: str) -> None:
-    (job.folder / "stderr").write_text(text, "utf-8")
+def tell(job: Job, *events: Event) -> None:
+    with EventLog(job.folder / "events.jsonl") as log:
+        for event in events:
+            log(event)
 
 
-def shifted(record: Record, seconds: int) -> Record:
-    """The same record, begun so long after the job; three systems share a batch."""
-    begun = f"2026-11-23T01:{45 + seconds // 60}:{12 + seconds % 60:02}.000+00:00"
-    return replace(record, started_at=begun, batch=record.position // 3)
-
-
-def test_before_a_run_is_known(job: Job, tmp_path: Path):
-    found = Watch(tmp_path).look(job)
+def test_before_a_run_is_known_its_own_sentence_is_shown(job: Job, tmp_path: Path):
+    watch = Watch(tmp_path)
+    found = watch.look(job)
     assert (found.state, found.done, found.planned, found.share) == ("starting", 0, 0, 0.0)
-    say(job, "Waiting. Another measurement is running on this machine: x.\n")
-    assert Watch(tmp_path).look(job).sentence.startswith("Waiting. Another measurement")
-
-
-def test_loading_begins_when_it_holds_the_machine(job: Job, tmp_path: Path):
-    with measuring("made-0001", "made-up"):
-        assert Watch(tmp_path).look(job).state == "starting"  # somebody else does
-        assert Watch(tmp_path).look(replace(job, pid=os.getpid())).state == "loading"
-
-
-def test_progress_agrees_with_the_records(job: Job, tmp_path: Path, fake_run: Callable[..., Any]):
-    fake = fake_run(examples=4)
-    watch, job = Watch(tmp_path), replace(job, run_id=fake.run.run_id)
-    records = [shifted(record, 2 * n) for n, record in enumerate(fake.records)]
-    with store.create(fake.run, fake.examples, tmp_path) as writer:
-        assert watch.look(job).planned == 12
-        for record in records[:7]:
-            writer.append([record])
+    for event in (Status(sentence="Reading the suite"), Waiting(sentence="Waiting. Another is running: x.")):
+        tell(job, event)
         found = watch.look(job)
-        assert (found.state, found.done, found.planned) == ("measuring", 7, 12)
-        assert found.eta_s == pytest.approx(2.0 * 5, abs=0.1)
-        assert found.sentence == "Measuring: 7 of 12 answers, about 0:00:10 left."
-        assert found.share == pytest.approx(7 / 12)
-        totals = {r.system: r.generation.timing.total_s for r in records[:3]}
-        later = {r.system: r.generation.timing.total_s for r in records[3:6]}
-        ratios = [one["llm"] / one["hybrid"] for one in (totals, later)]
-        # what is stored is whole microseconds
-        assert found.speedups["hybrid"].median == pytest.approx(sum(ratios) / 2, rel=1e-3)
-        assert {system: one.n for system, one in found.speedups.items()} == {"slm": 2, "hybrid": 2}
-        for record in records[7:]:
-            writer.append([record])
-        found = watch.look(job)
-        assert (found.state, found.share, found.eta_s) == ("finishing", 1.0, None)
-        assert watch.look(replace(job, cancelled_at=BEGAN)).state == "cancelling"
-        writer.finish({}, "2026-11-23T01:50:00+00:00")
+        assert found.state == "starting"
+        assert found.sentence.rstrip(".") == event.sentence.rstrip(".")
+
+
+def test_progress_is_that_of_its_events(job: Job, tmp_path: Path):
+    watch = Watch(tmp_path)
+    tell(job, STARTED)
+    assert (watch.look(job).state, watch.look(job).planned) == ("loading", 12)
+    tell(job, Progress(done=7, planned=12, eta_s=10.0, speedups={"hybrid": Speedup(4.0, 2)}))
+    found = watch.look(job)
+    assert (found.state, found.done, found.planned, found.eta_s) == ("measuring", 7, 12, 10.0)
+    assert found.sentence == "Measuring: 7 of 12 answers, about 0:00:10 left."
+    assert found.share == pytest.approx(7 / 12)
+    assert found.speedups == {"hybrid": Speedup(4.0, 2)}
+    tell(job, Progress(done=12, planned=12, speedups={"hybrid": Speedup(3.0, 4)}))
+    found = watch.look(job)
+    assert (found.state, found.share, found.eta_s) == ("finishing", 1.0, None)
+    assert watch.look(replace(job, cancelled_at=BEGAN)).state == "cancelling"
+    tell(job, Finished(run_id=RUN_ID))
     found = watch.look(replace(job, alive=False, exit_code=0))
     assert (found.state, found.sentence) == ("finished", "All 12 answers are stored.")
-    assert found.speedups["slm"] == SoFar(found.speedups["slm"].median, 4)
+    assert found.speedups == {"hybrid": Speedup(3.0, 4)}
 
 
-def test_each_record_is_read_once_and_only_whole_lines(
-    job: Job, tmp_path: Path, fake_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_goes_on_begins_where_it_was(job: Job, tmp_path: Path):
+    tell(job, replace(STARTED, done=6))
+    found = Watch(tmp_path).look(job)
+    assert (found.state, found.done, found.eta_s) == ("loading", 6, None)
+
+
+def test_each_event_is_read_once_and_only_whole_lines(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    decoded: list[bytes] = []
-    decode = running.decode_record
-    monkeypatch.setattr(running, "decode_record", lambda line: decoded.append(line) or decode(line))
-    fake = fake_run(examples=4)
-    watch, job = Watch(tmp_path), replace(job, run_id=fake.run.run_id)
-    with store.create(fake.run, fake.examples, tmp_path) as writer:
-        for record in fake.records:
-            writer.append([record])
-    path = tmp_path / fake.run.run_id / reading.RECORDS
+    starts: list[int] = []
+    read = running.read_events
+    monkeypatch.setattr(
+        running, "read_events", lambda path, start: (starts.append(start), read(path, start))[1]
+    )
+    tell(job, STARTED, *(Progress(done=n, planned=12) for n in (1, 2)))
+    path = job.folder / "events.jsonl"
     whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:5]) + lines[5][:40])
-    assert watch.look(job).done == 5
-    assert watch.look(job).done == 5
-    path.write_bytes(whole)
-    assert watch.look(job).done == 12
-    assert decoded == lines
-
-
-def test_a_damaged_or_foreign_line_hides_no_other(job: Job, tmp_path: Path, fake_run: Callable[..., Any]):
-    fake = fake_run(examples=2)
-    job = replace(job, run_id=fake.run.run_id)
-    with store.create(fake.run, fake.examples, tmp_path) as writer:
-        for record in fake.records:
-            writer.append([record])
-    path = tmp_path / fake.run.run_id / reading.RECORDS
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[1] = b"{\xff\n"
-    lines[2] = lines[2].replace(b'"hybrid"', b'"other@engine"')
-    lines[3] = lines[3].replace(b'"started_at":"2026', b'"started_at":"never')
-    path.write_bytes(b"".join(lines))
-    assert Watch(tmp_path).look(job).done == 3
-
-
-def test_what_was_there_before_it_went_on_says_nothing_of_its_pace(
-    job: Job, tmp_path: Path, fake_run: Callable[..., Any]
-):
-    fake = fake_run(examples=4)
+    path.write_bytes(whole[:-9])
     watch = Watch(tmp_path)
-    job = replace(job, run_id=fake.run.run_id, command=(*job.command[:4], f"--resume={fake.run.run_id}"))
-    before = "2026-11-22T01:00:00.000+00:00"
-    earlier = [replace(shifted(record, 0), started_at=before) for record in fake.records[:6]]
-    with store.create(fake.run, fake.examples, tmp_path) as writer:
-        for record in earlier:
-            writer.append([record])
-        found = watch.look(job)
-        assert (found.state, found.done, found.eta_s) == ("starting", 6, None)
-        assert found.speedups["slm"].n == 2
-        for number, record in enumerate(fake.records[6:9]):
-            writer.append([shifted(record, 4 * number)])
-        found = watch.look(job)
-        assert (found.state, found.done) == ("measuring", 9)
-        assert found.eta_s == pytest.approx(4.0 * 3, abs=0.1)
+    assert watch.look(job).done == 1
+    path.write_bytes(whole)
+    assert watch.look(job).done == 2
+    assert watch.look(job).done == 2
+    assert starts == [0, whole[:-1].rfind(b"\n") + 1, len(whole)]
+
+
+def test_a_damaged_or_unknown_line_hides_no_other(job: Job, tmp_path: Path):
+    tell(job, STARTED)
+    with (job.folder / "events.jsonl").open("ab") as file:
+        file.write(
+            b"{\xff\n[]\n\n" + b'{"event":"Dance"}\n{"event":"Progress","done":"7"}\n' + b"[" * 9999 + b"\n"
+        )
+    tell(job, Progress(done=3, planned=12, speedups={"other": Speedup(1.0, 1)}))
+    found = Watch(tmp_path).look(job)
+    assert (found.done, found.speedups) == (3, {})
 
 
 # the end
 
 
 @pytest.mark.parametrize(
-    ("log", "code", "state", "said"),
+    ("events", "log", "code", "state", "said"),
     [
-        ("notice: x\nerror: There is no file y.\n", 1, "failed", "There is no file y."),
-        ("Usage: hybrid\n\nError: No such option.\n", 2, "failed", "No such option."),
-        ("a\nRuntimeError: z\n", 1, "failed", "The last line of its log: RuntimeError: z"),
-        ("", -9, "failed", "It was killed by signal 9."),
-        ("", None, "failed", "somebody may have killed it"),
-        ("", -15, "cancelled", "Cancelled before anything was measured."),
+        (
+            [Failed(error="SuiteError", sentence="There is no file y.")],
+            "",
+            1,
+            "failed",
+            "There is no file y.",
+        ),
+        ([], "a\nRuntimeError: z\n", 1, "failed", "RuntimeError: z"),
+        ([], "", -9, "failed", "signal 9"),
+        ([], "", None, "failed", "without a word"),
+        ([], "", -15, "cancelled", "before anything was measured"),
     ],
 )
-def test_an_end_without_a_run_is_explained(job: Job, tmp_path: Path, log, code, state, said):
-    say(job, log)
+def test_an_end_without_a_run_is_explained(job: Job, tmp_path: Path, events, log, code, state, said):
+    tell(job, *events)
+    (job.folder / "stderr").write_text(log, "utf-8")
     found = Watch(tmp_path).look(replace(job, alive=False, exit_code=code))
     assert found.state == state
     assert said in found.sentence
 
 
 def test_a_cancelled_run_says_what_is_kept(job: Job, tmp_path: Path, fake_run: Callable[..., Any]):
-    fake = fake_run(examples=4)
-    with store.create(fake.run, fake.examples, tmp_path) as writer:
-        writer.append(fake.records[:1])
-    found = Watch(tmp_path).look(replace(job, alive=False, run_id=fake.run.run_id, cancelled_at=BEGAN))
+    stored(tmp_path, fake_run, 1)
+    tell(job, STARTED, Interrupted(run_id=RUN_ID, done=1, planned=12))
+    found = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, cancelled_at=BEGAN))
     assert found.state == "cancelled"
     assert found.sentence == "Cancelled. 1 of 12 answers are stored; the rest can be measured later."
 
 
-def test_a_run_that_was_removed_at_its_end_is_not_promised(
+def test_of_a_run_that_was_killed_what_is_stored_counts(
     job: Job, tmp_path: Path, fake_run: Callable[..., Any]
 ):
+    stored(tmp_path, fake_run, 5)
+    tell(job, STARTED, Progress(done=2, planned=12))
+    found = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, exit_code=-9))
+    assert (found.state, found.done) == ("failed", 5)
+    assert "signal 9" in found.sentence
+    assert "5 of 12" in found.sentence
+
+
+def test_a_run_that_was_removed_at_its_end_is_not_promised(job: Job, tmp_path: Path):
     """A run that fails before its first answer leaves none."""
-    fake = fake_run()
-    watch, job = Watch(tmp_path), replace(job, run_id=fake.run.run_id)
-    with store.create(fake.run, fake.examples, tmp_path) as writer:
-        assert watch.look(job).planned == 9
-        writer.discard()
-    say(job, "error: It does not fit.\n")
-    found = watch.look(replace(job, alive=False, exit_code=1))
-    assert (found.state, found.sentence, found.run) == ("failed", "It does not fit.", None)
+    tell(job, STARTED, Failed(error="EngineError", sentence="It does not fit."))
+    found = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, exit_code=1))
+    assert (found.state, found.sentence, found.planned) == ("failed", "It does not fit.", 0)
+
+
+def stored(root: Path, fake_run: Callable[..., Any], records: int) -> None:
+    fake = fake_run(examples=4)
+    with store.create(fake.run, fake.examples, root) as writer:
+        for record in fake.records[:records]:
+            writer.append([record])
 
 
 # the real command
@@ -195,17 +188,19 @@ def test_a_run_that_was_removed_at_its_end_is_not_promised(
 
 def watched(root: Path, job: Job, until: str, seconds: float = 60.0) -> running.Running:
     """The job, looked at again and again until it says `until`."""
-    watch, deadline = Watch(root), time.monotonic() + seconds
-    while True:
-        now = jobs.latest(root)
-        assert now is not None
-        assert now.job_id == job.job_id
-        found = watch.look(now)
-        if found.state == until:
-            return found
-        assert found.state in ("starting", "loading", "measuring", "finishing", "cancelling"), found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
+    watch, found = Watch(root), []
+
+    def there() -> bool:
+        present = jobs.latest(root)
+        assert present is not None
+        assert present.job_id == job.job_id
+        found.append(watch.look(present))
+        ends = {"finished", "cancelled", "failed"} - {until}
+        assert found[-1].state not in ends, found[-1]
+        return found[-1].state == until
+
+    await_that(there, seconds)
+    return found[-1]
 
 
 @pytest.fixture
@@ -218,22 +213,31 @@ def real(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def test_a_real_run_is_followed_and_cancelled(real: Path):
-    asked = Measurement("briefs-en", "tiny", engine="torch", max_new_tokens=24, repeats=50, memory=False)
-    job = jobs.start(asked, real)
+    sampling = Sampling(24, truncate=True)
+    plan = Plan("briefs-en", pair="tiny", engine="torch", sampling=sampling, repeats=50, memory=False)
+    job = jobs.start(plan, real)
     part = watched(real, job, "measuring")
-    assert part.run is not None
+    assert part.run_id is not None
     assert part.planned == 84 * 3 * 50
     jobs.cancel(job)
     found = watched(real, job, "cancelled")
     assert 0 < found.done < found.planned
-    assert f"hybrid bench --resume {part.run.run_id}" in found.log[-1]
-    assert found.done == len(load_run(part.run.run_id, real).records)
+    assert f"hybrid bench --resume {part.run_id}" in found.log[-1]
+    run = load_run(part.run_id, real)
+    assert found.done == len(run.records)
+    assert replace(run.run.plan, suite_hash="", task="", dtype="") == plan
+
+
+def test_a_real_failure_is_its_own_sentence(real: Path):
+    job = jobs.start(Plan("file:/nowhere/x.tsv", pair="tiny", task="summarize"), real)
+    assert watched(real, job, "failed").sentence == "There is no file /nowhere/x.tsv."
 
 
 @pytest.mark.gpu
 def test_a_real_run_on_a_gpu_is_followed_to_its_end(real: Path):
-    asked = Measurement("briefs-en", "tiny", device=Device("cuda"), max_new_tokens=8, limit=10)
-    found = watched(real, jobs.start(asked, real), "finished", 240)
-    assert found.run is not None
-    assert (found.done, found.run.plan.device) == (30, "cuda")
+    sampling = Sampling(8, truncate=True)
+    plan = Plan("briefs-en", pair="tiny", device=Device("cuda"), sampling=sampling, limit=10)
+    found = watched(real, jobs.start(plan, real), "finished", 240)
+    assert found.run_id is not None
+    assert (found.done, load_run(found.run_id, real).run.plan.device) == (30, "cuda")
     assert set(found.speedups) == {"slm", "hybrid"}

@@ -4,22 +4,26 @@ import json
 import subprocess
 from collections.abc import Mapping
 
-from hybrid.benchmark.jobs.folder import COMMAND, surroundings
+from hybrid.benchmark.jobs.folder import COMMAND, child_environment
 from hybrid.errors import EngineError
 
 TIMEOUT_S = 120.0
 
 
-def engines_here() -> Mapping[str, Mapping[str, str | None]]:
+def probe_engines() -> Mapping[str, Mapping[str, str | None]]:
     """By engine and kind of device why it does not run here, None where it does; takes seconds.
 
     Raises EngineError when the command that knows fails.
     """
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             [*COMMAND, "engines", "--json"],
-            capture_output=True, check=True, timeout=TIMEOUT_S, env=surroundings(), stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        return {row["name"]: row["missing"] for row in json.loads(asked.stdout)}
+            capture_output=True,
+            check=True,
+            timeout=TIMEOUT_S,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+        )
+        return {row["name"]: row["missing"] for row in json.loads(answer.stdout)}
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"What runs here is not known: `hybrid engines` failed ({error}).") from error

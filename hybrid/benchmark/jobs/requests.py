@@ -1,0 +1,49 @@
+"""What a job is asked to do: a Plan, or to go on with a stored run."""
+
+import shlex
+from dataclasses import dataclass
+
+from hybrid.benchmark.plan_options import bench_command
+from hybrid.benchmark.plans import check_plan, check_suite_name
+from hybrid.errors import StoreError
+from hybrid.schema import Plan
+from hybrid.store.folders import RUN_ID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeRequest:
+    """Go on with an interrupted run. Raises StoreError for what is no id.
+
+    suite: its suite's name, to be shown. memory: measure peak memory too. threads: of its plan.
+    """
+
+    run_id: str
+    suite: str
+    memory: bool = True
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not RUN_ID.fullmatch(self.run_id):
+            raise StoreError(f"{self.run_id!r} is not the id of a run.")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of `hybrid bench`."""
+        return f"--resume={self.run_id}", *(() if self.memory else ("--no-memory",))
+
+
+Request = Plan | ResumeRequest
+
+
+def check_request(request: Request) -> None:
+    """Raise HybridError or ValueError for what the command would refuse, as far as that is known here."""
+    if isinstance(request, Plan):
+        check_suite_name(request.suite)
+        check_plan(request)
+
+
+def shell_command(request: Request) -> str:
+    """The command that does the same, as anyone can type it."""
+    if isinstance(request, Plan):
+        return bench_command(request)
+    return shlex.join(("hybrid", "bench", *request.arguments))

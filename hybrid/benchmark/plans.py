@@ -1,0 +1,136 @@
+"""A Plan as a file, and what is wrong with one before anything is read or loaded.
+
+JSON, TOML, or the run.json of any stored run.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from hybrid.benchmark.plan_options import PLAN_OPTIONS
+from hybrid.engines.registry import AUTO, ENGINES, kind_of
+from hybrid.errors import EngineError, PairError, PlanError, SuiteError
+from hybrid.schema import TASKS, Device, Plan, Sampling, System
+from hybrid.suites import bundled_suites
+
+SCHEMA = 1  # of a run.json, and so of a plan in a file of its own
+LARGEST_FILE = 2**24  # bytes, as of a run.json
+LONGEST_NAME = 1000  # characters
+PREFIXES = ("sacrebleu:", "hf:", "file:")
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """A file for `hybrid bench --plan`, of the same form as a run.json."""
+    row = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    row["sampling"] = {field.name: getattr(plan.sampling, field.name) for field in fields(plan.sampling)}
+    row |= {name: dict(row[name]) for name in ("engine_options", "columns")}
+    return json.dumps({"schema": SCHEMA, "plan": row}, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan in a file, as decode_plan() reads it. Raises PlanError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise PlanError(f"The plan {path} cannot be read: {error.strerror or error}.") from error
+    return decode_plan(data, str(path))
+
+
+def decode_plan(data: bytes, name: str = "the plan") -> Plan:
+    """The plan in JSON or TOML: alone, beside a `schema`, or the `plan` of a whole run.json.
+
+    name: of its file, for messages. Raises PlanError for wrong keys, types and versions.
+    """
+    import msgspec
+
+    try:
+        row = _object(data)
+        schema = row.pop("schema", SCHEMA)
+        if type(schema) is not int or schema < 1:
+            raise ValueError(f"schema is {schema!r}, not {SCHEMA}")
+        if schema > SCHEMA:
+            raise ValueError(f"it has schema {schema} and this version reads {SCHEMA}; install a newer one")
+        plan = row.get("plan", row)
+        if not isinstance(plan, dict):
+            raise ValueError(f"plan is {plan!r}, not an object")
+        sampling = plan.get("sampling")
+        if isinstance(sampling, dict):
+            _check_keys(sampling, Sampling, "sampling.")
+            plan = plan | {"sampling": {"truncate": True} | sampling}
+        _check_keys(plan, Plan)
+        return msgspec.convert(plan, Plan, dec_hook=_parsed)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise PlanError(f"{name} cannot be read as a plan: {error}.") from error
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise the error that `hybrid bench` would, where that is known without reading suite or weights."""
+    if len(plan.pair) > LONGEST_NAME or not plan.pair.isprintable():
+        raise PairError(f"There is no pair {plan.pair!r}.")
+    for option in PLAN_OPTIONS:
+        part = plan.sampling if option.name == "max-new-tokens" else plan
+        value = getattr(part, option.key, None)
+        if option.low is None or value is None:
+            continue
+        if value < option.low or (option.high is not None and value > option.high):
+            most = "" if option.high is None else f" to {option.high}"
+            raise ValueError(f"{option.key} is {value}; it must be from {option.low}{most}")
+    if plan.task and plan.task not in TASKS:
+        raise SuiteError(f"There is no task {plan.task!r}; available: {', '.join(TASKS)}.")
+    for system in plan.systems:
+        _check_system(system, plan)
+
+
+def check_suite_name(name: str) -> None:
+    """Raise SuiteError for what no suite can be named; load_suite() says which of the rest there are."""
+    known = name in bundled_suites() or (name.startswith(PREFIXES) and not name.endswith(":"))
+    if not known or len(name) > LONGEST_NAME or not name.isprintable():
+        forms = "sacrebleu:SET/PAIR, hf:DATASET:CONFIG:SPLIT, file:PATH"
+        raise SuiteError(f"There is no suite {name!r}. Available: {', '.join(bundled_suites())}, {forms}.")
+
+
+def _check_system(system: System, plan: Plan) -> None:
+    """Its engine, where one is named, has its method and runs on such a device."""
+    engine = plan.engine_of(system)
+    if engine == AUTO and system.engine is None:
+        return
+    kind, device = kind_of(engine), plan.device.kind
+    if device not in kind.dtypes:
+        where = " and ".join(kind.dtypes)
+        raise EngineError(f"The engine {engine} does not run on {plan.device}; it runs on {where}.")
+    if system.method not in kind.methods:
+        have = (name for name, k in ENGINES.items() if system.method in k.methods and device in k.dtypes)
+        raise EngineError(
+            f"The engine {engine} has no method {system.method}; these have it: {', '.join(have)}."
+        )
+
+
+def _object(data: bytes) -> dict[str, object]:
+    """JSON where it begins as an object, else TOML. Raises ValueError."""
+    if len(data) > LARGEST_FILE:
+        raise ValueError(f"it has more than {LARGEST_FILE} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+        row = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return dict(row)
+
+
+def _check_keys(row: Mapping[str, object], kind: type[Plan] | type[Sampling], where: str = "") -> None:
+    known = [field.name for field in fields(kind)]
+    for key in row:
+        if key not in known:
+            raise ValueError(f"there is no key {where + key!r}; there are {', '.join(known)}")
+
+
+def _parsed(kind: type, value: object) -> System | Device:
+    """A value of the types that JSON holds as a text."""
+    if kind not in (System, Device) or not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a text")
+    return kind.parse(value)
