@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hybrid.schema import Event, Interrupted, Notice, Progress, Started, Status, Waiting
+from hybrid.schema import Event, Finished, Interrupted, Notice, Progress, Started, Status, Waiting
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -51,13 +51,14 @@ class Terminal:
     is waited for, and a plain line of progress now and then. Drawn at events
     only: a thread that draws, or a terminal that is kept busy, would be part of
     what is measured. unit: of progress, on plain lines.
-    interrupted: the run that ended early, if one did. last: the latest progress.
+    interrupted, finished: how a run has ended, if one did. last: the latest progress.
     """
 
     def __init__(self, unit: str = "") -> None:
         from rich.console import Console
 
         self.interrupted: Interrupted | None = None
+        self.finished: Finished | None = None
         self.last: Progress | None = None
         self._console = Console(stderr=True)
         self._unit = unit and f" {unit}"
@@ -85,6 +86,8 @@ class Terminal:
                 self._progress(event)
             case Interrupted():
                 self.interrupted = event
+            case Finished():
+                self.finished = event
 
     def close(self) -> None:
         """Stop whatever turns or grows."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import notice, out
+from hybrid.cli.console import Terminal, notice, out
 from hybrid.cli.options import engine_options, given_options, seconds, wait_option
 from hybrid.schema import METHODS, MODELS
 
@@ -113,25 +113,42 @@ def latency(
     numbers, make a grid of all combinations. Grids are stored, go on with
     --resume, and only one measurement runs on a machine at a time.
     """
-    from hybrid.cli import latency_run
     from hybrid.cli.latency_report import as_object, report, shapes_table
+    from hybrid.sizing.run import GridRequest, measure_grid, resume_grid
 
     if list_shapes:
         for line in shapes_table():
             out(line)
         return
-    if resume is not None:
-        if given := given_options(ctx, NOT_OF_THE_GRID):
-            raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(given)}.")
-        found = latency_run.go_on(resume, options["time_limit"], options["wait"])
-    else:
-        if not (options["llms"] and options["slms"]):
-            raise click.UsageError(
-                "Missing option '--llm' or '--slm'. `hybrid latency --shapes` lists models."
-            )
-        options["engine_options"] = options.pop("engine_option")
-        found = latency_run.begin(options)
-    if not found.cells:
+    if resume is not None and (given := given_options(ctx, NOT_OF_THE_GRID)):
+        raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(given)}.")
+    if resume is None and not (options["llms"] and options["slms"]):
+        raise click.UsageError("Missing option '--llm' or '--slm'. `hybrid latency --shapes` lists models.")
+    terminal = Terminal(unit="cells")
+    limits = {"time_limit_s": options.pop("time_limit"), "wait_s": options.pop("wait")}
+    store = options.pop("store")
+    try:
+        with terminal:
+            if resume is not None:
+                grid = resume_grid(resume, terminal, **limits)
+            else:
+                request = GridRequest(engine_options=options.pop("engine_option"), **options)
+                grid = measure_grid(request, terminal, store=store, **limits)
+    finally:
+        _say_state(terminal)
+    if not grid.cells:
         notice("Nothing is measured yet.")
-    for line in [as_object(found)] if as_json else report(found):
+    for line in [as_object(grid)] if as_json else report(grid):
         out(line)
+
+
+def _say_state(terminal: Terminal) -> None:
+    """How much of a stored grid is there, and how the rest comes to it."""
+    ended, last = terminal.interrupted, terminal.last
+    if ended is not None:
+        how = f"; `hybrid latency --resume {ended.run_id}` goes on"
+        stored = f"{ended.done} of {ended.planned} cells of grid {ended.run_id} are stored{how}."
+        click.echo(stored, err=True)
+    elif terminal.finished is not None and last is not None:
+        stored = f"{last.planned} of {last.planned} cells of grid {terminal.finished.run_id} are stored."
+        click.echo(stored, err=True)

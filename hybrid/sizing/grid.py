@@ -32,7 +32,7 @@ TINY: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def measure_grid(
+def measure_cells(
     grid: Grid,
     done: Collection[Key] = frozenset(),
     progress: Progress = lambda _: None,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from hybrid.cli import latency_run
+from hybrid.cli import console
 from hybrid.sizing import grid as latency
 from hybrid.store.grids import list_grids, load_grid
 
@@ -22,7 +22,7 @@ Said = Callable[[Result, int], str]
 
 def stop_after(groups: int, how: BaseException, patch: pytest.MonkeyPatch) -> None:
     """Let measuring end with `how` after so many sizes."""
-    stream = latency.measure_grid
+    stream = latency.measure_cells
 
     def stopped(*arguments: Any) -> Iterator[Any]:
         measured = stream(*arguments)
@@ -30,7 +30,7 @@ def stop_after(groups: int, how: BaseException, patch: pytest.MonkeyPatch) -> No
             yield next(measured)
         raise how
 
-    patch.setattr(latency, "measure_grid", stopped)
+    patch.setattr(latency, "measure_cells", stopped)
 
 
 def test_one_pair_is_measured_printed_and_stored(measure: Callable[..., Result]) -> None:
@@ -94,13 +94,13 @@ def test_lossless_methods_say_that_they_are_at_their_worst(measure: Callable[...
 def test_cells_that_another_engine_has_answered_are_told(
     measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = latency.measure_grid
+    stream = latency.measure_cells
 
     def marked(*arguments: Any) -> Iterator[Any]:
         for cells in stream(*arguments):
             yield tuple(replace(cell, options={"fallback": "it was too long"}) for cell in cells)
 
-    monkeypatch.setattr(latency, "measure_grid", marked)
+    monkeypatch.setattr(latency, "measure_cells", marked)
     told = measure(*SMALL, "--no-store").stdout
     assert told.count("Where torch could not, another engine has answered for it: it was too long.") == 1
 
@@ -228,7 +228,7 @@ def test_progress_is_drawn_seldom_where_no_terminal_is(
         "llm",
     )
     assert len(lines.findall(measure(*arguments, "--batch", "1,2,3,4").stderr)) == 2  # the first and the last
-    monkeypatch.setattr(latency_run, "PLAIN_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(console, "PLAIN_LINE_EVERY_S", 0.0)
     assert len(lines.findall(measure(*arguments, "--batch", "1,2,3,4").stderr)) == 4
 
 

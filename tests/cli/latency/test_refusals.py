@@ -11,7 +11,6 @@ import pytest
 import torch
 from click.testing import Result
 
-from hybrid import sizing
 from hybrid.measuring.lock import measuring
 from hybrid.sizing import grid as latency
 from hybrid.store.grids import list_grids
@@ -24,7 +23,7 @@ Said = Callable[[Result, int], str]
 def test_what_does_not_fit_is_refused_with_both_numbers(
     measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sizing, "free_bytes", lambda _: 9_000_000_000)
+    monkeypatch.setattr("hybrid.sizing.run.free_bytes", lambda _: 9_000_000_000)
     result = measure("--llm", "t5-11b", "--slm", "t5-small", "--engine", "torch")
     told = said(result, 1)
     assert re.match(
@@ -90,7 +89,7 @@ def test_a_gpu_that_is_not_there(measure: Callable[..., Result], said: Said, eng
 
 
 def test_help_needs_no_torch(measure: Callable[..., Result]) -> None:
-    code = "import sys, hybrid.cli.latency_run, hybrid.cli.latency_report; print('torch' in sys.modules)"
+    code = "import sys, hybrid.sizing.run, hybrid.cli.latency_report; print('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": str(Path(latency.__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment

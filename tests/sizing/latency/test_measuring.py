@@ -13,14 +13,14 @@ from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, Device
 from hybrid.sizing import grid as measuring
 from hybrid.sizing import planned
-from hybrid.sizing.grid import measure_grid, probed_engine
+from hybrid.sizing.grid import measure_cells, probed_engine
 from hybrid.store.grids import Cell, Grid
 
 Workshop = Any  # see conftest.py
 
 
 def cells(grid: Grid, workshop: Workshop, **more: Any) -> list[Cell]:
-    return [cell for group in measure_grid(grid, make=workshop.make, **more) for cell in group]
+    return [cell for group in measure_cells(grid, make=workshop.make, **more) for cell in group]
 
 
 def test_methods_take_turns_after_a_warm_up(grid: Callable[..., Grid], workshop: Workshop) -> None:
@@ -103,7 +103,7 @@ def test_models_of_one_llm_are_shared_and_gone_before_the_next(
             engine.bundle = bundle
         return engines
 
-    for _ in measure_grid(grid(llms=("large", "larger"), repeats=1), make=make):
+    for _ in measure_cells(grid(llms=("large", "larger"), repeats=1), make=make):
         pass
     assert alive == [
         ["large+small"], ["large+small", "large+tiny"], ["larger+small"], ["larger+small", "larger+tiny"],
@@ -118,7 +118,7 @@ def test_hybrids_of_one_llm_read_with_the_same_encoder(grid: Callable[..., Grid]
         readers.append({p.data_ptr() for p in bundle.hybrid.llm.parameters()})
         return workshop.make(name, order)
 
-    for _ in measure_grid(grid(), make=make):
+    for _ in measure_cells(grid(), make=make):
         pass
     assert readers[0] == readers[1]
 
@@ -154,7 +154,7 @@ def test_progress_is_told_before_models_are_built(grid: Callable[..., Grid], wor
 def test_real_engines(grid: Callable[..., Grid], name: str, first: str) -> None:
     asked = grid(engine=name, batches=(1, 2), repeats=1)
     asked.shapes["large"]["feed_forward"] = first  # type: ignore[index]
-    found = [cell for group in measure_grid(asked) for cell in group]
+    found = [cell for group in measure_cells(asked) for cell in group]
     assert [cell.key for cell in found] == list(planned(asked))
     assert all(cell.median_total_s > 0 for cell in found)
     assert {"project"} == {p for cell in found for p in cell.phases_s if cell.method == "hybrid"} - {

@@ -16,7 +16,7 @@ from hybrid.sizing import Pair, Profile, Request, error_report, predicted
 from hybrid.sizing import calibration as calibrating
 from hybrid.sizing.calibration import Seen, fastest_engine, fitted_costs, measured_profile
 from hybrid.sizing.calibration_grid import Rung, Visit, ladder
-from hybrid.sizing.grid import measure_grid
+from hybrid.sizing.grid import measure_cells
 from hybrid.store.grids import StoredGrid
 from tests.sizing.predict.made_up import grid_of
 
@@ -208,7 +208,7 @@ def test_predictions_of_shapes_that_were_not_measured() -> None:
     pair = Pair(find_shape("t5-v1_1-small"), find_shape("bundled-slm"))
     asked = grid_of(pair, profile, prompts=(32, 128), outputs=(16, 64), repeats=3)
     cells = [
-        cell for cells in measure_grid(replace(asked, methods=("llm", "slm", "hybrid"))) for cell in cells
+        cell for cells in measure_cells(replace(asked, methods=("llm", "slm", "hybrid"))) for cell in cells
     ]
     report = error_report(StoredGrid(asked, tuple(cells), ()), profile)
     assert report is not None
