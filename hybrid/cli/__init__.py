@@ -24,6 +24,7 @@ from hybrid.cli.pairs import pairs
 from hybrid.cli.predict import predict
 from hybrid.cli.report import report
 from hybrid.cli.runs import runs
+from hybrid.cli.score import score
 from hybrid.cli.train import train
 from hybrid.errors import HybridError
 
@@ -65,6 +66,7 @@ for command in (
     predict,
     evaluate,
     runs,
+    score,
     compare,
     export,
     report,

@@ -4,6 +4,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
@@ -11,7 +12,7 @@ from hybrid.compare import ComparedSystem, Comparison, Estimate, Latency, Paired
 from hybrid.compare.summary import PERCENTILES, carries
 from hybrid.compare.verdict import gate_parts, interval, milliseconds, ratio, signed
 from hybrid.compare.warnings import PLURALS
-from hybrid.metrics import METRICS, Metric, metrics_of
+from hybrid.metrics import METRICS, Metric
 
 NOTHING = "-"
 PIPED = 1000  # columns: wide enough for any table
@@ -40,8 +41,10 @@ def _report(found: Comparison) -> Iterator[str]:
             yield from _wrapped(f"{places[run_id]} {run_id}: {where}")
     for task in dict.fromkeys(one.task for one in found.systems):
         of_task = [row for row in rows if row[1].task == task]
-        yield from _table(f"Quality, {task}", _quality, of_task)
-        yield from _table("Difference to the baseline, with p; ratio of lengths", _difference, of_task)
+        metrics = found.metrics_of(task)
+        yield from _table(f"Quality, {task}", partial(_quality, metrics), of_task)
+        differences = partial(_difference, metrics)
+        yield from _table("Difference to the baseline, with p; ratio of lengths", differences, of_task)
     yield from _table("Speed-up over the baseline", _speed, rows)
     yield from _table("Latency in ms: p50 / p90 / p99 of all answers", _latency, rows)
     yield from _table("Throughput, memory, cost", _throughput, rows)
@@ -53,17 +56,17 @@ def _report(found: Comparison) -> Iterator[str]:
     yield from _list("How this was computed", list(_notes(found)))
 
 
-def _quality(one: ComparedSystem) -> Mapping[str, str]:
+def _quality(metrics: Sequence[Metric], one: ComparedSystem) -> Mapping[str, str]:
     quality = one.summary.quality or {}
     cells = {"n": f"{one.summary.n:,}"}
-    for metric in _metrics(one):
+    for metric in metrics:
         digits = 1 if metric.unit == "points" else 2
         cells[_heading(metric)] = _estimate(quality.get(metric.name), digits)
     return cells
 
 
-def _difference(one: ComparedSystem) -> Mapping[str, str]:
-    metrics = [metric for metric in _metrics(one) if metric.higher_is_better is not None]
+def _difference(metrics: Sequence[Metric], one: ComparedSystem) -> Mapping[str, str]:
+    metrics = [metric for metric in metrics if metric.higher_is_better is not None]
     if (against := one.against) is None:
         return {_heading(metrics[0]): "baseline"}
     cells = {"n": f"{against.n:,}"}
@@ -240,10 +243,6 @@ def _amount(value: float | None) -> str:
 
 def _p(value: float) -> str:
     return "p<0.001" if value < 0.001 else f"p={value:.3f}"
-
-
-def _metrics(one: ComparedSystem) -> list[Metric]:
-    return [METRICS[name] for name in metrics_of(one.task)]
 
 
 def _heading(metric: Metric) -> str:

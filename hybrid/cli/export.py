@@ -29,11 +29,12 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
     with status("Reading") as say:
         found = rows(chosen, records, lenient=not names, notice=notice, say=say)
+        names_of_columns = columns(records, chosen)
         if output == "-":
-            _to_stdout(columns(records), found, bom)
+            _to_stdout(names_of_columns, found, bom)
             return
         with replacing(Path(output)) as file:
-            count = write_csv(file, columns(records), found, bom)
+            count = write_csv(file, names_of_columns, found, bom)
     click.echo(f"{count} rows written to {output}.", err=True)
 
 

@@ -10,7 +10,7 @@ from hybrid.compare.summary import Summary, summarize
 from hybrid.compare.verdict import baseline_sentence, sentence
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, default_metrics
+from hybrid.metrics import METRICS, Metric, metrics_of
 from hybrid.schema import METHODS, System
 from hybrid.store import StoredRun
 
@@ -47,6 +47,12 @@ class Comparison:
     systems: tuple[ComparedSystem, ...]
     signatures: Mapping[str, str]
     warnings: tuple[str, ...]
+
+    def metrics_of(self, task: str) -> tuple[Metric, ...]:
+        """Give what tables show of a task: its default metrics and others that occur, the main one first."""
+        present = {n for system in self.systems if system.task == task for n in system.summary.quality or {}}
+        names = [name for name in metrics_of(task) if METRICS[name].default or name in present]
+        return tuple(METRICS[name] for name in names)
 
 
 def compare_runs(
@@ -101,8 +107,7 @@ def as_json(comparison: Comparison) -> dict[str, object]:
     row = asdict(comparison)
     for system in row["systems"]:
         system["summary"]["yardstick"] = system["summary"].pop("roofline")
-    used = {name for system in comparison.systems for name in default_metrics(system.task)}
-    used |= {name for system in comparison.systems for name in system.summary.quality or {}}
+    used = {metric.name for system in comparison.systems for metric in comparison.metrics_of(system.task)}
     labels = {
         name: {"label": m.label, "unit": m.unit, "higher_is_better": m.higher_is_better}
         for name, m in METRICS.items()

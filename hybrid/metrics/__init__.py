@@ -18,6 +18,7 @@ import numpy as np
 from hybrid.errors import InputError
 from hybrid.metrics.contract import Metric
 from hybrid.metrics.length import LengthRatio
+from hybrid.metrics.repetition import RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
 from hybrid.metrics.sacre import Bleu, Chrf, Ter
 from hybrid.schema import TASKS, Score
@@ -36,7 +37,8 @@ __all__ = [
 
 # One row a metric, in the order of columns and tables: new ones come last.
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (Bleu(), Chrf(), Ter(), RougeL(), Rouge1(), Rouge2(), LengthRatio())
+    metric.name: metric
+    for metric in (Bleu(), Chrf(), Ter(), RougeL(), Rouge1(), Rouge2(), LengthRatio(), RepetitionRate())
 }
 
 

@@ -1,4 +1,4 @@
-"""Stored runs: results/<run_id>/{run.json, examples.jsonl, records.jsonl}.
+"""Stored runs: results/<run_id>/{run.json, examples.jsonl, records.jsonl, scores-METRIC.jsonl}.
 
 Append-only and atomic: a killed process loses at most the records in flight,
 and leaves a run that lists as incomplete and resumes. results/README.md says
@@ -21,6 +21,7 @@ from hybrid.store.reading import (
     run_of,
 )
 from hybrid.store.removing import delete_run
+from hybrid.store.scores import ScoreHeader, open_scores, score_headers
 from hybrid.store.writing import Writer, check_writable, create, resume
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Listing",
     "RunReader",
     "RunSummary",
+    "ScoreHeader",
     "StoredRun",
     "Writer",
     "check_writable",
@@ -41,10 +43,12 @@ __all__ = [
     "list_runs",
     "load_run",
     "new_run_id",
+    "open_scores",
     "results_fingerprint",
     "results_folder",
     "resume",
     "run_fingerprint",
     "run_of",
+    "score_headers",
     "write_archive",
 ]

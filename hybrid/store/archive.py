@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -34,11 +34,11 @@ class Readable(Protocol):
 
 @contextmanager
 def opened_archive(
-    stream: IO[bytes], names: Sequence[str], passed_over: Sequence[str] = ()
+    stream: IO[bytes], is_part: Callable[[str], bool], passed_over: Sequence[str] = ()
 ) -> Iterator[tuple[str, Mapping[str, Readable]]]:
     """The folder that an archive holds, "" for none, and its files by name, each to be read once.
 
-    names: that it may hold. passed_over: that it may hold too, and that nobody reads.
+    is_part: whether it may hold a file of this name. passed_over: that it may hold too, and nobody reads.
     Raises StoreError for an archive that is damaged, or holds anything else.
     """
     try:
@@ -53,13 +53,13 @@ def opened_archive(
             _check_kind(info, name)
             if name in members:
                 raise _refused(f"it holds {name!r} twice")
-            if name and name not in (*names, *passed_over):
+            if name and not is_part(name) and name not in passed_over:
                 raise _refused(f"it holds {_shown(info)}, which is no part of a run")
             members[name] = info
         if len(folders) > 1:
             raise _refused("its files lie in more than one folder; give one run at a time")
         _check_sizes(list(members.values()))
-        files = {name: _Member(archive, info) for name, info in members.items() if name in names}
+        files = {name: _Member(archive, info) for name, info in members.items() if is_part(name)}
         yield next(iter(folders), ""), files
 
 

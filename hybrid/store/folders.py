@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def cache_folder() -> Path:
 def run_fingerprint(run_id: str, root: Path | None = None) -> str:
     """Return what changes whenever a file of the run does; also for a run that is not there."""
     folder = (root or results_folder()) / run_id
-    return _digest([str(folder), *(_state(folder / name) for name in (RUN, EXAMPLES, RECORDS))])
+    with suppress(OSError, ValueError):  # ValueError: a name that no folder can have
+        paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+        return _digest([str(folder), *(f"{path.name} {_state(path)}" for path in paths)])
+    return _digest([str(folder)])
 
 
 def results_fingerprint(root: Path | None = None) -> str:

@@ -24,12 +24,14 @@ from hybrid.store.claim import LOCK, claimed, new_run_id
 from hybrid.store.files import LARGEST_RUN_FILE, as_store_error, open_regular, sync_folder
 from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, results_folder
 from hybrid.store.reading import RunReader, find_run, read_run
+from hybrid.store.scores import SCORES, score_files
 
 FILES = (RUN, EXAMPLES, RECORDS)
 LONGEST_LINE = 4 * 2**20  # bytes, give or take a piece; a record of 4,096 tokens has some 60,000
 _PIECE = 1 << 16
 _TAKEN = re.compile(f"{LATEST}|grids|devices", re.IGNORECASE)  # have another meaning among results
 _LONGEST_ID = 120  # of the 128 characters that there may be, so that other digits fit behind it
+_MOST_FILES = 100  # of a run: one for each metric, and few more
 _LARGEST_NUMBER = 2**53  # beyond which neither JSON's readers nor a table's columns agree
 
 
@@ -41,7 +43,7 @@ def write_archive(run_id: str, file: IO[bytes], root: Path | None = None) -> Non
     root = root or results_folder()
     folder = root / find_run(run_id, root)
     with as_store_error(f"Run {folder.name} cannot be read"), ZipFile(file, "w", ZIP_DEFLATED) as archive:
-        for name in FILES:
+        for name in (*FILES, *(path.name for path in score_files(folder).values())):
             with open_regular(folder / name) as source, archive.open(f"{folder.name}/{name}", "w") as packed:
                 shutil.copyfileobj(source, packed, _PIECE)
 
@@ -52,14 +54,14 @@ def import_archive(stream: IO[bytes], root: Path | None = None) -> tuple[str, tu
     stream: seekable. Raises StoreError also for an archive that is damaged, holds
     anything else, or is too large unpacked.
     """
-    with opened_archive(stream, FILES, passed_over=(LOCK,)) as (folder, files):
+    with opened_archive(stream, _is_part, passed_over=(LOCK,)) as (folder, files):
         return import_run(files, root, folder)
 
 
 def import_run(
     files: Mapping[str, bytes | Readable], root: Path | None = None, name: str = ""
 ) -> tuple[str, tuple[str, ...]]:
-    """Store the run whose files are given by name: run.json, examples.jsonl, records.jsonl.
+    """Store the run whose files are given by name: run.json, examples.jsonl, records.jsonl, and scores.
 
     name: of the folder they were in; without one that can be an id run.json says
     it. An id that is taken gets other digits: no run is ever overwritten.
@@ -73,8 +75,8 @@ def import_run(
         root.mkdir(parents=True, exist_ok=True)
         with _aside(root) as folder:
             room = LARGEST_RUN
-            for one in FILES:
-                room -= _copy(files[one], folder / one, room)
+            for part in (*FILES, *sorted(files.keys() - {*FILES})):
+                room -= _copy(files[part], folder / part, room)
             sync_folder(folder)
             problems = _checked(folder)
             place = _moved(folder, root, name)
@@ -82,11 +84,19 @@ def import_run(
     return place.name, tuple(problem.replace(str(folder), str(place)) for problem in problems)
 
 
+def _is_part(name: str) -> bool:
+    return name in FILES or SCORES.fullmatch(name) is not None
+
+
 def _check_names(files: Mapping[str, object]) -> None:
     parts = ", ".join(FILES)
-    if unknown := [one for one in files if one not in FILES]:
+    if unknown := [name for name in files if not _is_part(name)]:
         raise StoreError(
             f"The run is not imported: it consists of {parts}; {unknown[0][:100]!r} is no part of it."
+        )
+    if len(files) > _MOST_FILES:
+        raise StoreError(
+            f"The run is not imported: it has {len(files)} files and {_MOST_FILES} are the most."
         )
     if missing := [one for one in FILES if one not in files]:
         raise StoreError(f"The run is not imported: it consists of {parts}; missing: {', '.join(missing)}.")

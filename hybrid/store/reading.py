@@ -19,6 +19,7 @@ from hybrid.schema import Example, Record, Run, System
 from hybrid.store.codec import decode_example, decode_record, decode_run, rows_to_drop
 from hybrid.store.files import as_store_error, last_lines, open_regular, read_small
 from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, results_folder
+from hybrid.store.scores import read_scores, score_headers, scored
 
 T = TypeVar("T")
 Key = tuple[str, int, System]  # example_id, repeat, system
@@ -106,7 +107,9 @@ def load_run(run_id: str, root: Path | None = None) -> StoredRun:
     """
     reader = RunReader(run_id, root)
     records = tuple(reader.records())
-    return StoredRun(reader.run, reader.examples, records, tuple(reader.problems))
+    signatures = {**reader.run.signatures, **reader.score_signatures}
+    run = replace(reader.run, signatures=signatures)
+    return StoredRun(run, reader.examples, records, tuple(reader.problems))
 
 
 class RunReader:
@@ -122,8 +125,13 @@ class RunReader:
         self.run, _ = read_run(self.folder)
         self.examples = tuple(self._examples())
 
+    @property
+    def score_signatures(self) -> dict[str, str]:
+        """How the scores were computed that stand in files of their own, by metric."""
+        return {metric: header.signature for metric, header in score_headers(self.folder).items()}
+
     def records(self) -> Iterator[Record]:
-        """The stored records in the order in which they were measured."""
+        """The stored records in the order in which they were measured, with all their scores."""
         known = {example.id for example in self.examples}
         seen: set[Key] = set()
 
@@ -136,7 +144,9 @@ class RunReader:
             return record
 
         finished = self.run.finished_at is not None
-        yield from _decoded(self.folder / RECORDS, decode, self.problems, settled=not finished)
+        scores = read_scores(self.folder, self.problems)
+        for record in _decoded(self.folder / RECORDS, decode, self.problems, settled=not finished):
+            yield scored(record, scores)
         if finished and len(seen) < self.run.planned:
             lost = f"{self.run.planned - len(seen)} of {self.run.planned} records"
             self.problems.append(f"{self.folder / RECORDS}: {lost} are damaged or missing.")

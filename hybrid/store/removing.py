@@ -10,9 +10,11 @@ from hybrid.store.claim import LOCK, locked
 from hybrid.store.files import BESIDE, as_store_error, sync_folder
 from hybrid.store.folders import EXAMPLES, RECORDS, RUN, results_folder
 from hybrid.store.reading import find_run
+from hybrid.store.scores import SCORES
 
 # What a run consists of: its files, its lock, and what a crash in atomic_write() leaves beside them.
-_PARTS = re.compile(rf"{RUN}|{EXAMPLES}|{RECORDS}|{LOCK}|\.({RUN}|{EXAMPLES})(\.[0-9a-f]{{8}})?{BESIDE}")
+_WRITTEN = f"{RUN}|{EXAMPLES}|{SCORES.pattern}"
+_PARTS = re.compile(rf"{_WRITTEN}|{RECORDS}|{LOCK}|\.({_WRITTEN})(\.[0-9a-f]{{8}})?{BESIDE}")
 
 
 def delete_run(run_id: str, root: Path | None = None) -> None:

@@ -142,8 +142,8 @@ def _csv(run_ids: Sequence[str], records: bool) -> Callable[[], BytesIO]:
 
     def make() -> BytesIO:
         file = BytesIO()
-        found = rows(ids or complete_runs(lambda _: None), records, lenient=not ids)
-        write_csv(file, columns(records), found)
+        chosen = ids or complete_runs(lambda _: None)
+        write_csv(file, columns(records, chosen), rows(chosen, records, lenient=not ids))
         return file
 
     return make

@@ -27,6 +27,8 @@ WANTED = [
     ["Der Ausschuss war sich einig, dass die Brücke eröffnet wird."],
 ]
 
+OF_REFERENCES = ("bleu", "chrf", "ter", "rougeL", "rouge1", "rouge2", "length")
+
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_metrics_and_its_main_one_is_a_quality(task: str) -> None:
@@ -66,7 +68,7 @@ def test_values_of_many_sums_are_those_of_each(name: str) -> None:
     assert np.isfinite(together).all()
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", OF_REFERENCES)
 def test_equal_texts_have_the_best_score(name: str) -> None:
     best = {"ter": 0.0, "length": 1.0}.get(name, 100.0)
     found = score(name, [wanted[0] for wanted in WANTED], WANTED)
@@ -74,7 +76,7 @@ def test_equal_texts_have_the_best_score(name: str) -> None:
     assert METRICS[name].higher_is_better is {"ter": False, "length": None}.get(name, True)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", OF_REFERENCES)
 @pytest.mark.parametrize(("counts", "nrefs"), [((1, 1), "1"), ((2, 2), "2"), ((1, 2), "var")])
 def test_signatures_say_the_number_of_references(name: str, counts: tuple[int, int], nrefs: str) -> None:
     references = [["so"] * count for count in counts]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ COLUMNS = (
     "finish_reason", "text", "source", "references", "total_ms", "ttft_ms", "tpot_ms",
     *(f"{phase}_ms" for phase in PHASES), *_SCORES, "drafted", "accepted",
 )  # fmt: skip
+_FORMAT = crc32(",".join(COLUMNS).encode())  # of what is kept: another metric, another table
 _REPEATED = ("domain", "system", "finish_reason")
 _SAY_EVERY = 4000  # records, that are read at once
 
@@ -43,7 +45,7 @@ def answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) ->
 
     if run_of(run_id, root).finished_at is None:
         return make()
-    return kept("answers-2.feather", run_id, make, pd.read_feather, _write, root)
+    return kept(f"answers-{_FORMAT:08x}.feather", run_id, make, pd.read_feather, _write, root)
 
 
 def _write(frame: pd.DataFrame, file: IO[bytes]) -> None:

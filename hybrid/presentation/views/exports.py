@@ -6,15 +6,15 @@ Rows are read while they are written, so that a run need not fit in memory.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from hybrid.compare import COLUMNS, summaries
-from hybrid.compare.export import RECORD_COLUMNS, record_rows
+from hybrid.compare import summaries
+from hybrid.compare.export import record_columns, record_rows, summary_columns
 from hybrid.errors import HybridError, StoreError
 from hybrid.schema import Run
-from hybrid.store import RunReader, list_runs, load_run, results_folder
+from hybrid.store import RunReader, list_runs, load_run, results_folder, score_headers
 from hybrid.store.tables import Cell
 
 Say = Callable[[str], None]
-RowsOf = Callable[[str, Path | None, Say], Iterator[Sequence[Cell]]]
+RowsOf = Callable[[str, Sequence[str], Path | None, Say], Iterator[Sequence[Cell]]]
 
 
 def complete_runs(notice: Say, root: Path | None = None) -> list[str]:
@@ -29,9 +29,13 @@ def complete_runs(notice: Say, root: Path | None = None) -> list[str]:
     return complete
 
 
-def columns(records: bool) -> Sequence[str]:
-    """Of the table, with a row for each record or else for each system."""
-    return tuple(RECORD_COLUMNS if records else COLUMNS)
+def columns(records: bool, run_ids: Sequence[str] = (), root: Path | None = None) -> Sequence[str]:
+    """Name the columns of the table, with a row for each record or else for each system.
+
+    run_ids: of the runs in it: metrics that one of them was scored by later have columns at the end.
+    """
+    metrics = _scored_by(run_ids, root)
+    return tuple(record_columns(metrics) if records else summary_columns(metrics))
 
 
 def rows(
@@ -42,35 +46,45 @@ def rows(
     say: Say = lambda _: None,
     root: Path | None = None,
 ) -> Iterator[Sequence[Cell]]:
-    """The rows of run after run, with the columns of columns(records).
+    """Read the rows of run after run, with the columns of columns(records, run_ids).
 
     lenient: a run that cannot be read is a notice, and no HybridError. notice: is
     told what is damaged or incomplete. say: is told which run is being read.
     """
     rows_of: RowsOf = _records if records else _summaries
+    metrics = _scored_by(run_ids, root)
     for number, run_id in enumerate(run_ids, start=1):
         say(f"{run_id}, {number} of {len(run_ids)}")
         try:
-            yield from rows_of(run_id, root, notice)
+            yield from rows_of(run_id, metrics, root, notice)
         except HybridError as error:  # damaged, or of a task that this version does not know
             if not lenient:
                 raise
             notice(f"Run {run_id}: {error}")
 
 
-def _summaries(run_id: str, root: Path | None, notice: Say) -> Iterator[Sequence[Cell]]:
+def _scored_by(run_ids: Sequence[str], root: Path | None) -> list[str]:
+    """Metrics whose scores stand in files of their own, in any of the runs."""
+    folder = root or results_folder()
+    return list(dict.fromkeys(metric for run_id in run_ids for metric in score_headers(folder / run_id)))
+
+
+def _summaries(
+    run_id: str, metrics: Sequence[str], root: Path | None, notice: Say
+) -> Iterator[Sequence[Cell]]:
     stored = load_run(run_id, root)
     for problem in stored.problems:
         notice(problem)
     _notice_incomplete(stored.run, len(stored.records), notice)
+    names = summary_columns(metrics)
     for row in summaries(stored):
-        yield [row[name] for name in COLUMNS]
+        yield [row.get(name) for name in names]
 
 
-def _records(run_id: str, root: Path | None, notice: Say) -> Iterator[Sequence[Cell]]:
+def _records(run_id: str, metrics: Sequence[str], root: Path | None, notice: Say) -> Iterator[Sequence[Cell]]:
     reader = RunReader(run_id, root)
     count = 0
-    for row in record_rows(reader):
+    for row in record_rows(reader, metrics):
         count += 1
         yield row
     for problem in reader.problems:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hybrid.compare.export import RECORD_COLUMNS, record_rows
+from hybrid.benchmark.scoring import score_run
+from hybrid.compare.export import record_columns, record_rows
+from hybrid.metrics import METRICS
 from hybrid.presentation.views import answers as module
 from hybrid.presentation.views.answers import COLUMNS, answers
 from hybrid.store import RunReader
@@ -20,8 +22,11 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_repeats_the_records_of_an_export(tmp_path: Path):
     run_id = store_run(tmp_path, examples=5, repeats=2)
+    score_run(run_id, root=tmp_path)
     found = answers(run_id, tmp_path)
-    rows = [dict(zip(RECORD_COLUMNS, row, strict=True)) for row in record_rows(RunReader(run_id, tmp_path))]
+    reader, names = RunReader(run_id, tmp_path), record_columns(METRICS)
+    rows = [dict(zip(names, row, strict=True)) for row in record_rows(reader, METRICS)]
+    assert found["repetition"].notna().all()
     assert list(found.columns) == list(COLUMNS)
     assert len(found) == len(rows) == 30
     for name in COLUMNS:

@@ -1,0 +1,86 @@
+"""Scores of a stored run: computed from its texts, at the end of a benchmark or at any time later."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybrid.errors import InputError
+from hybrid.measuring.environment import product_version
+from hybrid.metrics import METRICS, Metric, metric_of, metrics_of
+from hybrid.schema import Observer, Status, silent
+from hybrid.store import RunReader, open_scores, score_headers
+from hybrid.store.folders import ROOT
+
+Statistics = dict[str, tuple[float, ...]]  # by metric
+
+
+def score_run(
+    run_id: str,
+    metrics: Sequence[str] | None = None,
+    observer: Observer = silent,
+    *,
+    root: Path | None = None,
+) -> tuple[str, ...]:
+    """Score the answers of a stored run, and store the scores beside them.
+
+    run_id: an id, the beginning of one, or `latest`. metrics: names in
+    hybrid.metrics.METRICS; all that can judge the run's task when None. A metric
+    is computed where an answer lacks it; one that is named also where what is
+    stored was computed in another way, by its signature or version. The answers
+    stay as they are, and the run may be incomplete.
+
+    Returns the metrics that were computed. Raises InputError for a metric that is
+    unknown or not for the run's task, or for any of a run of fixed length, whose
+    answers have no quality; StoreError when the run cannot be read or written.
+    """
+    reader = RunReader(run_id, root)
+    task, fixed = reader.run.plan.task, reader.run.plan.sampling.ignore_eos
+    wanted = [metric_of(name, task) for name in (metrics_of(task) if metrics is None else metrics)]
+    if fixed and metrics:
+        raise InputError(
+            f"Run {reader.run.run_id} has a fixed length: its answers carry no quality to score."
+        )
+    lacking = [] if fixed else _lacking(reader, wanted, named=metrics is not None)
+    if not lacking:
+        return ()
+    observer(Status(sentence=f"Scoring the answers by {', '.join(metric.label for metric in lacking)}"))
+    examples = {example.id: example for example in reader.examples}
+    known: dict[tuple[str, str], Statistics] = {}  # repeats mostly write the same text
+    headers = {metric.name: (metric.version, _signature(reader, metric)) for metric in lacking}
+    with open_scores(reader.folder, headers, product_version(ROOT)) as append:
+        for record in reader.records():
+            key = record.example_id, record.generation.text
+            if key not in known:
+                example = examples[record.example_id]
+                known[key] = _statistics(lacking, key[1], example.references, example.source)
+            append(record, known[key])
+    return tuple(headers)
+
+
+def _lacking(reader: RunReader, metrics: Sequence[Metric], named: bool) -> list[Metric]:
+    """The metrics that have something to compute."""
+    headers, signatures = score_headers(reader.folder), reader.run.signatures
+    lacking = set()
+    for metric in metrics if named else ():
+        if header := headers.get(metric.name):
+            computed = header.signature == _signature(reader, metric) and header.version == metric.version
+        else:
+            computed = signatures.get(metric.name, "") == _signature(reader, metric)
+        if not computed:
+            lacking.add(metric.name)
+    names = {metric.name for metric in metrics}
+    for record in reader.records():
+        lacking |= names - record.statistics.keys()
+        if lacking == names:
+            break
+    return [metric for metric in METRICS.values() if metric.name in lacking]
+
+
+def _signature(reader: RunReader, metric: Metric) -> str:
+    return metric.signature({len(example.references) for example in reader.examples})
+
+
+def _statistics(metrics: Sequence[Metric], text: str, references: Sequence[str], source: str) -> Statistics:
+    """What is no number is no score: that answer goes without."""
+    rows = {metric.name: metric.statistics(text, references, source) for metric in metrics}
+    return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

@@ -1,0 +1,198 @@
+"""Scores of a stored run: scores-METRIC.jsonl beside its records, written whole once they are measured.
+
+A line holds what one answer adds to the metric's sums, and the checksum of the text that
+was scored: an answer that was measured again has no score until it is scored again. Runs
+of before hold the same inside their records; what stands in a file of its own goes first.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from hybrid.schema import Record
+from hybrid.store.files import as_store_error, open_atomic, open_regular
+from hybrid.store.folders import EXAMPLES
+
+SCORES = re.compile(r"scores-([0-9A-Za-z_]{1,40})\.jsonl")
+SCHEMA = 1
+_NAMED = 10  # damaged lines of one file that are named; the rest are counted
+
+Statistics = Mapping[str, tuple[float, ...]]  # by metric, what one answer adds to its sums
+AnswerKey = tuple[str, int, str]  # example, repeat, system
+
+
+class ScoreHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line: what the file was scored by, and of which texts.
+
+    version: of the metric's statistics. examples_sha256: of the run's file of texts and references.
+    product: version of hybrid-bench.
+    """
+
+    schema: int = SCHEMA
+    metric: str
+    version: int
+    signature: str
+    examples_sha256: str
+    product: str
+
+
+class _Line(msgspec.Struct, kw_only=True):
+    example: str
+    repeat: int
+    system: str
+    text_crc32: int
+    statistics: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricScores:
+    """One metric's scores of a run. answers: by key, the checksum of the text, and its statistics."""
+
+    header: ScoreHeader
+    answers: Mapping[AnswerKey, tuple[int, tuple[float, ...]]]
+
+
+def scored(record: Record, scores: Mapping[str, MetricScores]) -> Record:
+    """Add to an answer the statistics of those metrics that its text was scored by."""
+    if not scores:
+        return record
+    key, checksum = (record.example_id, record.repeat, record.system), _checksum(record)
+    added = {}
+    for metric, of_metric in scores.items():
+        text_crc32, statistics = of_metric.answers.get(key, (None, ()))
+        if text_crc32 == checksum:
+            added[metric] = statistics
+    return replace(record, statistics={**record.statistics, **added})
+
+
+def score_files(folder: Path) -> dict[str, Path]:
+    """Find the files of scores in the folder of a run, by metric."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return {match[1]: folder / name for name in names if (match := SCORES.fullmatch(name))}
+
+
+def score_headers(folder: Path) -> dict[str, ScoreHeader]:
+    """Read what a run was scored by, by metric; files that cannot be read are passed over."""
+    headers = {}
+    examples = _examples_sha256(folder)
+    for metric, path in score_files(folder).items():
+        try:
+            with open_regular(path) as file:
+                headers[metric] = _header(file.readline(), metric, examples)
+        except (OSError, ValueError):
+            continue
+    return headers
+
+
+def read_scores(folder: Path, problems: list[str]) -> dict[str, MetricScores]:
+    """Read all scores of a run, by metric. problems: grows by a sentence for each thing that is damaged."""
+    scores = {}
+    examples = _examples_sha256(folder)
+    for metric, path in score_files(folder).items():
+        try:
+            scores[metric] = _metric_scores(path, metric, examples, problems)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            problems.append(f"{path} is left out: {reason}. `hybrid score {folder.name}` makes it again.")
+    return scores
+
+
+@contextmanager
+def open_scores(
+    folder: Path, headers: Mapping[str, tuple[int, str]], product: str
+) -> Iterator[Callable[[Record, Statistics], None]]:
+    """Write files of scores, all of them when the block ends well and none before.
+
+    headers: version and signature, by metric. Yields what appends the statistics of
+    one answer. Raises StoreError.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(as_store_error(f"The scores of run {folder.name} cannot be written"))
+        examples, files = _examples_sha256(folder), {}
+        for metric, (version, signature) in headers.items():
+            files[metric] = stack.enter_context(open_atomic(folder / f"scores-{metric}.jsonl"))
+            header = ScoreHeader(
+                metric=metric, version=version, signature=signature, examples_sha256=examples, product=product
+            )
+            files[metric].write(_encoded(msgspec.to_builtins(header)))
+
+        def append(record: Record, statistics: Statistics) -> None:
+            checksum = _checksum(record)
+            for metric, values in statistics.items():
+                line = {
+                    "example": record.example_id, "repeat": record.repeat, "system": str(record.system),
+                    "text_crc32": checksum, "statistics": [_short(value) for value in values],
+                }  # fmt: skip
+                files[metric].write(_encoded(line))
+
+        yield append
+
+
+def _metric_scores(path: Path, metric: str, examples: str, problems: list[str]) -> MetricScores:
+    """Raises OSError or ValueError for a file that is none of this run's scores."""
+    decode = msgspec.json.Decoder(_Line).decode
+    answers: dict[AnswerKey, tuple[int, tuple[float, ...]]] = {}
+    damaged = 0
+    with open_regular(path) as file:
+        header = _header(file.readline(), metric, examples)
+        for number, data in enumerate(file, start=2):
+            try:
+                line = decode(data) if b"\\ud" not in data else msgspec.convert(json.loads(data), _Line)
+            except (ValueError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
+                damaged += 1
+                if damaged <= _NAMED:
+                    problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
+                continue
+            answers[line.example, line.repeat, line.system] = line.text_crc32, line.statistics
+    if damaged > _NAMED:
+        problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
+    return MetricScores(header=header, answers=answers)
+
+
+def _header(data: bytes, metric: str, examples: str) -> ScoreHeader:
+    try:
+        header = msgspec.json.decode(data, type=ScoreHeader)
+    except ValueError as error:
+        raise ValueError(f"its first line is no header of scores ({error})") from error
+    if header.schema > SCHEMA:
+        raise ValueError(f"it has schema {header.schema} and this version reads {SCHEMA}")
+    if header.metric != metric:
+        raise ValueError(f"it holds scores by {header.metric}")
+    if header.examples_sha256 != examples:
+        raise ValueError("it was scored against other texts than the run's")
+    return header
+
+
+def _examples_sha256(folder: Path) -> str:
+    try:
+        with open_regular(folder / EXAMPLES) as file:
+            digest = sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError:
+        return ""  # whoever reads the run says so
+    return digest.hexdigest()
+
+
+def _checksum(record: Record) -> int:
+    return zlib.crc32(record.generation.text.encode("utf-8", "surrogatepass"))
+
+
+def _encoded(row: object) -> bytes:
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair: only JSON's own escapes can hold it
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
+
+
+def _short(value: float) -> float:
+    """Counts are written as whole numbers."""
+    return int(value) if float(value).is_integer() else value
