@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from hybrid.benchmark.plans import check_plan
 from hybrid.benchmark.progress import RunProgress
 from hybrid.benchmark.schedule import measure_records, select_examples
+from hybrid.benchmark.scoring import score_run
 from hybrid.engines.contract import Engine
 from hybrid.engines.registry import kind_of, load_engines
 from hybrid.engines.system_info import pair_shapes, ran
@@ -19,7 +20,7 @@ from hybrid.measuring.device import memory_bandwidth
 from hybrid.measuring.environment import differences, environment
 from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory, running_out_of_memory
-from hybrid.metrics import signatures_of
+from hybrid.metrics import default_metrics
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, zoo
 from hybrid.schema import (
     Environment,
@@ -87,7 +88,7 @@ def run_benchmark(
             plan,
             _environment(plan, weights),
             suite.licence,
-            _signatures(plan, examples),
+            {},
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),
@@ -95,7 +96,7 @@ def run_benchmark(
             memory_bandwidth=_bandwidth(plan, observer),
         )
         with create(run, examples, root) as writer:
-            return _complete(writer, engines, observer)
+            return _complete(writer, engines, observer, root)
 
 
 def resume_benchmark(
@@ -118,12 +119,11 @@ def resume_benchmark(
             observer(Notice(sentence=problem))
         run = writer.run
         _check_weights(run)
-        _check_signatures(run, writer.examples)
         observer(Status(sentence="Starting"))
         with measuring(run.run_id, run.plan.suite, wait_s, observer):
             _, engines = _load(run.plan, observer)
             _note_environment(writer, _environment(run.plan, run.environment.weights_sha256), observer)
-            return _complete(writer, engines, observer, memory)
+            return _complete(writer, engines, observer, root, memory)
 
 
 def _suite_of(plan: Plan, observer: Observer) -> Suite:
@@ -155,13 +155,23 @@ def _load(plan: Plan, observer: Observer) -> tuple[Plan, dict[System, Engine]]:
 
 
 def _complete(
-    writer: Writer, engines: dict[System, Engine], observer: Observer, memory: bool | None = None
+    writer: Writer,
+    engines: dict[System, Engine],
+    observer: Observer,
+    root: Path | None,
+    memory: bool | None = None,
 ) -> Run:
-    """Measure and store what is missing, memory included; `engines` is empty then."""
+    """Measure and store what is missing, scores and memory included; `engines` is empty then."""
     with _resumable(writer, observer):
-        _measure(writer, engines, observer)
+        try:
+            _measure(writer, engines, observer)
+        except (HybridError, KeyboardInterrupt):
+            with suppress(HybridError):  # the first failure is the one to be seen
+                _score(writer.run, observer, root)
+            raise
         engines.clear()  # the memory pass may need their room
-        writer.sync()  # it takes a while
+        _score(writer.run, observer, root)
+        writer.sync()  # the memory pass takes a while
         plan = writer.run.plan
         wanted = plan.memory if memory is None else memory
         peaks = _peak_memory(plan, writer.examples, observer) if wanted else {}
@@ -192,6 +202,12 @@ def _measure(writer: Writer, engines: Mapping[System, Engine], observer: Observe
             if time.monotonic() - sent_s >= PROGRESS_EVERY_S or progress.done == run.planned:
                 observer(progress.event)
                 sent_s = time.monotonic()
+
+
+def _score(run: Run, observer: Observer, root: Path | None) -> None:
+    """Score what is stored, all answers alike. A text that had to go on past its end has no quality."""
+    if not run.plan.sampling.ignore_eos:
+        score_run(run.run_id, default_metrics(run.plan.task), observer, root=root)
 
 
 def _peak_memory(plan: Plan, examples: tuple[Example, ...], observer: Observer) -> dict[System, Memory]:
@@ -240,12 +256,6 @@ def _environment(plan: Plan, weights_sha256: str) -> Environment:
     return environment(plan.device, weights_sha256, sorted(packages))
 
 
-def _signatures(plan: Plan, examples: tuple[Example, ...]) -> dict[str, str]:
-    """By metric; none for answers that are not scored."""
-    references = [example.references for example in examples]
-    return {} if plan.sampling.ignore_eos else dict(signatures_of(plan.task, references))
-
-
 def _check_weights(run: Run) -> None:
     folder, _ = find_pair(run.plan.pair, zoo())
     if file_sha256(folder / MANIFEST) != run.environment.weights_sha256:
@@ -253,18 +263,6 @@ def _check_weights(run: Run) -> None:
             f"The pair {run.plan.pair} has other weights now than when run {run.run_id} was started. "
             "Restore them, or start a new run."
         )
-
-
-def _check_signatures(run: Run, examples: tuple[Example, ...]) -> None:
-    """Answers of one run are scored alike, or their scores could not be summed."""
-    present = _signatures(run.plan, examples)
-    for metric in {**run.signatures, **present}:
-        before, now = run.signatures.get(metric, "none"), present.get(metric, "none")
-        if before != now:
-            raise StoreError(
-                f"Run {run.run_id} cannot be resumed: its {metric} is {before}, and here it is {now}. "
-                "Install the packages that it was started with, or start a new run."
-            )
 
 
 def _note_environment(writer: Writer, present: Environment, observer: Observer) -> None:

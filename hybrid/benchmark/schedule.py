@@ -1,6 +1,6 @@
 """A benchmark as a stream of records: all systems answer the same prompts in turn, timed from outside.
 
-    for repeat, for batch of examples, for system:  answer (timed) -> score -> yield the records
+    for repeat, for batch of examples, for system:  answer (timed) -> yield the records
 
 Systems take turns at every batch, so that a machine that slows down slows all
 alike, and another system begins each time: ABC BCA CAB. Quality and latency
@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from hybrid.engines.contract import Engine
 from hybrid.measuring.clock import timed, warm_up
 from hybrid.measuring.collector import collector_off, settled_heap
-from hybrid.metrics import statistics_of
 from hybrid.schema import Example, Generation, Plan, Record, Suite, System
 from hybrid.store import Key
 
@@ -82,7 +81,7 @@ def measure_records(
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
             answers = _measured(plan, item, engines[item.system], clock)
             yield tuple(
-                _record(plan, item, started_at, example, answer)
+                _record(item, started_at, example, answer)
                 for example, answer in zip(item.examples, answers, strict=True)
                 if item.key(example) not in done
             )
@@ -130,7 +129,5 @@ def _measured(
         return timed(engine.generate(plan.task, texts, plan.sampling), item.system, clock, synchronize)
 
 
-def _record(plan: Plan, item: WorkItem, started_at: str, example: Example, answer: Generation) -> Record:
-    # A text that had to go on past its end says nothing about quality.
-    scored = {} if plan.sampling.ignore_eos else statistics_of(plan.task, answer.text, example.references)
-    return Record(example.id, item.repeat, item.batch, item.position, started_at, answer, scored)
+def _record(item: WorkItem, started_at: str, example: Example, answer: Generation) -> Record:
+    return Record(example.id, item.repeat, item.batch, item.position, started_at, answer, {})

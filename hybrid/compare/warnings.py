@@ -11,6 +11,7 @@ from hybrid.compare.paired import PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
 from hybrid.compare.summary import carries
 from hybrid.measuring.environment import differing
+from hybrid.metrics import METRICS, default_metrics
 from hybrid.schema import Run
 from hybrid.store import StoredRun
 
@@ -50,6 +51,11 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
         yield (
             f"{name} has a fixed length of {run.plan.sampling.max_new_tokens} tokens, the end ignored: "
             "its outputs carry no quality."
+        )
+    elif lacking := _not_scored(stored):
+        yield (
+            f"{name} has answers that are not scored by {', '.join(lacking)}: "
+            f"`hybrid score {run.run_id}` does it."
         )
 
 
@@ -150,6 +156,16 @@ def _resumptions(run: Run) -> Iterator[str]:
             after = f"after {resumption.records_before:,} answers"
             yield f"Run {run.run_id} went on in another environment {after}: {changes}."
         before = resumption.environment
+
+
+def _not_scored(stored: StoredRun) -> list[str]:
+    """The labels of default metrics that an answer lacks."""
+    names = default_metrics(stored.run.plan.task)
+    return [
+        METRICS[name].label
+        for name in names
+        if not all(name in record.statistics for record in stored.records)
+    ]
 
 
 def _pauses(stored: StoredRun) -> list[float]:

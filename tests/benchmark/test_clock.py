@@ -33,11 +33,6 @@ def test_nothing_but_the_engine_is_measured(bench, monkeypatch):
     for engine in bench.engines.values():
         engine.between = lambda phase: clock.tick(phases[phase])
 
-    def slow_statistics(*_: object) -> dict[str, tuple[float, ...]]:
-        clock.tick(1000)
-        return {}
-
-    monkeypatch.setattr(hybrid.benchmark.schedule, "statistics_of", slow_statistics)
     monkeypatch.setattr(gc, "collect", lambda *_: clock.tick(10_000))
     found = []
     for records in bench.stream(bench.plan(), clock=clock):

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hybrid.benchmark import run as use_case
 from hybrid.benchmark.schedule import schedule
 from hybrid.cli.bench import Stopped
 from hybrid.errors import StoreError
+from hybrid.metrics import METRICS
+from hybrid.metrics.sacre import Bleu
 from hybrid.schema import Device, Notice, Resumption, silent
 from hybrid.store import load_run
 from hybrid.store.reading import decode_record
@@ -55,6 +58,7 @@ def test_each_stored_record_is_read_once(bench, interrupted, monkeypatch):
     read: list[bytes] = []
     decode = lambda line: read.append(line) or decode_record(line)  # noqa: E731
     monkeypatch.setattr("hybrid.store.reading.decode_record", decode)
+    monkeypatch.setattr(use_case, "score_run", lambda *_, **__: ())
     assert bench.run("--resume", interrupted).exit_code == 0
     assert len(read) == 2
 
@@ -103,14 +107,35 @@ def test_another_environment_is_said_and_the_run_goes_on(bench, interrupted, mon
     assert resumption.environment == replace(found.run.environment, python="3.99.0")
 
 
-def test_other_metrics_are_refused(bench, interrupted, monkeypatch):
+def test_all_answers_of_a_resumed_run_are_scored_alike(bench, interrupted, monkeypatch):
     before = load_run(interrupted)
-    here = {**before.run.signatures, "bleu": "version:9.9"}
-    monkeypatch.setattr(use_case, "signatures_of", lambda *_: here)
-    message = bench.failed(bench.run("--resume", interrupted))
-    assert f"error: Run {interrupted} cannot be resumed: its bleu is nrefs:1|" in message
-    assert ", and here it is version:9.9. Install the packages that it was started with" in message
-    assert load_run(interrupted) == before
+    assert all(record.statistics.keys() == {"bleu", "chrf", "ter", "length"} for record in before.records)
+
+    class Changed(Bleu):
+        def signature(self, reference_counts: Iterable[int]) -> str:
+            return "version:9.9"
+
+    monkeypatch.setitem(METRICS, "bleu", Changed())
+    after = bench.stored(bench.run("--resume", interrupted))
+    assert len(after.records) == 6
+    assert all(record.statistics.keys() == {"bleu", "chrf", "ter", "length"} for record in after.records)
+    assert after.run.signatures == {**before.run.signatures, "bleu": "version:9.9"}
+
+
+def test_what_keeps_scores_from_the_disk_is_said_and_the_run_goes_on(bench, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hybrid.store.scores.open_atomic", full)
+        result = bench.measure("--limit", "2")
+    assert (result.exit_code, "No space left" in result.stderr) == (1, True)
+    run = load_run("latest")
+    assert run.run.finished_at is None
+    assert [len(run.records), sum(bool(record.statistics) for record in run.records)] == [6, 0]
+    after = bench.stored(bench.run("--resume", run.run.run_id))
+    assert after.run.finished_at is not None
+    assert all(record.statistics for record in after.records)
 
 
 def test_another_gpu_is_refused(fake_run, tmp_path: Path):
