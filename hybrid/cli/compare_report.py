@@ -4,19 +4,17 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
-from hybrid.compare import ComparedSystem, Comparison, Estimate, Latency, PairedComparison
+from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency, PairedComparison
+from hybrid.compare.columns import SPEED_SECTIONS, Column, Kind, Section, quality_sections
 from hybrid.compare.summary import PERCENTILES, carries
 from hybrid.compare.verdict import gate_parts, interval, milliseconds, ratio, signed
-from hybrid.compare.warnings import PLURALS
-from hybrid.metrics import METRICS, Metric
+from hybrid.metrics import METRICS
 
 NOTHING = "-"
 PIPED = 1000  # columns: wide enough for any table
-Cells = Callable[[ComparedSystem], Mapping[str, str]]  # by heading, what a table shows of one system
 
 
 def report(found: Comparison) -> Iterator[str]:
@@ -24,116 +22,64 @@ def report(found: Comparison) -> Iterator[str]:
     return map(harmless, _report(found))
 
 
-def _report(found: Comparison) -> Iterator[str]:
-    runs = {one.summary.run_id: one for one in found.systems}
-    places = {run_id: f"[{number}]" for number, run_id in enumerate(runs, start=1)}
+def _report(comparison: Comparison) -> Iterator[str]:
+    runs = {system.summary.run_id: system for system in comparison.systems}
+    places = {run_id: f" [{number}]" for number, run_id in enumerate(runs, start=1)}
     several = len(runs) > 1
     rows = [
-        (f"{one.summary.system}{' ' + places[one.summary.run_id] if several else ''}", one)
-        for one in found.systems
+        (f"{system.summary.system}{places[system.summary.run_id] if several else ''}", system)
+        for system in comparison.systems
     ]
-    for one in found.systems:
-        yield from _wrapped(one.verdict)
+    for system in comparison.systems:
+        yield from _wrapped(system.verdict)
     if several:
         yield ""
-        for run_id, one in runs.items():
-            where = f"{one.suite}, {one.pair}, {one.engine} on {one.device}"
-            yield from _wrapped(f"{places[run_id]} {run_id}: {where}")
-    for task in dict.fromkeys(one.task for one in found.systems):
+        for run_id, system in runs.items():
+            where = f"{system.suite}, {system.pair}, {system.engine} on {system.device}"
+            yield from _wrapped(f"{places[run_id].strip()} {run_id}: {where}")
+    for task in dict.fromkeys(system.task for system in comparison.systems):
         of_task = [row for row in rows if row[1].task == task]
-        metrics = found.metrics_of(task)
-        yield from _table(f"Quality, {task}", partial(_quality, metrics), of_task)
-        differences = partial(_difference, metrics)
-        yield from _table("Difference to the baseline, with p; ratio of lengths", differences, of_task)
-    yield from _table("Speed-up over the baseline", _speed, rows)
-    yield from _table("Latency in ms: p50 / p90 / p99 of all answers", _latency, rows)
-    yield from _table("Throughput, memory, cost", _throughput, rows)
-    if any(one.summary.roofline for one in found.systems):
-        yield from _table("Beside what the device allows", _roofline, rows)
-    gates = [_gate(name, one.against) for name, one in rows if one.against]
+        for section in quality_sections(task, comparison.metrics_of(task)):
+            yield from _table(section, of_task)
+    for section in SPEED_SECTIONS:
+        yield from _table(section, rows)
+    gates = [_gate(name, system.against) for name, system in rows if system.against]
     yield from _list("Gate: may it stand in for the baseline?", gates)
-    yield from _list("Beware", found.warnings)
-    yield from _list("How this was computed", list(_notes(found)))
+    yield from _list("Beware", comparison.warnings)
+    yield from _list("How this was computed", list(_notes(comparison)))
 
 
-def _quality(metrics: Sequence[Metric], one: ComparedSystem) -> Mapping[str, str]:
-    quality = one.summary.quality or {}
-    cells = {"n": f"{one.summary.n:,}"}
-    for metric in metrics:
-        digits = 1 if metric.unit == "points" else 2
-        cells[_heading(metric)] = _estimate(quality.get(metric.name), digits)
-    return cells
+def _cell(column: Column, system: ComparedSystem) -> str:
+    """What people read of a column's value."""
+    value = column.value(system)
+    if value is None:
+        return "" if column.optional else NOTHING
+    if isinstance(value, Latency):
+        return _percentiles(value)
+    if isinstance(value, Difference):
+        return signed(value) + ("" if value.p_value is None else f"  {_p(value.p_value)}")
+    if isinstance(value, Estimate):
+        if column.kind == "ratio":
+            return ratio(value)
+        return f"{value.value:.{column.digits}f}{interval(value, column.digits)}"
+    return value if isinstance(value, str) else _NUMBERS[column.kind](value, column.digits)
 
 
-def _difference(metrics: Sequence[Metric], one: ComparedSystem) -> Mapping[str, str]:
-    metrics = [metric for metric in metrics if metric.higher_is_better is not None]
-    if (against := one.against) is None:
-        return {_heading(metrics[0]): "baseline"}
-    cells = {"n": f"{against.n:,}"}
-    for metric in metrics:
-        found = (against.differences or {}).get(metric.name)
-        p = "" if found is None or found.p_value is None else f"  {_p(found.p_value)}"
-        cells[_heading(metric)] = f"{signed(found)}{p}" if found else NOTHING
-    cells["length"] = _estimate(against.length_ratio, 2)
-    cells["same text"] = NOTHING if against.agreement is None else f"{100 * against.agreement:.0f} %"
-    return cells
+_NUMBERS: Mapping[Kind, Callable[[float, int], str]] = {
+    "count": lambda value, digits: f"{value:,}",
+    "decimal": lambda value, digits: f"{value:.{digits}f}",
+    "amount": lambda value, digits: milliseconds(value),
+    "ms": lambda value, digits: milliseconds(value),
+    "share": lambda value, digits: f"{100 * value:.0f} %",
+    "bytes": lambda value, digits: f"{value / 1e6:,.{digits}f} MB",
+    "flop": lambda value, digits: f"{value / 1e9:,.2f} GFLOP",
+    "flop/s": lambda value, digits: f"{value / 1e9:,.0f} GFLOP/s",
+}
 
 
-def _speed(one: ComparedSystem) -> Mapping[str, str]:
-    if (against := one.against) is None:
-        return {"end to end": "baseline"}
-    headings = {"end_to_end": "end to end", "per_token": "per token (TPOT)", "ttft": "first token (TTFT)"}
-    found = {heading: against.speedups[name] for name, heading in headings.items()}
-    pairs = max((speedup.n for speedup in found.values() if speedup), default=0)
-    cells = {heading: ratio(speedup) if speedup else NOTHING for heading, speedup in found.items()}
-    return cells | {"pairs": f"{pairs:,}", "of": PLURALS[against.paired_by]}
-
-
-def _latency(one: ComparedSystem) -> Mapping[str, str]:
-    latencies = one.summary.latencies
-    total = latencies["total"]
-    headings = {"total": "end to end", "ttft": "first token (TTFT)", "tpot": "per token (TPOT)"}
-    cells = {"n": f"{total.n:,}" if total else NOTHING}
-    return cells | {heading: _percentiles(latencies[name]) for name, heading in headings.items()}
-
-
-def _percentiles(latency: Latency | None) -> str:
-    if latency is None:
-        return NOTHING
+def _percentiles(latency: Latency) -> str:
     values = [(p, milliseconds(getattr(latency, f"p{p}_ms"))) for p in PERCENTILES]
     return " / ".join(value if p in latency.carried else f"({value})" for p, value in values)
-
-
-def _throughput(one: ComparedSystem) -> Mapping[str, str]:
-    summary = one.summary
-    cells = {
-        "tokens/s": _amount(summary.tokens_per_s),
-        "characters/s": _amount(summary.characters_per_s),
-        "requests/s": _amount(summary.requests_per_s),
-        "tokens an answer": f"{summary.mean_output_tokens:.1f}",
-        "peak memory": NOTHING if summary.memory is None else f"{summary.memory.resident / 1e6:,.0f} MB",
-    }
-    if summary.acceptance is not None:
-        cells["drafts accepted"] = f"{100 * summary.acceptance:.0f} %"
-    if summary.memory and summary.memory.device:
-        cells["of the GPU"] = f"{summary.memory.device / 1e6:,.0f} MB"
-    if summary.cost_per_million_tokens is not None:
-        cells["cost of 1M output tokens"] = _amount(summary.cost_per_million_tokens)
-    return cells
-
-
-def _roofline(one: ComparedSystem) -> Mapping[str, str]:
-    """Megabytes and billions of operations: a prompt's, and per second."""
-    if (found := one.summary.roofline) is None:
-        return {}
-    share, rate = found.decode_bound_share, found.encode_flops_per_s
-    return {
-        "weights read per token": f"{found.decode_bytes / 1e6:,.1f} MB",
-        "at least, ms": milliseconds(found.decode_bound_ms),
-        "bandwidth achieved": NOTHING if share is None else f"{100 * share:.0f} %",
-        "reading a prompt": f"{found.encode_flops / 1e9:,.2f} GFLOP",
-        "achieved": NOTHING if rate is None else f"{rate / 1e9:,.0f} GFLOP/s",
-    }
 
 
 def _gate(name: str, against: PairedComparison) -> str:
@@ -177,15 +123,29 @@ def _notes(found: Comparison) -> Iterator[str]:
         yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"
 
 
-def _table(title: str, cells: Cells, systems: Sequence[tuple[str, ComparedSystem]]) -> Iterator[str]:
-    rows = [(name, cells(one)) for name, one in systems]
-    lines = _drawn(rows, narrow=False)
+def _table(section: Section, systems: Sequence[tuple[str, ComparedSystem]]) -> Iterator[str]:
+    columns = [
+        column
+        for column in section.columns
+        if not column.optional or any(column.value(system) is not None for _, system in systems)
+    ]
+    if not columns:
+        return
+    headings = [column.label for column in columns]
+    compared = next(column for column in columns if column.kind != "count")
+    rows = []
+    for name, system in systems:
+        cells = [_cell(column, system) for column in columns]
+        if section.paired and system.against is None:
+            cells = ["baseline" if column is compared else "" for column in columns]
+        rows.append((name, cells))
+    lines = _drawn(headings, rows, narrow=False)
     if max(map(len, lines)) > (_width() or PIPED):
-        lines = _drawn(rows, narrow=True)
-    yield from ("", title, *lines)
+        lines = _drawn(headings, rows, narrow=True)
+    yield from ("", section.title, *lines)
 
 
-def _drawn(rows: Sequence[tuple[str, Mapping[str, str]]], narrow: bool) -> list[str]:
+def _drawn(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], narrow: bool) -> list[str]:
     """narrow: with intervals and p-values below their values, and headings of several lines."""
     from rich import box
     from rich.console import Console
@@ -193,12 +153,9 @@ def _drawn(rows: Sequence[tuple[str, Mapping[str, str]]], narrow: bool) -> list[
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    longest_first = sorted((row for _, row in rows), key=len, reverse=True)
-    headings = list(dict.fromkeys(heading for row in longest_first for heading in row))
     for heading in headings:
         table.add_column(_folded(heading) if narrow else heading, justify="right", no_wrap=True)
-    for name, row in rows:
-        cells = [row.get(heading, "") for heading in headings]
+    for name, cells in rows:
         table.add_row(name, *(re.sub(r" (?=\[)|  (?=p)", "\n", cell) if narrow else cell for cell in cells))
     console = Console(width=PIPED, color_system=None, markup=False, highlight=False)
     with console.capture() as capture:
@@ -233,17 +190,5 @@ def _width() -> int | None:
     return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _estimate(found: Estimate | None, digits: int) -> str:
-    return f"{found.value:.{digits}f}{interval(found, digits)}" if found else NOTHING
-
-
-def _amount(value: float | None) -> str:
-    return NOTHING if value is None else milliseconds(value)
-
-
 def _p(value: float) -> str:
     return "p<0.001" if value < 0.001 else f"p={value:.3f}"
-
-
-def _heading(metric: Metric) -> str:
-    return metric.label + (" (low is good)" if metric.higher_is_better is False else "")

@@ -1,16 +1,16 @@
 """The columns of every table of compared systems, as data: CSV, terminal, pages and report render them.
 
-A Column has one value for a system: a number, a text, an Estimate with its
-interval, a Latency with its percentiles. People read that in one cell, as
-hybrid.format writes its kind; CSV has a column for each part of it.
+A Column has one value for a system: a number, a text, an Estimate with its interval,
+a Latency with its percentiles. People read that in one cell, written by its kind; CSV
+has a column for each part of it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.paired import SPEEDUPS, PairedComparison
+from hybrid.compare.paired import PLURALS, SPEEDUPS, PairedComparison
 from hybrid.compare.summary import PERCENTILES, Latency, Summary
 from hybrid.metrics import Metric
 from hybrid.store.tables import Cell
@@ -18,7 +18,7 @@ from hybrid.store.tables import Cell
 Value = Cell | Estimate | Latency
 # How a value is written for people, and into which parts CSV takes it apart.
 Kind = Literal[
-    "text", "count", "amount", "share", "bytes", "ms", "flop", "flop/s",  # one cell
+    "text", "count", "decimal", "amount", "share", "bytes", "ms", "flop", "flop/s",  # one cell
     "estimate", "difference", "ratio", "latency",  # several
 ]  # fmt: skip
 
@@ -48,8 +48,9 @@ class Column:
     """One column of a table of systems.
 
     name: in CSV, unit included. meaning: in a few words. label: as a heading for
-    people, without the unit. digits: decimals of an estimate. value: of one
-    system; None for what is not known.
+    people, without the unit. digits: decimals where the kind leaves them open. value: of one
+    system; None for what is not known. optional: of no interest where no system
+    has a value.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Column:
     kind: Kind
     value: Callable[[Compared], Value]
     digits: int = 1
+    optional: bool = False
 
     def names(self) -> dict[str, str]:
         """Name the columns of CSV that it takes, with their meanings."""
@@ -91,25 +93,27 @@ class Column:
         return {f"{self.name}{end}": parts[end] for end in ("", *_PARTS[self.kind])}
 
 
-def _of_summary(name: str, kind: Kind, label: str, meaning: str, field: str = "") -> Column:
+def _of_summary(
+    name: str, kind: Kind, label: str, meaning: str, field: str = "", optional: bool = False
+) -> Column:
     """A column of a number in a Summary. field: its name there, where it is another."""
     return Column(
         name=name, meaning=meaning, label=label, kind=kind,
-        value=lambda system: getattr(system.summary, field or name),
+        value=lambda system: getattr(system.summary, field or name), optional=optional,
     )  # fmt: skip
 
 
-def _of_memory(name: str, label: str, meaning: str, field: str) -> Column:
+def _of_memory(name: str, label: str, meaning: str, field: str, optional: bool = False) -> Column:
     return Column(
-        name=name, meaning=meaning, label=label, kind="bytes",
-        value=lambda system: getattr(system.summary.memory, field, None),
+        name=name, meaning=meaning, label=label, kind="bytes", digits=0,
+        value=lambda system: getattr(system.summary.memory, field, None), optional=optional,
     )  # fmt: skip
 
 
 def _of_roofline(name: str, kind: Kind, label: str, meaning: str) -> Column:
     return Column(
         name=name, meaning=meaning, label=label, kind=kind,
-        value=lambda system: getattr(system.summary.roofline, name, None),
+        value=lambda system: getattr(system.summary.roofline, name, None), optional=True,
     )  # fmt: skip
 
 
@@ -153,6 +157,13 @@ def _speedup(name: str, latency: Column) -> Column:
     )
 
 
+def _of_pair(name: str, kind: Kind, label: str, meaning: str, field: str) -> Column:
+    return Column(
+        name=name, meaning=meaning, label=label, kind=kind, digits=2,
+        value=lambda system: getattr(system.against, field, None),
+    )  # fmt: skip
+
+
 SYSTEM = _of_summary(
     "system", "text", "system", "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own"
 )
@@ -162,7 +173,7 @@ STOPPED = _of_summary(
     "stopped_share", "share", "stopped", "share of answers that ended at max_new_tokens, 0 to 1"
 )
 TOKENS = _of_summary(
-    "output_tokens_mean", "amount", "tokens an answer",
+    "output_tokens_mean", "decimal", "tokens an answer",
     "tokens of an answer, end of sequence included", "mean_output_tokens",
 )  # fmt: skip
 LATENCY_COLUMNS: Mapping[str, Column] = {
@@ -173,16 +184,16 @@ LATENCY_COLUMNS: Mapping[str, Column] = {
 SPEEDUP_COLUMNS: Mapping[str, Column] = {
     name: _speedup(name, LATENCY_COLUMNS[latency]) for name, latency in SPEEDUPS.items()
 }
-LENGTH_RATIO = Column(
-    name="length_ratio_to_llm", label="length", kind="estimate", digits=2,
-    meaning="words of all outputs over words of the LLM's",
-    value=lambda system: system.against.length_ratio if system.against else None,
-)  # fmt: skip
-AGREEMENT = Column(
-    name="agreement_with_llm", label="same text", kind="share",
-    meaning="share of outputs equal to the LLM's, 0 to 1",
-    value=lambda system: system.against.agreement if system.against else None,
-)  # fmt: skip
+LENGTH_RATIO = _of_pair(
+    "length_ratio_to_llm",
+    "estimate",
+    "length",
+    "words of all outputs over words of the LLM's",
+    "length_ratio",
+)
+AGREEMENT = _of_pair(
+    "agreement_with_llm", "share", "same text", "share of outputs equal to the LLM's, 0 to 1", "agreement"
+)
 THROUGHPUT = (
     _of_summary(
         "tokens_per_s", "amount", "tokens/s", "output tokens over the time in which answers were made"
@@ -204,11 +215,12 @@ DEVICE_MEMORY = _of_memory(
 )
 ACCEPTANCE = _of_summary(
     "acceptance", "share", "drafts accepted",
-    "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems",
+    "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems", optional=True,
 )  # fmt: skip
 COST = _of_summary(
-    "cost_per_million_tokens", "amount", "cost of 1M output tokens", "of output, at the price of the machine"
-)
+    "cost_per_million_tokens", "amount", "cost of 1M output tokens",
+    "of output, at the price of the machine", optional=True,
+)  # fmt: skip
 BOUND = _of_roofline(
     "decode_bound_ms", "ms", "at least, ms",
     "time in which memory_bandwidth reads decode_bytes: the least a token can take",
@@ -220,3 +232,74 @@ BOUND_SHARE = _of_roofline(
 FLOPS_PER_S = _of_roofline(
     "encode_flops_per_s", "flop/s", "achieved", "operations on the prompt over the median time of reading it"
 )
+
+# What stands only in tables for people.
+PAIRED_N = _of_pair("n", "count", "n", "examples that both have answered", "n")
+PAIRS = Column(
+    name="pairs", label="pairs", kind="count", meaning="behind the speed-ups",
+    value=lambda system: _most_pairs(system.against) if system.against else None,
+)  # fmt: skip
+PAIRED_BY = Column(
+    name="of", label="of", kind="text", meaning="what the pairs are",
+    value=lambda system: PLURALS[system.against.paired_by] if system.against else None,
+)  # fmt: skip
+LATENCY_N = Column(
+    name="n", label="n", kind="count", meaning="examples, or batches, behind the percentiles",
+    value=lambda system: total.n if (total := system.summary.latencies["total"]) else None,
+)  # fmt: skip
+GPU_MEMORY = Column(
+    name="peak_device_bytes", label="of the GPU", kind="bytes", digits=0, meaning=DEVICE_MEMORY.meaning,
+    optional=True,
+    value=lambda system: (system.summary.memory and system.summary.memory.device) or None,
+)  # fmt: skip
+DECODE_BYTES = _of_roofline(
+    "decode_bytes", "bytes", "weights read per token", "weight bytes read for each token, once for a batch"
+)
+ENCODE_FLOPS = _of_roofline("encode_flops", "flop", "reading a prompt", "operations on the median prompt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table of some columns under a title. paired: it has nothing to say of a baseline."""
+
+    title: str
+    columns: tuple[Column, ...]
+    paired: bool = False
+
+
+def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, Section]:
+    """Make the tables of a task's scores, and of their differences to the baseline."""
+    differences = (difference(metric) for metric in metrics if metric.higher_is_better is not None)
+    return (
+        Section(title=f"Quality, {task}", columns=(N, *map(quality, metrics))),
+        Section(
+            title="Difference to the baseline, with p; ratio of lengths",
+            columns=(PAIRED_N, *differences, LENGTH_RATIO, AGREEMENT),
+            paired=True,
+        ),
+    )
+
+
+SPEED_SECTIONS = (
+    Section(
+        title="Speed-up over the baseline",
+        columns=(*SPEEDUP_COLUMNS.values(), PAIRS, PAIRED_BY),
+        paired=True,
+    ),
+    Section(
+        title="Latency in ms: p50 / p90 / p99 of all answers",
+        columns=(LATENCY_N, *LATENCY_COLUMNS.values()),
+    ),
+    Section(
+        title="Throughput, memory, cost",
+        columns=(*THROUGHPUT, TOKENS, MEMORY, ACCEPTANCE, GPU_MEMORY, COST),
+    ),
+    Section(
+        title="Beside what the device allows",
+        columns=(DECODE_BYTES, BOUND, BOUND_SHARE, ENCODE_FLOPS, FLOPS_PER_S),
+    ),
+)
+
+
+def _most_pairs(against: PairedComparison) -> int:
+    return max((speedup.n for speedup in against.speedups.values() if speedup), default=0)

@@ -14,6 +14,8 @@ from hybrid.schema import System
 # Name of a speed-up, the latency it is made of.
 SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
 
+PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
+
 GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
 
 

@@ -7,7 +7,7 @@ differ, and what falls out of the comparison of a system with its baseline.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from hybrid.compare.paired import PairedComparison
+from hybrid.compare.paired import PLURALS, PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
 from hybrid.compare.summary import carries
 from hybrid.measuring.environment import differing
@@ -21,7 +21,6 @@ SMALL = 50
 STOPPED = 0.05  # share of answers that ended at max_new_tokens
 PAUSE_S = 60.0  # between two answers, after which a run counts as interrupted
 
-PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
 FEW = next(n for n in range(1, 100) if carries(n, 50))  # pairs that the interval of a median needs
 
 # What must be equal in two plans before their times are compared.
