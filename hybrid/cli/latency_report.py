@@ -1,13 +1,12 @@
 """What `hybrid latency` prints: tables of medians, and the table of known shapes."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
 from hybrid.models.shapes import all_shapes
-from hybrid.schema import METHODS, PHASES
-from hybrid.store.codec import plain
-from hybrid.store.grids import Cell, Grid, StoredGrid
+from hybrid.schema import METHODS, PHASES, Cell, Grid
+from hybrid.store.grids import StoredGrid
+from hybrid.store.typed_json import encode, plain
 
 PIPED = 1000  # columns: wide enough for any table
 NOTHING = "-"
@@ -33,7 +32,7 @@ def as_object(found: StoredGrid) -> str:
         for cell in found.cells
     ]
     whole = {"grid": plain(found.grid), "cells": medians}
-    return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1)
+    return encode(whole, indent=1).decode().rstrip("\n")
 
 
 def shapes_table() -> list[str]:

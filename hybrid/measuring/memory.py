@@ -6,13 +6,12 @@ The peak is that of the whole life of the process, so reading the weights is
 part of it. It is taken in a pass of its own because watching would disturb the clock.
 """
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.engines.contract import Engine
@@ -20,10 +19,19 @@ from hybrid.errors import EngineError, HybridError
 from hybrid.measuring.clock import warm_up
 from hybrid.schema import Device, Example, Memory, Plan, System
 from hybrid.store.folders import ROOT
-from hybrid.store.typed import build
+from hybrid.store.typed_json import decode, encode
 
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "ALLOC_FAILED")  # torch's words: GPU, CPU, cuBLAS
 TIMEOUT_S = 900.0  # far more than one batch may take; a process that hangs must not hold the run
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """What the process is told. texts: to be answered at once."""
+
+    plan: Plan
+    system: System
+    texts: tuple[str, ...]
 
 
 def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memory:
@@ -32,7 +40,7 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
     As many tokens are written as the plan allows. Raises EngineError when the process fails.
     """
     longest = sorted((example.source for example in examples), key=len)[-plan.batch_size :]
-    request = json.dumps({"plan": asdict(plan), "system": system, "texts": longest})
+    request = encode(_Request(plan=plan, system=system, texts=tuple(longest))).decode()
     # -P: else `-m` would run a json.py of the current folder before the library's.
     command = [sys.executable, "-P", "-m", "hybrid.measuring.memory"]
     try:
@@ -45,7 +53,7 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
             check=True,
             env=_environment(),
         )
-        return Memory(**json.loads(done.stdout.splitlines()[-1]))
+        return decode(Memory, done.stdout.splitlines()[-1].encode())
     except subprocess.CalledProcessError as error:
         reason = next(reversed(error.stderr.strip().splitlines()), f"exit code {error.returncode}")
     except (ValueError, TypeError, IndexError):
@@ -119,12 +127,12 @@ def _gpu_peak(device: Device) -> int:
 
 def main() -> None:
     """Answer one request on standard input with one line on standard output."""
-    request = json.load(sys.stdin)
+    request = decode(_Request, sys.stdin.read().encode())
     try:
-        memory = measure(build(Plan, request["plan"]), System.parse(request["system"]), request["texts"])
+        memory = measure(request.plan, request.system, request.texts)
     except HybridError as error:
         sys.exit(str(error))
-    print(json.dumps(asdict(memory)))  # noqa: T201
+    sys.stdout.write(encode(memory).decode())
 
 
 if __name__ == "__main__":

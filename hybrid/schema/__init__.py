@@ -31,6 +31,7 @@ from hybrid.schema.events import (
     Waiting,
     silent,
 )
+from hybrid.schema.grids import Cell, CellKey, Grid, describe_cell
 from hybrid.schema.runs import (
     Environment,
     Memory,
@@ -63,6 +64,8 @@ __all__ = [
     "PHASES",
     "SYSTEMS",
     "TASKS",
+    "Cell",
+    "CellKey",
     "Device",
     "EncodedPrompt",
     "Environment",
@@ -72,6 +75,7 @@ __all__ = [
     "FinishReason",
     "Finished",
     "Generation",
+    "Grid",
     "Interrupted",
     "Memory",
     "Method",
@@ -96,5 +100,6 @@ __all__ = [
     "Task",
     "Timing",
     "Waiting",
+    "describe_cell",
     "silent",
 ]

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from hybrid.errors import EngineError
 from hybrid.models.shapes import Shape
-from hybrid.schema import METHODS
-from hybrid.store.grids import Grid, Key
-from hybrid.store.typed import build
+from hybrid.schema import METHODS, CellKey, Grid
+from hybrid.store.typed_json import convert
 
 
 class Size(NamedTuple):
@@ -25,7 +24,7 @@ class Participant(NamedTuple):
     llm: str | None
     slm: str | None
 
-    def key(self, size: Size) -> Key:
+    def key(self, size: Size) -> CellKey:
         """Of its cell at this size."""
         return *self, *size
 
@@ -58,14 +57,14 @@ def sizes(grid: Grid) -> tuple[Size, ...]:
     )
 
 
-def planned(grid: Grid) -> tuple[Key, ...]:
+def planned(grid: Grid) -> tuple[CellKey, ...]:
     """Every cell of the grid once, in the order of measuring."""
     return tuple(dict.fromkeys(_keys(grid)))
 
 
 def shapes_of(grid: Grid) -> dict[str, Shape]:
     """The shapes that a grid was begun with, by name. Raises ValueError when they are damaged."""
-    return {name: build(Shape, sizes) for name, sizes in grid.shapes.items()}
+    return {name: convert(Shape, sizes) for name, sizes in grid.shapes.items()}
 
 
 def check_lengths(grid: Grid) -> None:
@@ -79,7 +78,7 @@ def check_lengths(grid: Grid) -> None:
                 )
 
 
-def _keys(grid: Grid) -> Iterator[Key]:
+def _keys(grid: Grid) -> Iterator[CellKey]:
     for llm in grid.llms:
         for size in sizes(grid):
             for one in participants(grid, llm):

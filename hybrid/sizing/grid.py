@@ -19,9 +19,8 @@ from hybrid.measuring.collector import collector_off, settled_heap
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
 from hybrid.models.source import models_of
-from hybrid.schema import Generation, Phase, Sampling, System
+from hybrid.schema import Cell, CellKey, Generation, Grid, Phase, Sampling, System
 from hybrid.sizing.cells import Participant, Size, participants, shapes_of, sizes
-from hybrid.store.grids import Cell, Grid, Key
 
 Clock = Callable[[], float]
 Make = Callable[[str, Order], Mapping[str, Engine]]
@@ -34,7 +33,7 @@ TINY: Mapping[str, Any] = {
 
 def measure_cells(
     grid: Grid,
-    done: Collection[Key] = frozenset(),
+    done: Collection[CellKey] = frozenset(),
     progress: Progress = lambda _: None,
     make: Make = make_engines,
     clock: Clock = time.perf_counter,
@@ -55,7 +54,7 @@ def measure_cells(
 
 
 def _beside(
-    grid: Grid, llm: str, done: Collection[Key], progress: Progress, make: Make, clock: Clock
+    grid: Grid, llm: str, done: Collection[CellKey], progress: Progress, make: Make, clock: Clock
 ) -> Iterator[tuple[Cell, ...]]:
     """The cells of one LLM, whose engines are gone when this ends."""
     turns = participants(grid, llm)
@@ -188,7 +187,8 @@ def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Gen
         tuple(sum(getattr(row, name) for row in rows) for rows in answers) for name in ("drafted", "accepted")
     )
     return Cell(
-        *one, *size, started_at, phases,
+        **one._asdict(), batch=size.batch, prompt_tokens=size.prompt, output_tokens=size.output,
+        started_at=started_at, phases_s=phases,
         ttft_s=tuple(timing.ttft_s for timing in timings),
         tpot_s=tuple(timing.tpot_s for timing in timings if timing.tpot_s is not None),
         drafted=drafted if any(drafted) else (),

@@ -7,9 +7,8 @@ from pathlib import Path
 from hybrid.errors import EngineError
 from hybrid.models.arithmetic import attention_width, bytes_per_weight, cache_bytes, parameters, writer_of
 from hybrid.models.shapes import Shape
-from hybrid.schema import METHODS, Device, Model
+from hybrid.schema import METHODS, Device, Grid, Model
 from hybrid.sizing.cells import Participant, participants, shapes_of, sizes
-from hybrid.store.grids import Grid
 
 MEMORY_INFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.models.shapes import Shape
-from hybrid.schema import MODELS, PHASES, Phase
+from hybrid.schema import MODELS, PHASES, Cell, Grid, Phase
 from hybrid.sizing.profile import Profile
 from hybrid.sizing.request import Pair, Predicted, Request, predicted
-from hybrid.store.grids import Cell, Grid, StoredGrid, list_grids, load_grid
-from hybrid.store.typed import build
+from hybrid.store.grids import StoredGrid, list_grids, load_grid
+from hybrid.store.typed_json import convert
 
 JUDGED: tuple[Phase, ...] = ("encode", "project", "prefill", "decode")
 
@@ -79,7 +79,7 @@ def fits(grid: Grid, profile: Profile) -> bool:
 
 def _guesses(found: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predicted]]:
     """Cells of llm, slm and hybrid with what is predicted for them, but where another engine has answered."""
-    shapes = {name: build(Shape, sizes) for name, sizes in found.grid.shapes.items()}
+    shapes = {name: convert(Shape, sizes) for name, sizes in found.grid.shapes.items()}
     for cell in found.cells:
         if cell.method in MODELS and "fallback" not in cell.options:
             llm, slm = (shapes[name or other] for name, other in _named(cell))

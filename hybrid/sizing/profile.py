@@ -5,12 +5,11 @@
 Profiles are replaced as a whole. Nothing here imports torch.
 """
 
-import json
 import math
 import re
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from hybrid.schema import Device, Environment
 from hybrid.sizing.cost_features import Terms
 from hybrid.store.files import as_store_error, atomic_write, read_small
 from hybrid.store.folders import results_folder
-from hybrid.store.typed import build
+from hybrid.store.typed_json import Header, decode, encode, plain
 
 Place = tuple[float, ...]  # octaves
 FORMAT = 1
@@ -128,8 +127,7 @@ def save_profile(profile: Profile, root: Path | None = None) -> Path:
     path = _folder(root) / f"{profile.name}.json"
     with as_store_error(f"{path} cannot be written", "HYBRID_RESULTS names another folder for results."):
         path.parent.mkdir(parents=True, exist_ok=True)
-        data = json.dumps({"format": FORMAT, **asdict(profile)}, indent=1, allow_nan=False)
-        atomic_write(path, data.encode() + b"\n")
+        atomic_write(path, encode({"format": FORMAT, **plain(profile)}, indent=1))
     return path
 
 
@@ -173,12 +171,9 @@ def _read(path: Path) -> Profile:
     with as_store_error(f"{path} cannot be read"):
         data = read_small(path)
     try:
-        row = json.loads(data)
-        if not isinstance(row, dict):
-            raise ValueError("it is not a JSON object")
-        if (found := row.get("format")) != FORMAT:
-            raise ValueError(f"it has format {found!r} and this version reads {FORMAT}")
-        return build(Profile, row | {"name": path.stem})
+        if (given := decode(Header, data).format) != FORMAT:
+            raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
+        return replace(decode(Profile, data), name=path.stem)
     except ValueError as error:
         raise StoreError(f"{path} cannot be read: {error}. `hybrid device` measures it anew.") from error
 

@@ -17,8 +17,11 @@ from hybrid.models.shapes import Shape, find_shape
 from hybrid.schema import (
     CPU,
     MODELS,
+    Cell,
+    CellKey,
     Device,
     Finished,
+    Grid,
     Interrupted,
     Notice,
     Observer,
@@ -30,7 +33,7 @@ from hybrid.schema import (
 from hybrid.sizing.cells import check_lengths, planned
 from hybrid.sizing.memory_check import check_room, free_bytes
 from hybrid.store import grids
-from hybrid.store.grids import Cell, Grid, GridWriter, Key, StoredGrid, create_grid, load_grid, new_grid_id
+from hybrid.store.grids import GridWriter, StoredGrid, create_grid, load_grid, new_grid_id
 
 Append = Callable[[Sequence[Cell]], Sequence[Cell]]
 
@@ -156,7 +159,7 @@ def _complete(writer: GridWriter, deadline: float, observer: Observer) -> Stored
 
 
 def _measure(
-    grid: Grid, done: frozenset[Key], append: Append, deadline: float, observer: Observer
+    grid: Grid, done: frozenset[CellKey], append: Append, deadline: float, observer: Observer
 ) -> tuple[Cell, ...]:
     """Measure until all is there or the time is over; `append` stores what belongs together."""
     from hybrid.sizing.grid import measure_cells

@@ -5,7 +5,6 @@ and leaves a run that lists as incomplete and resumes. results/README.md says
 the format. Nothing here imports torch or pandas.
 """
 
-from hybrid.store.claim import new_run_id
 from hybrid.store.conditions import CONDITIONS, conditions
 from hybrid.store.folders import results_fingerprint, results_folder, run_fingerprint
 from hybrid.store.importing import import_archive, import_run, write_archive
@@ -20,7 +19,7 @@ from hybrid.store.reading import (
     load_run,
     run_of,
 )
-from hybrid.store.removing import delete_run
+from hybrid.store.run_lock import delete_run, new_run_id
 from hybrid.store.scores import ScoreHeader, open_scores, score_headers
 from hybrid.store.writing import Writer, check_writable, create, resume
 

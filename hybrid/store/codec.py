@@ -1,184 +1,272 @@
-"""How runs, examples and records are written as JSON: schema 1, as results/README.md says.
+"""How runs, examples, records and cells are written as JSON: as results/README.md says.
 
-Objects hold seconds, files hold microseconds: whole ones for tokens, tenths
-for phases. Bytes that are not what they should be raise ValueError.
+Objects hold seconds, files hold microseconds: of a record whole ones for tokens
+and tenths for phases, of a cell tenths. Bytes that are not what they should be
+raise ValueError.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from operator import index
-from typing import Any, cast
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from hybrid.schema import PHASES, Example, Generation, Phase, Record, Run, System, Timing
-from hybrid.store.typed import build
+import msgspec
 
-SCHEMA = 1
-LARGEST = 2**53  # of a count: more could be no count, and would fit no table
+from hybrid.schema import (
+    METHODS,
+    Cell,
+    Environment,
+    Example,
+    FinishReason,
+    Generation,
+    Grid,
+    Phase,
+    Record,
+    Run,
+    System,
+    Timing,
+)
+from hybrid.store.typed_json import Count, Header, decode, encode, plain, restore
+
+SCHEMA = 1  # of runs
+FORMAT = 1  # of grids
+Size = Annotated[int, msgspec.Meta(ge=1)]
+Microseconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class RunFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What run.json holds beside the fields of a Run. run_id: of the run when it was stored.
+
+    records, records_bytes: of a complete run, how many there were and the size of their file.
+    """
+
+    schema: Any = None
+    run_id: str = ""
+    records: int | None = None
+    records_bytes: int | None = None
 
 
 def encode_run(run: Run, **more: int) -> bytes:
-    """run.json: the fields of the Run and `more`, indented for people."""
-    text = json.dumps({"schema": SCHEMA, **plain(run), **more}, ensure_ascii=False, indent=1)
-    return _utf8(text) + b"\n"
+    """Write run.json: the fields of the Run and `more`, those of RunFile, indented for people."""
+    return encode({"schema": SCHEMA, **plain(run), **more}, indent=1)
 
 
-def decode_run(data: bytes) -> tuple[Run, Mapping[str, object]]:
-    """A Run and the whole object it was read from; fields that are not known are let pass."""
-    row = _object(data)
-    schema = row.get("schema")
-    if type(schema) is not int or schema < 1:
+def decode_run(data: bytes) -> tuple[Run, RunFile]:
+    """Read a run.json; fields that are not known are let pass."""
+    header = decode(RunFile, data)
+    if type(header.schema) is not int or header.schema < 1:
         raise ValueError("it names no schema")
-    if schema > SCHEMA:
-        raise ValueError(f"it has schema {schema} and this version reads {SCHEMA}; install a newer one")
-    return build(Run, row), row
+    if header.schema > SCHEMA:
+        raise ValueError(
+            f"it has schema {header.schema} and this version reads {SCHEMA}; install a newer one"
+        )
+    return decode(Run, data), header
 
 
 def encode_example(example: Example) -> bytes:
-    return _line(plain(example))
+    """Write one line."""
+    return encode(example)
 
 
 def decode_example(line: bytes) -> Example:
-    example = build(Example, _object(line))
+    """Read one line."""
+    example = decode(Example, line)
     if not example.references:
         raise ValueError("references is empty")
     return example
 
 
+class _RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
+    """A record as a line has it. append: of several that were written together, which one of how many."""
+
+    example: str
+    repeat: Count
+    system: System
+    batch: Count
+    position: Count
+    started_at: str
+    prompt_tokens: Count
+    finish: FinishReason
+    text: str
+    phases_us: dict[Phase, float]
+    token_us: list[float]
+    token_ids: tuple[int, ...]
+    statistics: dict[str, tuple[float, ...]]
+    drafted: Count = 0
+    accepted: Count = 0
+    append: Any = None
+
+
+class _AppendOfLine(msgspec.Struct):
+    """Only that of a line, which may hold anything else."""
+
+    append: tuple[int, int] = (1, 1)
+
+
 def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
-    """One line. row, rows: its place among the records that are written together."""
-    made = record.generation
-    line: dict[str, object] = {
-        "example": record.example_id,
-        "repeat": record.repeat,
-        "system": made.system,
-        "batch": record.batch,
-        "position": record.position,
-        "started_at": record.started_at,
-        "prompt_tokens": made.prompt_tokens,
-        "finish": made.finish_reason,
-        "text": made.text,
-        "phases_us": {phase: round(s * 1e6, 1) for phase, s in made.timing.phases.items()},
-        "token_us": [round(s * 1e6) for s in made.timing.token_times_s],
-        "token_ids": made.token_ids,
-        "statistics": {metric: [_short(v) for v in values] for metric, values in record.statistics.items()},
-    }
-    if made.drafted:
-        line["drafted"], line["accepted"] = made.drafted, made.accepted
-    if rows > 1:
-        line["append"] = [row + 1, rows]
-    return _line(line)
+    """Write one line. row, rows: its place among the records that are written together."""
+    generation = record.generation
+    line = _RecordLine(
+        example=record.example_id,
+        repeat=record.repeat,
+        system=record.system,
+        batch=record.batch,
+        position=record.position,
+        started_at=record.started_at,
+        prompt_tokens=generation.prompt_tokens,
+        finish=generation.finish_reason,
+        text=generation.text,
+        phases_us={phase: round(s * 1e6, 1) for phase, s in generation.timing.phases.items()},
+        token_us=[round(s * 1e6) for s in generation.timing.token_times_s],
+        token_ids=generation.token_ids,
+        statistics={name: tuple(map(_short, values)) for name, values in record.statistics.items()},
+        drafted=generation.drafted,
+        accepted=generation.accepted if generation.drafted else 0,
+        append=[row + 1, rows] if rows > 1 else None,
+    )
+    return encode(line)
 
 
 def decode_record(line: bytes) -> Record:
-    """One record; times come back as they were to half a microsecond, phases to a twentieth."""
-    row = _object(line)
-    try:
-        times = tuple([us / 1e6 for us in row["token_us"]])
-        ids = tuple(map(index, row["token_ids"]))
-        phases = {cast(Phase, phase): us / 1e6 for phase, us in row["phases_us"].items()}
-        generation = Generation(
-            _system(row["system"]),
-            row["text"],
-            ids,
-            index(row["prompt_tokens"]),
-            row["finish"],
-            Timing(phases, times),
-            index(row.get("drafted", 0)),
-            index(row.get("accepted", 0)),
-        )
-        record = Record(
-            row["example"],
-            index(row["repeat"]),
-            index(row["batch"]),
-            index(row["position"]),
-            row["started_at"],
-            generation,
-            {metric: tuple(map(float, values)) for metric, values in row["statistics"].items()},
-        )
-    except KeyError as error:
-        raise ValueError(f"{error.args[0]} is missing") from error
-    except (TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"a field has a wrong type ({error})") from error
-    _check(record)
-    return record
+    """Read one record; times come back as they were to half a microsecond, phases to a twentieth."""
+    row = decode(_RecordLine, line)
+    if not row.token_ids or len(row.token_ids) != len(row.token_us):
+        raise ValueError(f"it has {len(row.token_ids)} token_ids and {len(row.token_us)} token_us")
+    if row.accepted > row.drafted:
+        raise ValueError(f"{row.accepted} of {row.drafted} drafted ids are accepted")
+    phases = {phase: us / 1e6 for phase, us in row.phases_us.items()}
+    token_times_s = tuple([us / 1e6 for us in row.token_us])
+    # restore(): of 100,000 answers it saves what setting each field of three frozen objects takes
+    generation = restore(
+        Generation,
+        {
+            "system": row.system,
+            "text": row.text,
+            "token_ids": row.token_ids,
+            "prompt_tokens": row.prompt_tokens,
+            "finish_reason": row.finish,
+            "timing": restore(Timing, {"phases": phases, "token_times_s": token_times_s}),
+            "drafted": row.drafted,
+            "accepted": row.accepted,
+        },
+    )
+    return restore(
+        Record,
+        {
+            "example_id": row.example,
+            "repeat": row.repeat,
+            "batch": row.batch,
+            "position": row.position,
+            "started_at": row.started_at,
+            "generation": generation,
+            "statistics": row.statistics,
+        },
+    )
 
 
 def rows_to_drop(line: bytes) -> int:
-    """How many last lines belong to an append that was cut short, when `line` is the last one."""
+    """Count the last lines that belong to an append that was cut short, when `line` is the last one."""
     try:
-        row, rows = map(index, _object(line).get("append", (1, 1)))
-    except (ValueError, TypeError):
+        row, rows = decode(_AppendOfLine, line).append
+    except ValueError:
         return 0  # a damaged line is reported when it is read
     return row if 0 < row < rows else 0
 
 
-def plain(value: object) -> dict[str, object]:
-    """A dataclass as what JSON knows; dataclasses.asdict() would fail on a read-only mapping."""
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}  # type: ignore[arg-type]
+class _CellLine(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A cell as a line has it."""
+
+    method: str
+    llm: str | None
+    slm: str | None
+    batch: Size
+    prompt_tokens: Size
+    output_tokens: Size
+    started_at: str
+    drafted: tuple[int, ...] = ()
+    accepted: tuple[int, ...] = ()
+    options: dict[str, str] = {}
+    environment: Environment | None = None
+    phases_us: dict[Phase, list[Microseconds]]
+    ttft_us: list[Microseconds]
+    tpot_us: list[Microseconds] = []
 
 
-def _plain(value: object) -> object:
-    if is_dataclass(value):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
+def encode_grid(grid: Grid) -> bytes:
+    """Write the first line of a grid."""
+    return encode({"format": FORMAT, **plain(grid)})
+
+
+def decode_grid(line: bytes) -> Grid:
+    """Read the first line of a grid. Raises ValueError for what is none of this format."""
+    if (given := decode(Header, line).format) != FORMAT:
+        raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
+    return decode(Grid, line)
+
+
+def encode_cell(cell: Cell) -> bytes:
+    """Write one line."""
+    line = _CellLine(
+        method=cell.method,
+        llm=cell.llm,
+        slm=cell.slm,
+        batch=cell.batch,
+        prompt_tokens=cell.prompt_tokens,
+        output_tokens=cell.output_tokens,
+        started_at=cell.started_at,
+        drafted=cell.drafted,
+        accepted=cell.accepted,
+        options=dict(cell.options),
+        environment=cell.environment,
+        phases_us={phase: _microseconds(times) for phase, times in cell.phases_s.items()},
+        ttft_us=_microseconds(cell.ttft_s),
+        tpot_us=_microseconds(cell.tpot_s),
+    )
+    return encode(line)
+
+
+def decode_cell(line: bytes) -> Cell:
+    """Read one line; fields that are not known are let pass."""
+    row = decode(_CellLine, line)
+    _check_cell(row)
+    return Cell(
+        method=row.method,
+        llm=row.llm,
+        slm=row.slm,
+        batch=row.batch,
+        prompt_tokens=row.prompt_tokens,
+        output_tokens=row.output_tokens,
+        started_at=row.started_at,
+        phases_s={phase: _seconds(times) for phase, times in row.phases_us.items()},
+        ttft_s=_seconds(row.ttft_us),
+        tpot_s=_seconds(row.tpot_us),
+        drafted=row.drafted,
+        accepted=row.accepted,
+        options=row.options,
+        environment=row.environment,
+    )
+
+
+def _check_cell(row: _CellLine) -> None:
+    """Raise ValueError for what the types leave open."""
+    if row.method not in METHODS:
+        raise ValueError(f"method is {row.method!r}, not one of {', '.join(METHODS)}")
+    every = (row.ttft_us, *row.phases_us.values())
+    lengths = {len(several) for several in every}
+    lengths |= {len(values) for values in (row.tpot_us, row.drafted, row.accepted) if values}
+    if not row.phases_us:
+        raise ValueError("it has no phases")
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} repeats")
 
 
 def _short(value: float) -> float:
     """Counts are written as whole numbers."""
-    return int(value) if float(value).is_integer() else value
+    return int(value) if math.isfinite(value) and float(value).is_integer() else value
 
 
-def _line(row: object) -> bytes:
-    return _utf8(json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)) + b"\n"
+def _microseconds(times: Sequence[float]) -> list[float]:
+    return [round(s * 1e6, 1) for s in times]
 
 
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair: only JSON's own escapes can hold it
-        return json.dumps(json.loads(text), separators=(",", ":")).encode()
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(data.decode().rstrip("\n"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start + 1} is not UTF-8") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON from character {error.pos + 1} on") from error
-    if not isinstance(row, dict):
-        raise ValueError("it is not a JSON object")
-    return row
-
-
-def _system(text: object) -> System:
-    if not isinstance(text, str):
-        raise ValueError(f"system is {text!r}, not a string")
-    return System.parse(text)
-
-
-def _check(record: Record) -> None:
-    """Raise ValueError for what Record's types leave open in a file."""
-    made = record.generation
-    texts = (record.example_id, record.started_at, made.text)
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("example, started_at and text must be strings")
-    counts = (record.repeat, record.batch, record.position, made.prompt_tokens, made.drafted)
-    if not all(0 <= count <= LARGEST for count in counts):
-        raise ValueError(f"repeat, batch, position, prompt_tokens and drafted must be from 0 to {LARGEST}")
-    if not 0 <= made.accepted <= made.drafted:
-        raise ValueError(f"{made.accepted} of {made.drafted} drafted ids are accepted")
-    if made.finish_reason not in ("eos", "length"):
-        raise ValueError(f"finish is {made.finish_reason!r}, not eos or length")
-    if not made.token_ids or len(made.token_ids) != len(made.timing.token_times_s):
-        times = len(made.timing.token_times_s)
-        raise ValueError(f"it has {len(made.token_ids)} token_ids and {times} token_us")
-    if not made.timing.phases.keys() <= set(PHASES):
-        raise ValueError(f"phases_us names other phases than {', '.join(PHASES)}")
+def _seconds(times: Sequence[float]) -> tuple[float, ...]:
+    return tuple([us / 1e6 for us in times])

@@ -4,7 +4,6 @@ Only regular files are read, and never through a symbolic link: a results
 folder may come from somewhere else.
 """
 
-import mmap
 import os
 import secrets
 import stat
@@ -17,10 +16,6 @@ from hybrid.errors import StoreError
 
 LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
 BESIDE = ".new"  # how the name of a file ends that has not yet taken its place
-
-
-class TornWrite(OSError):
-    """A file ends in a part of what was to be written, and must not be appended to."""
 
 
 @contextmanager
@@ -36,7 +31,7 @@ def as_store_error(what: str, fix: str = "") -> Iterator[None]:
 def open_regular(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file to be read. Raises OSError for anything else, links and pipes included."""
     # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever
-    descriptor = os.open(path, os.O_RDONLY | _flag("O_NOFOLLOW") | _flag("O_NONBLOCK") | _flag("O_BINARY"))
+    descriptor = os.open(path, os.O_RDONLY | flag("O_NOFOLLOW") | flag("O_NONBLOCK") | flag("O_BINARY"))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "it is not a file")
@@ -97,45 +92,5 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def open_to_append(path: Path) -> int:
-    """A descriptor that is read anywhere and written at the end; the file is made when it is missing."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _flag("O_NOFOLLOW") | _flag("O_BINARY")
-    return os.open(path, flags, 0o666)
-
-
-def write_whole(descriptor: int, data: bytes) -> None:
-    """Write all bytes, in one call unless the system takes fewer; on any failure cut the file back.
-
-    Raises OSError; TornWrite when the file could not be cut back either.
-    """
-    before = os.fstat(descriptor).st_size
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-    except BaseException as error:
-        try:
-            os.ftruncate(descriptor, before)
-        except OSError:
-            reason = error.strerror if isinstance(error, OSError) else None
-            raise TornWrite(0, reason or "it was interrupted") from error
-        raise
-
-
-def last_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a file from the last to the first, each with the offset of its beginning.
-
-    What follows the last line end is skipped.
-    """
-    if os.fstat(file.fileno()).st_size == 0:
-        return
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        end = data.rfind(b"\n") + 1
-        while end > 0:
-            start = data.rfind(b"\n", 0, end - 1) + 1
-            yield start, data[start:end]
-            end = start
-
-
-def _flag(name: str) -> int:
+def flag(name: str) -> int:
     return int(getattr(os, name, 0))  # none on systems that do not have it

@@ -2,14 +2,17 @@
 
 import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import hybrid
+from hybrid.errors import StoreError
 from hybrid.store.files import as_store_error
 
 RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"  # the files of a run
+LOCK = ".lock"  # of a run that is being written
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")  # of runs and grids
 LATEST = "latest"  # in place of an id
 
@@ -37,6 +40,27 @@ def cache_folder() -> Path:
     folder = user_cache_path("hybrid-bench", appauthor=False)
     # The specification of XDG_CACHE_HOME has relative paths in it ignored.
     return folder if folder.is_absolute() else Path("~/.cache/hybrid-bench").expanduser()
+
+
+def match_id(text: str, ids: Collection[str], noun: str, hint: str) -> str:
+    """Find the id that `text` is, or is the beginning of.
+
+    noun: what has these ids, run or grid. hint: how to see which there are. Raises
+    StoreError when there is no such id, or several.
+    """
+    if not RUN_ID.fullmatch(text):
+        raise StoreError(f"{text!r} is not the id of a {noun}. {hint}")
+    matches = sorted(name for name in ids if name.startswith(text))
+    if text in matches:
+        return text
+    if not matches:
+        raise StoreError(f"There is no {noun} {text!r}. {hint}")
+    if len(matches) > 1:
+        more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
+        raise StoreError(
+            f"{text} is the beginning of several {noun}s: {', '.join(matches[:5])}{more}. Say more of it."
+        )
+    return matches[0]
 
 
 def run_fingerprint(run_id: str, root: Path | None = None) -> str:

@@ -7,37 +7,20 @@ lines and at most a part of one behind them, which is cut off when the grid is
 resumed. Nothing here imports torch.
 """
 
-import os
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hybrid.errors import StoreError
-from hybrid.schema import Environment
-from hybrid.store.files import as_store_error, open_regular, open_to_append, sync_folder, write_whole
-from hybrid.store.folders import LATEST, RUN_ID, results_folder
-from hybrid.store.grid_codec import Cell, Grid, Key, decode_cell, decode_grid, encode_cell, encode_grid, named
-
-__all__ = [
-    "Cell",
-    "Grid",
-    "GridListing",
-    "GridWriter",
-    "Key",
-    "StoredGrid",
-    "create_grid",
-    "find_grid",
-    "list_grids",
-    "load_grid",
-    "named",
-    "new_grid_id",
-    "resume_grid",
-]
+from hybrid.schema import Cell, CellKey, Environment, Grid, describe_cell
+from hybrid.store.codec import decode_cell, decode_grid, encode_cell, encode_grid
+from hybrid.store.files import as_store_error, open_regular, sync_folder
+from hybrid.store.folders import LATEST, RUN_ID, match_id, results_folder
+from hybrid.store.journal import AppendOnlyFile, cut_unsettled, decoded_lines
 
 FOLDER, SUFFIX = "grids", ".jsonl"
-_NAMED = 10  # damaged lines that are named; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -85,13 +68,7 @@ def find_grid(text: str, root: Path | None = None) -> str:
             raise StoreError(f"There are no grids in {_folder(root)}. `hybrid latency` makes one.")
         return grids[0].grid_id
     ids = [path.stem for path in _files(root)]
-    found = [text] if text in ids else [one for one in ids if RUN_ID.fullmatch(text) and one.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise StoreError(f"{text} is the beginning of several grids: {', '.join(found)}. Say more of it.")
-    available = f"available: {', '.join(ids)}" if ids else "there are none"
-    raise StoreError(f"There is no grid {text!r} in {_folder(root)}; {available}.")
+    return match_id(text, ids, "grid", f"In {_folder(root)} there are: {', '.join(ids) or 'none'}.")
 
 
 def load_grid(grid_id: str, root: Path | None = None) -> StoredGrid:
@@ -101,22 +78,19 @@ def load_grid(grid_id: str, root: Path | None = None) -> StoredGrid:
     process leaves, is passed over. Raises StoreError when there is no header.
     """
     path = _folder(root) / f"{find_grid(grid_id, root)}{SUFFIX}"
-    cells: dict[Key, Cell] = {}
-    problems: list[str] = []
     with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
         grid = _header(path, file.readline())
-        for number, line in enumerate(file, start=2):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                cell = decode_cell(line)
-                if cell.key in cells:
-                    raise ValueError(f"it repeats {named(cell.key)}")
-                cells[cell.key] = cell
-            except ValueError as error:
-                problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
-    if len(problems) > _NAMED:
-        problems[_NAMED:] = [f"{path} has {len(problems) - _NAMED} more damaged lines."]
+    cells: dict[CellKey, Cell] = {}
+    problems: list[str] = []
+
+    def decode(line: bytes) -> Cell:
+        cell = decode_cell(line)
+        if cell.key in cells:
+            raise ValueError(f"it repeats {describe_cell(cell.key)}")
+        return cell
+
+    for cell in decoded_lines(path, decode, problems, settled=True, skipped=1):
+        cells[cell.key] = cell
     return StoredGrid(grid, tuple(cells.values()), tuple(problems))
 
 
@@ -150,9 +124,7 @@ def resume_grid(grid_id: str, here: Environment, root: Path | None = None) -> "G
         )
     path = _folder(root) / f"{grid.grid_id}{SUFFIX}"
     with as_store_error(f"Grid {grid.grid_id} cannot be resumed"):
-        with path.open("r+b") as file:
-            data = file.read()
-            file.truncate(data.rfind(b"\n") + 1)
+        cut_unsettled(path)
         return GridWriter(path, stored, here)
 
 
@@ -166,14 +138,14 @@ class GridWriter:
         self.stored, self._path = stored, path
         self._moved = None if here == stored.grid.environment else here
         self._done = {cell.key for cell in stored.cells}
-        self._file: int | None = open_to_append(path)
+        self._file = AppendOnlyFile(path, f"grid {stored.grid.grid_id}")
 
     @property
     def grid(self) -> Grid:
         return self.stored.grid
 
     @property
-    def done(self) -> frozenset[Key]:
+    def done(self) -> frozenset[CellKey]:
         """The cells that are stored."""
         return frozenset(self._done)
 
@@ -185,13 +157,11 @@ class GridWriter:
         """
         keys = {cell.key for cell in cells}
         if len(keys - self._done) < len(cells):
-            raise ValueError(f"cells {', '.join(map(named, keys))} are stored already or come twice")
-        if self._file is None:
-            raise ValueError(f"grid {self.grid.grid_id} is closed")
+            raise ValueError(f"cells {', '.join(map(describe_cell, keys))} are stored already or come twice")
         stored = tuple(replace(cell, environment=self._moved) for cell in cells)
         fix = f"`hybrid latency --resume {self.grid.grid_id}` goes on when that is mended."
         with as_store_error(f"Grid {self.grid.grid_id} cannot be written", fix):
-            write_whole(self._file, b"".join(map(encode_cell, stored)))
+            self._file.append(b"".join(map(encode_cell, stored)))
         self._done |= keys
         return stored
 
@@ -204,13 +174,8 @@ class GridWriter:
 
     def close(self) -> None:
         """Let go of the grid, once all of it is on the disk."""
-        descriptor, self._file = self._file, None
-        if descriptor is not None:
-            with as_store_error(f"Grid {self.grid.grid_id} cannot be written"):
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+        with as_store_error(f"Grid {self.grid.grid_id} cannot be written"):
+            self._file.close()
 
     def __enter__(self) -> "GridWriter":
         return self
@@ -236,7 +201,7 @@ def _files(root: Path | None) -> list[Path]:
     folder = _folder(root)
     with as_store_error(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
         try:
-            found: Collection[Path] = list(folder.iterdir())
+            paths = list(folder.iterdir())
         except FileNotFoundError:
             return []
-    return sorted(one for one in found if one.suffix == SUFFIX and RUN_ID.fullmatch(one.stem))
+    return sorted(path for path in paths if path.suffix == SUFFIX and RUN_ID.fullmatch(path.stem))

@@ -20,10 +20,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from hybrid.errors import StoreError
 from hybrid.store.archive import LARGEST_RUN, Readable, opened_archive
-from hybrid.store.claim import LOCK, claimed, new_run_id
 from hybrid.store.files import LARGEST_RUN_FILE, as_store_error, open_regular, sync_folder
-from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, results_folder
+from hybrid.store.folders import EXAMPLES, LATEST, LOCK, RECORDS, RUN, RUN_ID, results_folder
 from hybrid.store.reading import RunReader, find_run, read_run
+from hybrid.store.run_lock import claim_folder, new_run_id
 from hybrid.store.scores import SCORES, score_files
 
 FILES = (RUN, EXAMPLES, RECORDS)
@@ -161,9 +161,9 @@ def _checked(folder: Path) -> list[str]:
 
 def _moved(folder: Path, root: Path, name: str) -> Path:
     """The folder's place among the results, into which it was moved."""
-    run, row = read_run(folder)
-    wanted = _usable(name) or _usable(str(row.get("run_id"))) or new_run_id(run.plan, datetime.now(UTC))
-    place = claimed(root, wanted)
+    run, header = read_run(folder)
+    wanted = _usable(name) or _usable(header.run_id) or new_run_id(run.plan, datetime.now(UTC))
+    place = claim_folder(root, wanted)
     try:
         return folder.rename(place)  # onto an empty folder, which is no run and is taken by no other process
     except OSError:

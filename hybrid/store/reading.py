@@ -7,24 +7,20 @@ whole append.
 
 import math
 import os
-import sys
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TypeVar
 
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record, Run, System
-from hybrid.store.codec import decode_example, decode_record, decode_run, rows_to_drop
-from hybrid.store.files import as_store_error, last_lines, open_regular, read_small
-from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, results_folder
+from hybrid.store.codec import RunFile, decode_example, decode_record, decode_run
+from hybrid.store.files import as_store_error, read_small
+from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, match_id, results_folder
+from hybrid.store.journal import decoded_lines
 from hybrid.store.scores import read_scores, score_headers, scored
 
-T = TypeVar("T")
 Key = tuple[str, int, System]  # example_id, repeat, system
-
-_NAMED = 10  # damaged lines of one file that are named; the rest are counted
 
 
 @dataclass(frozen=True)
@@ -84,19 +80,7 @@ def find_run(text: str, root: Path | None = None) -> str:
         if not (runs := list_runs(root).runs):
             raise StoreError(f"There are no runs in {root}. `hybrid bench` makes one.")
         return runs[0].run.run_id
-    if not RUN_ID.fullmatch(text):
-        raise StoreError(f"{text!r} is not the id of a run. `hybrid runs` lists those that are here.")
-    names = sorted(name for name in _folders(root) if RUN_ID.fullmatch(name) and name.startswith(text))
-    if text in names:
-        return text
-    if not names:
-        raise StoreError(f"There is no run {text} in {root}. `hybrid runs` lists those that are here.")
-    if len(names) > 1:
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise StoreError(
-            f"{text} is the beginning of several runs: {', '.join(names[:5])}{more}. Say more of it."
-        )
-    return names[0]
+    return match_id(text, _folders(root), "run", f"`hybrid runs` lists those in {root}.")
 
 
 def load_run(run_id: str, root: Path | None = None) -> StoredRun:
@@ -145,7 +129,7 @@ class RunReader:
 
         finished = self.run.finished_at is not None
         scores = read_scores(self.folder, self.problems)
-        for record in _decoded(self.folder / RECORDS, decode, self.problems, settled=not finished):
+        for record in decoded_lines(self.folder / RECORDS, decode, self.problems, settled=not finished):
             yield scored(record, scores)
         if finished and len(seen) < self.run.planned:
             lost = f"{self.run.planned - len(seen)} of {self.run.planned} records"
@@ -161,7 +145,7 @@ class RunReader:
             seen.add(example.id)
             return example
 
-        yield from _decoded(self.folder / EXAMPLES, decode, self.problems, settled=False)
+        yield from decoded_lines(self.folder / EXAMPLES, decode, self.problems, settled=False)
 
 
 def key_of(record: Record) -> Key:
@@ -179,39 +163,6 @@ def check_record(record: Record, run: Run, examples: Container[str]) -> None:
         raise ValueError(f"repeat is {record.repeat} and the run has {run.plan.repeats}, counted from 0")
 
 
-def settled_end(file: IO[bytes]) -> int:
-    """Where the last whole append ends: a process that was killed may have left a part of one after it."""
-    drop, end = -1, 0
-    for start, line in last_lines(file):
-        if drop < 0:
-            drop, end = rows_to_drop(line), start + len(line)
-        if drop == 0:
-            break
-        drop, end = drop - 1, start
-    return end
-
-
-def _decoded(path: Path, decode: Callable[[bytes], T], problems: list[str], settled: bool) -> Iterator[T]:
-    """Each line through `decode`; a ValueError becomes a problem. settled: only up to settled_end()."""
-    damaged = at = 0
-    with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
-        end = settled_end(file) if settled else sys.maxsize
-        for number, line in enumerate(file, start=1):
-            at += len(line)
-            if at > end:
-                break
-            try:
-                found = decode(line)
-            except ValueError as error:
-                damaged += 1
-                if damaged <= _NAMED:
-                    problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
-                continue
-            yield found
-    if damaged > _NAMED:
-        problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
-
-
 def _folders(root: Path) -> list[str]:
     """Names of the folders that hold a run. What else lies there, links included, is none of ours."""
     with as_store_error(f"{root} cannot be read", "HYBRID_RESULTS names another folder of results."):
@@ -225,31 +176,31 @@ def _folders(root: Path) -> list[str]:
 
 
 def _summary(folder: Path, problems: list[str]) -> RunSummary:
-    run, row = read_run(folder)
+    run, header = read_run(folder)
     path = folder / RECORDS
     if run.finished_at is None:  # only reading it all tells how much of it is whole
         reader = RunReader(folder.name, folder.parent)
         records = sum(1 for _ in reader.records())
         problems += reader.problems
         return RunSummary(reader.run, records)
-    size, wanted = _size(path), row.get("records_bytes")
-    if isinstance(wanted, int) and size != wanted:
-        problems.append(f"{path} has {size} bytes and had {wanted} when its run was finished.")
+    size, stored = _size(path), header.records_bytes
+    if stored is not None and size != stored:
+        problems.append(f"{path} has {size} bytes and had {stored} when its run was finished.")
     return RunSummary(run, run.planned)
 
 
-def read_run(folder: Path) -> tuple[Run, Mapping[str, object]]:
-    """The Run in a folder and its whole JSON object. The folder's name is its id, renamed or not."""
+def read_run(folder: Path) -> tuple[Run, RunFile]:
+    """Read the Run in a folder and what its file holds beside it. The folder's name is its id."""
     path = folder / RUN
     if not RUN_ID.fullmatch(folder.name):
         raise StoreError(f"The name of {str(folder)!r} may have only A-Z, a-z, 0-9, - and _: rename it.")
     with as_store_error(f"{path} cannot be read"):
         data = read_small(path)
     try:
-        run, row = decode_run(data)
+        run, header = decode_run(data)
     except ValueError as error:
         raise StoreError(f"{path} cannot be read: {error}.") from error
-    return replace(run, run_id=folder.name), row
+    return replace(run, run_id=folder.name), header
 
 
 def run_of(run_id: str, root: Path | None = None) -> Run:

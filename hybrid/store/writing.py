@@ -1,13 +1,11 @@
 """Writing a run: records are appended as they come, by one process at a time.
 
-A record is handed to the system in one write() before append() returns, which
-is all that outlasting kill -9 needs. A power failure can take what the system
+A record outlasts kill -9 as soon as append() returns. A power failure can take what the system
 has not yet put on the disk: it is told to every 10 seconds, in sync() and at
 the end, because waiting for the disk after each record would slow down, and so
 disturb, what is measured between them.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,19 +18,12 @@ from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
 from hybrid.schema import Environment, Example, Memory, Record, Resumption, Run, System
-from hybrid.store.claim import LOCK, claimed, locked
 from hybrid.store.codec import encode_example, encode_record, encode_run
-from hybrid.store.files import (
-    TornWrite,
-    as_store_error,
-    atomic_write,
-    open_regular,
-    open_to_append,
-    sync_folder,
-    write_whole,
-)
-from hybrid.store.folders import EXAMPLES, RECORDS, RUN, results_folder
-from hybrid.store.reading import Key, RunReader, check_record, find_run, key_of, read_run, settled_end
+from hybrid.store.files import as_store_error, atomic_write, sync_folder
+from hybrid.store.folders import EXAMPLES, LOCK, RECORDS, RUN, results_folder
+from hybrid.store.journal import AppendOnlyFile, TornWrite, cut_unsettled
+from hybrid.store.reading import Key, RunReader, check_record, find_run, key_of, read_run
+from hybrid.store.run_lock import claim_folder, lock_run
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -41,7 +32,7 @@ SYNC_EVERY_S = 10.0
 
 
 def check_writable(root: Path | None = None) -> None:
-    """Raises StoreError when create() would: to be asked before what takes long."""
+    """Raise StoreError when create() would: to be asked before what takes long."""
     root = root or results_folder()
     with _room(root), TemporaryFile(dir=root):
         pass
@@ -55,8 +46,8 @@ def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "
     """
     root = root or results_folder()
     with _room(root):
-        folder = claimed(root, run.run_id)
-        lock = locked(folder)
+        folder = claim_folder(root, run.run_id)
+        lock = lock_run(folder)
         run = replace(run, run_id=folder.name)
         try:
             (folder / RECORDS).touch()
@@ -80,7 +71,7 @@ def resume(run_id: str, root: Path | None = None) -> "Writer":
     folder = root / find_run(run_id, root)
     _check_unfinished(read_run(folder)[0])  # before a lock is laid into a complete run
     with as_store_error(f"Run {folder.name} cannot be resumed"):
-        lock = locked(folder)
+        lock = lock_run(folder)
         try:
             return _resumed(folder, lock)
         except BaseException:
@@ -108,7 +99,7 @@ class Writer:
         self.run, self.examples, self.earlier, self.problems = run, examples, earlier, problems
         self._folder, self._lock, self._done = folder, lock, set(map(key_of, earlier))
         self._known = frozenset(example.id for example in examples)
-        self._file: int | None = open_to_append(folder / RECORDS)
+        self._file = AppendOnlyFile(folder / RECORDS, f"run {run.run_id}")
         self._synced = time.monotonic()
 
     @property
@@ -149,7 +140,11 @@ class Writer:
         rows = len(records)
         data = b"".join(encode_record(record, row, rows) for row, record in enumerate(records))
         with self._explained():
-            self._write(data)
+            try:
+                self._file.append(data)
+            except TornWrite:
+                self.close()
+                raise
             self._done.update(keys)
         if time.monotonic() - self._synced >= SYNC_EVERY_S:
             self.sync()
@@ -157,7 +152,7 @@ class Writer:
     def sync(self) -> None:
         """Wait until all records are on the disk, where a power failure loses none. Raises StoreError."""
         with self._explained():
-            os.fsync(self._descriptor())
+            self._file.sync()
         self._synced = time.monotonic()
 
     def finish(self, memory: Mapping[System, Memory], finished_at: str) -> Run:
@@ -169,9 +164,10 @@ class Writer:
             raise ValueError(f"{len(self._done)} of {self.run.planned} records are stored")
         run = replace(self.run, memory=dict(memory), finished_at=finished_at)
         with self._explained():
-            os.fsync(self._descriptor())  # before run.json says that they are there
-            size = os.fstat(self._descriptor()).st_size
-            atomic_write(self._folder / RUN, encode_run(run, records=run.planned, records_bytes=size))
+            self._file.sync()  # before run.json says that they are there
+            atomic_write(
+                self._folder / RUN, encode_run(run, records=run.planned, records_bytes=self._file.size)
+            )
             (self._folder / LOCK).unlink(missing_ok=True)  # still held; a complete run is never locked again
         self.run = run
         self.close()
@@ -186,14 +182,9 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the run, finished or not. Raises StoreError when its end did not reach the disk."""
-        descriptor, self._file = self._file, None
         try:
-            if descriptor is not None:
-                with self._explained():
-                    try:
-                        os.fsync(descriptor)
-                    finally:
-                        os.close(descriptor)
+            with self._explained():
+                self._file.close()
         finally:
             self._lock.release()
 
@@ -211,19 +202,7 @@ class Writer:
 
     def _moves(self) -> tuple[Resumption, ...]:
         """The resumptions under which something was measured."""
-        return tuple(one for one in self.run.resumptions if one.records_before < len(self._done))
-
-    def _write(self, data: bytes) -> None:
-        try:
-            write_whole(self._descriptor(), data)
-        except TornWrite:  # half a line is left: resume() cuts it off, another append would not
-            self.close()
-            raise
-
-    def _descriptor(self) -> int:
-        if self._file is None:
-            raise ValueError(f"run {self.run.run_id} is closed")
-        return self._file
+        return tuple(move for move in self.run.resumptions if move.records_before < len(self._done))
 
     def _explained(self) -> AbstractContextManager[None]:
         name = self.run.run_id
@@ -235,12 +214,7 @@ def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:
     reader = RunReader(folder.name, folder.parent)
     _check_unfinished(reader.run)  # again: its writer may have finished it before this one had the lock
     _check_examples(reader)
-    descriptor = open_to_append(folder / RECORDS)
-    try:
-        with open_regular(folder / RECORDS) as file:
-            os.ftruncate(descriptor, settled_end(file))
-    finally:
-        os.close(descriptor)
+    cut_unsettled(folder / RECORDS)
     earlier = tuple(reader.records())
     return Writer(folder, reader.run, reader.examples, lock, earlier, tuple(reader.problems))
 
@@ -248,9 +222,9 @@ def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:
 def _check_examples(reader: RunReader) -> None:
     """Raise StoreError unless the examples of a run are all there."""
     run, problems = reader.run, reader.problems
-    wanted, found = run.planned // (run.plan.repeats * len(run.plan.systems)), len(reader.examples)
-    if found != wanted and not problems:
-        problems = [f"{reader.folder / EXAMPLES} has {found} examples and {wanted} were planned."]
+    planned, stored = run.planned // (run.plan.repeats * len(run.plan.systems)), len(reader.examples)
+    if stored != planned and not problems:
+        problems = [f"{reader.folder / EXAMPLES} has {stored} examples and {planned} were planned."]
     if problems:
         raise StoreError(f"Run {run.run_id} cannot be resumed: {' '.join(problems)} Start a new run.")
 
@@ -262,7 +236,7 @@ def _check_unfinished(run: Run) -> None:
 
 @contextmanager
 def _room(root: Path) -> Iterator[None]:
-    """The results folder is made when it is missing; whatever keeps runs from it is a StoreError."""
+    """Make the results folder when it is missing; whatever keeps runs from it is a StoreError."""
     with as_store_error(
         f"No run can be stored in {root}", "HYBRID_RESULTS names another folder for results."
     ):

@@ -124,13 +124,13 @@ def test_what_is_no_run_is_let_be(fake: StoredRun, finished: Finish, tmp_path: P
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"{", "run.json cannot be read: it is not JSON from character 2 on."),
-        (b"", "run.json cannot be read: it is not JSON from character 1 on."),
+        (b"{", "run.json cannot be read: it is not JSON: Input data was truncated."),
+        (b"", "run.json cannot be read: it is not JSON: Input data was truncated."),
         (
             b'{"schema": 7}',
             "run.json cannot be read: it has schema 7 and this version reads 1; install a newer one.",
         ),
-        (b'{"schema": 1, "run_id": "x"}', "run.json cannot be read: plan is missing."),
+        (b'{"schema": 1, "run_id": "x"}', "run.json cannot be read: Object missing required field plan."),
         (bytes(17 * 2**20), "run.json cannot be read: it has more than 16777216 bytes."),
         (None, "run.json cannot be read: No such file or directory."),
     ],
@@ -203,7 +203,7 @@ def test_a_run_is_found_by_its_beginning(fake: StoredRun, finished: Finish, tmp_
     with pytest.raises(StoreError) as caught:
         store.find_run("2026", tmp_path)
     assert str(caught.value) == "2026 is the beginning of several runs: 2026-a, 2026-ab. Say more of it."
-    with pytest.raises(StoreError, match=r"There is no run 2027 in .*\. `hybrid runs` lists"):
+    with pytest.raises(StoreError, match=r"There is no run '2027'\. `hybrid runs` lists"):
         store.find_run("2027", tmp_path)
 
 
@@ -233,10 +233,10 @@ def test_a_damaged_line_is_named_and_hides_no_other(
     loaded = store.load_run(run.run_id, tmp_path)
     assert loaded.records == tuple(fake.records[i] for i in (0, 1, 3, 7, 8))
     assert [problem.removeprefix(str(path)) for problem in loaded.problems] == [
-        ", line 3, is damaged and left out: it is not JSON from character 41 on.",
+        ", line 3, is damaged and left out: it is not JSON: Input data was truncated.",
         ", line 5, is damaged and left out: the run has no example 'news-9'.",
         ", line 6, is damaged and left out: it repeats example 'news-0', llm.",
-        ", line 7, is damaged and left out: it is not JSON from character 1 on.",
+        ", line 7, is damaged and left out: it is not JSON: Input data was truncated.",
         ": 4 of 9 records are damaged or missing.",
     ]
 
@@ -266,7 +266,9 @@ def test_a_damaged_example_is_named(fake: StoredRun, finished: Finish, tmp_path:
     loaded = store.load_run(run.run_id, tmp_path)
     assert [example.id for example in loaded.examples] == ["news-0", "news-2"]
     assert len(loaded.records) == 6
-    assert loaded.problems[0] == (f"{path}, line 2, is damaged and left out: references[0] is 1, not str.")
+    assert loaded.problems[0] == (
+        f"{path}, line 2, is damaged and left out: Expected str, got int - at $.references[0]."
+    )
 
 
 def test_any_bytes_are_read_without_an_accident(fake: StoredRun, finished: Finish, tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from hybrid.engines.config import Order
 from hybrid.engines.contract import Engine
 from hybrid.models.prompt import encode_prompts
 from hybrid.models.shapes import Shape
-from hybrid.schema import CPU, Environment, Sampling, Step
-from hybrid.store.grids import Grid
+from hybrid.schema import CPU, Environment, Grid, Sampling, Step
 
 ENVIRONMENT = Environment("0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {})
 
@@ -57,7 +56,7 @@ def grid() -> Callable[..., Grid]:
         }  # fmt: skip
         own |= more
         names = dict.fromkeys((*own["llms"], *own["slms"]))
-        return Grid("20261123-a-grid", **own, shapes={name: asdict(SHAPES[name]) for name in names})
+        return Grid(grid_id="20261123-a-grid", **own, shapes={name: asdict(SHAPES[name]) for name in names})
 
     return make
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from hybrid.errors import EngineError
-from hybrid.schema import METHODS
+from hybrid.schema import METHODS, Grid
 from hybrid.sizing import Participant, Size, check_lengths, participants, planned, sizes
-from hybrid.store.grids import Grid
 
 
 def test_what_a_model_does_alone_is_one_participant(grid: Callable[..., Grid]) -> None:

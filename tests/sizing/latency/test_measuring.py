@@ -10,11 +10,10 @@ import torch
 
 from hybrid.errors import EngineError, MeasurementError
 from hybrid.models.shapes import Shape
-from hybrid.schema import CPU, Device
+from hybrid.schema import CPU, Cell, Device, Grid
 from hybrid.sizing import grid as measuring
 from hybrid.sizing import planned
 from hybrid.sizing.grid import measure_cells, probed_engine
-from hybrid.store.grids import Cell, Grid
 
 Workshop = Any  # see conftest.py
 

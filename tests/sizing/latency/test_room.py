@@ -7,10 +7,9 @@ import pytest
 
 from hybrid.errors import EngineError
 from hybrid.models.shapes import Shape
-from hybrid.schema import CPU
+from hybrid.schema import CPU, Grid
 from hybrid.sizing import check_room, free_bytes, needed_bytes
 from hybrid.sizing import memory_check as room
-from hybrid.store.grids import Grid
 
 
 def test_both_numbers_are_said(grid: Callable[..., Grid]) -> None:

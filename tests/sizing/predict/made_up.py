@@ -6,9 +6,8 @@ from typing import Any
 
 from hybrid.measuring.device import Machine
 from hybrid.models.shapes import Shape, shape_of_config
-from hybrid.schema import CPU, Environment
+from hybrid.schema import CPU, Cell, Environment, Grid
 from hybrid.sizing import Costs, Pair, Profile, Request, predicted
-from hybrid.store.grids import Cell, Grid
 
 US = 1e-6
 STARTED = "2026-11-23T01:00:00.000+00:00"
@@ -72,5 +71,18 @@ def cells_of(pair: Pair, profile: Profile, factors: Mapping[tuple[str, int], flo
                 factor = factors.get((method, batch), 1.0)
                 phases = {p: (0.5 * s * factor, s * factor, 9 * s) for p, s in found.phases.items()}
                 ttft = (found.ttft_s,) * 3
-                cells.append(Cell(method, llm, slm, batch, prompt, 16, STARTED, phases, ttft, ttft))
+                cells.append(
+                    Cell(
+                        method=method,
+                        llm=llm,
+                        slm=slm,
+                        batch=batch,
+                        prompt_tokens=prompt,
+                        output_tokens=16,
+                        started_at=STARTED,
+                        phases_s=phases,
+                        ttft_s=ttft,
+                        tpot_s=ttft,
+                    )
+                )
     return tuple(cells)

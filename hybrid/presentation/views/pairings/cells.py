@@ -15,9 +15,8 @@ from hybrid.format import shown
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.measured import NO_PROFILE, Measured, MeasuredPairs, place_of
 from hybrid.presentation.views.pairings.sources import Device
-from hybrid.schema import MODELS, Model, Phase
+from hybrid.schema import MODELS, Cell, Model, Phase
 from hybrid.sizing import Needs, Pair, Predicted, Profile, Request, needs, predict
-from hybrid.store.grids import Cell
 
 Source = Literal["measured", "predicted", "none"]
 NOT_SMALLER = "The SLM is not smaller than the LLM."

@@ -8,8 +8,9 @@ from hybrid.errors import StoreError
 from hybrid.format import shown
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.sources import Device, same_sizes, sound
+from hybrid.schema import Cell, Grid
 from hybrid.sizing import Request, error_report
-from hybrid.store.grids import Cell, Grid, StoredGrid, load_grid
+from hybrid.store.grids import StoredGrid, load_grid
 
 Place = tuple[str, str, int, int, int]  # LLM, SLM, batch, tokens of each prompt, of each answer
 NO_PROFILE = (

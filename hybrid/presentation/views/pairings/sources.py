@@ -13,11 +13,11 @@ from hybrid.errors import HybridError, StoreError
 from hybrid.format import shown
 from hybrid.models.manifest import MANIFEST, zoo
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
-from hybrid.schema import Environment
+from hybrid.schema import Environment, Grid
 from hybrid.sizing import Pair, Profile, Request, fits, load_profile, needs, predict, profile_names
 from hybrid.store.folders import results_folder
-from hybrid.store.grids import Grid, list_grids
-from hybrid.store.typed import build
+from hybrid.store.grids import list_grids
+from hybrid.store.typed_json import convert
 
 FOLDERS = ("devices", "grids")
 LONGEST = 8192  # tokens of a prompt or an answer that can be asked for
@@ -108,7 +108,7 @@ def sources_stamp(root: Path | None = None) -> str:
 
 def sound(row: Mapping[str, object], name: str) -> Shape:
     """The shape that a grid says is behind a name; its parameters are counted. Raises ValueError."""
-    shape = build(Shape, {"parameters": 0, **row, "name": name})
+    shape = convert(Shape, {"parameters": 0, **row, "name": name})
     return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
 
 

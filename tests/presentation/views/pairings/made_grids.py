@@ -7,13 +7,13 @@ from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.cells import PairCell, pair_cell
 from hybrid.presentation.views.pairings.measured import measured_pairs
 from hybrid.presentation.views.pairings.sources import Device, Sources, sources
-from hybrid.schema import CPU
+from hybrid.schema import CPU, Cell, Grid
 from hybrid.sizing import (
     Pair,
     Request,
     save_profile,
 )
-from hybrid.store.grids import Cell, Grid, create_grid
+from hybrid.store.grids import create_grid
 from tests.sizing.predict.made_up import made_up_profile, shape
 
 LARGE, SMALL, TINY = (
@@ -32,8 +32,9 @@ def cell(method: str, times: tuple[float, ...], asked: Request = ASKED, slm: str
     names = {"llm": ("large", None), "slm": (None, slm), "hybrid": ("large", slm)}[method]
     phases = {"encode": tuple(t / 4 for t in times), "decode": tuple(3 * t / 4 for t in times)}
     return Cell(
-        method, *names, asked.batch, asked.prompt, asked.output, "2026-11-23T01:00:00.000+00:00", phases,
-        tuple(t / 2 for t in times), tuple(t / 30 for t in times), **more,
+        method=method, llm=names[0], slm=names[1], batch=asked.batch, prompt_tokens=asked.prompt,
+        output_tokens=asked.output, started_at="2026-11-23T01:00:00.000+00:00", phases_s=phases,
+        ttft_s=tuple(t / 2 for t in times), tpot_s=tuple(t / 30 for t in times), **more,
     )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def grid(grid_id: str = "grid-1", **more) -> Grid:
         "dtype": "float32", "threads": 1, "environment": HERE, "created_at": "2026-11-23T01:00:00+00:00",
         "shapes": {one.name: asdict(one) for one in (LARGE, SMALL)},
     }  # fmt: skip
-    return Grid(grid_id, **own | more)
+    return Grid(grid_id=grid_id, **own | more)
 
 
 def store(root: Path, cells: tuple[Cell, ...] = TRIO, **more) -> None:

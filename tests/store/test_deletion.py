@@ -8,7 +8,7 @@ import pytest
 from hybrid import store
 from hybrid.errors import StoreError
 from hybrid.store import StoredRun, Writer, delete_run, list_runs
-from hybrid.store.claim import LOCK
+from hybrid.store.folders import LOCK
 
 END = "2026-11-23T02:00:00+00:00"
 

@@ -1,0 +1,155 @@
+"""Files of lines that only grow: written whole or not at all, read up to the last whole append.
+
+A line is handed to the system in one write(), which is all that outlasting
+kill -9 needs. A killed process may leave a part of an append, which is passed
+over, and cut off by whoever goes on.
+"""
+
+import mmap
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TypeVar
+
+from hybrid.store.codec import rows_to_drop
+from hybrid.store.files import as_store_error, flag, open_regular
+
+T = TypeVar("T")
+_NAMED = 10  # damaged lines of one file that are named; the rest are counted
+
+
+class TornWrite(OSError):
+    """A file ends in a part of what was to be written, and must not be appended to."""
+
+
+class AppendOnlyFile:
+    """A file that one process appends to. name: of what it holds, such as `run X`, for errors."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._name = name
+        self._open: int | None = _open_to_append(path)
+
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
+        return os.fstat(self._descriptor()).st_size
+
+    def append(self, data: bytes) -> None:
+        """Write all or nothing. Raises OSError; ValueError once it is closed."""
+        try:
+            _write_whole(self._descriptor(), data)
+        except TornWrite:  # half a line is left: whoever goes on cuts it off, another append would not
+            with suppress(OSError):
+                self.close()
+            raise
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk, where a power failure loses nothing. Raises OSError."""
+        os.fsync(self._descriptor())
+
+    def close(self) -> None:
+        """Let go of it, once all of it is on the disk. Raises OSError when that failed."""
+        descriptor, self._open = self._open, None
+        if descriptor is not None:
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _descriptor(self) -> int:
+        if self._open is None:
+            raise ValueError(f"{self._name} is closed")
+        return self._open
+
+
+def cut_unsettled(path: Path) -> None:
+    """Take off what a killed process has left of an append. Raises OSError."""
+    descriptor = _open_to_append(path)
+    try:
+        with open_regular(path) as file:
+            os.ftruncate(descriptor, settled_end(file))
+    finally:
+        os.close(descriptor)
+
+
+def settled_end(file: IO[bytes]) -> int:
+    """Find where the last whole append ends."""
+    drop, end = -1, 0
+    for start, line in _last_lines(file):
+        if drop < 0:
+            drop, end = rows_to_drop(line), start + len(line)
+        if drop == 0:
+            break
+        drop, end = drop - 1, start
+    return end
+
+
+def decoded_lines(
+    path: Path, decode: Callable[[bytes], T], problems: list[str], *, settled: bool, skipped: int = 0
+) -> Iterator[T]:
+    """Read each line through `decode`, whose ValueError becomes a sentence in `problems`.
+
+    settled: only up to settled_end(). skipped: lines at the beginning that are
+    something else. Raises StoreError.
+    """
+    damaged = at = 0
+    with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
+        end = settled_end(file) if settled else sys.maxsize
+        for number, line in enumerate(file, start=1):
+            at += len(line)
+            if at > end:
+                break
+            if number <= skipped:
+                continue
+            try:
+                value = decode(line)
+            except ValueError as error:
+                damaged += 1
+                if damaged <= _NAMED:
+                    problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
+                continue
+            yield value
+    if damaged > _NAMED:
+        problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
+
+
+def _open_to_append(path: Path) -> int:
+    """Open a descriptor that is read anywhere and written at the end; the file is made when it is missing."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | flag("O_NOFOLLOW") | flag("O_BINARY")
+    return os.open(path, flags, 0o666)
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    """Write all bytes, in one call unless the system takes fewer; on any failure cut the file back.
+
+    Raises OSError; TornWrite when the file could not be cut back either.
+    """
+    before = os.fstat(descriptor).st_size
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except BaseException as error:
+        try:
+            os.ftruncate(descriptor, before)
+        except OSError:
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise TornWrite(0, reason or "it was interrupted") from error
+        raise
+
+
+def _last_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield the whole lines of a file from the last to the first, each with the offset of its beginning.
+
+    What follows the last line end is skipped.
+    """
+    if os.fstat(file.fileno()).st_size == 0:
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        end = data.rfind(b"\n") + 1
+        while end > 0:
+            start = data.rfind(b"\n", 0, end - 1) + 1
+            yield start, data[start:end]
+            end = start

@@ -1,0 +1,140 @@
+"""Dataclasses to JSON and back, and from TOML: checked against their annotations.
+
+msgspec reads, strictly: no text is taken for a number, no number for a truth
+value. Names that a dataclass does not have are let pass, so that files of a
+later version can be read. Whatever is wrong is one ValueError that names the
+place: `Expected int, got str - at $.plan.threads`.
+"""
+
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Annotated, Any, TypeVar, cast
+
+import msgspec
+
+from hybrid.schema import Device, System
+
+T = TypeVar("T")
+LARGEST = 2**53  # of a count: more could be no count, and would fit no table
+_OWN_TEXT = (System, Device)
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a file says beside the fields of its dataclass: in which format it is written."""
+
+    format: Any = None
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """Read JSON as a value of this type. Raises ValueError."""
+    try:
+        return cast(T, _decoder(cast(Hashable, kind)).decode(data))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except msgspec.ValidationError as error:
+        raise _plainly(error) from error
+    except msgspec.DecodeError as error:
+        if b"\\ud" in data.lower():  # perhaps half a surrogate pair, which msgspec does not read
+            return convert(kind, _loads(data))
+        raise ValueError(f"it is not JSON: {error}") from error
+
+
+def convert(kind: type[T], row: object) -> T:
+    """Make a value of this type of what json or tomllib have read. Raises ValueError."""
+    try:
+        return msgspec.convert(row, kind, dec_hook=_parse)
+    except msgspec.ValidationError as error:
+        raise _plainly(error) from error
+
+
+def check_keys(kind: type, row: object) -> None:
+    """Raise ValueError for a name in `row` that this dataclass, or one inside, does not have."""
+    from msgspec import inspect  # only for what people write themselves
+
+    _check_keys(inspect.type_info(kind), row, "$")
+
+
+def encode(value: object, indent: int | None = None) -> bytes:
+    """Write one value as JSON and a line end. indent: for people. Raises ValueError for nan and infinity."""
+    # json, not msgspec, which would write null for what is no number
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(
+        value, ensure_ascii=False, indent=indent, separators=separators, allow_nan=False, default=plain
+    )
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair: only JSON's own escapes can hold it
+        return json.dumps(json.loads(text), indent=indent, separators=separators).encode() + b"\n"
+
+
+def plain(value: object) -> dict[str, object]:
+    """List the fields of a dataclass by name; encode() does so with those inside.
+
+    Not msgspec.to_builtins(): of a dataclass that msgspec has read it leaves out
+    what was not in the file and has a default.
+    """
+    if isinstance(value, msgspec.Struct):
+        built: dict[str, object] = msgspec.to_builtins(value, enc_hook=str)
+        return built
+    if isinstance(value, Mapping):
+        return dict(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+
+
+def restore(kind: type[T], values: Mapping[str, object]) -> T:
+    """Make a frozen dataclass of all its fields at once; only for one without __post_init__."""
+    instance = object.__new__(kind)
+    instance.__dict__.update(values)
+    return instance
+
+
+@cache
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind, dec_hook=_parse)
+
+
+def _parse(kind: type, value: object) -> object:
+    """Read the types that are their own text. Raises ValueError."""
+    if kind not in _OWN_TEXT:
+        raise NotImplementedError(f"{kind} is no type of a stored field")
+    if not isinstance(value, str):
+        raise ValueError(f"{kind.__name__.lower()} is {value!r}, not a string")
+    return _parse_text(kind, value)
+
+
+@cache
+def _parse_text(kind: type[System | Device], text: str) -> object:
+    return kind.parse(text)
+
+
+def _plainly(error: Exception) -> ValueError:
+    return ValueError(str(error).replace("`", ""))
+
+
+def _loads(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
+
+
+def _check_keys(info: object, row: object, place: str) -> None:
+    from msgspec import inspect
+
+    if isinstance(info, inspect.UnionType):
+        for kind in info.types:
+            _check_keys(kind, row, place)
+    elif isinstance(info, inspect.VarTupleType) and isinstance(row, list):
+        for index, item in enumerate(row):
+            _check_keys(info.item_type, item, f"{place}[{index}]")
+    elif isinstance(info, inspect.DataclassType) and isinstance(row, dict):
+        known = {field.name: field.type for field in info.fields}
+        for name, value in row.items():
+            if name not in known:
+                raise ValueError(f"{name} is not a key of {place}; available: {', '.join(sorted(known))}")
+            _check_keys(known[name], value, f"{place}.{name}")
