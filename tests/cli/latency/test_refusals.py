@@ -63,7 +63,7 @@ def test_wrong_usage(
     [
         (("--llm", "t5-lrge", "--slm", "t5-small"), "There is no shape 't5-lrge'. Did you mean t5-large"),
         (("--resume", "latest"), "There are no grids in"),
-        (("--resume", "../x"), "There is no grid '../x'"),
+        (("--resume", "../x"), "'../x' is not the id of a grid"),
         (
             (*SMALL[:-4], "--methods", "llm", "--llm", "bart-base", "--output", "1025"),
             "bart-base has positions for 1024",

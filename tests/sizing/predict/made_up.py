@@ -49,9 +49,11 @@ def made_up_profile(**changes: Any) -> Profile:
 
 def grid_of(pair: Pair, profile: Profile, **changes) -> Grid:
     grid = Grid(
-        "20261123-010000-torch-0000", (pair.llm.name,), (pair.slm.name,), ("llm", "slm", "hybrid"),
-        (1, 8), (32, 64), (16,), 3, profile.engine, profile.device, profile.dtype, profile.threads,
-        profile.environment, STARTED, shapes={s.name: asdict(s) for s in (pair.llm, pair.slm)},
+        grid_id="20261123-010000-torch-0000", llms=(pair.llm.name,), slms=(pair.slm.name,),
+        methods=("llm", "slm", "hybrid"), batches=(1, 8), prompts=(32, 64), outputs=(16,), repeats=3,
+        engine=profile.engine, device=profile.device, dtype=profile.dtype, threads=profile.threads,
+        environment=profile.environment, created_at=STARTED,
+        shapes={s.name: asdict(s) for s in (pair.llm, pair.slm)},
     )  # fmt: skip
     return replace(grid, **changes)
 
