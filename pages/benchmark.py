@@ -5,7 +5,7 @@ import streamlit as st
 from hybrid.benchmark import jobs
 from hybrid.benchmark.jobs import Request, ResumeRequest, shell_command
 from hybrid.errors import HybridError
-from hybrid.presentation.charts import shown
+from hybrid.format import printable
 from hybrid.presentation.views.catalog import Entry
 from pages.benchmark_parts import engines
 from pages.benchmark_parts.controls import ask, estimate
@@ -42,7 +42,8 @@ def unfinished(entries: tuple[Entry, ...]) -> None:
 
 
 def _in_words(entry: Entry) -> str:
-    return f"{shown(entry.suite)}, pair {shown(entry.pair)}: {entry.records:,} of {entry.planned:,} answers."
+    known = f"{entry.records:,} of {entry.planned:,} answers"
+    return f"{printable(entry.suite)}, pair {printable(entry.pair)}: {known}."
 
 
 st.title("Measure it here", anchor=False)

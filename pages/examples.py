@@ -6,8 +6,8 @@ from dataclasses import replace
 import streamlit as st
 
 from hybrid.errors import StoreError
+from hybrid.format import printable
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import shown
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
 from hybrid.presentation.views.examples import ORDERS, Examples, Places, Query, find
@@ -35,7 +35,7 @@ def one_example(found: Examples, chosen: Chosen, example_id: str) -> None:
         st.button("Show all examples", icon=":material/arrow_back:", on_click=_choose, args=(None,))
         st.text("The address of this page leads to this example.")
     if place is None:
-        note(f"There is no example {shown(example_id)} with an answer in this run.", "warning")
+        note(f"There is no example {printable(example_id)} with an answer in this run.", "warning")
         return
     card = cards(found, [place], chosen.query.systems, chosen.against)
     draw(card, found.metric, chosen.missing, 0, None)
@@ -76,7 +76,7 @@ def _says(found: Examples, query: Query, count: int) -> str:
     said = f"{count:,}{of} {'example' if len(found.ids) == 1 else 'examples'}"
     if query.order == "id":
         return f"{said} in the order of the suite."
-    return f"{said}: {ORDERS[query.order].label.lower()} first, by {shown(query.system.label)}."
+    return f"{said}: {ORDERS[query.order].label.lower()} first, by {printable(query.system.label)}."
 
 
 def _csv(found: Examples, places: Places, query: Query) -> bytes:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from hybrid.presentation.charts import plain_times, shown, times
+from hybrid.format import NOTHING, capitalized, faster, percent, printable, ratio
 from hybrid.presentation.views.headlines import Headline, headlines
 from pages.common import store
 from pages.common.notes import note
@@ -19,19 +19,17 @@ def card(one: Headline) -> None:
     """One run: two numbers, the verdict, the conditions, the way to its figures."""
     entry = one.entry
     with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
-        st.header(plain_times(one.speedup), anchor=False)
-        st.text(f"{one.task}, suite {shown(entry.suite)}")
+        st.header(capitalized(faster(one.speedup)), anchor=False)
+        st.text(f"{one.task}, suite {printable(entry.suite)}")
         left, right = st.columns(2, gap="small", wrap=False)
         left.metric("95 % interval", _interval(one))
-        right.metric(
-            f"{one.metric or 'Quality'} kept", "–" if one.kept is None else f"{100 * one.kept:.1f} %"
-        )
+        right.metric(f"{one.metric or 'Quality'} kept", percent(one.kept, 1))
         st.text(one.verdict)
-        engines = ", ".join(map(shown, entry.engines[:3]))
+        engines = ", ".join(map(printable, entry.engines[:3]))
         with st.container(key=f"small-{entry.run_id}"):
             st.text(
-                f"{shown(entry.device_name)}; {engines}; batch {entry.batch_size}; pair {shown(entry.pair)}; "
-                f"n = {one.n} examples; {shown(entry.created_at[:10])}"
+                f"{printable(entry.device_name)}; {engines}; batch {entry.batch_size}; "
+                f"pair {printable(entry.pair)}; n = {one.n} examples; {printable(entry.created_at[:10])}"
             )
         with st.container(horizontal=True, gap="small"):
             here = {"run": entry.run_id}
@@ -45,8 +43,8 @@ def card(one: Headline) -> None:
 
 def _interval(one: Headline) -> str:
     if one.low is None or one.high is None:
-        return "–"
-    return f"{times(one.low)} to {times(one.high)}"
+        return NOTHING
+    return f"{ratio(one.low)} to {ratio(one.high)}"
 
 
 st.title("A large model reads, a small model writes", anchor=False)

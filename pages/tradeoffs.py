@@ -3,7 +3,7 @@
 import streamlit as st
 
 from hybrid.errors import HybridError
-from hybrid.presentation.charts import shown
+from hybrid.format import printable
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.digest import Digest
 from hybrid.presentation.views.tradeoffs.between import between
@@ -35,7 +35,7 @@ def picked_systems(runs: list[tuple[Entry, Digest, Tradeoffs]]) -> list[str]:
     """The systems that all figures show; none means all."""
     names = ordered(dict.fromkeys(system for _, _, times in runs for system in times.systems))
     found: list[str] = st.multiselect(
-        "Systems", names, format_func=lambda system: shown(system), key="system", bind="query-params",
+        "Systems", names, format_func=lambda system: printable(system), key="system", bind="query-params",
         placeholder="All systems", select_all=False,
     )  # fmt: skip
     return found

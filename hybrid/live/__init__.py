@@ -12,7 +12,7 @@ Nothing here knows a page, and nothing imports torch before a model is asked for
 from hybrid.live.measuring import Answers, Request, measure_all
 from hybrid.live.replay import Frame, Shown, frames, paced, whole
 from hybrid.live.turns import Turns
-from hybrid.live.verdicts import Speedup, baseline_of, faster, remarks, speedup, verdict
+from hybrid.live.verdicts import Speedup, baseline_of, remarks, speedup, verdict
 
 __all__ = [
     "Answers",
@@ -22,7 +22,6 @@ __all__ = [
     "Speedup",
     "Turns",
     "baseline_of",
-    "faster",
     "frames",
     "measure_all",
     "paced",

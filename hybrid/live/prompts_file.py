@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from hybrid.errors import InputError
-from hybrid.format import shown
+from hybrid.format import printable
 
 MOST = 100  # prompts: more belong into a benchmark
 MOST_BYTES = 1_000_000
@@ -40,9 +40,9 @@ def read_prompts(name: str, data: bytes) -> tuple[Asked, ...]:
     """
     kind = PurePath(name).suffix.lower()
     if kind not in _READERS:
-        raise InputError(f"{shown(name)} is none of {', '.join(_READERS)}; save it as one of them.")
+        raise InputError(f"{printable(name)} is none of {', '.join(_READERS)}; save it as one of them.")
     if len(data) > MOST_BYTES:
-        raise InputError(f"{shown(name)} has {len(data):,} bytes; {MOST_BYTES:,} are read at the most.")
+        raise InputError(f"{printable(name)} has {len(data):,} bytes; {MOST_BYTES:,} are read at the most.")
     found: list[Asked] = []
     for number, asked in _READERS[kind](_text(name, data)):
         if not asked.text.strip():
@@ -50,29 +50,29 @@ def read_prompts(name: str, data: bytes) -> tuple[Asked, ...]:
         for text in (asked.text, asked.reference):
             if len(text) > LONGEST:
                 raise InputError(
-                    f"{shown(name)}, line {number}: a text has {len(text):,} characters; "
+                    f"{printable(name)}, line {number}: a text has {len(text):,} characters; "
                     f"write {LONGEST:,} at the most."
                 )
         found.append(asked)
         if len(found) > MOST:
             raise InputError(
-                f"{shown(name)} has more than {MOST} prompts; take a part of it here, "
+                f"{printable(name)} has more than {MOST} prompts; take a part of it here, "
                 "or measure all of it on the Benchmark page."
             )
     if not found:
-        raise InputError(f"{shown(name)} holds no prompt.")
+        raise InputError(f"{printable(name)} holds no prompt.")
     return tuple(found)
 
 
 def _text(name: str, data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{shown(name)} is UTF-16 text; save it as UTF-8.")
+        raise InputError(f"{printable(name)} is UTF-16 text; save it as UTF-8.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{shown(name)}, line {line}, is not UTF-8 text (byte 0x{data[error.start]:02X}); "
+            f"{printable(name)}, line {line}, is not UTF-8 text (byte 0x{data[error.start]:02X}); "
             "save the file as UTF-8."
         ) from error
 
@@ -106,7 +106,7 @@ def _named(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Asked]]
     _, names = next(rows, (0, []))
     names = [name.strip().lower() for name in names]
     if not set(names) & set(SOURCES):
-        listed = ", ".join(shown(name, 20) for name in names[:10]) or "nothing"
+        listed = ", ".join(printable(name, 20) for name in names[:10]) or "nothing"
         raise InputError(
             f"The first line of the file must name the columns, and one of them must be {SOURCES[0]}; "
             f"it names {listed}."

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybrid.format import milliseconds, times
+from hybrid.format import SAME, faster, milliseconds
 from hybrid.live.measuring import Answers
 from hybrid.schema import BASELINE, Generation, System
 
 HYBRID = System("hybrid")
-SAME = 1.05  # a ratio nearer to 1 than this is called "as fast": one run carries no more
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,7 @@ def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | 
     ratio = gains[judged] if gains else times_s[base] / times_s[judged]
     if max(ratio, 1 / ratio) < SAME:
         return f"{_name(judged)} and {_name(base)} answered equally fast: {both}."
-    return f"{_name(judged)} answered {pace(ratio)} than {_the(base)}: {both}."
-
-
-def pace(ratio: float) -> str:
-    """A speed-up as a comparison: `2.9× sooner`."""
-    return f"{times(max(ratio, 1 / ratio))} {'sooner' if ratio > 1 else 'later'}"
-
-
-def faster(ratio: float | None) -> str | None:
-    """A speed-up as people say it: `2.9× faster`; None when there is none."""
-    if ratio is None:
-        return None
-    if max(ratio, 1 / ratio) < SAME:
-        return "as fast"
-    return f"{times(max(ratio, 1 / ratio))} {'faster' if ratio > 1 else 'slower'}"
+    return f"{_name(judged)} answered {faster(ratio, ('sooner', 'later'))} than {_the(base)}: {both}."
 
 
 def remarks(answers: Answers) -> list[str]:

@@ -8,7 +8,7 @@ from hybrid.benchmark.jobs import check_request
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.models.manifest import available_pairs, zoo
-from hybrid.presentation.charts import shown
+from hybrid.format import printable
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
@@ -66,7 +66,7 @@ def suite(name: str) -> Suite:
 def _what(pairs: list[str]) -> dict[str, Any]:
     left, middle, right = st.columns(3)
     name = left.selectbox("Suite", [*bundled_suites(), ANOTHER], key="bench_suite", bind="query-params")
-    pair = middle.selectbox("Pair", pairs, format_func=shown, key="bench_pair", bind="query-params")
+    pair = middle.selectbox("Pair", pairs, format_func=printable, key="bench_pair", bind="query-params")
     engine = right.selectbox(
         "Engine", [AUTO, *ENGINES], key="bench_engine", bind="query-params",
         help="auto: the fastest that runs here. A system may name another of its own below.",

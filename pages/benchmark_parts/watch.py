@@ -5,7 +5,7 @@ import streamlit as st
 from hybrid.benchmark import jobs
 from hybrid.benchmark.jobs import Job
 from hybrid.errors import HybridError
-from hybrid.presentation.charts import shown, times
+from hybrid.format import printable, ratio
 from hybrid.presentation.views.running import Running, Watch
 from hybrid.store import results_folder
 from pages.benchmark_parts import engines
@@ -72,7 +72,7 @@ def _ended(job: Job, running: Running) -> None:
 
 
 def _about(job: Job) -> None:
-    st.text(f"{shown(job.suite)}, started {job.started_at[:10]} {job.started_at[11:19]} UTC")
+    st.text(f"{printable(job.suite)}, started {job.started_at[:10]} {job.started_at[11:19]} UTC")
 
 
 def _speedups(running: Running, how: str) -> None:
@@ -81,15 +81,15 @@ def _speedups(running: Running, how: str) -> None:
         return
     with st.container(horizontal=True):
         for system, one in running.speedups.items():
-            name = plain(shown(system.label))
+            name = plain(printable(system.label))
             count = f"n = {one.n:,}"
-            st.metric(name, times(one.median), count, delta_color="off", delta_arrow="off", width=130)
+            st.metric(name, ratio(one.median), count, delta_color="off", delta_arrow="off", width=130)
     st.caption(f"Speed-up over the LLM alone, end to end, {how}; n pairs of answers.")
 
 
 def _log(job: Job, running: Running) -> None:
     """The command and the last of what it has said."""
-    lines = (f"$ {shown(job.shown, longest=2000)}", *running.log)
+    lines = (f"$ {printable(job.shown, longest=2000)}", *running.log)
     st.code("\n".join(lines), language=None, height=LOG_HEIGHT, wrap_lines=True)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from hybrid.format import milliseconds, printable
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import color_of, milliseconds, shown
+from hybrid.presentation.charts import color_of
 from hybrid.presentation.views.difference import Part
 from hybrid.presentation.views.example_cards import Answer, Card
 from hybrid.schema import BASELINE
@@ -51,7 +52,7 @@ def _card(card: Card, metric: str | None) -> dict[str, object]:
     shown_texts = [("Source", card.source), *references]
     texts = [[title, as_rows([Part("same", text or NO_TEXT)])] for title, text in shown_texts]
     return {
-        "id": card.id, "name": shown(card.id), "domain": shown(card.domain), "texts": texts,
+        "id": card.id, "name": printable(card.id), "domain": printable(card.domain), "texts": texts,
         "answers": [_answer(one, metric) for one in card.answers],
     }  # fmt: skip
 
@@ -59,7 +60,7 @@ def _card(card: Card, metric: str | None) -> dict[str, object]:
 def _answer(answer: Answer, metric: str | None) -> dict[str, object]:
     blank = not any(part.text.strip() for part in answer.parts if part.kind != "removed")
     return {
-        "name": shown(answer.system.label), "color": color_of(answer.system),
+        "name": printable(answer.system.label), "color": color_of(answer.system),
         "parts": [] if blank else as_rows(answer.parts), "empty": NO_TEXT,
         "stopped": STOPPED if answer.stopped else "", "figures": _figures(answer, metric),
     }  # fmt: skip

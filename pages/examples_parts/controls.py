@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.presentation.charts import shown
+from hybrid.format import printable
 from hybrid.presentation.views.catalog import Entry, newest_complete
 from hybrid.presentation.views.example_cards import Against
 from hybrid.presentation.views.examples import ORDERS, Query, orders
@@ -36,7 +36,7 @@ def choose_run(entries: Sequence[Entry]) -> Entry:
     default = (newest_complete(entries) or entries[0]).run_id
     asked = st.query_params.get("run")
     if asked is not None and asked not in by_id:
-        note(f"There is no run {shown(asked)} here. This is another one.", "warning")
+        note(f"There is no run {printable(asked)} here. This is another one.", "warning")
     before = STATE.get(RUN) if asked is None else asked
     STATE[RUN] = before if before in by_id else default
     run_id: str = st.selectbox(
@@ -87,7 +87,7 @@ def controls(entry: Entry) -> Chosen:
 def choose_domain(place: DeltaGenerator, domains: Sequence[str]) -> str | None:
     """One of several domains, or None for all."""
     return place.selectbox(
-        "Domain", domains, index=None, format_func=shown, placeholder="All domains", key="domain",
+        "Domain", domains, index=None, format_func=printable, placeholder="All domains", key="domain",
         bind="query-params", on_change=first_page, label_visibility="collapsed",
     )  # fmt: skip
 
@@ -109,11 +109,11 @@ def _run_chosen() -> None:
 
 def _run_in_words(entry: Entry) -> str:
     state = "" if entry.complete else f", {entry.records:,} of {entry.planned:,} answers"
-    return f"{shown(entry.run_id)}: {shown(entry.suite)}, {shown(entry.device_name)}{state}"
+    return f"{printable(entry.run_id)}: {printable(entry.suite)}, {printable(entry.device_name)}{state}"
 
 
 def _system(system: System) -> str:
-    return shown(system.label)
+    return printable(system.label)
 
 
 def _shown_first(systems: Sequence[System]) -> list[System]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from hybrid.live import Answers, Shown, baseline_of, faster, speedup
-from hybrid.presentation.charts import milliseconds, time_bar, time_bar_in_words
+from hybrid.format import faster, milliseconds
+from hybrid.live import Answers, Shown, baseline_of, speedup
+from hybrid.presentation.charts import time_bar, time_bar_in_words
 from hybrid.presentation.views.difference import Part
 from hybrid.schema import System
 from pages.common.difference import difference
@@ -95,7 +96,7 @@ def card(
 
 
 def _gain(is_base: bool, ratio: float | None) -> str:
-    return "baseline" if is_base else faster(ratio) or "–"
+    return "baseline" if is_base else faster(ratio)
 
 
 def _figure(place: DeltaGenerator, label: str, value: str, gain: str | None = None) -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from hybrid.format import printable
 from hybrid.live import Request
 from hybrid.live.history import MOST, Entry, Told, remembered, table
-from hybrid.presentation.charts import shown
 from hybrid.schema import TASKS, System
 from pages.common.figure import save_csv, show
 from pages.live_parts.prompt import fill
@@ -50,4 +50,4 @@ def _again(entries: tuple[Entry, ...]) -> None:
 
 
 def _short(entry: Entry) -> str:
-    return f"{entry.asked_at[11:19]}  {TASKS[entry.request.task].label}: {shown(entry.request.text)}"
+    return f"{entry.asked_at[11:19]}  {TASKS[entry.request.task].label}: {printable(entry.request.text)}"

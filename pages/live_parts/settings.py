@@ -5,9 +5,9 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from hybrid.format import printable
 from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.shelf import Wanted
-from hybrid.presentation.charts import shown
 from hybrid.schema import CPU, TASKS, System
 from pages.common.figure import show
 from pages.common.notes import note
@@ -47,7 +47,7 @@ def who() -> tuple[Wanted, DeltaGenerator]:
             help=f"Up to {MOST}. A name without an engine takes the fastest that runs all such systems here.",
         )  # fmt: skip
         pair = st.selectbox(
-            "Pair", list(found), format_func=shown, key="live_pair", bind="query-params", width=220
+            "Pair", list(found), format_func=printable, key="live_pair", bind="query-params", width=220
         )
         device = CPU
         if len(devices()) > 1:
@@ -72,7 +72,7 @@ def complain() -> None:
     """Say what a link asks for that is not here. Its widgets pass it over and take it out of the address."""
     for name, (what, known) in _known().items():
         if asked := [value for value in st.query_params.get_all(name)[:MOST] if value]:
-            lacking = [shown(value, 30) for value in asked if value not in known()]
+            lacking = [printable(value, 30) for value in asked if value not in known()]
             listed, more = known()[:MOST], len(known()) - MOST
             there = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
             if lacking:
@@ -83,7 +83,7 @@ def complain() -> None:
     asked_limit = st.query_params.get("limit", "")
     if asked_limit and not _is_limit(asked_limit):
         note(
-            f"The link asks for a limit of {shown(asked_limit, 20)} new tokens; "
+            f"The link asks for a limit of {printable(asked_limit, 20)} new tokens; "
             f"it can be {LIMITS[0]} to {LIMITS[1]}.",
             "warning",
         )
@@ -97,7 +97,7 @@ def engines_here() -> None:
     with part:
         said = st.empty()
         table = models.engines(said.text)
-        held = "; ".join(f"{shown(pair)}: {', '.join(there)}" for pair, there in models.held().items())
+        held = "; ".join(f"{printable(pair)}: {', '.join(there)}" for pair, there in models.held().items())
         said.text(f"In memory: {held or 'nothing yet'}.")
         show(table, "engines-table")
 
@@ -108,7 +108,7 @@ def _known() -> dict[str, tuple[str, Callable[[], list[str]]]]:
         "task": ("a task", lambda: [_task(name) for name in TASKS]),
         "ask": ("a way to ask", lambda: [ONE, FILE]),
         "systems": ("systems", lambda: [system.label for system in systems()]),
-        "live_pair": ("a pair", lambda: [shown(pair) for pair in models.pairs()]),
+        "live_pair": ("a pair", lambda: [printable(pair) for pair in models.pairs()]),
         "live_device": ("a device", lambda: list(devices())),
         "slowdown": ("a replay speed", lambda: list(SLOWDOWNS.values())),
     }

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
+from hybrid.format import printable
 from hybrid.models.shapes import Shape
-from hybrid.presentation.charts import shown
 from hybrid.presentation.charts.pairings import Square, axis_name, heat_map, scale_ticks
 from hybrid.presentation.views.pairings.cells import PairCell, parameters
 from hybrid.presentation.views.pairings.numbers import (
@@ -49,7 +49,7 @@ def terms_of(wanted: Asked, known: Sources) -> Terms:
     suite = suites[0]
     if wanted.show == "quality":
         suite = st.selectbox(
-            "Suite", suites, format_func=shown, key="quality-suite", bind="query-params",
+            "Suite", suites, format_func=printable, key="quality-suite", bind="query-params",
             persist_state="session", width=360,
         )  # fmt: skip
     return Terms(

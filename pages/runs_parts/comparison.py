@@ -6,7 +6,8 @@ import streamlit as st
 
 from hybrid.compare import Comparison, compare_runs
 from hybrid.errors import HybridError
-from hybrid.presentation.charts import color_of, shown
+from hybrid.format import printable
+from hybrid.presentation.charts import color_of
 from hybrid.presentation.charts.against import speedups
 from hybrid.presentation.views.beside import (
     Beside,
@@ -52,10 +53,10 @@ def _baseline(entries: Sequence[Entry]) -> str:
     """What the others are compared with: a system, or with several runs one of a certain run."""
     systems = list(dict.fromkeys(system for entry in entries for system in entry.systems))
     systems.sort(key=lambda system: system != BASELINE)
-    options: dict[str, str] = {shown(system.label): system for system in systems}
+    options: dict[str, str] = {printable(system.label): system for system in systems}
     if len(entries) > 1:
         options |= {
-            f"{shown(system.label)} of {entry.run_id}": f"{entry.run_id}:{system}"
+            f"{printable(system.label)} of {entry.run_id}": f"{entry.run_id}:{system}"
             for entry in entries
             for system in entry.systems
         }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from hybrid.presentation.charts import shown
+from hybrid.format import printable
 from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices
 
 STATE = st.session_state
@@ -60,7 +60,7 @@ def _filter(entries: Sequence[Entry], name: str) -> str | int | None:
     if len(values) < 2:
         return None
     chosen = st.selectbox(
-        FILTERS[name], list(values), index=None, key=name, bind="query-params", format_func=shown,
+        FILTERS[name], list(values), index=None, key=name, bind="query-params", format_func=printable,
         placeholder="All", width=200,
     )  # fmt: skip
     return None if chosen is None else values[chosen]
@@ -91,7 +91,7 @@ def _table(entries: Sequence[Entry], chosen: Sequence[str]) -> None:
 def _row(entry: Entry) -> dict[str, object]:
     return {
         "run": entry.run_id,
-        "created (UTC)": shown(entry.created_at[:16].replace("T", " ")),
+        "created (UTC)": printable(entry.created_at[:16].replace("T", " ")),
         "suite": entry.suite,
         "task": entry.task,
         "pair": entry.pair,

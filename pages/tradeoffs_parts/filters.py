@@ -4,7 +4,7 @@ from collections.abc import Container
 
 import streamlit as st
 
-from hybrid.presentation.charts import shown
+from hybrid.format import printable
 from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices, newest_complete
 from pages.common.notes import note
 
@@ -32,7 +32,7 @@ def chosen_runs(catalog: Catalog) -> list[Entry]:
 def _filter(catalog: Catalog, name: str) -> str | int | None:
     found: str | int | None = st.selectbox(
         FILTERS[name], choices(catalog.entries, name), index=None, placeholder="All",
-        format_func=lambda value: shown(str(value)), key=name, bind="query-params", width=168,
+        format_func=lambda value: printable(str(value)), key=name, bind="query-params", width=168,
     )  # fmt: skip
     return found
 
@@ -45,7 +45,7 @@ def _runs(ids: list[str], newest: Entry, known: Container[str]) -> list[str]:
     asked = st.query_params.get_all("run")
     for run_id in asked:
         if run_id not in known:
-            note(f"There is no run {shown(run_id)} here.", "warning")
+            note(f"There is no run {printable(run_id)} here.", "warning")
     STATE[RUNS] = [run_id for run_id in dict.fromkeys(asked) if run_id in ids][:MOST_RUNS] or [newest.run_id]
     found: list[str] = st.multiselect(
         "Runs", ids, max_selections=MOST_RUNS, key=RUNS, on_change=_name, select_all=False

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from hybrid.presentation.charts import shown
+from hybrid.format import counted, printable
 from hybrid.presentation.views.catalog import Entry
 from hybrid.presentation.views.digest import Digest
 from hybrid.presentation.views.tradeoffs.marks import ordered
@@ -39,12 +39,13 @@ def verdicts(entry: Entry, digest: Digest, several: bool) -> None:
 
 def conditions(entry: Entry) -> str:
     """`Run d653: everyday-en-de, n = 60 examples, pair en-de-49m-6m, engine onnx, AMD EPYC, int8 ...`"""
-    engines = ", ".join(map(shown, entry.engines))
+    engines = ", ".join(map(printable, entry.engines))
     repeats = f", {entry.repeats} repeats" if entry.repeats > 1 else ""
     length = ", fixed length" if entry.fixed_length else ""
     return (
-        f"Run {entry.run_id}: {shown(entry.suite)}, n = {entry.examples:,} examples{repeats}, pair "
-        f"{shown(entry.pair)}, engine{'s' * (len(entry.engines) > 1)} {engines}, {shown(entry.device_name)}, "
-        f"{shown(entry.dtype)}, {entry.threads} thread{'s' * (entry.threads > 1)}, batch {entry.batch_size}"
+        f"Run {entry.run_id}: {printable(entry.suite)}, n = {entry.examples:,} examples{repeats}, pair "
+        f"{printable(entry.pair)}, engine{'s' * (len(entry.engines) > 1)} {engines}, "
+        f"{printable(entry.device_name)}, {printable(entry.dtype)}, {counted(entry.threads, 'thread')}, "
+        f"batch {entry.batch_size}"
         f"{length}"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.live import baseline_of, faster, remarks, speedup, verdict
+from hybrid.live import baseline_of, remarks, speedup, verdict
 from hybrid.schema import Generation, System, Timing
 from tests.live.made import made
 
@@ -33,13 +33,6 @@ def test_one_token_has_no_time_per_token():
 def test_verdict(hybrid_s, expected):
     answers = answers_of(made("llm", [0.15]), made("slm", [0.01]), made("hybrid", [hybrid_s]))
     assert verdict(answers) == expected
-
-
-@pytest.mark.parametrize(
-    ("ratio", "words"), [(None, None), (1.02, "as fast"), (0.5, "2.0× slower"), (12.3, "12× faster")]
-)
-def test_faster(ratio, words):
-    assert faster(ratio) == words
 
 
 def test_remarks_name_cut_and_empty_answers():

@@ -5,7 +5,6 @@ systems', so that they read the same on a light and on a dark page. Every text
 from elsewhere goes through format.label() before Plotly draws it.
 """
 
-from hybrid.format import label, milliseconds, plain_times, shown, times
 from hybrid.presentation.charts.frame import framed
 from hybrid.presentation.charts.systems import (
     ENGINE_SYMBOLS,
@@ -22,12 +21,7 @@ __all__ = [
     "color_of",
     "faded",
     "framed",
-    "label",
-    "milliseconds",
-    "plain_times",
-    "shown",
     "time_bar",
     "time_bar_in_words",
-    "times",
     "tint",
 ]

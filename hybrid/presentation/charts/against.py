@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from hybrid.format import label, times
+from hybrid.format import label, ratio
 from hybrid.presentation.charts.frame import framed
 from hybrid.presentation.charts.systems import ENGINE_SYMBOLS, color_of
 from hybrid.schema import System
@@ -49,7 +49,7 @@ def speedups(marks: Sequence[Mark]) -> go.Figure:
     for mark in there:
         figure.add_scatter(
             x=[_of(mark.speedup).value], y=[label(mark.name).replace(", ", ",<br>")], **_drawn(mark),
-            mode="markers+text", text=[times(_of(mark.speedup).value)], textposition="top center",
+            mode="markers+text", text=[ratio(_of(mark.speedup).value)], textposition="top center",
         )  # fmt: skip
     framed(figure, _AXIS, "", AROUND_PX + ROW_PX * len(there))
     figure.update_layout(showlegend=False)

@@ -12,7 +12,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from hybrid.format import label, milliseconds, shown
+from hybrid.format import label, milliseconds, printable
 from hybrid.presentation.charts.frame import CLEAR, framed
 from hybrid.presentation.charts.systems import SYSTEM_COLORS, tint
 from hybrid.schema import METHODS, PHASES, Model, Phase, System
@@ -148,7 +148,7 @@ def axis_name(name: str, size: str, narrow: bool = False) -> str:
     if not narrow:
         return f"{label(name, 24)}<br>{size}"
     lines = [""]
-    for part in re.findall(rf"[^-]{{1,{_NARROW}}}-?|-", shown(name, 24)):
+    for part in re.findall(rf"[^-]{{1,{_NARROW}}}-?|-", printable(name, 24)):
         if lines[-1] and len(lines[-1] + part) > _NARROW:
             lines.append("")
         lines[-1] += part
@@ -242,7 +242,7 @@ def _trace(squares: Sequence[Square], look: Look, scale: Scale) -> go.Bar:
 
 def _hover(lines: Sequence[str]) -> str:
     """Lines that fit a phone; a name from elsewhere may be long."""
-    parts = [part for line in lines for part in wrap(shown(line, 400), 60, subsequent_indent="   ")]
+    parts = [part for line in lines for part in wrap(printable(line, 400), 60, subsequent_indent="   ")]
     return "<br>".join(label(part, 80) for part in parts)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from hybrid.format import label, milliseconds, shown
+from hybrid.format import label, milliseconds, printable
 from hybrid.presentation.charts.frame import framed
 from hybrid.presentation.charts.parts import blended, flagged
 from hybrid.presentation.charts.systems import PHASE_OPACITY, color_of
@@ -73,7 +73,7 @@ _EDGE = {"width": 0.5, "color": "rgba(128,128,128,0.6)"}
 
 def _name(bar: Bar) -> str:
     return "<br>".join(
-        f"{label(line)} " for line in textwrap.wrap(shown(bar.name), NAME, break_on_hyphens=False)[:3]
+        f"{label(line)} " for line in textwrap.wrap(printable(bar.name), NAME, break_on_hyphens=False)[:3]
     )
 
 

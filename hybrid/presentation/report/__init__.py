@@ -21,8 +21,9 @@ from markupsafe import Markup
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.compare import Comparison
 from hybrid.compare.verdict import gate_parts
+from hybrid.format import printable
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import color_of, shown
+from hybrid.presentation.charts import color_of
 from hybrid.presentation.charts.against import quality_by_speed, speedups
 from hybrid.presentation.views.beside import (
     Beside,
@@ -88,7 +89,7 @@ def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None
 
 def _printable(value: object) -> object:
     """Texts without what turns the writing direction around, or does not print; our own HTML as it is."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else shown(value, _LONGEST)
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value, _LONGEST)
 
 
 def _figures(systems: Sequence[Beside]) -> Iterator[Drawn]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hybrid.compare import ComparedSystem, Comparison, Estimate
 from hybrid.compare.verdict import interval, milliseconds, ratio, signed
-from hybrid.format import shown
+from hybrid.format import printable
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.charts.against import Mark, Span
 from hybrid.schema import Run
@@ -65,7 +65,7 @@ def beside(found: Comparison) -> tuple[Beside, ...]:
     engines = {name: n for n, name in enumerate(dict.fromkeys(one.engine for one in found.systems))}
     return tuple(
         Beside(
-            shown(one.summary.system.label) + (places[one.summary.run_id] if len(places) > 1 else ""),
+            printable(one.summary.system.label) + (places[one.summary.run_id] if len(places) > 1 else ""),
             engines[one.engine],
             one,
         )
@@ -76,9 +76,9 @@ def beside(found: Comparison) -> tuple[Beside, ...]:
 def numbered(runs: Sequence[Run]) -> list[str]:
     """A line for each run: its place, id, and what it was made of and on."""
     return [
-        f"[{n}] {run.run_id}: {shown(run.plan.suite)}, pair {shown(run.plan.pair)}, "
-        f"{shown(run.plan.engine)} in {shown(run.plan.dtype)} on {shown(run.environment.device_name)}, "
-        f"batch {run.plan.batch_size}"
+        f"[{n}] {run.run_id}: {printable(run.plan.suite)}, pair {printable(run.plan.pair)}, "
+        f"{printable(run.plan.engine)} in {printable(run.plan.dtype)} on "
+        f"{printable(run.environment.device_name)}, batch {run.plan.batch_size}"
         for n, run in enumerate(runs, start=1)
     ]
 

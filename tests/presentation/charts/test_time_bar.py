@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from hybrid.presentation.charts import milliseconds, time_bar, time_bar_in_words
+from hybrid.format import milliseconds
+from hybrid.presentation.charts import time_bar, time_bar_in_words
 from hybrid.schema import BASELINE, PHASES, System
 
 SLM = System("slm")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from hybrid.compare.summary import cost_per_million_tokens
 from hybrid.errors import InputError
-from hybrid.format import shown
+from hybrid.format import printable
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.measured import NO_PROFILE, Measured, MeasuredPairs, place_of
 from hybrid.presentation.views.pairings.sources import Device
@@ -95,7 +95,7 @@ class PairCell:
 
 def sized(shape: Shape) -> str:
     """`t5-v1_1-large 783M`; plain text on one line."""
-    return f"{shown(shape.name)} {parameters(shape)}"
+    return f"{printable(shape.name)} {parameters(shape)}"
 
 
 def parameters(shape: Shape) -> str:
@@ -133,7 +133,7 @@ def pair_cell(device: Device, found: MeasuredPairs, pair: Pair, request: Request
     try:
         guess = predict(pair, request, device.profile)
     except InputError as error:
-        return PairCell(pair.llm, pair.slm, request, needs=memory, why=shown(str(error), 300))
+        return PairCell(pair.llm, pair.slm, request, needs=memory, why=printable(str(error), 300))
     methods = {method: _predicted(one) for method, one in guess.items()}
     if not all(0 < one.total_s < float("inf") for one in methods.values()):
         return PairCell(pair.llm, pair.slm, request, why="The profile says nothing sensible of these sizes.")

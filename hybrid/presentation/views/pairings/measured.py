@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hybrid.errors import StoreError
-from hybrid.format import shown
+from hybrid.format import printable
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.sources import Device, same_sizes, sound
 from hybrid.schema import Cell, Grid
@@ -76,9 +76,9 @@ def measured_pairs(device: Device, shapes: Mapping[str, Shape], root: Path | Non
         sane = replace(stored, cells=tuple(_sound(stored, shapes, problems)))
         newest = newest or sane
         for place, one in _pairs(sane):
-            reasons = (shown(cell.options.get("fallback", ""), 200) for cell in (one.llm, one.hybrid))
+            reasons = (printable(cell.options.get("fallback", ""), 200) for cell in (one.llm, one.hybrid))
             if reason := next(filter(None, reasons), ""):
-                other = f"another engine answered for {shown(device.engine)}: {reason}"
+                other = f"another engine answered for {printable(device.engine)}: {reason}"
                 left_out.setdefault(place, f"Grid {grid.grid_id} has it, but {other}.")
             else:
                 pairs.setdefault(place, one)
@@ -117,7 +117,7 @@ def _sound(stored: StoredGrid, shapes: Mapping[str, Shape], problems: list[str])
 
 def _strange(grid: Grid, name: str) -> str:
     what = "means another model by it" if name in grid.shapes else "does not say its sizes"
-    return f"Cells of {shown(name)} are left out: grid {grid.grid_id} {what}."
+    return f"Cells of {printable(name)} are left out: grid {grid.grid_id} {what}."
 
 
 def _is_known(name: str, row: Mapping[str, object], shapes: Mapping[str, Shape]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hybrid.format import milliseconds, shown
+from hybrid.format import milliseconds, printable
 from hybrid.models.shapes import Shape
 from hybrid.presentation.views.pairings.cells import PairCell, Source, Times, sized
 from hybrid.presentation.views.pairings.quality import TRAINED, Quality
@@ -149,7 +149,7 @@ def lines(show: str, cell: PairCell, terms: Terms) -> tuple[str, ...]:
     if cell.methods and cell.needs:
         found.append(f"Memory: {_both(cell, lambda method: size(cell.needs[method].total))}")
     if quality := terms.of(cell):
-        found.append(f"Quality: {shown(quality.sentence, 300)}")
+        found.append(f"Quality: {printable(quality.sentence, 300)}")
     if cell.why and cell.why != reason:
         found.append(cell.why)
     return tuple(found)
@@ -271,7 +271,7 @@ def _sources(show: str, cells: Sequence[PairCell], terms: Terms) -> str:
     are = "is" if blank == 1 else "are"
     tail = f" {_counted(blank, 'cell')} {are} blank: point at one for why." if blank else ""
     if show == "quality":
-        run = f"{shown(terms.quality.sentence, 300)}. " if terms.quality else ""
+        run = f"{printable(terms.quality.sentence, 300)}. " if terms.quality else ""
         return f"{run}Never predicted: every other pair is not trained.{tail}"
     if show == "memory":
         return f"Not measured: an engine takes more than this.{tail}"

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hybrid.errors import HybridError, StoreError
-from hybrid.format import shown
+from hybrid.format import printable
 from hybrid.models.manifest import MANIFEST, zoo
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
 from hybrid.schema import Environment, Grid
@@ -54,7 +54,7 @@ class Device:
         where = [self.environment.device_name, self.engine, self.dtype]
         if self._of.device == "cpu" and self.threads > 1:
             where.append(f"{self.threads} threads")
-        return f"{', '.join(shown(one, 40) for one in where)} ({shown(self.name)})"
+        return f"{', '.join(printable(one, 40) for one in where)} ({printable(self.name)})"
 
     @property
     def _of(self) -> Profile | Grid:
@@ -132,8 +132,8 @@ def _profiles(root: Path | None) -> tuple[list[Profile], list[str]]:
             problems.append(str(error))
         except (ValueError, ArithmeticError, LookupError, TypeError) as error:
             problems.append(
-                f"The profile {shown(name)} is damaged and left out: it does not predict "
-                f"({shown(str(error))}). `hybrid device` measures it anew."
+                f"The profile {printable(name)} is damaged and left out: it does not predict "
+                f"({printable(str(error))}). `hybrid device` measures it anew."
             )
     return found, problems
 
@@ -153,20 +153,20 @@ def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
             found[name] = find_shape(name)
         except HybridError as error:
             problems.append(str(error))
-    labels = {shown(name) for name in found}
+    labels = {printable(name) for name in found}
     for grid in grids:
         for name, row in grid.shapes.items():
             try:
                 shape = sound(row, name)
             except (ValueError, TypeError) as error:
                 problems.append(
-                    f"Grid {grid.grid_id} does not describe {shown(name)} ({shown(str(error))}): "
+                    f"Grid {grid.grid_id} does not describe {printable(name)} ({printable(str(error))}): "
                     "its cells with it are left out."
                 )
                 continue
-            if name not in found and shown(name) not in labels:
+            if name not in found and printable(name) not in labels:
                 found[name] = shape
-                labels.add(shown(name))
+                labels.add(printable(name))
     return found, list(dict.fromkeys(problems))
 
 
