@@ -6,11 +6,11 @@ from hybrid.benchmark import jobs
 from hybrid.benchmark.jobs import Request, ResumeRequest, shell_command
 from hybrid.errors import HybridError
 from hybrid.format import printable
-from hybrid.presentation.views.catalog import Entry
+from hybrid.presentation.runs.catalog import Entry
 from pages.benchmark_parts import engines
 from pages.benchmark_parts.controls import ask, estimate
 from pages.benchmark_parts.watch import follow
-from pages.common import store
+from pages.common import caches
 from pages.common.notes import note
 
 STATE = st.session_state
@@ -66,6 +66,6 @@ if blocked is not None:
     note(blocked)
 with st.expander("Engines here", icon=":material/memory:"):
     engines.table()
-interrupted = () if blocked else tuple(entry for entry in store.catalog().entries if not entry.complete)
+interrupted = () if blocked else tuple(entry for entry in caches.catalog().entries if not entry.complete)
 if interrupted:
     unfinished(interrupted)

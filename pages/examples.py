@@ -8,12 +8,12 @@ import streamlit as st
 from hybrid.errors import StoreError
 from hybrid.format import printable
 from hybrid.metrics import METRICS
-from hybrid.presentation.views.catalog import Entry
-from hybrid.presentation.views.example_cards import COLUMNS, cards, rows
-from hybrid.presentation.views.examples import ORDERS, Examples, Places, Query, find
+from hybrid.presentation.examples.arrangement import ORDERS, Examples, Places, Query, find
+from hybrid.presentation.examples.cards import COLUMNS, cards, rows
+from hybrid.presentation.runs.catalog import Entry
 from hybrid.store.tables import write_csv
-from pages.common import store
-from pages.common.notes import note, notes
+from pages.common import caches
+from pages.common.notes import NO_RUNS, note, notes
 from pages.examples_parts.cards import draw
 from pages.examples_parts.controls import (
     PAGE_SIZES,
@@ -25,7 +25,6 @@ from pages.examples_parts.controls import (
     controls,
     first_page,
 )
-from pages.examples_parts.reading import load
 
 
 def one_example(found: Examples, chosen: Chosen, example_id: str) -> None:
@@ -113,16 +112,16 @@ def remarks(found: Examples, entry: Entry) -> str:
 
 st.title("Where does it fail?", anchor=False)
 st.caption("Source, reference and the answers of all systems side by side, the worst first.")
-catalog = store.catalog()
-store.problems(catalog)
+catalog = caches.catalog()
+notes(catalog.problems)
 if not catalog.entries:
-    note(store.MAKE_ONE)
+    note(NO_RUNS)
     st.stop()
 entry = choose_run(catalog.entries)
 chosen = controls(entry)
 place = st.empty()
 try:
-    found = load(entry, place.text)
+    found = caches.examples(entry, place.text)
 except StoreError as error:
     place.empty()
     note(str(error), "error")

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from hybrid.format import NOTHING, capitalized, faster, percent, printable, ratio
-from hybrid.presentation.views.headlines import Headline, headlines
-from pages.common import store
-from pages.common.notes import note
+from hybrid.presentation.runs.digest import Headline, headlines
+from pages.common import caches
+from pages.common.notes import NO_RUNS, note, notes
 from pages.overview_parts.method import method
 
 QUESTION = (
@@ -55,10 +55,10 @@ with st.container(horizontal=True, gap="small", key="ways"):
 method()
 st.header("What the newest runs say", anchor=False)
 place = st.empty()
-found = store.catalog()
+found = caches.catalog()
 if found.entries:
     place.caption("Reading the newest runs …")
-said = headlines(found.entries, store.digest)
+said = headlines(found.entries, caches.digest)
 place.empty()
 if said:
     st.caption(
@@ -74,5 +74,5 @@ elif found.entries:
         "No complete run here has both the hybrid and the LLM. The Benchmark page measures them side by side."
     )
 else:
-    note(store.MAKE_ONE)
-store.problems(found)
+    note(NO_RUNS)
+notes(found.problems)

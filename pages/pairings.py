@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from hybrid.presentation.views.pairings.cells import PairCell, beyond
+from hybrid.presentation.pairings.cells import PairCell, beyond
+from pages.common import caches
 from pages.common.notes import note, notes
-from pages.pairings_parts import controls, details, size_map, sources
+from pages.pairings_parts import controls, details, size_map
 
 MAKE_ONE = (
     "There are no device profiles and no grids yet. `hybrid device` measures this machine in half a minute, "
@@ -22,7 +23,7 @@ st.caption(
     "predicted from the device's profile elsewhere. Speed and memory follow from sizes alone; quality does "
     "not, so only trained pairs have one."
 )
-known = sources.known()
+known = caches.sources()
 if not known.devices:
     notes(known.problems)
     note(MAKE_ONE)
@@ -31,10 +32,10 @@ wanted = controls.asked(known)
 if not wanted.llms or not wanted.slms:
     note("Choose at least one LLM and one SLM.")
     st.stop()
-found = sources.measured(wanted.device)
+found = caches.measured_pairs(wanted.device)
 notes((*known.problems, *found.problems))
 terms = size_map.terms_of(wanted, known)
-cells = sources.cells(wanted.device, wanted.llms, wanted.slms, wanted.request)
+cells = caches.cells(wanted.device, wanted.llms, wanted.slms, wanted.request)
 above = st.container()
 st.subheader("One pair in detail", anchor=False)
 pair = controls.pair(known, wanted)
@@ -44,4 +45,4 @@ with above:
     if wanted.device.profile is not None and (warning := beyond(wanted.device.profile, wanted.request)):
         note(warning, "warning")
 details.draw(wanted.device, found, chosen_cell(cells, pair), terms)
-trust.text(sources.error(wanted.device))
+trust.text(caches.prediction_error(wanted.device))

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from pages.common import store
-from pages.common.notes import note
+from pages.common import caches
+from pages.common.notes import NO_RUNS, note, notes
 from pages.runs_parts import comparison as comparing
 from pages.runs_parts import files
 from pages.runs_parts.listing import choose
@@ -13,12 +13,12 @@ st.caption(
     "A run is a folder of three files that can be copied, mailed and imported. Choose one to see what it "
     "says, several to compare them; take the numbers home as CSV, or a report to mail."
 )
-found = store.catalog()
+found = caches.catalog()
 files.said()
 chosen = choose(found) if found.entries else []
 if not found.entries:
-    note(store.MAKE_ONE)
-store.problems(found)
+    note(NO_RUNS)
+notes(found.problems)
 actions = st.container(horizontal=True, gap="small", vertical_alignment="center")
 made = None
 if chosen:

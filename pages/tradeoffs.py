@@ -3,39 +3,37 @@
 import streamlit as st
 
 from hybrid.errors import HybridError
-from hybrid.format import printable
-from hybrid.presentation.views.catalog import Entry
-from hybrid.presentation.views.digest import Digest
-from hybrid.presentation.views.tradeoffs.between import between
-from hybrid.presentation.views.tradeoffs.chosen import chosen
-from hybrid.presentation.views.tradeoffs.marks import ordered
-from hybrid.presentation.views.tradeoffs.measured import Tradeoffs
-from pages.common import store
-from pages.common.notes import note
+from hybrid.presentation.runs.catalog import Entry
+from hybrid.presentation.runs.digest import RunDigest
+from hybrid.presentation.tradeoffs.results import Tradeoffs
+from hybrid.presentation.tradeoffs.selection import ordered, select, stored_differences
+from hybrid.schema import System
+from pages.common import caches
+from pages.common.notes import NO_RUNS, note, notes
 from pages.tradeoffs_parts import figures as figures
 from pages.tradeoffs_parts.filters import chosen_runs
 from pages.tradeoffs_parts.verdicts import verdicts
 
 
-def loaded(entries: list[Entry]) -> list[tuple[Entry, Digest, Tradeoffs]]:
+def loaded(entries: list[Entry]) -> list[tuple[Entry, RunDigest, Tradeoffs]]:
     """What the figures need of each run; one that cannot be read is named and left out."""
     place, found = st.empty(), []
     for number, entry in enumerate(entries, start=1):
         of = f" ({number} of {len(entries)})" if len(entries) > 1 else ""
         place.text(f"Reading run {entry.run_id}{of} …")
         try:
-            found.append((entry, store.digest(entry.run_id), store.tradeoffs(entry.run_id, place.text)))
+            found.append((entry, caches.digest(entry.run_id), caches.tradeoffs(entry.run_id, place.text)))
         except HybridError as error:
             note(str(error), "error")
     place.empty()
     return found
 
 
-def picked_systems(runs: list[tuple[Entry, Digest, Tradeoffs]]) -> list[str]:
+def picked_systems(runs: list[tuple[Entry, RunDigest, Tradeoffs]]) -> list[System]:
     """The systems that all figures show; none means all."""
     names = ordered(dict.fromkeys(system for _, _, times in runs for system in times.systems))
-    found: list[str] = st.multiselect(
-        "Systems", names, format_func=lambda system: printable(system), key="system", bind="query-params",
+    found: list[System] = st.multiselect(
+        "Systems", names, format_func=str, key="system", bind="query-params",
         placeholder="All systems", select_all=False,
     )  # fmt: skip
     return found
@@ -46,10 +44,10 @@ st.caption(
     "Stored runs: quality against latency, speed-up by length, and where the time goes. All systems of a run "
     "answered the same texts on the same machine, in turns."
 )
-catalog = store.catalog()
+catalog = caches.catalog()
 if not catalog.entries:
-    note(store.MAKE_ONE)
-    store.problems(catalog)
+    note(NO_RUNS)
+    notes(catalog.problems)
     st.stop()
 entries = chosen_runs(catalog)
 systems_place = st.container()
@@ -62,17 +60,16 @@ with systems_place:
 with said:
     for entry, digest, _ in runs:
         verdicts(entry, digest, several=len(runs) > 1)
-found = chosen(
-    [(digest, times) for _, digest, times in runs], between([entry.run_id for entry, _, _ in runs]), systems
-)
+differences = stored_differences([entry.run_id for entry, _, _ in runs])
+selection = select([(digest, times) for _, digest, times in runs], differences, systems)
 with said:
-    figures.warnings(found)
+    figures.warnings(selection)
 st.header("What does quality cost in time?", anchor=False)
-latency = figures.quality(found, st.container(horizontal=True, gap="small", key="scales"))
+latency = figures.quality(selection, st.container(horizontal=True, gap="small", key="scales"))
 st.header("From which length on is it faster?", anchor=False)
-figures.lengths(found)
+figures.lengths(selection)
 st.header("Where does the time go?", anchor=False)
-figures.phases(found)
+figures.phases(selection)
 st.header("How long do answers take?", anchor=False)
-figures.spread(found, latency)
-store.problems(catalog)
+figures.spread(selection, latency)
+notes(catalog.problems)

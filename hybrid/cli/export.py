@@ -24,7 +24,7 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     RUN: an id, the beginning of one, or `latest`; all complete runs when none
     is given. results/README.md says what the columns are.
     """
-    from hybrid.presentation.views.exports import columns, complete_runs, rows
+    from hybrid.presentation.runs.exports import columns, complete_runs, rows
 
     chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
     with status("Reading") as say:

@@ -55,7 +55,8 @@ class Outlook:
             pair, request, profile, methods, break_even(pair, request, profile),
             needs={method: needs(method, pair, request, profile) for method in methods},
             costs={} if price is None else {
-                method: cost_per_million_tokens(found, request, price) for method, found in methods.items()
+                method: cost_per_million_tokens(times.total_s, request, price)
+                for method, times in methods.items()
             },
             error=error_report(grid, profile) if grid else None,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from hybrid.models.arithmetic import (
 )
 from hybrid.schema import Model
 from hybrid.sizing.profile import Profile
-from hybrid.sizing.request import Pair, Predicted, Request
+from hybrid.sizing.request import Pair, Request
 
 SECONDS_AN_HOUR = 3600
 # 8-bit engines whose embeddings and encoder are not, and the option with which they are nevertheless.
@@ -41,9 +41,12 @@ def needs(method: Model, pair: Pair, request: Request, profile: Profile) -> Need
     return Needs(read * reading + written * writing, caches)
 
 
-def cost_per_million_tokens(found: Predicted, request: Request, price_per_hour: float) -> float:
-    """Of output tokens, on a machine that does nothing else; in the price's own currency."""
-    an_hour = request.batch * request.output * SECONDS_AN_HOUR / found.total_s
+def cost_per_million_tokens(total_s: float, request: Request, price_per_hour: float) -> float:
+    """Return the cost of output tokens on a machine that does nothing else, in the price's own currency.
+
+    total_s: seconds that the request takes end to end.
+    """
+    an_hour = request.batch * request.output * SECONDS_AN_HOUR / total_s
     return price_per_hour * 1e6 / an_hour
 
 

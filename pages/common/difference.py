@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from hybrid.presentation.views.difference import Part
+from hybrid.presentation.difference import Part
 
 # marked(parts, removed): an element with the text. ins and del tell screen readers, too.
 MARKED_JS = """

@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from hybrid.presentation.charts import Drawing
 from hybrid.store.tables import Table
 
 BEHIND = "Table and downloads"
@@ -42,33 +43,29 @@ _save = st.components.v2.component(
 )
 
 
-def figure(
-    name: str,
-    made: go.Figure,
-    says: str,
-    table: Table,
-    alt: str | None = None,
-    on_pick: Callable[[str], None] | None = None,
-) -> None:
+def ground() -> str:
+    """The page's own colour, `#rrggbb`."""
+    return GROUNDS.get(st.context.theme.type or "light", GROUNDS["light"])
+
+
+def figure(name: str, drawing: Drawing, on_pick: Callable[[str], None] | None = None) -> None:
     """Draw one figure. name: unique on the page, letters and dashes; it also names the files.
 
-    says: a sentence on what the figure shows; plain text. alt: for who cannot see it, `says` by default.
     on_pick: called with the key of the figure's selection when a point was clicked on.
     """
-    place = f"figure-{name}"
-    ground = GROUNDS.get(st.context.theme.type or "light", GROUNDS["light"])
-    made.update_layout(paper_bgcolor=ground)  # a picture of it must be readable on white paper, too
-    st.text(says)
+    place, made = f"figure-{name}", drawing.figure
+    made.update_layout(paper_bgcolor=ground())  # a picture of it must be readable on white paper, too
+    st.text(drawing.says)
     with st.container(key=place):
         if on_pick is None:
-            st.plotly_chart(made, config=CONFIG, alt=alt or says)
+            st.plotly_chart(made, config=CONFIG, alt=drawing.says)
         else:
             key = f"{name}-picked"
             st.plotly_chart(
-                made, config=CONFIG, alt=alt or says, key=key, selection_mode="points",
+                made, config=CONFIG, alt=drawing.says, key=key, selection_mode="points",
                 on_select=lambda: on_pick(key),
             )  # fmt: skip
-    _behind(name, made, table)
+    _behind(name, made, drawing.table)
 
 
 @st.fragment  # opened by itself: the page is not drawn again

@@ -6,6 +6,7 @@ from typing import Literal
 
 import streamlit as st
 
+NO_RUNS = "There are no runs yet. Measure one on the Benchmark page, or with `hybrid bench everyday-en-de`."
 Kind = Literal["info", "warning", "error"]
 ICONS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
 

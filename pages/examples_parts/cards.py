@@ -6,9 +6,9 @@ import streamlit as st
 
 from hybrid.format import milliseconds, printable
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import color_of
-from hybrid.presentation.views.difference import Part
-from hybrid.presentation.views.example_cards import Answer, Card
+from hybrid.presentation.charts.styles import color_of
+from hybrid.presentation.difference import Part
+from hybrid.presentation.examples.cards import Answer, Card
 from hybrid.schema import BASELINE
 from pages.common.difference import MARKED_CSS, MARKED_JS, as_rows
 from pages.examples_parts.style import CSS, JS

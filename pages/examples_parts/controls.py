@@ -7,9 +7,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.format import printable
-from hybrid.presentation.views.catalog import Entry, newest_complete
-from hybrid.presentation.views.example_cards import Against
-from hybrid.presentation.views.examples import ORDERS, Query, orders
+from hybrid.presentation.examples.arrangement import ORDERS, Query, orders
+from hybrid.presentation.examples.cards import Against
+from hybrid.presentation.runs.catalog import Entry, newest_complete
 from hybrid.schema import BASELINE, System
 from pages.common.notes import note
 

@@ -11,8 +11,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.format import faster, milliseconds
 from hybrid.live import Answers, Shown, baseline_of, speedup
-from hybrid.presentation.charts import time_bar, time_bar_in_words
-from hybrid.presentation.views.difference import Part
+from hybrid.presentation.charts.phase_bars import time_bar, time_bar_in_words
+from hybrid.presentation.difference import Part
 from hybrid.schema import System
 from pages.common.difference import difference
 

@@ -7,7 +7,7 @@ import streamlit as st
 from hybrid.live import Answers, Request, baseline_of
 from hybrid.live.scoring import in_words, scores
 from hybrid.live.shelf import Wanted
-from hybrid.presentation.views.difference import Part, words
+from hybrid.presentation.difference import Part, words
 from hybrid.schema import System
 from pages.live_parts.cards import Beside
 from pages.live_parts.settings import SLOWDOWNS

@@ -44,10 +44,10 @@ def load(wanted: Wanted, say: Say) -> Loaded:
     ready = _shelf().ready(wanted)
     if ready is not None:
         return ready
-    _torch().watched(say)
+    _torch().result(say)
     asked = (wanted.pair, wanted.manifest, wanted.device, wanted.systems)
     try:
-        found = _loading(*asked).watched(say)
+        found = _loading(*asked).result(say)
     except Exception:  # not when a click interrupts the page: then the work goes on, and is joined again
         _loading.clear(*asked)
         raise
@@ -62,8 +62,8 @@ def held() -> dict[str, tuple[str, ...]]:
 
 def engines(say: Say) -> Table:
     """Every engine, and whether it runs here; `say` is given a sentence while each is looked at."""
-    _torch().watched(say)
-    return _looking().watched(say)
+    _torch().result(say)
+    return _looking().result(say)
 
 
 @st.cache_resource(show_spinner=False)

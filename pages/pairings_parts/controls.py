@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from hybrid.presentation.views.pairings.cells import by_size, sized
-from hybrid.presentation.views.pairings.numbers import SHOWS
-from hybrid.presentation.views.pairings.sources import LONGEST, Device, Sources
+from hybrid.presentation.pairings.cells import by_size, sized
+from hybrid.presentation.pairings.metrics import CELL_METRICS
+from hybrid.presentation.pairings.sources import LONGEST, Device, Sources
 from hybrid.sizing import Request
 
 PROMPTS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -43,8 +43,9 @@ def asked(known: Sources) -> Asked:
         help="A profile that `hybrid device` stored, or a grid of `hybrid latency` alone.",
     )  # fmt: skip
     show = right.segmented_control(
-        "Show", list(SHOWS), default="speedup", format_func=lambda one: SHOWS[one].label, required=True,
-        key="show", wrap=True, bind="query-params", persist_state="session",
+        "Show", list(CELL_METRICS), default="speedup", required=True,
+        format_func=lambda one: CELL_METRICS[one].label, key="show", wrap=True,
+        bind="query-params", persist_state="session",
     )  # fmt: skip
     places = st.columns(3, gap="medium", vertical_alignment="bottom")
     sizes = [

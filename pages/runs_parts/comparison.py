@@ -4,44 +4,38 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from hybrid.compare import Comparison, compare_runs
 from hybrid.errors import HybridError
 from hybrid.format import printable
-from hybrid.presentation.charts import color_of
-from hybrid.presentation.charts.against import speedups
-from hybrid.presentation.views.beside import (
-    Beside,
-    beside,
-    marks,
+from hybrid.presentation.charts.styles import color_of
+from hybrid.presentation.runs.catalog import Entry
+from hybrid.presentation.runs.comparison_view import (
+    ComparisonRow,
+    comparison_rows,
     numbered,
-    numbers,
-    plainly,
-    speed_sentence,
+    plain_summary,
+    speed_drawing,
     table,
 )
-from hybrid.presentation.views.catalog import Entry
-from hybrid.schema import BASELINE, Run
-from hybrid.store import run_fingerprint
-from pages.common import store
+from hybrid.schema import BASELINE
+from pages.common import caches
+from pages.common.caches import Compared
 from pages.common.figure import figure, show
 from pages.common.notes import note, notes
 
 MOST = 8  # runs that are compared at once
 MOST_OPEN = 5  # warnings that are read without a click
-Found = tuple[Comparison, tuple[Run, ...]]  # a comparison and its runs
 
 
-def comparison(chosen: Sequence[Entry]) -> Found | None:
+def comparison(chosen: Sequence[Entry]) -> Compared | None:
     """Draw the choice of a baseline, and compare the first MOST runs; None, and why, where that cannot be."""
     entries = chosen[:MOST]
     if len(chosen) > MOST:
         note(f"The first {MOST} of {len(chosen)} chosen runs are compared.")
-    ids = [entry.run_id for entry in entries]
     baseline = _baseline(entries)
     said = st.empty()
     said.caption("Comparing …")
     try:
-        return _compared(tuple(ids), tuple(map(run_fingerprint, ids)), baseline)
+        return caches.compared([entry.run_id for entry in entries], baseline)
     except HybridError as error:  # no answers, no common example, different tasks, a damaged file
         note(str(error), "error")
         return None
@@ -68,10 +62,10 @@ def _baseline(entries: Sequence[Entry]) -> str:
     return options[named]
 
 
-def draw(made: Found) -> None:
+def draw(made: Compared) -> None:
     """What to beware of, verdicts, the table, the figure."""
     found, runs = made
-    systems = beside(found)
+    systems = comparison_rows(found)
     if len(found.warnings) <= MOST_OPEN:
         for warning in found.warnings:
             note(warning, "warning")
@@ -90,10 +84,10 @@ def draw(made: Found) -> None:
     )
     if any(one.found.against for one in systems):
         st.subheader("How much faster?", anchor=False)
-        figure("speed-ups", speedups(marks(systems)), speed_sentence(systems), numbers(systems))
+        figure("speed-ups", speed_drawing(systems))
 
 
-def _verdicts(systems: Sequence[Beside]) -> None:
+def _verdicts(systems: Sequence[ComparisonRow]) -> None:
     """For each system a sentence for everyone, and the exact one below it, beside the system's colour."""
     colors = [color_of(one.found.summary.system) for one in systems]
     rules = (f".st-key-verdict-{n} {{ border-color: {color}; }}" for n, color in enumerate(colors))
@@ -101,12 +95,6 @@ def _verdicts(systems: Sequence[Beside]) -> None:
     st.html(f"<style>{every}\n{chr(10).join(rules)}</style>")
     for number, one in enumerate(systems):
         with st.container(key=f"verdict-{number}", gap=None):
-            st.text(plainly(one, systems))
+            st.text(plain_summary(one, systems))
             with st.container(key=f"small-{number}"):
                 st.text(one.found.verdict)
-
-
-@st.cache_resource(show_spinner=False, max_entries=32)
-def _compared(run_ids: tuple[str, ...], stamps: tuple[str, ...], baseline: str) -> Found:
-    stored = [store.stored(run_id) for run_id in run_ids]
-    return compare_runs(stored, baseline), tuple(one.run for one in stored)

@@ -9,7 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from hybrid.compare import Comparison
 from hybrid.errors import StoreError
-from hybrid.presentation.views.exports import columns, complete_runs, rows
+from hybrid.presentation.runs.exports import columns, complete_runs, rows
 from hybrid.schema import Run
 from hybrid.store import delete_run, import_archive, import_run, write_archive
 from hybrid.store.tables import write_csv

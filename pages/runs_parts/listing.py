@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hybrid.format import printable
-from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices
+from hybrid.presentation.runs.catalog import Catalog, Entry, choices, passes
 
 STATE = st.session_state
 CHOSEN, TABLE, NEXT, LISTED = "run", "runs-table", "runs-next", "runs-listed"
@@ -50,8 +50,7 @@ def _filtered(entries: Sequence[Entry]) -> list[Entry]:
             "Find", key="find", bind="query-params", placeholder="Part of a name", width=200
         )
         kept = {name: _filter(entries, name) for name in FILTERS}
-    passes = Filters(**kept).passes
-    return [entry for entry in entries if passes(entry) and _holds(entry, words)]
+    return [entry for entry in entries if passes(entry, kept) and _holds(entry, words)]
 
 
 def _filter(entries: Sequence[Entry], name: str) -> str | int | None:
@@ -68,7 +67,7 @@ def _filter(entries: Sequence[Entry], name: str) -> str | int | None:
 
 def _holds(entry: Entry, words: str) -> bool:
     of_run = (entry.run_id, entry.suite, entry.task, entry.pair, entry.device_name, entry.dtype)
-    everything = " ".join((*of_run, *entry.engines, *entry.systems)).lower()
+    everything = " ".join((*of_run, *entry.engines, *map(str, entry.systems))).lower()
     return all(word in everything for word in words.lower().split())
 
 

@@ -2,15 +2,15 @@
 
 import streamlit as st
 
+from hybrid.format import capitalized
 from hybrid.metrics import METRICS
-from hybrid.presentation.views.tradeoffs.chosen import Chosen, Drawn, task_of, titled
-from hybrid.presentation.views.tradeoffs.figure_lengths import WORDS, lengths_figure
-from hybrid.presentation.views.tradeoffs.figure_phases import phases_figure
-from hybrid.presentation.views.tradeoffs.figure_quality import quality_figure, without_quality
-from hybrid.presentation.views.tradeoffs.figure_spread import spread_figure
-from hybrid.presentation.views.tradeoffs.frontier import qualities
-from hybrid.presentation.views.tradeoffs.measured import LATENCIES
-from pages.common.figure import GROUNDS, figure
+from hybrid.presentation.tradeoffs.phases import phases_figure
+from hybrid.presentation.tradeoffs.quality import qualities, quality_figure, without_quality
+from hybrid.presentation.tradeoffs.results import LATENCIES
+from hybrid.presentation.tradeoffs.selection import FigureSelection
+from hybrid.presentation.tradeoffs.speedup_by_length import WORDS, lengths_figure
+from hybrid.presentation.tradeoffs.spread import spread_figure
+from pages.common.figure import figure, ground
 from pages.common.notes import note, notes
 
 LENGTH_LABELS = {"output": "By length of answer", "input": "By length of prompt"}
@@ -18,15 +18,15 @@ NARROW = "<style>@media (max-width: 900px) { .st-key-figure-quality .textpoint {
 SCALES = {"ms": "Milliseconds", "share": "Share of each"}
 
 
-def quality(chosen: Chosen, place: st.delta_generator.DeltaGenerator) -> str:
+def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -> str:
     """Quality against latency. place: for the controls; returns the latency that was chosen there."""
-    task = task_of(chosen.runs[0][0])
+    task = chosen.runs[0][0].task
     metrics = qualities(task)
     with place:
         labels = {name: METRICS[name].label for name in metrics}
         metric = _pick("Quality", labels, "metric") if labels else ""
-        latency = _pick("Latency", {name: titled(words) for name, words in LATENCIES.items()}, "latency")
-    others = [digest.run_id for digest, _ in chosen.runs if task_of(digest) != task]
+        latency = _pick("Latency", {name: capitalized(words) for name, words in LATENCIES.items()}, "latency")
+    others = [digest.run_id for digest, _ in chosen.runs if digest.task != task]
     if others:
         note(
             f"Not in this figure: {', '.join(others)}. The task is another one than that of "
@@ -41,11 +41,11 @@ def quality(chosen: Chosen, place: st.delta_generator.DeltaGenerator) -> str:
         )
     if made := quality_figure(same, metric, latency) if metric else None:
         st.html(NARROW)  # where labels would cover each other; the legend has the names, too
-        _draw("quality", made)
+        figure("quality", made)
     return latency
 
 
-def lengths(chosen: Chosen) -> None:
+def lengths(chosen: FigureSelection) -> None:
     """Speed-up by length."""
     kind = _switch("Length", LENGTH_LABELS, "length")
     made = lengths_figure(chosen, "input" if kind == "input" else "output")
@@ -53,36 +53,32 @@ def lengths(chosen: Chosen) -> None:
     for why in left_out:
         note(why)
     if made:
-        _draw(f"speedup-by-{kind}", made)
+        figure(f"speedup-by-{kind}", made)
     elif not left_out:
         note(f"There is nothing to draw by {WORDS['output']}: it takes 10 examples and two systems.")
 
 
-def phases(chosen: Chosen) -> None:
+def phases(chosen: FigureSelection) -> None:
     """Where the time goes."""
     share = _switch("Scale", SCALES, "scale") == "share"
-    if made := phases_figure(chosen, share, GROUNDS[st.context.theme.type or "light"]):
-        _draw("phases", made)
+    if made := phases_figure(chosen, share, ground()):
+        figure("phases", made)
     else:
         note("No answers were timed yet.")
 
 
-def spread(chosen: Chosen, latency: str) -> None:
+def spread(chosen: FigureSelection, latency: str) -> None:
     """How latencies are spread."""
     if made := spread_figure(chosen, latency):
-        _draw("latencies", made)
+        figure("latencies", made)
     else:
         note("No system has this latency: answers of one token have no time per output token.")
 
 
-def warnings(chosen: Chosen) -> None:
+def warnings(chosen: FigureSelection) -> None:
     """What to know before believing the numbers."""
     said = [warning for digest, _ in chosen.runs for warning in digest.warnings]
-    notes([*chosen.between.sentences, *said])
-
-
-def _draw(name: str, made: Drawn) -> None:
-    figure(name, made.figure, made.says, made.table)
+    notes([*chosen.differences.sentences, *said])
 
 
 def _pick(label: str, options: dict[str, str], key: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Container
 import streamlit as st
 
 from hybrid.format import printable
-from hybrid.presentation.views.catalog import Catalog, Entry, Filters, choices, newest_complete
+from hybrid.presentation.runs.catalog import Catalog, Entry, choices, newest_complete, passes
 from pages.common.notes import note
 
 MOST_RUNS = 6
@@ -17,8 +17,8 @@ STATE = st.session_state
 def chosen_runs(catalog: Catalog) -> list[Entry]:
     """The controls; the page ends with a sentence where nothing is left to show."""
     with st.container(horizontal=True, gap="small", key="filters"):
-        filters = Filters(**{name: _filter(catalog, name) for name in FILTERS})
-    passing = [entry for entry in catalog.entries if filters.passes(entry)]
+        filters = {name: _filter(catalog, name) for name in FILTERS}
+    passing = [entry for entry in catalog.entries if passes(entry, filters)]
     if not passing:
         st.text("No run passes these filters.")
         st.button("Show all runs", on_click=_clear)

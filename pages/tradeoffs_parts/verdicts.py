@@ -3,15 +3,15 @@
 import streamlit as st
 
 from hybrid.format import counted, printable
-from hybrid.presentation.views.catalog import Entry
-from hybrid.presentation.views.digest import Digest
-from hybrid.presentation.views.tradeoffs.marks import ordered
+from hybrid.presentation.runs.catalog import Entry
+from hybrid.presentation.runs.digest import RunDigest
+from hybrid.presentation.tradeoffs.selection import ordered
 from pages.common.notes import note, plain
 
 LEADS = "hybrid"  # whose verdict comes first
 
 
-def verdicts(entry: Entry, digest: Digest, several: bool) -> None:
+def verdicts(entry: Entry, digest: RunDigest, several: bool) -> None:
     """One run: its conditions and verdicts, the hybrid's first.
 
     Those of engines besides the plan's are folded away; of several runs, all but the hybrid's are.

@@ -15,8 +15,8 @@ from hybrid.measuring.lock import measuring
 from hybrid.schema import System
 from hybrid.store import list_runs, load_run
 from tests.benchmark.jobs.stand_in import await_that, ended, installed
+from tests.made_runs import store_run
 from tests.pages.conftest import LOOKS, settled
-from tests.pages.made_runs import store_run
 
 APP = Path(__file__).parents[2] / "app.py"
 MISSING = {"torch": {"cpu": None, "cuda": "No GPU is here."}, "ctranslate2": {"cpu": "It is not installed."}}

@@ -12,7 +12,7 @@ def drawn(page: AppTest) -> list[dict[str, object]]:
 
 
 def script() -> None:
-    from hybrid.presentation.views.difference import words
+    from hybrid.presentation.difference import words
     from pages.common.difference import difference
 
     difference(words("ein <b>Haus", "der <b>Haus"), "marked")

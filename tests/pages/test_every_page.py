@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.made_runs import store_many
 from tests.pages.conftest import LOOKS, Server, settled
-from tests.pages.made_runs import store_many
 
 PAGES = {
     "overview": "A large model reads, a small model writes",

@@ -13,12 +13,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.presentation.views.difference import words
+from hybrid.presentation.difference import words
 from hybrid.schema import Generation
 from hybrid.store import load_run
 from hybrid.store.tables import original
+from tests.made_runs import store_run
 from tests.pages.conftest import LOOKS, Server, settled
-from tests.pages.made_runs import store_run
 
 APP = Path(__file__).parents[2] / "app.py"
 HOSTILE = (

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.made_runs import store_run
 from tests.pages.conftest import Server, settled
-from tests.pages.made_runs import store_run
 
 EXAMPLES = 33_334  # by three systems
 CHANGE_S = 1.0

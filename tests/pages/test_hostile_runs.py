@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.made_runs import store_run
 from tests.pages.conftest import Server, settled
-from tests.pages.made_runs import store_run
 from tests.pages.test_every_page import PAGES
 
 HOSTILE = (

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from hybrid.schema import System
-from tests.pages.made_runs import store_run
+from tests.made_runs import store_run
 
 APP = Path(__file__).parents[2] / "app.py"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.made_runs import store_many
 from tests.pages.conftest import Server, settled
-from tests.pages.made_runs import store_many
 from tests.pages.test_every_page import MANY, PAGES, address_of
 
 PAINT_S, FILTER_S = 2.0, 1.0

@@ -13,13 +13,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.presentation.views.pairings.measured import NO_GRID, NO_PROFILE
-from hybrid.presentation.views.pairings.sources import sources
+from hybrid.presentation.pairings.measured import NO_GRID, NO_PROFILE
+from hybrid.presentation.pairings.sources import sources
 from hybrid.sizing import Pair, Request, load_profile, predict, save_profile
 from hybrid.store.grids import load_grid
 from hybrid.store.tables import original
 from tests.pages.conftest import settled
-from tests.presentation.views.pairings.made_grids import EVIL, cell, store
+from tests.presentation.pairings.made_grids import EVIL, cell, store
 from tests.sizing.predict.made_up import made_up_profile
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +168,7 @@ def test_damage_is_named_and_hides_nothing(open_page, tmp_path: Path):
 def test_hostile_names_are_plain_text(open_page, tmp_path: Path):
     from dataclasses import asdict, replace
 
-    from tests.presentation.views.pairings.made_grids import HERE, LARGE
+    from tests.presentation.pairings.made_grids import HERE, LARGE
     from tests.sizing.predict.made_up import shape
 
     shapes = {"large": asdict(LARGE), EVIL: asdict(shape(EVIL, 128, 256, 2, 2))}

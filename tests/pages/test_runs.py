@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from hybrid.store import list_runs, write_archive
 from pages.runs_parts.listing import CHOSEN, LISTED, TABLE
-from tests.pages.made_runs import store_many, store_run
+from tests.made_runs import store_many, store_run
 
 APP = Path(__file__).parents[2] / "app.py"
 

@@ -12,8 +12,8 @@ import pytest
 from hybrid.compare import compare_runs
 from hybrid.presentation.report import html_report
 from hybrid.store import load_run
+from tests.made_runs import store_run
 from tests.pages.conftest import ROOT, Server, settled
-from tests.pages.made_runs import store_run
 
 TITLE = "Stored runs"
 

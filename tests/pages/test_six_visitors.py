@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from hybrid.store import list_runs, load_run
+from tests.made_runs import store_many
 from tests.pages.conftest import CHROMIUM, FLAGS, ROOT, WAIT_MS, Server, is_foreign, is_probe, settled
-from tests.pages.made_runs import store_many
 
 MINUTES_S = 120.0
 DRIFT = 0.10  # of median times, beside visitors: the bar

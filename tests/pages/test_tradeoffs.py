@@ -10,11 +10,11 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.presentation.views.digest import digest
+from hybrid.presentation.runs.digest import run_digest
 from hybrid.schema import Sampling, System
 from hybrid.store.tables import original
+from tests.made_runs import store_run
 from tests.pages.conftest import Server, settled
-from tests.pages.made_runs import store_run
 
 APP = Path(__file__).parents[2] / "app.py"
 SYSTEMS = ("llm", "slm", "hybrid", "lossless", "llm@torch", "hybrid@torch", "lossless@torch")
@@ -67,7 +67,7 @@ def test_at_first_the_newest_complete_run_is_drawn(visit_app: Callable[..., AppT
     page = visit_app()
     assert page.multiselect(key="tradeoffs-runs").value == ["made-0008"]
     assert drawn(page) == 4
-    found = digest("made-0008", results)
+    found = run_digest("made-0008", results)
     assert all(verdict in words(page) for verdict in found.verdicts.values())
     assert "n \\= 20 examples" in words(page)
 
@@ -189,7 +189,7 @@ def test_many_systems_stay_readable_and_the_csv_holds_what_is_stored(
             page.locator(".st-key-quality-csv button").click()
         rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
         for row in rows:
-            stored = digest(row["run"], server.results).rows[original(row["system"])]
+            stored = run_digest(row["run"], server.results).rows[original(row["system"])]
             assert float(row["quality"]) == stored["bleu"]
             assert float(row["latency_ms"]) == pytest.approx(stored["total_ms_p50"], rel=1e-3)
         assert len(rows) == len(SYSTEMS) + 3

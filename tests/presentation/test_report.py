@@ -14,7 +14,7 @@ from hybrid.compare import compare_runs
 from hybrid.presentation.report import html_report
 from hybrid.schema import Sampling, System
 from hybrid.store import StoredRun, load_run
-from tests.pages.made_runs import store_run
+from tests.made_runs import store_run
 
 WHEN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 EVIL = "<script>window.harmed = 1</script><img src=http://evil.example/x.png onerror='window.harmed = 2'>"

@@ -1,27 +1,19 @@
-"""Plotly figures from plain data, and the one fixed colour of each system.
+"""Drawing: axes and styles that all figures share, and the figures that several callers draw."""
 
-Figures have transparent backgrounds and no colours of their own besides the
-systems', so that they read the same on a light and on a dark page. Every text
-from elsewhere goes through format.label() before Plotly draws it.
-"""
+from dataclasses import dataclass
 
-from hybrid.presentation.charts.frame import framed
-from hybrid.presentation.charts.systems import (
-    ENGINE_SYMBOLS,
-    SYSTEM_COLORS,
-    color_of,
-    faded,
-    tint,
-)
-from hybrid.presentation.charts.time_bar import time_bar, time_bar_in_words
+import plotly.graph_objects as go
 
-__all__ = [
-    "ENGINE_SYMBOLS",
-    "SYSTEM_COLORS",
-    "color_of",
-    "faded",
-    "framed",
-    "time_bar",
-    "time_bar_in_words",
-    "tint",
-]
+from hybrid.store.tables import Table
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its sentence and its table.
+
+    says: sentences with numbers, units and n; plain text that may hold names from elsewhere.
+    """
+
+    figure: go.Figure
+    says: str
+    table: Table

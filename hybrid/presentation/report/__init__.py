@@ -21,19 +21,16 @@ from markupsafe import Markup
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.compare import Comparison
 from hybrid.compare.verdict import gate_parts
-from hybrid.format import printable
+from hybrid.format import printable, size
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts import color_of
-from hybrid.presentation.charts.against import quality_by_speed, speedups
-from hybrid.presentation.views.beside import (
-    Beside,
-    beside,
-    marks,
-    metric_of,
+from hybrid.presentation.charts.styles import color_of
+from hybrid.presentation.runs.comparison_view import (
+    ComparisonRow,
+    comparison_rows,
     numbered,
-    plainly,
-    quality_sentence,
-    speed_sentence,
+    plain_summary,
+    quality_drawing,
+    speed_drawing,
     table,
 )
 from hybrid.schema import TASKS, Run
@@ -62,7 +59,7 @@ def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None
     name in it is shown as text: runs may come from elsewhere. Its
     Content-Security-Policy lets it load nothing, and run only its own scripts.
     """
-    systems = beside(found)
+    systems = comparison_rows(found)
     figures, lines = list(_figures(systems)), numbered(runs)
     page = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_printable,
@@ -73,7 +70,8 @@ def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None
         made_at=(made_at or datetime.now(UTC)).astimezone(UTC).strftime("%d %B %Y, %H:%M UTC"),
         scripts=" ".join(_hash(script) for one in figures for script in _SCRIPT.findall(one.html)),
         systems=[
-            (color_of(one.found.summary.system), plainly(one, systems), one.found.verdict) for one in systems
+            (color_of(one.found.summary.system), plain_summary(one, systems), one.found.verdict)
+            for one in systems
         ],
         gates=list(_gates(systems)),
         warnings=found.warnings,
@@ -92,7 +90,7 @@ def _printable(value: object) -> object:
     return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value, _LONGEST)
 
 
-def _figures(systems: Sequence[Beside]) -> Iterator[Drawn]:
+def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
     """Quality by speed for each task, then speed-ups; plotly.js goes with the first."""
     first = True
     for task in dict.fromkeys(one.found.task for one in systems):
@@ -100,12 +98,12 @@ def _figures(systems: Sequence[Beside]) -> Iterator[Drawn]:
         if not any(one.found.summary.quality for one in of_task):
             continue
         title = f"Quality against speed: {TASKS[task].label}"
-        made = quality_by_speed(marks(of_task), metric_of(task))
-        yield Drawn(title, quality_sentence(of_task, task), _drawn(made, task, first))
+        drawing = quality_drawing(of_task)
+        yield Drawn(title, drawing.says, _drawn(drawing.figure, task, first))
         first = False
     if any(one.found.against for one in systems):
-        made = speedups(marks(systems))
-        yield Drawn("Speed-up", speed_sentence(systems), _drawn(made, "speed", first))
+        drawing = speed_drawing(systems)
+        yield Drawn("Speed-up", drawing.says, _drawn(drawing.figure, "speed", first))
 
 
 def _drawn(figure: go.Figure, name: str, with_library: bool) -> str:
@@ -126,7 +124,7 @@ def _title(runs: Sequence[Run]) -> str:
     return f"{len(runs)} runs compared: a large model reads, a small model writes"
 
 
-def _gates(systems: Sequence[Beside]) -> Iterator[str]:
+def _gates(systems: Sequence[ComparisonRow]) -> Iterator[str]:
     for one in systems:
         if one.found.against and (gate := one.found.against.gate):
             yield f"{one.name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
@@ -142,7 +140,7 @@ def _conditions(run: Run) -> Mapping[str, str]:
     machine = (
         here.device_name,
         f"CPU {here.cpu}, {here.cpu_count} logical",
-        f"{here.memory_bytes / 1e9:.1f} GB",
+        size(here.memory_bytes),
     )
     found = {
         "Run": run.run_id,

@@ -1,0 +1,120 @@
+"""Every answer of a run as a row of a table: what figures of single examples are made of."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybrid.compare.export import BETWEEN_REFERENCES
+from hybrid.metrics import METRICS
+from hybrid.presentation.runs.disk_cache import cached
+from hybrid.schema import PHASES, Example, Record
+from hybrid.store import RunReader, run_of
+
+Say = Callable[[str], None]
+Floats = NDArray[np.float64]
+Columns = Mapping[str, "NDArray[np.int64] | Floats | pd.Series[str]"]
+
+_SCORES = tuple(METRICS)
+COLUMNS = (
+    "example_id", "domain", "system", "repeat", "batch", "position", "prompt_tokens", "output_tokens",
+    "finish_reason", "text", "source", "references", "total_ms", "ttft_ms", "tpot_ms",
+    *(f"{phase}_ms" for phase in PHASES), *_SCORES, "drafted", "accepted",
+)  # fmt: skip
+_FORMAT = crc32(",".join(COLUMNS).encode())  # of what is kept: another metric, another table
+_REPEATED = ("domain", "system", "finish_reason")
+_SAY_EVERY = 4000  # records, that are read at once
+
+
+def read_answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) -> pd.DataFrame:
+    """The stored answers of a run in the order of measuring, with COLUMNS of `hybrid export --records`.
+
+    Times are in milliseconds, scores are of each answer alone, what is not known
+    is NaN. attrs["problems"]: a sentence for each thing that is damaged and left
+    out. say: is told how far a long run is. Raises StoreError.
+    """
+
+    def compute() -> pd.DataFrame:
+        return _read(run_id, root, say)
+
+    if run_of(run_id, root).finished_at is None:
+        return compute()
+    return cached(f"answers-{_FORMAT:08x}.feather", run_id, compute, pd.read_feather, _write, root)
+
+
+def _write(frame: pd.DataFrame, file: IO[bytes]) -> None:
+    frame.to_feather(file, compression="lz4")
+
+
+def _read(run_id: str, root: Path | None, say: Say) -> pd.DataFrame:
+    reader = RunReader(run_id, root)
+    places = {example.id: place for place, example in enumerate(reader.examples)}
+    parts = [pd.DataFrame(_columns([], places))]  # so that a run without answers has its columns, too
+    records, read = reader.records(), 0
+    while chunk := list(islice(records, _SAY_EVERY)):
+        parts.append(pd.DataFrame(_columns(chunk, places)))
+        read += len(chunk)
+        if read < reader.run.planned:
+            say(f"Reading {read:,} of {reader.run.planned:,} answers")
+    frame = pd.concat(parts[1:] or parts, ignore_index=True)
+    of_examples = pd.DataFrame(_of_examples(reader.examples)).take(frame.pop("place").to_numpy())
+    frame = pd.concat([frame, of_examples.reset_index(drop=True)], axis="columns")[list(COLUMNS)]
+    frame = frame.astype(dict.fromkeys(_REPEATED, "category"))
+    frame.attrs["problems"] = list(reader.problems)
+    return frame
+
+
+def _of_examples(examples: Sequence[Example]) -> Columns:
+    return {
+        "example_id": _texts([one.id for one in examples]),
+        "domain": _texts([one.domain for one in examples]),
+        "source": _texts([one.source for one in examples]),
+        "references": _texts([BETWEEN_REFERENCES.join(one.references) for one in examples]),
+    }
+
+
+def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
+    """Some records by column, as hybrid.compare.export writes them, and the place of each one's example."""
+    made = [record.generation for record in chunk]
+    timings = [one.timing for one in made]
+    statistics = [record.statistics for record in chunk]
+    whole = {
+        "place": [places[record.example_id] for record in chunk],
+        "repeat": [record.repeat for record in chunk],
+        "batch": [record.batch for record in chunk],
+        "position": [record.position for record in chunk],
+        "prompt_tokens": [one.prompt_tokens for one in made],
+        "output_tokens": [len(one.token_ids) for one in made],
+        "drafted": [one.drafted for one in made],
+        "accepted": [one.accepted for one in made],
+    }
+    return {
+        **{name: np.array(values, dtype=np.int64) for name, values in whole.items()},
+        "system": _texts([one.system for one in made]),
+        "finish_reason": _texts([one.finish_reason for one in made]),
+        "text": _texts([one.text for one in made]),
+        "total_ms": _milliseconds([one.total_s for one in timings]),
+        "ttft_ms": _milliseconds([one.ttft_s for one in timings]),
+        "tpot_ms": _milliseconds([one.tpot_s for one in timings]),
+        **{f"{phase}_ms": _milliseconds([one.phases.get(phase) for one in timings]) for phase in PHASES},
+        **{name: METRICS[name].of_each([row.get(name, ()) for row in statistics]) for name in _SCORES},
+    }
+
+
+def _milliseconds(seconds: Sequence[float | None]) -> Floats:
+    return np.array([math.nan if one is None else round(1000 * one, 4) for one in seconds], dtype=np.float64)
+
+
+def _texts(values: Sequence[str]) -> "pd.Series[str]":
+    return pd.Series([_storable(str(value)) for value in values], dtype="str")
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair has no UTF-8: it is written as \\udc80 or the like."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,112 @@
+"""Examples laid side by side: what a page shows of some of them, and all of them as rows of a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from hybrid.compare.export import BETWEEN_REFERENCES
+from hybrid.presentation.difference import Part, words
+from hybrid.presentation.examples.arrangement import Examples, Places
+from hybrid.schema import BASELINE, System
+from hybrid.store.tables import Cell
+
+Against = Literal["reference", "llm", "nothing"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One system's answer to one example. parts: its text, and how it differs. Figures: as in Side."""
+
+    system: System
+    parts: Sequence[Part]
+    stopped: bool
+    figures: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One example with the answers that there are."""
+
+    id: str
+    domain: str
+    source: str
+    references: Sequence[str]
+    answers: Sequence[Answer]
+
+
+FIGURES = ("score", "loss", "total_ms", "ttft_ms", "tpot_ms", "output_tokens", "prompt_tokens", "speedup")
+
+
+def cards(
+    found: Examples, places: Sequence[int], systems: Sequence[System], against: Against = "reference"
+) -> list[Card]:
+    """What is shown of some examples. against: what each answer's words are compared with."""
+    return [_card(found, place, systems, against) for place in places]
+
+
+COLUMNS: Mapping[str, str] = {
+    "example_id": "unique in the suite",
+    "domain": "the part of the suite",
+    "system": "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
+    "source": "the example's text",
+    "references": "what is known to answer it; several have three vertical bars between them",
+    "text": "the answer of the first repeat",
+    "metric": "name of the score",
+    "score": "of this answer alone",
+    "loss": "the LLM's score minus this one",
+    "prompt_tokens": "tokens of the prompt, end of sequence included",
+    "output_tokens": "tokens of the answer, end of sequence included",
+    "finish_reason": "eos, or length when it ended at the limit of new tokens",
+    "total_ms": "end-to-end latency, median over the repeats",
+    "ttft_ms": "time to first token, median over the repeats",
+    "tpot_ms": "time per output token after the first, median over the repeats; empty when there was one",
+    "speedup": "the LLM's total_ms over this one",
+}
+_TEXTS = ("example_id", "domain", "system", "source", "references", "text", "finish_reason")
+
+
+def rows(found: Examples, places: Places, systems: Sequence[System]) -> Iterator[tuple[Cell, ...]]:
+    """COLUMNS of every answer of `systems` to the examples at `places`, example by example."""
+    blocks = []
+    for system in systems:
+        side = found.sides[system]
+        at = places[side.row[places] >= 0]
+        block = found.table[list(_TEXTS)].iloc[side.row[at]].reset_index(drop=True)
+        block = block.assign(metric=found.metric or "", **{name: getattr(side, name)[at] for name in FIGURES})
+        block.index = pd.Index(np.flatnonzero(side.row[places] >= 0))
+        blocks.append(block)
+    together = pd.concat(blocks).sort_index(kind="stable")[list(COLUMNS)]
+    for row in together.itertuples(index=False, name=None):
+        yield tuple(None if isinstance(cell, float) and cell != cell else cell for cell in row)
+
+
+def _card(found: Examples, place: int, systems: Sequence[System], against: Against) -> Card:
+    there = found.table.iloc[found.any_row[place]]
+    references = str(there["references"]).split(BETWEEN_REFERENCES)
+    llm = found.sides.get(BASELINE)
+    theirs = [str(found.table["text"].iloc[llm.row[place]])] if llm and llm.row[place] >= 0 else []
+    olds = {"reference": references, "llm": theirs, "nothing": []}[against]
+    answers = []
+    for system in systems:
+        side = found.sides[system]
+        if side.row[place] < 0:
+            continue
+        text = str(found.table["text"].iloc[side.row[place]])
+        same = against == "llm" and system == BASELINE
+        figures = {name: _known(getattr(side, name)[place]) for name in FIGURES}
+        parts = _closest([] if same else olds, text)
+        answers.append(Answer(system, parts, bool(side.stopped[place]), figures))
+    return Card(found.ids[place], str(there["domain"]), str(there["source"]), references, answers)
+
+
+def _closest(olds: Sequence[str], text: str) -> Sequence[Part]:
+    """The difference from the one that has most in common with the text."""
+    found = [words(old, text) for old in olds] or [(Part("same", text),)]
+    return max(found, key=lambda parts: sum(len(part.text) for part in parts if part.kind == "same"))
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,172 @@
+"""LLM sizes by SLM sizes on one device: what a hybrid of two takes, measured where it was, else predicted.
+
+grids (measured)  |
+profile (predicted)  ->  PairCell  ->  a number to show, a row of the table
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+from hybrid.errors import InputError
+from hybrid.format import parameters, printable
+from hybrid.models.shapes import Shape
+from hybrid.presentation.pairings.measured import NO_PROFILE, Measured, MeasuredPairs, place_of
+from hybrid.presentation.pairings.sources import Device
+from hybrid.schema import MODELS, Cell, Model, Phase
+from hybrid.sizing import (
+    Needs,
+    Pair,
+    Predicted,
+    Profile,
+    Request,
+    cost_per_million_tokens,
+    needs,
+    predict,
+)
+
+Source = Literal["measured", "predicted", "none"]
+NOT_SMALLER = "The SLM is not smaller than the LLM."
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one method on one request, the whole batch; medians where they were measured.
+
+    tpot_s: per token after the first; None when there is none. repeats: end to end
+    of each measured answer; empty when predicted.
+    """
+
+    total_s: float
+    ttft_s: float
+    tpot_s: float | None
+    phases: Mapping[Phase, float]
+    repeats: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class PairCell:
+    """One LLM with one SLM at one size.
+
+    methods: empty where nothing is known, and `why` says so. why: besides, what
+    to know of a cell. grid_id: where it was measured, else empty. needs: empty
+    without a profile.
+    """
+
+    llm: Shape
+    slm: Shape
+    request: Request
+    methods: Mapping[Model, Times] = field(default_factory=dict)
+    grid_id: str = ""
+    needs: Mapping[Model, Needs] = field(default_factory=dict)
+    why: str = ""
+
+    @property
+    def source(self) -> Source:
+        return "measured" if self.grid_id else "predicted" if self.methods else "none"
+
+    @property
+    def repeats(self) -> int:
+        """Measured answers of each method; 0 when predicted."""
+        return len(self.methods["hybrid"].repeats) if self.methods else 0
+
+    @property
+    def speedup(self) -> float | None:
+        """The LLM's latency end to end over the hybrid's."""
+        return self.methods["llm"].total_s / self.methods["hybrid"].total_s if self.methods else None
+
+    @property
+    def speedup_per_token(self) -> float | None:
+        """The same of the time per token after the first; None when there is none."""
+        if not self.methods:
+            return None
+        llm, hybrid = (self.methods[method].tpot_s for method in ("llm", "hybrid"))
+        return llm / hybrid if llm and hybrid else None
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """Least and greatest speed-up of the repeats, each with the LLM's of the same turn."""
+        if not self.repeats:
+            return None
+        both = zip(self.methods["llm"].repeats, self.methods["hybrid"].repeats, strict=False)
+        ratios = [llm / hybrid for llm, hybrid in both if hybrid > 0]
+        return (min(ratios), max(ratios)) if ratios else None
+
+    def cost(self, method: Model, price_per_hour: float) -> float | None:
+        """Of a million output tokens, predicted or measured."""
+        if method not in self.methods:
+            return None
+        return cost_per_million_tokens(self.methods[method].total_s, self.request, price_per_hour)
+
+
+def sized(shape: Shape) -> str:
+    """`t5-v1_1-large 783M`; plain text on one line."""
+    return f"{printable(shape.name)} {parameters(shape.parameters)}"
+
+
+def by_size(shapes: Iterable[Shape]) -> list[Shape]:
+    """The smallest first."""
+    return sorted(shapes, key=lambda one: (one.parameters, one.name))
+
+
+def pair_cells(
+    device: Device, found: MeasuredPairs, llms: Sequence[Shape], slms: Sequence[Shape], request: Request
+) -> tuple[PairCell, ...]:
+    """Every LLM with every SLM, by size: rows of LLMs, in them SLMs."""
+    pairs = [Pair(llm, slm) for llm in by_size(llms) for slm in by_size(slms)]
+    return tuple(pair_cell(device, found, pair, request) for pair in pairs)
+
+
+def pair_cell(device: Device, found: MeasuredPairs, pair: Pair, request: Request) -> PairCell:
+    """One of them: measured, else predicted, else why not."""
+    if pair.slm.parameters >= pair.llm.parameters:
+        return PairCell(pair.llm, pair.slm, request, why=NOT_SMALLER)
+    place = place_of(pair.llm.name, pair.slm.name, request)
+    reason = found.left_out.get(place, "")
+    memory = _needs(device.profile, pair, request)
+    if one := found.pairs.get(place):
+        return PairCell(pair.llm, pair.slm, request, _measured(one), one.grid_id, memory)
+    if device.profile is None:
+        return PairCell(pair.llm, pair.slm, request, why=reason or f"It was not measured. {NO_PROFILE}")
+    try:
+        guess = predict(pair, request, device.profile)
+    except InputError as error:
+        return PairCell(pair.llm, pair.slm, request, needs=memory, why=printable(str(error), 300))
+    methods = {method: _predicted(one) for method, one in guess.items()}
+    if not all(0 < one.total_s < float("inf") for one in methods.values()):
+        return PairCell(pair.llm, pair.slm, request, why="The profile says nothing sensible of these sizes.")
+    return PairCell(pair.llm, pair.slm, request, methods, needs=memory, why=reason)
+
+
+def beyond(profile: Profile, request: Request) -> str:
+    """A sentence when a request is outside of what the profile was measured at; else empty."""
+    batches, prompts = ({getattr(one, name) for one in profile.encode} for name in ("batch", "tokens"))
+    asked = []
+    if not min(batches) <= request.batch <= max(batches):
+        asked.append(f"batches of {min(batches)} to {max(batches)}")
+    if not min(prompts) <= request.prompt <= max(prompts):
+        asked.append(f"prompts of {min(prompts)} to {max(prompts)} tokens")
+    if not asked:
+        return ""
+    return f"The profile was measured with {' and '.join(asked)}; beyond that, predictions extrapolate."
+
+
+def _predicted(one: Predicted) -> Times:
+    return Times(one.total_s, one.ttft_s, one.tpot_s, dict(one.phases))
+
+
+def _measured(one: Measured) -> dict[Model, Times]:
+    cells: dict[Model, Cell | None] = {"llm": one.llm, "slm": one.slm, "hybrid": one.hybrid}
+    return {method: _times(cell) for method in MODELS if (cell := cells[method]) is not None}
+
+
+def _times(cell: Cell) -> Times:
+    tpot = median(cell.tpot_s) if cell.tpot_s else None
+    return Times(cell.median_total_s, cell.median_ttft_s, tpot, cell.median_phases_s, cell.total_s)
+
+
+def _needs(profile: Profile | None, pair: Pair, request: Request) -> dict[Model, Needs]:
+    if profile is None:
+        return {}
+    return {method: needs(method, pair, request, profile) for method in MODELS}

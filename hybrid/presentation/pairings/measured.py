@@ -1,0 +1,229 @@
+"""What was measured of pairs: latencies by size in a device's grids, and the quality of a trained pair.
+
+What is damaged or another engine's is left out. Quality is only of what was trained and run; nothing about
+it is ever predicted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hybrid.compare.paired import quality_ratio
+from hybrid.errors import StoreError
+from hybrid.format import difference, percent, printable
+from hybrid.metrics import METRICS, metrics_of
+from hybrid.models.manifest import MANIFEST, file_sha256, zoo
+from hybrid.models.shapes import Shape
+from hybrid.presentation.pairings.sources import Device, same_sizes, sound
+from hybrid.presentation.runs.catalog import Entry
+from hybrid.presentation.runs.digest import RunDigest, number
+from hybrid.schema import BASELINE, TASKS, Cell, Grid, System
+from hybrid.sizing import Request, error_report
+from hybrid.store.grids import StoredGrid, load_grid
+
+Place = tuple[str, str, int, int, int]  # LLM, SLM, batch, tokens of each prompt, of each answer
+NO_PROFILE = (
+    "There is no profile of this device, so only what was measured is shown. "
+    "`hybrid device` makes one there, in half a minute; all other sizes are predicted from it."
+)
+NO_GRID = (
+    "There is no stored grid for this profile, so how far these predictions are off is not known; "
+    "`hybrid latency` makes one."
+)
+
+SYSTEM = System("hybrid")
+TRAINED = ("bundled-llm", "bundled-slm")  # the one pair whose sizes are known by name
+LOOKED_AT = 4  # runs at the most, until one is of these weights
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One pair at one size, all of one grid. slm: None where the grid does not have it."""
+
+    grid_id: str
+    llm: Cell
+    hybrid: Cell
+    slm: Cell | None
+
+
+@dataclass(frozen=True)
+class MeasuredPairs:
+    """pairs: of the newest grid that has them. left_out: why a cell that is stored is not in `pairs`.
+
+    newest: the newest grid with its sound cells; None when there is no grid. problems: a sentence each.
+    """
+
+    pairs: Mapping[Place, Measured] = field(default_factory=dict)
+    left_out: Mapping[Place, str] = field(default_factory=dict)
+    newest: StoredGrid | None = None
+    problems: tuple[str, ...] = ()
+
+    def along(self, llm: str, slm: str, request: Request, axis: str) -> dict[int, Measured]:
+        """What was measured of a pair by the length of prompts or answers, all else as in `request`."""
+        found = {}
+        for place, one in self.pairs.items():
+            at = Request(batch=place[2], prompt=place[3], output=place[4])
+            length: int = getattr(at, axis)
+            if place[:2] == (llm, slm) and replace(at, **{axis: getattr(request, axis)}) == request:
+                found[length] = one
+        return dict(sorted(found.items()))
+
+
+def place_of(llm: str, slm: str, request: Request) -> Place:
+    return llm, slm, request.batch, request.prompt, request.output
+
+
+def measured_pairs(device: Device, shapes: Mapping[str, Shape], root: Path | None = None) -> MeasuredPairs:
+    """What the device's grids say. shapes: what names mean here; a grid that means others is not used."""
+    pairs: dict[Place, Measured] = {}
+    left_out: dict[Place, str] = {}
+    problems: list[str] = []
+    newest: StoredGrid | None = None
+    for grid in device.grids:
+        try:
+            stored = load_grid(grid.grid_id, root)
+        except StoreError as error:
+            problems.append(str(error))
+            continue
+        problems += stored.problems
+        sane = replace(stored, cells=tuple(_sound(stored, shapes, problems)))
+        newest = newest or sane
+        for place, one in _pairs(sane):
+            reasons = (printable(cell.options.get("fallback", ""), 200) for cell in (one.llm, one.hybrid))
+            if reason := next(filter(None, reasons), ""):
+                other = f"another engine answered for {printable(device.engine)}: {reason}"
+                left_out.setdefault(place, f"Grid {grid.grid_id} has it, but {other}.")
+            else:
+                pairs.setdefault(place, one)
+    return MeasuredPairs(pairs, left_out, newest, tuple(problems))
+
+
+def error_sentence(device: Device, found: MeasuredPairs) -> str:
+    """How far the device's predictions are from what its newest grid measured."""
+    if device.profile is None:
+        return NO_PROFILE
+    report = error_report(found.newest, device.profile) if found.newest else None
+    if report is None:
+        return NO_GRID
+    phases = "; ".join(
+        f"{phase} {percent(one.median)} and {percent(one.p90)}" for phase, one in report.phases.items()
+    )
+    return (
+        f"How far predictions are off, on {report.total.n} measured cells of grid {report.grid_id} (LLM, SLM "
+        f"and hybrid): end to end by {percent(report.total.median)} (median) and "
+        f"{percent(report.total.p90)} (90th percentile), either way. By phase, the same two: {phases}."
+    )
+
+
+def _sound(stored: StoredGrid, shapes: Mapping[str, Shape], problems: list[str]) -> Iterator[Cell]:
+    """Cells whose sizes are known and that took any time, on the grid's own device."""
+    grid, strange = stored.grid, set()
+    good = {name for name, row in grid.shapes.items() if _is_known(name, row, shapes)}
+    for cell in stored.cells:
+        unknown = {name for name in (cell.llm, cell.slm) if name is not None} - good
+        strange |= unknown
+        moved = cell.environment is not None and cell.environment.device_name != grid.environment.device_name
+        if not unknown and not moved and cell.median_total_s > 0:
+            yield cell
+    problems += [_strange(grid, name) for name in sorted(strange)]
+
+
+def _strange(grid: Grid, name: str) -> str:
+    what = "means another model by it" if name in grid.shapes else "does not say its sizes"
+    return f"Cells of {printable(name)} are left out: grid {grid.grid_id} {what}."
+
+
+def _is_known(name: str, row: Mapping[str, object], shapes: Mapping[str, Shape]) -> bool:
+    try:
+        return name in shapes and same_sizes(sound(row, name), shapes[name])
+    except (ValueError, TypeError):
+        return False
+
+
+def _pairs(stored: StoredGrid) -> Iterator[tuple[Place, Measured]]:
+    """Every hybrid of which the LLM was measured at the same size, too."""
+    by_key = {cell.key: cell for cell in stored.cells}
+    for cell in stored.cells:
+        size = cell.batch, cell.prompt_tokens, cell.output_tokens
+        llm = by_key.get(("llm", cell.llm, None, *size))
+        if cell.method == "hybrid" and cell.llm and cell.slm and llm is not None:
+            slm = by_key.get(("slm", None, cell.slm, *size))
+            yield (cell.llm, cell.slm, *size), Measured(stored.grid.grid_id, llm, cell, slm)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the hybrid keeps of its LLM's quality in one run.
+
+    kept: 1 is all of it. value: the difference in points of `metric`; low, high: its interval.
+    """
+
+    entry: Entry
+    metric: str
+    kept: float
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def sentence(self) -> str:
+        """Plain text; names from elsewhere in it."""
+        entry = self.entry
+        return (
+            f"{percent(self.kept, 1)} of the LLM's {self.metric} kept ({difference(self, 'points')}, "
+            f"n = {self.n}) on {entry.suite}, {entry.engines[0]} in {entry.dtype} on {entry.device_name}, "
+            f"run {entry.run_id}"
+        )
+
+
+def trained_pair(shapes: Mapping[str, Shape]) -> str | None:
+    """The name of the pair that is here with its weights; None when there is none."""
+    return shapes[TRAINED[0]].source.rpartition("/")[0] if TRAINED[0] in shapes else None
+
+
+def quality_runs(entries: Sequence[Entry], shapes: Mapping[str, Shape]) -> list[Entry]:
+    """Complete runs of the trained pair that carry quality, in the order of the entries."""
+    pair = trained_pair(shapes)
+    return [
+        entry for entry in entries
+        if entry.pair == pair and entry.complete and not entry.fixed_length and entry.task in TASKS
+        and {SYSTEM, BASELINE} <= set(entry.systems)
+    ]  # fmt: skip
+
+
+def quality(
+    runs: Sequence[Entry], device: Device, pair: str, digest: Callable[[str], RunDigest]
+) -> Quality | None:
+    """Of the newest run in the device's engine and precision, or the newest of all; None without one.
+
+    runs: of one suite, from quality_runs(). Runs of other weights under the same name do not count.
+    digest: may raise StoreError; then the run is passed over.
+    """
+    try:
+        weights = file_sha256(zoo() / pair / MANIFEST)
+    except OSError:
+        return None
+    here = device.engine, device.dtype, device.environment.device_name
+    alike = sorted(runs, key=lambda one: (one.engines[0], one.dtype, one.device_name) != here)
+    for entry in alike[:LOOKED_AT]:
+        try:
+            said = digest(entry.run_id)
+        except StoreError:
+            continue
+        if found := _quality(entry, said, weights):
+            return found
+    return None
+
+
+def _quality(entry: Entry, said: RunDigest, weights: str) -> Quality | None:
+    metric = metrics_of(entry.task)[0]
+    row, base = said.rows.get(SYSTEM, {}), said.rows.get(BASELINE, {})
+    ours, theirs, change = number(row, metric), number(base, metric), number(row, f"{metric}_vs_llm")
+    if row.get("weights_sha256") != weights or ours is None or theirs is None or change is None:
+        return None
+    kept = quality_ratio(METRICS[metric].higher_is_better, ours, theirs)
+    if kept is None:
+        return None
+    ends = number(row, f"{metric}_vs_llm_low"), number(row, f"{metric}_vs_llm_high")
+    return Quality(entry, METRICS[metric].label, kept, change, *ends, n=int(number(row, "n") or 0))

@@ -1,0 +1,87 @@
+"""Which runs there are, as a page filters them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybrid.schema import System
+from hybrid.store import RunSummary, list_runs
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored run. examples: that it was asked to answer, each `repeats` times by each system.
+
+    engines: of its systems, the plan's own first. records, planned: answers, so far and in all.
+    """
+
+    run_id: str
+    created_at: str
+    suite: str
+    task: str
+    pair: str
+    systems: tuple[System, ...]
+    engines: tuple[str, ...]
+    device: str
+    device_name: str
+    dtype: str
+    threads: int
+    batch_size: int
+    repeats: int
+    examples: int
+    records: int
+    planned: int
+    complete: bool
+    fixed_length: bool
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Runs, the newest first. problems: a sentence for each that is damaged."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+
+def catalog(root: Path | None = None) -> Catalog:
+    """All runs of a results folder. Raises StoreError when it cannot be read."""
+    listing = list_runs(root)
+    return Catalog(tuple(map(_entry, listing.runs)), listing.problems)
+
+
+def passes(entry: Entry, filters: Mapping[str, str | int | None]) -> bool:
+    """Tell whether a run is to be shown. filters: values by name, see values_of(); None lets all pass."""
+    return all(wanted is None or wanted in values_of(entry, name) for name, wanted in filters.items())
+
+
+def values_of(entry: Entry, name: str) -> tuple[str | int, ...]:
+    """What an entry has for a filter's name; a run of several engines has several."""
+    values: dict[str, tuple[str | int, ...]] = {
+        "suite": (entry.suite,),
+        "pair": (entry.pair,),
+        "engine": entry.engines,
+        "device": (entry.device_name,),
+        "batch": (entry.batch_size,),
+    }
+    return values[name]
+
+
+def choices(entries: Iterable[Entry], name: str) -> list[str | int]:
+    """Every value of a filter that occurs, in the order of the entries."""
+    return list(dict.fromkeys(value for entry in entries for value in values_of(entry, name)))
+
+
+def newest_complete(entries: Sequence[Entry]) -> Entry | None:
+    """The first that is complete."""
+    return next((entry for entry in entries if entry.complete), None)
+
+
+def _entry(one: RunSummary) -> Entry:
+    run, plan = one.run, one.run.plan
+    engines = (plan.engine, *(run.ran_as(system).engine for system in plan.systems))
+    return Entry(
+        run.run_id, run.created_at, plan.suite, plan.task, plan.pair, tuple(plan.systems),
+        tuple(dict.fromkeys(engines)), plan.device, run.environment.device_name, plan.dtype, plan.threads,
+        plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), one.records,
+        run.planned, one.complete, plan.sampling.ignore_eos,
+    )  # fmt: skip

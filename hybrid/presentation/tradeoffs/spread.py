@@ -1,0 +1,140 @@
+"""The figure of how latencies are spread: for each system, the share of answers that came within a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from hybrid.format import capitalized, label, listed, milliseconds, milliseconds_interval, percent
+from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts.axes import CLEAR, ends, flagged, framed, is_wide, log_axis, with_legend
+from hybrid.presentation.charts.styles import Mark, faded
+from hybrid.presentation.tradeoffs.results import LATENCIES, PERCENTS, Distribution
+from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
+from hybrid.store.tables import Table
+
+MARKED = (50, 90, 99)
+DOUBTFUL = 0.35  # opacity of what n cannot carry
+_COLUMNS = (
+    COLUMNS
+    | {"n": "independent measurements: examples, or batches", "answers": "values that percentiles are of"}
+    | {f"p{number}_ms": f"percentile {number}, linear interpolation" for number in PERCENTS}
+    | {"p50_ms_low": "lower end of the 95 % bootstrap interval of p50", "p50_ms_high": "upper end of it"}
+    | {"carried": "the percentiles that n can carry; others are guesses"}
+)
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """number: 50 and so on. hover: a line of plain text."""
+
+    number: int
+    value: float
+    carried: bool
+    hover: str
+
+
+@dataclass(frozen=True)
+class Steps:
+    """values, shares: of the ECDF, ascending. carried_share: up to which it can be believed, 0 to 1."""
+
+    mark: Mark
+    values: tuple[float, ...]
+    shares: tuple[float, ...]
+    carried_share: float
+    percentiles: tuple[Percentile, ...]
+
+
+def spread_figure(selection: FigureSelection, latency: str) -> Drawing | None:
+    """Draw it; None when nothing has this latency. latency: of LATENCIES."""
+    spreads = [(one, one.times.latencies[latency]) for one in selection if latency in one.times.latencies]
+    if not spreads:
+        return None
+    title, curves = LATENCIES[latency], [_steps(one, spread) for one, spread in spreads]
+    figure = draw(curves, f"{capitalized(title)} (ms)", selection.differences.flag)
+    rows = [
+        (
+            *one.cells, spread.p50.n, spread.answers, *spread.percentiles, *ends(spread.p50)[1:],
+            " ".join(f"p{number}" for number in spread.carried),
+        )
+        for one, spread in spreads
+    ]  # fmt: skip
+    return Drawing(figure, _says(spreads, title, selection), Table(_COLUMNS, rows))
+
+
+def draw(curves: Sequence[Steps], x_title: str, flag: str = "") -> go.Figure:
+    """Draw curves: further to the left is faster. What n cannot carry is faded, its percentiles hollow."""
+    figure = framed(go.Figure(), x_title, "Share of answers")
+    for curve in curves:
+        _draw_line(figure, curve)
+    for curve in curves:
+        _draw_percentiles(figure, curve)
+    values = [end for curve in curves for end in (curve.values[0], curve.values[-1])]
+    if min(values) > 0 and is_wide(values):
+        figure.update_xaxes(**log_axis(min(values) / 1.1, max(values) * 1.1))
+    else:
+        figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(range=[0, 1.03], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 0.9, 1])
+    return flagged(with_legend(figure, len(curves)), flag)
+
+
+def _draw_line(figure: go.Figure, curve: Steps) -> None:
+    """Two parts, of which the second begins where the first one ends."""
+    x, y = (curve.values[0], *curve.values), (0.0, *curve.shares)  # it rises from 0 at the fastest answer
+    cut = sum(share <= curve.carried_share for share in y)
+    color = curve.mark.color
+    for number, (part, ink) in enumerate(
+        ((slice(0, cut), color), (slice(max(0, cut - 1), None), faded(color, DOUBTFUL)))
+    ):
+        figure.add_scatter(
+            x=x[part], y=y[part], mode="lines", name=label(curve.mark.name), legendgroup=curve.mark.name,
+            showlegend=number == 0, line={"color": ink, "width": 2, "dash": curve.mark.dash, "shape": "hv"},
+            hoverinfo="text", hovertext=[_hover(curve, *at) for at in zip(x[part], y[part], strict=True)],
+        )  # fmt: skip
+
+
+def _hover(curve: Steps, value: float, share: float) -> str:
+    return f"{label(curve.mark.name)}<br>{percent(share)} within {milliseconds(value / 1000)}"
+
+
+def _draw_percentiles(figure: go.Figure, curve: Steps) -> None:
+    color, found = curve.mark.color, curve.percentiles
+    figure.add_scatter(
+        x=[one.value for one in found], y=[one.number / 100 for one in found], mode="markers",
+        marker={
+            "color": [color if one.carried else CLEAR for one in found], "size": 8,
+            "symbol": curve.mark.symbol,
+            "line": {"width": 1.5, "color": [color if one.carried else faded(color, 0.6) for one in found]},
+        },
+        showlegend=False, legendgroup=curve.mark.name, hoverinfo="text",
+        hovertext=[f"{label(curve.mark.name)}<br>{label(one.hover, 200)}" for one in found],
+    )  # fmt: skip
+
+
+def _steps(one: SelectedSystem, spread: Distribution) -> Steps:
+    percentiles = tuple(_percentile(number, spread) for number in MARKED)
+    return Steps(one.mark, spread.values, spread.shares, spread.carried_share, percentiles)
+
+
+def _percentile(number: int, spread: Distribution) -> Percentile:
+    value, n = spread.percentile(number), spread.p50.n
+    carried = number in spread.carried
+    time = milliseconds_interval(spread.p50) if number == 50 else milliseconds(value / 1000)
+    doubt = "" if carried else ", too few to carry it"
+    return Percentile(number, value, carried, f"p{number}: {time}, n = {n}{doubt}")
+
+
+def _says(spreads: list[tuple[SelectedSystem, Distribution]], title: str, selection: FigureSelection) -> str:
+    parts = [
+        f"{one.mark.name} {milliseconds_interval(spread.p50)} and "
+        f"{milliseconds(spread.percentile(90) / 1000)} (n = {spread.p50.n})"
+        for one, spread in spreads
+        if selection.is_main(one)
+    ]
+    fewest = min((spread for _, spread in spreads), key=lambda spread: spread.p50.n)
+    lost = [f"p{number}" for number in MARKED if number not in fewest.carried]
+    doubt = f" n = {fewest.p50.n} is too small for {listed(lost)}: faded, with hollow marks." if lost else ""
+    return (
+        f"Share of answers within a time, {title}; marks are p50, p90 and p99. "
+        f"p50, with its 95 % bootstrap interval, and p90: {'; '.join(parts)}.{doubt}{selection.remark}"
+    )

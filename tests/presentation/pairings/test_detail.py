@@ -1,0 +1,96 @@
+"""One pair: curves, break-even, cost and memory, against numbers worked out by hand."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from hybrid.models.shapes import find_shape
+from hybrid.presentation.pairings.cells import pair_cell
+from hybrid.presentation.pairings.detail import (
+    Curve,
+    curve,
+    curve_drawing,
+    sentences,
+    times_drawing,
+    times_table,
+)
+from hybrid.presentation.pairings.measured import measured_pairs
+from hybrid.presentation.pairings.metrics import (
+    Terms,
+)
+from hybrid.sizing import (
+    Pair,
+    Request,
+    predict,
+)
+from tests.presentation.pairings.made_grids import (
+    ASKED,
+    LARGE,
+    SMALL,
+    TINY,
+    TRIO,
+    cell,
+    cell_of,
+    only,
+    store,
+)
+
+
+def test_curves_keep_all_else_fixed(folder: Path):
+    longer = Request(32, 64, 8)
+    more = tuple(cell(one.method, tuple(3 * t for t in one.ttft_s), longer) for one in TRIO[::2])
+    store(folder, more, grid_id="grid-2")
+    elsewhere = Request(64, 64, 8)
+    store(folder, (cell("llm", (8.0,), elsewhere), cell("hybrid", (1.0,), elsewhere)), grid_id="grid-3")
+    found, device = only(folder)
+    measured = measured_pairs(device, found.shapes, folder)
+    made = curve(device, measured, pair_cell(device, measured, Pair(LARGE, SMALL), ASKED), "output")
+    assert {at: one.speedup for at, one in made.measured.items()} == pytest.approx({16: 2.5, 64: 2.5})
+    truth = predict(Pair(LARGE, SMALL), Request(32, 64, 8), device.profile)
+    assert made.predicted[64] == pytest.approx(truth["llm"].total_s / truth["hybrid"].total_s)
+    rows = [row for row in made.table.rows if row[0] == 64]
+    assert [row[2] for row in rows] == ["measured grid-2", "predicted"]
+    assert "2.5× at 16, 2.5× at 64 measured" in made.sentence
+
+
+def test_a_line_ends_where_positions_do(folder: Path):
+    found, device = only(folder)
+    measured = measured_pairs(device, found.shapes, folder)
+    bart = pair_cell(device, measured, Pair(find_shape("bart-large"), SMALL), ASKED)
+    assert max(curve(device, measured, bart, "prompt").predicted) == 1024
+    assert "1,024 tokens, where the positions" in " ".join(sentences(device, bart, Terms(1.0)))
+
+
+def test_details_say_break_even_cost_and_memory(folder: Path):
+    device = only(folder)[1]
+    one = cell_of(folder)
+    said = sentences(device, one, Terms(2.0))
+    assert said[0].startswith("Predicted: With prompts of 32 tokens, the hybrid is ")
+    costs = [2.0 * 1e6 * seconds / (128 * 3600) for seconds in (5.0, 0.5, 2.0)]
+    assert all(f"{cost:.3g} by the" in said[1] for cost in costs)
+    assert said[2].startswith("Memory for weights and caches, computed from sizes: the LLM ")
+    rows = {row[0]: row for row in times_table(one, Terms(2.0)).rows}
+    columns = list(times_table(one, Terms(2.0)).columns)
+    assert [rows[method][columns.index("speedup")] for method in ("llm", "slm", "hybrid")] == [1, 10, 2.5]
+    assert rows["llm"][columns.index("encode_ms")] == statistics.median([1000, 1250, 2250])
+
+
+def test_a_curve_has_a_line_of_guesses_and_points_of_measurements(folder: Path):
+    one = cell_of(folder)
+    line, points = curve_drawing(Curve("output", ASKED, {1: 0.5, 16: 2.0}, {16: one})).figure.data
+    assert (line.mode, list(line.x), list(line.y)) == ("lines", [1, 16], [0.5, 2.0])
+    assert (points.mode, list(points.x), list(points.y)) == ("markers", [16], [pytest.approx(2.5)])
+    assert "3 repeats from" in points.hovertext[0]
+    assert not curve_drawing(Curve("output", ASKED, {}, {})).figure.data
+
+
+def test_phases_of_a_guess_are_hatched_and_add_up(folder: Path):
+    for one in (cell_of(folder), cell_of(folder, slm=TINY)):
+        drawing = times_drawing(one, Terms(1.0))
+        shapes = {trace.marker.pattern.shape for trace in drawing.figure.data}
+        assert shapes == ({"/"} if one.source == "predicted" else {""})
+        for place, (times, total) in enumerate(zip(one.methods.values(), drawing.table.rows, strict=True)):
+            drawn = sum(trace.x[place] for trace in drawing.figure.data)
+            assert drawn == pytest.approx(1e3 * sum(times.phases.values()))
+            assert total[0] in one.methods

@@ -1,0 +1,117 @@
+"""A comparison as names, cells, numbers and sentences."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from hybrid.compare import Comparison, compare_runs
+from hybrid.compare.bootstrap import Estimate
+from hybrid.presentation.runs.comparison_view import (
+    comparison_rows,
+    numbered,
+    numbers,
+    placed,
+    plain_summary,
+    speed_sentence,
+    table,
+)
+from hybrid.schema import BASELINE, System
+from hybrid.store import StoredRun
+
+
+@pytest.fixture
+def two(fake_run: Callable[..., StoredRun]) -> tuple[Comparison, list[StoredRun]]:
+    """Two runs of the same suite; the second has another engine."""
+    runs = [fake_run(examples=8, run_id="a-1"), fake_run(examples=8, run_id="b-2", engine="onnx")]
+    return compare_runs(runs), runs
+
+
+def column(found: object, name: str) -> list[object]:
+    place = list(found.columns).index(name)
+    return [row[place] for row in found.rows]
+
+
+def test_each_system_of_each_run_has_a_name_of_its_own(two: tuple[Comparison, list[StoredRun]]):
+    found, runs = two
+    systems = comparison_rows(found)
+    assert [one.name for one in systems] == [
+        "LLM alone [1]", "SLM alone [1]", "Hybrid [1]", "LLM alone [2]", "SLM alone [2]", "Hybrid [2]",
+    ]  # fmt: skip
+    assert [one.engine for one in systems] == [0, 0, 0, 1, 1, 1]
+    assert [one.name for one in comparison_rows(compare_runs(runs[:1]))] == [
+        "LLM alone",
+        "SLM alone",
+        "Hybrid",
+    ]
+    assert numbered([run.run for run in runs])[1].startswith("[2] b-2: made-up, pair tiny, onnx in float32")
+
+
+def test_numbers_are_those_of_the_comparison(two: tuple[Comparison, list[StoredRun]]):
+    found, _ = two
+    systems = comparison_rows(found)
+    rows, hybrid = numbers(systems), found.systems[2]
+    assert column(rows, "speedup")[2] == hybrid.against.speedups["end_to_end"].value
+    assert column(rows, "quality")[2] == hybrid.summary.quality["rougeL"].value
+    assert column(rows, "total_ms")[2] == hybrid.summary.latencies["total"].p50_ms
+    assert column(rows, "baseline_run") == [None, "a-1", "a-1", None, "b-2", "b-2"]
+    assert column(rows, "n") == [8] * 6
+    assert [mark.speedup is None for mark in placed(systems)] == [True, False, False] * 2
+
+
+def test_cells_say_value_and_interval_and_which_is_the_baseline(two: tuple[Comparison, list[StoredRun]]):
+    found, _ = two
+    cells = table(comparison_rows(found))
+    assert column(cells, "speed-up")[0] == "baseline"
+    assert column(cells, "speed-up")[1].startswith("0.")
+    assert "[" in column(cells, "speed-up")[1]
+    assert " ROUGE-L [" in column(cells, "quality")[0]
+
+
+def test_another_run_s_system_may_be_the_baseline(two: tuple[Comparison, list[StoredRun]]):
+    systems = comparison_rows(compare_runs(two[1], "b-2:llm"))
+    assert column(numbers(systems), "baseline_run") == ["b-2", "b-2", "b-2", None, "b-2", "b-2"]
+    assert " as LLM alone [2]" in plain_summary(systems[0], systems)
+
+
+@pytest.mark.parametrize(
+    ("speed", "said"),
+    [
+        (Estimate(3.0, 2.9, 3.1, 8), "answers 3.0 times as fast as LLM alone and"),
+        (Estimate(0.25, 0.2, 0.3, 8), "takes 4.0 times as long as LLM alone and"),
+        (Estimate(1.01, 0.9, 1.1, 8), "is as fast as LLM alone, chance considered, and"),
+        (Estimate(57.2, None, None, 1), "answers 57 times as fast as LLM alone and"),
+        (None, "cannot be compared in speed with LLM alone and"),
+    ],
+)
+def test_speed_in_plain_words(speed: Estimate | None, said: str, fake_run: Callable[..., StoredRun]):
+    found = compare_runs([fake_run(examples=8)])
+    hybrid = found.systems[2]
+    changed = replace(hybrid.against, speedups=dict(hybrid.against.speedups) | {"end_to_end": speed})
+    systems = comparison_rows(replace(found, systems=(*found.systems[:2], replace(hybrid, against=changed))))
+    assert said in plain_summary(systems[2], systems)
+    assert "(n = 8)." in plain_summary(systems[2], systems)
+
+
+def test_what_is_kept_is_said_with_its_weight(fake_run: Callable[..., StoredRun]):
+    found = compare_runs([fake_run(examples=8)])
+    systems = comparison_rows(found)
+    gate, difference = found.systems[2].against.gate, found.systems[2].against.differences["rougeL"]
+    weight = "beyond chance" if difference.decided else "that may be chance"
+    what = "loss" if gate.quality_ratio < 1 else "gain"
+    kept = f"keeps {100 * gate.quality_ratio:.1f} % of its ROUGE-L, a {what} {weight}"
+    assert kept in plain_summary(systems[2], systems)
+
+
+def test_the_sentence_of_the_figure_counts(two: tuple[Comparison, list[StoredRun]]):
+    said = speed_sentence(comparison_rows(two[0]))
+    assert said.startswith("Of 4 systems, ")
+    assert "n = 8" in said
+    assert "only the baseline" in speed_sentence(comparison_rows(two[0])[:1])
+
+
+def test_names_from_elsewhere_cannot_turn_the_text_around(fake_run: Callable[..., StoredRun]):
+    run = fake_run(examples=2, systems=(BASELINE, System("hybrid", "x\u202ey"))).run
+    stored = fake_run(examples=2, systems=(BASELINE, System("hybrid", "x\u202ey")), pair="p\u202eq")
+    names = [one.name for one in comparison_rows(compare_runs([stored]))]
+    assert not any("\u202e" in text for text in [*names, *numbered([run, stored.run])])

@@ -1,0 +1,128 @@
+"""A digest says what `hybrid export` and `hybrid compare` say, and is kept until the run changes."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hybrid.compare import COLUMNS, compare_runs, summaries
+from hybrid.presentation.runs.catalog import catalog
+from hybrid.presentation.runs.digest import headlines, run_digest
+from hybrid.presentation.runs import digest as module
+from hybrid.errors import StoreError
+from hybrid.schema import Sampling, System
+from hybrid.store import load_run
+from tests.made_runs import store_run
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+
+
+def test_it_repeats_export_and_compare(tmp_path: Path):
+    run_id = store_run(tmp_path, examples=10)
+    found, stored = run_digest(run_id, tmp_path), load_run(run_id, tmp_path)
+    assert list(found.rows.values()) == summaries(stored)
+    assert all(list(row) == list(COLUMNS) for row in found.rows.values())
+    told = compare_runs([stored], "llm")
+    assert found.verdicts == {one.summary.system: one.verdict for one in told.systems}
+    assert found.warnings == told.warnings
+
+
+def test_a_complete_run_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run_id = store_run(tmp_path, examples=4)
+    first = run_digest(run_id, tmp_path)
+    monkeypatch.setattr(module, "load_run", None)
+    assert run_digest(run_id, tmp_path) == first
+
+
+def test_a_run_that_was_written_to_is_computed_anew(tmp_path: Path):
+    run_id = store_run(tmp_path, examples=4)
+    assert not run_digest(run_id, tmp_path).warnings[1:]
+    records = tmp_path / run_id / "records.jsonl"
+    records.write_bytes(records.read_bytes().replace(b'"finish":"eos"', b'"finish":"nonsense"', 1))
+    assert any("line 1, is damaged" in warning for warning in run_digest(run_id, tmp_path).warnings)
+
+
+def test_a_damaged_copy_is_made_anew(tmp_path: Path):
+    run_id = store_run(tmp_path, examples=4)
+    first = run_digest(run_id, tmp_path)
+    for path in (tmp_path / "cache" / "views").iterdir():
+        path.write_text('{"rows": ', "utf-8")
+    assert run_digest(run_id, tmp_path) == first
+
+
+def test_without_a_folder_to_keep_it_in_it_is_computed_each_time(tmp_path: Path):
+    (tmp_path / "cache").write_text("no folder", "utf-8")
+    run_id = store_run(tmp_path, examples=4)
+    assert run_digest(run_id, tmp_path) == run_digest(run_id, tmp_path)
+
+
+def test_a_run_without_the_llm_says_why_there_is_no_verdict(tmp_path: Path):
+    found = run_digest(store_run(tmp_path, examples=4, systems=(System("slm"), System("hybrid"))), tmp_path)
+    assert set(found.rows) == {"slm", "hybrid"}
+    assert not found.verdicts
+    assert "baseline llm" in found.why
+
+
+def test_a_run_without_answers_has_no_rows(tmp_path: Path):
+    found = run_digest(store_run(tmp_path, examples=4, answered=0.0), tmp_path)
+    assert not found.rows
+    assert "no answers yet" in found.why
+
+
+def newest(root: Path):
+    return headlines(catalog(root).entries, partial(run_digest, root=root))
+
+
+def test_one_headline_a_kind_of_run_the_newest_first(tmp_path: Path):
+    for number, (suite, device) in enumerate([("a", "CPU"), ("a", "CPU"), ("b", "CPU"), ("a", "GPU")]):
+        store_run(tmp_path, number, examples=4, suite=suite, device_name=device)
+    assert [one.entry.run_id for one in newest(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
+
+
+def test_what_was_asked_keeps_its_place(tmp_path: Path):
+    for number, task in enumerate(["translate-en-de", "summarize", "translate-en-de", "summarize"]):
+        store_run(tmp_path, number, examples=4, suite=task, task=task, device_name=f"CPU {number}")
+    found = [one.entry.run_id for one in newest(tmp_path)]
+    assert found == ["made-0002", "made-0000", "made-0003", "made-0001"]
+
+
+def test_figures_are_those_of_the_export(tmp_path: Path):
+    run_id = store_run(tmp_path, examples=10)
+    (one,) = newest(tmp_path)
+    rows = run_digest(run_id, tmp_path).rows
+    assert one.speedup == rows["hybrid"]["speedup_end_to_end"]
+    assert (one.low, one.high) == tuple(
+        rows["hybrid"][f"speedup_end_to_end_{end}"] for end in ("low", "high")
+    )
+    assert one.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
+    assert (one.metric, one.n) == ("BLEU", 10)
+    assert one.verdict == run_digest(run_id, tmp_path).verdicts["hybrid"]
+
+
+def test_incomplete_runs_and_those_of_other_systems_are_passed_over(tmp_path: Path):
+    store_run(tmp_path, 0, examples=4)
+    store_run(tmp_path, 1, examples=4, systems=(System("llm"), System("slm")))
+    store_run(tmp_path, 2, examples=4, answered=0.5)
+    assert [one.entry.run_id for one in newest(tmp_path)] == ["made-0000"]
+
+
+def test_a_run_that_cannot_be_read_gives_way_to_an_older_one(tmp_path: Path):
+    for number in range(2):
+        store_run(tmp_path, number, examples=4)
+
+    def reading(run_id: str):
+        if run_id == "made-0001":
+            raise StoreError("It is damaged.")
+        return run_digest(run_id, tmp_path)
+
+    assert [one.entry.run_id for one in headlines(catalog(tmp_path).entries, reading)] == ["made-0000"]
+
+
+def test_a_run_of_fixed_length_has_no_quality(tmp_path: Path):
+    store_run(tmp_path, examples=4, sampling=Sampling(16, ignore_eos=True))
+    (one,) = newest(tmp_path)
+    assert one.kept is None
+    assert one.speedup > 1
