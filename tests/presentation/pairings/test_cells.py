@@ -47,9 +47,8 @@ def test_any_other_size_is_predicted(folder: Path, other: Request):
     assert (found.source, found.grid_id, found.repeats, found.spread) == ("predicted", "", 0, None)
     assert found.speedup == pytest.approx(truth["llm"].total_s / truth["hybrid"].total_s)
     assert found.speedup_per_token == pytest.approx(truth["llm"].tpot_s / truth["hybrid"].tpot_s)
-    assert found.cost("hybrid", 3.0) == pytest.approx(
-        cost_per_million_tokens(truth["hybrid"].total_s, other, 3.0)
-    )
+    cost = cost_per_million_tokens(truth["hybrid"].total_s, other, 3.0)
+    assert found.cost("hybrid", 3.0) == pytest.approx(cost)
     assert found.needs["hybrid"] == needs("hybrid", Pair(LARGE, SMALL), other, profile)
 
 

@@ -39,9 +39,9 @@ def test_what_8_bit_engines_hold_in_8_bits(pair: Pair, made_up) -> None:
 def test_cost_of_output_tokens(pair: Pair, made_up) -> None:
     found = predicted("slm", pair, ASKED, made_up())
     tokens_an_hour = 80 / found.total_s * 3600
-    assert cost_per_million_tokens(found, ASKED, 3.0) == pytest.approx(3.0 / tokens_an_hour * 1e6)
-    assert cost_per_million_tokens(found, ASKED, 0.0) == 0.0
+    assert cost_per_million_tokens(found.total_s, ASKED, 3.0) == pytest.approx(3.0 / tokens_an_hour * 1e6)
+    assert cost_per_million_tokens(found.total_s, ASKED, 0.0) == 0.0
     longer = replace(ASKED, output=200)
-    assert cost_per_million_tokens(predicted("slm", pair, longer, made_up()), longer, 3.0) < (
-        cost_per_million_tokens(found, ASKED, 3.0)
+    assert cost_per_million_tokens(predicted("slm", pair, longer, made_up()).total_s, longer, 3.0) < (
+        cost_per_million_tokens(found.total_s, ASKED, 3.0)
     )
