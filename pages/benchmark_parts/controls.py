@@ -7,8 +7,8 @@ import streamlit as st
 from hybrid.benchmark.jobs import check_request
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
-from hybrid.models.manifest import available_pairs, zoo
 from hybrid.format import printable
+from hybrid.models.manifest import available_pairs, zoo
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
