@@ -24,10 +24,10 @@ def test_one_token_has_no_time_per_token():
 @pytest.mark.parametrize(
     ("hybrid_s", "expected"),
     [
-        (0.031, "Hybrid answered 3.9× sooner than the LLM: 41 ms against 160 ms."),
+        (0.031, "Hybrid answered 3.9× sooner than the LLM: 41.0 ms against 160 ms."),
         (0.31, "Hybrid answered 2.0× later than the LLM: 320 ms against 160 ms."),
         (0.149, "Hybrid and LLM answered equally fast: 159 ms against 160 ms."),
-        (0.0, "Hybrid answered 16× sooner than the LLM: 10 ms against 160 ms."),
+        (0.0, "Hybrid answered 16.0× sooner than the LLM: 10.0 ms against 160 ms."),
     ],
 )
 def test_verdict(hybrid_s, expected):
@@ -64,13 +64,13 @@ def test_the_baseline_is_the_llm_or_else_the_first(systems, base):
 @pytest.mark.parametrize(
     ("times_s", "sentence"),
     [
-        ({"hybrid": 0.04}, "Hybrid answered in 50 ms."),
-        ({"slm": 0.01}, "SLM answered in 20 ms."),
+        ({"hybrid": 0.04}, "Hybrid answered in 50.0 ms."),
+        ({"slm": 0.01}, "SLM answered in 20.0 ms."),
         ({"slm": 0.19, "hybrid": 0.09}, "Hybrid answered 2.0× sooner than the SLM: 100 ms against 200 ms."),
         ({"hybrid": 0.09, "slm": 0.19}, "SLM answered 2.0× later than Hybrid: 200 ms against 100 ms."),
         (
             {"llm": 0.39, "slm": 0.03, "llm@torch": 0.19},
-            "SLM answered 10× sooner than the LLM: 40 ms against 400 ms.",
+            "SLM answered 10.0× sooner than the LLM: 40.0 ms against 400 ms.",
         ),
         (
             {"hybrid@torch": 0.19, "hybrid@onnx": 0.09, "slm": 0.29},

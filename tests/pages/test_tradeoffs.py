@@ -17,7 +17,8 @@ from tests.made_runs import store_run
 from tests.pages.conftest import Server, settled
 
 APP = Path(__file__).parents[2] / "app.py"
-SYSTEMS = ("llm", "slm", "hybrid", "lossless", "llm@torch", "hybrid@torch", "lossless@torch")
+NAMES = ("llm", "slm", "hybrid", "lossless", "llm@torch", "hybrid@torch", "lossless@torch")
+SYSTEMS = tuple(map(System.parse, NAMES))
 
 
 @pytest.fixture(scope="module")
