@@ -96,6 +96,6 @@ def test_a_faster_machine_beats_nobody_on_another_one():
 
 
 def test_every_task_has_its_metrics():
-    assert qualities("translate-en-de") == ("bleu", "chrf", "ter")
-    assert qualities("summarize") == ("rougeL", "rouge1", "rouge2")
+    assert qualities("translate-en-de") == ("bleu", "chrf", "ter", "repetition")
+    assert qualities("summarize") == ("rougeL", "rouge1", "rouge2", "repetition")
     assert qualities("no such task") == ()
