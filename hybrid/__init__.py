@@ -5,34 +5,115 @@ here imports torch before a model is wanted.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "Bundle": "hybrid.models.bundle",
-    "HybridConfig": "hybrid.models.pair",
-    "HybridForConditionalGeneration": "hybrid.models.pair",
-    "available_pairs": "hybrid.models.manifest",
-    "load_bundle": "hybrid.models.bundle",
-    "TorchEngine": "hybrid.engines.torch.engine",
-    "timed": "hybrid.measuring.clock",
-    "list_runs": "hybrid.store",
-    "load_run": "hybrid.store",
-    "load_suite": "hybrid.suites",
-    "Example": "hybrid.schema",
-    "Generation": "hybrid.schema",
-    "Record": "hybrid.schema",
-    "Run": "hybrid.schema",
-    "Sampling": "hybrid.schema",
-    "Step": "hybrid.schema",
-    "Suite": "hybrid.schema",
-    "Timing": "hybrid.schema",
-    "HybridError": "hybrid.errors",
+if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not one a name
+    # ruff: noqa: I001
+    from hybrid.benchmark.plans import (
+        decode_plan as decode_plan,
+        encode_plan as encode_plan,
+        load_plan as load_plan,
+    )
+    from hybrid.benchmark.run import resume_benchmark as resume_benchmark, run_benchmark as run_benchmark
+    from hybrid.compare import Comparison as Comparison, compare_runs as compare_runs
+    from hybrid.engines.registry import ENGINES as ENGINES, load_engines as load_engines
+    from hybrid.engines.torch.engine import TorchEngine as TorchEngine
+    from hybrid.errors import HybridError as HybridError
+    from hybrid.measuring.clock import timed as timed
+    from hybrid.models.bundle import Bundle as Bundle, load_bundle as load_bundle
+    from hybrid.models.manifest import available_pairs as available_pairs
+    from hybrid.models.pair import (
+        HybridConfig as HybridConfig,
+        HybridForConditionalGeneration as HybridForConditionalGeneration,
+    )
+    from hybrid.schema import (
+        METHODS as METHODS,
+        Device as Device,
+        Event as Event,
+        Example as Example,
+        Generation as Generation,
+        Observer as Observer,
+        Plan as Plan,
+        Record as Record,
+        Run as Run,
+        Sampling as Sampling,
+        Step as Step,
+        Suite as Suite,
+        System as System,
+        Timing as Timing,
+    )
+    from hybrid.sizing.run import (
+        GridRequest as GridRequest,
+        measure_grid as measure_grid,
+        resume_grid as resume_grid,
+    )
+    from hybrid.store import StoredRun as StoredRun, list_runs as list_runs, load_run as load_run
+    from hybrid.suites import load_suite as load_suite
+
+_NAMES = {
+    "hybrid.benchmark.plans": (
+        "decode_plan",
+        "encode_plan",
+        "load_plan",
+    ),
+    "hybrid.benchmark.run": (
+        "resume_benchmark",
+        "run_benchmark",
+    ),
+    "hybrid.compare": (
+        "Comparison",
+        "compare_runs",
+    ),
+    "hybrid.engines.registry": (
+        "ENGINES",
+        "load_engines",
+    ),
+    "hybrid.engines.torch.engine": ("TorchEngine",),
+    "hybrid.errors": ("HybridError",),
+    "hybrid.measuring.clock": ("timed",),
+    "hybrid.models.bundle": (
+        "Bundle",
+        "load_bundle",
+    ),
+    "hybrid.models.manifest": ("available_pairs",),
+    "hybrid.models.pair": (
+        "HybridConfig",
+        "HybridForConditionalGeneration",
+    ),
+    "hybrid.schema": (
+        "METHODS",
+        "Device",
+        "Event",
+        "Example",
+        "Generation",
+        "Observer",
+        "Plan",
+        "Record",
+        "Run",
+        "Sampling",
+        "Step",
+        "Suite",
+        "System",
+        "Timing",
+    ),
+    "hybrid.sizing.run": (
+        "GridRequest",
+        "measure_grid",
+        "resume_grid",
+    ),
+    "hybrid.store": (
+        "StoredRun",
+        "list_runs",
+        "load_run",
+    ),
+    "hybrid.suites": ("load_suite",),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> Any:  # PEP 562
+def __getattr__(name: str) -> object:  # PEP 562
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'hybrid' has no attribute {name!r}")

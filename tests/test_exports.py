@@ -1,7 +1,10 @@
 """The public names, and what importing them costs."""
 
+import ast
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +25,9 @@ LIGHT_MODULES = (
     "hybrid.measuring.environment",
     "hybrid.compare",
     "hybrid.compare.export",
+    "hybrid.benchmark.run",
     "hybrid.benchmark.schedule",
+    "hybrid.sizing.run",
     "hybrid.measuring.memory",
     "hybrid.engines.registry",
 )
@@ -31,30 +36,56 @@ LIGHT_MODULES = (
 def test_public_names() -> None:
     assert hybrid.__all__ == [
         "Bundle",
+        "Comparison",
+        "Device",
+        "ENGINES",
+        "Event",
         "Example",
         "Generation",
+        "GridRequest",
         "HybridConfig",
         "HybridError",
         "HybridForConditionalGeneration",
+        "METHODS",
+        "Observer",
+        "Plan",
         "Record",
         "Run",
         "Sampling",
         "Step",
+        "StoredRun",
         "Suite",
+        "System",
         "Timing",
         "TorchEngine",
         "available_pairs",
+        "compare_runs",
+        "decode_plan",
+        "encode_plan",
         "list_runs",
         "load_bundle",
+        "load_engines",
+        "load_plan",
         "load_run",
         "load_suite",
+        "measure_grid",
+        "resume_benchmark",
+        "resume_grid",
+        "run_benchmark",
         "timed",
     ]
 
 
 @pytest.mark.parametrize("name", hybrid.__all__)
-def test_public_name_resolves(name: str) -> None:
-    assert getattr(hybrid, name).__name__ == name
+def test_public_name_is_that_of_its_module(name: str) -> None:
+    assert getattr(hybrid, name) is getattr(import_module(hybrid._HOME[name]), name)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(hybrid.__file__).read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    seen = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    assert seen == hybrid._HOME
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

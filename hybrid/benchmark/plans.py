@@ -84,10 +84,15 @@ def check_plan(plan: Plan) -> None:
         _check_system(system, plan)
 
 
+def is_suite_name(name: str) -> bool:
+    """Tell whether load_suite() may know it: a bundled suite, or one by a known prefix."""
+    known = name in bundled_suites() or (name.startswith(PREFIXES) and not name.endswith(":"))
+    return known and len(name) <= LONGEST_NAME and name.isprintable()
+
+
 def check_suite_name(name: str) -> None:
     """Raise SuiteError for what no suite can be named; load_suite() says which of the rest there are."""
-    known = name in bundled_suites() or (name.startswith(PREFIXES) and not name.endswith(":"))
-    if not known or len(name) > LONGEST_NAME or not name.isprintable():
+    if not is_suite_name(name):
         forms = "sacrebleu:SET/PAIR, hf:DATASET:CONFIG:SPLIT, file:PATH"
         raise SuiteError(f"There is no suite {name!r}. Available: {', '.join(bundled_suites())}, {forms}.")
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-import hybrid
 from hybrid.errors import StoreError
 from hybrid.store.files import as_store_error
 
@@ -16,7 +15,7 @@ LOCK = ".lock"  # of a run that is being written
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")  # of runs and grids
 LATEST = "latest"  # in place of an id
 
-ROOT = Path(hybrid.__file__).parents[1]  # of the clone, or the folder of installed packages
+ROOT = Path(__file__).parents[2]  # of the clone, or the folder of installed packages
 APP = ROOT / "app.py"  # what a clone has and an installed package does not
 
 

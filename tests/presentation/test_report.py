@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.benchmark.plan_options import bench_command
 from hybrid.compare import compare_runs
-from hybrid.presentation.report import html_report
+from hybrid.presentation.report import html_report, redo_command
 from hybrid.schema import Sampling, System
 from hybrid.store import StoredRun, load_run
 from tests.made_runs import store_run
@@ -63,7 +62,7 @@ def test_it_says_verdicts_warnings_conditions_and_how_to_redo_it(page: str, tran
     for stored in translated:
         assert stored.run.plan.suite_hash in said
         assert stored.run.environment.weights_sha256 in said
-        assert bench_command(stored.run.plan) in said
+        assert redo_command(stored.run) in said
         assert all(signature in said for signature in stored.run.signatures.values())
     assert "23 November 2026, 08:00 UTC" in said
     assert "Hybrid [1] answers " in said

@@ -9,7 +9,7 @@ html_report(compare_runs([stored]), [stored.run])
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hybrid.benchmark.plan_options import bench_command
+from hybrid.benchmark.plans import is_suite_name
 from hybrid.compare import Comparison
 from hybrid.compare.verdict import gate_parts
 from hybrid.format import printable, size
@@ -35,7 +36,7 @@ from hybrid.presentation.runs.comparison_view import (
 )
 from hybrid.schema import TASKS, Run
 
-__all__ = ["html_report"]
+__all__ = ["html_report", "redo_command"]
 
 _LONGEST = 5000  # characters of any text
 _SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
@@ -78,9 +79,7 @@ def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None
         figures=figures,
         table=table(systems),
         lines=lines,
-        runs=[
-            (line, _conditions(run), bench_command(run.plan)) for line, run in zip(lines, runs, strict=True)
-        ],
+        runs=[(line, _conditions(run), redo_command(run)) for line, run in zip(lines, runs, strict=True)],
         notes=list(_notes(found)),
     )
 
@@ -128,6 +127,14 @@ def _gates(systems: Sequence[ComparisonRow]) -> Iterator[str]:
     for one in systems:
         if one.found.against and (gate := one.found.against.gate):
             yield f"{one.name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
+
+
+def redo_command(run: Run) -> str:
+    """The command that measures `run` again; texts that only Python knew come from the stored run."""
+    plan = run.plan
+    if not is_suite_name(plan.suite):
+        plan = replace(plan, suite=f"file:results/{run.run_id}/examples.jsonl", columns={})
+    return bench_command(plan)
 
 
 def _conditions(run: Run) -> Mapping[str, str]:
