@@ -93,28 +93,22 @@ class Column:
         return {f"{self.name}{end}": parts[end] for end in ("", *_PARTS[self.kind])}
 
 
-def _of_summary(
-    name: str, kind: Kind, label: str, meaning: str, field: str = "", optional: bool = False
-) -> Column:
-    """A column of a number in a Summary. field: its name there, where it is another."""
+_Part = Literal["summary", "memory", "roofline", "against"]
+
+
+def _column(
+    part: _Part, name: str, kind: Kind, label: str, meaning: str,
+    field: str = "", digits: int = 1, optional: bool = False,
+) -> Column:  # fmt: skip
+    """Make a column of what a part of the comparison holds. field: its name there, where it is another."""
+
+    def value(system: Compared) -> Value:
+        owner = getattr(system if part in ("summary", "against") else system.summary, part)
+        return getattr(owner, field or name, None)  # a part that is not known has no fields
+
     return Column(
-        name=name, meaning=meaning, label=label, kind=kind,
-        value=lambda system: getattr(system.summary, field or name), optional=optional,
-    )  # fmt: skip
-
-
-def _of_memory(name: str, label: str, meaning: str, field: str, optional: bool = False) -> Column:
-    return Column(
-        name=name, meaning=meaning, label=label, kind="bytes", digits=0,
-        value=lambda system: getattr(system.summary.memory, field, None), optional=optional,
-    )  # fmt: skip
-
-
-def _of_roofline(name: str, kind: Kind, label: str, meaning: str) -> Column:
-    return Column(
-        name=name, meaning=meaning, label=label, kind=kind,
-        value=lambda system: getattr(system.summary.roofline, name, None), optional=True,
-    )  # fmt: skip
+        name=name, meaning=meaning, label=label, kind=kind, value=value, digits=digits, optional=optional
+    )
 
 
 def quality(metric: Metric) -> Column:
@@ -157,24 +151,19 @@ def _speedup(name: str, latency: Column) -> Column:
     )
 
 
-def _of_pair(name: str, kind: Kind, label: str, meaning: str, field: str) -> Column:
-    return Column(
-        name=name, meaning=meaning, label=label, kind=kind, digits=2,
-        value=lambda system: getattr(system.against, field, None),
-    )  # fmt: skip
-
-
-SYSTEM = _of_summary(
-    "system", "text", "system", "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own"
-)
-N = _of_summary("n", "count", "n", "examples answered")
-ANSWERS = _of_summary("answers", "count", "answers", "answers measured, repeats included")
-STOPPED = _of_summary(
-    "stopped_share", "share", "stopped", "share of answers that ended at max_new_tokens, 0 to 1"
-)
-TOKENS = _of_summary(
-    "output_tokens_mean", "decimal", "tokens an answer",
+SYSTEM = _column(
+    "summary", "system", "text", "system",
+    "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
+)  # fmt: skip
+N = _column("summary", "n", "count", "n", "examples answered")
+ANSWERS = _column("summary", "answers", "count", "answers", "answers measured, repeats included")
+TOKENS = _column(
+    "summary", "output_tokens_mean", "decimal", "tokens an answer",
     "tokens of an answer, end of sequence included", "mean_output_tokens",
+)  # fmt: skip
+STOPPED = _column(
+    "summary", "stopped_share", "share", "stopped",
+    "share of answers that ended at max_new_tokens, 0 to 1",
 )  # fmt: skip
 LATENCY_COLUMNS: Mapping[str, Column] = {
     "total": _latency("total", "end to end", "end-to-end latency"),
@@ -184,57 +173,59 @@ LATENCY_COLUMNS: Mapping[str, Column] = {
 SPEEDUP_COLUMNS: Mapping[str, Column] = {
     name: _speedup(name, LATENCY_COLUMNS[latency]) for name, latency in SPEEDUPS.items()
 }
-LENGTH_RATIO = _of_pair(
-    "length_ratio_to_llm",
-    "estimate",
-    "length",
-    "words of all outputs over words of the LLM's",
-    "length_ratio",
-)
-AGREEMENT = _of_pair(
-    "agreement_with_llm", "share", "same text", "share of outputs equal to the LLM's, 0 to 1", "agreement"
-)
+LENGTH_RATIO = _column(
+    "against", "length_ratio_to_llm", "estimate", "length",
+    "words of all outputs over words of the LLM's", "length_ratio", digits=2,
+)  # fmt: skip
+AGREEMENT = _column(
+    "against", "agreement_with_llm", "share", "same text",
+    "share of outputs equal to the LLM's, 0 to 1", "agreement",
+)  # fmt: skip
 THROUGHPUT = (
-    _of_summary(
-        "tokens_per_s", "amount", "tokens/s", "output tokens over the time in which answers were made"
+    _column(
+        "summary", "tokens_per_s", "amount", "tokens/s",
+        "output tokens over the time in which answers were made",
     ),
-    _of_summary("characters_per_s", "amount", "characters/s", "output characters over the same time"),
-    _of_summary("requests_per_s", "amount", "requests/s", "answers over the same time"),
-)
-MEMORY = _of_memory(
-    "peak_resident_bytes",
-    "peak memory",
-    "peak memory of a process of its own, libraries included",
-    "resident",
-)
-BEFORE_MODEL = _of_memory(
-    "before_model_bytes", "before the model", "the same before the model was loaded", "before_model"
-)
-DEVICE_MEMORY = _of_memory(
-    "peak_device_bytes", "of the GPU", "peak of the GPU's allocator; 0 on a CPU", "device"
-)
-ACCEPTANCE = _of_summary(
-    "acceptance", "share", "drafts accepted",
+    _column(
+        "summary", "characters_per_s", "amount", "characters/s", "output characters over the same time"
+    ),
+    _column("summary", "requests_per_s", "amount", "requests/s", "answers over the same time"),
+)  # fmt: skip
+MEMORY = _column(
+    "memory", "peak_resident_bytes", "bytes", "peak memory",
+    "peak memory of a process of its own, libraries included", "resident", digits=0,
+)  # fmt: skip
+BEFORE_MODEL = _column(
+    "memory", "before_model_bytes", "bytes", "before the model",
+    "the same before the model was loaded", "before_model", digits=0,
+)  # fmt: skip
+DEVICE_MEMORY = _column(
+    "memory", "peak_device_bytes", "bytes", "of the GPU",
+    "peak of the GPU's allocator; 0 on a CPU", "device", digits=0,
+)  # fmt: skip
+ACCEPTANCE = _column(
+    "summary", "acceptance", "share", "drafts accepted",
     "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems", optional=True,
 )  # fmt: skip
-COST = _of_summary(
-    "cost_per_million_tokens", "amount", "cost of 1M output tokens",
+COST = _column(
+    "summary", "cost_per_million_tokens", "amount", "cost of 1M output tokens",
     "of output, at the price of the machine", optional=True,
 )  # fmt: skip
-BOUND = _of_roofline(
-    "decode_bound_ms", "ms", "at least, ms",
-    "time in which memory_bandwidth reads decode_bytes: the least a token can take",
+BOUND = _column(
+    "roofline", "decode_bound_ms", "ms", "at least, ms",
+    "time in which memory_bandwidth reads decode_bytes: the least a token can take", optional=True,
 )  # fmt: skip
-BOUND_SHARE = _of_roofline(
-    "decode_bound_share", "share", "bandwidth achieved",
-    "decode_bound_ms over the median time per output token, 0 to 1",
+BOUND_SHARE = _column(
+    "roofline", "decode_bound_share", "share", "bandwidth achieved",
+    "decode_bound_ms over the median time per output token, 0 to 1", optional=True,
 )  # fmt: skip
-FLOPS_PER_S = _of_roofline(
-    "encode_flops_per_s", "flop/s", "achieved", "operations on the prompt over the median time of reading it"
-)
+FLOPS_PER_S = _column(
+    "roofline", "encode_flops_per_s", "flop/s", "achieved",
+    "operations on the prompt over the median time of reading it", optional=True,
+)  # fmt: skip
 
 # What stands only in tables for people.
-PAIRED_N = _of_pair("n", "count", "n", "examples that both have answered", "n")
+PAIRED_N = _column("against", "n", "count", "n", "examples that both have answered")
 PAIRS = Column(
     name="pairs", label="pairs", kind="count", meaning="behind the speed-ups",
     value=lambda system: _most_pairs(system.against) if system.against else None,
@@ -252,10 +243,13 @@ GPU_MEMORY = Column(
     optional=True,
     value=lambda system: (system.summary.memory and system.summary.memory.device) or None,
 )  # fmt: skip
-DECODE_BYTES = _of_roofline(
-    "decode_bytes", "bytes", "weights read per token", "weight bytes read for each token, once for a batch"
+DECODE_BYTES = _column(
+    "roofline", "decode_bytes", "bytes", "weights read per token",
+    "weight bytes read for each token, once for a batch", optional=True,
+)  # fmt: skip
+ENCODE_FLOPS = _column(
+    "roofline", "encode_flops", "flop", "reading a prompt", "operations on the median prompt", optional=True
 )
-ENCODE_FLOPS = _of_roofline("encode_flops", "flop", "reading a prompt", "operations on the median prompt")
 
 
 @dataclass(frozen=True, kw_only=True)

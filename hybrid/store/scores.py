@@ -8,9 +8,9 @@ of before hold the same inside their records; what stands in a file of its own g
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class ScoreHeader(msgspec.Struct, frozen=True, kw_only=True):
     product: str
 
 
-class _Line(msgspec.Struct, kw_only=True):
+class _Line(msgspec.Struct, kw_only=True, gc=False):
     example: str
     repeat: int
     system: str
@@ -51,25 +51,38 @@ class _Line(msgspec.Struct, kw_only=True):
     statistics: tuple[float, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class MetricScores:
-    """One metric's scores of a run. answers: by key, the checksum of the text, and its statistics."""
+    """One metric's scores of a run, for a reader that asks for its answers in the order of measuring."""
 
-    header: ScoreHeader
-    answers: Mapping[AnswerKey, tuple[int, tuple[float, ...]]]
+    def __init__(self, header: ScoreHeader, lines: Sequence[_Line]) -> None:
+        self.header = header
+        self._lines, self._next = lines, 0
+        self._places: Mapping[AnswerKey, int] | None = None
+
+    def statistics(self, record: Record, text_crc32: int) -> tuple[float, ...] | None:
+        """Find the statistics of an answer; None where this text was not scored."""
+        place = self._next  # scores stand in the order of the records, but for what is damaged
+        if place >= len(self._lines) or not _is_of(self._lines[place], record):
+            if self._places is None:
+                keys = ((line.example, line.repeat, line.system) for line in self._lines)
+                self._places = {key: number for number, key in enumerate(keys)}
+            place = self._places.get((record.example_id, record.repeat, record.system), -1)
+        if place < 0:
+            return None
+        self._next = place + 1
+        line = self._lines[place]
+        return line.statistics if line.text_crc32 == text_crc32 else None
 
 
 def scored(record: Record, scores: Mapping[str, MetricScores]) -> Record:
     """Add to an answer the statistics of those metrics that its text was scored by."""
     if not scores:
         return record
-    key, checksum = (record.example_id, record.repeat, record.system), _checksum(record)
-    added = {}
+    checksum, statistics = _checksum(record), dict(record.statistics)
     for metric, of_metric in scores.items():
-        text_crc32, statistics = of_metric.answers.get(key, (None, ()))
-        if text_crc32 == checksum:
-            added[metric] = statistics
-    return replace(record, statistics={**record.statistics, **added})
+        if (values := of_metric.statistics(record, checksum)) is not None:
+            statistics[metric] = values
+    return replace(record, statistics=statistics)
 
 
 def score_files(folder: Path) -> dict[str, Path]:
@@ -137,23 +150,33 @@ def open_scores(
 
 def _metric_scores(path: Path, metric: str, examples: str, problems: list[str]) -> MetricScores:
     """Raises OSError or ValueError for a file that is none of this run's scores."""
-    decode = msgspec.json.Decoder(_Line).decode
-    answers: dict[AnswerKey, tuple[int, tuple[float, ...]]] = {}
-    damaged = 0
     with open_regular(path) as file:
         header = _header(file.readline(), metric, examples)
-        for number, data in enumerate(file, start=2):
-            try:
-                line = decode(data) if b"\\ud" not in data else msgspec.convert(json.loads(data), _Line)
-            except (ValueError, RecursionError) as error:  # msgspec's and json's errors are ValueErrors
-                damaged += 1
-                if damaged <= _NAMED:
-                    problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
-                continue
-            answers[line.example, line.repeat, line.system] = line.text_crc32, line.statistics
+        data = file.read()
+    decoder = msgspec.json.Decoder(_Line)
+    try:
+        return MetricScores(header, decoder.decode_lines(data))
+    except ValueError:  # msgspec's and json's errors are ValueErrors
+        return MetricScores(header, list(_undamaged(path, data, problems)))
+
+
+def _undamaged(path: Path, data: bytes, problems: list[str]) -> Iterator[_Line]:
+    """The lines that can be read, one by one."""
+    decode, damaged = msgspec.json.Decoder(_Line).decode, 0
+    for number, line in enumerate(data.splitlines(), start=2):
+        try:
+            # half a surrogate pair, which msgspec does not read, stands as \\ud800 or the like
+            yield msgspec.convert(json.loads(line), _Line) if b"\\ud" in line else decode(line)
+        except (ValueError, RecursionError) as error:
+            damaged += 1
+            if damaged <= _NAMED:
+                problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
     if damaged > _NAMED:
         problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
-    return MetricScores(header=header, answers=answers)
+
+
+def _is_of(line: _Line, record: Record) -> bool:
+    return line.example == record.example_id and line.repeat == record.repeat and line.system == record.system
 
 
 def _header(data: bytes, metric: str, examples: str) -> ScoreHeader:
