@@ -1,5 +1,7 @@
 """One prompt, any systems side by side: what does it feel like?"""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from hybrid.errors import HybridError
@@ -12,6 +14,7 @@ st.caption(
     "A large model (LLM), a small one (SLM), and the hybrid of both answer the same prompt. "
     "They are measured one after another and then replayed side by side."
 )
+play: Callable[[], None] | None = None
 try:
     settings.complain()
     task, mode, beside = settings.what()
@@ -28,10 +31,9 @@ try:
         play = answer.view(task, wanted)
     else:
         batch.view(task, wanted)
-        play = None
     history()
     settings.engines_here()
-    if play:
+    if play is not None:
         play()
 except HybridError as error:
     note(str(error), "error")

@@ -19,7 +19,8 @@ Mark = tuple[str | None, bool, bool, bool]
 
 def mark(job: Job | None, free: bool) -> Mark:
     """When this changes, the whole page does."""
-    return job and job.job_id, job is not None and job.alive, free, engines.known(free)
+    alive = job is not None and job.alive
+    return job.job_id if job else None, alive, free, engines.known(free)
 
 
 def follow(job: Job | None, free: bool) -> None:

@@ -26,7 +26,7 @@ from hybrid.schema import Run, System
 from hybrid.sizing import Request
 from hybrid.store import StoredRun, load_run, results_fingerprint, run_fingerprint
 from pages.common.notes import note
-from pages.common.work import Say, Work
+from pages.common.work import Report, Say, Work
 
 READING = "Reading the answers"
 Compared = tuple[Comparison, tuple[Run, ...]]  # a comparison and its runs
@@ -112,7 +112,7 @@ def _answers(run_id: str, stamp: str) -> Work[pd.DataFrame]:
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _tradeoffs(run_id: str, stamp: str) -> Work[Tradeoffs]:
-    def read(say: Say) -> Tradeoffs:
+    def read(say: Report) -> Tradeoffs:
         return read_tradeoffs(run_id, answers=lambda: answers(run_id, say))
 
     return Work(read, READING)

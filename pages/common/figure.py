@@ -88,8 +88,7 @@ def show(table: Table, key: str, height: int | None = None) -> None:
     """The rows, which are plain text and numbers."""
     frame = pd.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
     helps = {name: st.column_config.Column(help=meaning) for name, meaning in table.columns.items()}
-    size = {} if height is None else {"height": height}
-    st.dataframe(frame, hide_index=True, column_config=helps, key=key, **size)
+    st.dataframe(frame, hide_index=True, column_config=helps, key=key, height=height or "auto")
 
 
 def save_csv(table: Table, name: str, label: str = "CSV") -> None:

@@ -10,14 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-Say = Callable[[str], object]
+Say = Callable[[str], object]  # what draws may return anything
+Report = Callable[[str], None]
 POLL_S = 0.1
 
 
 class Work(Generic[T]):
     """do() under way; `sentence` is what it last said."""
 
-    def __init__(self, do: Callable[[Say], T], sentence: str) -> None:
+    def __init__(self, do: Callable[[Report], T], sentence: str) -> None:
         self.sentence = sentence
         worker = ThreadPoolExecutor(1)
         self._future: Future[T] = worker.submit(do, self._say)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from hybrid.format import milliseconds, printable
+from hybrid.format import NOTHING, milliseconds, printable, ratio
 from hybrid.metrics import METRICS
 from hybrid.presentation.charts.styles import color_of
 from hybrid.presentation.difference import Part
@@ -73,17 +73,21 @@ def _figures(answer: Answer, metric: str | None) -> list[tuple[str, str]]:
     if metric:
         change = "" if baseline or known["loss"] is None else f" ({_signed(-known['loss'])})"
         label = METRICS[metric].label + (" (to LLM)" if change else "")
-        scores = [(label, _one(known["score"], ".1f") + change)]
-    speedup = "baseline" if baseline else _one(known["speedup"], ".2f", "×")
+        scores = [(label, _rounded(known["score"], 1) + change)]
+    speedup = "baseline" if baseline else ratio(known["speedup"])
     times = [
-        (label, milliseconds(None if known[name] is None else known[name] / 1000))
+        (label, _milliseconds(known[name]))
         for label, name in (("Total", "total_ms"), ("TTFT", "ttft_ms"), ("TPOT", "tpot_ms"))
     ]
-    return [*scores, ("Speed-up", speedup), ("Tokens", _one(known["output_tokens"], ".0f")), *times]
+    return [*scores, ("Speed-up", speedup), ("Tokens", _rounded(known["output_tokens"], 0)), *times]
 
 
-def _one(value: float | None, form: str, unit: str = "") -> str:
-    return "–" if value is None else f"{value:{form}}{unit}"
+def _milliseconds(value: float | None) -> str:
+    return NOTHING if value is None else milliseconds(value / 1000)
+
+
+def _rounded(value: float | None, digits: int) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"
 
 
 def _signed(value: float) -> str:

@@ -68,7 +68,7 @@ def controls(entry: Entry) -> Chosen:
         against = st.segmented_control(
             "Mark words that differ from", offered, default=offered[0], format_func=AGAINST.__getitem__,
             required=True, key="marked", bind="query-params",
-        ) or offered[0]  # fmt: skip
+        )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         contains = st.text_input(
             "Contains", key="contains", bind="query-params", placeholder="Find in source, reference, answer",

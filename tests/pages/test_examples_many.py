@@ -1,4 +1,4 @@
-"""A hundred thousand answers on the Examples page: `pytest -m slow -s tests/pages/test_examples_many.py`."""
+"""100,000 answers on the Examples page: `pytest -m nightly -s tests/pages/test_examples_many.py`."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ EXAMPLES = 33_334  # by three systems
 CHANGE_S = 1.0
 READ_S = 60.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

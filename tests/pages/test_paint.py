@@ -20,7 +20,7 @@ FILTERS = {  # by page: a control, and what is chosen there
 }
 STATE = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
 
-pytestmark = pytest.mark.quiet
+pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")

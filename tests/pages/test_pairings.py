@@ -247,7 +247,7 @@ def test_a_click_shows_a_pair_and_its_link_shows_it_again(
         wait_for_text(again, "t5-v1_1-small 77M with bundled-slm 6.0M, measured in grid")
 
 
-@pytest.mark.quiet
+@pytest.mark.nightly
 def test_a_slider_is_quick_and_the_csv_is_the_table(bench: Any, visit: Callable[..., Any]):
     with visit() as page:
         arrive(page, bench.address)

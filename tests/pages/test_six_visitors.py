@@ -63,7 +63,7 @@ def _running(name: str) -> set[int]:
     return found
 
 
-@pytest.mark.quiet
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_nobody_disturbs_another(serve: Callable[..., Any], request: pytest.FixtureRequest, tmp_path: Path):
     results = tmp_path / "results"
