@@ -12,7 +12,8 @@ from pathlib import Path
 from hybrid.benchmark.plan_options import PLAN_OPTIONS
 from hybrid.engines.registry import AUTO, ENGINES, kind_of
 from hybrid.errors import EngineError, PairError, PlanError, SuiteError
-from hybrid.schema import TASKS, Device, Plan, Sampling, System
+from hybrid.schema import TASKS, Plan, Sampling, System
+from hybrid.store.typed_json import convert, encode
 from hybrid.suites import bundled_suites
 
 SCHEMA = 1  # of a run.json, and so of a plan in a file of its own
@@ -23,10 +24,7 @@ PREFIXES = ("sacrebleu:", "hf:", "file:")
 
 def encode_plan(plan: Plan) -> bytes:
     """A file for `hybrid bench --plan`, of the same form as a run.json."""
-    row = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    row["sampling"] = {field.name: getattr(plan.sampling, field.name) for field in fields(plan.sampling)}
-    row |= {name: dict(row[name]) for name in ("engine_options", "columns")}
-    return json.dumps({"schema": SCHEMA, "plan": row}, ensure_ascii=False, indent=1).encode() + b"\n"
+    return encode({"schema": SCHEMA, "plan": plan}, indent=1)
 
 
 def load_plan(path: Path) -> Plan:
@@ -44,8 +42,6 @@ def decode_plan(data: bytes, name: str = "the plan") -> Plan:
 
     name: of its file, for messages. Raises PlanError for wrong keys, types and versions.
     """
-    import msgspec
-
     try:
         row = _object(data)
         schema = row.pop("schema", SCHEMA)
@@ -61,8 +57,8 @@ def decode_plan(data: bytes, name: str = "the plan") -> Plan:
             _check_keys(sampling, Sampling, "sampling.")
             plan = plan | {"sampling": {"truncate": True} | sampling}
         _check_keys(plan, Plan)
-        return msgspec.convert(plan, Plan, dec_hook=_parsed)
-    except (ValueError, msgspec.ValidationError) as error:
+        return convert(Plan, plan)
+    except ValueError as error:
         raise PlanError(f"{name} cannot be read as a plan: {error}.") from error
 
 
@@ -132,10 +128,3 @@ def _check_keys(row: Mapping[str, object], kind: type[Plan] | type[Sampling], wh
     for key in row:
         if key not in known:
             raise ValueError(f"there is no key {where + key!r}; there are {', '.join(known)}")
-
-
-def _parsed(kind: type, value: object) -> System | Device:
-    """A value of the types that JSON holds as a text."""
-    if kind not in (System, Device) or not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text")
-    return kind.parse(value)

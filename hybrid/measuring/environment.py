@@ -122,10 +122,9 @@ def _cpu_name() -> str:
 
 def _memory_bytes() -> int:
     """Physical memory; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0
+    import psutil
+
+    return int(psutil.virtual_memory().total)
 
 
 def _gpu_name(device: Device) -> str:

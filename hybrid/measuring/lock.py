@@ -5,20 +5,21 @@ with the process that holds it, whatever ends that. A note beside it says who
 holds it; a note is believed only while its process is alive.
 """
 
-import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from hybrid.errors import BusyError, HybridError
 from hybrid.schema import Observer, Waiting, silent
+from hybrid.store.typed_json import decode, encode
 
 LOCK = "hybrid-bench.lock"
 NOTE = "hybrid-bench.lock.json"
@@ -72,7 +73,7 @@ def measuring(
         time.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
     try:
         mine = Holder(os.getpid(), run_id, suite, datetime.now(UTC).isoformat(timespec="seconds"))
-        _write_note(folder / NOTE, json.dumps(asdict(mine)))
+        _write_note(folder / NOTE, encode(mine).decode())
         yield
     finally:
         _write_note(folder / NOTE, "")
@@ -82,9 +83,9 @@ def measuring(
 def holder(folder: Path | None = None) -> Holder | None:
     """Who measures on this machine, by the note; None when it is missing, damaged or stale."""
     try:
-        noted = Holder(**json.loads(((folder or _temporary_folder()) / NOTE).read_text("utf-8")))
-        believed = _alive(noted.pid) and str(noted).isprintable()
-    except (OSError, ValueError, TypeError, OverflowError):
+        noted = decode(Holder, ((folder or _temporary_folder()) / NOTE).read_bytes())
+        believed = psutil.pid_exists(noted.pid) and str(noted).isprintable()
+    except (OSError, ValueError, OverflowError):
         return None
     return noted if believed else None
 
@@ -109,18 +110,6 @@ def _acquired(lock: FileLock) -> bool:
             f"The lock {lock.lock_file} cannot be written: {error.strerror}. "
             "Measurements on this machine need it: make it writable, or name another folder in TMPDIR."
         ) from error
-    return True
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # os.kill would end the process there
-    try:
-        os.kill(pid, 0)  # 0: no signal is sent, only its possibility is checked
-    except PermissionError:
-        return True  # another user's
-    except OSError:
-        return False
     return True
 
 

@@ -1,8 +1,9 @@
 """Whether models fit into memory, said before they are built."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 from hybrid.errors import EngineError
 from hybrid.models.arithmetic import attention_width, bytes_per_weight, cache_bytes, parameters, writer_of
@@ -10,7 +11,6 @@ from hybrid.models.shapes import Shape
 from hybrid.schema import METHODS, Device, Grid, Model
 from hybrid.sizing.cells import Participant, participants, shapes_of, sizes
 
-MEMORY_INFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 FLOAT32 = 4  # bytes; what 8-bit engines are made from, and what they compute in
 
@@ -80,22 +80,9 @@ def free_bytes(device: Device) -> int | None:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    limits = [found for found in (_available(), _left_of_cgroup()) if found is not None]
-    return min(limits, default=None)
-
-
-def _available() -> int | None:
-    """Memory that the system can give, caches of files included."""
-    try:
-        for line in MEMORY_INFO.read_text("utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass  # not Linux
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
+    available = int(psutil.virtual_memory().available)  # caches of files included
+    left = _left_of_cgroup()
+    return available if left is None else min(available, left)
 
 
 def _left_of_cgroup() -> int | None:

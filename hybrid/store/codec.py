@@ -118,7 +118,7 @@ def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
         phases_us={phase: round(s * 1e6, 1) for phase, s in generation.timing.phases.items()},
         token_us=[round(s * 1e6) for s in generation.timing.token_times_s],
         token_ids=generation.token_ids,
-        statistics={name: tuple(map(_short, values)) for name, values in record.statistics.items()},
+        statistics={name: tuple(map(short, values)) for name, values in record.statistics.items()},
         drafted=generation.drafted,
         accepted=generation.accepted if generation.drafted else 0,
         append=[row + 1, rows] if rows > 1 else None,
@@ -259,8 +259,8 @@ def _check_cell(row: _CellLine) -> None:
         raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} repeats")
 
 
-def _short(value: float) -> float:
-    """Counts are written as whole numbers."""
+def short(value: float) -> float:
+    """Write a count as a whole number."""
     return int(value) if math.isfinite(value) and float(value).is_integer() else value
 
 

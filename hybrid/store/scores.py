@@ -5,24 +5,26 @@ was scored: an answer that was measured again has no score until it is scored ag
 of before hold the same inside their records; what stands in a file of its own goes first.
 """
 
-import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from hybrid.schema import Record
+from hybrid.store.codec import short
 from hybrid.store.files import as_store_error, open_atomic, open_regular
 from hybrid.store.folders import EXAMPLES
+from hybrid.store.journal import decoded_lines
+from hybrid.store.typed_json import decode, encode
 
 SCORES = re.compile(r"scores-([0-9A-Za-z_]{1,40})\.jsonl")
 SCHEMA = 1
-_NAMED = 10  # damaged lines of one file that are named; the rest are counted
 
 Statistics = Mapping[str, tuple[float, ...]]  # by metric, what one answer adds to its sums
 AnswerKey = tuple[str, int, str]  # example, repeat, system
@@ -134,16 +136,16 @@ def open_scores(
             header = ScoreHeader(
                 metric=metric, version=version, signature=signature, examples_sha256=examples, product=product
             )
-            files[metric].write(_encoded(msgspec.to_builtins(header)))
+            files[metric].write(encode(header))
 
         def append(record: Record, statistics: Statistics) -> None:
             checksum = _checksum(record)
             for metric, values in statistics.items():
                 line = {
                     "example": record.example_id, "repeat": record.repeat, "system": str(record.system),
-                    "text_crc32": checksum, "statistics": [_short(value) for value in values],
+                    "text_crc32": checksum, "statistics": [short(value) for value in values],
                 }  # fmt: skip
-                files[metric].write(_encoded(line))
+                files[metric].write(encode(line))
 
         yield append
 
@@ -153,26 +155,11 @@ def _metric_scores(path: Path, metric: str, examples: str, problems: list[str]) 
     with open_regular(path) as file:
         header = _header(file.readline(), metric, examples)
         data = file.read()
-    decoder = msgspec.json.Decoder(_Line)
     try:
-        return MetricScores(header, decoder.decode_lines(data))
-    except ValueError:  # msgspec's and json's errors are ValueErrors
-        return MetricScores(header, list(_undamaged(path, data, problems)))
-
-
-def _undamaged(path: Path, data: bytes, problems: list[str]) -> Iterator[_Line]:
-    """The lines that can be read, one by one."""
-    decode, damaged = msgspec.json.Decoder(_Line).decode, 0
-    for number, line in enumerate(data.splitlines(), start=2):
-        try:
-            # half a surrogate pair, which msgspec does not read, stands as \\ud800 or the like
-            yield msgspec.convert(json.loads(line), _Line) if b"\\ud" in line else decode(line)
-        except (ValueError, RecursionError) as error:
-            damaged += 1
-            if damaged <= _NAMED:
-                problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
-    if damaged > _NAMED:
-        problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
+        return MetricScores(header, msgspec.json.Decoder(_Line).decode_lines(data))
+    except ValueError:  # one by one, to name those that cannot be read
+        lines = decoded_lines(path, partial(decode, _Line), problems, settled=False, skipped=1)
+        return MetricScores(header, list(lines))
 
 
 def _is_of(line: _Line, record: Record) -> bool:
@@ -181,7 +168,7 @@ def _is_of(line: _Line, record: Record) -> bool:
 
 def _header(data: bytes, metric: str, examples: str) -> ScoreHeader:
     try:
-        header = msgspec.json.decode(data, type=ScoreHeader)
+        header = decode(ScoreHeader, data)
     except ValueError as error:
         raise ValueError(f"its first line is no header of scores ({error})") from error
     if header.schema > SCHEMA:
@@ -206,16 +193,3 @@ def _examples_sha256(folder: Path) -> str:
 
 def _checksum(record: Record) -> int:
     return zlib.crc32(record.generation.text.encode("utf-8", "surrogatepass"))
-
-
-def _encoded(row: object) -> bytes:
-    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair: only JSON's own escapes can hold it
-        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
-
-
-def _short(value: float) -> float:
-    """Counts are written as whole numbers."""
-    return int(value) if float(value).is_integer() else value

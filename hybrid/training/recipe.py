@@ -1,15 +1,13 @@
 """A training recipe: one TOML file, checked field by field before anything runs."""
 
-import dataclasses
 import tomllib
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hybrid.errors import RecipeError
 from hybrid.schema import SYSTEMS, TASKS, Model
+from hybrid.store.typed_json import check_keys, convert
 
 
 @dataclass(frozen=True)
@@ -169,8 +167,9 @@ def load_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}.") from error
     try:
-        recipe: Recipe = _build(Recipe, table, "")
-    except (ValueError, TypeError) as error:
+        check_keys(Recipe, table)
+        recipe = convert(Recipe, table)
+    except ValueError as error:
         raise RecipeError(f"{path}: {error}.") from error
     for corpus in (*recipe.data.train, *recipe.data.dev):
         if not Path(corpus.path).is_file() and not prepared(recipe).is_file():
@@ -181,49 +180,3 @@ def load_recipe(path: Path) -> Recipe:
 def prepared(recipe: Recipe) -> Path:
     """Where the tokenized training data of a recipe is kept."""
     return recipe.out / "data" / "train.npz"
-
-
-def _build(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
-    """An instance of a dataclass from a TOML table; wrong keys are named."""
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    if wrong := sorted(set(table) - set(known)):
-        raise ValueError(f"{where}{wrong[0]} is not a key; available: {', '.join(sorted(known))}")
-    required = (dataclasses.MISSING, dataclasses.MISSING)
-    lacking = [n for n, f in known.items() if (f.default, f.default_factory) == required and n not in table]
-    if lacking:
-        raise ValueError(f"{where}{lacking[0]} is missing")
-    return cls(**{name: _convert(value, hints[name], f"{where}{name}") for name, value in table.items()})
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise ValueError(f"{where} must be a table")
-        return _build(hint, value, f"{where}.")
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where} must be a list")
-        args = get_args(hint)
-        each = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
-        if len(each) != len(value):
-            raise ValueError(f"{where} must have {len(each)} entries")
-        return tuple(
-            _convert(v, h, f"{where}[{i}]") for i, (v, h) in enumerate(zip(value, each, strict=True))
-        )
-    return _scalar(value, hint, where)
-
-
-def _scalar(value: Any, hint: Any, where: str) -> Any:
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise ValueError(f"{where} is {value!r}; available: {', '.join(get_args(hint))}")
-        return value
-    if get_origin(hint) is types.UnionType:
-        hint = next(h for h in get_args(hint) if h is not type(None))
-    expected = dict if get_origin(hint) is not None else hint
-    if expected is float and type(value) is int:
-        return float(value)
-    if type(value) is not expected:
-        raise ValueError(f"{where} is {value!r}; it must be a {expected.__name__}")
-    return value

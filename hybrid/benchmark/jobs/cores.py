@@ -10,9 +10,8 @@ import threading
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-THREADS = Path("/proc/self/task")
+import psutil
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Cores:
 
 def divided(threads: int) -> Cores | None:
     """For a measurement half of this process's cores, at least one a thread; None where that leaves none."""
-    if not (hasattr(os, "sched_setaffinity") and THREADS.is_dir()):
+    if not hasattr(os, "sched_setaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))
     kept = min(len(cores) // 2, len(cores) - threads)
@@ -55,8 +54,8 @@ def keeping_to(cores: Set[int]) -> Iterator[None]:
 
 
 def _move_all(cores: Set[int]) -> None:
-    for thread in THREADS.iterdir():
-        _move(int(thread.name), cores)
+    for thread in psutil.Process().threads():
+        _move(thread.id, cores)
 
 
 def _move(thread: int, cores: Set[int]) -> None:

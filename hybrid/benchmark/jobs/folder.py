@@ -4,7 +4,6 @@ Each thing that becomes known later is a file of its own, written once, so that
 several servers may watch and write without ever disagreeing.
 """
 
-import json
 import os
 import re
 import shlex
@@ -22,6 +21,7 @@ from hybrid.schema import Started
 from hybrid.store import results_folder
 from hybrid.store.files import atomic_write, open_regular, read_small
 from hybrid.store.folders import APP, ROOT, RUN_ID
+from hybrid.store.typed_json import decode
 
 JOBS = ".jobs"
 JOB, PLAN, EVENTS, STDOUT, STDERR = "job.json", "plan.json", "events.jsonl", "stdout", "stderr"
@@ -30,6 +30,17 @@ JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 COMMAND = (sys.executable, "-m", "hybrid.cli")
 GRACE_S = 15.0  # from SIGTERM to SIGKILL
 LARGEST = 2**16  # bytes of a file that is read whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFile:
+    """What job.json holds: see Job."""
+
+    command: tuple[str, ...]
+    suite: str
+    pid: int
+    started_at: str
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,25 +108,23 @@ def job_folders(root: Path | None = None) -> list[Path]:
 def read_job(folder: Path) -> Job | None:
     """None for a folder that says nothing that can be believed: a damaged one hides no other."""
     try:
-        row = json.loads(read_small(folder / JOB, LARGEST))
-        command, pid = tuple(map(str, row["command"])), row["pid"]
-        suite, started_at = str(row["suite"]), str(row["started_at"])
-        shown = str(row.get("shown") or shlex.join(("hybrid", *command[3:])))
-        moment(started_at)
-    except (OSError, ValueError, KeyError, TypeError):
+        noted = decode(JobFile, read_small(folder / JOB, LARGEST))
+        moment(noted.started_at)
+    except (OSError, ValueError):
         return None
     # 0 and -1 would be many processes; who writes a job.json must not choose what is ended in our name
-    if type(pid) is not int or pid < 2 or command[1:4] != ("-m", "hybrid.cli", "bench"):
+    command, pid = noted.command, noted.pid
+    if pid < 2 or command[1:4] != ("-m", "hybrid.cli", "bench"):
         return None
     code = _text(folder / ENDED)
     exit_code = int(code) if code and re.fullmatch(r"-?\d{1,3}", code) else None
     return Job(
         folder=folder,
         command=command,
-        shown=shown,
-        suite=suite,
+        shown=noted.shown or shlex.join(("hybrid", *command[3:])),
+        suite=noted.suite,
         pid=pid,
-        started_at=started_at,
+        started_at=noted.started_at,
         alive=exit_code is None and process_of(pid, command) is not None,
         run_id=_run_id(folder),
         cancelled_at=_text(folder / CANCELLED),

@@ -13,7 +13,7 @@ from hybrid.store.tables import Cell
 from hybrid.errors import InputError, StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.runs.catalog import Entry
-from hybrid.presentation.runs.disk_cache import cached
+from hybrid.presentation.runs.disk_cache import cached_json
 from hybrid.schema import BASELINE, TASKS, System
 from hybrid.store import StoredRun, load_run
 
@@ -23,7 +23,6 @@ MOST = 4
 LATEST_OF_A_KIND = 3  # runs of one kind that are looked at before it is passed over
 
 # A RunDigest as JSON.
-_Stored = tuple[str, dict[str, dict[str, Cell]], dict[str, str], tuple[str, ...], str]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
 
-    return cached("digest-2.json", run_id, compute, _read, _write, root)
+    return cached_json("digest-2.json", run_id, RunDigest, compute, root)
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:
@@ -140,17 +139,3 @@ def _kept(metric: str, row: Row, base: Row) -> float | None:
     if ours is None or theirs is None:
         return None
     return quality_ratio(METRICS[metric].higher_is_better, ours, theirs)
-
-
-def _write(digest: RunDigest, file: IO[bytes]) -> None:
-    rows, verdicts = ({str(key): value for key, value in by.items()} for by in (digest.rows, digest.verdicts))
-    stored = digest.run_id, rows, verdicts, digest.warnings, digest.why
-    file.write(msgspec.json.encode(stored, enc_hook=str))
-
-
-def _read(path: Path) -> RunDigest:
-    run_id, rows, verdicts, warnings, why = msgspec.json.decode(path.read_bytes(), type=_Stored)
-    by_system = {System.parse(key): row for key, row in rows.items()}
-    return RunDigest(
-        run_id, by_system, {System.parse(key): sentence for key, sentence in verdicts.items()}, warnings, why
-    )

@@ -13,6 +13,7 @@ from hybrid.measuring.environment import product_version
 from hybrid.store import run_fingerprint
 from hybrid.store.files import open_atomic
 from hybrid.store.folders import ROOT, cache_folder
+from hybrid.store.typed_json import decode, encode
 
 T = TypeVar("T")
 FOLDER = "views"
@@ -37,12 +38,24 @@ def cached(
     with suppress(Exception):  # of another version, cut short, not readable: the run itself is there
         return read(path)
     value = compute()
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: what JSON cannot hold
         folder.mkdir(parents=True, exist_ok=True)
         with open_atomic(path, durable=False) as file:
             write(value, file)
         _prune(folder)
     return value
+
+
+def cached_json(what: str, run_id: str, kind: type[T], compute: Callable[[], T], root: Path | None = None) -> T:
+    """Return what compute() gives, a dataclass, as cached() does; the file is JSON."""
+
+    def read(path: Path) -> T:
+        return decode(kind, path.read_bytes())
+
+    def write(value: T, file: IO[bytes]) -> None:
+        file.write(encode(value))
+
+    return cached(what, run_id, compute, read, write, root)
 
 
 def _prune(folder: Path) -> None:

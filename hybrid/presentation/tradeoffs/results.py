@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -14,7 +12,7 @@ from hybrid.compare.bootstrap import Array, Resamples, estimate, medians
 from hybrid.compare.results import Indices
 from hybrid.compare.summary import carries
 from hybrid.presentation.examples.answers import read_answers
-from hybrid.presentation.runs.disk_cache import cached
+from hybrid.presentation.runs.disk_cache import cached_json
 from hybrid.presentation.tradeoffs.lengths import ByLength, Length, by_length
 from hybrid.schema import BASELINE, PHASES, Phase, Plan, System
 from hybrid.store import run_of
@@ -77,9 +75,6 @@ class Tradeoffs:
     why: str
 
 
-_Stored = tuple[str, int, dict[str, SystemTimes], str]  # Tradeoffs as JSON
-
-
 def tradeoffs(
     run_id: str, root: Path | None = None, answers: Callable[[], pd.DataFrame] | None = None
 ) -> Tradeoffs:
@@ -95,7 +90,7 @@ def tradeoffs(
 
     if run.finished_at is None:
         return compute()
-    return cached("tradeoffs-2.json", run_id, compute, _read, _write, root)
+    return cached_json("tradeoffs-2.json", run_id, Tradeoffs, compute, root)
 
 
 def tradeoffs_of(run_id: str, plan: Plan, answers: pd.DataFrame) -> Tradeoffs:
@@ -171,14 +166,3 @@ def _why(run_id: str, plan: Plan, answers: pd.DataFrame) -> str:
     if set(answers["system"]) == {str(BASELINE)}:
         return f"Run {run_id} is left out: it has answers of the LLM only."
     return ""
-
-
-def _write(found: Tradeoffs, file: IO[bytes]) -> None:
-    systems = {str(system): times for system, times in found.systems.items()}
-    stored: _Stored = (found.run_id, found.batch_size, systems, found.why)
-    file.write(msgspec.json.encode(stored))
-
-
-def _read(path: Path) -> Tradeoffs:
-    run_id, batch_size, systems, why = msgspec.json.decode(path.read_bytes(), type=_Stored)
-    return Tradeoffs(run_id, batch_size, {System.parse(name): one for name, one in systems.items()}, why)
