@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
 from hybrid.schema import METHODS, TASKS, Device, Plan, Sampling, System
-from hybrid.suites import bundled_suites
 
 _DEFAULT = Plan("")
 _COLUMNS = re.compile(r",(?=[^,=]*=)")  # a column's own name may hold commas
@@ -117,6 +116,8 @@ def _longest(plan: Plan) -> tuple[str, ...]:
 
 
 def _task(plan: Plan) -> tuple[str, ...]:
+    from hybrid.suites import bundled_suites  # what reads them takes a tenth of a second to import
+
     return (plan.task,) if plan.task and plan.suite not in bundled_suites() else ()
 
 

@@ -6,27 +6,24 @@ benchmark that was interrupted and can go on). Torch and what stands on it are
 imported inside the commands, so that `--help` is instant.
 """
 
+import os
+import sys
 from typing import IO, Any
 
 import click
 
-from hybrid.cli.app import app
 from hybrid.cli.bench import bench
-from hybrid.cli.compare import compare
 from hybrid.cli.console import harmless
 from hybrid.cli.device import device
-from hybrid.cli.engines import engines
+from hybrid.cli.engines import engines, pairs
 from hybrid.cli.evaluate import evaluate
-from hybrid.cli.export import export
 from hybrid.cli.generate import generate
 from hybrid.cli.latency import latency
-from hybrid.cli.pairs import pairs
 from hybrid.cli.predict import predict
-from hybrid.cli.report import report
-from hybrid.cli.runs import runs
-from hybrid.cli.score import score
+from hybrid.cli.stored_runs import compare, export, report, runs, score
 from hybrid.cli.train import train
 from hybrid.errors import HybridError
+from hybrid.store.folders import APP
 
 
 class _Failure(click.ClickException):
@@ -52,6 +49,18 @@ class _Commands(click.Group):
 @click.version_option(package_name="hybrid-bench")
 def main() -> None:
     """A large model reads, a small model writes: LLM-to-SLM, measured side by side."""
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: 8501 or the next free]")
+def app(port: int | None) -> None:
+    """Open the bench in the browser."""
+    if not APP.is_file():
+        raise HybridError(f"{APP} is missing; run the bench from a clone installed with `pip install -e .`.")
+    arguments = ["-m", "streamlit", "run", str(APP)]
+    if port is not None:
+        arguments += ["--server.port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself
 
 
 for command in (

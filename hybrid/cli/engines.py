@@ -1,11 +1,11 @@
-"""`hybrid engines`: what can run the models here, and why the rest cannot."""
+"""`hybrid engines` and `hybrid pairs`: what can run the models here, and which models there are."""
 
 import json
 from typing import Any
 
 import click
 
-from hybrid.cli.console import out, status
+from hybrid.cli.console import notice, out, status
 from hybrid.engines.registry import BEST, ENGINES, missing
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import Device
@@ -49,3 +49,21 @@ def _chosen(device: str) -> str:
     return next(
         name for name in BEST[device] if name == BEST[device][-1] or not missing(name, Device(device))
     )
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the manifests as one JSON list.")
+def pairs(as_json: bool) -> None:
+    """List the pairs of models that are here."""
+    from hybrid.models.manifest import available_pairs, zoo
+
+    manifests = available_pairs()
+    if as_json:
+        out(json.dumps(list(manifests.values()), ensure_ascii=False, indent=1))
+        return
+    if not manifests:
+        notice(f"There are no pairs in {zoo()}.")
+    for name, manifest in manifests.items():
+        sizes = ", ".join(f"{system} {n / 1e6:.1f}M" for system, n in manifest["parameters"].items())
+        limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"
+        out("\t".join([name, sizes, ", ".join(manifest["tasks"]), limit]))

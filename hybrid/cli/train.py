@@ -1,11 +1,20 @@
-"""`hybrid train`: the stages of a recipe."""
+"""`hybrid train`: the stages of a recipe, and how they are shown on stderr."""
 
 import os
+import time
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hybrid.cli.progress import draw
+from hybrid.cli.console import notice
+
+if TYPE_CHECKING:
+    from hybrid.training.train import TrainEvent
+
+PLAIN_LINE_EVERY_S = 10.0
 
 
 @click.command()
@@ -26,7 +35,55 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 
     events = run(loaded, stages or None, stop_after)
     if os.environ.get("RANK", "0") == "0":
-        draw(events)
+        _draw(events)
     else:  # one of several processes: the first one draws
         for _ in events:
             pass
+
+
+def _draw(events: Iterable["TrainEvent"]) -> None:
+    """A bar per stage on a terminal; elsewhere a plain line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[line]}", markup=False),
+    )
+    bars: dict[str, TaskID] = {}
+    figures: dict[str, str] = {}
+    printed_s = float("-inf")
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        for event in events:
+            if event.stage not in bars:
+                bars[event.stage] = progress.add_task(event.stage, line="")
+                figures = {}
+            figures |= _figures(event)
+            line = "  ".join(figures.values())
+            progress.update(bars[event.stage], completed=event.step, total=event.steps, line=line)
+            due = event.kind != "progress" or time.monotonic() - printed_s >= PLAIN_LINE_EVERY_S
+            if due and not console.is_terminal:
+                printed_s = time.monotonic()
+                click.echo(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}", err=True)
+    if not bars:
+        notice("Every stage is finished already.")
+
+
+def _figures(event: "TrainEvent") -> dict[str, str]:
+    """What a training event says, as short pieces of the progress line."""
+    values = {name: value for name, value in event.values.items() if isinstance(value, float)}
+    where = "dev " if event.kind == "dev" else ""
+    pieces = {}
+    for name, label in (("cross_entropy", "cross-entropy"), ("kl", "KL")):
+        if values.get(name):  # KL is zero where no teacher is matched
+            pieces[where + name] = f"{where}{label} {values[name]:.3f}"
+    if "tokens_per_s" in values:
+        pieces["rate"] = f"{values['tokens_per_s']:,.0f} tokens/s"
+    if "eta_s" in values:
+        pieces["eta"] = f"ETA {timedelta(seconds=round(values['eta_s']))}"
+    if event.kind in ("done", "stopped"):
+        pieces["eta"] = event.kind
+    return pieces

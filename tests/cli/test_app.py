@@ -1,6 +1,5 @@
 """`hybrid app` becomes the server of the bench."""
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+
+from hybrid import cli
 
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
@@ -25,8 +26,7 @@ def test_app_becomes_the_server(monkeypatch: pytest.MonkeyPatch, run: Run) -> No
 def test_app_needs_a_clone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, failure: Failure
 ) -> None:
-    module = importlib.import_module("hybrid.cli.app")  # the package's `app` is the command
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "hybrid" / "cli" / "app.py"))
+    monkeypatch.setattr(cli, "APP", tmp_path / "app.py")
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("the server was started"))
     said = failure(run("app"))
     assert str(tmp_path / "app.py") in said

@@ -116,11 +116,11 @@ def test_json_is_the_whole_comparison(root: Path) -> None:
 
 def test_what_is_not_there_is_said(root: Path) -> None:
     for arguments, words in (
-        (["nothing"], "There is no run nothing"),
+        (["nothing"], "There is no run 'nothing'"),
         ([TWO], "No run given has answers of the baseline llm; there are those of slm, hybrid."),
         ([ONE, "--baseline", "gpt"], "'gpt' is no system; available: llm, slm, hybrid"),
         ([ONE, "--baseline", f"{TWO}:slm"], f"run {TWO} is not among those given: {ONE}."),
-        ([ONE, "--baseline", "other:llm"], "There is no run other"),
+        ([ONE, "--baseline", "other:llm"], "There is no run 'other'"),
     ):
         done = run(root, *arguments)
         assert (done.exit_code, done.stdout) == (1, "")

@@ -45,7 +45,7 @@ def test_a_baseline_of_another_run_is_named_by_its_beginning(run: Run, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nothing",), "There is no run nothing"),
+        (("nothing",), "There is no run 'nothing'"),
         (("a", "c", "--baseline", "a:llm"), "compare runs of one task"),
         (("a", "--baseline", "king"), "is no system"),
     ],

@@ -1,6 +1,7 @@
 """`hybrid train`: what it hands on and how it shows a stream of events."""
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def test_train_hands_its_options_on(trained: list[tuple[Any, ...]], run: Run) ->
 
 @pytest.mark.usefixtures("trained")
 def test_train_without_a_terminal_prints_plain_lines(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setattr("hybrid.cli.progress.PLAIN_LINE_EVERY_S", 0.0)
+    module = import_module("hybrid.cli.train")  # the package's `train` is the command
+    monkeypatch.setattr(module, "PLAIN_LINE_EVERY_S", 0.0)
     result = run("train", "r.toml")
     assert result.stdout == ""
     assert result.stderr.splitlines() == [

@@ -181,7 +181,7 @@ def test_resuming_takes_the_plan_from_the_store(bench):
 def test_what_cannot_be_resumed_is_one_sentence(bench):
     complete = bench.stored(bench.measure("--limit", "1", "--systems", "slm")).run.run_id
     assert f"error: Run {complete} is complete" in bench.failed(bench.run("--resume", complete))
-    assert "There is no run 1999" in bench.failed(bench.run("--resume", "1999"))
+    assert "There is no run '1999'" in bench.failed(bench.run("--resume", "1999"))
 
 
 def as_process(*arguments: str, place: Path) -> "subprocess.Popen[str]":

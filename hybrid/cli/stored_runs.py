@@ -1,0 +1,233 @@
+"""Commands on stored runs: `hybrid runs`, `compare`, `score`, `export` and `report`."""
+
+import errno
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from hybrid.cli.console import harmless, notice, out, status
+from hybrid.errors import StoreError
+from hybrid.measuring.collector import collector_off
+from hybrid.store import RunSummary, find_run, list_runs, results_folder
+from hybrid.store.tables import Cell, replacing, write_csv
+
+HEADER = ("run", "suite", "pair", "engine", "systems", "n", "state", "created (UTC)")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the runs as one JSON list.")
+def runs(as_json: bool) -> None:
+    """List the stored runs, the newest first.
+
+    n is examples x repeats. The runs lie in results/, or where HYBRID_RESULTS says.
+    """
+    listing = list_runs()
+    for problem in listing.problems:
+        notice(problem)
+    if as_json:
+        rows = [{**asdict(one.run), "records": one.records, "complete": one.complete} for one in listing.runs]
+        out(json.dumps(rows, ensure_ascii=False, indent=1))
+    elif listing.runs:
+        for line in _aligned([HEADER, *map(_row, listing.runs)]):
+            out(line)
+    else:
+        notice(f"There are no runs in {results_folder()}. `hybrid bench SUITE` makes one.")
+
+
+def _row(one: RunSummary) -> tuple[str, ...]:
+    run, plan = one.run, one.run.plan
+    examples = run.planned // (plan.repeats * len(plan.systems))
+    return (
+        run.run_id,
+        plan.suite,
+        plan.pair,
+        f"{plan.engine}/{plan.device}",
+        ",".join(plan.systems),
+        f"{examples} x {plan.repeats}",
+        "complete" if one.complete else f"incomplete {one.records}/{run.planned}",
+        _minute(run.created_at),
+    )
+
+
+def _minute(created_at: str) -> str:
+    try:
+        moment = datetime.fromisoformat(created_at)
+        return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):  # no time, or one whose UTC lies outside the calendar
+        return created_at
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows as columns two spaces apart. A run from elsewhere cannot move the terminal's cursor."""
+    shown = [[harmless(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--baseline", default="llm", show_default=True, metavar="SYSTEM",
+    help="What the others are compared with, in their own run; RUN:SYSTEM names one for all.",
+)  # fmt: skip
+@click.option(
+    "--price-per-hour", type=click.FloatRange(0), help="Of the machine, for the cost of output tokens."
+)
+@click.option("--resamples", type=click.IntRange(1, 100_000), default=1000, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@click.option("--json", "as_object", is_flag=True, help="Print everything as one JSON object.")
+def compare(
+    names: tuple[str, ...],
+    baseline: str,
+    price_per_hour: float | None,
+    resamples: int,
+    seed: int,
+    as_object: bool,
+) -> None:
+    """Compare the systems of stored RUNs: quality, speed, latency, memory and cost.
+
+    RUN: an id, the beginning of one, or `latest`. `hybrid runs` lists them.
+    """
+    from hybrid.compare import as_json, compare_runs
+    from hybrid.store import load_run
+
+    where, colon, system = baseline.rpartition(":")
+    if colon:
+        baseline = f"{find_run(where)}:{system}"
+    with collector_off():  # records are many small objects, and none is garbage
+        runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
+        found = compare_runs(runs, baseline, price_per_hour, resamples, seed)
+    if as_object:
+        out(json.dumps(as_json(found), ensure_ascii=False, allow_nan=False, indent=1))
+        return
+    from hybrid.cli import compare_report
+
+    for line in compare_report.report(found):
+        out(line)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME",
+    help="Only this metric, computed again where it is done otherwise now; may be given several times.",
+)  # fmt: skip
+def score(names: tuple[str, ...], metrics: tuple[str, ...]) -> None:
+    """Score the answers of stored RUNs by what they lack, and store that beside them.
+
+    RUN: an id, the beginning of one, or `latest`; all runs when none is given.
+    A benchmark scores itself at its end; this adds metrics that it was not scored
+    by, and ends what was interrupted. Answers and times stay as they are.
+    """
+    from hybrid.benchmark.scoring import score_run
+    from hybrid.errors import HybridError
+    from hybrid.metrics import METRICS
+    from hybrid.schema import Event, Notice, Status
+
+    run_ids = list(dict.fromkeys(find_run(name) for name in names)) or _all_runs(metrics)
+    with status("Scoring") as say:
+        for run_id in run_ids:
+
+            def observe(event: Event, run_id: str = run_id) -> None:
+                if isinstance(event, Status):
+                    say(f"{run_id}: {event.sentence}")
+                elif isinstance(event, Notice):
+                    notice(event.sentence)
+
+            try:
+                computed = score_run(run_id, metrics or None, observe)
+            except HybridError as error:
+                if names:
+                    raise
+                notice(f"Run {run_id}: {error}")
+                continue
+            out(f"{run_id}: {', '.join(METRICS[name].label for name in computed) or 'nothing was lacking'}")
+
+
+def _all_runs(metrics: Sequence[str]) -> list[str]:
+    """Ids of the runs that these metrics, or any, can judge. Raises InputError for an unknown metric."""
+    from hybrid.errors import InputError
+    from hybrid.metrics import METRICS
+
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"There is no metric {name!r}; available: {', '.join(METRICS)}.")
+    listing = list_runs()
+    for problem in listing.problems:
+        notice(problem)
+    return [
+        summary.run.run_id
+        for summary in listing.runs
+        if not summary.run.plan.sampling.ignore_eos
+        and all(summary.run.plan.task in METRICS[name].tasks for name in metrics)
+    ]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="CSV to write; - is standard output.")
+@click.option("--records", is_flag=True, help="A row for each answer instead of each system.")
+@click.option("--bom", is_flag=True, help="Begin with a byte order mark, for older spreadsheets.")
+def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> None:
+    """Write stored runs as CSV: a row for each system of each RUN.
+
+    RUN: an id, the beginning of one, or `latest`; all complete runs when none
+    is given. results/README.md says what the columns are.
+    """
+    from hybrid.presentation.runs.exports import columns, complete_runs, rows
+
+    chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
+    with status("Reading") as say:
+        found = rows(chosen, records, lenient=not names, notice=notice, say=say)
+        names_of_columns = columns(records, chosen)
+        if output == "-":
+            _to_stdout(names_of_columns, found, bom)
+            return
+        with replacing(Path(output)) as file:
+            count = write_csv(file, names_of_columns, found, bom)
+    click.echo(f"{count} rows written to {output}.", err=True)
+
+
+def _to_stdout(columns: Sequence[str], rows: Iterable[Sequence[Cell]], bom: bool) -> None:
+    try:
+        write_csv(sys.stdout.buffer, columns, rows, bom)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read has enough
+            raise
+        raise StoreError(f"Standard output cannot be written: {error.strerror}.") from error
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="HTML to write.")
+@click.option(
+    "--baseline", default="llm", show_default=True, metavar="SYSTEM",
+    help="What the others are compared with, in their own run; RUN:SYSTEM names one for all.",
+)  # fmt: skip
+def report(names: tuple[str, ...], output: str, baseline: str) -> None:
+    """Write the comparison of stored RUNs as one self-contained HTML file.
+
+    RUN: an id, the beginning of one, or `latest`. `hybrid runs` lists them.
+    """
+    from hybrid.compare import compare_runs
+    from hybrid.presentation.report import html_report
+    from hybrid.store import load_run
+
+    where, colon, system = baseline.rpartition(":")
+    if colon:
+        baseline = f"{find_run(where)}:{system}"
+    with status("Reading") as say, collector_off():
+        runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
+        say("Comparing")
+        found = compare_runs(runs, baseline)
+        page = html_report(found, [stored.run for stored in runs])
+    with replacing(Path(output)) as file:
+        file.write(page.encode("utf-8", "backslashreplace"))
+    click.echo(f"Report written to {output}.", err=True)
