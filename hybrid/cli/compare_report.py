@@ -3,23 +3,25 @@
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
-from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency, PairedComparison
-from hybrid.compare.columns import SPEED_SECTIONS, Column, Kind, Section, quality_sections
+from hybrid.compare import Comparison, PairedComparison
+from hybrid.compare.columns import SPEED_SECTIONS, Section, quality_sections
 from hybrid.compare.summary import PERCENTILES, carries
-from hybrid.compare.verdict import gate_parts, interval, milliseconds, ratio, signed
+from hybrid.compare.verdict import gate_parts
+from hybrid.format import bandwidth, listed
 from hybrid.metrics import METRICS
+from hybrid.presentation.runs.sections import Named, section_table
+from hybrid.store.tables import Table
 
-NOTHING = "-"
 PIPED = 1000  # columns: wide enough for any table
 
 
-def report(found: Comparison) -> Iterator[str]:
+def report(comparison: Comparison) -> Iterator[str]:
     """Lines of text; what a run from elsewhere holds cannot move the terminal's cursor."""
-    return map(harmless, _report(found))
+    return map(harmless, _report(comparison))
 
 
 def _report(comparison: Comparison) -> Iterator[str]:
@@ -49,50 +51,17 @@ def _report(comparison: Comparison) -> Iterator[str]:
     yield from _list("How this was computed", list(_notes(comparison)))
 
 
-def _cell(column: Column, system: ComparedSystem) -> str:
-    """What people read of a column's value."""
-    value = column.value(system)
-    if value is None:
-        return "" if column.optional else NOTHING
-    if isinstance(value, Latency):
-        return _percentiles(value)
-    if isinstance(value, Difference):
-        return signed(value) + ("" if value.p_value is None else f"  {_p(value.p_value)}")
-    if isinstance(value, Estimate):
-        if column.kind == "ratio":
-            return ratio(value)
-        return f"{value.value:.{column.digits}f}{interval(value, column.digits)}"
-    return value if isinstance(value, str) else _NUMBERS[column.kind](value, column.digits)
-
-
-_NUMBERS: Mapping[Kind, Callable[[float, int], str]] = {
-    "count": lambda value, digits: f"{value:,}",
-    "decimal": lambda value, digits: f"{value:.{digits}f}",
-    "amount": lambda value, digits: milliseconds(value),
-    "ms": lambda value, digits: milliseconds(value),
-    "share": lambda value, digits: f"{100 * value:.0f} %",
-    "bytes": lambda value, digits: f"{value / 1e6:,.{digits}f} MB",
-    "flop": lambda value, digits: f"{value / 1e9:,.2f} GFLOP",
-    "flop/s": lambda value, digits: f"{value / 1e9:,.0f} GFLOP/s",
-}
-
-
-def _percentiles(latency: Latency) -> str:
-    values = [(p, milliseconds(getattr(latency, f"p{p}_ms"))) for p in PERCENTILES]
-    return " / ".join(value if p in latency.carried else f"({value})" for p, value in values)
-
-
 def _gate(name: str, against: PairedComparison) -> str:
     if (gate := against.gate) is None:
         return f"{name}: cannot be said, there is no quality or length to compare."
     return f"{name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
 
 
-def _notes(found: Comparison) -> Iterator[str]:
+def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
-        f"[low, high]: {100 * found.level:.0f} % percentile bootstrap interval over examples, "
-        f"{found.resamples:,} resamples, seed {found.seed}; differences, p and speed-ups are paired. "
-        "Decisive: 0 lies outside."
+        f"[low, high]: {100 * comparison.level:.0f} % percentile bootstrap interval over examples, "
+        f"{comparison.resamples:,} resamples, seed {comparison.seed}; "
+        "differences, p and speed-ups are paired. Decisive: 0 lies outside."
     )
     yield (
         "p is sacrebleu's: a small one is about half of a two-sided p. "
@@ -100,63 +69,54 @@ def _notes(found: Comparison) -> Iterator[str]:
     )
     yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
-    bandwidths = {y.bandwidth for one in found.systems if (y := one.summary.roofline)}
+    bandwidths = {roof.bandwidth for system in comparison.systems if (roof := system.summary.roofline)}
     if bandwidths:
-        each = " and ".join(f"{bandwidth / 1e9:,.1f} GB/s" for bandwidth in sorted(bandwidths))
+        each = listed([bandwidth(rate) for rate in sorted(bandwidths)])
         yield (
             f"What the device allows: every token reads the decoder's weights once, at {each}, measured "
             "just before the run; more than 100 % of it means that they fit the processor's caches."
         )
     guessed = any(
         latency and len(latency.carried) < len(PERCENTILES)
-        for one in found.systems
-        for latency in one.summary.latencies.values()
+        for system in comparison.systems
+        for latency in system.summary.latencies.values()
     )
     if guessed:
         needs = ", ".join(
             f"p{p} needs {next(n for n in range(1, 1000) if carries(n, p))}" for p in PERCENTILES
         )
         yield f"(In parentheses): a percentile that n cannot carry; {needs}."
-    if found.price_per_hour is not None:
-        yield f"Cost: at {found.price_per_hour:g} an hour and the tokens/s above, the machine always busy."
-    for metric, signature in found.signatures.items():
+    if comparison.price_per_hour is not None:
+        price = f"{comparison.price_per_hour:g} an hour"
+        yield f"Cost: at {price} and the tokens/s above, the machine always busy."
+    for metric, signature in comparison.signatures.items():
         yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"
 
 
-def _table(section: Section, systems: Sequence[tuple[str, ComparedSystem]]) -> Iterator[str]:
-    columns = [
-        column
-        for column in section.columns
-        if not column.optional or any(column.value(system) is not None for _, system in systems)
-    ]
-    if not columns:
+def _table(section: Section, systems: Named) -> Iterator[str]:
+    if (table := section_table(section, systems)) is None:
         return
-    headings = [column.label for column in columns]
-    compared = next(column for column in columns if column.kind != "count")
-    rows = []
-    for name, system in systems:
-        cells = [_cell(column, system) for column in columns]
-        if section.paired and system.against is None:
-            cells = ["baseline" if column is compared else "" for column in columns]
-        rows.append((name, cells))
-    lines = _drawn(headings, rows, narrow=False)
+    lines = _drawn(table, narrow=False)
     if max(map(len, lines)) > (_width() or PIPED):
-        lines = _drawn(headings, rows, narrow=True)
+        lines = _drawn(table, narrow=True)
     yield from ("", section.title, *lines)
 
 
-def _drawn(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], narrow: bool) -> list[str]:
+def _drawn(cells: Table, narrow: bool) -> list[str]:
     """narrow: with intervals and p-values below their values, and headings of several lines."""
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Drawing
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for heading in headings:
+    for heading in list(cells.columns)[1:]:
         table.add_column(_folded(heading) if narrow else heading, justify="right", no_wrap=True)
-    for name, cells in rows:
-        table.add_row(name, *(re.sub(r" (?=\[)|  (?=p)", "\n", cell) if narrow else cell for cell in cells))
+    for name, *row in cells.rows:
+        texts = [str(text) for text in row]
+        table.add_row(
+            str(name), *(re.sub(r" (?=\[)|  (?=p)", "\n", text) if narrow else text for text in texts)
+        )
     console = Console(width=PIPED, color_system=None, markup=False, highlight=False)
     with console.capture() as capture:
         console.print(table)
@@ -188,7 +148,3 @@ def _wrapped(text: str, before: str = "") -> Iterator[str]:
 def _width() -> int | None:
     """Columns of the terminal; None when the output is no terminal."""
     return get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _p(value: float) -> str:
-    return "p<0.001" if value < 0.001 else f"p={value:.3f}"

@@ -52,7 +52,7 @@ def test_the_report(root: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     verdict = (
-        r"hybrid is 4\.0x \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60; "
+        r"hybrid is 4\.0× \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60; "
         r"it fails the gate: 9\d\.\d % of the BLEU \(needs 99 %\)\."
     )
     assert re.fullmatch(verdict, lines[2])
@@ -103,7 +103,7 @@ def test_a_gate_that_fails_narrowly_is_not_rounded_to_its_need() -> None:
 def test_one_baseline_for_all(root: Path) -> None:
     done = run(root, ONE, "latest", "--baseline", f"{TWO[:8]}:slm", "--resamples", "20")
     assert f"slm of run {TWO} is the baseline" in done.stdout
-    assert f"llm of run {ONE} is 4.0x [4.0, 4.0] slower than slm of run {TWO} at" in done.stdout
+    assert f"llm of run {ONE} is 4.0× [4.0, 4.0] slower than slm of run {TWO} at" in done.stdout
 
 
 def test_json_is_the_whole_comparison(root: Path) -> None:
@@ -176,9 +176,9 @@ def test_what_is_not_known_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
 
     stored = changed(with_records(make_run(3), bare), memory={"llm": Memory(5_000_000, 1, 7_000_000)})
     text = "\n".join(printed(monkeypatch, [stored], None))
-    assert re.search(r"^ hybrid +3 +- +- +- +-$", text, re.MULTILINE)
+    assert re.search(r"^ hybrid +3 +– +– +– +–$", text, re.MULTILINE)
     assert "hybrid: cannot be said, there is no quality or length to compare." in text
-    assert re.search(r"^ llm .* 5 MB +7 MB ", text, re.MULTILINE)
+    assert re.search(r"^ llm .* 5\.0 MB +7\.0 MB ", text, re.MULTILINE)
     assert "nan" not in text.lower()
 
 
@@ -188,7 +188,7 @@ def test_it_is_utf8_in_any_locale(root: Path) -> None:
         [sys.executable, "-m", "hybrid.cli", "compare", ONE, "--resamples", "5"], env=environment,
         capture_output=True, check=True,
     )  # fmt: skip
-    assert "hybrid is 4.0x" in done.stdout.decode("utf-8")
+    assert "hybrid is 4.0×" in done.stdout.decode("utf-8")
     assert b"\x1b" not in done.stdout
 
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.benchmark.plans import is_suite_name
 from hybrid.compare import Comparison
+from hybrid.compare.columns import quality_sections
 from hybrid.compare.verdict import gate_parts
 from hybrid.format import printable, size
 from hybrid.metrics import METRICS
@@ -34,7 +35,9 @@ from hybrid.presentation.runs.comparison_view import (
     speed_drawing,
     table,
 )
+from hybrid.presentation.runs.sections import section_table
 from hybrid.schema import TASKS, Run
+from hybrid.store.tables import Table
 
 __all__ = ["html_report", "redo_command"]
 
@@ -78,6 +81,7 @@ def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None
         warnings=found.warnings,
         figures=figures,
         table=table(systems),
+        scores=list(_scores(found, systems)),
         lines=lines,
         runs=[(line, _conditions(run), redo_command(run)) for line, run in zip(lines, runs, strict=True)],
         notes=list(_notes(found)),
@@ -103,6 +107,15 @@ def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
     if any(one.found.against for one in systems):
         drawing = speed_drawing(systems)
         yield Drawn("Speed-up", drawing.says, _drawn(drawing.figure, "speed", first))
+
+
+def _scores(found: Comparison, systems: Sequence[ComparisonRow]) -> Iterator[tuple[str, Table]]:
+    """Every score of each task, and its difference to the baseline."""
+    for task in dict.fromkeys(one.found.task for one in systems):
+        named = [(one.name, one.found) for one in systems if one.found.task == task]
+        for section in quality_sections(task, found.metrics_of(task)):
+            if cells := section_table(section, named):
+                yield section.title, cells
 
 
 def _drawn(figure: go.Figure, name: str, with_library: bool) -> str:

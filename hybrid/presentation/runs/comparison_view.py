@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.compare import ComparedSystem, Comparison, Estimate
-from hybrid.compare.verdict import interval, milliseconds, ratio, signed
-from hybrid.format import printable
-from hybrid.metrics import METRICS, metrics_of
+from hybrid.compare.verdict import plain_sentence
+from hybrid.format import NOTHING, amount, estimate, printable, ratio
+from hybrid.format import difference as format_difference
+from hybrid.metrics import METRICS, main_metric
 from hybrid.presentation.charts.axes import ends
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
 from hybrid.presentation.charts.styles import Mark
@@ -14,8 +15,6 @@ from hybrid.presentation.charts import Drawing
 from hybrid.schema import Run
 from hybrid.store.tables import Cell, Table
 
-NOTHING = "–"
-_SAME = 0.0005  # share of a score that is no difference when it may be chance
 TABLE = {
     "system": "what answered; [1], [2] ... is the run",
     "engine": "what ran the models",
@@ -110,7 +109,7 @@ def placed(systems: Sequence[ComparisonRow]) -> list[Placed]:
 
 def metric_of(task: str) -> str:
     """The main metric of a task, with what it is measured in."""
-    metric = METRICS[metrics_of(task)[0]]
+    metric = main_metric(task)
     return f"{metric.label}, {metric.unit}"
 
 
@@ -120,32 +119,7 @@ def plain_summary(one: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
     if against is None:
         return f"{one.name} is what the others are compared with."
     names = {(other.found.summary.run_id, other.found.summary.system): other.name for other in systems}
-    base = names[against.run_id, against.system]
-    speed = _plain_speed(_speedup(one.found), base)
-    gate = against.gate
-    if gate is None:
-        return f"{one.name} {speed} (n = {against.n}); there is no quality to compare."
-    label, difference = METRICS[gate.metric].label, (against.differences or {}).get(gate.metric)
-    weight = "beyond chance" if difference and difference.decided else "that may be chance"
-    what = "loss" if gate.quality_ratio < 1 else "gain"
-    kept = f"keeps {100 * gate.quality_ratio:.1f} % of its {label}, a {what} {weight}"
-    if abs(gate.quality_ratio - 1) < _SAME and not (difference and difference.decided):
-        kept = f"keeps all of its {label}"
-    return f"{one.name} {speed} and {kept} (n = {against.n})."
-
-
-def _plain_speed(found: Estimate | None, base: str) -> str:
-    if found is None:
-        return f"cannot be compared in speed with {base}"
-    if found.value == 1 or (found.low is not None and not found.excludes(1.0)):
-        return f"is as fast as {base}, chance considered,"
-    if found.value > 1:
-        return f"answers {_factor(found.value)} times as fast as {base}"
-    return f"takes {_factor(1 / found.value)} times as long as {base}"
-
-
-def _factor(value: float) -> str:
-    return f"{value:.0f}" if value >= 20 else f"{value:.1f}" if value >= 1.1 else f"{value:.2f}"
+    return plain_sentence(one.name, names[against.run_id, against.system], against)
 
 
 def speed_drawing(systems: Sequence[ComparisonRow]) -> Drawing:
@@ -181,29 +155,29 @@ def quality_sentence(systems: Sequence[ComparisonRow], task: str) -> str:
     if not known:
         return "There is no quality to show: lengths were fixed, or nothing was scored."
     best, most = max(known, key=lambda pair: pair[1].value)
-    label = METRICS[metrics_of(task)[0]].label
+    label = main_metric(task).label
     return (
-        f"Up is better, right is faster. The best score is that of {best.name}, {most.value:.1f} {label}"
-        f"{interval(most, 1)} at n = {most.n}; bars are 95 % intervals, and the baseline stands at 1×."
+        f"Up is better, right is faster. The best score is that of {best.name}, "
+        f"{estimate(most, 1, label)} at n = {most.n}; bars are 95 % intervals, and the baseline stands at 1×."
     )
 
 
 def _texts(one: ComparisonRow) -> Mapping[str, Cell]:
     compared, summary = one.found, one.found.summary
-    label = METRICS[metrics_of(compared.task)[0]].label
+    label = main_metric(compared.task).label
     cells: dict[str, Cell] = {
         "system": one.name, "engine": compared.engine, "device": compared.device, "n": summary.n
     }  # fmt: skip
     if quality := _quality(compared):
-        cells["quality"] = f"{quality.value:.1f} {label}{interval(quality, 1)}"
+        cells["quality"] = estimate(quality, 1, label)
     for name, latency in (("total", "total, ms"), ("ttft", "TTFT, ms"), ("tpot", "TPOT, ms")):
         if found := summary.latencies[name]:
-            cells[latency] = milliseconds(found.p50_ms)
+            cells[latency] = amount(found.p50_ms)
     if compared.against is None:
         return cells | {"against the baseline": "baseline", "speed-up": "baseline", "per token": "baseline"}
-    difference = (compared.against.differences or {}).get(metrics_of(compared.task)[0])
+    difference = (compared.against.differences or {}).get(main_metric(compared.task).name)
     if difference:
-        cells["against the baseline"] = signed(difference)
+        cells["against the baseline"] = format_difference(difference)
     for name, column in (("end_to_end", "speed-up"), ("per_token", "per token")):
         if speedup := compared.against.speedups[name]:
             cells[column] = ratio(speedup)
@@ -211,7 +185,7 @@ def _texts(one: ComparisonRow) -> Mapping[str, Cell]:
 
 
 def _numbers(one: ComparedSystem) -> Mapping[str, Cell]:
-    summary, main = one.summary, metrics_of(one.task)[0]
+    summary, main = one.summary, main_metric(one.task).name
     cells: dict[str, Cell] = {
         "run": summary.run_id, "system": summary.system, "engine": one.engine,
         "metric": METRICS[main].label, "n": summary.n,
@@ -234,7 +208,7 @@ def _ends(name: str, found: Estimate | None) -> dict[str, Cell]:
 
 
 def _quality(one: ComparedSystem) -> Estimate | None:
-    return (one.summary.quality or {}).get(metrics_of(one.task)[0])
+    return (one.summary.quality or {}).get(main_metric(one.task).name)
 
 
 def _speedup(one: ComparedSystem) -> Estimate | None:
