@@ -11,6 +11,7 @@ from typing import get_args
 from hybrid.errors import StoreError
 from hybrid.schema import Event
 from hybrid.store.files import open_regular
+from hybrid.store.typed_json import convert
 
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 _EVENT = "event"  # the key that names the kind
@@ -22,11 +23,9 @@ def encode_event(event: Event) -> bytes:
 
 def decode_event(line: bytes) -> Event:
     """Raises ValueError for what is no event that this version knows."""
-    import msgspec
-
     try:
         row = json.loads(line)
-        return msgspec.convert(row, _KINDS[row.pop(_EVENT)])
+        return convert(_KINDS[row.pop(_EVENT)], row)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it is no event: {error}") from error
 

@@ -73,7 +73,7 @@ def check_plan(plan: Plan) -> None:
             continue
         if value < option.low or (option.high is not None and value > option.high):
             most = "" if option.high is None else f" to {option.high}"
-            raise ValueError(f"{option.key} is {value}; it must be from {option.low}{most}")
+            raise PlanError(f"{option.key} is {value}; it must be from {option.low}{most}.")
     if plan.task and plan.task not in TASKS:
         raise SuiteError(f"There is no task {plan.task!r}; available: {', '.join(TASKS)}.")
     for system in plan.systems:

@@ -62,8 +62,7 @@ def run_benchmark(
     Returns the run as stored: all that the plan left open is settled in it. When
     it ends early, by an error or an interrupt, what was measured stays,
     `observer` is sent Interrupted, and resume_benchmark() goes on.
-    Raises HybridError for what cannot be measured, ValueError for a number that
-    cannot be.
+    Raises HybridError for what cannot be measured, ValueError where the suite has another name.
     """
     check_plan(plan)
     folder, manifest = find_pair(plan.pair or None, zoo())
@@ -173,8 +172,8 @@ def _complete(
         _score(writer.run, observer, root)
         writer.sync()  # the memory pass takes a while
         plan = writer.run.plan
-        wanted = plan.memory if memory is None else memory
-        peaks = _peak_memory(plan, writer.examples, observer) if wanted else {}
+        with_memory = plan.memory if memory is None else memory
+        peaks = _peak_memory(plan, writer.examples, observer) if with_memory else {}
         run = writer.finish(peaks, _now())
     observer(Finished(run_id=run.run_id))
     return run

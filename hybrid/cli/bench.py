@@ -74,8 +74,8 @@ def bench(
                 memory = options["memory"] if is_given(ctx, "memory") else None
                 run = resume_benchmark(resume, observer, memory=memory, wait_s=wait)
             else:
-                asked = plan_of_options(suite or "", options) if plan is None else _plan_in(plan)
-                run = run_benchmark(asked, observer, wait_s=wait)
+                given_plan = plan_of_options(suite or "", options) if plan is None else _plan_in(plan)
+                run = run_benchmark(given_plan, observer, wait_s=wait)
     except (HybridError, KeyboardInterrupt) as error:
         _say_how_to_go_on(terminal, error)
         if isinstance(error, Stopped):

@@ -81,10 +81,10 @@ def _speedups(running: Running, how: str) -> None:
     if not running.speedups:
         return
     with st.container(horizontal=True):
-        for system, one in running.speedups.items():
+        for system, speedup in running.speedups.items():
             name = plain(printable(system.label))
-            count = f"n = {one.n:,}"
-            st.metric(name, ratio(one.median), count, delta_color="off", delta_arrow="off", width=130)
+            count = f"n = {speedup.n:,}"
+            st.metric(name, ratio(speedup.median), count, delta_color="off", delta_arrow="off", width=130)
     st.caption(f"Speed-up over the LLM alone, end to end, {how}; n pairs of answers.")
 
 

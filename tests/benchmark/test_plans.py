@@ -170,9 +170,9 @@ def test_what_is_no_suite_is_refused(suite: str):
         ({"engine": "onnx", "device": Device("cuda")}, EngineError, "cuda"),
         ({"task": "sing"}, SuiteError, "'sing'"),
         ({"pair": "a\nb"}, PairError, "a\\nb"),
-        ({"threads": 5000}, ValueError, "5000"),
-        ({"batch_size": 5000}, ValueError, "5000"),
-        ({"sampling": Sampling(5000)}, ValueError, "5000"),
+        ({"threads": 5000}, PlanError, "5000"),
+        ({"batch_size": 5000}, PlanError, "5000"),
+        ({"sampling": Sampling(5000)}, PlanError, "5000"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_first(wrong: dict[str, Any], error: type[Exception], value: str):

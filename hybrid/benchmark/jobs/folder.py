@@ -169,8 +169,8 @@ def last_lines(job: Job, name: str = STDERR, most: int = 200) -> list[str]:
 
 def moment(text: str) -> datetime:
     """An ISO 8601 time; without a zone it is UTC. Raises ValueError."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def now() -> str:

@@ -36,7 +36,7 @@ Request = Plan | ResumeRequest
 
 
 def check_request(request: Request) -> None:
-    """Raise HybridError or ValueError for what the command would refuse, as far as that is known here."""
+    """Raise HybridError for what the command would refuse, as far as that is known here."""
     if isinstance(request, Plan):
         check_suite_name(request.suite)
         check_plan(request)
