@@ -6,7 +6,7 @@ from hybrid.benchmark import jobs
 from hybrid.benchmark.jobs import Job
 from hybrid.errors import HybridError
 from hybrid.format import printable, ratio
-from hybrid.presentation.views.running import Running, Watch
+from hybrid.presentation.running import Running, Watch
 from hybrid.store import results_folder
 from pages.benchmark_parts import engines
 from pages.common.notes import Kind, note, plain

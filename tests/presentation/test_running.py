@@ -11,8 +11,8 @@ from hybrid import store
 from hybrid.benchmark import jobs
 from hybrid.benchmark.event_log import EventLog
 from hybrid.benchmark.jobs import Job
-from hybrid.presentation.views import running
-from hybrid.presentation.views.running import Watch
+from hybrid.presentation import running
+from hybrid.presentation.running import Watch
 from hybrid.schema import (
     Device,
     Event,

@@ -1,1 +1,0 @@
-"""The progress of a measurement, for whoever watches it."""
