@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BUNDLED = ROOT / "hybrid" / "model" / "zoo"
+BUNDLED = ROOT / "hybrid" / "models" / "zoo"
 SCREENSHOTS = ROOT / "screenshots"
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -76,7 +76,7 @@ CELL_METRICS: Mapping[str, CellMetric] = {
 
 def at_price(terms: Terms) -> str:
     """`on a machine for 2.5 an hour`: in whatever currency."""
-    return f"on a machine for {amount(terms.price)} an hour"
+    return f"on a machine for {terms.price:g} an hour"
 
 
 def tick(show: str, value: float) -> str:
