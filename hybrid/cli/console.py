@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hybrid.format import ratio
 from hybrid.schema import Event, Finished, Interrupted, Notice, Progress, Started, Status, Waiting
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Terminal:
 def speedups(event: Progress | None) -> str:
     """`hybrid 2.9x, slm 3.1x`: medians of the paired end-to-end ratios to the LLM; empty without any."""
     pairs = sorted(event.speedups.items()) if event else ()
-    return ", ".join(f"{system} {speedup.median:.1f}x" for system, speedup in pairs)
+    return ", ".join(f"{system} {ratio(speedup.median)}" for system, speedup in pairs)
 
 
 def _line(event: Progress, unit: str = "") -> str:

@@ -10,6 +10,7 @@ import click
 
 from hybrid.cli.console import harmless, notice, out, status
 from hybrid.cli.options import engine_options, wait_option
+from hybrid.format import bandwidth, counted, percent
 from hybrid.measuring.collector import collector_off
 
 if TYPE_CHECKING:
@@ -75,20 +76,20 @@ def _report(profile: "Profile") -> Iterator[str]:
     yield (
         f"{profile.name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}; "
         f"{profile.shapes} small models in {profile.took_s:.0f} s, "
-        f"which the costs below fit with a median error of {100 * profile.fit_error:.0f} %."
+        f"which the costs below fit with a median error of {percent(profile.fit_error)}."
     )
-    yield f"memory: {machine.bandwidth / 1e9:,.1f} GB/s ({machine.dtype} products of one row)"
+    yield f"memory: {bandwidth(machine.bandwidth)} ({machine.dtype} products of one row)"
     sets = ", ".join(f"{size / 2**20:.0f} MiB {rate / 1e9:,.0f}" for size, rate in machine.by_working_set)
     yield f"  GB/s when as much is read over and over: {sets}"
     rates = ", ".join(f"{rows:.0f} {_flops(rate)}" for rows, rate in machine.rates)
     yield f"arithmetic by rows: {rates}"
     for costs in profile.step:
-        read = f"weights at {each / weight / 1e9:,.1f} GB/s" if (weight := _weight(costs)) else ""
-        yield f"a decode step of {_counted(costs.batch, 'answer')}: {_small(costs)}{read}"
+        read = f"weights at {bandwidth(each / weight)}" if (weight := _weight(costs)) else ""
+        yield f"a decode step of {counted(costs.batch, 'answer')}: {_small(costs)}{read}"
     for costs in profile.encode:
         rows = costs.batch * costs.tokens
         done = f"matrices at {_flops(2 * rows / weight)}" if (weight := _weight(costs)) else ""
-        yield f"reading {_counted(costs.batch, 'prompt')} of {costs.tokens} tokens: {_small(costs)}{done}"
+        yield f"reading {counted(costs.batch, 'prompt')} of {costs.tokens} tokens: {_small(costs)}{done}"
 
 
 def _weight(costs: "Costs") -> float:
@@ -99,10 +100,6 @@ def _weight(costs: "Costs") -> float:
 def _small(costs: "Costs") -> str:
     fixed, layer = (1e6 * costs.seconds.get(term, 0.0) for term in ("fixed", "layers"))
     return f"{fixed:,.0f} us, {layer:,.0f} us a layer, "
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count > 1)}"
 
 
 def _flops(rate: float) -> str:

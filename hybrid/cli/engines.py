@@ -7,6 +7,7 @@ import click
 
 from hybrid.cli.console import notice, out, status
 from hybrid.engines.registry import BEST, ENGINES, missing
+from hybrid.format import parameters
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import Device
 
@@ -64,6 +65,6 @@ def pairs(as_json: bool) -> None:
     if not manifests:
         notice(f"There are no pairs in {zoo()}.")
     for name, manifest in manifests.items():
-        sizes = ", ".join(f"{system} {n / 1e6:.1f}M" for system, n in manifest["parameters"].items())
+        sizes = ", ".join(f"{system} {parameters(n)}" for system, n in manifest["parameters"].items())
         limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"
         out("\t".join([name, sizes, ", ".join(manifest["tasks"]), limit]))

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
+from hybrid.format import counted, milliseconds, parameters, ratio
 from hybrid.models.shapes import all_shapes
 from hybrid.schema import METHODS, PHASES, Cell, Grid
 from hybrid.store.grids import StoredGrid
 from hybrid.store.typed_json import encode, plain
 
 PIPED = 1000  # columns: wide enough for any table
-NOTHING = "-"
 Row = Mapping[str, str]
 
 
@@ -40,10 +40,10 @@ def shapes_table() -> list[str]:
     rows = [
         {
             "name": shape.name,
-            "parameters": f"{shape.parameters / 1e6:,.1f}M",
+            "parameters": parameters(shape.parameters),
             "width": f"{shape.d_model}",
             "feed-forward": f"{shape.d_ff} {shape.feed_forward}",
-            "heads": f"{shape.heads} x {shape.d_kv}",
+            "heads": f"{shape.heads} × {shape.d_kv}",
             "layers": f"{shape.encoder_layers} + {shape.decoder_layers}",
             "vocabulary": f"{shape.vocabulary}",
             "own head": "no" if shape.tied_head else "yes",
@@ -56,7 +56,7 @@ def shapes_table() -> list[str]:
 
 def _report(found: StoredGrid) -> Iterator[str]:
     grid = found.grid
-    threads = f", {grid.threads} thread{'s' * (grid.threads > 1)}" if grid.device == "cpu" else ""
+    threads = f", {counted(grid.threads, 'thread')}" if grid.device == "cpu" else ""
     yield (
         f"{grid.engine} on {grid.environment.device_name} ({grid.device}), {grid.dtype}{threads}; "
         f"medians of {grid.repeats}; weights: {grid.weights}; speed only, no quality."
@@ -83,18 +83,20 @@ def _by_size(cells: Sequence[Cell], llm: str) -> Iterator[list[Cell]]:
 
 def _times(grid: Grid, cell: Cell, group: Sequence[Cell]) -> Row:
     baseline = next((one for one in group if one.method == "llm"), None)
-    ratio = baseline and baseline.median_total_s / cell.median_total_s
+    speedup = baseline.median_total_s / cell.median_total_s if baseline else None
     return _name(grid, cell) | {
-        "first token": _ms(cell.median_ttft_s),
-        "per token": NOTHING if cell.median_tpot_s is None else _ms(cell.median_tpot_s),
-        "end to end": _ms(cell.median_total_s),
-        "speed-up": "baseline" if cell is baseline else f"{ratio:.2f}x" if ratio else NOTHING,
+        "first token": milliseconds(cell.median_ttft_s, ""),
+        "per token": milliseconds(cell.median_tpot_s, ""),
+        "end to end": milliseconds(cell.median_total_s, ""),
+        "speed-up": "baseline" if cell is baseline else ratio(speedup),
     }
 
 
 def _phases(grid: Grid, cell: Cell) -> Row:
     medians = cell.median_phases_s
-    return _name(grid, cell) | {phase: _ms(medians[phase]) for phase in PHASES if phase in medians}
+    return _name(grid, cell) | {
+        phase: milliseconds(medians[phase], "") for phase in PHASES if phase in medians
+    }
 
 
 def _name(grid: Grid, cell: Cell) -> dict[str, str]:
@@ -153,12 +155,6 @@ def _drawn(
     return [line.rstrip() for line in capture.get().splitlines() if line.strip()]
 
 
-def _ms(seconds: float) -> str:
-    """Three digits, as far as they mean anything."""
-    value = seconds * 1e3
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
 def _parameters(grid: Grid, name: str) -> str:
     count = grid.shapes.get(name, {}).get("parameters", 0)
-    return f"{count / 1e6:,.1f}M" if count else "of unknown size"
+    return parameters(count) if count else "of unknown size"

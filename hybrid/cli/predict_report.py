@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hybrid.engines.registry import kind_of
+from hybrid.format import counted, milliseconds, parameters, percent, ratio, size
 from hybrid.models.shapes import Shape
 from hybrid.schema import PHASES, Model
 from hybrid.sizing import (
@@ -102,12 +103,12 @@ def report(found: Outlook) -> Iterator[str]:
     profile, request = found.profile, found.request
     yield (
         f"Predicted, not measured: {_sized(found.pair.llm)} and {_sized(found.pair.slm)}, "
-        f"{_counted(request.batch, 'prompt')} of {_counted(request.prompt, 'token')}, "
-        f"answered with {_counted(request.output, 'token')} each."
+        f"{counted(request.batch, 'prompt')} of {counted(request.prompt, 'token')}, "
+        f"answered with {counted(request.output, 'token')} each."
     )
     yield (
         f"Profile {profile.name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}"
-        + (f", {_counted(profile.threads, 'thread')}." if profile.device == "cpu" else ".")
+        + (f", {counted(profile.threads, 'thread')}." if profile.device == "cpu" else ".")
     )
     yield ""
     yield from _drawn([_row(found, method) for method in found.methods])
@@ -120,14 +121,14 @@ def report(found: Outlook) -> Iterator[str]:
 
 def _row(found: Outlook, method: Model) -> Row:
     one, need = found.methods[method], found.needs[method]
-    phases = {f"{phase} ms": _ms(one.phases[phase]) for phase in PHASES if phase in one.phases}
+    phases = {f"{phase} ms": milliseconds(one.phases[phase], "") for phase in PHASES if phase in one.phases}
     row = {
         "predicted": method,
         **{f"{phase} ms": phases.get(f"{phase} ms", "") for phase in PHASES if _any(found, phase)},
-        "end to end ms": _ms(one.total_s),
-        "ms a token": "" if one.tpot_s is None else _ms(one.tpot_s),
-        "speed-up": "baseline" if method == BASELINE else f"{found.speedup(method):.2f}x",
-        "memory MB": f"{need.total / 1e6:,.0f}",
+        "end to end ms": milliseconds(one.total_s, ""),
+        "ms a token": milliseconds(one.tpot_s, ""),
+        "speed-up": "baseline" if method == BASELINE else ratio(found.speedup(method)),
+        "memory": size(need.total),
     }
     return row | ({"cost of 1M tokens": f"{found.costs[method]:,.2f}"} if found.costs else {})
 
@@ -140,13 +141,13 @@ def _error(found: ErrorReport) -> str:
     phases = ", ".join(f"{phase} {_percent(spread)}" for phase, spread in found.phases.items())
     return (
         f"Error of such predictions on grid {found.grid_id}, measured with this engine on such a device: "
-        f"end to end {_percent(found.total)} ({_counted(found.total.n, 'cell')}); "
+        f"end to end {_percent(found.total)} ({counted(found.total.n, 'cell')}); "
         f"{phases}. Median and 90th percentile, either way."
     )
 
 
 def _percent(spread: Spread) -> str:
-    return f"{100 * spread.median:.0f} % and {100 * spread.p90:.0f} %"
+    return f"{percent(spread.median)} and {percent(spread.p90)}"
 
 
 def _drawn(rows: Sequence[Row]) -> Iterator[str]:
@@ -158,15 +159,5 @@ def _drawn(rows: Sequence[Row]) -> Iterator[str]:
         yield "  ".join(cells + [row[name].rjust(widths[name]) for name in headings[1:]])
 
 
-def _ms(seconds: float) -> str:
-    """Three digits, as far as they mean anything."""
-    value = seconds * 1e3
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
 def _sized(shape: Shape) -> str:
-    return f"{shape.name} ({shape.parameters / 1e6:,.1f}M)"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count > 1)}"
+    return f"{shape.name} ({parameters(shape.parameters)})"

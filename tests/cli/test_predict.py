@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from hybrid.format import ratio
 from hybrid.measuring.lock import measuring
 from hybrid.models.shapes import find_shape
 from hybrid.sizing import Pair, Request, cost_per_million_tokens, load_profile, predict, save_profile
@@ -42,7 +43,7 @@ def test_a_table_in_words_and_numbers(run: Run, sizes: Pair) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == (
-        "Predicted, not measured: t5-v1_1-base (247.6M) and t5-small (60.5M), 2 prompts of 100 tokens, "
+        "Predicted, not measured: t5-v1_1-base (248M) and t5-small (61M), 2 prompts of 100 tokens, "
         "answered with 20 tokens each."
     )
     assert lines[1] == "Profile made-up: torch on A CPU, float32, 1 thread."
@@ -53,7 +54,7 @@ def test_a_table_in_words_and_numbers(run: Run, sizes: Pair) -> None:
         assert cells(row)[0] == method
         assert float(cells(row)[2].replace(",", "")) == pytest.approx(1e3 * one.phases["encode"], rel=0.01)
     assert cells(rows[0])[-2] == "baseline"
-    assert cells(rows[2])[-2] == f"{found['llm'].total_s / found['hybrid'].total_s:.2f}x"
+    assert cells(rows[2])[-2] == ratio(found["llm"].total_s / found["hybrid"].total_s)
     assert lines[8].startswith("With prompts of 100 tokens, the hybrid is ")
     assert lines[9].startswith("With answers of 20 tokens, it is ")
     assert lines[10] == (

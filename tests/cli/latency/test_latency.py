@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from hybrid.cli import console
+from hybrid.format import ratio
 from hybrid.sizing import grid as latency
 from hybrid.store.grids import list_grids, load_grid
 
@@ -46,8 +47,8 @@ def test_one_pair_is_measured_printed_and_stored(measure: Callable[..., Result])
     rows = [line.split() for line in result.stdout.splitlines() if re.match(r"\s+1\s+8\s+4\s", line)]
     assert [row[3] for row in rows] == ["llm", "slm", "hybrid"] * 2
     assert rows[0][-1] == "baseline"
-    ratio = found.cells[0].median_total_s / found.cells[2].median_total_s
-    assert rows[2][-1] == f"{ratio:.2f}x"
+    speedup = found.cells[0].median_total_s / found.cells[2].median_total_s
+    assert rows[2][-1] == ratio(speedup)
     assert f"3 of 3 cells of grid {found.grid.grid_id} are stored.\n" in result.stderr
 
 
@@ -199,7 +200,7 @@ def test_shapes_are_listed(measure: Callable[..., Result]) -> None:
     result = measure("--shapes")
     assert result.exit_code == 0
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()}
-    assert rows["t5-large"][1:3] == ["737.7M", "1024"]
+    assert rows["t5-large"][1:3] == ["738M", "1024"]
     assert {
         "flan-t5-xl",
         "mt5-base",
