@@ -9,7 +9,7 @@ from hybrid.errors import StoreError
 from hybrid.format import printable
 from hybrid.metrics import METRICS
 from hybrid.presentation.examples.arrangement import ORDERS, Examples, Places, Query, find
-from hybrid.presentation.examples.cards import COLUMNS, cards, rows
+from hybrid.presentation.examples.cards import cards, columns, rows
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.store.tables import write_csv
 from pages.common import caches
@@ -80,7 +80,7 @@ def _says(found: Examples, query: Query, count: int) -> str:
 
 def _csv(found: Examples, places: Places, query: Query) -> bytes:
     file = io.BytesIO()
-    write_csv(file, list(COLUMNS), rows(found, places, query.systems))
+    write_csv(file, columns(found), rows(found, places, query.systems))
     return file.getvalue()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybrid.metrics import METRICS, metrics_of, signatures_of
+from hybrid.metrics import METRICS, default_metrics, signatures_of
 from hybrid.schema import (
     SYSTEMS,
     Environment,
@@ -151,7 +151,8 @@ def _generation(
 
 def _record(plan: Plan, example: Example, repeat: int, batch: int, position: int, made: Generation) -> Record:
     statistics = {
-        name: tuple(METRICS[name].statistics(made.text, example.references)) for name in metrics_of(plan.task)
+        name: tuple(METRICS[name].statistics(made.text, example.references))
+        for name in default_metrics(plan.task)
     }
     started = f"2026-10-01T00:{position // 60 % 60:02}:{position % 60:02}.000000+00:00"
     return Record(example.id, repeat, batch, position, started, made, statistics)

@@ -74,6 +74,7 @@ def _figures(answer: Answer, metric: str | None) -> list[tuple[str, str]]:
         change = "" if baseline or known["loss"] is None else f" ({_signed(-known['loss'])})"
         label = METRICS[metric].label + (" (to LLM)" if change else "")
         scores = [(label, _rounded(known["score"], 1) + change)]
+    scores += [(METRICS[name].label, _rounded(value, 1)) for name, value in answer.others.items()]
     speedup = "baseline" if baseline else ratio(known["speedup"])
     times = [
         (label, _milliseconds(known[name]))

@@ -21,7 +21,7 @@ SCALES = {"ms": "Milliseconds", "share": "Share of each"}
 def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -> str:
     """Quality against latency. place: for the controls; returns the latency that was chosen there."""
     task = chosen.runs[0][0].task
-    metrics = qualities(task)
+    metrics = qualities(task, [row for digest, _ in chosen.runs for row in digest.rows.values()])
     with place:
         labels = {name: METRICS[name].label for name in metrics}
         metric = _pick("Quality", labels, "metric") if labels else ""
@@ -37,7 +37,7 @@ def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -
     for run_id in without_quality(same, metric):
         note(
             f"Run {run_id} has no quality to draw: answers of a fixed length go on after their natural end, "
-            "and a run without answers has none yet."
+            "and a run without answers, or not scored by this metric, has none yet."
         )
     if made := quality_figure(same, metric, latency) if metric else None:
         st.html(NARROW)  # where labels would cover each other; the legend has the names, too

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybrid.metrics import metrics_of
+from hybrid.metrics import METRICS, metrics_of
 from hybrid.schema import BASELINE, TASKS, System
 
 Floats = NDArray[np.float64]
@@ -53,6 +53,7 @@ class Examples:
 
     table: of views.answers. any_row: one row of each example in it. metric: that of `score`, the
     task's main one; None where nothing is scored. repeats: the most answers of one system to an example.
+    others: metrics beside the default ones that an answer was scored by.
     """
 
     table: pd.DataFrame
@@ -61,6 +62,7 @@ class Examples:
     sides: Mapping[System, Side]
     metric: str | None
     repeats: int
+    others: tuple[str, ...] = ()
 
     @property
     def domains(self) -> list[str]:
@@ -127,7 +129,8 @@ def arrange(table: pd.DataFrame, systems: Sequence[System]) -> Examples:
     for system in sorted(systems, key=lambda one: one != BASELINE):  # all others look at the LLM's
         sides[system] = _side(table, places, len(ids), system, metric, sides.get(BASELINE))
     repeats = int(table["repeat"].max()) + 1 if len(table) else 1
-    return Examples(table, tuple(ids[code] for code in order), any_row, sides, metric, repeats)
+    others = tuple(name for name, m in METRICS.items() if not m.default and table[name].notna().any())
+    return Examples(table, tuple(ids[code] for code in order), any_row, sides, metric, repeats, others)
 
 
 def orders(system: System, systems: Sequence[System], scored: bool) -> list[str]:

@@ -18,12 +18,16 @@ Against = Literal["reference", "llm", "nothing"]
 
 @dataclass(frozen=True)
 class Answer:
-    """One system's answer to one example. parts: its text, and how it differs. Figures: as in Side."""
+    """One system's answer to one example. parts: its text, and how it differs. Figures: as in Side.
+
+    others: its own scores by metrics beside the default ones, by name.
+    """
 
     system: System
     parts: Sequence[Part]
     stopped: bool
     figures: Mapping[str, float | None]
+    others: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,22 @@ COLUMNS: Mapping[str, str] = {
 _TEXTS = ("example_id", "domain", "system", "source", "references", "text", "finish_reason")
 
 
+def columns(found: Examples) -> list[str]:
+    """Name COLUMNS, and behind them the metrics beside the default ones that an answer was scored by."""
+    return [*COLUMNS, *found.others]
+
+
 def rows(found: Examples, places: Places, systems: Sequence[System]) -> Iterator[tuple[Cell, ...]]:
-    """COLUMNS of every answer of `systems` to the examples at `places`, example by example."""
+    """Make a row of columns() of each answer of `systems` to the examples at `places`, one by one."""
     blocks = []
     for system in systems:
         side = found.sides[system]
         at = places[side.row[places] >= 0]
-        block = found.table[list(_TEXTS)].iloc[side.row[at]].reset_index(drop=True)
+        block = found.table[[*_TEXTS, *found.others]].iloc[side.row[at]].reset_index(drop=True)
         block = block.assign(metric=found.metric or "", **{name: getattr(side, name)[at] for name in FIGURES})
         block.index = pd.Index(np.flatnonzero(side.row[places] >= 0))
         blocks.append(block)
-    together = pd.concat(blocks).sort_index(kind="stable")[list(COLUMNS)]
+    together = pd.concat(blocks).sort_index(kind="stable")[columns(found)]
     for row in together.itertuples(index=False, name=None):
         yield tuple(None if isinstance(cell, float) and cell != cell else cell for cell in row)
 
@@ -98,7 +107,8 @@ def _card(found: Examples, place: int, systems: Sequence[System], against: Again
         same = against == "llm" and system == BASELINE
         figures = {name: _known(getattr(side, name)[place]) for name in FIGURES}
         parts = _closest([] if same else olds, text)
-        answers.append(Answer(system, parts, bool(side.stopped[place]), figures))
+        others = {name: _known(found.table[name].iloc[side.row[place]]) for name in found.others}
+        answers.append(Answer(system, parts, bool(side.stopped[place]), figures, others))
     return Card(found.ids[place], str(there["domain"]), str(there["source"]), references, answers)
 
 

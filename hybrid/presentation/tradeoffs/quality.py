@@ -25,7 +25,7 @@ from hybrid.presentation.charts.axes import (
     with_legend,
 )
 from hybrid.presentation.charts.styles import GRAY, Mark
-from hybrid.presentation.runs.digest import RunDigest, number
+from hybrid.presentation.runs.digest import Row, RunDigest, number
 from hybrid.presentation.tradeoffs.results import LATENCIES, Tradeoffs
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
 from hybrid.schema import METHODS, TASKS, System
@@ -103,11 +103,19 @@ def quality_figure(selection: FigureSelection, metric: str, latency: str) -> Dra
     return Drawing(figure, _says(placed, by, scale, selection), Table(columns, rows))
 
 
-def qualities(task: str) -> tuple[str, ...]:
-    """Return the metrics that say better or worse, the main one first; none for a task that is not known."""
+def qualities(task: str, rows: Sequence[Row] = ()) -> tuple[str, ...]:
+    """Return the metrics that say better or worse, the main one first; none for a task that is not known.
+
+    rows: of systems, as in a RunDigest: what one of them was scored by is there beside the default ones.
+    """
     if task not in TASKS:
         return ()
-    return tuple(name for name in metrics_of(task) if METRICS[name].higher_is_better is not None)
+    return tuple(
+        name
+        for name in metrics_of(task)
+        if METRICS[name].higher_is_better is not None
+        and (METRICS[name].default or any(row.get(name) is not None for row in rows))
+    )
 
 
 def without_quality(selection: FigureSelection, metric: str) -> list[str]:

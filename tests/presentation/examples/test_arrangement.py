@@ -8,11 +8,12 @@ from statistics import median
 import numpy as np
 import pytest
 
+from hybrid.benchmark.scoring import score_run
 from hybrid.metrics import METRICS
 from hybrid.presentation.difference import Part
 from hybrid.presentation.examples.answers import read_answers
 from hybrid.presentation.examples.arrangement import ORDERS, Examples, Query, arrange, find, orders
-from hybrid.presentation.examples.cards import COLUMNS, cards, rows
+from hybrid.presentation.examples.cards import COLUMNS, cards, columns, rows
 from hybrid.schema import Record, Sampling, System
 from hybrid.store import StoredRun, load_run
 from tests.made_runs import store_run
@@ -231,6 +232,19 @@ def test_of_several_references_the_closest_is_compared(tmp_path: Path):
     (card,) = cards(found, [0], ("hybrid",))
     assert list(card.references) == ["etwas ganz anderes", "ein Haus", "ein Haus am Fluss"]
     assert tuple(card.answers[0].parts) == (Part("same", "ein Haus am Fluss"),)
+
+
+def test_a_metric_that_was_scored_later_is_a_figure_and_a_column(
+    made: Callable[..., tuple[StoredRun, Examples]], tmp_path: Path
+):
+    stored, found = made(examples=4)
+    assert (found.others, columns(found)) == ((), list(COLUMNS))
+    score_run(stored.run.run_id, root=tmp_path)
+    found = arrange(read_answers(stored.run.run_id, tmp_path), SYSTEMS)
+    assert columns(found) == [*COLUMNS, "repetition"]
+    (card,) = cards(found, [0], ("hybrid",))
+    (row, *_) = rows(found, np.arange(1), ("hybrid",))
+    assert row[-1] == card.answers[0].others["repetition"] is not None
 
 
 def test_rows_are_all_answers_in_order(made: Callable[..., tuple[StoredRun, Examples]]):

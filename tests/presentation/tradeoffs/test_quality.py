@@ -96,6 +96,7 @@ def test_a_faster_machine_beats_nobody_on_another_one():
 
 
 def test_every_task_has_its_metrics():
-    assert qualities("translate-en-de") == ("bleu", "chrf", "ter", "repetition")
-    assert qualities("summarize") == ("rougeL", "rouge1", "rouge2", "repetition")
+    assert qualities("translate-en-de") == ("bleu", "chrf", "ter")
+    assert qualities("summarize", [{"n": 3}, {"repetition": None}]) == ("rougeL", "rouge1", "rouge2")
+    assert qualities("summarize", [{}, {"repetition": 0.0}])[-1] == "repetition"
     assert qualities("no such task") == ()
