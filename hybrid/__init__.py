@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not
     from hybrid.engines.registry import ENGINES as ENGINES, load_engines as load_engines
     from hybrid.engines.torch.engine import TorchEngine as TorchEngine
     from hybrid.errors import HybridError as HybridError
-    from hybrid.measuring.clock import timed as timed
+    from hybrid.measuring.answers import measure_answers as measure_answers
     from hybrid.models.bundle import Bundle as Bundle, load_bundle as load_bundle
     from hybrid.models.manifest import available_pairs as available_pairs
     from hybrid.models.pair import (
@@ -70,7 +70,7 @@ _NAMES = {
     ),
     "hybrid.engines.torch.engine": ("TorchEngine",),
     "hybrid.errors": ("HybridError",),
-    "hybrid.measuring.clock": ("timed",),
+    "hybrid.measuring.answers": ("measure_answers",),
     "hybrid.models.bundle": (
         "Bundle",
         "load_bundle",

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from hybrid.benchmark.plan_options import PLAN_OPTIONS
-from hybrid.engines.registry import AUTO, ENGINES, kind_of
+from hybrid.engines.registry import AUTO, ENGINES, spec_of
 from hybrid.errors import EngineError, PairError, PlanError, SuiteError
 from hybrid.schema import TASKS, Plan, Sampling, System
 from hybrid.store.typed_json import convert, encode
@@ -98,7 +98,7 @@ def _check_system(system: System, plan: Plan) -> None:
     engine = plan.engine_of(system)
     if engine == AUTO and system.engine is None:
         return
-    kind, device = kind_of(engine), plan.device.kind
+    kind, device = spec_of(engine), plan.device.kind
     if device not in kind.dtypes:
         where = " and ".join(kind.dtypes)
         raise EngineError(f"The engine {engine} does not run on {plan.device}; it runs on {where}.")

@@ -11,8 +11,8 @@ from hybrid.benchmark.plans import check_plan
 from hybrid.benchmark.progress import RunProgress
 from hybrid.benchmark.schedule import measure_records, select_examples
 from hybrid.benchmark.scoring import score_run
-from hybrid.engines.contract import Engine
-from hybrid.engines.registry import kind_of, load_engines
+from hybrid.engines.contract import LoadedSystem
+from hybrid.engines.registry import load_engines, spec_of
 from hybrid.engines.system_info import pair_shapes, ran
 from hybrid.errors import EngineError, HybridError, PairError, StoreError, SuiteError
 from hybrid.measuring.collector import collector_off
@@ -80,7 +80,7 @@ def run_benchmark(
     run_id, weights = new_run_id(plan, datetime.now(UTC)), file_sha256(folder / MANIFEST)
     observer(Status(sentence="Starting"))
     with measuring(run_id, plan.suite, wait_s, observer):
-        plan, engines = _load(plan, observer)
+        plan, loaded = _load(plan, observer)
         shapes = pair_shapes(folder, manifest)
         run = Run(
             run_id,
@@ -91,11 +91,11 @@ def run_benchmark(
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),
-            ran={system: ran(engine, shapes) for system, engine in engines.items()},
+            ran={system: ran(one.engine, shapes) for system, one in loaded.items()},
             memory_bandwidth=_bandwidth(plan, observer),
         )
         with create(run, examples, root) as writer:
-            return _complete(writer, engines, observer, root)
+            return _complete(writer, loaded, observer, root)
 
 
 def resume_benchmark(
@@ -120,9 +120,9 @@ def resume_benchmark(
         _check_weights(run)
         observer(Status(sentence="Starting"))
         with measuring(run.run_id, run.plan.suite, wait_s, observer):
-            _, engines = _load(run.plan, observer)
+            _, loaded = _load(run.plan, observer)
             _note_environment(writer, _environment(run.plan, run.environment.weights_sha256), observer)
-            return _complete(writer, engines, observer, root, memory)
+            return _complete(writer, loaded, observer, root, memory)
 
 
 def _suite_of(plan: Plan, observer: Observer) -> Suite:
@@ -140,35 +140,31 @@ def _check_suite(plan: Plan, suite: Suite) -> None:
         )
 
 
-def _load(plan: Plan, observer: Observer) -> tuple[Plan, dict[System, Engine]]:
+def _load(plan: Plan, observer: Observer) -> tuple[Plan, dict[System, LoadedSystem]]:
     """An engine for each system, and the plan with what its engine came to."""
     observer(Status(sentence="Loading the models"))
     with collector_off():
         import hybrid.models.bundle  # noqa: F401  # torch and transformers: seconds
     with running_out_of_memory(f"The pair {plan.pair} does not fit into the memory of {plan.device}."):
-        return load_engines(
-            plan,
-            progress=lambda sentence: observer(Status(sentence=sentence)),
-            say=lambda sentence: observer(Notice(sentence=sentence)),
-        )
+        return load_engines(plan, observer=observer)
 
 
 def _complete(
     writer: Writer,
-    engines: dict[System, Engine],
+    loaded: dict[System, LoadedSystem],
     observer: Observer,
     root: Path | None,
     memory: bool | None = None,
 ) -> Run:
-    """Measure and store what is missing, scores and memory included; `engines` is empty then."""
+    """Measure and store what is missing, scores and memory included; `loaded` is empty then."""
     with _resumable(writer, observer):
         try:
-            _measure(writer, engines, observer)
+            _measure(writer, loaded, observer)
         except (HybridError, KeyboardInterrupt):
             with suppress(HybridError):  # the first failure is the one to be seen
                 _score(writer.run, observer, root)
             raise
-        engines.clear()  # the memory pass may need their room
+        loaded.clear()  # the memory pass may need their room
         _score(writer.run, observer, root)
         writer.sync()  # the memory pass takes a while
         plan = writer.run.plan
@@ -179,7 +175,7 @@ def _complete(
     return run
 
 
-def _measure(writer: Writer, engines: Mapping[System, Engine], observer: Observer) -> None:
+def _measure(writer: Writer, loaded: Mapping[System, LoadedSystem], observer: Observer) -> None:
     """Store each item's records as they come. Raises EngineError when memory does not suffice."""
     plan, run = writer.run.plan, writer.run
     several = plan.batch_size > 1
@@ -192,7 +188,7 @@ def _measure(writer: Writer, engines: Mapping[System, Engine], observer: Observe
     observer(Started(run_id=run.run_id, title=plan.suite, planned=run.planned, done=progress.done))
     if progress.done == run.planned:
         observer(progress.event)
-    stream = measure_records(plan, writer.examples, engines, writer.done)
+    stream = measure_records(plan, writer.examples, loaded, writer.done)
     sent_s = float("-inf")
     with running_out_of_memory(too_large, f"Free some of it{fix}."), closing(stream):
         for records in stream:
@@ -251,7 +247,7 @@ def _bandwidth(plan: Plan, observer: Observer) -> float | None:
 
 def _environment(plan: Plan, weights_sha256: str) -> Environment:
     names = {plan.engine_of(system) for system in plan.systems}
-    packages = {package for name in sorted(names) for package in kind_of(name).packages}
+    packages = {package for name in sorted(names) for package in spec_of(name).packages}
     return environment(plan.device, weights_sha256, sorted(packages))
 
 

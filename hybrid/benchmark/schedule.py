@@ -7,16 +7,15 @@ alike, and another system begins each time: ABC BCA CAB. Quality and latency
 come from the same outputs, and nothing but the engine runs inside a measurement.
 """
 
-import gc
 import random
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from hybrid.engines.contract import Engine
-from hybrid.measuring.clock import timed, warm_up
-from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.engines.contract import LoadedSystem
+from hybrid.measuring.answers import answer_unmeasured, measure_answers, warm_up
+from hybrid.measuring.collector import settled_heap
 from hybrid.schema import Example, Generation, Plan, Record, Suite, System
 from hybrid.store import Key
 
@@ -58,14 +57,14 @@ def schedule(plan: Plan, examples: tuple[Example, ...]) -> Iterator[WorkItem]:
 def measure_records(
     plan: Plan,
     examples: tuple[Example, ...],
-    engines: Mapping[System, Engine],
+    loaded: Mapping[System, LoadedSystem],
     done: Collection[Key] = frozenset(),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[tuple[Record, ...], None, None]:
     """Measure the records of each item, after a warm-up that is dropped.
 
     examples: in the order of measuring, as select_examples() gives them or a run stores them.
-    engines: one for each of the plan's systems, ready on the plan's device.
+    loaded: each of the plan's systems, ready on the plan's device.
     done: keys of records that are stored already; items that only have these
     are left out, and an item that lost a part of its records is measured anew
     and yields that part. Errors of engine and clock pass through.
@@ -75,11 +74,12 @@ def measure_records(
     ]
     if not missing:
         return
-    _warm_up(plan, examples, engines)
+    _warm_up(plan, examples, loaded)
     with settled_heap():
         for item in missing:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            answers = _measured(plan, item, engines[item.system], clock)
+            texts = [example.source for example in item.examples]
+            answers = measure_answers(loaded[item.system], plan.task, texts, plan.sampling, clock)
             yield tuple(
                 _record(item, started_at, example, answer)
                 for example, answer in zip(item.examples, answers, strict=True)
@@ -93,7 +93,7 @@ def _batches(plan: Plan, examples: tuple[Example, ...]) -> list[tuple[Example, .
     return [examples[start : start + size] for start in range(0, len(examples), size)]
 
 
-def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System, Engine]) -> None:
+def _warm_up(plan: Plan, examples: tuple[Example, ...], loaded: Mapping[System, LoadedSystem]) -> None:
     """Each engine answers the longest batch and the first one, with as many tokens as it may be asked for.
 
     Whatever a measured answer needs, memory for its keys and values above all, is
@@ -105,7 +105,7 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
     for batch in (longest, examples[:size]):
         texts = [example.source for example in batch]
         for system in plan.systems:
-            warm_up(engines[system], plan.task, texts, plan.sampling.max_new_tokens)
+            warm_up(loaded[system], plan.task, texts, plan.sampling.max_new_tokens)
     if plan.device.kind == "cpu":
         return
     # A single answer's shapes are all there with its second token; a batch shrinks as its rows end.
@@ -114,19 +114,7 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], engines: Mapping[System,
     for batch in _batches(plan, examples):
         texts = [example.source for example in batch]
         for system in plan.systems:
-            for _ in engines[system].generate(plan.task, texts, sampling):
-                pass
-
-
-def _measured(
-    plan: Plan, item: WorkItem, engine: Engine, clock: Callable[[], float]
-) -> tuple[Generation, ...]:
-    """The item's answers."""
-    texts = [example.source for example in item.examples]
-    synchronize: Callable[[], None] | None = getattr(engine, "synchronize", None)  # of those on a GPU
-    gc.collect()
-    with collector_off():
-        return timed(engine.generate(plan.task, texts, plan.sampling), item.system, clock, synchronize)
+            answer_unmeasured(loaded[system], plan.task, texts, sampling)
 
 
 def _record(item: WorkItem, started_at: str, example: Example, answer: Generation) -> Record:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import harmless, notice, out, status
+from hybrid.cli.console import Terminal, harmless, notice, out
 from hybrid.cli.options import engine_options, wait_option
 from hybrid.format import bandwidth, counted, percent
 from hybrid.measuring.collector import collector_off
+from hybrid.schema import Observer, Status
 
 if TYPE_CHECKING:
     from hybrid.sizing import Costs, Profile
@@ -32,21 +33,24 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
     """
     order = {field: options[field] for field in ("device", "dtype", "threads")}
     order["options"] = options["engine_option"]
-    with status("Starting") as say:
+    with Terminal() as terminal:
+        terminal(Status(sentence="Starting"))
         with collector_off():
             from hybrid.sizing import save_profile
             from hybrid.sizing.profile import check_name
 
             if name is not None:
                 check_name(name)
-            profile = _measured(name, str(options["engine"]), order, wait, say)
+            profile = _measured(name, str(options["engine"]), order, wait, terminal)
         path = save_profile(profile)
     for line in [json.dumps(asdict(profile), indent=1)] if as_json else map(harmless, _report(profile)):
         out(line)
     notice(f"Stored as {path}.")
 
 
-def _measured(name: str | None, engine: str, order: dict[str, Any], wait: float, say: Any) -> "Profile":
+def _measured(
+    name: str | None, engine: str, order: dict[str, Any], wait: float, observer: Observer
+) -> "Profile":
     """The profile, measured while nothing else is."""
     from hybrid.engines.registry import AUTO, default_dtype
     from hybrid.measuring.environment import environment
@@ -54,11 +58,11 @@ def _measured(name: str | None, engine: str, order: dict[str, Any], wait: float,
     from hybrid.sizing.calibration import fastest_engine, measured_profile
 
     if engine == AUTO:
-        engine = fastest_engine(order, notice)
+        engine = fastest_engine(order, observer)
     order["dtype"] = order["dtype"] or default_dtype(engine, order["device"])
     named = name or _name(environment(order["device"], "").device_name, engine, order)
-    with measuring(named, "device", wait, lambda event: say(getattr(event, "sentence", ""))):
-        return measured_profile(named, engine, order, say)
+    with measuring(named, "device", wait, observer):
+        return measured_profile(named, engine, order, observer)
 
 
 def _name(device_name: str, engine: str, order: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from hybrid.cli.console import notice, out, status
-from hybrid.engines.registry import BEST, ENGINES, missing
+from hybrid.engines.registry import BEST, ENGINES, unavailable_reason
 from hybrid.format import parameters
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import Device
@@ -41,14 +41,16 @@ def _row(name: str) -> dict[str, Any]:
         "dtypes": {device: list(dtypes) for device, dtypes in kind.dtypes.items()},
         "systems": list(kind.methods),
         "options": {o: {"choices": list(a.choices), "about": a.about} for o, a in kind.options.items()},
-        "missing": {device: missing(name, Device(device)) for device in kind.dtypes},
+        "missing": {device: unavailable_reason(name, Device(device)) for device in kind.dtypes},
         "auto": [device for device in kind.dtypes if name == _chosen(device)],
     }
 
 
 def _chosen(device: str) -> str:
     return next(
-        name for name in BEST[device] if name == BEST[device][-1] or not missing(name, Device(device))
+        name
+        for name in BEST[device]
+        if name == BEST[device][-1] or not unavailable_reason(name, Device(device))
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import out, status
+from hybrid.cli.console import Terminal, out
 from hybrid.measuring.collector import collector_off
-from hybrid.schema import MODELS, TASKS, Model
+from hybrid.schema import MODELS, TASKS, Model, Status
 
 
 @click.command()
@@ -27,7 +27,8 @@ def evaluate(
     A FILE is TSV (domain, source, target) or JSONL (source, document, summary).
     `hybrid bench` measures speed and quality together.
     """
-    with status("Starting") as say:
+    with Terminal() as terminal:
+        terminal(Status(sentence="Starting"))
         with collector_off():
             import torch
 
@@ -36,10 +37,10 @@ def evaluate(
             from hybrid.training.evaluate import quality
 
         torch.set_num_threads(1)
-        bundle = load_bundle(pair, progress=say)
+        bundle = load_bundle(pair, observer=terminal)
         chosen = systems or MODELS
         for path in files:
-            say(path.name)
+            terminal(Status(sentence=path.name))
             for one in quality(bundle, [path], task, chosen, options["control"], options["limit"]):
                 report = {
                     "file": one.file,

@@ -2,22 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import notice, out, status
+from hybrid.cli.console import Terminal, notice, out
 from hybrid.cli.options import engine_options
-from hybrid.engines.config import Order
-from hybrid.engines.registry import AUTO, best_engines, make_engines
+from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
+from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import InputError
-from hybrid.measuring.collector import collector_off
-from hybrid.schema import METHODS, TASKS, Generation, Sampling, System
+from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.schema import METHODS, TASKS, Generation, Observer, Sampling, Status, System
 
 if TYPE_CHECKING:
-    from hybrid.engines.contract import Engine
-    from hybrid.models.source import Source
+    from hybrid.models.source import ZooSource
 
 
 @click.command()
@@ -31,32 +30,31 @@ if TYPE_CHECKING:
 @click.option("--truncate", is_flag=True, help="Keep only the beginning of a prompt that is too long.")
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: answer, token ids and times.")
-def generate(text: str, task: str, system: System, pair: str | None, as_json: bool, **options: Any) -> None:
+def generate(text: str, task: str, system: str, pair: str | None, as_json: bool, **options: Any) -> None:
     """Answer TEXT, or standard input when TEXT is `-`.
 
     Put `--` before a TEXT that begins with a dash.
     """
     text = _standard_input() if text == "-" else text
     sampling = Sampling(options["max_new_tokens"], truncate=options["truncate"])
-    with status("Starting") as say:
+    with Terminal() as terminal:
+        terminal(Status(sentence="Starting"))
         with collector_off():
-            from hybrid.measuring.clock import timed, warm_up
-            from hybrid.models.prompt import encode_prompt
+            from hybrid.measuring.answers import measure_answers, warm_up
             from hybrid.models.source import ZooSource
 
-        source = ZooSource(pair, progress=say)
-        # Checked before the clock runs: refusals come early, and notices are known.
-        limit = source.max_prompt_tokens
-        prompt = encode_prompt(source.tokenizer(), task, text, limit, sampling.truncate)
-        engine = _engine(source, system, say, options)
-        say("Warming up")
-        warm_up(engine, task)
-        say("Answering")
-        steps = engine.generate(task, [text], sampling)
-        (generation,) = timed(steps, system, synchronize=engine.synchronize)
-    for sentence in prompt.notices:
+        source = ZooSource(pair, observer=terminal)
+        # Checked before the engine is made: refusals come early, and notices are known.
+        notices = source.codec(system).notices(task, text, sampling.truncate)
+        loaded = _loaded(source, System(system), terminal, options)
+        terminal(Status(sentence="Warming up"))
+        warm_up(loaded, task)
+        terminal(Status(sentence="Answering"))
+        with settled_heap():
+            (generation,) = measure_answers(loaded, task, [text], sampling)
+    for sentence in notices:
         notice(sentence)
-    report = _report(generation, engine, source.name, task, prompt.notices)
+    report = _report(generation, loaded.engine, source.name, task, notices)
     if as_json:
         out(json.dumps(report, ensure_ascii=False, indent=1))
     else:
@@ -72,25 +70,25 @@ def _standard_input() -> str:
         raise InputError(f"Standard input is not UTF-8 text: {where}.") from error
 
 
-def _engine(
-    source: "Source", system: System, say: Callable[[str], None], options: Mapping[str, Any]
-) -> "Engine":
-    order = Order(
+def _loaded(
+    source: "ZooSource", system: System, observer: Observer, options: Mapping[str, Any]
+) -> LoadedSystem:
+    config = EngineConfig(
         source,
-        (system,),
+        (system.method,),
         options["device"],
         options["dtype"],
         options["threads"],
         options["engine_option"],
-        say,
+        observer,
     )
-    if options["engine"] != AUTO:
-        return make_engines(options["engine"], order)[system]
-    return best_engines(order, notice)[1][system]
+    name = options["engine"]
+    engines = best_engines(config)[1] if name == AUTO else create_engines(name, config)
+    return LoadedSystem(system=system, engine=engines[system.method], codec=source.codec(system.method))
 
 
 def _report(
-    generation: Generation, engine: "Engine", pair: str, task: str, notices: tuple[str, ...]
+    generation: Generation, engine: Engine, pair: str, task: str, notices: tuple[str, ...]
 ) -> dict[str, Any]:
     """What --json prints; every time is in milliseconds."""
     timing = generation.timing

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hybrid.engines.registry import kind_of
+from hybrid.engines.registry import spec_of
 from hybrid.format import counted, milliseconds, parameters, percent, ratio, size
 from hybrid.models.shapes import Shape
 from hybrid.schema import PHASES, Model
@@ -114,7 +114,7 @@ def report(found: Outlook) -> Iterator[str]:
     yield from _drawn([_row(found, method) for method in found.methods])
     yield ""
     yield from found.even.sentences
-    if "hybrid" not in kind_of(profile.engine).methods:
+    if "hybrid" not in spec_of(profile.engine).methods:
         yield f"The engine {profile.engine} does not run hybrids; the line says what one would take in it."
     yield NO_GRID if found.error is None else _error(found.error)
 

@@ -13,13 +13,11 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from hybrid.engines.config import Order
-from hybrid.engines.contract import Engine
-from hybrid.engines.generation import Answers
+from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.generation import GenerationState
 from hybrid.engines.handover import HandOver, Worker
 from hybrid.errors import EngineError
-from hybrid.models.prompt import encode_prompts
-from hybrid.schema import CPU, Model, Sampling, Step
+from hybrid.schema import CPU, EncodedPrompt, Model, Sampling, Step
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator  # an optional package
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 MODELS: dict[str, Model] = {"llm": "llm", "slm": "slm"}  # by method
 
 
-def missing(device: str) -> str | None:
+def unavailable_reason(device: str) -> str | None:
     """Why CTranslate2 cannot run on `device` here, in a sentence; None when it can."""
     if device != "cpu":
         return f"The engine ctranslate2 runs on the CPU only, not on {device!r}; choose --device cpu."
@@ -36,9 +34,9 @@ def missing(device: str) -> str | None:
     return None
 
 
-def make(order: Order) -> dict[str, Engine]:
+def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """CTranslate2's translator for each method. Raises EngineError when it cannot run one."""
-    for method in order.methods:
+    for method in config.methods:
         if method not in MODELS:
             raise EngineError(
                 f"CTranslate2 takes tokens, not the fused embeddings of a hybrid, and cannot verify drafts: "
@@ -47,8 +45,8 @@ def make(order: Order) -> dict[str, Engine]:
     from hybrid.engines.ctranslate2_models import load_translator
 
     return {
-        method: CTranslate2Engine(method, load_translator(order, MODELS[method]), order)
-        for method in order.methods
+        method: CTranslate2Engine(method, load_translator(config, MODELS[method]), config)
+        for method in config.methods
     }
 
 
@@ -58,32 +56,22 @@ class CTranslate2Engine:
     device = CPU
     synchronize = None
 
-    def __init__(self, method: str, translator: "Translator", order: Order) -> None:
-        self.system = method
-        self.name = "ctranslate2" if order.dtype == "int8" else "ctranslate2-fp32"
-        self.dtype = order.dtype
+    def __init__(self, method: str, translator: "Translator", config: EngineConfig) -> None:
+        self.method = method
+        self.name = "ctranslate2" if config.dtype == "int8" else "ctranslate2-fp32"
+        self.dtype = config.dtype
         self.options = {"compute_type": str(translator.compute_type)}  # what int8 came to on this CPU
-        self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
-        self._eos = int(self._tokenizer.eos_token_id)
+        self._eos = config.source.codec(method).eos_id
         self._translator = translator
         self._worker: Worker[Any] = Worker()
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        """Answer B texts at once: Steps tokenize, prefill (which reads the prompts), decode ..., detokenize.
-
-        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
-        at the first step when a prompt cannot be answered.
-        """
-        prompts = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
-        yield Step("tokenize", prompt_tokens=tuple(len(prompt.ids) for prompt in prompts))
-
-        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
-        tokens = [[str(token) for token in prompt.ids] for prompt in prompts]
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        """Answer B prompts at once: Steps prefill, which encodes the prompts as well, and decode."""
+        answers = GenerationState(len(prompts), None if sampling.ignore_eos else self._eos)
+        tokens = [[str(token) for token in prompt.token_ids] for prompt in prompts]
         results = self._worker.stream(partial(self._translate, tokens, sampling))
         for count, new in enumerate(_steps(results, len(prompts))):
             yield Step("decode" if count else "prefill", answers.extend(new))
-
-        yield answers.detokenized(self._tokenizer)
 
     def _translate(self, tokens: list[list[str]], sampling: Sampling, tell: HandOver[Any]) -> None:
         self._translator.translate_batch(

@@ -20,58 +20,59 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.errors import EngineError
 from hybrid.models.architectures import ARCHITECTURES, sizes_of
-from hybrid.schema import Model
+from hybrid.schema import Model, Status
 from hybrid.store.folders import cache_folder
 
 CHECKSUMS = "sha256"
 MARIAN_PAD = "<pad>"  # CTranslate2 drops the last token of a Marian model, if that is its name
 
 
-def load_translator(order: Order, model: Model) -> ctranslate2.Translator:
-    """A model of the order's pair in its precision, from the cache or converted for it.
+def load_translator(config: EngineConfig, model: Model) -> ctranslate2.Translator:
+    """A model of the config's pair in its precision, from the cache or converted for it.
 
     Where nothing can be kept, or the weights will not come again, it is
     converted in a temporary folder. Raises EngineError when CTranslate2 cannot run it.
     """
 
     def convert(folder: Path) -> None:
-        order.progress(f"Converting the {model} for CTranslate2")
-        bundle = order.source.bundle([model])
-        _convert(bundle.model(model), bundle.tokenizer, order.dtype, folder)
+        config.observer(Status(sentence=f"Converting the {model} for CTranslate2"))
+        bundle = config.source.bundle([model])
+        _convert(bundle.model(model), bundle.tokenizer, config.dtype, folder)
 
-    weights = order.source.weights_sha256(model)
+    weights = config.source.weights_sha256(model)
     if weights is not None:
         root = cache_folder() / "ctranslate2"
-        folder = root / f"{weights[:32]}-{order.dtype}-{ctranslate2.__version__}"
+        folder = root / f"{weights[:32]}-{config.dtype}-{ctranslate2.__version__}"
         try:
-            _keep(folder, convert, order)
-            return _load(folder, order)
+            _keep(folder, convert, config)
+            return _load(folder, config)
         except OSError as error:
-            order.progress(f"{root} cannot be used ({error.strerror}); HYBRID_CACHE names another folder")
+            reason = f"{root} cannot be used ({error.strerror}); HYBRID_CACHE names another folder"
+            config.observer(Status(sentence=reason))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         convert(folder)
-        return _load(folder, order)
+        return _load(folder, config)
 
 
-def _load(folder: Path, order: Order) -> ctranslate2.Translator:
+def _load(folder: Path, config: EngineConfig) -> ctranslate2.Translator:
     try:
         return ctranslate2.Translator(
-            str(folder), compute_type=order.dtype, inter_threads=1, intra_threads=order.threads
+            str(folder), compute_type=config.dtype, inter_threads=1, intra_threads=config.threads
         )
     except (RuntimeError, ValueError) as error:
-        raise EngineError(f"CTranslate2 cannot load the model in {order.dtype}: {error}") from error
+        raise EngineError(f"CTranslate2 cannot load the model in {config.dtype}: {error}") from error
 
 
-def _keep(folder: Path, convert: Callable[[Path], None], order: Order) -> None:
+def _keep(folder: Path, convert: Callable[[Path], None], config: EngineConfig) -> None:
     """Put the converted model into `folder`, unless it lies there unharmed. Raises OSError when it cannot."""
     if folder.exists():
         if _checksums(folder) == _read(folder / CHECKSUMS):
             return
-        order.progress(f"{folder} is damaged and made anew")
+        config.observer(Status(sentence=f"{folder} is damaged and made anew"))
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:

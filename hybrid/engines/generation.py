@@ -1,35 +1,29 @@
-"""What every engine does with ids, wherever they come from: note them, end answers, make text of them."""
+"""What every engine minds while it answers: one generation at a time, and where each answer ends."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 
 from hybrid.errors import EngineError
-from hybrid.schema import FinishReason, Step
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from hybrid.schema import Step
 
 
-class Serving:
-    """Which generation caches belong to: an engine serves one at a time."""
+class GenerationGuard:
+    """Whose turn it is where caches belong to one generation at a time."""
 
     def __init__(self) -> None:
         self._current: object = None
 
-    def begin(self) -> Callable[[], None]:
-        """A new generation; what is returned raises EngineError once another one has begun."""
+    def follow(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Give the steps of a new generation; raises EngineError once another one has begun."""
         self._current = generation = object()
-
-        def check() -> None:
+        for step in steps:
+            yield step
             if self._current is not generation:
                 raise EngineError(
                     "An engine serves one generation at a time; a second one has ended this one."
                 )
 
-        return check
 
-
-class Answers:
+class GenerationState:
     """B answers as they grow, each until it ends with `stop`; with None they only end together."""
 
     def __init__(self, batch: int, stop: int | None) -> None:
@@ -37,7 +31,7 @@ class Answers:
         self._stop = stop
 
     def extend(self, new: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-        """Add each row's new ids; what it really got, as a Step holds it: nothing after its end."""
+        """Add each row's new ids; gives those that it really got: nothing after its end."""
         return tuple(tuple(self._extend(row, ids)) for row, ids in zip(self.ids, new, strict=True))
 
     def _extend(self, row: list[int], new: Sequence[int]) -> Sequence[int]:
@@ -48,21 +42,3 @@ class Answers:
                 new = new[: list(new).index(self._stop) + 1]
         row.extend(new)
         return new
-
-    def follow(self, steps: Iterable[Step], check: Callable[[], None]) -> Iterator[Step]:
-        """The steps as they come, their ids noted; `check` is called before each is asked for."""
-        check()
-        for step in steps:
-            if step.token_ids:
-                self.extend(step.token_ids)
-            yield step
-            check()
-
-    @property
-    def finish_reasons(self) -> tuple[FinishReason, ...]:
-        return tuple("eos" if ids[-1] == self._stop else "length" for ids in self.ids)
-
-    def detokenized(self, tokenizer: "PreTrainedTokenizerBase") -> Step:
-        """The last Step: what was written, and why each answer ended."""
-        written = (str(tokenizer.decode(ids, skip_special_tokens=True)) for ids in self.ids)
-        return Step("detokenize", texts=tuple(written), finish_reasons=self.finish_reasons)

@@ -1,19 +1,19 @@
 """Which engines there are, and how those that a plan asks for are made.
 
-An engine is a module with two functions: `missing(device)` says why it cannot
-run here, `make(order)` gives an engine for each method that is asked for. What
-else must be known before it is imported, with all that stands behind it, is data here.
+An engine is a module with two functions: `unavailable_reason(device)` says why
+it cannot run here, `create_engines(config)` gives an engine for each method that
+is asked for. What else must be known before it is imported, with all that stands
+behind it, is data here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from hybrid.engines.config import Order, Progress
-from hybrid.engines.contract import Engine
+from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.errors import EngineError
-from hybrid.schema import METHODS, MODELS, Device, Plan, System
+from hybrid.schema import METHODS, MODELS, Device, Notice, Observer, Plan, System, silent
 
 if TYPE_CHECKING:
     from hybrid.models.source import Source
@@ -30,7 +30,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Kind:
+class EngineSpec:
     """One engine by what can be known without importing it.
 
     about: one line. module: where it is. methods: of METHODS.
@@ -49,13 +49,13 @@ class Kind:
 _KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
 _INT8_ENCODER = Option(("on", "off"), "Read the prompt with 8-bit matrices, too.")
 
-ENGINES: Mapping[str, Kind] = {
-    "torch": Kind(
+ENGINES: Mapping[str, EngineSpec] = {
+    "torch": EngineSpec(
         "The reference: an eager PyTorch loop over preallocated caches.",
         "hybrid.engines.torch.engine",
         {"cpu": ("float32", "bfloat16"), "cuda": ("bfloat16", "float32")},
     ),
-    "onnx": Kind(
+    "onnx": EngineSpec(
         "ONNX Runtime on the CPU in 8 bits, built once from the pair's weights.",
         "hybrid.engines.onnx.engine",
         {"cpu": ("int8",)},
@@ -63,38 +63,38 @@ ENGINES: Mapping[str, Kind] = {
         {"int8_encoder": _INT8_ENCODER},
         packages=("onnxruntime",),
     ),
-    "onnx-fp32": Kind(
+    "onnx-fp32": EngineSpec(
         "The same graphs in float32: token for token as the reference.",
         "hybrid.engines.onnx.engine",
         {"cpu": ("float32",)},
         packages=("onnxruntime",),
     ),
-    "cuda-graph": Kind(
+    "cuda-graph": EngineSpec(
         "Encoder and decode step captured in CUDA graphs over static caches.",
         "hybrid.engines.cuda.engine",
         {"cuda": ("bfloat16", "float16", "float32")},
         MODELS,
         {"kernels": _KERNELS},
     ),
-    "transformers": Kind(
+    "transformers": EngineSpec(
         "Peer: transformers' own generate(), assisted generation included.",
         "hybrid.engines.transformers_engine",
         {"cpu": ("float32", "bfloat16"), "cuda": ("bfloat16", "float16", "float32")},
     ),
-    "transformers-int8": Kind(
+    "transformers-int8": EngineSpec(
         "Peer: generate() after dynamic int8 quantization, the compression baseline.",
         "hybrid.engines.transformers_engine",
         {"cpu": ("int8",)},
         MODELS,
     ),
-    "ctranslate2": Kind(
+    "ctranslate2": EngineSpec(
         "Peer: CTranslate2 in int8; takes tokens only, so not the hybrid.",
         "hybrid.engines.ctranslate2_engine",
         {"cpu": ("int8",)},
         ("llm", "slm"),
         packages=("ctranslate2",),
     ),
-    "ctranslate2-fp32": Kind(
+    "ctranslate2-fp32": EngineSpec(
         "Peer: CTranslate2 in float32.",
         "hybrid.engines.ctranslate2_engine",
         {"cpu": ("float32",)},
@@ -108,122 +108,130 @@ BEST: Mapping[str, tuple[str, ...]] = {
     "cpu": ("onnx", "onnx-fp32", "torch", "transformers"),
     "cuda": ("cuda-graph", "torch", "transformers"),
 }
-DTYPES = tuple(dict.fromkeys(d for kind in ENGINES.values() for names in kind.dtypes.values() for d in names))
-OPTIONS: Mapping[str, Option] = {name: o for kind in ENGINES.values() for name, o in kind.options.items()}
+DTYPES = tuple(dict.fromkeys(d for spec in ENGINES.values() for names in spec.dtypes.values() for d in names))
+OPTIONS: Mapping[str, Option] = {name: o for spec in ENGINES.values() for name, o in spec.options.items()}
 
 
-class _Module(Protocol):
+class EngineModule(Protocol):
     """What every engine's module has."""
 
-    def missing(self, device: Device) -> str | None: ...
+    def unavailable_reason(self, device: Device) -> str | None:
+        """Say in a sentence why the engine cannot run on `device` here; None when it can."""
 
-    def make(self, order: Order) -> dict[str, Engine]: ...
+    def create_engines(self, config: EngineConfig) -> dict[str, Engine]:
+        """Make an engine for each method. Raises EngineError when this cannot be."""
 
 
 def load_engines(
     plan: Plan,
     systems: Collection[System] | None = None,
-    progress: Progress = lambda _: None,
-    say: Progress = lambda _: None,
+    observer: Observer = silent,
     source: "Source | None" = None,
-) -> tuple[Plan, dict[System, Engine]]:
-    """An engine for each of `systems`, or of the plan's, and the plan with what its engine came to.
+) -> tuple[Plan, dict[System, LoadedSystem]]:
+    """Load each of `systems`, or of the plan's; gives the plan with what its engine came to, too.
 
     No more models are read than these need. An engine `auto` and an empty dtype
-    are replaced. progress: called with a short sentence before what takes a
-    while; say: with one for each faster engine that does not run here. source:
-    the pair, when it is not the plan's in the zoo. Raises EngineError when an
-    engine cannot run here, PairError when the pair is unknown or damaged.
+    are replaced. observer: told of what takes a while, and of each faster engine
+    that does not run here. source: the pair, when it is not the plan's in the
+    zoo. Raises EngineError when an engine cannot run here, PairError when the
+    pair is unknown or damaged.
     """
     from hybrid.models.source import ZooSource
 
-    wanted = systems or plan.systems
+    requested = systems or plan.systems
     groups: dict[str, list[System]] = {}
-    for system in wanted:
+    for system in requested:
         groups.setdefault(plan.engine_of(system), []).append(system)
     for name in groups:
         if name != AUTO:
-            kind_of(name)
-    pair = source or ZooSource(plan.pair, progress=progress)
-    found: dict[System, Engine] = {}
+            spec_of(name)
+    pair = source or ZooSource(plan.pair, observer=observer)
+    loaded: dict[System, LoadedSystem] = {}
     for name, group in groups.items():
         own = name == plan.engine
-        order = Order(
+        config = EngineConfig(
             source=pair,
             methods=tuple(system.method for system in group),
             device=plan.device,
             dtype=plan.dtype if own else "",
             threads=plan.threads,
-            options=plan.engine_options if own else _of(name, plan.engine_options),
-            progress=progress,
+            options=plan.engine_options if own else _options_of(name, plan.engine_options),
+            observer=observer,
         )
-        chosen, made = best_engines(order, say) if name == AUTO else (name, make_engines(name, order))
-        found |= {system: made[system.method] for system in group}
+        chosen, engines = best_engines(config) if name == AUTO else (name, create_engines(name, config))
+        for system in group:
+            loaded[system] = LoadedSystem(
+                system=system, engine=engines[system.method], codec=pair.codec(system.method)
+            )
         if own:
             dtype = plan.dtype or default_dtype(chosen, plan.device)
             plan = replace(plan, engine=chosen, dtype=dtype)
-    return plan, {system: found[system] for system in wanted}
+    return plan, {system: loaded[system] for system in requested}
 
 
-def make_engines(name: str, order: Order) -> dict[str, Engine]:
-    """The engine `name` for each method of `order`; an empty dtype becomes the engine's default.
+def create_engines(name: str, config: EngineConfig) -> dict[str, Engine]:
+    """Make the engine `name` for each method of `config`; an empty dtype becomes the engine's default.
 
     Raises EngineError when this cannot be.
     """
-    kind = kind_of(name)
-    device = order.device.kind
-    if device not in kind.dtypes:
+    spec = spec_of(name)
+    device = config.device.kind
+    if device not in spec.dtypes:
         raise EngineError(
-            f"The engine {name} does not run on {order.device}; it runs on {' and '.join(kind.dtypes)}."
+            f"The engine {name} does not run on {config.device}; it runs on {' and '.join(spec.dtypes)}."
         )
-    dtype = order.dtype or kind.dtypes[device][0]
-    _check(name, "precision", dtype, kind.dtypes[device])
-    for method in order.methods:
-        _check(name, "method", method, kind.methods)
-    for option, value in order.options.items():
-        _check(name, "option", option, tuple(kind.options))
-        _check(name, f"value of {option}", value, kind.options[option].choices)
-    if reason := missing(name, order.device):
+    dtype = config.dtype or spec.dtypes[device][0]
+    _check(name, "precision", dtype, spec.dtypes[device])
+    for method in config.methods:
+        _check(name, "method", method, spec.methods)
+    for option, value in config.options.items():
+        _check(name, "option", option, tuple(spec.options))
+        _check(name, f"value of {option}", value, spec.options[option].choices)
+    if reason := unavailable_reason(name, config.device):
         raise EngineError(reason)
-    defaults = {option: about.choices[0] for option, about in kind.options.items()}
-    return _module(name).make(replace(order, dtype=dtype, options=defaults | dict(order.options)))
+    defaults = {option: about.choices[0] for option, about in spec.options.items()}
+    complete = replace(config, dtype=dtype, options=defaults | dict(config.options))
+    return _module(name).create_engines(complete)
 
 
-def best_engines(order: Order, say: Progress) -> tuple[str, dict[str, Engine]]:
-    """The fastest engine that runs here, and its name.
+def best_engines(
+    config: EngineConfig, create: Callable[[str, EngineConfig], dict[str, Engine]] = create_engines
+) -> tuple[str, dict[str, Engine]]:
+    """Make the fastest engine that runs here; gives its name, too.
 
-    say: called with a sentence for each faster one that does not. Raises
-    EngineError, with the last one's reason, when none does.
+    The observer gets a notice for each faster one that does not. create: in
+    place of create_engines(). Raises EngineError, with the last one's reason,
+    when none does.
     """
-    *others, last = BEST[order.device.kind]
+    *others, last = BEST[config.device.kind]
     for name in others:
         try:
-            return name, make_engines(name, order)
+            return name, create(name, config)
         except EngineError as error:
-            say(f"Not the engine {name}: {error}")
-    return last, make_engines(last, order)
+            config.observer(Notice(sentence=f"Not the engine {name}: {error}"))
+    return last, create(last, config)
 
 
-def missing(name: str, device: Device) -> str | None:
-    """Why the engine cannot run on `device` here, in a sentence; None when it can."""
-    return _module(name).missing(device)
+def unavailable_reason(name: str, device: Device) -> str | None:
+    """Say in a sentence why the engine cannot run on `device` here; None when it can."""
+    return _module(name).unavailable_reason(device)
 
 
 def default_dtype(name: str, device: Device) -> str:
-    """The precision that the engine runs in when none is asked for; empty where it does not run."""
-    return (*kind_of(name).dtypes.get(device.kind, ()), "")[0]
+    """Find the precision that the engine runs in by default; empty where it does not run."""
+    return (*spec_of(name).dtypes.get(device.kind, ()), "")[0]
 
 
-def kind_of(name: str) -> Kind:
-    """What is known of the engine. Raises EngineError when there is none of this name."""
+def spec_of(name: str) -> EngineSpec:
+    """Find what is known of the engine. Raises EngineError when there is none of this name."""
     if name not in ENGINES:
         raise EngineError(f"There is no engine {name!r}; available: {', '.join(ENGINES)}.")
     return ENGINES[name]
 
 
-def _of(name: str, options: Mapping[str, str]) -> dict[str, str]:
+def _options_of(name: str, options: Mapping[str, str]) -> dict[str, str]:
     """Those options that the engine has: another engine of the same run may have more."""
-    return {option: value for option, value in options.items() if option in kind_of(name).options}
+    return {option: value for option, value in options.items() if option in spec_of(name).options}
 
 
 def _check(name: str, what: str, given: str, known: Collection[str]) -> None:
@@ -231,5 +239,5 @@ def _check(name: str, what: str, given: str, known: Collection[str]) -> None:
         raise EngineError(f"The engine {name} has no {what} {given!r}; it has {', '.join(known) or 'none'}.")
 
 
-def _module(name: str) -> _Module:
-    return cast(_Module, import_module(kind_of(name).module))
+def _module(name: str) -> EngineModule:
+    return cast(EngineModule, import_module(spec_of(name).module))

@@ -15,7 +15,7 @@ Shapes = tuple[Shape, Shape]  # of the LLM and of the SLM
 
 def ran(engine: Engine, shapes: Shapes | None) -> Ran:
     """How `engine` runs. shapes: None for models whose arithmetic is not known."""
-    bytes_, flops, attention = _costs(engine.system, engine.dtype, *shapes) if shapes else (0, 0, 0)
+    bytes_, flops, attention = _costs(engine.method, engine.dtype, *shapes) if shapes else (0, 0, 0)
     return Ran(engine.name, engine.device, engine.dtype, dict(engine.options), bytes_, flops, attention)
 
 

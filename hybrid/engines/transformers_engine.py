@@ -24,83 +24,75 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
-from hybrid.engines.config import Order
-from hybrid.engines.contract import Engine
-from hybrid.engines.generation import Answers
+from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.generation import GenerationState
 from hybrid.engines.handover import HandOver, Worker
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompt import Prompt, encode_prompts
 from hybrid.models.source import models_of
-from hybrid.schema import METHODS, Device, Model, Phase, Sampling, Step
+from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Phase, Sampling, Status, Step
 
 INT8 = "int8"
 LOOKUP_TOKENS = 10  # the default of transformers' PromptLookupCandidateGenerator
 Event = tuple[Phase, list[list[int]]]  # a phase that has ended, and the ids of B rows that it brought
 
 
-def missing(device: Device) -> str | None:
+def unavailable_reason(device: Device) -> str | None:
     """Why generate() cannot run on `device` here, in a sentence; None when it can."""
     if device.kind == "cuda" and not torch.cuda.is_available():
         return f"torch sees no GPU here, so {device!r} cannot be used; choose --device cpu."
     return None
 
 
-def make(order: Order) -> dict[str, Engine]:
+def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """generate() of the models that each method needs. Raises EngineError when that cannot run."""
-    device = check_device(order.device)
-    torch.set_num_threads(order.threads)  # for converting the weights too
-    wanted = models_of(order.methods)
-    bundle = order.source.bundle(wanted)
+    device = check_device(config.device)
+    torch.set_num_threads(config.threads)  # for converting the weights too
+    wanted = models_of(config.methods)
+    bundle = config.source.bundle(wanted)
     models: dict[Model, PreTrainedModel] = {}
     for name in wanted:
-        order.progress(f"Preparing the {name} for transformers")
-        models[name] = _ready(bundle.model(name), device, order.dtype)
-    return {method: TransformersEngine(method, models, order) for method in order.methods}
+        config.observer(Status(sentence=f"Preparing the {name} for transformers"))
+        models[name] = _ready(bundle.model(name), device, config.dtype)
+    return {method: TransformersEngine(method, models, config) for method in config.methods}
 
 
 class TransformersEngine:
     """One method of a pair by generate(); what else is asked of it while it answers waits.
 
-    models: those that the method needs, on the device of `order` and in its
+    models: those that the method needs, on the device of `config` and in its
     precision. synchronize is None on a GPU too: a Step comes when the GPU is
     done with it.
     """
 
     synchronize = None
 
-    def __init__(self, method: str, models: Mapping[Model, PreTrainedModel], order: Order) -> None:
-        int8 = order.dtype == INT8
-        self.system = method
+    def __init__(self, method: str, models: Mapping[Model, PreTrainedModel], config: EngineConfig) -> None:
+        int8 = config.dtype == INT8
+        self.method = method
         self.name = "transformers-int8" if int8 else "transformers"
-        self.device, self.dtype = order.device, order.dtype
+        self.device, self.dtype = config.device, config.dtype
         self.options: Mapping[str, str] = {"quantization": "dynamic int8 (torch)"} if int8 else {}
-        self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
-        self._eos, self._threads = int(self._tokenizer.eos_token_id), order.threads
-        self._writing = _Writing(method, models, int(self._tokenizer.pad_token_id))
+        self._eos, self._threads = config.source.codec(method).eos_id, config.threads
+        self._writing = _Writing(method, models, int(config.source.tokenizer().pad_token_id))
         self._worker: Worker[Event] = Worker()
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on.
 
-        A lossless method answers one text, in Steps `verify` in place of
-        `decode`; what it drafts is part of them and of `prefill`. Ids include
-        the end-of-sequence id. Raises InputError or PromptTooLong at the first
-        step when a prompt cannot be answered, EngineError when there are too many.
+        A lossless method answers one prompt, in Steps `verify` in place of
+        `decode`; what it drafts is part of them and of `prefill`.
         """
-        prompts = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
         self._writing.check_batch(len(prompts))
-        yield Step("tokenize", prompt_tokens=tuple(len(prompt.ids) for prompt in prompts))
-
         stop = None if sampling.ignore_eos else self._eos
-        answers = Answers(len(prompts), stop)
+        answers = GenerationState(len(prompts), stop)
         for phase, new in self._worker.stream(partial(self._work, prompts, stop, sampling.max_new_tokens)):
             yield Step(phase, answers.extend(new) if new else ())
 
-        yield answers.detokenized(self._tokenizer)
-
-    def _work(self, prompts: Sequence[Prompt], stop: int | None, limit: int, tell: HandOver[Event]) -> None:
+    def _work(
+        self, prompts: Sequence[EncodedPrompt], stop: int | None, limit: int, tell: HandOver[Event]
+    ) -> None:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # OpenMP keeps this per thread
         # Inference mode is per thread, too. An answer that nobody reads on ends in the middle of generate().
@@ -133,12 +125,12 @@ class _Writing:
             )
 
     def __call__(
-        self, prompts: Sequence[Prompt], stop: int | None, limit: int, tell: HandOver[Event]
+        self, prompts: Sequence[EncodedPrompt], stop: int | None, limit: int, tell: HandOver[Event]
     ) -> None:
         """Read B prompts and write up to `limit` ids for each, telling of each phase that ends."""
-        width = max(len(prompt.ids) for prompt in prompts)
-        lacking = [width - len(prompt.ids) for prompt in prompts]
-        rows = [[*prompt.ids, *[self._pad] * n] for prompt, n in zip(prompts, lacking, strict=True)]
+        width = max(len(prompt.token_ids) for prompt in prompts)
+        lacking = [width - len(prompt.token_ids) for prompt in prompts]
+        rows = [[*prompt.token_ids, *[self._pad] * n] for prompt, n in zip(prompts, lacking, strict=True)]
         device = self._writer.device
         ids = torch.tensor(rows, device=device)  # (B, S)
         mask = torch.tensor([[1] * (width - n) + [0] * n for n in lacking], device=device)  # (B, S)

@@ -4,7 +4,7 @@ import shutil
 from functools import cache
 from importlib.util import find_spec
 
-from hybrid.engines.registry import ENGINES, missing
+from hybrid.engines.registry import ENGINES, unavailable_reason
 from hybrid.errors import InputError
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, System
 from hybrid.store.tables import Table
@@ -54,9 +54,9 @@ def engines_here() -> Table:
     rows = []
     for name, kind in ENGINES.items():
         for device, dtypes in kind.dtypes.items():
-            reason = (
-                missing(name, Device(device)) if device in devices() else "No GPU was found on this machine."
-            )
+            reason: str | None = "No GPU was found on this machine."
+            if device in devices():
+                reason = unavailable_reason(name, Device(device))
             systems_of = ", ".join(kind.methods)
             runs = "no" if reason else "yes"
             rows.append((name, device, runs, systems_of, ", ".join(dtypes), reason or kind.about))

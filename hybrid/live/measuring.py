@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hybrid.engines.contract import Engine
+from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import BusyError
-from hybrid.measuring.clock import timed, warm_up
+from hybrid.measuring.answers import measure_answers, warm_up
+from hybrid.measuring.collector import settled_heap
 from hybrid.measuring.lock import LIVE, holder, measuring
 from hybrid.schema import Generation, Sampling, System
 
@@ -23,8 +24,8 @@ class Request:
     reference: str = ""
 
 
-def measure_all(engines: Mapping[System, Engine], request: Request) -> Answers:
-    """Each engine's measured answer, one after another, while this machine measures nothing else.
+def measure_all(loaded: Mapping[System, LoadedSystem], request: Request) -> Answers:
+    """Measure each system's answer, one after another, while this machine measures nothing else.
 
     All answer the same prompt once before, unmeasured: no engine pays for first
     use of its shapes and memory, and what the click set off elsewhere on the
@@ -35,12 +36,11 @@ def measure_all(engines: Mapping[System, Engine], request: Request) -> Answers:
     answers: dict[System, Generation] = {}
     try:
         with measuring(LIVE, "one prompt in the browser"):  # never the prompt: others read the note
-            for engine in engines.values():
-                warm_up(engine, request.task, [request.text], tokens)
-            for system, engine in engines.items():
-                stream = engine.generate(request.task, [request.text], request.sampling)
-                (answer,) = timed(stream, system, synchronize=engine.synchronize)
-                answers[system] = answer
+            for one in loaded.values():
+                warm_up(one, request.task, [request.text], tokens)
+            with settled_heap():
+                for system, one in loaded.items():
+                    (answers[system],) = measure_answers(one, request.task, [request.text], request.sampling)
     except BusyError as error:
         raise BusyError(_busy()) from error
     return answers

@@ -4,6 +4,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from hybrid.live.measuring import Answers
 from hybrid.schema import Generation, System
@@ -30,18 +31,18 @@ class Frame:
 
 def frames(
     answers: Answers,
-    decode: Callable[[Sequence[int]], str],
+    decode: Callable[[System, Sequence[int]], str],
     slowdown: float = 1.0,
     per_second: int = 25,
 ) -> Iterator[Frame]:
     """A replay of all answers from a common start, at their measured pace.
 
-    decode: text of a sequence of ids, special tokens left out.
+    decode: text of a system's ids, special tokens left out.
     slowdown: 10 shows one measured second in ten. A system that has finished
     is in one frame more, with its whole text, and then in no other. All stand
     empty for LEAD_S before they start.
     """
-    prefixes = {system: _prefixes(answer, decode) for system, answer in answers.items()}
+    prefixes = {system: _prefixes(answer, partial(decode, system)) for system, answer in answers.items()}
     running = dict(answers)
     yield Frame(0.0, {system: Shown("", 0.0, False) for system in answers})
     tick = 0

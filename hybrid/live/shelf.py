@@ -5,18 +5,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hybrid.engines.config import Order
-from hybrid.engines.registry import AUTO, BEST, make_engines
+from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
+from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import EngineError
 from hybrid.live.measuring import Request
-from hybrid.schema import Device, System
+from hybrid.schema import Device, Event, Notice, Status, System
 
 if TYPE_CHECKING:  # it imports torch
-    from transformers import PreTrainedTokenizerFast
-
-    from hybrid.engines.contract import Engine
     from hybrid.models.source import ZooSource
 
 MOST_PAIRS = 2
@@ -39,24 +37,23 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pair's engines, by system, ready to answer. notes: how they came to be chosen, in sentences."""
+    """A pair's systems, ready to answer. notes: how their engines came to be chosen, in sentences."""
 
     source: "ZooSource"
-    tokenizer: "PreTrainedTokenizerFast"
-    engines: Mapping[System, "Engine"]
+    systems: Mapping[System, LoadedSystem]
     notes: tuple[str, ...] = ()
 
     @property
     def ran(self) -> dict[System, str]:
         """By system, what runs it: `onnx, int8`."""
-        return {system: f"{engine.name}, {engine.dtype}" for system, engine in self.engines.items()}
+        return {system: f"{one.engine.name}, {one.engine.dtype}" for system, one in self.systems.items()}
 
     @property
     def conditions(self) -> str:
         """What the figures of a run here were measured under."""
         counts = self.source.manifest["parameters"]
         sizes = {system: f"{n / 1e6:.{0 if n >= 1e7 else 1}f}M" for system, n in counts.items()}
-        devices = {engine.device.kind for engine in self.engines.values()}
+        devices = {one.engine.device.kind for one in self.systems.values()}
         place = "GPU" if "cuda" in devices else f"CPU with {THREADS} thread"
         return (
             f"Pair {self.source.name}: the LLM has {sizes['llm']} parameters, the SLM {sizes['slm']}. "
@@ -66,18 +63,19 @@ class Loaded:
 
     def notices(self, request: Request) -> tuple[str, ...]:
         """What to know about a prompt; raises InputError when it cannot be answered as it is."""
-        from hybrid.models.prompt import encode_prompt
+        codecs = {id(one.codec): one.codec for one in self.systems.values()}
+        notices = (
+            codec.notices(request.task, request.text, request.sampling.truncate) for codec in codecs.values()
+        )
+        return tuple(dict.fromkeys(sentence for one in notices for sentence in one))
 
-        limit, truncate = self.source.max_prompt_tokens, request.sampling.truncate
-        return encode_prompt(self.tokenizer, request.task, request.text, limit, truncate).notices
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, without special tokens."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(self, system: System, ids: Sequence[int]) -> str:
+        """Make text of generated ids, without special tokens."""
+        return self.systems[system].codec.decode(ids)
 
     def _engines(self) -> str:
         """`engine onnx in int8`, or all that there are."""
-        kinds = [f"{engine.name} in {engine.dtype}" for engine in self.engines.values()]
+        kinds = [f"{one.engine.name} in {one.engine.dtype}" for one in self.systems.values()]
         if len(set(kinds)) == 1:
             return f"engine {kinds[0]}"
         return f"engines {', '.join(dict.fromkeys(kinds))}, so that the times compare these, too"
@@ -88,7 +86,6 @@ class _Pair:
     """What is kept of one pair. engines: the one used last at the end. best: what AUTO came to, and why."""
 
     source: "ZooSource"
-    tokenizer: "PreTrainedTokenizerFast"
     engines: "OrderedDict[_Place, Engine]" = field(default_factory=OrderedDict)
     best: dict[_Group, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -96,10 +93,10 @@ class _Pair:
 class Shelf:
     """Engines of the pairs that were used last. Threads may share it; one of them reads at a time.
 
-    warm_up: called with each new engine before it is given to anybody.
+    warm_up: called with each new system before it is given to anybody.
     """
 
-    def __init__(self, warm_up: Callable[["Engine"], None]) -> None:
+    def __init__(self, warm_up: Callable[[LoadedSystem], None]) -> None:
         self._warm_up = warm_up
         self._pairs: OrderedDict[tuple[str, str], _Pair] = OrderedDict()  # the one used last at the end
         self._reading = threading.Lock()  # held for seconds
@@ -126,11 +123,20 @@ class Shelf:
         with self._reading:
             pair = self._pair(wanted, say)
             for name, methods in _groups(wanted.systems).items():
-                order = Order(pair.source, methods, wanted.device, "", THREADS, progress=say)
+                notes: list[str] = []
+
+                def observe(event: Event, notes: list[str] = notes) -> None:
+                    if isinstance(event, Notice):
+                        notes.append(event.sentence)
+                    elif isinstance(event, Status):
+                        say(event.sentence)
+
+                config = EngineConfig(pair.source, methods, wanted.device, "", THREADS, observer=observe)
                 if name == AUTO:
-                    pair.best[wanted.device, frozenset(methods)] = self._make_best(pair, order)
+                    best, _ = best_engines(config, partial(self._make, pair))
+                    pair.best[wanted.device, frozenset(methods)] = best, tuple(notes)
                 else:
-                    self._make(pair, order, name)
+                    self._make(pair, name, config)
             with self._looking:
                 found = _found(pair, wanted)
                 self._bound()
@@ -151,8 +157,8 @@ class Shelf:
 
         key = _key(wanted)
         if key not in self._pairs:
-            source = ZooSource(wanted.pair, progress=say)
-            new = _Pair(source, source.tokenizer())
+            source = ZooSource(wanted.pair, observer=lambda event: say(getattr(event, "sentence", "")))
+            new = _Pair(source)
             with self._looking:
                 for old in [k for k in self._pairs if k[0] == wanted.pair]:
                     del self._pairs[old]  # it was trained anew
@@ -161,30 +167,17 @@ class Shelf:
             self._pairs.move_to_end(key)
             return self._pairs[key]
 
-    def _make_best(self, pair: _Pair, order: Order) -> tuple[str, tuple[str, ...]]:
-        *others, last = BEST[order.device.kind]
-        slower: list[str] = []
-        for name in others:
-            try:
-                self._make(pair, order, name)
-            except EngineError as error:
-                slower.append(f"Not in the engine {name}: {error}")
-            else:
-                return name, tuple(slower)
-        self._make(pair, order, last)
-        return last, tuple(slower)
-
-    def _make(self, pair: _Pair, order: Order, name: str) -> None:
-        """Add the engines that lack, all at once: they share what they read with."""
-        lacking = tuple(m for m in order.methods if (order.device, name, m) not in pair.engines)
-        if not lacking:
-            return
-        made = make_engines(name, replace(order, methods=lacking))
-        order.progress("Warming up")
-        for engine in made.values():
-            self._warm_up(engine)
-        with self._looking:
-            pair.engines.update({(order.device, name, method): made[method] for method in lacking})
+    def _make(self, pair: _Pair, name: str, config: EngineConfig) -> dict[str, Engine]:
+        """Add the engines that lack, all at once: they share what they encode with."""
+        lacking = tuple(m for m in config.methods if (config.device, name, m) not in pair.engines)
+        if lacking:
+            engines = create_engines(name, replace(config, methods=lacking))
+            config.observer(Status(sentence="Warming up"))
+            for method, engine in engines.items():
+                self._warm_up(_loaded(pair, System(method, name), engine))
+            with self._looking:
+                pair.engines.update({(config.device, name, method): engines[method] for method in lacking})
+        return {method: pair.engines[config.device, name, method] for method in config.methods}
 
     def _bound(self) -> None:
         """Forget what was not used for longest. Whoever still holds it may go on; nobody gets it anew."""
@@ -212,11 +205,15 @@ def _found(pair: _Pair, wanted: Wanted) -> Loaded | None:
     """What is wanted, from memory; None when something lacks."""
     auto = frozenset(_groups(wanted.systems).get(AUTO, ()))
     best, notes = pair.best.get((wanted.device, auto), (AUTO, ()))
-    engines: dict[System, Engine] = {}
+    loaded: dict[System, LoadedSystem] = {}
     for system in wanted.systems:
         place = (wanted.device, system.engine or best, system.method)
         if place not in pair.engines:
             return None
         pair.engines.move_to_end(place)
-        engines[system] = pair.engines[place]
-    return Loaded(pair.source, pair.tokenizer, engines, notes)
+        loaded[system] = _loaded(pair, system, pair.engines[place])
+    return Loaded(pair.source, loaded, notes)
+
+
+def _loaded(pair: _Pair, system: System, engine: Engine) -> LoadedSystem:
+    return LoadedSystem(system=system, engine=engine, codec=pair.source.codec(system.method))

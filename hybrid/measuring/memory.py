@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid.engines.contract import Engine
 from hybrid.errors import EngineError, HybridError
-from hybrid.measuring.clock import warm_up
+from hybrid.measuring.answers import warm_up
 from hybrid.schema import Device, Example, Memory, Plan, System
 from hybrid.store.folders import ROOT
 from hybrid.store.typed_json import decode, encode
@@ -79,8 +78,8 @@ def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
 
     on_gpu = _gpu_is_ready(plan.device)
     before = peak_resident()
-    engine: Engine = load_engines(plan, [system])[1][system]
-    warm_up(engine, plan.task, texts, plan.sampling.max_new_tokens)
+    loaded = load_engines(plan, [system])[1][system]
+    warm_up(loaded, plan.task, texts, plan.sampling.max_new_tokens)
     return Memory(peak_resident(), before, _gpu_peak(plan.device) if on_gpu else 0)
 
 

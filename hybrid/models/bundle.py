@@ -10,7 +10,7 @@ Matrices are stored as int8 rows (see int8.py). Never pickled, never remote.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,7 +24,7 @@ from hybrid.errors import PairError
 from hybrid.models.int8 import dequantize, quantize
 from hybrid.models.manifest import FORMAT, checked, find_pair, write_manifest, zoo
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
-from hybrid.schema import MODELS, Model
+from hybrid.schema import MODELS, Model, Observer, Status, silent
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -64,28 +64,28 @@ class Bundle:
 def load_bundle(
     name: str | None = None,
     root: Path | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    observer: Observer = silent,
     models: Collection[Model] = MODELS,
 ) -> Bundle:
     """Load a bundle in float32 on the CPU; the first one when no name is given.
 
-    progress: called with a short sentence before each part is read.
+    observer: told before each part is read.
     models: to load. The hybrid shares the LLM's encoder, or reads
     that part alone when the LLM is not wanted.
     Raises PairError, naming the file, when the bundle is unknown or damaged.
     """
     folder, manifest = find_pair(name, root or zoo())
-    progress("Reading the tokenizer")
+    observer(Status(sentence="Reading the tokenizer"))
     tokenizer = load_tokenizer(checked(folder, "tokenizer.json", manifest))
     loaded: dict[Model, PreTrainedModel] = {}
     if "llm" in models:
-        progress("Reading the LLM")
+        observer(Status(sentence="Reading the LLM"))
         loaded["llm"] = _load_t5(folder, "llm", manifest)
     if "slm" in models:
-        progress("Reading the SLM")
+        observer(Status(sentence="Reading the SLM"))
         loaded["slm"] = _load_t5(folder, "slm", manifest)
     if "hybrid" in models:
-        progress("Reading the hybrid")
+        observer(Status(sentence="Reading the hybrid"))
         loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest)
     return Bundle(folder.name, manifest, tokenizer, loaded)
 

@@ -35,6 +35,7 @@ from transformers.models.marian.modeling_marian import MarianEncoder
 from hybrid.errors import InputError, PairError
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.models.prompts import TextCodec
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, TASKS, Device, Model
 
@@ -87,6 +88,9 @@ class RandomSource:
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         return word_tokenizer(self._make.vocabulary)
+
+    def codec(self, method: str) -> TextCodec:
+        return TextCodec(self.tokenizer(), self.max_prompt_tokens)
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         held = self._bundle() if self._bundle else None

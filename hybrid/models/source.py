@@ -7,7 +7,7 @@ as somebody else does.
 
 import hashlib
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from hybrid.models.bundle import Bundle, load_bundle, load_tokenizer
 from hybrid.models.manifest import checked, find_pair, zoo
-from hybrid.schema import METHODS, Model
+from hybrid.models.prompts import TextCodec
+from hybrid.schema import METHODS, Model, Observer, Status, silent
 
 # The folders of weights that a model is made of: the hybrid reads with the LLM's encoder.
 PARTS: Mapping[str, tuple[str, ...]] = {"llm": ("llm",), "slm": ("slm",), "hybrid": ("llm", "hybrid")}
@@ -31,7 +32,10 @@ class Source(Protocol):
     def max_prompt_tokens(self) -> int: ...
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer of all its models."""
+        """Give the tokenizer of all its models."""
+
+    def codec(self, method: str) -> TextCodec:
+        """Give what makes prompts and texts for a method, of METHODS."""
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         """A Bundle with at least these models; the same one as before while somebody holds it."""
@@ -43,7 +47,7 @@ class Source(Protocol):
 class ZooSource:
     """A pair on disk, the first one of the zoo when no name is given.
 
-    progress: called with a short sentence before each part is read. manifest:
+    observer: told before each part is read. manifest:
     as pair.json holds it. Raises PairError when the pair is unknown; what is
     damaged is found on reading.
     """
@@ -52,11 +56,12 @@ class ZooSource:
         self,
         name: str | None = None,
         root: Path | None = None,
-        progress: Callable[[str], None] = lambda _: None,
+        observer: Observer = silent,
     ) -> None:
-        self._root, self._progress = root or zoo(), progress
+        self._root, self._observer = root or zoo(), observer
         self._folder, self.manifest = find_pair(name, self._root)
         self._held: weakref.ref[Bundle] | None = None
+        self._codec: TextCodec | None = None
         self.name = self._folder.name
         self.max_prompt_tokens = int(self.manifest["max_prompt_tokens"])
 
@@ -64,13 +69,18 @@ class ZooSource:
         held = self._held() if self._held else None
         if held:
             return held.tokenizer
-        self._progress("Reading the tokenizer")
+        self._observer(Status(sentence="Reading the tokenizer"))
         return load_tokenizer(checked(self._folder, "tokenizer.json", self.manifest))
+
+    def codec(self, method: str) -> TextCodec:
+        if self._codec is None:
+            self._codec = TextCodec(self.tokenizer(), self.max_prompt_tokens)
+        return self._codec
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         held = self._held() if self._held else None
         if held is None or not set(models) <= held.models.keys():
-            held = load_bundle(self.name, self._root, self._progress, models)
+            held = load_bundle(self.name, self._root, self._observer, models)
             self._held = weakref.ref(held)
         return held
 
@@ -89,6 +99,9 @@ class BundleSource:
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         return self._bundle.tokenizer
+
+    def codec(self, method: str) -> TextCodec:
+        return TextCodec(self._bundle.tokenizer, self.max_prompt_tokens)
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         lacking = [model for model in models if model not in self._bundle.models]

@@ -61,16 +61,11 @@ class Step:
     phase: the phase that has just ended.
     token_ids: for each of the B rows, the ids generated in this phase (prefill
         yields each row's first one); empty for a row that has finished.
-    prompt_tokens: B lengths, set by tokenize.
-    texts, finish_reasons: B each, set by detokenize.
     drafted, accepted: ids that a draft proposed and the LLM agreed with, B each, set by verify.
     """
 
     phase: Phase
     token_ids: tuple[tuple[int, ...], ...] = ()
-    prompt_tokens: tuple[int, ...] = ()
-    texts: tuple[str, ...] = ()
-    finish_reasons: tuple[FinishReason, ...] = ()
     drafted: tuple[int, ...] = ()
     accepted: tuple[int, ...] = ()
 

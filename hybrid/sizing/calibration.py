@@ -5,10 +5,8 @@ of them follows what each kind of work costs. Where an engine does not tell its
 first token from the others, answers of a single token are measured besides.
 """
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -16,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybrid.engines.config import Order, Progress
-from hybrid.engines.contract import Engine
-from hybrid.engines.registry import best_engines, make_engines
-from hybrid.measuring.clock import timed
+from hybrid.engines.contract import EngineConfig, LoadedSystem
+from hybrid.engines.registry import best_engines, create_engines
+from hybrid.measuring.answers import measure_answers
+from hybrid.measuring.collector import settled_heap
 from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
 from hybrid.models.shapes import Shape
-from hybrid.schema import Device, Sampling, System, Timing
+from hybrid.schema import Device, Observer, Sampling, Status, System, Timing, silent
 from hybrid.sizing.calibration_grid import Rung, Visit, ladder
 from hybrid.sizing.cost_features import (
     SHARED,
@@ -72,7 +70,7 @@ def measured_profile(
     name: str,
     engine: str,
     order: Mapping[str, Any],
-    progress: Progress = lambda _: None,
+    observer: Observer = silent,
     clock: Clock = time.perf_counter,
 ) -> Profile:
     """Measure the device and the engine on it; takes half a minute at the most.
@@ -87,9 +85,10 @@ def measured_profile(
     for index, rung in enumerate(rungs):
         if index >= LEAST_SHAPES and clock() - begun > BUDGET_S:
             break
-        progress(f"Measuring {engine} on models of {rung.shape.d_model} columns, {index + 1} of {len(rungs)}")
+        where = f"{rung.shape.d_model} columns, {index + 1} of {len(rungs)}"
+        observer(Status(sentence=f"Measuring {engine} on models of {where}"))
         seen += _climbed(rung, engine, order, clock)
-    progress(f"Measuring memory and arithmetic of {device}")
+    observer(Status(sentence=f"Measuring memory and arithmetic of {device}"))
     machine = measure_machine(device, dtype, threads)
     encode, prefill, step, error = fitted_costs(seen)
     return Profile(
@@ -104,10 +103,10 @@ def measured_profile(
     )  # fmt: skip
 
 
-def fastest_engine(order: Mapping[str, Any], say: Progress) -> str:
-    """The fastest engine that runs T5 here. say: called with a sentence for each faster one that does not."""
+def fastest_engine(order: Mapping[str, Any], observer: Observer = silent) -> str:
+    """The fastest engine that runs T5 here. The observer is told of faster ones that do not."""
     source = _source(ladder(Device.parse(order["device"]))[0], order)
-    return best_engines(Order(source, (METHOD,), **order), say)[0]
+    return best_engines(EngineConfig(source, (METHOD,), **order, observer=observer))[0]
 
 
 def fitted_costs(
@@ -148,11 +147,13 @@ def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
 
 def _climbed(rung: Rung, engine: str, order: Mapping[str, Any], clock: Clock) -> list[Seen]:
     """What one shape takes at each of its sizes."""
-    ready = make_engines(engine, Order(_source(rung, order), (METHOD,), **order))[METHOD]
+    source = _source(rung, order)
+    (ready,) = create_engines(engine, EngineConfig(source, (METHOD,), **order)).values()
+    loaded = LoadedSystem(system=System(METHOD), engine=ready, codec=source.codec(METHOD))
     every = Device.parse(order["device"]).kind != "cpu"  # a GPU engine prepares for each size
-    with _collector_at_rest():
+    with settled_heap():
         return [
-            _seen(rung.shape, visit, ready, clock, cold=every or not index)
+            _seen(rung.shape, visit, loaded, clock, cold=every or not index)
             for index, visit in enumerate(rung.visits)
         ]
 
@@ -173,15 +174,14 @@ def _source(rung: Rung, order: Mapping[str, Any]) -> "RandomSource":
     return random_pair(rung.shape, rung.shape, weights)
 
 
-def _seen(shape: Shape, visit: Visit, engine: Engine, clock: Clock, cold: bool) -> Seen:
+def _seen(shape: Shape, visit: Visit, loaded: LoadedSystem, clock: Clock, cold: bool) -> Seen:
     """Medians of a few answers. cold: after one that is dropped."""
     from hybrid.models.random_pair import TASK, word_prompts
 
     texts = word_prompts(VOCABULARY, visit.prompt, visit.batch)
 
     def answer(tokens: int) -> Timing:
-        steps = engine.generate(TASK, texts, Sampling(tokens, ignore_eos=True))
-        return timed(steps, System(METHOD), clock, getattr(engine, "synchronize", None))[0].timing
+        return measure_answers(loaded, TASK, texts, Sampling(tokens, ignore_eos=True), clock)[0].timing
 
     if cold:
         answer(1 + visit.steps)
@@ -213,14 +213,3 @@ def _per_token(measured: Sequence[tuple[Visit, int, float]]) -> tuple[float, ...
     seconds = np.array([taken for *_, taken in measured])
     found = nonnegative(np.array(matrix, dtype=float) / seconds[:, None], np.ones(len(seconds)))
     return tuple(map(float, found))
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Python's collector, which would stop whoever is measured just then, waits."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -10,20 +10,19 @@ from typing import Any
 
 import torch
 
-from hybrid.engines.config import Order, Progress
-from hybrid.engines.contract import Engine
-from hybrid.engines.registry import best_engines, make_engines
+from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
+from hybrid.engines.registry import best_engines, create_engines
 from hybrid.errors import MeasurementError
-from hybrid.measuring.clock import timed, warm_up
-from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.measuring.answers import measure_answers, warm_up
+from hybrid.measuring.collector import settled_heap
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
 from hybrid.models.source import models_of
-from hybrid.schema import Cell, CellKey, Generation, Grid, Phase, Sampling, System
+from hybrid.schema import Cell, CellKey, Generation, Grid, Observer, Phase, Sampling, Status, System, silent
 from hybrid.sizing.cells import Participant, Size, participants, shapes_of, sizes
 
 Clock = Callable[[], float]
-Make = Callable[[str, Order], Mapping[str, Engine]]
+Make = Callable[[str, EngineConfig], Mapping[str, Engine]]
 # What a probe is shrunk to: engines refuse a kind of model, never its size.
 TINY: Mapping[str, Any] = {
     "d_model": 64, "d_ff": 128, "heads": 2, "d_kv": 32,
@@ -34,18 +33,18 @@ TINY: Mapping[str, Any] = {
 def measure_cells(
     grid: Grid,
     done: Collection[CellKey] = frozenset(),
-    progress: Progress = lambda _: None,
-    make: Make = make_engines,
+    observer: Observer = silent,
+    make: Make = create_engines,
     clock: Clock = time.perf_counter,
 ) -> Generator[tuple[Cell, ...], None, None]:
     """The cells of each LLM at each size as they are measured, without those in `done`.
 
-    progress: called with a short sentence before models are built. make: as
-    make_engines(). Errors of engine and clock pass through.
+    observer: told before models are built. make: as
+    create_engines(). Errors of engine and clock pass through.
     """
     measured = set(done)
     for llm in grid.llms:
-        for cells in _beside(grid, llm, measured, progress, make, clock):
+        for cells in _beside(grid, llm, measured, observer, make, clock):
             measured |= {cell.key for cell in cells}
             yield cells
         gc.collect()  # models refer to themselves in circles; the next ones need their room
@@ -54,7 +53,7 @@ def measure_cells(
 
 
 def _beside(
-    grid: Grid, llm: str, done: Collection[CellKey], progress: Progress, make: Make, clock: Clock
+    grid: Grid, llm: str, done: Collection[CellKey], observer: Observer, make: Make, clock: Clock
 ) -> Iterator[tuple[Cell, ...]]:
     """The cells of one LLM, whose engines are gone when this ends."""
     turns = participants(grid, llm)
@@ -66,23 +65,23 @@ def _beside(
     if not todo:
         return
     wanted = {one for missing in todo.values() for one in missing}
-    engines = _engines(grid, llm, [one for one in turns if one in wanted], progress, make)
+    engines = _engines(grid, llm, [one for one in turns if one in wanted], observer, make)
     with settled_heap():
         for size, ready in _warmed(grid, todo, engines):
             yield _measured(grid, size, ready, clock)
 
 
 def probed_engine(
-    shapes: tuple[Collection[Shape], Collection[Shape]], order: Mapping[str, Any], say: Progress
+    shapes: tuple[Collection[Shape], Collection[Shape]], order: Mapping[str, Any], observer: Observer
 ) -> str:
     """The fastest engine that runs models of these kinds here, found out with tiny ones.
 
     shapes: of the LLMs and of the SLMs. order: the fields of Order but its
-    source. say: called with a sentence for each faster engine that does not run.
+    source. observer: told of each faster engine that does not run.
     """
     llm, slm = (max(group, key=_hardness) for group in shapes)
     source = random_pair(replace(llm, **TINY), replace(slm, **TINY))
-    return best_engines(Order(source=source, **order), say)[0]
+    return best_engines(EngineConfig(source=source, **order, observer=observer))[0]
 
 
 def _hardness(shape: Shape) -> tuple[bool, bool]:
@@ -91,8 +90,8 @@ def _hardness(shape: Shape) -> tuple[bool, bool]:
 
 
 def _engines(
-    grid: Grid, llm: str, wanted: Collection[Participant], progress: Progress, make: Make
-) -> dict[Participant, Engine]:
+    grid: Grid, llm: str, wanted: Collection[Participant], observer: Observer, make: Make
+) -> dict[Participant, LoadedSystem]:
     """An engine for each participant; every model is built once, and kept no longer than engines need it."""
     shapes = shapes_of(grid)
     weights = RandomWeights(
@@ -102,20 +101,25 @@ def _engines(
         max_prompt_tokens=max(grid.prompts),
         held=weakref.WeakValueDictionary(),
     )
-    found: dict[Participant, Engine] = {}
+    loaded: dict[Participant, LoadedSystem] = {}
     kept = []  # bundles: what the pairs of an LLM share is built once
     for slm in grid.slms:
-        group = [one for one in wanted if one not in found and one.slm in (slm, None)]
+        group = [one for one in wanted if one not in loaded and one.slm in (slm, None)]
         if not group:
             continue
-        progress(f"Building {llm} and {slm}")
+        observer(Status(sentence=f"Building {llm} and {slm}"))
         source = random_pair(shapes[llm], shapes[slm], weights)
         methods = tuple(one.method for one in group)
         kept.append(source.bundle(models_of(methods)))
-        order = Order(source, methods, grid.device, grid.dtype, grid.threads, grid.engine_options, progress)
-        made = make(grid.engine, order)
-        found |= {one: made[one.method] for one in group}
-    return found
+        config = EngineConfig(
+            source, methods, grid.device, grid.dtype, grid.threads, grid.engine_options, observer
+        )
+        engines = make(grid.engine, config)
+        for one in group:
+            loaded[one] = LoadedSystem(
+                system=System(one.method), engine=engines[one.method], codec=source.codec(one.method)
+            )
+    return loaded
 
 
 def _vocabulary(grid: Grid) -> int:
@@ -128,8 +132,8 @@ def _texts(grid: Grid, size: Size, seed: int) -> list[str]:
 
 
 def _warmed(
-    grid: Grid, todo: Mapping[Size, Collection[Participant]], engines: Mapping[Participant, Engine]
-) -> Iterator[tuple[Size, dict[Participant, Engine]]]:
+    grid: Grid, todo: Mapping[Size, Collection[Participant]], engines: Mapping[Participant, LoadedSystem]
+) -> Iterator[tuple[Size, dict[Participant, LoadedSystem]]]:
     """Each size with the engines that are to be measured there, after an answer of each that is dropped.
 
     The longest answers warm up the shorter ones to the same batch and prompt, which come after them.
@@ -143,7 +147,9 @@ def _warmed(
         yield size, {one: engines[one] for one in missing}
 
 
-def _measured(grid: Grid, size: Size, turns: Mapping[Participant, Engine], clock: Clock) -> tuple[Cell, ...]:
+def _measured(
+    grid: Grid, size: Size, turns: Mapping[Participant, LoadedSystem], clock: Clock
+) -> tuple[Cell, ...]:
     """A cell for each of `turns`, which take turns `repeats` times: ABC BCA CAB."""
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     sampling = Sampling(size.output, ignore_eos=True)
@@ -153,21 +159,11 @@ def _measured(grid: Grid, size: Size, turns: Mapping[Participant, Engine], clock
         texts = _texts(grid, size, repeat + 1)
         first = repeat % len(order)
         for one in order[first:] + order[:first]:
-            answers[one].append(_answered(turns[one], one.method, texts, sampling, clock))
+            answers[one].append(measure_answers(turns[one], TASK, texts, sampling, clock))
     return tuple(
-        replace(_cell(one, size, started_at, answers[one]), options=dict(getattr(turns[one], "options", {})))
+        replace(_cell(one, size, started_at, answers[one]), options=dict(turns[one].engine.options))
         for one in order
     )
-
-
-def _answered(
-    engine: Engine, method: str, texts: list[str], sampling: Sampling, clock: Clock
-) -> tuple[Generation, ...]:
-    """One measured answer."""
-    wait: Callable[[], None] | None = getattr(engine, "synchronize", None)
-    gc.collect()  # what is left of the answer before, memory of a GPU perhaps
-    with collector_off():
-        return timed(engine.generate(TASK, texts, sampling), System(method), clock, wait)
 
 
 def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Generation, ...]]) -> Cell:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hybrid.engines.registry import kind_of
+from hybrid.engines.registry import spec_of
 from hybrid.models.arithmetic import (
     BYTES,
     bytes_per_weight,
@@ -56,6 +56,6 @@ def _bytes_each(profile: Profile) -> tuple[int, int]:
     option = _READS_IN_FLOAT32.get(profile.engine)
     if option is None:
         return each, each
-    known = kind_of(profile.engine).options
+    known = spec_of(profile.engine).options
     chosen = profile.options.get(option) or (known[option].choices[0] if option in known else "off")
     return (each if chosen == "on" else BYTES["float32"]), each

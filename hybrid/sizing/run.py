@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybrid.engines.registry import AUTO, default_dtype, missing
+from hybrid.engines.registry import AUTO, default_dtype, unavailable_reason
 from hybrid.errors import EngineError
 from hybrid.measuring.collector import collector_off
 from hybrid.measuring.environment import environment
@@ -168,7 +168,7 @@ def _measure(
     total = len(planned(grid))
     observer(Started(run_id=grid.grid_id, title="", planned=total, done=len(done)))
     full, fix = f"The memory of {grid.device} is full.", "Name fewer or smaller models, or a smaller --batch."
-    stream = measure_cells(grid, done, lambda sentence: observer(Status(sentence=sentence)))
+    stream = measure_cells(grid, done, observer)
     with running_out_of_memory(full, fix), closing(stream):
         for cells in stream:
             measured += append(cells)
@@ -182,7 +182,7 @@ def _measure(
 
 def _check_engine(engine: str, device: Device) -> None:
     """Raise EngineError when it does not run here: before the device is asked for its name."""
-    if reason := missing(engine, device):
+    if reason := unavailable_reason(engine, device):
         raise EngineError(reason)
 
 
@@ -200,9 +200,7 @@ def _best_engine(
 
     order = {name: getattr(request, name) for name in ("methods", "device", "dtype", "threads")}
     order["options"] = request.engine_options
-    engine = probed_engine(
-        (llms.values(), slms.values()), order, lambda sentence: observer(Notice(sentence=sentence))
-    )
+    engine = probed_engine((llms.values(), slms.values()), order, observer)
     observer(Notice(sentence=f"The engine is {engine}."))
     return engine
 

@@ -15,7 +15,7 @@ from hybrid.metrics import main_metric, score
 from hybrid.models.batches import by_length, padded
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompt import encode_prompt
+from hybrid.models.prompts import TextCodec
 from hybrid.schema import Model, Score
 from hybrid.suites.files import read_examples
 
@@ -66,19 +66,17 @@ def _answers(
 ) -> tuple[list[str], int]:
     tokenizer = bundle.tokenizer
     generate: Any = bundle.model(model).generate
-    prompts = [
-        encode_prompt(tokenizer, task, text, bundle.max_prompt_tokens, truncate=True) for text in sources
-    ]
+    prompts = TextCodec(tokenizer, bundle.max_prompt_tokens).encode(task, sources, truncate=True)
     answers = [""] * len(prompts)
-    for rows, ids in by_length([prompt.ids for prompt in prompts], lambda _: BATCH):
+    for rows, ids in by_length([prompt.token_ids for prompt in prompts], lambda _: BATCH):
         inputs = {"input_ids": ids, "attention_mask": ids.ne(0).long()}
         if swapped:
-            others = [prompts[(i + 1) % len(prompts)].ids for i in rows]
+            others = [prompts[(i + 1) % len(prompts)].token_ids for i in rows]
             inputs["llm_hidden_states"] = _foreign_latent(bundle.hybrid, others, ids.shape[1])
         made = generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
         for i, text in zip(rows, tokenizer.batch_decode(made, skip_special_tokens=True), strict=True):
             answers[i] = text
-    return answers, sum(prompt.total_tokens > len(prompt.ids) for prompt in prompts)
+    return answers, sum(prompt.truncated for prompt in prompts)
 
 
 def _foreign_latent(

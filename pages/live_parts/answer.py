@@ -68,7 +68,7 @@ def _answered(task: str, wanted: Wanted, line: DeltaGenerator) -> Answered | Non
     notices = loaded.notices(request)
     say("Measuring one system after another …")
     with models.turns().mine(lambda before: say(f"Waiting for {before} before you …")):
-        answers = measure_all(loaded.engines, request)
+        answers = measure_all(loaded.systems, request)
     conditions = (loaded.conditions, *loaded.notes)
     made = STATE[key] = Answered(wanted, request, answers, loaded.ran, conditions, notices)
     STATE["replay"] = True

@@ -110,7 +110,7 @@ def _row(batch: Batch, asked: Asked, loaded: Loaded, say: Callable[[str], None])
     try:
         loaded.notices(request)
         with models.turns().mine(lambda before: say(f"{progress(batch)}, waiting for {before} before you …")):
-            answers = measure_all(loaded.engines, request)
+            answers = measure_all(loaded.systems, request)
     except InputError as error:
         return Row(asked, {}, str(error))
     found = told(answers)

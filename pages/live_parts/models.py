@@ -20,7 +20,7 @@ from hybrid.store.tables import Table
 from pages.common.work import Say, Work
 
 if TYPE_CHECKING:
-    from hybrid.engines.contract import Engine
+    from hybrid.engines.contract import LoadedSystem
 
 PAINT_S = 0.3
 
@@ -70,11 +70,11 @@ def engines(say: Say) -> Table:
 def _shelf() -> Shelf:
     queue = turns()
 
-    def warmed(engine: "Engine") -> None:
-        from hybrid.measuring.clock import warm_up
+    def warmed(loaded: "LoadedSystem") -> None:
+        from hybrid.measuring.answers import warm_up
 
         with queue.mine():
-            warm_up(engine, next(iter(TASKS)))
+            warm_up(loaded, next(iter(TASKS)))
 
     return Shelf(warmed)
 

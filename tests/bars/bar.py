@@ -4,13 +4,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hybrid.engines.config import Order
-from hybrid.engines.contract import Engine
-from hybrid.engines.registry import make_engines
-from hybrid.measuring.clock import timed, warm_up
-from hybrid.models.prompt import encode_prompts
+from hybrid.engines.contract import EngineConfig, LoadedSystem
+from hybrid.engines.registry import create_engines
+from hybrid.measuring.answers import measure_answers, warm_up
+from hybrid.models.prompts import TextCodec
 from hybrid.models.source import Source
-from hybrid.schema import Generation, Sampling
+from hybrid.schema import Generation, Sampling, System
 from hybrid.suites import load_suite
 
 TASK = "translate-en-de"
@@ -28,17 +27,19 @@ class Bar:
 Measured = Iterator[Bar]
 
 
-def engines(source: Source, wanted: Mapping[str, Sequence[str]], **options: str) -> dict[str, Engine]:
+def engines(source: Source, wanted: Mapping[str, Sequence[str]], **options: str) -> dict[str, LoadedSystem]:
     """By METHOD@ENGINE, for each engine's name the methods that are wanted of it; one thread."""
-    found: dict[str, Engine] = {}
+    found: dict[str, LoadedSystem] = {}
     for name, methods in wanted.items():
-        made = make_engines(name, Order(source, tuple(methods), dtype="", options=options))
-        found |= {f"{method}@{name}": engine for method, engine in made.items()}
+        made = create_engines(name, EngineConfig(source, tuple(methods), dtype="", options=options))
+        for method, engine in made.items():
+            system = System(method, name)
+            found[system] = LoadedSystem(system=system, engine=engine, codec=source.codec(method))
     return found
 
 
 def interleaved(
-    contestants: Mapping[str, Engine], texts: Sequence[str], sampling: Sampling, rounds: int
+    contestants: Mapping[str, LoadedSystem], texts: Sequence[str], sampling: Sampling, rounds: int
 ) -> dict[str, list[Generation]]:
     """Every engine's answers to each text by itself, in turn, `rounds` times after one that is dropped."""
     found: dict[str, list[Generation]] = {name: [] for name in contestants}
@@ -50,10 +51,7 @@ def interleaved(
             names = list(contestants)
             first = number % len(names)
             for name in names[first:] + names[:first]:
-                engine = contestants[name]
-                found[name] += timed(
-                    engine.generate(TASK, [text], sampling), name, synchronize=engine.synchronize
-                )
+                found[name] += measure_answers(contestants[name], TASK, [text], sampling)
     return found
 
 
@@ -74,15 +72,15 @@ def tpot_s(made: Generation) -> float | None:
 
 def prompt_of(source: Source, tokens: int) -> str:
     """A text of the bundled suites that makes a prompt of exactly so many tokens, cut after a word."""
-    tokenizer = source.tokenizer()
+    codec = TextCodec(source.tokenizer(), 10**6)
     texts = [e.source for name in ("everyday-en-de", "briefs-en") for e in load_suite(name).examples]
     for text in texts:
         words = text.split()
         for count in range(len(words), 0, -1):
-            (prompt,) = encode_prompts(tokenizer, TASK, [" ".join(words[:count])], 10**6)
-            if len(prompt.ids) == tokens:
+            (prompt,) = codec.encode(TASK, [" ".join(words[:count])])
+            if len(prompt.token_ids) == tokens:
                 return " ".join(words[:count])
-            if len(prompt.ids) < tokens:
+            if len(prompt.token_ids) < tokens:
                 break
     raise ValueError(f"no text of the bundled suites makes a prompt of {tokens} tokens")
 
@@ -100,12 +98,12 @@ def sentences(count: int) -> list[str]:
     return list(found)[:count]
 
 
-def ids(engine: Engine, texts: Sequence[str], sampling: Sampling, batch: int) -> list[tuple[int, ...]]:
-    """What the engine writes, `batch` texts at once."""
+def ids(loaded: LoadedSystem, texts: Sequence[str], sampling: Sampling, batch: int) -> list[tuple[int, ...]]:
+    """What the system writes, `batch` texts at once."""
     found: list[tuple[int, ...]] = []
     for start in range(0, len(texts), batch):
-        steps = engine.generate(TASK, texts[start : start + batch], sampling)
-        found += [made.token_ids for made in timed(steps, engine.system)]
+        answers = measure_answers(loaded, TASK, texts[start : start + batch], sampling)
+        found += [made.token_ids for made in answers]
     return found
 
 

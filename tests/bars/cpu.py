@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hybrid.measuring.answers import answer_unmeasured
 from hybrid.measuring.memory import peak_resident
 from hybrid.models.source import Source
 from hybrid.schema import MODELS, Sampling
@@ -94,9 +95,10 @@ def start(source: Source) -> Measured:
     """A process that makes the three engines, libraries loaded before; nothing cached, then cached."""
     code = (
         "import time, torch, transformers, onnxruntime, onnx, hybrid.models.source as s\n"
-        "from hybrid.engines.config import Order; from hybrid.engines.registry import make_engines\n"
+        "from hybrid.engines.contract import EngineConfig\n"
+        "from hybrid.engines.registry import create_engines\n"
         "begin = time.perf_counter()\n"
-        "make_engines('onnx', Order(s.ZooSource(), ('llm', 'slm', 'hybrid'), dtype=''))\n"
+        "create_engines('onnx', EngineConfig(s.ZooSource(), ('llm', 'slm', 'hybrid'), dtype=''))\n"
         "print(time.perf_counter() - begin)"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -111,12 +113,11 @@ def start(source: Source) -> Measured:
 
 def leak(source: Source, generations: int = 10_000) -> Measured:
     """Resident memory after so many answers against that after the first tenth, ± 5 %."""
-    engine = engines(source, {"onnx": ("hybrid",)})["hybrid@onnx"]
+    loaded = engines(source, {"onnx": ("hybrid",)})["hybrid@onnx"]
     texts = sentences(100)
     early = 0
     for number in range(generations):
-        for _ in engine.generate(TASK, [texts[number % 100]], Sampling(16)):
-            pass
+        answer_unmeasured(loaded, TASK, [texts[number % 100]], Sampling(16))
         if number == generations // 10:
             early = _resident()
     late = _resident()

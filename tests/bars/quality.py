@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybrid.engines.contract import Engine
-from hybrid.measuring.clock import timed
+from hybrid.engines.contract import LoadedSystem
+from hybrid.measuring.answers import measure_answers
 from hybrid.metrics import main_metric, score
 from hybrid.models.source import Source
 from hybrid.schema import MODELS, Sampling, Suite
@@ -32,17 +32,17 @@ def quality(source: Source, files: Sequence[Path]) -> Measured:
                 yield Bar(asked, f"{-lost:+.3f} of {wanted:.2f}", abs(lost) <= most)
 
 
-def _mean(made: Mapping[str, Engine], task: str, suites: Sequence[Suite]) -> float:
-    (engine,) = made.values()
-    scores = [_score(engine, task, suite) for suite in suites]
+def _mean(made: Mapping[str, LoadedSystem], task: str, suites: Sequence[Suite]) -> float:
+    (loaded,) = made.values()
+    scores = [_score(loaded, task, suite) for suite in suites]
     return sum(scores) / len(scores)
 
 
-def _score(engine: Engine, task: str, suite: Suite) -> float:
+def _score(loaded: LoadedSystem, task: str, suite: Suite) -> float:
     examples = sorted(suite.examples[:FIRST], key=lambda example: len(example.source))
     texts: list[str] = []
     for start in range(0, len(examples), BATCH):
         sources = [example.source for example in examples[start : start + BATCH]]
-        steps = engine.generate(task, sources, Sampling(128, truncate=True))
-        texts += [made.text for made in timed(steps, engine.system)]
+        answers = measure_answers(loaded, task, sources, Sampling(128, truncate=True))
+        texts += [made.text for made in answers]
     return score(main_metric(task).name, texts, [example.references for example in examples]).value

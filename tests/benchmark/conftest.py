@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hybrid.benchmark.schedule import measure_records, select_examples
-from hybrid.engines.contract import Engine
-from hybrid.schema import SYSTEMS, Example, Plan, Record, Sampling, Step, Suite, System
+from hybrid.engines.contract import LoadedSystem
+from hybrid.schema import SYSTEMS, EncodedPrompt, Example, Plan, Record, Sampling, Step, Suite, System
 from hybrid.store import Key
 
 TASK = "translate-en-de"
@@ -20,24 +20,45 @@ SUITE = Suite(
 
 
 class FakeEngine:
-    """Answers each text with its words backwards, in two tokens; `calls` says what was asked."""
+    """Answers each text with its words backwards, in two tokens; `calls` says what was asked.
+
+    Its own codec, too: a prompt is as many ids as a text has words, and they say which text.
+    """
+
+    synchronize: Callable[[], None] | None = None
+    eos_id = 1
 
     def __init__(self, system: System, calls: list[tuple[System, tuple[str, ...], Sampling]]) -> None:
-        self.system, self.calls = system, calls
-        self.between: Callable[[str], object] = lambda phase: None  # done before each Step
+        self.system, self.method, self.calls = system, system.method, calls
+        self.between: Callable[[str], object] = lambda phase: None  # done before each phase ends
+        self.texts: list[str] = []
+        self.decoded = 0
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+    def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
         assert task == TASK
-        self.calls.append((self.system, tuple(texts), sampling))
         self.between("tokenize")
-        yield Step("tokenize", prompt_tokens=tuple(len(text.split()) for text in texts))
+        self.texts, self.decoded = list(texts), 0
+        return tuple(EncodedPrompt((100 + row,) * len(text.split())) for row, text in enumerate(texts))
+
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        self.calls.append((self.system, tuple(self.texts), sampling))
         self.between("prefill")
-        yield Step("prefill", tuple((len(text),) for text in texts))
+        yield Step("prefill", tuple((prompt.token_ids[0],) for prompt in prompts))
         self.between("decode")
-        yield Step("decode", tuple((1,) for _ in texts))
-        self.between("detokenize")
-        answers = tuple(f"{self.system}: {' '.join(reversed(text.split()))}" for text in texts)
-        yield Step("detokenize", texts=answers, finish_reasons=("eos",) * len(texts))
+        yield Step("decode", tuple((1,) for _ in prompts))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        if not self.decoded:
+            self.between("detokenize")
+        self.decoded += 1
+        return f"{self.system}: {' '.join(reversed(self.texts[ids[0] - 100].split()))}"
+
+
+def as_loaded(engines: Mapping[System, FakeEngine]) -> dict[System, LoadedSystem]:
+    return {
+        system: LoadedSystem(system=system, engine=engine, codec=engine)  # type: ignore[arg-type]
+        for system, engine in engines.items()
+    }
 
 
 @dataclass
@@ -55,10 +76,11 @@ class Bench:
         return replace(Plan("seven", self.suite.content_hash, TASK, "tiny", sampling=sampling), **fields)
 
     def stream(
-        self, plan: Plan, engines: Mapping[System, Engine] | None = None, **more: Any
+        self, plan: Plan, loaded: Mapping[System, LoadedSystem] | None = None, **more: Any
     ) -> Generator[tuple[Record, ...], None, None]:
         """The benchmark of the plan's examples by the fake engines, or by others."""
-        return measure_records(plan, select_examples(plan, self.suite), engines or self.engines, **more)
+        ready = loaded or as_loaded(self.engines)
+        return measure_records(plan, select_examples(plan, self.suite), ready, **more)
 
     def measured(self, plan: Plan, done: frozenset[Key] = frozenset()) -> list[tuple[Record, ...]]:
         """All records, item by item."""

@@ -8,6 +8,8 @@ import pytest
 
 from hybrid.benchmark.schedule import WorkItem, measure_records, schedule, select_examples
 from hybrid.schema import SYSTEMS, Device, Example, Record, Sampling, System
+from tests.benchmark.conftest import as_loaded
+from tests.loaded import loaded
 
 
 def key(record: Record) -> tuple[str, int, System]:
@@ -69,7 +71,9 @@ def test_examples_are_measured_in_the_order_in_which_they_are_given(bench):
     """A resumed run has them as they were measured: drawn and shuffled once, and not again."""
     plan = bench.plan(batch_size=2, limit=5, seed=3)
     examples = select_examples(plan, bench.suite)
-    found = [record for records in measure_records(plan, examples, bench.engines) for record in records]
+    found = [
+        record for records in measure_records(plan, examples, as_loaded(bench.engines)) for record in records
+    ]
     assert list(dict.fromkeys(record.example_id for record in found)) == [e.id for e in examples]
     assert {record.example_id: record.batch for record in found} == {
         e.id: i // 2 for i, e in enumerate(examples)
@@ -92,7 +96,9 @@ def test_every_answer_is_recorded_with_where_it_stood(bench):
 
 
 def test_only_the_plans_systems_answer(bench):
-    found = list(bench.stream(bench.plan(systems=(System("slm"),)), {"slm": bench.engines["slm"]}))
+    found = list(
+        bench.stream(bench.plan(systems=(System("slm"),)), as_loaded({System("slm"): bench.engines["slm"]}))
+    )
     assert {record.system for records in found for record in records} == {"slm"}
     assert {system for system, *_ in bench.calls} == {"slm"}
 
@@ -102,7 +108,7 @@ def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
     from hybrid.engines.torch.engine import TorchEngine
 
     plan = bench.plan(sampling=Sampling(9, ignore_eos=True, truncate=True), batch_size=batch)
-    engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+    engines = {system: loaded(TorchEngine(tiny_bundle, system), tiny_bundle) for system in SYSTEMS}
     found = [record.generation for records in bench.stream(plan, engines) for record in records]
     assert len(found) == 21
     assert {len(made.token_ids) for made in found} == {9}
@@ -114,7 +120,8 @@ def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
 
     examples = (Example("long", "d", "house " * 500, ("Haus",)),)
     plan = bench.plan(systems=(System("slm"),))
-    (records,) = measure_records(plan, examples, {"slm": TorchEngine(tiny_bundle, "slm")})
+    ready = {"slm": loaded(TorchEngine(tiny_bundle, "slm"), tiny_bundle)}
+    (records,) = measure_records(plan, examples, ready)
     assert records[0].generation.prompt_tokens == tiny_bundle.max_prompt_tokens
 
 
@@ -189,7 +196,7 @@ def test_a_turn_that_lost_a_part_of_its_records_yields_that_part(bench):
 def test_real_outputs_are_the_same_after_resuming(bench, tiny_bundle):
     from hybrid.engines.torch.engine import TorchEngine
 
-    engines = {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+    engines = {system: loaded(TorchEngine(tiny_bundle, system), tiny_bundle) for system in SYSTEMS}
     plan = bench.plan(batch_size=3)
     whole = [record for records in bench.stream(plan, engines) for record in records]
     done = frozenset(map(key, whole[:8]))

@@ -40,7 +40,7 @@ def test_interrupt_is_one_sentence(monkeypatch: pytest.MonkeyPatch, run: Run, fa
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hybrid.engines.registry.make_engines", interrupted)
+    monkeypatch.setattr("hybrid.cli.generate.best_engines", interrupted)
     assert failure(run("generate", SENTENCE)) == "error: Interrupted.\n"
 
 

@@ -65,10 +65,11 @@ def test_json_has_the_answer_and_its_times(system: str, answer: Answer) -> None:
 
 
 def test_json_agrees_with_the_engine(tiny_bundle: Any, answer: Answer) -> None:
-    from hybrid import Sampling, TorchEngine, timed
+    from hybrid import Sampling, TorchEngine
+    from tests.loaded import ask
 
-    steps = TorchEngine(tiny_bundle, "llm").generate("summarize", [SENTENCE], Sampling(max_new_tokens=12))
-    (expected,) = timed(steps, "llm")
+    engine = TorchEngine(tiny_bundle, "llm")
+    (expected,) = ask(engine, tiny_bundle, "summarize", [SENTENCE], Sampling(max_new_tokens=12))
     report = answer(SENTENCE, "--system", "llm", "--task", "summarize")
     assert report["text"] == expected.text
     assert tuple(report["token_ids"]) == expected.token_ids

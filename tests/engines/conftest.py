@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.measuring.clock import timed
 from hybrid.schema import SYSTEMS, Generation, Sampling, System
+from tests.loaded import ask as asked
 
 PROMPTS = 200
 NEW_TOKENS = 24
@@ -32,12 +32,12 @@ def texts() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def answers() -> Callable[..., tuple[Generation, ...]]:
+def answers(tiny_bundle) -> Callable[..., tuple[Generation, ...]]:
     """answers(engine, texts, task, **sampling): what the engine makes of several texts at once."""
 
     def ask(engine: TorchEngine, texts: Sequence[str], task: str = "summarize", **sampling):
         sampling = {"max_new_tokens": NEW_TOKENS} | sampling
-        return timed(engine.generate(task, texts, Sampling(**sampling)), engine.system)
+        return asked(engine, tiny_bundle, task, texts, Sampling(**sampling))
 
     return ask
 

@@ -18,7 +18,6 @@ from transformers import (
 from hybrid.models import random_pair  # noqa: F401  it tells transformers of BART's and Marian's encoders
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompt import encode_prompt
 
 LIMIT = 160
 KINDS = {"bart": (BartConfig, BartForConditionalGeneration), "marian": (MarianConfig, MarianMTModel)}
@@ -43,10 +42,6 @@ def greedy(model: PreTrainedModel, prompt: Sequence[int], limit: int, stop: int 
             logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=so_far).logits
         written.append(int(logits[0, -1].argmax()))
     return tuple(written[1:])
-
-
-def prompt_ids(bundle: Bundle, text: str) -> tuple[int, ...]:
-    return encode_prompt(bundle.tokenizer, "summarize", text, LIMIT).ids
 
 
 @contextmanager

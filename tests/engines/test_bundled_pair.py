@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from hybrid import Generation, Sampling, TorchEngine, load_bundle, timed
+from hybrid import Generation, Sampling, TorchEngine, load_bundle
 from hybrid.models.manifest import BUNDLED, available_pairs
-from hybrid.models.prompt import encode_prompt
 from hybrid.schema import METHODS, SYSTEMS, System
 from hybrid.suites import load_suite
+from tests.loaded import ask, prompt_ids
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,9 +43,9 @@ def test_engine_gives_the_ids_of_generate_on_200_sentences(system: System) -> No
     engine, model = TorchEngine(bundle, system, threads=1), bundle.model(system)
     differing = []
     for text in SENTENCES:
-        ids = encode_prompt(bundle.tokenizer, "translate-en-de", text, bundle.max_prompt_tokens).ids
+        ids = prompt_ids(bundle, text, "translate-en-de")
         expected = model.generate(torch.tensor([ids]), max_new_tokens=64, do_sample=False, num_beams=1)
-        (answer,) = timed(engine.generate("translate-en-de", [text], Sampling(64)), system)
+        (answer,) = ask(engine, bundle, "translate-en-de", [text], Sampling(64))
         if list(answer.token_ids) != expected[0, 1:].tolist():
             differing.append(text)
     assert len(SENTENCES) == 200
@@ -54,13 +54,14 @@ def test_engine_gives_the_ids_of_generate_on_200_sentences(system: System) -> No
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
-    engine = TorchEngine(load_bundle(root=BUNDLED), system, threads=1)
+    bundle = load_bundle(root=BUNDLED)
+    engine = TorchEngine(bundle, system, threads=1)
     differing = []
     for start in range(0, len(SENTENCES), 32):
         part = SENTENCES[start : start + 32]
-        together = timed(engine.generate("translate-en-de", part, Sampling(64)), system)
+        together = ask(engine, bundle, "translate-en-de", part, Sampling(64))
         for text, made in zip(part, together, strict=True):
-            (single,) = timed(engine.generate("translate-en-de", [text], Sampling(64)), system)
+            (single,) = ask(engine, bundle, "translate-en-de", [text], Sampling(64))
             if made.token_ids != single.token_ids:
                 differing.append(text)
     assert differing == []
@@ -72,7 +73,7 @@ def test_lossless_methods_give_the_ids_of_the_llm_on_40_texts_of_a_bundled_suite
 
     def answers(method: str) -> list[Generation]:
         engine = TorchEngine(bundle, method, threads=1)
-        return [timed(engine.generate(suite.task, [text], Sampling(128)), method)[0] for text in texts]
+        return [ask(engine, bundle, suite.task, [text], Sampling(128))[0] for text in texts]
 
     expected = answers("llm")
     for method in METHODS:

@@ -8,17 +8,16 @@ import torch
 from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
 from hybrid.engines import ctranslate2_engine
-from hybrid.engines.config import Order
-from hybrid.engines.ctranslate2_engine import make, missing
+from hybrid.engines.contract import EngineConfig
+from hybrid.engines.ctranslate2_engine import create_engines, missing
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measuring.clock import timed
+from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
-from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import CPU, METHODS, Device, Sampling
 from hybrid.suites import load_suite
-from tests.engines.peers import LIMIT, absolute_pair, greedy, prompt_ids
+from tests.engines.peers import LIMIT, absolute_pair, greedy
+from tests.loaded import ask, encoded, prompt_ids
 
 METHODS_HERE = ("llm", "slm")
 
@@ -27,31 +26,7 @@ METHODS_HERE = ("llm", "slm")
 def peers(tiny_bundle):
     """CTranslate2's engines of the tiny bundle in float32."""
     pytest.importorskip("ctranslate2")
-    return make(Order(BundleSource(tiny_bundle), METHODS_HERE))
-
-
-@pytest.mark.parametrize("method", METHODS_HERE)
-def test_ids_equal_the_reference(peers, engines, tiny_bundle, texts, answer, same, method):
-    made = [answer(peers[method], text) for text in texts]
-    expected = [answer(engines[method], text) for text in texts]
-    assert {one.finish_reason for one in made} == {"eos", "length"}
-    for text, one, other in zip(texts, made, expected, strict=True):
-        prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
-        assert same(tiny_bundle.model(method), prompt, one.token_ids, other.token_ids)
-        if one.token_ids == other.token_ids:
-            assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
-        assert one.prompt_tokens == other.prompt_tokens
-
-
-@pytest.mark.parametrize("method", METHODS_HERE)
-def test_the_end_counts_and_can_be_ignored(peers, engines, texts, answer, method):
-    pairs = ((text, answer(engines[method], text)) for text in texts)
-    text, ended = next(p for p in pairs if p[1].finish_reason == "eos" and len(p[1].token_ids) > 3)
-    assert answer(peers[method], text).token_ids == ended.token_ids
-    further = answer(peers[method], text, max_new_tokens=150, ignore_eos=True)
-    assert further.token_ids == answer(engines[method], text, max_new_tokens=150, ignore_eos=True).token_ids
-    assert 1 in further.token_ids[:-1]
-    assert (len(further.token_ids), further.finish_reason) == (150, "length")
+    return create_engines(EngineConfig(BundleSource(tiny_bundle), METHODS_HERE))
 
 
 def test_an_answer_may_end_at_once(tiny_bundle, answer):
@@ -59,7 +34,7 @@ def test_an_answer_may_end_at_once(tiny_bundle, answer):
     pytest.importorskip("ctranslate2")
     bundle = absolute_pair("bart", tiny_bundle.tokenizer)
     bundle.models["slm"].final_logits_bias[0, 1] = 100
-    made = answer(make(Order(BundleSource(bundle), ("slm",)))["slm"], "A bridge.")
+    made = answer(create_engines(EngineConfig(BundleSource(bundle), ("slm",)))["slm"], "A bridge.")
     assert (made.token_ids, made.finish_reason) == ((1,), "eos")
 
 
@@ -74,22 +49,13 @@ def test_a_batch_gives_what_singles_give(peers, texts, answer, answers, method, 
     assert (len({len(one.token_ids) for one in together}) == 1) == ignore_eos
 
 
-def test_steps_come_in_order_and_say_what_they_know(peers):
-    for engine in peers.values():
-        steps = list(engine.generate("summarize", ["One.", "Two, three."], Sampling(5, ignore_eos=True)))
-        assert [step.phase for step in steps] == ["tokenize", "prefill", *["decode"] * 4, "detokenize"]
-        assert [[len(ids) for ids in step.token_ids] for step in steps] == [[], *[[1, 1]] * 5, []]
-        assert len(steps[0].prompt_tokens) == len(steps[-1].texts) == 2
-        assert steps[-1].finish_reasons == ("length", "length")
-
-
 def test_what_it_records_of_itself(peers, tiny_bundle):
     for method, engine in peers.items():
-        assert (engine.system, engine.name, engine.device, engine.dtype) == (
+        assert (engine.method, engine.name, engine.device, engine.dtype) == (
             method, "ctranslate2-fp32", "cpu", "float32",
         )  # fmt: skip
         assert (engine.options, engine.synchronize) == ({"compute_type": "float32"}, None)
-    (engine,) = make(Order(BundleSource(tiny_bundle), ("slm",), dtype="int8")).values()
+    (engine,) = create_engines(EngineConfig(BundleSource(tiny_bundle), ("slm",), dtype="int8")).values()
     assert (engine.name, engine.dtype) == ("ctranslate2", "int8")
     assert engine.options["compute_type"].startswith("int8")
 
@@ -97,7 +63,7 @@ def test_what_it_records_of_itself(peers, tiny_bundle):
 def test_int8_answers_and_leaves_the_bundle_alone(tiny_bundle, peers, texts, answer):
     before = {name: tensor.clone() for name, tensor in tiny_bundle.slm.state_dict().items()}
     settings = tiny_bundle.slm.config.to_dict()
-    engine = make(Order(BundleSource(tiny_bundle), ("slm",), dtype="int8"))["slm"]
+    engine = create_engines(EngineConfig(BundleSource(tiny_bundle), ("slm",), dtype="int8"))["slm"]
     made, exact = ([answer(one, text).token_ids for text in texts[::5]] for one in (engine, peers["slm"]))
     alike = sum(a[0] == b[0] for a, b in zip(made, exact, strict=True)) / len(made)
     assert 0.2 < alike < 1  # random models are never sure, so that rounding shows
@@ -138,7 +104,7 @@ def test_every_t5_runs(tiny_bundle, texts, answer, kind, head):
     """Also with more ids than the tokenizer has tokens."""
     pytest.importorskip("ctranslate2")
     bundle = _t5(tiny_bundle, kind, head)
-    engine = make(Order(BundleSource(bundle), ("llm",)))["llm"]
+    engine = create_engines(EngineConfig(BundleSource(bundle), ("llm",)))["llm"]
     several = texts[::40]
     expected = [greedy(bundle.llm, prompt_ids(bundle, text), 24, None) for text in several]
     assert [answer(engine, text, ignore_eos=True).token_ids for text in several] == expected
@@ -150,7 +116,7 @@ def test_every_t5_runs(tiny_bundle, texts, answer, kind, head):
 def test_bart_and_marian_run(tiny_bundle, texts, answer, answers, kind, ignore_eos):
     pytest.importorskip("ctranslate2")
     bundle, several, written = absolute_pair(kind, tiny_bundle.tokenizer), texts[40::40], set()
-    for method, engine in make(Order(BundleSource(bundle), METHODS_HERE)).items():
+    for method, engine in create_engines(EngineConfig(BundleSource(bundle), METHODS_HERE)).items():
         stop = None if ignore_eos else 1
         expected = [greedy(bundle.model(method), prompt_ids(bundle, t), 24, stop) for t in several]
         assert [answer(engine, text, ignore_eos=ignore_eos).token_ids for text in several] == expected
@@ -176,7 +142,7 @@ def test_log_probabilities_are_those_of_the_model(tiny_bundle, peers, texts):
         assert result.scores[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_closing_ends_the_translation_in_the_middle(peers, engines, texts, answer, monkeypatch):
+def test_closing_ends_the_translation_in_the_middle(tiny_bundle, peers, engines, texts, answer, monkeypatch):
     told, translate = [], ctranslate2_engine.CTranslate2Engine._translate
 
     def watched(self, tokens, sampling, tell):
@@ -187,7 +153,7 @@ def test_closing_ends_the_translation_in_the_middle(peers, engines, texts, answe
         translate(self, tokens, sampling, counting)
 
     monkeypatch.setattr(ctranslate2_engine.CTranslate2Engine, "_translate", watched)
-    steps = peers["slm"].generate("summarize", ["A bridge."], Sampling(100_000, ignore_eos=True))
+    steps = peers["slm"].generate(encoded(tiny_bundle, ["A bridge."]), Sampling(100_000, ignore_eos=True))
     while next(steps).phase != "prefill":
         pass
     steps.close()
@@ -198,19 +164,11 @@ def test_closing_ends_the_translation_in_the_middle(peers, engines, texts, answe
     assert answer(peers["slm"], texts[0]).token_ids == answer(engines["slm"], texts[0]).token_ids
 
 
-def test_an_error_inside_comes_out(peers):
+def test_an_error_inside_comes_out(tiny_bundle, peers):
     engine = copy.copy(peers["slm"])
     engine._translator = None
     with pytest.raises(AttributeError, match="translate_batch"):
-        list(engine.generate("summarize", ["A bridge."], Sampling()))
-
-
-def test_prompts_that_cannot_be_answered_are_refused(peers):
-    for engine in peers.values():
-        with pytest.raises(InputError, match="is empty"):
-            next(engine.generate("summarize", [" "], Sampling()))
-        with pytest.raises(PromptTooLong):
-            next(engine.generate("summarize", ["word " * 300], Sampling()))
+        list(engine.generate(encoded(tiny_bundle, ["A bridge."]), Sampling()))
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in METHODS_HERE])
@@ -218,7 +176,7 @@ def test_what_it_cannot_do_is_said(tiny_bundle, method):
     with pytest.raises(
         EngineError, match=f"CTranslate2 takes tokens.* {method} is not possible; available: llm"
     ):
-        make(Order(BundleSource(tiny_bundle), (method,)))
+        create_engines(EngineConfig(BundleSource(tiny_bundle), (method,)))
 
 
 def test_where_it_cannot_run(monkeypatch):
@@ -242,13 +200,15 @@ def test_the_bundled_pair_answers_as_the_reference(method):
     source, suite = ZooSource(), load_suite("everyday-en-de")
     texts = [example.source for example in suite.examples[:50]]
     reference = TorchEngine(source.bundle([method]), method)
-    exact, int8 = (make(Order(source, (method,), dtype=dtype))[method] for dtype in ("float32", "int8"))
+    exact, int8 = (
+        create_engines(EngineConfig(source, (method,), dtype=dtype))[method] for dtype in ("float32", "int8")
+    )
     made, expected, rough = (
-        [timed(engine.generate(suite.task, [text], Sampling()), method)[0] for text in texts]
+        [ask(engine, source, suite.task, [text], Sampling())[0] for text in texts]
         for engine in (exact, reference, int8)
     )
     assert [one.token_ids for one in made] == [one.token_ids for one in expected]
-    batch = timed(exact.generate(suite.task, texts[:32], Sampling()), method)
+    batch = ask(exact, source, suite.task, texts[:32], Sampling())
     assert [one.token_ids for one in batch] == [one.token_ids for one in expected[:32]]
     words = [(Counter(a.text.split()), Counter(b.text.split())) for a, b in zip(rough, expected, strict=True)]
     share = sum((a & b).total() for a, b in words) / sum(b.total() for _, b in words)

@@ -6,15 +6,16 @@ import pytest
 import torch
 from transformers import PegasusXConfig, PegasusXForConditionalGeneration
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.models.source import BundleSource
 from hybrid.schema import Sampling
+from tests.loaded import encoded
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 
-from hybrid.engines.ctranslate2_engine import make  # noqa: E402  it needs the package
+from hybrid.engines.ctranslate2_engine import create_engines  # noqa: E402
 
 HASH = "0123456789abcdef" * 4
 CONVERTING = "Converting the slm for CTranslate2"
@@ -33,8 +34,10 @@ def ask(tiny_bundle, cache):
     def answer(dtype="float32", source=None):
         said: list[str] = []
         source = source or BundleSource(tiny_bundle, {"slm": HASH})
-        engine = make(Order(source, ("slm",), dtype=dtype, progress=said.append))["slm"]
-        steps = engine.generate("summarize", ["The new bridge."], Sampling(12, ignore_eos=True))
+        watch = lambda event: said.append(event.sentence)  # noqa: E731
+        config = EngineConfig(source, ("slm",), dtype=dtype, observer=watch)
+        engine = create_engines(config)["slm"]
+        steps = engine.generate(encoded(tiny_bundle, ["The new bridge."]), Sampling(12, ignore_eos=True))
         return [token for step in steps for ids in step.token_ids for token in ids], said
 
     return answer
@@ -130,5 +133,5 @@ def test_a_model_that_it_does_not_read_is_refused(tiny_bundle, cache):
     with pytest.raises(
         EngineError, match=r"cannot convert a model of type pegasus_x \(No conversion .* --engine"
     ):
-        make(Order(BundleSource(bundle, {"slm": HASH}), ("slm",)))
+        create_engines(EngineConfig(BundleSource(bundle, {"slm": HASH}), ("slm",)))
     assert not list(cache.glob("*"))  # nothing half done is left

@@ -11,22 +11,23 @@ from typing import Any
 import pytest
 
 from hybrid.engines import registry as table
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.registry import (
     AUTO,
     BEST,
     DTYPES,
     ENGINES,
     best_engines,
+    create_engines,
     default_dtype,
     load_engines,
-    make_engines,
-    missing,
+    unavailable_reason,
 )
 from hybrid.errors import EngineError, PairError
-from hybrid.measuring.clock import timed
+from hybrid.measuring.answers import measure_answers
 from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Plan, Sampling, System
+from tests.loaded import ask
 
 PLAN = Plan("suite", "", "translate-en-de", "tiny", SYSTEMS, engine="torch", dtype="float32")
 
@@ -37,21 +38,21 @@ def _tiny_zoo(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Order]]:
+def module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[EngineConfig]]:
     """module(name, missing=None, error=None): another module in place of an engine's; the orders it gets."""
     real, others = table._module, {}
     monkeypatch.setattr(table, "_module", lambda name: others.get(name) or real(name))
 
-    def put(name: str, missing: str | None = None, error: EngineError | None = None) -> list[Order]:
-        orders: list[Order] = []
+    def put(name: str, missing: str | None = None, error: EngineError | None = None) -> list[EngineConfig]:
+        orders: list[EngineConfig] = []
 
-        def make(order: Order) -> dict[str, Any]:
-            orders.append(order)
+        def create_engines(config: EngineConfig) -> dict[str, Any]:
+            orders.append(config)
             if error:
                 raise error
-            return {method: SimpleNamespace(system=method, name=name) for method in order.methods}
+            return {method: SimpleNamespace(method=method, name=name) for method in config.methods}
 
-        others[name] = SimpleNamespace(missing=lambda _: missing, make=make)
+        others[name] = SimpleNamespace(unavailable_reason=lambda _: missing, create_engines=create_engines)
         return orders
 
     return put
@@ -59,9 +60,9 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Order]]:
 
 def test_the_plans_systems_are_made_and_its_settings_kept():
     plan, engines = load_engines(replace(PLAN, systems=(System("slm"), System("hybrid")), dtype="bfloat16"))
-    assert {name: engine.system for name, engine in engines.items()} == {"slm": "slm", "hybrid": "hybrid"}
-    assert {engine.dtype for engine in engines.values()} == {"bfloat16"}
-    assert {engine.device for engine in engines.values()} == {"cpu"}
+    assert {name: one.engine.method for name, one in engines.items()} == {"slm": "slm", "hybrid": "hybrid"}
+    assert {one.engine.dtype for one in engines.values()} == {"bfloat16"}
+    assert {one.engine.device for one in engines.values()} == {"cpu"}
     assert (plan.engine, plan.dtype) == ("torch", "bfloat16")
 
 
@@ -70,13 +71,14 @@ def test_an_engine_alone_reads_its_own_models_and_answers_the_same(system: Syste
     from hybrid.engines.torch.engine import TorchEngine
 
     said: list[str] = []
-    alone = load_engines(PLAN, [system], said.append)[1][system]
+    alone = load_engines(PLAN, [system], lambda event: said.append(event.sentence))[1][system]
     assert f"Reading the {'hybrid' if system == 'hybrid' else system.upper()}" in said
     assert len([one for one in set(said) if one != "Reading the tokenizer"]) == 1
     task, texts, sampling = PLAN.task, ["The house by the river is old."], Sampling(12)
     together = TorchEngine(tiny_bundle, system)
-    ids = [timed(engine.generate(task, texts, sampling), system)[0].token_ids for engine in (alone, together)]
-    assert ids[0] == ids[1]
+    (made,) = measure_answers(alone, task, texts, sampling)
+    (expected,) = ask(together, tiny_bundle, task, texts, sampling)
+    assert made.token_ids == expected.token_ids
 
 
 def test_one_run_holds_several_engines(module):
@@ -85,7 +87,7 @@ def test_one_run_holds_several_engines(module):
     plan = replace(PLAN, systems=systems, engine="onnx", dtype="int8", engine_options={"int8_encoder": "on"})
     found, engines = load_engines(plan)
     assert list(engines) == list(systems)
-    assert [engines[s].name for s in systems] == ["onnx", "onnx", "ctranslate2", "ctranslate2"]
+    assert [engines[s].engine.name for s in systems] == ["onnx", "onnx", "ctranslate2", "ctranslate2"]
     assert found == plan
     assert [(one.methods, one.dtype, one.options) for one in onnx + peer] == [
         (("llm", "hybrid"), "int8", {"int8_encoder": "on"}),
@@ -97,10 +99,12 @@ def test_auto_takes_the_first_that_runs_and_says_why_others_do_not(module):
     module("onnx", missing="There is no onnxruntime.")
     module("onnx-fp32", missing="There is none.")
     said: list[str] = []
-    plan, engines = load_engines(replace(PLAN, engine=AUTO, dtype=""), say=said.append)
+    plan, engines = load_engines(
+        replace(PLAN, engine=AUTO, dtype=""), observer=lambda event: said.append(event.sentence)
+    )
     assert (plan.engine, plan.dtype) == ("torch", "float32")
-    assert {engine.name for engine in engines.values()} == {"torch"}
-    assert said == [
+    assert {one.engine.name for one in engines.values()} == {"torch"}
+    assert [sentence for sentence in said if sentence.startswith("Not")] == [
         "Not the engine onnx: There is no onnxruntime.",
         "Not the engine onnx-fp32: There is none.",
     ]
@@ -111,7 +115,7 @@ def test_auto_goes_on_where_an_engine_lacks_an_operation(module, tiny_bundle):
     for engine in ("onnx", "onnx-fp32", "torch"):
         module(engine, error=lacks)
     orders = module("transformers")
-    name, _ = best_engines(Order(BundleSource(tiny_bundle), ("llm",), dtype=""), lambda _: None)
+    name, _ = best_engines(EngineConfig(BundleSource(tiny_bundle), ("llm",), dtype=""))
     assert (name, orders[0].dtype) == ("transformers", "float32")
 
 
@@ -119,7 +123,7 @@ def test_what_no_engine_can_is_the_last_ones_reason(module, tiny_bundle):
     for name in BEST["cpu"]:
         module(name, missing=f"No {name}.")
     with pytest.raises(EngineError, match=r"^No transformers\.$"):
-        best_engines(Order(BundleSource(tiny_bundle), ("llm",)), lambda _: None)
+        best_engines(EngineConfig(BundleSource(tiny_bundle), ("llm",)))
 
 
 @pytest.mark.parametrize(
@@ -156,31 +160,15 @@ def test_an_unknown_pair_is_named():
 
 def test_an_engine_gets_its_default_precision_and_options(module, tiny_bundle):
     orders = module("onnx")
-    make_engines("onnx", Order(BundleSource(tiny_bundle), ("llm",), dtype=""))
+    create_engines("onnx", EngineConfig(BundleSource(tiny_bundle), ("llm",), dtype=""))
     assert (orders[0].dtype, orders[0].options) == ("int8", {"int8_encoder": "on"})
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_says_whether_it_runs_here(name: str):
     for device in (CPU, Device("cuda"), Device("cuda", 3)):
-        reason = missing(name, device)
+        reason = unavailable_reason(name, device)
         assert reason is None or (reason.endswith(".") and len(reason) < 250)
-
-
-@pytest.mark.parametrize("name", [name for name in ENGINES if "cpu" in ENGINES[name].dtypes])
-def test_every_engine_here_answers_by_all_of_its_methods(name: str, tiny_bundle, monkeypatch, tmp_path):
-    if missing(name, CPU):
-        pytest.skip(missing(name, CPU))
-    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path))
-    kind = ENGINES[name]
-    made = make_engines(name, Order(BundleSource(tiny_bundle), kind.methods, dtype=""))
-    assert list(made) == list(kind.methods)
-    for method, engine in made.items():
-        assert (engine.system, engine.name, engine.device) == (method, name, "cpu")
-        assert engine.dtype == default_dtype(name, CPU)
-        steps = engine.generate("summarize", ["The old house by the river."], Sampling(5, ignore_eos=True))
-        (answer,) = timed(steps, method, synchronize=engine.synchronize)
-        assert len(answer.token_ids) == 5
 
 
 def test_the_precision_follows_the_device():
@@ -206,4 +194,4 @@ def test_the_names_of_engines_are_known_without_torch():
 
 def test_an_order_names_methods_that_there_are(tiny_bundle):
     with pytest.raises(ValueError, match="methods are ssm; known: llm, slm, hybrid"):
-        Order(BundleSource(tiny_bundle), ("ssm",))
+        EngineConfig(BundleSource(tiny_bundle), ("ssm",))

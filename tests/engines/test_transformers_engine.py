@@ -7,16 +7,15 @@ import pytest
 import torch
 import transformers
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.engines.transformers_engine import make, missing
-from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measuring.clock import timed
-from hybrid.models.prompt import encode_prompt
+from hybrid.engines.transformers_engine import create_engines, missing
+from hybrid.errors import EngineError
 from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 from hybrid.suites import load_suite
-from tests.engines.peers import absolute_pair, called, greedy, prompt_ids
+from tests.engines.peers import absolute_pair, called, greedy
+from tests.loaded import ask, encoded, prompt_ids
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -24,37 +23,12 @@ LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 @pytest.fixture(scope="module")
 def peers(tiny_bundle):
     """transformers' engines of the tiny bundle, one a method."""
-    return make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
+    return create_engines(EngineConfig(BundleSource(tiny_bundle), tuple(METHODS)))
 
 
 @pytest.fixture(params=["bart", "marian"])
 def absolute(request, tiny_bundle):
     return absolute_pair(request.param, tiny_bundle.tokenizer)
-
-
-@pytest.mark.parametrize("method", MODELS)
-def test_ids_equal_the_reference(peers, engines, tiny_bundle, texts, answer, same, method):
-    made = [answer(peers[method], text) for text in texts[::10]]
-    expected = [answer(engines[method], text) for text in texts[::10]]
-    assert {one.finish_reason for one in made} == {"eos", "length"}
-    for text, one, other in zip(texts[::10], made, expected, strict=True):
-        prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
-        assert same(tiny_bundle.model(method), prompt, one.token_ids, other.token_ids)
-        if one.token_ids == other.token_ids:
-            assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
-        assert one.prompt_tokens == other.prompt_tokens
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_end_counts_and_can_be_ignored(peers, engines, texts, answer, method):
-    reference = engines[method if method in MODELS else "llm"]
-    pairs = ((text, answer(reference, text)) for text in texts)
-    text, ended = next(p for p in pairs if p[1].finish_reason == "eos" and len(p[1].token_ids) > 3)
-    assert answer(peers[method], text).token_ids == ended.token_ids
-    further = answer(peers[method], text, max_new_tokens=40, ignore_eos=True)
-    assert further.token_ids == answer(reference, text, max_new_tokens=40, ignore_eos=True).token_ids
-    assert 1 in further.token_ids[:-1]
-    assert (len(further.token_ids), further.finish_reason) == (40, "length")
 
 
 @pytest.mark.parametrize("method", MODELS)
@@ -73,22 +47,6 @@ def test_lossless_methods_give_the_ids_of_the_llm(peers, engines, texts, answer,
     for text in texts[::20]:
         made, expected = answer(peers[method], text), answer(engines["llm"], text)
         assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
-
-
-def test_steps_come_in_order_and_say_what_they_know(peers):
-    for method, engine in peers.items():
-        steps = list(engine.generate("summarize", ["The new bridge."], Sampling(6, ignore_eos=True)))
-        between = {"hybrid": ["project"], "lossless": ["project"]}.get(method, [])
-        writing = [step for step in steps if step.token_ids]
-        phase = "decode" if method in MODELS else "verify"
-        phases = ["tokenize", "encode", *between, "prefill", *[phase] * (len(writing) - 1), "detokenize"]
-        assert [step.phase for step in steps] == phases
-        assert sum(len(step.token_ids[0]) for step in writing) == 6
-        if method in MODELS:
-            assert len(writing) == 6
-        assert steps[0].prompt_tokens
-        assert (len(steps[-1].texts), steps[-1].finish_reasons) == (1, ("length",))
-        assert not any(step.drafted or step.accepted for step in steps)
 
 
 def test_drafts_are_made_and_nothing_is_read_twice(peers, tiny_bundle, texts, answer):
@@ -112,24 +70,10 @@ def test_what_it_records_of_itself(peers):
         assert described == ("transformers", "cpu", "float32", {}, None)
 
 
-def test_prompts_that_cannot_be_answered_are_refused(peers):
-    for engine in peers.values():
-        with pytest.raises(InputError, match="is empty"):
-            next(engine.generate("summarize", [" "], Sampling()))
-        with pytest.raises(PromptTooLong):
-            next(engine.generate("summarize", ["word " * 300], Sampling()))
-
-
-@pytest.mark.parametrize("method", LOSSLESS)
-def test_lossless_answers_one_prompt_at_a_time(peers, method):
-    with pytest.raises(EngineError, match=f"one prompt at a time and 2 were given to {method}; use"):
-        next(peers[method].generate("summarize", ["One.", "Two."], Sampling()))
-
-
 def test_closing_ends_generate_in_the_middle(peers, tiny_bundle, answer, engines):
     counts = Counter()
     with called(counts, steps=tiny_bundle.slm.decoder):
-        steps = peers["slm"].generate("summarize", ["A bridge."], Sampling(3000, ignore_eos=True))
+        steps = peers["slm"].generate(encoded(tiny_bundle, ["A bridge."]), Sampling(3000, ignore_eos=True))
         while next(steps).phase != "prefill":
             pass
         steps.close()
@@ -160,7 +104,7 @@ def test_it_runs_with_its_own_threads_without_gradients(tiny_bundle, answer):
 
     hook = tiny_bundle.slm.decoder.register_forward_pre_hook(look)
     try:
-        engine = make(Order(BundleSource(tiny_bundle), ("slm",), threads=2))["slm"]
+        engine = create_engines(EngineConfig(BundleSource(tiny_bundle), ("slm",), threads=2))["slm"]
         torch.set_num_threads(1)
         answer(engine, "A bridge.")
     finally:
@@ -176,7 +120,7 @@ def test_the_bundle_stays_as_it_was(tiny_bundle, answer):
     before = {name: tensor.clone() for name, tensor in tiny_bundle.slm.state_dict().items()}
     for dtype in ("float32", "bfloat16", "int8"):
         methods = tuple(METHODS) if dtype == "float32" else MODELS
-        for engine in make(Order(BundleSource(tiny_bundle), methods, dtype=dtype)).values():
+        for engine in create_engines(EngineConfig(BundleSource(tiny_bundle), methods, dtype=dtype)).values():
             answer(engine, "A bridge.", ignore_eos=True)
     assert {name: m.generation_config.to_dict() for name, m in tiny_bundle.models.items()} == settings
     assert tiny_bundle.hybrid.get_encoder() is encoder
@@ -186,7 +130,9 @@ def test_the_bundle_stays_as_it_was(tiny_bundle, answer):
 
 
 def test_bfloat16_answers_much_alike(tiny_bundle, peers, texts, answer):
-    for method, engine in make(Order(BundleSource(tiny_bundle), MODELS, dtype="bfloat16")).items():
+    for method, engine in create_engines(
+        EngineConfig(BundleSource(tiny_bundle), MODELS, dtype="bfloat16")
+    ).items():
         assert (engine.name, engine.dtype) == ("transformers", "bfloat16")
         assert _alike(engine, peers[method], texts[::10], answer) >= 0.5
 
@@ -194,7 +140,9 @@ def test_bfloat16_answers_much_alike(tiny_bundle, peers, texts, answer):
 def test_int8_answers_much_alike(tiny_bundle, peers, texts, answer, monkeypatch):
     """Without the linear function of float32, which is broken meanwhile."""
     linear = torch.nn.functional.linear
-    for method, engine in make(Order(BundleSource(tiny_bundle), MODELS, dtype="int8")).items():
+    for method, engine in create_engines(
+        EngineConfig(BundleSource(tiny_bundle), MODELS, dtype="int8")
+    ).items():
         described = (engine.name, engine.dtype, engine.options)
         assert described == ("transformers-int8", "int8", {"quantization": "dynamic int8 (torch)"})
         monkeypatch.setattr(torch.nn.functional, "linear", None)
@@ -217,7 +165,7 @@ def test_bart_and_marian_run_too(absolute, texts, answer, answers, ignore_eos):
         name: [greedy(model, prompt_ids(absolute, text), 24, stop) for text in several]
         for name, model in absolute.models.items()
     }
-    for method, engine in make(Order(BundleSource(absolute), tuple(METHODS))).items():
+    for method, engine in create_engines(EngineConfig(BundleSource(absolute), tuple(METHODS))).items():
         expected = by_hand[method if method in MODELS else "llm"]
         assert [answer(engine, text, ignore_eos=ignore_eos).token_ids for text in several] == expected
         written |= {token for ids in expected for token in ids}
@@ -228,7 +176,7 @@ def test_bart_and_marian_run_too(absolute, texts, answer, answers, ignore_eos):
 
 
 def test_bart_and_marian_run_in_int8(absolute, answer):
-    for engine in make(Order(BundleSource(absolute), MODELS, dtype="int8")).values():
+    for engine in create_engines(EngineConfig(BundleSource(absolute), MODELS, dtype="int8")).values():
         assert len(answer(engine, "A bridge.", ignore_eos=True).token_ids) == 24
 
 
@@ -252,14 +200,18 @@ def test_where_it_cannot_run(tiny_bundle):
             == "torch sees no GPU here, so 'cuda:0' cannot be used; choose --device cpu."
         )
         with pytest.raises(EngineError, match="'cuda:0' cannot be used here"):
-            make(Order(BundleSource(tiny_bundle), ("slm",), device=Device("cuda", 0), dtype="bfloat16"))
+            create_engines(
+                EngineConfig(BundleSource(tiny_bundle), ("slm",), device=Device("cuda", 0), dtype="bfloat16")
+            )
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_on_a_gpu(tiny_bundle, engines, texts, answer, answers, dtype):
     """float32 gives the ids of the CPU; in 16 bits, answers begin much alike."""
-    for method, engine in make(Order(BundleSource(tiny_bundle), tuple(METHODS), "cuda", dtype)).items():
+    for method, engine in create_engines(
+        EngineConfig(BundleSource(tiny_bundle), tuple(METHODS), "cuda", dtype)
+    ).items():
         reference = engines[method if method in MODELS else "llm"]
         assert (engine.device, engine.dtype, engine.synchronize) == ("cuda", dtype, None)
         assert _alike(engine, reference, texts[::10], answer) >= (1 if dtype == "float32" else 0.5)
@@ -279,13 +231,11 @@ def test_the_bundled_pair_answers_as_the_reference(method):
     model = method if method in MODELS else "llm"
     engines = {
         "reference": TorchEngine(source.bundle([model]), model),
-        "float32": make(Order(source, (method,)))[method],
-        "int8": make(Order(source, (model,), dtype="int8"))[model],
+        "float32": create_engines(EngineConfig(source, (method,)))[method],
+        "int8": create_engines(EngineConfig(source, (model,), dtype="int8"))[model],
     }
     made = {
-        name: [
-            timed(engine.generate(suite.task, [e.source], Sampling()), name)[0] for e in suite.examples[:20]
-        ]
+        name: [ask(engine, source, suite.task, [e.source], Sampling())[0] for e in suite.examples[:20]]
         for name, engine in engines.items()
     }
     ids = {name: [one.token_ids for one in found] for name, found in made.items()}

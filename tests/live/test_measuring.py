@@ -2,16 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import BusyError
-from hybrid.live import Request, measure_all
+from hybrid.live import Answers, Request, measure_all
 from hybrid.measuring.lock import LOCK, NOTE, holder, measuring
-from hybrid.schema import SYSTEMS, Sampling, Step, System
+from hybrid.schema import SYSTEMS, EncodedPrompt, Sampling, Step, System
 
 
 @pytest.fixture(autouse=True)
@@ -22,25 +23,41 @@ def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Recorder:
-    """An engine that notes what it was asked."""
+    """An engine that notes what it was asked, and its codec."""
 
-    synchronize = None
+    synchronize: Callable[[], None] | None = None
+    eos_id = 7
 
     def __init__(self, system: System, log: list[tuple[System, int]]) -> None:
-        self.system: System = system
+        self.system, self.method = system, system
         self.log = log
+        self.text = ""
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        self.log.append((self.system, sampling.max_new_tokens))
+    def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
         (text,) = texts
-        yield Step("tokenize", prompt_tokens=(5,))
+        self.text = f"{task}: {text}"
+        return (EncodedPrompt((3,) * 5),)
+
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        self.log.append((self.system, sampling.max_new_tokens))
         yield Step("prefill", ((7,),))
-        yield Step("detokenize", texts=(f"{task}: {text}",), finish_reasons=("eos",))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.text
+
+
+def measure(engines: Mapping[str, Recorder], request: Request) -> Answers:
+    """measure_all() of these."""
+    loaded = {
+        System.parse(name): LoadedSystem(system=System.parse(name), engine=engine, codec=engine)
+        for name, engine in engines.items()
+    }
+    return measure_all(loaded, request)
 
 
 def test_all_are_warmed_up_before_the_first_is_measured():
     log: list[tuple[System, int]] = []
-    answers = measure_all({s: Recorder(s, log) for s in SYSTEMS}, Request("summarize", "abc", Sampling(100)))
+    answers = measure({s: Recorder(s, log) for s in SYSTEMS}, Request("summarize", "abc", Sampling(100)))
     assert [(s, a.text) for s, a in answers.items()] == [(s, "summarize: abc") for s in SYSTEMS]
     assert [system for system, _ in log] == [*SYSTEMS, *SYSTEMS]
     assert [tokens for _, tokens in log[3:]] == [100, 100, 100]
@@ -49,7 +66,7 @@ def test_all_are_warmed_up_before_the_first_is_measured():
 
 def test_warm_up_is_no_longer_than_what_was_asked():
     log: list[tuple[System, int]] = []
-    measure_all({"llm": Recorder("llm", log)}, Request("summarize", "abc", Sampling(2)))
+    measure({"llm": Recorder("llm", log)}, Request("summarize", "abc", Sampling(2)))
     assert log == [("llm", 2), ("llm", 2)]
 
 
@@ -57,11 +74,11 @@ def test_the_machine_is_held_while_models_run_and_the_prompt_stays_secret(locks)
     held: list[str] = []
 
     class Watching(Recorder):
-        def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
+        def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
             held.append(str(holder()))
-            yield from super().generate(task, texts, sampling)
+            yield from super().generate(prompts, sampling)
 
-    measure_all({s: Watching(s, []) for s in SYSTEMS}, Request("summarize", "my secret", Sampling(2)))
+    measure({s: Watching(s, []) for s in SYSTEMS}, Request("summarize", "my secret", Sampling(2)))
     assert len(held) == 6
     assert all(
         who.startswith(f"process {os.getpid()}, run live of one prompt in the browser") for who in held
@@ -76,7 +93,7 @@ def test_beside_a_benchmark_nothing_runs(locks):
         note = json.loads((locks / NOTE).read_text("utf-8")) | {"since": "2026-11-23T01:45:12+00:00"}
         (locks / NOTE).write_text(json.dumps(note), "utf-8")
         with pytest.raises(BusyError) as caught:
-            measure_all({"llm": Recorder("llm", log)}, Request("summarize", "abc", Sampling(2)))
+            measure({"llm": Recorder("llm", log)}, Request("summarize", "abc", Sampling(2)))
     assert str(caught.value) == (
         "Another measurement has been running on this machine since 2026-11-23 01:45 UTC "
         "(run a-1 of everyday-en-de); please try again when it has ended, "
@@ -87,7 +104,7 @@ def test_beside_a_benchmark_nothing_runs(locks):
 
 def test_a_holder_that_is_not_known_is_not_named(locks):
     with FileLock(locks / LOCK), pytest.raises(BusyError) as caught:
-        measure_all({"llm": Recorder("llm", [])}, Request("summarize", "abc", Sampling(2)))
+        measure({"llm": Recorder("llm", [])}, Request("summarize", "abc", Sampling(2)))
     assert str(caught.value).startswith("Another measurement is running on this machine; please try again")
 
 
@@ -97,14 +114,14 @@ def test_the_machine_is_free_again_after_a_failure():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        measure_all({"llm": Failing("llm", [])}, Request("summarize", "abc", Sampling(2)))
+        measure({"llm": Failing("llm", [])}, Request("summarize", "abc", Sampling(2)))
     with measuring("a-1", "suite"):
         pass
 
 
 def test_an_answer_bears_the_name_under_which_it_was_asked():
     engines = {"llm": Recorder("llm", []), "llm@torch": Recorder("llm", [])}
-    answers = measure_all(engines, Request("summarize", "abc", Sampling(2)))
+    answers = measure(engines, Request("summarize", "abc", Sampling(2)))
     assert [(name, made.system) for name, made in answers.items()] == [
         ("llm", "llm"),
         ("llm@torch", "llm@torch"),
@@ -118,5 +135,5 @@ def test_a_device_is_waited_for_at_every_step():
         def synchronize(self) -> None:
             waited.append("here")
 
-    measure_all({"llm": OnDevice("llm", [])}, Request("summarize", "abc", Sampling(2)))
-    assert len(waited) == 4  # before the start and after each of three steps
+    measure({"llm": OnDevice("llm", [])}, Request("summarize", "abc", Sampling(2)))
+    assert len(waited) == 4  # before the start and after each of three phases

@@ -25,14 +25,14 @@ def zoo(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
     """What was made: names of engines and their methods, in order."""
     seen: list[tuple[str, tuple[str, ...]]] = []
-    make = module.make_engines
+    make = module.create_engines
 
     def watched(name, order):
         engines = make(name, order)
         seen.append((name, order.methods))
         return engines
 
-    monkeypatch.setattr(module, "make_engines", watched)
+    monkeypatch.setattr(module, "create_engines", watched)
     return seen
 
 
@@ -42,28 +42,29 @@ def wanted(*systems: str, pair: str = "tiny") -> Wanted:
 
 def test_what_is_added_is_read_and_nothing_else(zoo, made):
     warmed: list[str] = []
-    shelf = Shelf(lambda engine: warmed.append(engine.system))
+    shelf = Shelf(lambda loaded: warmed.append(loaded.engine.method))
     assert shelf.ready(wanted("llm", "slm")) is None
     first = shelf.load(wanted("llm", "slm"), lambda _: None)
     more = shelf.load(wanted("llm", "slm", "hybrid"), lambda _: None)
     assert made == [("onnx", ("llm", "slm")), ("onnx", ("hybrid",))]
     assert warmed == ["llm", "slm", "hybrid"]
-    assert [more.engines[system] for system in ("llm", "slm")] == list(first.engines.values())
-    assert shelf.load(wanted("hybrid", "slm"), lambda _: None).engines["slm"] is first.engines["slm"]
+    assert [more.systems[s].engine for s in ("llm", "slm")] == [s.engine for s in first.systems.values()]
+    again = shelf.load(wanted("hybrid", "slm"), lambda _: None)
+    assert again.systems["slm"].engine is first.systems["slm"].engine
     assert len(made) == 2
 
 
 def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, made):
     shelf = Shelf(lambda _: None)
     loaded = shelf.load(wanted("llm", "lossless", "slm@torch"), lambda _: None)
-    assert {system: engine.name for system, engine in loaded.engines.items()} == {
+    assert {system: one.engine.name for system, one in loaded.systems.items()} == {
         "llm": "onnx-fp32",
         "lossless": "onnx-fp32",
         "slm@torch": "torch",
     }
-    assert list(loaded.engines) == ["llm", "lossless", "slm@torch"]
+    assert list(loaded.systems) == ["llm", "lossless", "slm@torch"]
     (why,) = loaded.notes
-    assert why.startswith("Not in the engine onnx: ")
+    assert why.startswith("Not the engine onnx: ")
     assert "onnx-fp32 in float32, torch in float32, so that the times compare these, too" in loaded.conditions
     assert loaded.ran["slm@torch"] == "torch, float32"
 
@@ -82,7 +83,7 @@ def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch)
     shelf = Shelf(lambda _: None)
     shelf.load(wanted("slm", "slm@torch"), lambda _: None)
     three = shelf.load(wanted("llm", "slm@torch"), lambda _: None)
-    assert set(three.engines) == {"llm", "slm@torch"}
+    assert set(three.systems) == {"llm", "slm@torch"}
     assert sorted(shelf.held()["tiny"]) == ["llm@onnx", "slm@torch"]  # the one not used for longest is gone
 
 

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForSeq2SeqLM
 
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
-from hybrid.models.prompt import encode_prompt
 from hybrid.schema import TASKS
+from tests.loaded import prompt_ids
 
 TEXTS = (
     "bridge",
@@ -33,10 +33,7 @@ def own_pair(pair):
 @pytest.fixture(scope="module")
 def prompts(tiny_bundle) -> list[torch.Tensor]:
     tasks = [*TASKS, *TASKS]
-    ids = [
-        encode_prompt(tiny_bundle.tokenizer, task, text, 100).ids
-        for task, text in zip(tasks, TEXTS, strict=True)
-    ]
+    ids = [prompt_ids(tiny_bundle, text, task) for task, text in zip(tasks, TEXTS, strict=True)]
     return [torch.tensor([one]) for one in ids]
 
 

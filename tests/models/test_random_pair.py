@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from hybrid.errors import InputError, PairError
-from hybrid.measuring.clock import timed
-from hybrid.models.prompt import encode_prompts
+from hybrid.models.prompts import TextCodec
 from hybrid.models.random_pair import (
     BLOCK,
     EOS,
@@ -22,6 +21,7 @@ from hybrid.models.random_pair import (
 )
 from hybrid.models.shapes import Shape
 from hybrid.schema import TASKS, Sampling
+from tests.loaded import ask
 
 ALL = ("llm", "slm", "hybrid")
 
@@ -125,7 +125,7 @@ def test_ids_stay_below_the_smaller_vocabulary() -> None:
     bundle = source.bundle(ALL)
     assert len(source.tokenizer()) == SLM.vocabulary < LLM.vocabulary
     ids = torch.tensor(
-        [p.ids for p in encode_prompts(source.tokenizer(), TASK, word_prompts(500, 20, 8), 512)]
+        [p.token_ids for p in TextCodec(source.tokenizer(), 512).encode(TASK, word_prompts(500, 20, 8))]
     )
     assert ids.max() < SLM.vocabulary
     for model in (bundle.llm, bundle.slm, bundle.hybrid):
@@ -138,11 +138,11 @@ def test_prompts_have_exactly_so_many_tokens(tokens: int) -> None:
     tokenizer = word_tokenizer(500)
     prompts = word_prompts(500, tokens, 3)
     assert len(set(prompts)) == 3
-    for prompt in encode_prompts(tokenizer, TASK, prompts, 512):
-        assert len(prompt.ids) == prompt.total_tokens == tokens
-        assert prompt.ids[-1] == EOS
-        assert tokenizer.unk_token_id not in prompt.ids
-        assert prompt.notices == ()
+    for prompt in TextCodec(tokenizer, 512).encode(TASK, prompts):
+        assert len(prompt.token_ids) == tokens
+        assert prompt.token_ids[-1] == EOS
+        assert tokenizer.unk_token_id not in prompt.token_ids
+        assert not prompt.truncated
 
 
 def test_prompts_come_again_with_their_seed() -> None:
@@ -193,5 +193,5 @@ def test_engines_answer_unchanged() -> None:
     texts = word_prompts(500, 24, 2)
     for model in ALL:
         engine = TorchEngine(bundle, model)
-        answers = timed(engine.generate(TASK, texts, Sampling(9, ignore_eos=True)), model)
+        answers = ask(engine, bundle, TASK, texts, Sampling(9, ignore_eos=True))
         assert [(a.prompt_tokens, len(a.token_ids)) for a in answers] == [(24, 9)] * 2

@@ -65,14 +65,14 @@ def test_no_system_is_a_sentence(live: AppTest):
 
 
 def test_what_cannot_run_is_a_sentence_and_the_rest_answers(live: AppTest, monkeypatch: pytest.MonkeyPatch):
-    make = shelf.make_engines
+    make = shelf.create_engines
 
     def refuse(name, order):
         if name == "torch":
             raise EngineError("The engine torch needs a **new** <b>CPU</b>.")
         return make(name, order)
 
-    monkeypatch.setattr(shelf, "make_engines", refuse)
+    monkeypatch.setattr(shelf, "create_engines", refuse)
     page = ask(choose(live, "llm", "slm@torch"), OPEN)
     assert not page.exception
     assert said(page)[0] == "The engine torch needs a **new** <b>CPU</b>."

@@ -6,7 +6,7 @@ import pytest
 
 from hybrid.errors import InputError, SuiteError
 from hybrid.models.bundle import load_tokenizer
-from hybrid.models.prompt import encode_prompt
+from hybrid.models.prompts import TextCodec
 from hybrid.schema import Example
 from hybrid.suites.rows import RowError, check_columns, checked, to_example, without_controls
 
@@ -57,8 +57,8 @@ def test_what_the_engines_refuse_is_what_a_suite_refuses(tiny_tokenizer_file: Pa
     for code in [*range(0x180), 0x2028, 0xD7FF, 0xD800, 0xDFFF, 0xE000, 0xFEFF, 0xFFFF, 0x1F600]:
         text = f"x{chr(code)}y"
         if without_controls(text) == text:
-            encode_prompt(tokenizer, "summarize", text, 160)
+            TextCodec(tokenizer, 160).encode("summarize", [text])
             continue
         assert without_controls(text) == "x y"
         with pytest.raises(InputError, match=f"U\\+{code:04X}"):
-            encode_prompt(tokenizer, "summarize", text, 160)
+            TextCodec(tokenizer, 160).encode("summarize", [text])

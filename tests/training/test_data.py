@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_tokenizer
-from hybrid.models.prompt import encode_prompt
+from hybrid.models.prompts import TextCodec
 from hybrid.training.data import Batch, Batches, prepare, read_corpus, tokenizer_path
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Recipe, prepared
@@ -56,7 +56,7 @@ def test_training_reads_a_prompt_as_the_product_does(prepared_recipe: Recipe) ->
     assert len(stored) == len(pairs)
     for (task, source, target), (source_ids, target_ids) in zip(pairs, stored, strict=True):
         limit = prepared_recipe.data.max_source
-        assert source_ids == encode_prompt(tokenizer, task, source, limit, truncate=True).ids
+        assert source_ids == TextCodec(tokenizer, limit).encode(task, [source], truncate=True)[0].token_ids
         assert target_ids == (*plain.encode(target).ids, 1)
 
 

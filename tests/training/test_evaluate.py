@@ -8,7 +8,7 @@ import torch
 from hybrid.errors import InputError
 from hybrid.metrics import score
 from hybrid.models.bundle import Bundle
-from hybrid.models.prompt import encode_prompt
+from hybrid.models.prompts import TextCodec
 from hybrid.schema import SYSTEMS
 from hybrid.training.evaluate import CONTROL, quality
 
@@ -30,8 +30,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prompt_ids(bundle: Bundle, task: str, text: str) -> torch.Tensor:
-    prompt = encode_prompt(bundle.tokenizer, task, text, bundle.max_prompt_tokens, truncate=True)
-    return torch.tensor([prompt.ids])
+    codec = TextCodec(bundle.tokenizer, bundle.max_prompt_tokens)
+    (prompt,) = codec.encode(task, [text], truncate=True)
+    return torch.tensor([prompt.token_ids])
 
 
 @torch.inference_mode()

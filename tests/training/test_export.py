@@ -10,13 +10,13 @@ import torch
 
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
-from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
 from hybrid.training.export import export
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
+from tests.loaded import ask
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def exported(finished) -> Bundle:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_bundle_answers(exported: Bundle, system) -> None:
-    steps = TorchEngine(exported, system).generate("translate-en-de", ["one old house"], Sampling(8))
-    (made,) = timed(steps, system)
+    engine = TorchEngine(exported, system)
+    (made,) = ask(engine, exported, "translate-en-de", ["one old house"], Sampling(8))
     assert 1 <= len(made.token_ids) <= 8
     assert made.prompt_tokens == 5  # prefix, three words, </s>
 

@@ -27,8 +27,7 @@ from typing import Any, cast
 
 import torch
 
-from hybrid.engines.config import Order
-from hybrid.engines.contract import Engine
+from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.cuda.graphs import DecodeGraph, FusionGraph
 from hybrid.engines.cuda.kernel_selector import AUTO, StepKernelSelector
 from hybrid.engines.cuda.shared_state import (
@@ -41,18 +40,16 @@ from hybrid.engines.cuda.shared_state import (
 )
 from hybrid.engines.cuda.weights import PackedFusion, Target, pack_decoder, pack_fusion
 from hybrid.engines.decoding import GreedyDecoding
-from hybrid.engines.generation import Answers
 from hybrid.engines.graph_coverage import decoder_for, encoder_for
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
-from hybrid.models.prompt import encode_prompts
 from hybrid.models.source import models_of
-from hybrid.schema import MODELS, Device, Model, Sampling, Step
+from hybrid.schema import MODELS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 
-def missing(device: Device) -> str | None:
+def unavailable_reason(device: Device) -> str | None:
     """Say why graphs cannot be captured on `device` here; None when they can."""
     if device.kind != "cuda":
         return f"The engine cuda-graph needs a GPU, not {device!r}; choose --device cuda or --engine torch."
@@ -70,29 +67,29 @@ def missing(device: Device) -> str | None:
     return None
 
 
-def make(order: Order) -> dict[str, Engine]:
-    """Create an engine for each of llm, slm and hybrid that `order` names; they share the LLM's encoder.
+def create_engines(config: EngineConfig) -> dict[str, Engine]:
+    """Create an engine for each of llm, slm and hybrid that `config` names; they share the LLM's encoder.
 
     Raises EngineError when a method or the device is none of this engine's, or the weights do not fit.
     """
-    lossless = [method for method in order.methods if method not in MODELS]
+    lossless = [method for method in config.methods if method not in MODELS]
     if lossless:
         raise EngineError(
             f"The engine cuda-graph runs {', '.join(MODELS)}, not {', '.join(lossless)}; "
             "choose --engine torch for these."
         )
-    if reason := missing(order.device):
+    if reason := unavailable_reason(config.device):
         raise EngineError(reason)
-    bundle = order.source.bundle(models_of(order.methods))
-    shared = _shared_state(order)
+    bundle = config.source.bundle(models_of(config.methods))
+    shared = _shared_state(config)
     try:
         engines: dict[str, Engine] = {
-            method: CudaGraphEngine(order, method, shared, bundle) for method in order.methods
+            method: CudaGraphEngine(config, method, shared, bundle) for method in config.methods
         }
     except torch.OutOfMemoryError as error:
         raise EngineError(
-            f"The weights for {', '.join(order.methods)} do not fit into the memory of {order.device} "
-            f"in {order.dtype}; choose fewer methods or a smaller pair."
+            f"The weights for {', '.join(config.methods)} do not fit into the memory of {config.device} "
+            f"in {config.dtype}; choose fewer methods or a smaller pair."
         ) from error
     shared.forget_models()
     # The engines have copies of their own. A model refers to itself, so that only the collector ends it.
@@ -115,26 +112,25 @@ class CudaGraphEngine:
 
     def __init__(
         self,
-        order: Order,
+        config: EngineConfig,
         method: str,
         shared: SharedGraphState | None = None,
         bundle: Bundle | None = None,
     ) -> None:
-        self._order, self._shared = order, shared or _shared_state(order)
+        self._config, self._shared = config, shared or _shared_state(config)
         target = self._shared.target
-        self.system, self.device, self.dtype = method, Device.parse(str(target.device)), order.dtype
+        self.method, self.device, self.dtype = method, Device.parse(str(target.device)), config.dtype
         on_cpu = target.device.type == "cpu"
         self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, target.device)
         self.notices: list[str] = []
         self._reason = ""  # why torch has answered, the last time that it did
         self._torch: Engine | None = None
         self._capacity = CAPACITIES[0]  # of the longest answer that was ever requested
-        self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
-        self._eos = int(self._tokenizer.eos_token_id)
+        self._eos = config.source.codec(method).eos_id
         with torch.inference_mode():
-            models = bundle or order.source.bundle(models_of([method]))
+            models = bundle or config.source.bundle(models_of([method]))
             self._packed: _PackedMethod | None = _PackedMethod(
-                models, method, self._shared, self._say, order.options
+                models, method, self._shared, self._say, config.options
             )
 
     @property
@@ -144,30 +140,18 @@ class CudaGraphEngine:
         return kernels | ({"fallback": self._reason} if self._reason else {})
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on."""
+        yield from self._shared.guard.follow(self._steps(prompts, sampling))
 
-        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
-        at the first step when a prompt cannot be answered, or there is none.
-        """
-        prompts = [
-            prompt.ids
-            for prompt in encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
-        ]
-        check = self._shared.serving.begin()
-        yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
-
-        check()
-        request = self._captured(prompts, sampling.max_new_tokens)
+    def _steps(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        ids = [prompt.token_ids for prompt in prompts]
+        request = self._captured(ids, sampling.max_new_tokens)
         if request is None:
-            steps = self._torch_engine().generate(task, texts, sampling)
-            next(steps)  # its tokenize: that was ours
-            yield from steps
-            return
-        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
-        strategy = GreedyDecoding(request, cast(Model, self.system), self._eos)
-        yield from answers.follow(strategy.decode(prompts, sampling), check)
-        yield answers.detokenized(self._tokenizer)
+            yield from self._torch_engine().generate(prompts, sampling)
+        else:
+            strategy = GreedyDecoding(request, cast(Model, self.method), self._eos)
+            yield from strategy.decode(ids, sampling)
 
     def _captured(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> CapturedRequest | None:
         """Give what is captured for these sizes, now if not before; None when torch has to answer."""
@@ -184,11 +168,11 @@ class CudaGraphEngine:
             return None
         if capacity > self._capacity:
             self._capacity = capacity
-            self._shared.requests.drop(lambda key: key[0] == self.system)
+            self._shared.requests.drop(lambda key: key[0] == self.method)
         try:
             with self._shared.capturer.on_device():
                 return self._shared.requests.get(
-                    (self.system, batch, length), partial(self._capture, self._packed, batch, length)
+                    (self.method, batch, length), partial(self._capture, self._packed, batch, length)
                 )
         except RuntimeError as error:  # OutOfMemoryError is one, as is what a failed capture raises
             first = str(error).strip().partition("\n")[0]
@@ -198,7 +182,9 @@ class CudaGraphEngine:
 
     def _capture(self, packed: "_PackedMethod", batch: int, length: int) -> CapturedRequest:
         capturer = self._shared.capturer
-        self._order.progress(f"Capturing the {self.system} for {batch} x {length} prompt tokens")
+        self._config.observer(
+            Status(sentence=f"Capturing the {self.method} for {batch} x {length} prompt tokens")
+        )
         encoder = self._shared.encoder_graph(packed.encoder, batch, length)
         fusion = FusionGraph(packed.fusion, encoder, capturer) if packed.fusion else None
         states = (fusion or encoder).states
@@ -224,14 +210,14 @@ class CudaGraphEngine:
         """Say once what runs otherwise than requested."""
         if sentence not in self.notices:
             self.notices.append(sentence)
-            self._order.progress(sentence)
+            self._config.observer(Status(sentence=sentence))
 
     def _torch_engine(self) -> Engine:
         """Give the torch engine for this method; it has no float16, bfloat16 stands in for it."""
         if self._torch is None:
             dtype = "bfloat16" if self.dtype == "float16" else self.dtype
-            order = replace(self._order, methods=(self.system,), dtype=dtype, options={})
-            self._torch = torch_engine.make(order)[self.system]
+            config = replace(self._config, methods=(self.method,), dtype=dtype, options={})
+            self._torch = torch_engine.create_engines(config)[self.method]
         return self._torch
 
 
@@ -258,6 +244,6 @@ class _PackedMethod:
         self.kernels = StepKernelSelector(self.decoder, say, options.get("kernels", AUTO))
 
 
-def _shared_state(order: Order) -> SharedGraphState:
-    target = Target(check_device(order.device), getattr(torch, order.dtype))
-    return SharedGraphState(target, order.source.max_prompt_tokens)
+def _shared_state(config: EngineConfig) -> SharedGraphState:
+    target = Target(check_device(config.device), getattr(torch, config.dtype))
+    return SharedGraphState(target, config.source.max_prompt_tokens)

@@ -21,7 +21,7 @@ from hybrid.engines.cuda.buffers import PromptBuffers
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.graphs import DecodeGraph, EncoderGraph, FusionGraph
 from hybrid.engines.cuda.weights import PackedEncoder, Target, pack_encoder
-from hybrid.engines.generation import Serving
+from hybrid.engines.generation import GenerationGuard
 from hybrid.models.architectures.records import Stack
 from hybrid.schema import Model
 
@@ -66,13 +66,13 @@ class CapturedRequest:
 class SharedGraphState:
     """One for all engines that are created together; they take turns, so memory in use is used by one.
 
-    serving: the generation that is being answered, by any of them.
+    guard: the generation that is being answered, by any of them.
     """
 
     def __init__(self, target: Target, max_prompt_tokens: int) -> None:
         self.target = target
         self.reach = bucket(max_prompt_tokens, LENGTHS) or LENGTHS[-1]
-        self.serving = Serving()
+        self.guard = GenerationGuard()
         self.capturer = GraphCapturer(target.device)
         self._encoders: dict[int, PackedEncoder] = {}
         self._encoder_graphs: WeakValueDictionary[tuple[int, int, int], EncoderGraph] = WeakValueDictionary()

@@ -1,4 +1,4 @@
-"""The backend of one order: the sessions that it needs of a pair, created once and shared by its engines.
+"""The backend of one config: the sessions that it needs of a pair, created once and shared by its engines.
 
               encoder   fusion   cross-attention KV and decoder
     llm       llm                llm
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from onnxruntime import InferenceSession
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.graph_coverage import decoder_for, encoder_for
 from hybrid.engines.onnx.cache import load_or_build
 from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
 from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
 from hybrid.engines.onnx.runtime import BuiltGraph, Matrix, create_session
 from hybrid.models.source import models_of
-from hybrid.schema import Model
+from hybrid.schema import Model, Status
 
 if TYPE_CHECKING:
     from hybrid.models.bundle import Bundle
@@ -31,7 +31,7 @@ PRECISIONS: Mapping[Matrix, str] = {"float32": "float32", "blocks": "8 bits", "r
 
 
 class OnnxBackend:
-    """decoding.Backend for `order`; it holds the weights that it has read, so an engine must not hold it.
+    """decoding.Backend for `config`; it holds the weights that it has read, so an engine must not hold it.
 
     drafts_first: the first id waits for the LLM alone. lookup_cost: of an id more
     in a pass of the LLM, over a pass for one id. Drafts are made in 8 bits, since
@@ -43,10 +43,10 @@ class OnnxBackend:
     drafts_first = False
     lookup_cost = 0.1
 
-    def __init__(self, order: Order, eos_id: int) -> None:
-        self._order, self._eos_id = order, eos_id
-        self._encoder_matrix: Matrix = "rows" if order.options.get("int8_encoder") == "on" else "float32"
-        self._decoder_matrix: Matrix = "blocks" if order.dtype == "int8" else "float32"
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._encoder_matrix: Matrix = "rows" if config.options.get("int8_encoder") == "on" else "float32"
+        self._decoder_matrix: Matrix = "blocks" if config.dtype == "int8" else "float32"
         self._bundle: Bundle | None = None
         self._created: dict[Hashable, Any] = {}
 
@@ -81,7 +81,7 @@ class OnnxBackend:
 
     def decoder(self, model: Model) -> GreedyDecoder:
         """Give a decoder of `model` with caches of its own."""
-        return GreedyDecoder(self._decoder(model, self._decoder_matrix), self._eos_id)
+        return GreedyDecoder(self._decoder(model, self._decoder_matrix), self._eos_id(model))
 
     def verifier(self, drafts: bool) -> GreedyDecoder:
         """Give the LLM's decoder; the same for drafts of a model and of a lookup."""
@@ -89,11 +89,11 @@ class OnnxBackend:
 
     def drafter(self, model: Model) -> GreedyDecoder:
         """Give the decoder of `model` for drafts, with caches of its own."""
-        return GreedyDecoder(self._decoder(model, "blocks"), self._eos_id)
+        return GreedyDecoder(self._decoder(model, "blocks"), self._eos_id(model))
 
     @property
     def _threads(self) -> int:
-        return self._order.threads
+        return self._config.threads
 
     def _decoder(self, model: Model, matrix: Matrix) -> DecoderSession:
         def build() -> BuiltGraph:
@@ -120,7 +120,7 @@ class OnnxBackend:
 
     def _pair(self) -> "Bundle":
         if self._bundle is None:
-            self._bundle = self._order.source.bundle(models_of(self._order.methods))
+            self._bundle = self._config.source.bundle(models_of(self._config.methods))
         return self._bundle
 
     def _encoder_model(self, model: Model) -> Any:
@@ -131,14 +131,18 @@ class OnnxBackend:
         pair = self._pair()
         return pair.hybrid.slm if model == "hybrid" else pair.model(model)
 
+    def _eos_id(self, model: Model) -> int:
+        return self._config.source.codec(model).eos_id
+
     def _graph(self, role: str, model: Model, matrix: Matrix, build: Callable[[], BuiltGraph]) -> BuiltGraph:
         def announce_and_build() -> BuiltGraph:
             name, precision = MODEL_NAMES[model], PRECISIONS[matrix]
-            self._order.progress(f"Building the {role} of the {name} for ONNX Runtime, in {precision}")
+            sentence = f"Building the {role} of the {name} for ONNX Runtime, in {precision}"
+            self._config.observer(Status(sentence=sentence))
             return build()
 
-        sha256 = self._order.source.weights_sha256(model)
-        return load_or_build(f"{role}-{matrix}", sha256, announce_and_build, self._order.progress)
+        sha256 = self._config.source.weights_sha256(model)
+        return load_or_build(f"{role}-{matrix}", sha256, announce_and_build, self._config.observer)
 
     def _once(self, key: Hashable, create: Callable[[], T]) -> T:
         if key not in self._created:

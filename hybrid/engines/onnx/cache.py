@@ -21,8 +21,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from hybrid.engines.config import Progress
 from hybrid.engines.onnx.runtime import Array, BuiltGraph
+from hybrid.schema import Observer, Status
 from hybrid.store.files import open_atomic
 from hybrid.store.folders import cache_folder
 
@@ -38,12 +38,12 @@ ALIGNMENT = 64  # of the numbers in a file, in bytes
 
 
 def load_or_build(
-    name: str, weights_sha256: str | None, build: Callable[[], BuiltGraph], progress: Progress
+    name: str, weights_sha256: str | None, build: Callable[[], BuiltGraph], observer: Observer
 ) -> BuiltGraph:
     """Load the graph of this name from the cache, or build and keep it where it is not there and whole.
 
     weights_sha256: of the model that it is built from; None for one that will
-    not come again, which is not kept. progress: called when it cannot be kept.
+    not come again, which is not kept. observer: told when it cannot be kept.
     """
     if weights_sha256 is None:
         return build()
@@ -55,7 +55,8 @@ def load_or_build(
             _save(graph, path)
         except OSError as error:
             reason = error.strerror or str(error)
-            progress(f"Not kept for next time, since {path.parent} cannot be written: {reason}")
+            sentence = f"Not kept for next time, since {path.parent} cannot be written: {reason}"
+            observer(Status(sentence=sentence))
     return graph
 
 

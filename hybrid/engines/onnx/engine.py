@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.decoding import check_batch, decoding_strategy
-from hybrid.engines.generation import Answers, Serving
+from hybrid.engines.generation import GenerationGuard
 from hybrid.errors import EngineError
-from hybrid.models.prompt import encode_prompts
-from hybrid.schema import CPU, Device, Sampling, Step
+from hybrid.schema import CPU, Device, EncodedPrompt, Sampling, Step
 
 if TYPE_CHECKING:
     from hybrid.engines.contract import Engine
@@ -30,43 +29,32 @@ PRECISIONS = {"int8": "onnx", "float32": "onnx-fp32"}
 class OnnxEngine:
     """One method of a pair, ready to answer; it serves one generation at a time.
 
-    As attributes, what a benchmark records: system, the method; name, device,
+    As attributes, what a benchmark records: method; name, device,
     dtype and options; synchronize is None, since nothing is left running.
     """
 
     device = CPU
     synchronize = None
 
-    def __init__(self, order: Order, method: str, backend: "OnnxBackend") -> None:
-        self.system = method
-        self.name, self.dtype = PRECISIONS[order.dtype], order.dtype
-        self.options: Mapping[str, str] = dict(order.options)
-        self._tokenizer, self._limit = order.source.tokenizer(), order.source.max_prompt_tokens
-        self._eos = int(self._tokenizer.eos_token_id)
-        self._serving = Serving()
-        self.strategy = decoding_strategy(backend, method, self._eos)
+    def __init__(self, config: EngineConfig, method: str, backend: "OnnxBackend") -> None:
+        self.method = method
+        self.name, self.dtype = PRECISIONS[config.dtype], config.dtype
+        self.options: Mapping[str, str] = dict(config.options)
+        self._guard = GenerationGuard()
+        self.strategy = decoding_strategy(backend, method, config.source.codec(method).eos_id)
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on.
 
-        The lossless methods answer one text: in place of decode they give draft and verify in turn,
-        and read the prompt for the drafts, project or another encode, after prefill.
-
-        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
-        at the first step when a prompt cannot be answered, or there is none.
+        The lossless methods answer one prompt: in place of decode they give draft and verify in turn,
+        and take the prompt for the drafts, project or another encode, after prefill.
         """
-        check_batch(self.system, len(texts))
-        encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
-        prompts = [prompt.ids for prompt in encoded]
-        check = self._serving.begin()
-        yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
-
-        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
-        yield from answers.follow(self.strategy.decode(prompts, sampling), check)
-        yield answers.detokenized(self._tokenizer)
+        check_batch(self.method, len(prompts))
+        ids = [prompt.token_ids for prompt in prompts]
+        yield from self._guard.follow(self.strategy.decode(ids, sampling))
 
 
-def missing(device: Device) -> str | None:
+def unavailable_reason(device: Device) -> str | None:
     """Say why this engine cannot run on `device` here; None when it can."""
     if device.kind != "cpu":
         return f"The onnx engine runs on the CPU, not on {device}; use --device cpu or another engine."
@@ -84,15 +72,14 @@ def missing(device: Device) -> str | None:
     return None
 
 
-def make(order: Order) -> "dict[str, Engine]":
+def create_engines(config: EngineConfig) -> "dict[str, Engine]":
     """Create an engine for each method; they share sessions. Raises EngineError when this cannot be."""
-    if reason := missing(order.device):
+    if reason := unavailable_reason(config.device):
         raise EngineError(reason)
     from hybrid.engines.onnx.backend import OnnxBackend
 
-    eos_id = int(order.source.tokenizer().eos_token_id)
-    backend = OnnxBackend(order, eos_id)
-    engines: dict[str, Engine] = {method: OnnxEngine(order, method, backend) for method in order.methods}
+    backend = OnnxBackend(config)
+    engines: dict[str, Engine] = {method: OnnxEngine(config, method, backend) for method in config.methods}
     # The sessions have copies of their own. A model refers to itself, so that only the collector ends it.
     del backend
     gc.collect()

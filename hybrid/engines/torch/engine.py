@@ -19,10 +19,9 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from hybrid.engines.config import Order
-from hybrid.engines.contract import Engine
+from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.decoding import Encoder, check_batch, decoding_strategy
-from hybrid.engines.generation import Answers, Serving
+from hybrid.engines.generation import GenerationGuard
 from hybrid.engines.torch.batch_decoder import BatchDecoder
 from hybrid.engines.torch.decoder import SingleDecoder
 from hybrid.engines.torch.encoder import LatentFusion, PromptEmbedder, PromptEncoder, StackEncoder, States
@@ -31,9 +30,8 @@ from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, encoder_of
 from hybrid.models.architectures.records import Stack
 from hybrid.models.bundle import Bundle
-from hybrid.models.prompt import encode_prompts
 from hybrid.models.source import models_of
-from hybrid.schema import METHODS, Device, Model, Sampling, Step
+from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Sampling, Step
 
 P = TypeVar("P")
 
@@ -41,7 +39,7 @@ P = TypeVar("P")
 class TorchEngine:
     """One method of a bundle, ready to answer; it serves one generation at a time.
 
-    system: of METHODS. device: where it runs; dtype: float32 on the CPU and
+    method: of METHODS. device: where it runs; dtype: float32 on the CPU and
     bfloat16 on a GPU when None. threads: of torch on the CPU, set for whoever
     iterates `generate`; None leaves them alone. backend: of the same bundle,
     where other engines share it. Raises EngineError when it cannot run here.
@@ -56,51 +54,40 @@ class TorchEngine:
     def __init__(
         self,
         bundle: Bundle,
-        system: str,
+        method: str,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         threads: int | None = None,
         backend: "TorchBackend | None" = None,
     ) -> None:
-        if system not in METHODS:
-            raise EngineError(f"There is no system {system!r}; available: {', '.join(METHODS)}.")
+        if method not in METHODS:
+            raise EngineError(f"There is no method {method!r}; available: {', '.join(METHODS)}.")
         place = check_device(device)
         on_cpu = place.type == "cpu"
         target = Target(place, dtype or (torch.float32 if on_cpu else torch.bfloat16))
         self.options: Mapping[str, str] = {}
-        self.system = system
+        self.method = method
         self.device, self.dtype = Device.parse(str(place)), str(target.dtype).removeprefix("torch.")
         self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, place)
-        self._tokenizer, self._limit = bundle.tokenizer, bundle.max_prompt_tokens
         self._threads = threads
-        self._eos = int(bundle.tokenizer.eos_token_id)
-        self._serving = Serving()
+        self._guard = GenerationGuard()
         with torch.inference_mode():
             backend = backend or TorchBackend(bundle, target)
-            self.strategy = decoding_strategy(backend, system, self._eos)
+            self.strategy = decoding_strategy(backend, method, int(bundle.tokenizer.eos_token_id))
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        """Answer B texts at once: Steps tokenize, encode, (project,) prefill, decode ..., detokenize.
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on.
 
-        The lossless methods answer one text, with draft and verify in turn in
-        place of decode; lossless-slm reads the prompt twice, and encodes twice.
-        Where a model drafts, a draft comes before prefill, which verifies it.
-
-        Ids include the end-of-sequence id. Raises InputError or PromptTooLong
-        at the first step when a prompt cannot be answered, or there is none.
+        The lossless methods answer one prompt, with draft and verify in turn in
+        place of decode; lossless-slm encodes the prompt twice. Where a model
+        drafts, a draft comes before prefill, which verifies it.
         """
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # OpenMP keeps this per thread, so not in __init__
-        check_batch(self.system, len(texts))
-        encoded = encode_prompts(self._tokenizer, task, texts, self._limit, sampling.truncate)
-        prompts = [prompt.ids for prompt in encoded]
-        check = self._serving.begin()
-        yield Step("tokenize", prompt_tokens=tuple(map(len, prompts)))
-
-        answers = Answers(len(prompts), None if sampling.ignore_eos else self._eos)
-        yield from answers.follow(self.strategy.decode(prompts, sampling), check)
-        yield answers.detokenized(self._tokenizer)
+        check_batch(self.method, len(prompts))
+        ids = [prompt.token_ids for prompt in prompts]
+        yield from self._guard.follow(self.strategy.decode(ids, sampling))
 
 
 class TorchBackend:
@@ -194,7 +181,7 @@ def check_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
-def missing(device: Device) -> str | None:
+def unavailable_reason(device: Device) -> str | None:
     """Say why this engine cannot run on `device` here; None when it can."""
     try:
         check_device(device)
@@ -203,16 +190,16 @@ def missing(device: Device) -> str | None:
     return None
 
 
-def make(order: Order) -> dict[str, Engine]:
+def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """Make an engine for each method; they share encoders. Raises EngineError when this cannot be."""
-    torch.set_num_threads(order.threads)  # for reading and packing the weights too
-    dtype: torch.dtype = getattr(torch, order.dtype)
-    bundle = order.source.bundle(models_of(order.methods))
+    torch.set_num_threads(config.threads)  # for reading and packing the weights too
+    dtype: torch.dtype = getattr(torch, config.dtype)
+    bundle = config.source.bundle(models_of(config.methods))
     with torch.inference_mode():
-        backend = TorchBackend(bundle, Target(check_device(order.device), dtype))
+        backend = TorchBackend(bundle, Target(check_device(config.device), dtype))
     engines: dict[str, Engine] = {
-        method: TorchEngine(bundle, method, order.device, dtype, order.threads, backend)
-        for method in order.methods
+        method: TorchEngine(bundle, method, config.device, dtype, config.threads, backend)
+        for method in config.methods
     }
     # The engines have copies of their own. A model refers to itself, so that only the collector ends it.
     del bundle, backend

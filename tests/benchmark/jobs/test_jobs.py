@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,15 +99,13 @@ def test_a_prompt_on_the_live_page_is_not(root):
     """It ends within seconds, and the command waits for it."""
     seen = []
 
-    class Engine:
-        system = "llm"
-
-        def generate(self, *_: object) -> None:
+    class Codec:
+        def encode(self, *_: object) -> None:
             seen.append((holder().run_id, jobs.blocking_reason(root)))
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        measure_all({"llm": Engine()}, Request("summarize", "A text.", Sampling(4)))
+        measure_all({"llm": SimpleNamespace(codec=Codec())}, Request("summarize", "A text.", Sampling(4)))
     assert seen == [(starting.LIVE, None)]
 
 

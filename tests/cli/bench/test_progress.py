@@ -35,13 +35,13 @@ def test_on_a_terminal_a_bar(bench, monkeypatch):
 
 def test_nothing_draws_while_an_answer_is_measured(bench, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    timed, threads = hybrid.benchmark.schedule.timed, []
+    measure_answers, threads = hybrid.benchmark.schedule.measure_answers, []
 
     def watched(*arguments: Any) -> Any:
         threads.append(threading.active_count())
-        return timed(*arguments)
+        return measure_answers(*arguments)
 
-    monkeypatch.setattr(hybrid.benchmark.schedule, "timed", watched)
+    monkeypatch.setattr(hybrid.benchmark.schedule, "measure_answers", watched)
     before = threading.active_count()
     bench.measure("--limit", "2")
     assert threads == [before] * 6

@@ -238,13 +238,13 @@ def test_progress_is_a_bar_on_a_terminal(
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "100")
-    timed, threads = latency.timed, []
+    measure_answers, threads = latency.measure_answers, []
 
     def watched(*arguments: Any) -> Any:
         threads.append(threading.active_count())
-        return timed(*arguments)
+        return measure_answers(*arguments)
 
-    monkeypatch.setattr(latency, "timed", watched)
+    monkeypatch.setattr(latency, "measure_answers", watched)
     before = threading.active_count()
     result = measure(*SMALL, "--methods", "llm", "--no-store")
     assert result.exit_code == 0, result.output

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda.engine import CudaGraphEngine
 from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, MODELS
@@ -16,7 +16,7 @@ def graph_engine(tiny_bundle) -> Callable[..., CudaGraphEngine]:
 
     def make(method: str, bundle=tiny_bundle, **order) -> CudaGraphEngine:
         order = {"device": CPU, "dtype": "float32"} | order
-        return CudaGraphEngine(Order(BundleSource(bundle), (method,), **order), method)
+        return CudaGraphEngine(EngineConfig(BundleSource(bundle), (method,), **order), method)
 
     return make
 

@@ -5,16 +5,16 @@ import random
 import pytest
 import torch
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.cuda import shared_state
-from hybrid.engines.cuda.engine import make
+from hybrid.engines.cuda.engine import create_engines
 from hybrid.engines.cuda.shared_state import LENGTHS, bucket
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measuring.clock import warm_up
-from hybrid.models.prompt import encode_prompt
+from hybrid.measuring.answers import warm_up
 from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, MODELS, Sampling
+from tests.loaded import encoded, prompt_ids
 
 SIZES = (1, 2, 3, 13, 32)
 
@@ -23,10 +23,6 @@ SIZES = (1, 2, 3, 13, 32)
 def mixed(texts) -> list[str]:
     """All prompts in random order: short beside long ones."""
     return random.Random(2).sample(texts, len(texts))
-
-
-def prompt_ids(bundle, text: str) -> tuple[int, ...]:
-    return encode_prompt(bundle.tokenizer, "summarize", text, bundle.max_prompt_tokens).ids
 
 
 @pytest.mark.parametrize("method", MODELS)
@@ -92,11 +88,11 @@ def test_long_answers_equal_too(graph_engine, tiny_bundle, texts, answer, refere
 
 
 @pytest.mark.parametrize("method", MODELS)
-def test_steps_come_in_order_and_in_chunks(graph_engines, method):
+def test_steps_come_in_order_and_in_chunks(tiny_bundle, graph_engines, method):
     engine = graph_engines[method]
-    steps = list(engine.generate("summarize", ["The new bridge."], Sampling(40, ignore_eos=True)))
+    steps = list(engine.generate(encoded(tiny_bundle, ["The new bridge."]), Sampling(40, ignore_eos=True)))
     project = ["project"] if method == "hybrid" else []
-    phases = ["tokenize", "encode", *project, "prefill", "decode", "decode", "decode", "detokenize"]
+    phases = ["encode", *project, "prefill", "decode", "decode", "decode"]
     assert [step.phase for step in steps] == phases
     assert [len(step.token_ids[0]) for step in steps if step.token_ids] == [1, 16, 16, 7]
     assert [len(step.prompt_tokens) for step in steps] == [1, *[0] * (len(steps) - 1)]
@@ -104,9 +100,9 @@ def test_steps_come_in_order_and_in_chunks(graph_engines, method):
     assert [step.finish_reasons for step in steps if step.finish_reasons] == [("length",)]
 
 
-def test_what_follows_the_end_is_cut_and_the_last_end_stops(graph_engines, mixed):
+def test_what_follows_the_end_is_cut_and_the_last_end_stops(tiny_bundle, graph_engines, mixed):
     engine = graph_engines["llm"]
-    steps = [s for s in engine.generate("summarize", mixed[:20], Sampling(30)) if s.token_ids]
+    steps = [s for s in engine.generate(encoded(tiny_bundle, mixed[:20]), Sampling(30)) if s.token_ids]
     assert [max(map(len, step.token_ids)) for step in steps] == [1, 8, 8, 8, 5]
     ended = [False] * 20
     for step in steps:
@@ -117,11 +113,11 @@ def test_what_follows_the_end_is_cut_and_the_last_end_stops(graph_engines, mixed
     assert set(ended) == {True, False}
 
 
-def test_chunks_end_with_the_answer(graph_engines, texts, answer):
+def test_chunks_end_with_the_answer(tiny_bundle, graph_engines, texts, answer):
     engine = graph_engines["slm"]
     text = next(t for t in texts if 3 < len(answer(engine, t).token_ids) < 8)
-    steps = list(engine.generate("summarize", [text], Sampling(30)))
-    assert [step.phase for step in steps] == ["tokenize", "encode", "prefill", "decode", "detokenize"]
+    steps = list(engine.generate(encoded(tiny_bundle, [text]), Sampling(30)))
+    assert [step.phase for step in steps] == ["tokenize", "encode", "prefill", "decode"]
     assert steps[3].token_ids[0][-1] == 1
     assert steps[-1].finish_reasons == ("eos",)
 
@@ -145,13 +141,13 @@ def test_an_end_at_the_very_limit_is_an_end(graph_engines, texts, answer):
     assert (short.token_ids, short.finish_reason) == (made.token_ids[:-1], "length")
 
 
-def test_nothing_of_other_answers_is_left(graph_engine, mixed, answers):
+def test_nothing_of_other_answers_is_left(tiny_bundle, graph_engine, mixed, answers):
     engine = graph_engine("hybrid")
     expected = [made.token_ids for made in answers(engine, mixed[:4])]
     for size, limit in ((7, 24), (4, 40), (1, 5), (32, 24), (3, 200), (4, 24)):
         answers(engine, mixed[-size:], max_new_tokens=limit, ignore_eos=True)
         assert [made.token_ids for made in answers(engine, mixed[:4])] == expected
-    abandoned = engine.generate("summarize", mixed[4:8], Sampling(30, ignore_eos=True))
+    abandoned = engine.generate(encoded(tiny_bundle, mixed[4:8]), Sampling(30, ignore_eos=True))
     for _ in range(5):
         next(abandoned)
     assert [made.token_ids for made in answers(engine, mixed[:4])] == expected
@@ -163,11 +159,11 @@ def test_nothing_of_other_answers_is_left(graph_engine, mixed, answers):
 def test_engines_made_together_take_turns(engines, tiny_bundle, mixed, answer, steps, monkeypatch):
     """They share the LLM's encoder and where its states stand."""
     monkeypatch.setattr(cuda_engine, "missing", lambda _: None)
-    made = make(Order(BundleSource(tiny_bundle), MODELS, CPU, "float32"))
+    made = create_engines(EngineConfig(BundleSource(tiny_bundle), MODELS, CPU, "float32"))
     assert list(made) == list(MODELS)
     assert made["llm"]._packed.encoder is made["hybrid"]._packed.encoder
     assert made["llm"]._packed.encoder is not made["slm"]._packed.encoder
-    first = made["llm"].generate("summarize", mixed[:1], Sampling(30, ignore_eos=True))
+    first = made["llm"].generate(encoded(tiny_bundle, mixed[:1]), Sampling(30, ignore_eos=True))
     for _ in range(steps):
         next(first)
     expected = answer(engines["hybrid"], mixed[1]).token_ids
@@ -181,7 +177,7 @@ def test_sizes_are_captured_once_and_forgotten_when_they_are_many(
 ):
     monkeypatch.setattr(shared_state, "CACHED_REQUESTS", 2)
     said = []
-    engine = graph_engine("slm", progress=said.append)
+    engine = graph_engine("slm", observer=lambda event: said.append(event.sentence))
     texts = [mixed[0], " ".join(mixed)[:250], " ".join(mixed)[:120]]
     for text in [*texts, *texts, texts[-1], texts[-1]]:
         assert answer(engine, text).token_ids == answer(engines["slm"], text).token_ids
@@ -193,14 +189,14 @@ def test_sizes_are_captured_once_and_forgotten_when_they_are_many(
 
 def test_longer_answers_are_captured_anew_and_then_serve_shorter_ones(graph_engine, mixed, answer):
     said = []
-    engine = graph_engine("slm", progress=said.append)
+    engine = graph_engine("slm", observer=lambda event: said.append(event.sentence))
     for limit in (10, 64, 65, 10, 128, 2):
         answer(engine, mixed[0], max_new_tokens=limit)
     assert len(said) == 2
 
 
-def test_inference_mode_ends_where_the_callers_code_runs(graph_engines, texts):
-    for _ in graph_engines["hybrid"].generate("summarize", texts[:1], Sampling(3)):
+def test_inference_mode_ends_where_the_callers_code_runs(tiny_bundle, graph_engines, texts):
+    for _ in graph_engines["hybrid"].generate(encoded(tiny_bundle, texts[:1]), Sampling(3)):
         assert not torch.is_inference_mode_enabled()
         assert torch.is_grad_enabled()
 
@@ -214,7 +210,7 @@ def test_weights_stay_as_they_were(graph_engine, tiny_bundle, texts, answer):
 
 def test_an_engine_says_what_a_benchmark_records(graph_engines):
     for method, engine in graph_engines.items():
-        said = (engine.system, engine.name, engine.device, engine.dtype, engine.synchronize, engine.options)
+        said = (engine.method, engine.name, engine.device, engine.dtype, engine.synchronize, engine.options)
         assert said == (method, "cuda-graph", "cpu", "float32", None, {"kernels": "torch"})
 
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.cuda.capture import GraphCapturer
-from hybrid.engines.cuda.engine import make, missing
+from hybrid.engines.cuda.engine import create_engines, missing
 from hybrid.engines.cuda.shared_state import LENGTHS
 from hybrid.errors import EngineError
-from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, Device, Sampling
+from tests.loaded import encoded, prompt_ids
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,10 @@ def mixed(texts) -> list[str]:
     [(33, 5, "33 prompts"), (1, 513, "up to 513 were requested"), (40, 600, "40 prompts")],
 )
 def test_sizes_beyond_what_is_recorded_are_left_to_torch(
-    graph_engine, engines, mixed, answers, size, limit, part
+    tiny_bundle, graph_engine, engines, mixed, answers, size, limit, part
 ):
     said = []
-    engine = graph_engine("slm", progress=said.append)
+    engine = graph_engine("slm", observer=lambda event: said.append(event.sentence))
     texts = mixed[:size]
     made = answers(engine, texts, max_new_tokens=limit)
     expected = answers(engines["slm"], texts, max_new_tokens=limit)
@@ -42,7 +42,7 @@ def test_sizes_beyond_what_is_recorded_are_left_to_torch(
         == said
         == [f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."]
     )
-    steps = [step.phase for step in engine.generate("summarize", texts, Sampling(3))]
+    steps = [step.phase for step in engine.generate(encoded(tiny_bundle, texts), Sampling(3))]
     assert steps[:3] == ["tokenize", "encode", "prefill"]
     answers(engine, mixed[:2])
     assert said[-1].startswith("Capturing the slm for 2 x")  # what fits is captured all the same
@@ -55,7 +55,7 @@ def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundl
     made = answer(engine, text, max_new_tokens=5)
     assert made.prompt_tokens > LENGTHS[-1]
     assert f"up to {made.prompt_tokens} tokens" in engine.options["fallback"]
-    prompt = encode_prompt(bundle.tokenizer, "summarize", text, 2000).ids
+    prompt = prompt_ids(bundle, text)
     assert list(made.token_ids) == reference(bundle.slm, [prompt], 5)[0]
 
 
@@ -121,9 +121,9 @@ def test_missing_on_other_machines(monkeypatch, version, count, device, said):
 def test_make_refuses_what_it_cannot(tiny_bundle):
     source = BundleSource(tiny_bundle)
     with pytest.raises(EngineError, match=r"not lossless, lossless-slm; choose --engine torch"):
-        make(Order(source, ("llm", "lossless", "lossless-slm"), Device("cuda"), "bfloat16"))
+        create_engines(EngineConfig(source, ("llm", "lossless", "lossless-slm"), Device("cuda"), "bfloat16"))
     with pytest.raises(EngineError, match="--device cuda"):
-        make(Order(source, ("llm",), CPU, "float32"))
+        create_engines(EngineConfig(source, ("llm",), CPU, "float32"))
 
 
 def test_make_says_when_weights_do_not_fit(tiny_bundle, monkeypatch):
@@ -133,4 +133,4 @@ def test_make_says_when_weights_do_not_fit(tiny_bundle, monkeypatch):
     monkeypatch.setattr(cuda_engine, "missing", lambda _: None)
     monkeypatch.setattr(cuda_engine, "pack_decoder", fail)
     with pytest.raises(EngineError, match="do not fit into the memory of cpu in float32"):
-        make(Order(BundleSource(tiny_bundle), ("llm",), CPU, "float32"))
+        create_engines(EngineConfig(BundleSource(tiny_bundle), ("llm",), CPU, "float32"))

@@ -12,18 +12,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda.capture import GraphCapturer
-from hybrid.engines.cuda.engine import CudaGraphEngine, make
+from hybrid.engines.cuda.engine import CudaGraphEngine, create_engines
 from hybrid.engines.cuda.kernel_selector import HOPPER, KERNELS
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.measuring.clock import timed
 from hybrid.models.bundle import Bundle
-from hybrid.models.prompt import encode_prompt
 from hybrid.models.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import published_shapes
 from hybrid.models.source import BundleSource
 from hybrid.schema import MODELS, Device, Sampling
+from tests.loaded import ask, encoded, prompt_ids
 
 # Warnings of libraries are theirs; as errors they would make the engine fall back.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
@@ -71,7 +70,7 @@ def test_float32_gives_the_ids_of_torch(
         for part in group:
             ours, theirs = (answers(one, part, max_new_tokens=limit) for one in (engine, exact[method]))
             for text, mine, expected in zip(part, ours, theirs, strict=True):
-                prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+                prompt = prompt_ids(tiny_bundle, text)
                 assert same(tiny_bundle.model(method), prompt, mine.token_ids, expected.token_ids)
     assert (engine.options, engine.device) == ({"kernels": kernel}, "cuda")
     assert engine.notices == []
@@ -104,12 +103,14 @@ def test_16_bits_agree_as_often_as_torch_does_in_them(
     )
 
 
-def test_answers_interrupted_and_of_changing_sizes_leave_nothing_behind(graph_engine, exact, texts, answers):
+def test_answers_interrupted_and_of_changing_sizes_leave_nothing_behind(
+    tiny_bundle, graph_engine, exact, texts, answers
+):
     engine = graph_engine("hybrid", device=Device("cuda"))
     expected = [made.token_ids for made in answers(exact["hybrid"], texts[60:64])]
     for size, limit in ((7, 24), (4, 140), (1, 5), (32, 24), (4, 24)):
         answers(engine, texts[-size:], max_new_tokens=limit, ignore_eos=True)
-        abandoned = engine.generate("summarize", texts[-size:], Sampling(limit, ignore_eos=True))
+        abandoned = engine.generate(encoded(tiny_bundle, texts[-size:]), Sampling(limit, ignore_eos=True))
         for _ in range(2):
             next(abandoned)
         assert [made.token_ids for made in answers(engine, texts[60:64])] == expected
@@ -140,7 +141,8 @@ def test_speed_of_steps_and_encoder(pair):
             generate = generated(model, ids)
         for kernel in KERNELS[KERNELS.index(best_kernel()) :]:
             engine = CudaGraphEngine(
-                Order(source, (method,), Device("cuda"), "bfloat16", options={"kernels": kernel}), method
+                EngineConfig(source, (method,), Device("cuda"), "bfloat16", options={"kernels": kernel}),
+                method,
             )
             encoder, one = captured(engine, 1, 32)
             _, many = captured(engine, 32, PROMPT)
@@ -164,15 +166,15 @@ def test_speed_of_steps_and_encoder(pair):
 def test_speed_of_whole_requests(llm, slm, least):
     """128 tokens in, 64 out: how many times as fast as its LLM the hybrid is in batch 1."""
     source = random_source(llm, slm)
-    engines = make(Order(source, MODELS, Device("cuda"), "bfloat16"))
+    engines = create_engines(EngineConfig(source, MODELS, Device("cuda"), "bfloat16"))
     rows, ratios = [], {}
     for batch in (1, 8, 32):
         texts = word_prompts(VOCABULARY, PROMPT, batch, seed=batch)
         found: dict[str, list] = {method: [] for method in MODELS}
         for _ in range(ROUNDS + 1):  # the first captures
             for method, engine in engines.items():
-                steps = engine.generate("summarize", texts, Sampling(NEW, ignore_eos=True))
-                found[method].append(timed(steps, method, synchronize=engine.synchronize)[0].timing)
+                answers = ask(engine, source, "summarize", texts, Sampling(NEW, ignore_eos=True))
+                found[method].append(answers[0].timing)
         middle = {
             method: sorted(timings[1:], key=lambda timing: timing.total_s)[ROUNDS // 2]
             for method, timings in found.items()
@@ -248,7 +250,7 @@ def show(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Non
 
 
 def test_a_gpu_has_no_reason_to_be_missing(tiny_bundle):
-    engines = make(Order(BundleSource(tiny_bundle), MODELS, Device("cuda", 0), "bfloat16"))
+    engines = create_engines(EngineConfig(BundleSource(tiny_bundle), MODELS, Device("cuda", 0), "bfloat16"))
     for method, engine in engines.items():
-        assert (engine.system, engine.device, engine.dtype) == (method, "cuda:0", "bfloat16")
+        assert (engine.method, engine.device, engine.dtype) == (method, "cuda:0", "bfloat16")
         engine.synchronize()

@@ -16,17 +16,13 @@ from transformers import (
 )
 
 from hybrid.errors import EngineError
-from hybrid.models.prompt import encode_prompt
+from tests.loaded import prompt_ids
 
 
 @pytest.fixture(scope="module")
 def mixed(texts) -> list[str]:
     """All prompts in random order: short beside long ones."""
     return random.Random(2).sample(texts, len(texts))
-
-
-def prompt_ids(bundle, text: str) -> tuple[int, ...]:
-    return encode_prompt(bundle.tokenizer, "summarize", text, bundle.max_prompt_tokens).ids
 
 
 def variant_of(bundle, kind: str):

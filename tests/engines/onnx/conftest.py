@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.models.source import BundleSource
 from hybrid.schema import METHODS
@@ -17,7 +17,9 @@ def make():
 
     def ask(bundle, *methods, dtype="float32", hashes=None, **order):
         source = BundleSource(bundle, hashes)
-        return onnx_engine.make(Order(source, methods or tuple(METHODS), dtype=dtype, **order))
+        return onnx_engine.create_engines(
+            EngineConfig(source, methods or tuple(METHODS), dtype=dtype, **order)
+        )
 
     return ask
 

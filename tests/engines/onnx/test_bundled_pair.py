@@ -2,14 +2,14 @@
 
 import pytest
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.measuring.clock import timed
 from hybrid.models.manifest import BUNDLED, available_pairs
 from hybrid.models.source import ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite
+from tests.loaded import ask
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,7 +27,7 @@ def source() -> ZooSource:
 
 @pytest.fixture(scope="module")
 def exact(source):
-    return onnx_engine.make(Order(source, tuple(METHODS), dtype="float32"))
+    return onnx_engine.create_engines(EngineConfig(source, tuple(METHODS), dtype="float32"))
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def prompts() -> list[tuple[str, str]]:
     return asked[:: len(asked) // 50][:50]
 
 
-def ids(engine, task: str, text: str) -> tuple[int, ...]:
-    (made,) = timed(engine.generate(task, [text], Sampling(64, truncate=True)), engine.system)
+def ids(source, engine, task: str, text: str) -> tuple[int, ...]:
+    (made,) = ask(engine, source, task, [text], Sampling(64, truncate=True))
     return made.token_ids
 
 
@@ -47,16 +47,16 @@ def expected(source, prompts):
     """The torch engine's ids, by model."""
     bundle = source.bundle(MODELS)
     return {
-        model: [ids(engine, *prompt) for prompt in prompts]
+        model: [ids(source, engine, *prompt) for prompt in prompts]
         for model in MODELS
         for engine in [TorchEngine(bundle, model, threads=1)]
     }
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ids_of_50_prompts_equal_the_torch_engines(exact, prompts, expected, method):
+def test_ids_of_50_prompts_equal_the_torch_engines(source, exact, prompts, expected, method):
     model = METHODS[method].models[0]
-    made = [ids(exact[method], *prompt) for prompt in prompts]
+    made = [ids(source, exact[method], *prompt) for prompt in prompts]
     assert len(prompts) == 50
     assert made == expected[model]
 
@@ -64,22 +64,24 @@ def test_ids_of_50_prompts_equal_the_torch_engines(exact, prompts, expected, met
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("model", MODELS)
 def test_batches_of_32_give_the_ids_of_single_prompts(source, prompts, model, dtype):
-    engine = onnx_engine.make(Order(source, (model,), dtype=dtype))[model]
+    engine = onnx_engine.create_engines(EngineConfig(source, (model,), dtype=dtype))[model]
     texts = [text for task, text in prompts if task == "translate-en-de"][:32]
-    together = timed(engine.generate("translate-en-de", texts, Sampling(64)), model)
+    together = ask(engine, source, "translate-en-de", texts, Sampling(64))
     assert len(texts) == 32
-    assert [one.token_ids for one in together] == [ids(engine, "translate-en-de", text) for text in texts]
+    assert [one.token_ids for one in together] == [
+        ids(source, engine, "translate-en-de", text) for text in texts
+    ]
 
 
 @pytest.mark.parametrize("int8_encoder", ["off", "on"])
 @pytest.mark.parametrize("model", MODELS)
 def test_8_bits_choose_nearly_the_same_ids(source, prompts, expected, model, int8_encoder, record_property):
     """Ids that agree until the first that does not; what follows that is another answer."""
-    order = Order(source, (model,), dtype="int8", options={"int8_encoder": int8_encoder})
-    engine = onnx_engine.make(order)[model]
+    order = EngineConfig(source, (model,), dtype="int8", options={"int8_encoder": int8_encoder})
+    engine = onnx_engine.create_engines(order)[model]
     parted = alike = 0
     for prompt, reference in zip(prompts, expected[model], strict=True):
-        made = ids(engine, *prompt)
+        made = ids(source, engine, *prompt)
         common = next((i for i, (a, b) in enumerate(zip(made, reference, strict=False)) if a != b), None)
         parted += common is not None
         alike += len(reference) if common is None else common

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import cache
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.onnx.cache import load_or_build
@@ -133,14 +133,14 @@ def test_a_second_start_needs_no_weights_and_answers_the_same(
     folder, tiny_zoo, texts, answer, monkeypatch, dtype
 ):
     sentences = []
-    order = Order(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=sentences.append)
-    first = onnx_engine.make(order)
+    order = EngineConfig(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=sentences.append)
+    first = onnx_engine.create_engines(order)
     in_8_bits = 2 if dtype == "float32" else 0  # of the lossless methods, whose drafts need not be exact
     assert len(sentences) == len(set(sentences)) == len(list(folder.iterdir())) == 9 + in_8_bits
     assert all(sentence.startswith("Building the") for sentence in sentences)
     monkeypatch.setattr(ZooSource, "bundle", lambda *_: pytest.fail("the weights were read"))
-    second = onnx_engine.make(
-        Order(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, progress=pytest.fail)
+    second = onnx_engine.create_engines(
+        EngineConfig(ZooSource(root=tiny_zoo), tuple(METHODS), dtype=dtype, observer=pytest.fail)
     )
     for method in METHODS:
         for text in texts[50::60]:
@@ -149,8 +149,8 @@ def test_a_second_start_needs_no_weights_and_answers_the_same(
 
 def test_precisions_are_kept_apart(folder, tiny_zoo):
     source = ZooSource(root=tiny_zoo)
-    onnx_engine.make(Order(source, ("slm",), dtype="int8"))
-    onnx_engine.make(Order(source, ("slm",), dtype="float32"))  # another decoder
+    onnx_engine.create_engines(EngineConfig(source, ("slm",), dtype="int8"))
+    onnx_engine.create_engines(EngineConfig(source, ("slm",), dtype="float32"))  # another decoder
     assert len(list(folder.iterdir())) == 4
-    onnx_engine.make(Order(source, ("slm",), dtype="int8", options={"int8_encoder": "on"}))
+    onnx_engine.create_engines(EngineConfig(source, ("slm",), dtype="int8", options={"int8_encoder": "on"}))
     assert len(list(folder.iterdir())) == 6

@@ -7,16 +7,16 @@ from dataclasses import replace
 import onnxruntime
 import pytest
 
-from hybrid.engines.config import Order
+from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import decoder_runtime
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.onnx.decoder_runtime import CHUNK
 from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measuring.clock import warm_up
+from hybrid.measuring.answers import warm_up
 from hybrid.models.bundle import load_bundle
-from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import ZooSource
 from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
+from tests.loaded import encoded, prompt_ids
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -28,7 +28,7 @@ def test_ids_equal_the_torch_engines(exact, engines, tiny_bundle, texts, answer,
     assert max(one.prompt_tokens for one in made) > 128  # beyond T5's last distance bucket
     for text, one in zip(texts, made, strict=True):
         expected = answer(engines[model], text)
-        prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+        prompt = prompt_ids(tiny_bundle, text)
         assert same(tiny_bundle.model(model), prompt, one.token_ids, expected.token_ids)
         if one.token_ids == expected.token_ids:
             assert (one.text, one.finish_reason) == (expected.text, expected.finish_reason)
@@ -60,8 +60,8 @@ def test_batches_give_what_singles_give(exact, texts, answer, answers, model, ig
             assert (made.finish_reason, made.prompt_tokens) == (alone.finish_reason, alone.prompt_tokens)
 
 
-def test_a_row_that_has_ended_says_nothing_more(exact, texts):
-    steps = list(exact["slm"].generate("summarize", texts[::7], Sampling(24)))
+def test_a_row_that_has_ended_says_nothing_more(tiny_bundle, exact, texts):
+    steps = list(exact["slm"].generate(encoded(tiny_bundle, texts[::7]), Sampling(24)))
     ids = [[] for _ in texts[::7]]
     for step in steps:
         for row, new in zip(ids, step.token_ids, strict=False):
@@ -71,11 +71,13 @@ def test_a_row_that_has_ended_says_nothing_more(exact, texts):
         assert all((token == "ended") == (1 in row[:place]) for place, token in enumerate(row))
 
 
-def test_steps_come_in_order_and_say_what_they_know(exact):
+def test_steps_come_in_order_and_say_what_they_know(tiny_bundle, exact):
     for method in MODELS:
-        steps = list(exact[method].generate("summarize", ["The new bridge."], Sampling(12, ignore_eos=True)))
+        steps = list(
+            exact[method].generate(encoded(tiny_bundle, ["The new bridge."]), Sampling(12, ignore_eos=True))
+        )
         project = ["project"] if method == "hybrid" else []
-        phases = ["tokenize", "encode", *project, "prefill", "decode", "decode", "detokenize"]
+        phases = ["encode", *project, "prefill", "decode", "decode"]
         assert [step.phase for step in steps] == phases
         counts = [sum(map(len, step.token_ids)) for step in steps]
         assert counts == [0, 0, *[0 for _ in project], 1, CHUNK, 11 - CHUNK, 0]
@@ -113,8 +115,8 @@ def test_lossless_ids_equal_those_of_the_llm(exact, texts, answer, method):
 
 
 @pytest.mark.parametrize("method", LOSSLESS)
-def test_lossless_steps_come_in_order(exact, texts, method):
-    steps = list(exact[method].generate("summarize", texts[100:101], Sampling(9, ignore_eos=True)))
+def test_lossless_steps_come_in_order(tiny_bundle, exact, texts, method):
+    steps = list(exact[method].generate(encoded(tiny_bundle, texts[100:101]), Sampling(9, ignore_eos=True)))
     reads = {"lossless": ["project"], "lossless-slm": ["encode"]}.get(method, [])
     pairs = (len(steps) - 4 - len(reads)) // 2
     assert [step.phase for step in steps] == [
@@ -122,28 +124,32 @@ def test_lossless_steps_come_in_order(exact, texts, method):
     ]  # fmt: skip
     assert sum(len(ids) for step in steps for ids in step.token_ids) == 9
     with pytest.raises(EngineError, match="one prompt at a time"):
-        next(exact[method].generate("summarize", texts[:2], Sampling(9)))
+        next(exact[method].generate(encoded(tiny_bundle, texts[:2]), Sampling(9)))
 
 
-def test_nothing_of_an_earlier_or_abandoned_answer_is_left(exact, texts, answer, answers):
+def test_nothing_of_an_earlier_or_abandoned_answer_is_left(tiny_bundle, exact, texts, answer, answers):
     for method, engine in exact.items():
         first = answer(engine, texts[60])
-        abandoned = engine.generate("summarize", texts[-1:], Sampling(50, ignore_eos=True))
+        abandoned = engine.generate(encoded(tiny_bundle, texts[-1:]), Sampling(50, ignore_eos=True))
         for _ in range(5):
             next(abandoned)
         abandoned.close()
         if method in MODELS:
-            together = engine.generate("summarize", texts[:50], Sampling(24))
+            together = engine.generate(encoded(tiny_bundle, texts[:50]), Sampling(24))
             for _ in range(12):
                 next(together)
             together.close()  # some rows had ended
         assert answer(engine, texts[60]).token_ids == first.token_ids
 
 
-def test_engines_made_together_share_weights_and_no_caches(exact, texts):
+def test_engines_made_together_share_weights_and_no_caches(tiny_bundle, exact, texts):
     """Interleaved, token by token."""
-    alone = {m: list(engine.generate("summarize", texts[:1], Sampling(30))) for m, engine in exact.items()}
-    running = {m: engine.generate("summarize", texts[:1], Sampling(30)) for m, engine in exact.items()}
+    alone = {
+        m: list(engine.generate(encoded(tiny_bundle, texts[:1]), Sampling(30))) for m, engine in exact.items()
+    }
+    running = {
+        m: engine.generate(encoded(tiny_bundle, texts[:1]), Sampling(30)) for m, engine in exact.items()
+    }
     together = {m: [] for m in exact}
     for _ in range(max(map(len, alone.values()))):
         for method, steps in running.items():
@@ -158,13 +164,13 @@ def test_engines_made_together_share_weights_and_no_caches(exact, texts):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_second_answer_ends_the_first(exact, texts, answer, steps):
+def test_a_second_answer_ends_the_first(tiny_bundle, exact, texts, answer, steps):
     engine = exact["slm"]
     expected = answer(engine, texts[1], ignore_eos=True).token_ids
-    first = engine.generate("summarize", texts[:1], Sampling(30, ignore_eos=True))
+    first = engine.generate(encoded(tiny_bundle, texts[:1]), Sampling(30, ignore_eos=True))
     for _ in range(steps):
         next(first)
-    second = engine.generate("summarize", texts[1:2], Sampling(24, ignore_eos=True))
+    second = engine.generate(encoded(tiny_bundle, texts[1:2]), Sampling(24, ignore_eos=True))
     made = [next(second) for _ in range(3)]
     with pytest.raises(EngineError, match="one generation at a time"):
         list(first)
@@ -172,7 +178,9 @@ def test_a_second_answer_ends_the_first(exact, texts, answer, steps):
     assert tuple(i for step in made for row in step.token_ids for i in row) == expected
 
 
-def test_prompts_of_the_longest_kind_are_read_and_longer_ones_refused(exact, engines, texts, answer):
+def test_prompts_of_the_longest_kind_are_read_and_longer_ones_refused(
+    tiny_bundle, exact, engines, texts, answer
+):
     long = " ".join(texts[-3:])
     for model in MODELS:
         with pytest.raises(PromptTooLong):
@@ -183,12 +191,12 @@ def test_prompts_of_the_longest_kind_are_read_and_longer_ones_refused(exact, eng
             answer(engines[model], long, truncate=True).token_ids,
         )
     with pytest.raises(InputError, match="no prompt"):
-        next(exact["slm"].generate("summarize", [], Sampling()))
+        next(exact["slm"].generate(encoded(tiny_bundle, []), Sampling()))
 
 
 def test_what_a_run_records(exact, make, tiny_bundle):
     for method, engine in exact.items():
-        assert (engine.system, engine.name, engine.dtype) == (method, "onnx-fp32", "float32")
+        assert (engine.method, engine.name, engine.dtype) == (method, "onnx-fp32", "float32")
         assert (engine.device, engine.synchronize, engine.options) == ("cpu", None, {})
     engine = make(tiny_bundle, "slm", dtype="int8", options={"int8_encoder": "on"})["slm"]
     assert (engine.name, engine.dtype, engine.options) == ("onnx", "int8", {"int8_encoder": "on"})
@@ -213,7 +221,7 @@ def test_the_models_are_let_go(tiny_zoo):
     source = ZooSource(root=tiny_zoo)
     held = source.bundle(("llm", "slm", "hybrid"))
     models = [weakref.ref(model) for model in held.models.values()]
-    engines = onnx_engine.make(Order(source, tuple(METHODS), options={}))
+    engines = onnx_engine.create_engines(EngineConfig(source, tuple(METHODS), options={}))
     del held
     gc.collect()
     assert [model() for model in models] == [None, None, None]
@@ -241,18 +249,18 @@ def test_a_drafter_with_other_ids_is_refused(tiny_bundle, make):
 @pytest.mark.parametrize("version", ["1.21.1", "0.9", "1.9.0rc1"])
 def test_an_old_onnxruntime_is_refused(tiny_bundle, make, monkeypatch, version):
     monkeypatch.setattr(onnxruntime, "__version__", version)
-    assert f"{version} is installed; pip install --upgrade onnxruntime" in onnx_engine.missing(CPU)
+    assert f"{version} is installed; pip install --upgrade onnxruntime" in onnx_engine.unavailable_reason(CPU)
     with pytest.raises(EngineError, match=r"needs onnxruntime 1\.\d+ or later"):
         make(tiny_bundle, "slm")
 
 
 def test_what_is_lacking_is_said_with_the_way_out(monkeypatch):
-    assert onnx_engine.missing(CPU) is None
-    assert "use --device cpu" in onnx_engine.missing(Device("cuda", 1))
+    assert onnx_engine.unavailable_reason(CPU) is None
+    assert "use --device cpu" in onnx_engine.unavailable_reason(Device("cuda", 1))
     for version in ("1.32.0", "2.0", "1.40.0+cpu"):
         monkeypatch.setattr(onnxruntime, "__version__", version)
-        assert onnx_engine.missing(CPU) is None
+        assert onnx_engine.unavailable_reason(CPU) is None
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    assert onnx_engine.missing(CPU).endswith("pip install onnx.")
+    assert onnx_engine.unavailable_reason(CPU).endswith("pip install onnx.")
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    assert onnx_engine.missing(CPU).endswith("pip install onnxruntime.")
+    assert onnx_engine.unavailable_reason(CPU).endswith("pip install onnxruntime.")

@@ -7,9 +7,9 @@ import pytest
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompt import encode_prompt
 from hybrid.schema import METHODS, MODELS
 from tests.engines.families import FAMILIES, random_model
+from tests.loaded import prompt_ids
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -22,7 +22,7 @@ def bundle(request, tiny_bundle):
 
 def test_ids_equal_the_torch_engines(bundle, make, texts, answer, answers, same):
     engines, some = make(bundle), texts[5::20]
-    prompts = [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in some]
+    prompts = [prompt_ids(bundle, text) for text in some]
     for model in MODELS:
         reference = TorchEngine(bundle, model)
         expected = [answer(reference, text).token_ids for text in some]

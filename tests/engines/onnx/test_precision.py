@@ -12,14 +12,14 @@ from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
 from hybrid.engines.onnx.encoder_graph import encoder_graph, fusion_graph
 from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
 from hybrid.engines.onnx.runtime import create_session
-from hybrid.models.prompt import encode_prompt
 from hybrid.schema import MODELS
+from tests.loaded import prompt_ids
 
 EOS = 1
 
 
 def prompts(bundle, texts):
-    return [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in texts]
+    return [prompt_ids(bundle, text) for text in texts]
 
 
 def off_by(found, expected):

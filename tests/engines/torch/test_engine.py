@@ -8,10 +8,10 @@ import torch
 
 from hybrid.engines.torch import decoder
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.errors import EngineError, InputError, PromptTooLong
-from hybrid.measuring.clock import warm_up
-from hybrid.models.prompt import encode_prompt
+from hybrid.errors import EngineError
+from hybrid.models.prompts import encode_prompt
 from hybrid.schema import SYSTEMS, TASKS, Device, Sampling
+from tests.loaded import encoded, prompt_ids
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -38,67 +38,19 @@ def test_long_answers_equal_too(engines, tiny_bundle, texts, answer, reference, 
     monkeypatch.setattr(decoder, "CAPACITY", 4)
     text = next(t for t in reversed(texts) if answer(engines[system], t).finish_reason == "length")
     made = answer(TorchEngine(tiny_bundle, system), text, max_new_tokens=150)
-    prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids
+    prompt = prompt_ids(tiny_bundle, text)
     expected = reference(tiny_bundle.model(system), [prompt], 150)[0]
     assert list(made.token_ids) == expected
 
 
-def test_steps_come_in_order_and_say_what_they_know(engines):
-    for system, engine in engines.items():
-        steps = list(engine.generate("summarize", ["The new bridge."], Sampling(5, ignore_eos=True)))
-        project = ["project"] if system == "hybrid" else []
-        phases = ["tokenize", "encode", *project, "prefill", *["decode"] * 4, "detokenize"]
-        assert [step.phase for step in steps] == phases
-        assert [len(step.token_ids) for step in steps] == [0, 0, *[0 for _ in project], 1, 1, 1, 1, 1, 0]
-        assert all(len(ids) == 1 for step in steps for ids in step.token_ids)
-        assert [len(step.prompt_tokens) for step in steps] == [1, *[0] * (len(steps) - 1)]
-        assert [len(step.texts) for step in steps] == [*[0] * (len(steps) - 1), 1]
-        assert [step.finish_reasons for step in steps if step.finish_reasons] == [("length",)]
-
-
-def test_max_new_tokens_is_respected(engines, texts, answer):
-    for engine in engines.values():
-        for limit in (1, 2, 7):
-            made = answer(engine, texts[0], max_new_tokens=limit, ignore_eos=True)
-            assert (len(made.token_ids), made.finish_reason) == (limit, "length")
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_the_end_of_sequence_counts_and_can_be_ignored(engines, texts, answer, system):
-    pairs = ((text, answer(engines[system], text)) for text in texts)
-    text, made = next(pair for pair in pairs if pair[1].finish_reason == "eos" and len(pair[1].token_ids) > 3)
-    assert made.token_ids[-1] == 1
-    assert 1 not in made.token_ids[:-1]
-    length = len(made.token_ids)
-    exact = answer(engines[system], text, max_new_tokens=length)
-    assert (exact.token_ids, exact.finish_reason) == (made.token_ids, "eos")
-    short = answer(engines[system], text, max_new_tokens=length - 1)
-    assert (short.token_ids, short.finish_reason) == (made.token_ids[:-1], "length")
-    further = answer(engines[system], text, max_new_tokens=length + 5, ignore_eos=True)
-    assert (further.token_ids[:length], len(further.token_ids)) == (made.token_ids, length + 5)
-    assert further.finish_reason == "length"
-
-
-def test_nothing_of_an_earlier_or_abandoned_answer_is_left(engines, texts, answer):
-    for engine in engines.values():
-        first = answer(engine, texts[60])
-        abandoned = engine.generate("summarize", texts[-1:], Sampling(50, ignore_eos=True))
-        for _ in range(20):
-            next(abandoned)
-        abandoned.close()
-        answer(engine, texts[-1], "translate-en-de")
-        again = answer(engine, texts[60])
-        assert (again.token_ids, again.text) == (first.token_ids, first.text)
-
-
 @pytest.mark.parametrize("steps", [1, 2, 4])
-def test_a_second_answer_ends_the_first(engines, texts, answer, steps):
+def test_a_second_answer_ends_the_first(tiny_bundle, engines, texts, answer, steps):
     engine = engines["slm"]
     expected = answer(engine, texts[1], ignore_eos=True).token_ids
-    first = engine.generate("summarize", texts[:1], Sampling(9, ignore_eos=True))
+    first = engine.generate(encoded(tiny_bundle, texts[:1]), Sampling(9, ignore_eos=True))
     for _ in range(steps):
         next(first)
-    second = engine.generate("summarize", texts[1:2], Sampling(24, ignore_eos=True))
+    second = engine.generate(encoded(tiny_bundle, texts[1:2]), Sampling(24, ignore_eos=True))
     made = [next(second) for _ in range(5)]
     with pytest.raises(EngineError, match="one generation at a time"):
         list(first)
@@ -106,8 +58,8 @@ def test_a_second_answer_ends_the_first(engines, texts, answer, steps):
     assert tuple(i for step in made for row in step.token_ids for i in row) == expected
 
 
-def test_inference_mode_ends_where_the_callers_code_runs(engines, texts):
-    for _ in engines["hybrid"].generate("summarize", texts[:1], Sampling(3)):
+def test_inference_mode_ends_where_the_callers_code_runs(tiny_bundle, engines, texts):
+    for _ in engines["hybrid"].generate(encoded(tiny_bundle, texts[:1]), Sampling(3)):
         assert not torch.is_inference_mode_enabled()
         assert torch.is_grad_enabled()
 
@@ -132,7 +84,7 @@ def test_variants_of_the_models_equal_generate(tiny_bundle, texts, answer, refer
         hybrid.slm.config.scale_decoder_outputs = False
     bundle = replace(tiny_bundle, models={**tiny_bundle.models, "hybrid": hybrid})
     changed, plain = TorchEngine(bundle, "hybrid"), TorchEngine(tiny_bundle, "hybrid")
-    prompts = [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in texts[::20]]
+    prompts = [prompt_ids(bundle, text) for text in texts[::20]]
     made = [list(answer(changed, text).token_ids) for text in texts[::20]]
     assert made == reference(hybrid, prompts)
     assert variant == "unscaled head" or made != [list(answer(plain, t).token_ids) for t in texts[::20]]
@@ -142,7 +94,7 @@ def test_logits_equal_transformers(tiny_bundle, texts, answer):
     """Not only their order: the head's scale and the folded gains are there."""
     engine = TorchEngine(tiny_bundle, "hybrid")
     made = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
-    prompt = encode_prompt(tiny_bundle.tokenizer, "summarize", texts[50], 160).ids
+    prompt = prompt_ids(tiny_bundle, texts[50])
     written = torch.tensor([[0, *made.token_ids[:3]]])
     with torch.no_grad():
         expected = tiny_bundle.hybrid(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[
@@ -156,20 +108,6 @@ def test_bfloat16_runs_and_mostly_agrees(tiny_bundle, engines, texts, answer):
     assert engine.dtype == "bfloat16"
     first = [(answer(engine, t).token_ids[0], answer(engines["hybrid"], t).token_ids[0]) for t in texts[::10]]
     assert sum(a == b for a, b in first) >= len(first) * 0.7
-
-
-def test_refusals_come_with_the_first_step(engines, answer):
-    engine = engines["llm"]
-    for text, task, error in (
-        ("", "summarize", InputError),
-        ("a\x00", "summarize", InputError),
-        ("text", "poem", InputError),
-        ("bridge " * 400, "summarize", PromptTooLong),
-    ):
-        with pytest.raises(error):
-            next(engine.generate(task, [text], Sampling()))
-    cut = answer(engine, "bridge " * 400, truncate=True)
-    assert cut.prompt_tokens == 160
 
 
 def test_an_engine_that_cannot_run_says_why(tiny_bundle):
@@ -187,21 +125,10 @@ def test_threads_are_set_for_whoever_runs_it(tiny_bundle, texts):
     engine = TorchEngine(tiny_bundle, "slm", threads=2)
     try:
         assert torch.get_num_threads() == before
-        next(engine.generate("summarize", texts[:1], Sampling(1)))
+        next(engine.generate(encoded(tiny_bundle, texts[:1]), Sampling(1)))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-
-
-def test_an_engine_says_what_a_benchmark_records(engines):
-    for system, engine in engines.items():
-        said = (engine.system, engine.name, engine.device, engine.dtype, engine.synchronize)
-        assert said == (system, "torch", "cpu", "float32", None)
-
-
-def test_warm_up_runs_on_every_engine(engines):
-    for engine in engines.values():
-        warm_up(engine, "translate-en-de")
 
 
 @pytest.mark.gpu

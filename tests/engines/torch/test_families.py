@@ -8,9 +8,9 @@ import torch
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompt import encode_prompt
 from hybrid.schema import METHODS, MODELS
 from tests.engines.families import FAMILIES, random_model
+from tests.loaded import prompt_ids
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -25,7 +25,7 @@ def bundle(request, tiny_bundle):
 @pytest.mark.parametrize("model", MODELS)
 def test_single_prompts_and_batches_equal_generate(bundle, texts, answer, answers, reference, same, model):
     engine, some = TorchEngine(bundle, model), texts[5::20]
-    prompts = [encode_prompt(bundle.tokenizer, "summarize", text, 160).ids for text in some]
+    prompts = [prompt_ids(bundle, text) for text in some]
     expected = [reference(bundle.model(model), [prompt])[0] for prompt in prompts]
     for made, prompt, ids in zip(answers(engine, some), prompts, expected, strict=True):
         assert same(bundle.model(model), prompt, made.token_ids, ids)
@@ -48,7 +48,7 @@ def test_logits_equal_transformers(bundle, texts, answer):
     """Not only their order: the head is scaled where the family scales it."""
     engine = TorchEngine(bundle, "llm")
     made = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
-    prompt = encode_prompt(bundle.tokenizer, "summarize", texts[50], 160).ids
+    prompt = prompt_ids(bundle, texts[50])
     with torch.no_grad():
         expected = bundle.llm(
             input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([[0, *made.token_ids[:3]]])

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from hybrid.engines import decoding
-from hybrid.engines.config import Order
-from hybrid.engines.torch.engine import TorchEngine, make
+from hybrid.engines.contract import EngineConfig
+from hybrid.engines.torch.engine import TorchEngine, create_engines
 from hybrid.errors import EngineError
-from hybrid.measuring.clock import warm_up
+from hybrid.measuring.answers import warm_up
 from hybrid.models.bundle import load_bundle
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompt import encode_prompt
 from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import METHODS, MODELS, Device, Sampling
+from tests.loaded import encoded, loaded, prompt_ids
 
 
 class WatchedEncoder:
@@ -82,7 +82,7 @@ def test_ids_equal_with_a_drafter_that_agrees(
 def test_ids_equal_assisted_generation(lossless, tiny_bundle, texts, answer):
     model, assistant = tiny_bundle.llm, tiny_bundle.slm
     for text in texts[:100:10]:
-        ids = torch.tensor([encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids])
+        ids = torch.tensor([prompt_ids(tiny_bundle, text)])
         settings = {"max_new_tokens": 24, "do_sample": False}
         by_slm = model.generate(ids, assistant_model=assistant, **settings)[0, 1:].tolist()
         by_lookup = model.generate(ids, prompt_lookup_num_tokens=3, **settings)[0, 1:].tolist()
@@ -91,29 +91,29 @@ def test_ids_equal_assisted_generation(lossless, tiny_bundle, texts, answer):
 
 
 @pytest.mark.parametrize("method", LOSSLESS)
-def test_steps_come_in_order_and_say_what_they_know(lossless, texts, method):
-    steps = list(lossless[method].generate("summarize", texts[100:101], Sampling(9, ignore_eos=True)))
+def test_steps_come_in_order_and_say_what_they_know(tiny_bundle, lossless, texts, method):
+    prompts = encoded(tiny_bundle, texts[100:101])
+    steps = list(lossless[method].generate(prompts, Sampling(9, ignore_eos=True)))
     reads = {"lossless": ["project", "draft"], "lossless-slm": ["encode", "draft"]}.get(method, [])
-    pairs, rest = divmod(len(steps) - 4 - len(reads), 2)
+    pairs, rest = divmod(len(steps) - 2 - len(reads), 2)
     assert rest == 0
     assert [step.phase for step in steps] == [
-        "tokenize", "encode", *reads, "prefill", *["draft", "verify"] * pairs, "detokenize",
+        "encode", *reads, "prefill", *["draft", "verify"] * pairs,
     ]  # fmt: skip
     assert sum(len(ids) for step in steps for ids in step.token_ids) == 9
     for step in steps:
         verified = step.phase == "verify" or (step.phase == "prefill" and method != "lossless-lookup")
         assert (len(step.drafted), len(step.accepted)) == ((1, 1) if verified else (0, 0))
         assert len(step.token_ids) == (step.phase in ("prefill", "verify"))
-    assert (steps[-1].finish_reasons, len(steps[-1].texts)) == (("length",), 1)
 
 
-def test_the_llms_encoder_reads_once(lossless, texts, monkeypatch):
+def test_the_llms_encoder_reads_once(tiny_bundle, lossless, texts, monkeypatch):
     """The hybrid drafts from the very states that the LLM verifies over."""
     engine = lossless["lossless"]
     reads, encoder = [], engine.strategy.encoder
     read = encoder.encoder
     monkeypatch.setattr(encoder, "encoder", WatchedEncoder(read, reads))
-    list(engine.generate("summarize", texts[:1], Sampling(9)))
+    list(engine.generate(encoded(tiny_bundle, texts[:1]), Sampling(9)))
     assert reads == [0]
 
 
@@ -133,31 +133,12 @@ def test_drafts_are_what_the_drafting_model_says(
     for text in texts[::50]:
         drafts.clear()
         answer(lossless[method], text)
-        ids = torch.tensor([encode_prompt(tiny_bundle.tokenizer, "summarize", text, 160).ids])
+        ids = torch.tensor([prompt_ids(tiny_bundle, text)])
         for written, drafted in drafts:
             given = torch.tensor([[0, *written, *drafted[:-1]]])
             with torch.no_grad():
                 logits = tiny_bundle.model(model)(input_ids=ids, decoder_input_ids=given).logits[0]
             assert logits.argmax(-1)[-len(drafted) :].tolist() == drafted
-
-
-@pytest.mark.parametrize("method", LOSSLESS)
-def test_nothing_of_an_earlier_or_abandoned_answer_is_left(lossless, texts, answer, method):
-    engine = lossless[method]
-    first = answer(engine, texts[60])
-    abandoned = engine.generate("summarize", texts[-1:], Sampling(50, ignore_eos=True))
-    for _ in range(7):
-        next(abandoned)
-    answer(engine, texts[-1], "translate-en-de")
-    assert answer(engine, texts[60]).token_ids == first.token_ids
-    with pytest.raises(EngineError, match="one generation at a time"):
-        next(abandoned)
-
-
-def test_a_batch_is_refused_before_anything_is_read(lossless, texts):
-    for engine in lossless.values():
-        with pytest.raises(EngineError, match="one prompt at a time, and 2 were given; use --batch-size 1"):
-            next(engine.generate("summarize", texts[:2], Sampling()))
 
 
 def test_a_drafter_with_other_ids_is_refused(tiny_bundle):
@@ -174,12 +155,12 @@ def test_a_drafter_with_other_ids_is_refused(tiny_bundle):
 def test_bfloat16_and_warm_up_run(tiny_bundle, texts, answer):
     for method in LOSSLESS:
         engine = TorchEngine(tiny_bundle, method, dtype=torch.bfloat16)
-        warm_up(engine, "summarize")
+        warm_up(loaded(engine, tiny_bundle), "summarize")
         assert len(answer(engine, texts[7], ignore_eos=True).token_ids) == 24
 
 
 def test_engines_of_one_order_share_what_reads_and_answer_as_each_alone(tiny_bundle, engines, texts, answer):
-    together = make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
+    together = create_engines(EngineConfig(BundleSource(tiny_bundle), tuple(METHODS)))
     assert list(together) == list(METHODS)
     readers = {id(together[method].strategy.encoder.encoder) for method in METHODS if method != "slm"}
     assert len(readers) == 1  # the LLM's encoder, once
@@ -194,11 +175,10 @@ def test_engines_of_one_order_share_what_reads_and_answer_as_each_alone(tiny_bun
 
 
 def test_generations_of_engines_made_together_do_not_disturb_each_other(tiny_bundle, texts, answer):
-    together = make(Order(BundleSource(tiny_bundle), tuple(METHODS)))
+    together = create_engines(EngineConfig(BundleSource(tiny_bundle), tuple(METHODS)))
     expected = {method: answer(engine, texts[80], ignore_eos=True) for method, engine in together.items()}
-    running = {
-        m: e.generate("summarize", texts[80:81], Sampling(24, ignore_eos=True)) for m, e in together.items()
-    }
+    prompts = encoded(tiny_bundle, texts[80:81])
+    running = {m: e.generate(prompts, Sampling(24, ignore_eos=True)) for m, e in together.items()}
     ids = {method: [] for method in METHODS}
     while running:
         for method, steps in list(running.items()):
@@ -224,7 +204,7 @@ def test_the_models_are_gone_once_their_weights_are_packed(tiny_zoo, texts, answ
 
     gc.disable()
     try:
-        engines = make(Order(Watched("tiny", tiny_zoo), tuple(METHODS)))
+        engines = create_engines(EngineConfig(Watched("tiny", tiny_zoo), tuple(METHODS)))
     finally:
         gc.enable()
     assert len(modules) > 100
@@ -247,5 +227,5 @@ def test_a_pair_with_a_hybrid_alone_keeps_its_llm(tiny_bundle):
     """The hybrid of a bundle may read with another LLM than the bundle's own."""
     hybrid = HybridForConditionalGeneration.from_parts(copy.deepcopy(tiny_bundle.llm), tiny_bundle.slm)
     bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "hybrid": hybrid})
-    made = make(Order(BundleSource(bundle), ("llm", "hybrid")))
+    made = create_engines(EngineConfig(BundleSource(bundle), ("llm", "hybrid")))
     assert made["llm"].strategy.encoder.encoder is not made["hybrid"].strategy.encoder.encoder

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from hybrid.engines.config import Order
-from hybrid.engines.contract import Engine
-from hybrid.models.prompt import encode_prompts
+from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.models.shapes import Shape
-from hybrid.schema import CPU, Environment, Grid, Sampling, Step
+from hybrid.schema import CPU, EncodedPrompt, Environment, Grid, Sampling, Step
 
 ENVIRONMENT = Environment("0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {})
 
@@ -66,20 +64,17 @@ class Pretender:
 
     synchronize = None
 
-    def __init__(self, order: Order, method: str, log: list[tuple[Any, ...]], short: int) -> None:
-        self.system, self._order, self._log, self._short = method, order, log, short
+    def __init__(self, config: EngineConfig, method: str, log: list[tuple[Any, ...]], short: int) -> None:
+        self.method, self._source, self._log, self._short = method, config.source, log, short
         self.options = {"made": "up"}
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        source = self._order.source
-        prompts = encode_prompts(source.tokenizer(), task, texts, source.max_prompt_tokens)
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
         batch, count = len(prompts), sampling.max_new_tokens - self._short
-        self._log.append((self.system, source.name, batch, len(prompts[0].ids), count, tuple(texts)))
-        yield Step("tokenize", prompt_tokens=tuple(len(prompt.ids) for prompt in prompts))
+        ids = tuple(prompt.token_ids for prompt in prompts)
+        self._log.append((self.method, self._source.name, batch, len(ids[0]), count, ids))
         yield Step("prefill", ((5,),) * batch)
         for _ in range(count - 1):
             yield Step("verify", ((5,),) * batch, drafted=(2,) * batch, accepted=(1,) * batch)
-        yield Step("detokenize", texts=("x",) * batch, finish_reasons=("length",) * batch)
 
 
 class Workshop:
@@ -90,9 +85,9 @@ class Workshop:
         self.orders: list[tuple[str, tuple[str, ...]]] = []
         self.short = 0  # tokens that an answer lacks
 
-    def make(self, name: str, order: Order) -> Mapping[str, Engine]:
-        self.orders.append((order.source.name, order.methods))
-        return {method: Pretender(order, method, self.log, self.short) for method in order.methods}
+    def make(self, name: str, config: EngineConfig) -> Mapping[str, Engine]:
+        self.orders.append((config.source.name, config.methods))
+        return {method: Pretender(config, method, self.log, self.short) for method in config.methods}
 
     @property
     def measured(self) -> list[tuple[Any, ...]]:

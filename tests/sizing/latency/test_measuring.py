@@ -10,7 +10,7 @@ import torch
 
 from hybrid.errors import EngineError, MeasurementError
 from hybrid.models.shapes import Shape
-from hybrid.schema import CPU, Cell, Device, Grid
+from hybrid.schema import CPU, Cell, Device, Grid, silent
 from hybrid.sizing import grid as measuring
 from hybrid.sizing import planned
 from hybrid.sizing.grid import measure_cells, probed_engine
@@ -144,7 +144,7 @@ def test_engine_that_writes_another_number_of_tokens(grid: Callable[..., Grid], 
 
 def test_progress_is_told_before_models_are_built(grid: Callable[..., Grid], workshop: Workshop) -> None:
     said: list[str] = []
-    cells(grid(), workshop, progress=said.append)
+    cells(grid(), workshop, observer=lambda event: said.append(event.sentence))
     assert said == ["Building large and small", "Building large and tiny"]
 
 
@@ -164,7 +164,7 @@ def test_real_engines(grid: Callable[..., Grid], name: str, first: str) -> None:
 def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, Any]] = []
 
-    def best(order: Any, say: Any) -> tuple[str, dict[str, Any]]:
+    def best(order: Any) -> tuple[str, dict[str, Any]]:
         bundle = order.source.bundle(("llm", "slm"))
         asked.append(
             (order.source.name, [sum(p.numel() for p in m.parameters()) for m in bundle.models.values()])
@@ -173,7 +173,7 @@ def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch
 
     monkeypatch.setattr(measuring, "best_engines", best)
     asked_for = ([shapes["large"], shapes["bart"]], [shapes["small"], shapes["tiny"]])
-    assert probed_engine(asked_for, {"methods": ("llm",)}, lambda _: None) == "torch"
+    assert probed_engine(asked_for, {"methods": ("llm",)}, silent) == "torch"
     assert asked[0][0] == "bart+small"
     assert max(asked[0][1]) < 300_000
 
@@ -181,7 +181,10 @@ def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch
 def test_bart_comes_to_transformers(shapes: Mapping[str, Shape]) -> None:
     said: list[str] = []
     order = {"methods": ("llm", "slm", "hybrid"), "device": CPU, "dtype": "", "threads": 1}
-    assert probed_engine(([shapes["bart"]], [shapes["small"]]), order, said.append) == "transformers"
+    assert (
+        probed_engine(([shapes["bart"]], [shapes["small"]]), order, lambda event: said.append(event.sentence))
+        == "transformers"
+    )
     assert any("Not the engine torch" in sentence for sentence in said)
 
 

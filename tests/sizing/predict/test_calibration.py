@@ -171,7 +171,7 @@ def short_ladder(monkeypatch: pytest.MonkeyPatch, shapes) -> None:
 @pytest.mark.usefixtures("short_ladder")
 def test_a_profile_of_this_machine(pair: Pair) -> None:
     said: list[str] = []
-    profile = measured_profile("here", "torch", ORDER, said.append)
+    profile = measured_profile("here", "torch", ORDER, lambda event: said.append(event.sentence))
     assert (profile.name, profile.engine, profile.shapes) == ("here", "torch", 3)
     assert [(costs.batch, costs.tokens) for costs in profile.encode] == [(1, 8), (1, 16), (2, 8)]
     assert [(costs.batch, costs.tokens) for costs in profile.step] == [(1, 0), (2, 0)]
@@ -190,9 +190,9 @@ def test_when_time_is_over_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("short_ladder")
 def test_engines_that_do_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hybrid.engines.onnx.engine.missing", lambda _: "It is not installed.")
+    monkeypatch.setattr("hybrid.engines.onnx.engine.unavailable_reason", lambda _: "It is not installed.")
     said: list[str] = []
-    assert fastest_engine(ORDER | {"dtype": ""}, said.append) == "torch"
+    assert fastest_engine(ORDER | {"dtype": ""}, lambda event: said.append(event.sentence)) == "torch"
     assert said == [f"Not the engine {name}: It is not installed." for name in ("onnx", "onnx-fp32")]
     with pytest.raises(EngineError, match=r"It is not installed\."):
         measured_profile("here", "onnx", ORDER | {"dtype": "int8"})

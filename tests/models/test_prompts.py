@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.models.prompt import encode_prompt, encode_prompts
+from hybrid.models.prompts import TextCodec
 
 TASK = "translate-en-de"
 
@@ -15,12 +15,25 @@ def tokenizer(tiny_tokenizer_file):
     return load_tokenizer(tiny_tokenizer_file)
 
 
+def encode_prompt(tokenizer, task, text, limit, truncate=False):
+    (prompt,) = TextCodec(tokenizer, limit).encode(task, [text], truncate)
+    return prompt
+
+
+def encode_prompts(tokenizer, task, texts, limit, truncate=False):
+    return TextCodec(tokenizer, limit).encode(task, texts, truncate)
+
+
+def notices(tokenizer, task, text, limit, truncate=False):
+    return TextCodec(tokenizer, limit).notices(task, text, truncate)
+
+
 def test_a_prompt_is_prefix_text_and_end_of_sequence(tokenizer):
     prompt = encode_prompt(tokenizer, TASK, "  The new bridge.\n", 100)
-    assert prompt.ids[-1] == tokenizer.eos_token_id == 1
-    assert tokenizer.decode(prompt.ids[:-1]) == "translate English to German: The new bridge."
-    assert prompt.total_tokens == len(prompt.ids)
-    assert prompt.notices == ()
+    assert prompt.token_ids[-1] == tokenizer.eos_token_id == 1
+    assert tokenizer.decode(prompt.token_ids[:-1]) == "translate English to German: The new bridge."
+    assert not prompt.truncated
+    assert notices(tokenizer, TASK, "  The new bridge.\n", 100) == ()
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t"])
@@ -38,45 +51,46 @@ def test_a_control_character_is_named_with_its_position(tokenizer, text, name):
 
 
 def test_line_breaks_and_tabs_are_text(tokenizer):
-    assert encode_prompt(tokenizer, "summarize", "one\r\n\ttwo", 100).notices == ()
+    assert notices(tokenizer, "summarize", "one\r\n\ttwo", 100) == ()
 
 
 @pytest.mark.parametrize("text", ["cut </s> here", "<pad><pad>", "an <unk> word"])
 def test_special_tokens_that_a_person_types_are_text(tokenizer, text):
     prompt = encode_prompt(tokenizer, TASK, text, 100)
-    assert not set(prompt.ids[:-1]) & {0, 1, 2}
-    assert tokenizer.decode(prompt.ids[:-1]).endswith(text)
+    assert not set(prompt.token_ids[:-1]) & {0, 1, 2}
+    assert tokenizer.decode(prompt.token_ids[:-1]).endswith(text)
 
 
 def test_too_long_states_both_numbers(tokenizer):
     whole = encode_prompt(tokenizer, TASK, "bridge " * 40, 1000)
-    with pytest.raises(PromptTooLong, match=rf"{whole.total_tokens} tokens .* at most 20\b") as caught:
+    with pytest.raises(PromptTooLong, match=rf"{len(whole.token_ids)} tokens .* at most 20\b") as caught:
         encode_prompt(tokenizer, TASK, "bridge " * 40, 20)
-    assert (caught.value.tokens, caught.value.limit) == (whole.total_tokens, 20)
+    assert (caught.value.tokens, caught.value.limit) == (len(whole.token_ids), 20)
 
 
 def test_the_longest_prompt_that_fits_is_not_cut(tokenizer):
     whole = encode_prompt(tokenizer, TASK, "bridge " * 40, 1000)
-    assert encode_prompt(tokenizer, TASK, "bridge " * 40, whole.total_tokens) == whole
+    assert encode_prompt(tokenizer, TASK, "bridge " * 40, len(whole.token_ids)) == whole
 
 
 def test_truncation_is_asked_for_and_said(tokenizer):
     whole = encode_prompt(tokenizer, TASK, "bridge " * 40, 1000)
     cut = encode_prompt(tokenizer, TASK, "bridge " * 40, 20, truncate=True)
-    assert cut.ids == (*whole.ids[:19], tokenizer.eos_token_id)
-    assert cut.total_tokens == whole.total_tokens
-    assert cut.notices == (f"The prompt was cut to its first 20 of {whole.total_tokens} tokens.",)
+    assert cut.token_ids == (*whole.token_ids[:19], tokenizer.eos_token_id)
+    assert cut.truncated
+    assert notices(tokenizer, TASK, "bridge " * 40, 20, truncate=True) == (
+        f"The prompt was cut to its first 20 of {len(whole.token_ids)} tokens.",
+    )
 
 
 @pytest.mark.parametrize("text", ["Привет, мир", "今日は良い天気です", "مرحبا بالعالم"])
 def test_other_scripts_get_a_notice(tokenizer, text):
-    prompt = encode_prompt(tokenizer, TASK, text, 200)
-    assert "not in Latin script" in prompt.notices[0]
+    assert "not in Latin script" in notices(tokenizer, TASK, text, 200)[0]
 
 
 @pytest.mark.parametrize("text", ["Größe über alles", "12,5 %", "Anna said Привет"])
 def test_latin_scripts_and_numbers_get_none(tokenizer, text):
-    assert encode_prompt(tokenizer, TASK, text, 100).notices == ()
+    assert notices(tokenizer, TASK, text, 100) == ()
 
 
 def test_an_unknown_task_lists_the_available(tokenizer):
@@ -90,7 +104,7 @@ def test_several_prompts_are_the_same_as_each_alone(tokenizer):
         encode_prompt(tokenizer, TASK, text, 100) for text in texts
     )
     cut = encode_prompts(tokenizer, TASK, ["one", "bridge " * 40], 20, truncate=True)
-    assert [len(prompt.ids) for prompt in cut][1] == 20
+    assert [len(prompt.token_ids) for prompt in cut][1] == 20
 
 
 def test_of_several_prompts_the_refused_one_is_named(tokenizer):
@@ -110,3 +124,10 @@ def test_no_prompt_and_a_bare_string_are_refused(tokenizer):
         encode_prompts(tokenizer, TASK, [], 100)
     with pytest.raises(TypeError, match="list of strings"):
         encode_prompts(tokenizer, TASK, "one", 100)
+
+
+def test_ids_become_text_without_special_tokens(tokenizer):
+    codec = TextCodec(tokenizer, 100)
+    (prompt,) = codec.encode(TASK, ["The new bridge."])
+    assert codec.decode((0, *prompt.token_ids)) == "translate English to German: The new bridge."
+    assert codec.eos_id == 1

@@ -1,0 +1,139 @@
+"""One function measures answers; whoever times one calls it, so that all are measured alike.
+
+The clock stands outside the engine and times the gaps between its Steps;
+tokenizing and detokenizing are phases like all others. Python's collector rests
+meanwhile, the engine sets its own threads, and a device that works
+asynchronously is waited for. Nothing here imports torch.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from hybrid.engines.contract import LoadedSystem
+from hybrid.errors import MeasurementError
+from hybrid.measuring.collector import collector_off
+from hybrid.schema import EncodedPrompt, Generation, Phase, Sampling, Step, Timing
+
+WARM_UP_TEXT = "The quick brown fox jumps over the lazy dog."
+Clock = Callable[[], float]
+
+
+def measure_answers(
+    loaded: LoadedSystem,
+    task: str,
+    texts: Sequence[str],
+    sampling: Sampling,
+    clock: Clock = time.perf_counter,
+) -> tuple[Generation, ...]:
+    """Let a system answer B texts at once, and give each answer with raw times in seconds.
+
+    Each gap belongs to the phase that ends it, the bookkeeping in between to the
+    next, so that the phases sum to the time from text to text. Errors of codec
+    and engine pass through. Raises MeasurementError when the clock goes
+    backwards, ValueError when the steps do not tell of every row a token.
+    """
+    gc.collect()  # what is left of the answer before, memory of a GPU perhaps
+    with collector_off():
+        watch = _Watch(loaded, clock)
+        prompts = loaded.codec.encode(task, texts, sampling.truncate)
+        watch.note("tokenize")
+        steps: list[tuple[float, Step]] = []  # sorted into rows when all are there: it costs time
+        for step in loaded.engine.generate(prompts, sampling):
+            steps.append((watch.note(step.phase), step))
+        rows = _Rows(loaded, steps, len(prompts))
+        written = [loaded.codec.decode(ids) for ids in rows.ids]
+        watch.note("detokenize")
+    return tuple(rows.generations(prompts, written, sampling, watch.phases))
+
+
+def warm_up(loaded: LoadedSystem, task: str, texts: Sequence[str] = (WARM_UP_TEXT,), tokens: int = 8) -> None:
+    """Answer once and drop it: the first run of an engine pays for memory and kernels.
+
+    What is paid depends on sizes: give as many texts, and as many tokens, as will be measured.
+    """
+    answer_unmeasured(loaded, task, texts, Sampling(max_new_tokens=tokens, ignore_eos=True, truncate=True))
+
+
+def answer_unmeasured(loaded: LoadedSystem, task: str, texts: Sequence[str], sampling: Sampling) -> None:
+    """Answer as measure_answers() would, and drop it."""
+    prompts = loaded.codec.encode(task, texts, sampling.truncate)
+    steps = list(loaded.engine.generate(prompts, sampling))
+    for ids in _Rows(loaded, [(0.0, step) for step in steps], len(prompts)).ids:
+        loaded.codec.decode(ids)
+
+
+class _Watch:
+    """Times phases from when it is made on; the device has finished before each reading of the clock."""
+
+    def __init__(self, loaded: LoadedSystem, clock: Clock) -> None:
+        self._clock, self._system = clock, loaded.system
+        self._synchronize = loaded.engine.synchronize
+        self.phases: dict[Phase, float] = {}
+        if self._synchronize is not None:
+            self._synchronize()  # what still runs from before is not part of this
+        self._start = self._last = clock()
+
+    def note(self, phase: Phase) -> float:
+        """End a phase; gives the seconds since the start."""
+        if self._synchronize is not None:
+            self._synchronize()
+        now = self._clock()
+        if now < self._last:
+            raise MeasurementError(
+                f"The clock went backwards by {self._last - now:.6g} s while {self._system} was measured, "
+                "so its times cannot be trusted; measure again."
+            )
+        self.phases[phase] = self.phases.get(phase, 0.0) + now - self._last
+        self._last = now
+        return now - self._start
+
+
+class _Rows:
+    """The answers in a stream of Steps, each with the seconds from the start to it."""
+
+    def __init__(self, loaded: LoadedSystem, steps: Sequence[tuple[float, Step]], batch: int) -> None:
+        widths = {len(step.token_ids) for _, step in steps if step.token_ids}
+        if widths != {batch}:
+            raise ValueError(
+                f"the steps of {loaded.system} tell tokens of {' and '.join(map(str, sorted(widths))) or 0} "
+                f"rows for {batch} prompts"
+            )
+        self.ids: list[list[int]] = [[] for _ in range(batch)]
+        self._times: list[list[float]] = [[] for _ in range(batch)]
+        for at_s, step in steps:
+            for row, new in enumerate(step.token_ids):
+                self.ids[row].extend(new)
+                self._times[row].extend([at_s] * len(new))
+        if not all(self.ids):
+            raise ValueError(f"the steps of {loaded.system} hold no token for row {self.ids.index([])}")
+        self._loaded, self._batch = loaded, batch
+        self._drafted, self._accepted = (
+            self._sums([getattr(step, field) for _, step in steps]) for field in ("drafted", "accepted")
+        )
+
+    def generations(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        texts: Sequence[str],
+        sampling: Sampling,
+        phases: dict[Phase, float],
+    ) -> Iterator[Generation]:
+        """Give each row's answer; the rows of a batch share `phases`."""
+        stop = None if sampling.ignore_eos else self._loaded.codec.eos_id
+        for row, ids in enumerate(self.ids):
+            yield Generation(
+                system=self._loaded.system,
+                text=texts[row],
+                token_ids=tuple(ids),
+                prompt_tokens=len(prompts[row].token_ids),
+                finish_reason="eos" if ids[-1] == stop else "length",
+                timing=Timing(phases, tuple(self._times[row])),
+                drafted=self._drafted[row],
+                accepted=self._accepted[row],
+            )
+
+    def _sums(self, counts: Sequence[tuple[int, ...]]) -> list[int]:
+        """What the steps tell, summed for each row; 0 where none does."""
+        told = [by_row for by_row in counts if by_row]
+        return [sum(column) for column in zip(*told, strict=True)] if told else [0] * self._batch

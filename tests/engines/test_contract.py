@@ -1,0 +1,141 @@
+"""What every engine of the registry does alike, by each of its methods: a new engine gets this for a row."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.registry import ENGINES, create_engines, default_dtype, unavailable_reason
+from hybrid.errors import EngineError
+from hybrid.measuring.answers import warm_up
+from hybrid.models.source import BundleSource
+from hybrid.schema import CPU, METHODS, PHASES, Sampling
+from tests.loaded import encoded, loaded, prompt_ids
+
+# What a method's phases look like, one letter each.
+LETTERS = dict(zip(PHASES, "tepPdvDx", strict=True))
+ORDER = re.compile(r"e?p?e?d?P[ep]?((dv)*|v*|D*)$")
+HERE = [name for name, spec in ENGINES.items() if "cpu" in spec.dtypes]
+NEW = 12
+
+
+@pytest.fixture(scope="module", params=HERE)
+def name(request) -> str:
+    if reason := unavailable_reason(request.param, CPU):
+        pytest.skip(reason)
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def made(name, tiny_bundle) -> Mapping[str, Engine]:
+    """The engine for all of its methods."""
+    return create_engines(name, EngineConfig(BundleSource(tiny_bundle), ENGINES[name].methods, dtype=""))
+
+
+@pytest.fixture(scope="module")
+def exact(name) -> bool:
+    """Whether it computes in float32, so that its ids are those of generate()."""
+    return default_dtype(name, CPU) == "float32"
+
+
+@pytest.fixture(scope="module")
+def some(texts) -> list[str]:
+    return texts[3::20]
+
+
+@pytest.fixture(scope="module")
+def naturally(made, some, answer) -> dict:
+    """By method, what each text gives alone."""
+    return {
+        method: [answer(engine, text, max_new_tokens=NEW) for text in some] for method, engine in made.items()
+    }
+
+
+def test_it_says_what_a_run_records(name, made):
+    assert list(made) == list(ENGINES[name].methods)
+    for method, engine in made.items():
+        assert (engine.method, engine.name, engine.device) == (method, name, "cpu")
+        assert engine.dtype == default_dtype(name, CPU)
+        assert engine.synchronize is None
+        assert all(isinstance(key, str) and isinstance(value, str) for key, value in engine.options.items())
+
+
+def test_ids_are_those_of_generate(exact, naturally, tiny_bundle, some, reference, same):
+    if not exact:
+        pytest.skip("8 bits round otherwise")
+    for method, answers in naturally.items():
+        model = tiny_bundle.model(METHODS[method].models[0])
+        for text, generation in zip(some, answers, strict=True):
+            prompt = prompt_ids(tiny_bundle, text)
+            assert same(model, prompt, generation.token_ids, reference(model, [prompt], NEW)[0])
+
+
+def test_a_batch_gives_what_its_prompts_give_alone(exact, made, naturally, tiny_bundle, some, answers, same):
+    for method, engine in made.items():
+        if METHODS[method].lossless:
+            with pytest.raises(EngineError, match="one prompt at a time"):
+                next(engine.generate(encoded(tiny_bundle, some[:2]), Sampling(NEW)))
+            continue
+        together = answers(engine, some, max_new_tokens=NEW)
+        model = tiny_bundle.model(method)
+        for text, one, alone in zip(some, together, naturally[method], strict=True):
+            if exact:
+                assert same(model, prompt_ids(tiny_bundle, text), one.token_ids, alone.token_ids)
+            assert one.prompt_tokens == alone.prompt_tokens
+
+
+def test_steps_come_in_order_and_hold_what_they_bring(made, tiny_bundle, some):
+    for method, engine in made.items():
+        batch = 1 if METHODS[method].lossless else 3
+        steps = list(engine.generate(encoded(tiny_bundle, some[:batch]), Sampling(NEW)))
+        assert ORDER.match("".join(LETTERS[step.phase] for step in steps))
+        assert {len(step.token_ids) for step in steps} <= {0, batch}
+        for row in range(batch):
+            ids = [token for step in steps if step.token_ids for token in step.token_ids[row]]
+            assert 1 <= len(ids) <= NEW
+            assert 1 not in ids[:-1]
+        for step in steps:
+            assert len(step.drafted) == len(step.accepted)
+            if step.drafted:
+                assert step.phase in ("prefill", "verify")
+                assert step.accepted[0] <= step.drafted[0]
+
+
+def test_the_end_counts_and_can_be_ignored(made, naturally, some, answer, exact):
+    for method, engine in made.items():
+        ended = [n for n, one in enumerate(naturally[method]) if one.finish_reason == "eos"]
+        assert ended or not exact
+        for number in ended[:2]:
+            text, natural = some[number], naturally[method][number]
+            count = len(natural.token_ids)
+            assert natural.token_ids[-1] == 1
+            if count > 1:
+                short = answer(engine, text, max_new_tokens=count - 1)
+                assert (len(short.token_ids), short.finish_reason) == (count - 1, "length")
+            further = answer(engine, text, max_new_tokens=count + 5, ignore_eos=True)
+            assert (len(further.token_ids), further.finish_reason) == (count + 5, "length")
+            assert further.token_ids[:count] == natural.token_ids or not exact
+
+
+def test_nothing_is_left_of_an_abandoned_generation(made, naturally, tiny_bundle, some, answer):
+    for method, engine in made.items():
+        abandoned = engine.generate(encoded(tiny_bundle, some[-1:]), Sampling(40, ignore_eos=True))
+        for _ in range(3):
+            next(abandoned)
+        abandoned.close()
+        warm_up(loaded(engine, tiny_bundle), "translate-en-de")
+        again = answer(engine, some[0], max_new_tokens=NEW)
+        assert again.token_ids == naturally[method][0].token_ids
+
+
+def test_what_it_does_not_have_is_refused_by_name(name, tiny_bundle):
+    source, spec = BundleSource(tiny_bundle), ENGINES[name]
+    for changes, value in (
+        ({"dtype": "float8"}, "float8"),
+        ({"options": {"colour": "red"}}, "colour"),
+        *(({"methods": (method,)}, method) for method in METHODS if method not in spec.methods),
+    ):
+        settings = {"methods": spec.methods[:1], "dtype": ""} | changes
+        with pytest.raises(EngineError, match=repr(value)):
+            create_engines(name, EngineConfig(source, **settings))

@@ -1,0 +1,37 @@
+"""Engines of the tests as loaded systems: a pair's codec beside them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hybrid.engines.contract import Engine, LoadedSystem
+from hybrid.measuring.answers import measure_answers
+from hybrid.models.prompts import TextCodec
+from hybrid.schema import EncodedPrompt, Generation, Sampling, System
+
+
+def codec_of(pair: Any) -> TextCodec:
+    """The codec of a bundle or a source."""
+    tokenizer = pair.tokenizer() if callable(getattr(pair, "codec", None)) else pair.tokenizer
+    return TextCodec(tokenizer, pair.max_prompt_tokens)
+
+
+def loaded(engine: Engine, pair: Any) -> LoadedSystem:
+    return LoadedSystem(system=System(engine.method), engine=engine, codec=codec_of(pair))
+
+
+def ask(
+    engine: Engine, pair: Any, task: str, texts: Sequence[str], sampling: Sampling
+) -> tuple[Generation, ...]:
+    """What the engine answers, measured."""
+    return measure_answers(loaded(engine, pair), task, texts, sampling)
+
+
+def encoded(
+    pair: Any, texts: Sequence[str], task: str = "summarize", **truncate: bool
+) -> tuple[EncodedPrompt, ...]:
+    return codec_of(pair).encode(task, texts, **truncate)
+
+
+def prompt_ids(pair: Any, text: str, task: str = "summarize") -> tuple[int, ...]:
+    (prompt,) = encoded(pair, [text], task)
+    return prompt.token_ids
