@@ -41,7 +41,7 @@ def exact(name) -> bool:
 
 @pytest.fixture(scope="module")
 def some(texts) -> list[str]:
-    return texts[3::20]
+    return texts[3::40]
 
 
 @pytest.fixture(scope="module")

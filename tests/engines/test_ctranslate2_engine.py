@@ -9,7 +9,7 @@ from transformers import MT5Config, MT5ForConditionalGeneration, T5Config, T5For
 
 from hybrid.engines import ctranslate2_engine
 from hybrid.engines.contract import EngineConfig
-from hybrid.engines.ctranslate2_engine import create_engines, missing
+from hybrid.engines.ctranslate2_engine import create_engines, unavailable_reason
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
@@ -180,15 +180,15 @@ def test_what_it_cannot_do_is_said(tiny_bundle, method):
 
 
 def test_where_it_cannot_run(monkeypatch):
-    assert missing(Device("cuda", 1)) == (
+    assert unavailable_reason(Device("cuda", 1)) == (
         "The engine ctranslate2 runs on the CPU only, not on 'cuda:1'; choose --device cpu."
     )
     monkeypatch.setattr(ctranslate2_engine, "find_spec", lambda name: None)
-    assert missing(CPU) == (
+    assert unavailable_reason(CPU) == (
         "The package ctranslate2 is not installed; pip install 'hybrid-bench[peers]' brings it."
     )
     monkeypatch.setattr(ctranslate2_engine, "find_spec", lambda name: name)
-    assert missing(CPU) is None
+    assert unavailable_reason(CPU) is None
 
 
 @pytest.mark.slow

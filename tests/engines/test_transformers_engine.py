@@ -9,7 +9,7 @@ import transformers
 
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.engines.transformers_engine import create_engines, missing
+from hybrid.engines.transformers_engine import create_engines, unavailable_reason
 from hybrid.errors import EngineError
 from hybrid.models.source import BundleSource, ZooSource
 from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
@@ -193,10 +193,10 @@ def test_assisted_generation_says_nothing_on_the_way(peers, answer, caplog):
 
 
 def test_where_it_cannot_run(tiny_bundle):
-    assert missing(CPU) is None
+    assert unavailable_reason(CPU) is None
     if not torch.cuda.is_available():
         assert (
-            missing(Device("cuda", 0))
+            unavailable_reason(Device("cuda", 0))
             == "torch sees no GPU here, so 'cuda:0' cannot be used; choose --device cpu."
         )
         with pytest.raises(EngineError, match="'cuda:0' cannot be used here"):

@@ -9,7 +9,7 @@ import torch
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.cuda.capture import GraphCapturer
-from hybrid.engines.cuda.engine import create_engines, missing
+from hybrid.engines.cuda.engine import create_engines, unavailable_reason
 from hybrid.engines.cuda.shared_state import LENGTHS
 from hybrid.errors import EngineError
 from hybrid.models.source import BundleSource
@@ -91,13 +91,13 @@ def test_torch_stands_in_for_float16_with_bfloat16(graph_engine, mixed, answers)
 
 
 def test_missing_says_what_to_do():
-    assert "--device cuda" in missing(CPU)
+    assert "--device cuda" in unavailable_reason(CPU)
     if torch.cuda.is_available():
-        assert missing(Device("cuda")) is None
-        assert missing(Device("cuda", 99)).startswith("There is no GPU 'cuda:99'; torch sees")
+        assert unavailable_reason(Device("cuda")) is None
+        assert unavailable_reason(Device("cuda", 99)).startswith("There is no GPU 'cuda:99'; torch sees")
     else:
         for device in ("cuda", "cuda:1"):
-            assert "--device cpu" in missing(Device.parse(device))
+            assert "--device cpu" in unavailable_reason(Device.parse(device))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_missing_on_other_machines(monkeypatch, version, count, device, said):
     monkeypatch.setattr(torch.version, "cuda", version)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    reason = missing(Device.parse(device))
+    reason = unavailable_reason(Device.parse(device))
     assert reason is None if said is None else said in reason
 
 

@@ -9,7 +9,6 @@ import torch
 from hybrid.engines.torch import decoder
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
-from hybrid.models.prompts import encode_prompt
 from hybrid.schema import SYSTEMS, TASKS, Device, Sampling
 from tests.loaded import encoded, prompt_ids
 
@@ -18,7 +17,7 @@ from tests.loaded import encoded, prompt_ids
 def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, answer, reference, same, system):
     model, tokenizer, count = tiny_bundle.model(system), tiny_bundle.tokenizer, len(texts)
     tasks = [list(TASKS)[i % 2] for i in range(count)]
-    prompts = [encode_prompt(tokenizer, task, text, 160).ids for task, text in zip(tasks, texts, strict=True)]
+    prompts = [prompt_ids(tiny_bundle, text, task) for task, text in zip(tasks, texts, strict=True)]
     singles = [reference(model, prompts[i : i + 1])[0] for i in range(0, count, 20)]
     expected = [row for i in range(0, count, 50) for row in reference(model, prompts[i : i + 50])]
     expected[::20] = singles  # batch 1, as the engine runs; the rest in batches, to save time

@@ -7,11 +7,12 @@ from statistics import median
 
 import pytest
 
+from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import EngineError
 from hybrid.measuring.device import Machine
 from hybrid.models.arithmetic import attention_width
 from hybrid.models.shapes import Shape, find_shape
-from hybrid.schema import CPU, Device, Sampling, Step
+from hybrid.schema import CPU, Device, EncodedPrompt, Sampling, Step, System
 from hybrid.sizing import Pair, Profile, Request, error_report, predicted
 from hybrid.sizing import calibration as calibrating
 from hybrid.sizing.calibration import Seen, fastest_engine, fitted_costs, measured_profile
@@ -101,58 +102,71 @@ def test_the_ladder_spans_what_is_published_and_holds_none_of_it() -> None:
 
 
 class MadeUpEngine:
-    """Each phase takes whole seconds, a decoded token one. told: the phases that it tells apart."""
+    """Each phase takes whole seconds, a decoded token one. told: the phases that it tells apart.
 
-    synchronize = None
+    Its own codec, too, for which a second and two pass.
+    """
+
+    synchronize, eos_id = None, 1
 
     def __init__(self, told: Sequence[str]) -> None:
-        self.told, self.now, self.asked = told, 0.0, list[int]()
+        self.told, self.now, self.asked, self.rows = told, 0.0, list[int](), 0
 
-    def generate(self, task: str, texts: Sequence[str], sampling: Sampling) -> Iterator[Step]:
-        count, batch = sampling.max_new_tokens, len(texts)
+    def loaded(self) -> LoadedSystem:
+        return LoadedSystem(system=System("slm"), engine=self, codec=self)
+
+    def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
+        self.now += 1
+        self.rows = len(texts)
+        return (EncodedPrompt((3,)),) * len(texts)
+
+    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        count, batch = sampling.max_new_tokens, len(prompts)
         self.asked.append(count)
         ids = {"prefill": 1, "decode": count - 1}
         untold = 0
-        for phase, seconds in (("tokenize", 1), ("encode", 10), ("prefill", 4), ("decode", count - 1)):
+        for phase, seconds in (("encode", 10), ("prefill", 4), ("decode", count - 1)):
             self.now += seconds
             if phase not in self.told and not (phase == "decode" and count == 1):
                 untold += ids.get(phase, 0)
                 continue
             new = untold + ids.get(phase, 0)
             if new or phase not in ids:
-                yield Step(
-                    phase, ((5,) * new,) * batch if new else (), (3,) * batch if phase == "tokenize" else ()
-                )
-        self.now += 2
-        yield Step("detokenize", texts=("",) * batch, finish_reasons=("length",) * batch)
+                yield Step(phase, ((5,) * new,) * batch if new else ())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        self.now += 2 / self.rows
+        return ""
 
 
 @pytest.mark.parametrize(
     ("told", "encode", "prefill"),
     [
-        (("tokenize", "encode", "prefill", "decode"), 10, 4),
-        (("tokenize", "encode", "decode"), 10, 4),
-        (("tokenize", "decode"), 13, 1),  # reading holds all of prefill but a step
+        (("encode", "prefill", "decode"), 10, 4),
+        (("encode", "decode"), 10, 4),
+        (("decode",), 13, 1),  # reading holds all of prefill but a step
     ],
 )
 def test_what_is_seen_of_an_engine(shapes, told: Sequence[str], encode: float, prefill: float) -> None:
     engine, visit = MadeUpEngine(told), Visit(2, 8, 6)
-    found = calibrating._seen(shapes("any", 64, 64, 1, 1), visit, engine, lambda: engine.now, cold=True)
+    found = calibrating._seen(
+        shapes("any", 64, 64, 1, 1), visit, engine.loaded(), lambda: engine.now, cold=True
+    )
     assert (found.encode, found.prefill, found.step) == (encode, prefill, 1)
     assert (found.tokenize, found.detokenize) == (1, 2)
     assert engine.asked[:2] == [7, 7]
 
 
 def test_a_size_that_is_only_read(shapes) -> None:
-    engine = MadeUpEngine(("tokenize", "encode", "prefill", "decode"))
+    engine = MadeUpEngine(("encode", "prefill", "decode"))
     found = calibrating._seen(
-        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine, lambda: engine.now, cold=False
+        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
     assert (found.encode, found.prefill, found.step) == (10, 4, None)
     assert set(engine.asked) == {1}
-    engine = MadeUpEngine(("tokenize", "decode"))
+    engine = MadeUpEngine(("decode",))
     found = calibrating._seen(
-        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine, lambda: engine.now, cold=False
+        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
     assert (found.encode, found.prefill, found.step) == (14, None, None)
 
