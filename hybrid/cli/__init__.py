@@ -23,7 +23,6 @@ from hybrid.cli.predict import predict
 from hybrid.cli.stored_runs import compare, export, report, runs, score
 from hybrid.cli.train import train
 from hybrid.errors import HybridError
-from hybrid.store.folders import APP
 
 
 class _Failure(click.ClickException):
@@ -55,6 +54,8 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: 8501 or the next free]")
 def app(port: int | None) -> None:
     """Open the bench in the browser."""
+    from hybrid.store.folders import APP
+
     if not APP.is_file():
         raise HybridError(f"{APP} is missing; run the bench from a clone installed with `pip install -e .`.")
     arguments = ["-m", "streamlit", "run", str(APP)]

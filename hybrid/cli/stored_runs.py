@@ -7,14 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hybrid.cli.console import harmless, notice, out, status
 from hybrid.errors import StoreError
 from hybrid.measuring.collector import collector_off
-from hybrid.store import RunSummary, find_run, list_runs, results_folder
-from hybrid.store.tables import Cell, replacing, write_csv
+
+if TYPE_CHECKING:
+    from hybrid.store import RunSummary
+    from hybrid.store.tables import Cell
 
 HEADER = ("run", "suite", "pair", "engine", "systems", "n", "state", "created (UTC)")
 
@@ -26,6 +29,8 @@ def runs(as_json: bool) -> None:
 
     n is examples x repeats. The runs lie in results/, or where HYBRID_RESULTS says.
     """
+    from hybrid.store import list_runs, results_folder
+
     listing = list_runs()
     for problem in listing.problems:
         notice(problem)
@@ -39,7 +44,7 @@ def runs(as_json: bool) -> None:
         notice(f"There are no runs in {results_folder()}. `hybrid bench SUITE` makes one.")
 
 
-def _row(one: RunSummary) -> tuple[str, ...]:
+def _row(one: "RunSummary") -> tuple[str, ...]:
     run, plan = one.run, one.run.plan
     examples = run.planned // (plan.repeats * len(plan.systems))
     return (
@@ -95,7 +100,7 @@ def compare(
     RUN: an id, the beginning of one, or `latest`. `hybrid runs` lists them.
     """
     from hybrid.compare import as_json, compare_runs
-    from hybrid.store import load_run
+    from hybrid.store import find_run, load_run
 
     where, colon, system = baseline.rpartition(":")
     if colon:
@@ -129,6 +134,7 @@ def score(names: tuple[str, ...], metrics: tuple[str, ...]) -> None:
     from hybrid.errors import HybridError
     from hybrid.metrics import METRICS
     from hybrid.schema import Event, Notice, Status
+    from hybrid.store import find_run
 
     run_ids = list(dict.fromkeys(find_run(name) for name in names)) or _all_runs(metrics)
     with status("Scoring") as say:
@@ -154,6 +160,7 @@ def _all_runs(metrics: Sequence[str]) -> list[str]:
     """Ids of the runs that these metrics, or any, can judge. Raises InputError for an unknown metric."""
     from hybrid.errors import InputError
     from hybrid.metrics import METRICS
+    from hybrid.store import list_runs
 
     for name in metrics:
         if name not in METRICS:
@@ -181,6 +188,8 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     is given. results/README.md says what the columns are.
     """
     from hybrid.presentation.runs.exports import columns, complete_runs, rows
+    from hybrid.store import find_run
+    from hybrid.store.tables import replacing, write_csv
 
     chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
     with status("Reading") as say:
@@ -194,7 +203,9 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     click.echo(f"{count} rows written to {output}.", err=True)
 
 
-def _to_stdout(columns: Sequence[str], rows: Iterable[Sequence[Cell]], bom: bool) -> None:
+def _to_stdout(columns: Sequence[str], rows: Iterable[Sequence["Cell"]], bom: bool) -> None:
+    from hybrid.store.tables import write_csv
+
     try:
         write_csv(sys.stdout.buffer, columns, rows, bom)
         sys.stdout.buffer.flush()
@@ -218,7 +229,8 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
     """
     from hybrid.compare import compare_runs
     from hybrid.presentation.report import html_report
-    from hybrid.store import load_run
+    from hybrid.store import find_run, load_run
+    from hybrid.store.tables import replacing
 
     where, colon, system = baseline.rpartition(":")
     if colon:

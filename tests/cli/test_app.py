@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from hybrid import cli
-
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
 
@@ -26,7 +24,7 @@ def test_app_becomes_the_server(monkeypatch: pytest.MonkeyPatch, run: Run) -> No
 def test_app_needs_a_clone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, failure: Failure
 ) -> None:
-    monkeypatch.setattr(cli, "APP", tmp_path / "app.py")
+    monkeypatch.setattr("hybrid.store.folders.APP", tmp_path / "app.py")
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("the server was started"))
     said = failure(run("app"))
     assert str(tmp_path / "app.py") in said
