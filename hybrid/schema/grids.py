@@ -1,6 +1,5 @@
 """A grid of latencies: what it is asked for, and each cell that was measured."""
 
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,21 +85,27 @@ class Cell:
 
     @property
     def median_total_s(self) -> float:
-        return statistics.median(self.total_s)
+        return _median(self.total_s)
 
     @property
     def median_ttft_s(self) -> float:
-        return statistics.median(self.ttft_s)
+        return _median(self.ttft_s)
 
     @property
     def median_tpot_s(self) -> float | None:
         """None when only one token was written."""
-        return statistics.median(self.tpot_s) if self.tpot_s else None
+        return _median(self.tpot_s) if self.tpot_s else None
 
     @property
     def median_phases_s(self) -> dict[Phase, float]:
         """By phase. Medians of parts need not sum to the median of the whole."""
-        return {phase: statistics.median(times) for phase, times in self.phases_s.items()}
+        return {phase: _median(times) for phase, times in self.phases_s.items()}
+
+
+def _median(values: tuple[float, ...]) -> float:
+    from statistics import median  # brings fractions and decimals, which few need
+
+    return median(values)
 
 
 def describe_cell(key: CellKey) -> str:

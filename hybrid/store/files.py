@@ -5,7 +5,6 @@ folder may come from somewhere else.
 """
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,7 +61,7 @@ def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
     power failure takes nothing back; False for what can be made again.
     Raises OSError.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{BESIDE}")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}{BESIDE}")
     try:
         with beside.open("xb") as file:
             yield file

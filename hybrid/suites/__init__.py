@@ -8,22 +8,23 @@ file:PATH                       TSV or JSONL
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Suite
-from hybrid.suites import files, hub, sacrebleu_sets, shipped
-from hybrid.suites.tasks import check_task
+from hybrid.suites import catalog
+from hybrid.suites.catalog import check_task
 
 __all__ = ["bundled_suites", "check_task", "load_suite"]
 
 _Load = Callable[[str, str | None, Mapping[str, str] | None], Suite]
 
-# What stands before the colon chooses who reads what stands behind it.
-_LOADERS: Mapping[str, tuple[_Load, str]] = {
-    "sacrebleu": (sacrebleu_sets.load, "sacrebleu:SET/PAIR"),
-    "hf": (hub.load, "hf:DATASET:CONFIG:SPLIT"),
-    "file": (files.load, "file:PATH"),
+# What stands before the colon chooses the module that reads what stands behind it; imported only then.
+_LOADERS: Mapping[str, tuple[str, str]] = {
+    "sacrebleu": ("sacrebleu_sets", "sacrebleu:SET/PAIR"),
+    "hf": ("hub", "hf:DATASET:CONFIG:SPLIT"),
+    "file": ("files", "file:PATH"),
 }
 
 
@@ -37,17 +38,18 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
 
     Raises SuiteError: unknown, unreachable, unreadable, empty, or of another task.
     """
-    if name in shipped.BUNDLED:
-        return shipped.load(name, task, columns)
+    if name in catalog.BUNDLED:
+        return catalog.load(name, task, columns)
     prefix, colon, address = name.partition(":")
     if not colon or prefix not in _LOADERS:
         raise SuiteError(_unknown(name))
-    return _LOADERS[prefix][0](address, task, columns)
+    load: _Load = import_module(f"hybrid.suites.{_LOADERS[prefix][0]}").load
+    return load(address, task, columns)
 
 
 def bundled_suites() -> tuple[str, ...]:
     """The names of the suites that need no network and no file."""
-    return tuple(shipped.BUNDLED)
+    return tuple(catalog.BUNDLED)
 
 
 def _unknown(name: str) -> str:
@@ -58,9 +60,9 @@ def _unknown(name: str) -> str:
     elif colon:
         close = [f"{known}:{address}" for known in get_close_matches(prefix, _LOADERS, n=1)]
     else:
-        close = get_close_matches(name, shipped.BUNDLED, n=1, cutoff=0.4)
+        close = get_close_matches(name, catalog.BUNDLED, n=1, cutoff=0.4)
     meant = f"; did you mean {close[0]}?" if close else "."
-    return f"There is no suite {name!r}{meant} Available: {', '.join(shipped.BUNDLED)}, {forms}."
+    return f"There is no suite {name!r}{meant} Available: {', '.join(catalog.BUNDLED)}, {forms}."
 
 
 def _is_file(name: str) -> bool:

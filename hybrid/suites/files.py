@@ -12,9 +12,9 @@ from typing import IO
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
+from hybrid.suites.catalog import required_task
 from hybrid.suites.packed import damages, open_unpacked, packings
 from hybrid.suites.rows import RowError, check_columns, checked, to_example
-from hybrid.suites.tasks import required_task
 
 MAX_LINE_BYTES = 1_000_000
 LICENCE = "not stated"

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
+from hybrid.suites.catalog import required_task, unreachable
 from hybrid.suites.rows import Row, RowError, check_columns, checked, to_example, without_controls
-from hybrid.suites.shipped import unreachable
-from hybrid.suites.tasks import required_task
 
 TIMEOUT_S = 10.0
 MAX_EXAMPLES = 100_000  # of a split that may have any number

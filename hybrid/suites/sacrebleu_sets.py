@@ -12,9 +12,8 @@ from urllib.error import HTTPError, URLError
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
+from hybrid.suites.catalog import refuse_columns, stated_task, task_of_languages, unreachable
 from hybrid.suites.rows import checked, without_controls
-from hybrid.suites.shipped import refuse_columns, unreachable
-from hybrid.suites.tasks import stated_task, task_of_languages
 
 if TYPE_CHECKING:
     from sacrebleu.dataset.base import Dataset
