@@ -3,26 +3,38 @@
 Data goes to stdout, always as UTF-8; everything else goes to stderr. Exit
 codes: 0, 1 (failed, said in one sentence), 2 (wrong usage), 130 and 143 (a
 benchmark that was interrupted and can go on). Torch and what stands on it are
-imported inside the commands, so that `--help` is instant.
+imported inside the commands, and a command's own module when it is called, so
+that `--help` and the lists are instant.
 """
 
 import os
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from typing import IO, Any
 
 import click
 
-from hybrid.cli.bench import bench
 from hybrid.cli.console import harmless
-from hybrid.cli.device import device
-from hybrid.cli.engines import engines, pairs
-from hybrid.cli.evaluate import evaluate
-from hybrid.cli.generate import generate
-from hybrid.cli.latency import latency
-from hybrid.cli.predict import predict
-from hybrid.cli.stored_runs import compare, export, report, runs, score
-from hybrid.cli.train import train
 from hybrid.errors import HybridError
+
+# Each command but `app`, and the module that has it under its own name.
+COMMANDS: Mapping[str, str] = {
+    "bench": "bench",
+    "compare": "stored_runs",
+    "device": "device",
+    "engines": "engines",
+    "evaluate": "evaluate",
+    "export": "stored_runs",
+    "generate": "generate",
+    "latency": "latency",
+    "pairs": "engines",
+    "predict": "predict",
+    "report": "stored_runs",
+    "runs": "stored_runs",
+    "score": "stored_runs",
+    "train": "train",
+}
 
 
 class _Failure(click.ClickException):
@@ -33,7 +45,16 @@ class _Failure(click.ClickException):
 
 
 class _Commands(click.Group):
-    """Turns what the product reports, and an interrupt, into a _Failure."""
+    """Import a command when it is called; turn reported failures and an interrupt into a _Failure."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*COMMANDS, *super().list_commands(ctx)])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"hybrid.cli.{COMMANDS[cmd_name]}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -64,21 +85,4 @@ def app(port: int | None) -> None:
     os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself
 
 
-for command in (
-    generate,
-    pairs,
-    engines,
-    app,
-    train,
-    bench,
-    latency,
-    device,
-    predict,
-    evaluate,
-    runs,
-    score,
-    compare,
-    export,
-    report,
-):
-    main.add_command(command)
+main.add_command(app)
