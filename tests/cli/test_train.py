@@ -18,7 +18,7 @@ Failure = Callable[[Result], str]
         (None, "There is no recipe"),
         ("name = ", "is not valid TOML"),
         ('name = "x"\nspeed = 3\n', "speed is not a key"),
-        ('name = "x"\n', "seed is missing"),
+        ('name = "x"\n', "missing required field seed"),
     ],
 )
 def test_wrong_recipe_is_one_sentence(
