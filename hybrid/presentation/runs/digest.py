@@ -3,19 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-import msgspec
 
 from hybrid.compare import compare_runs, summaries
 from hybrid.compare.paired import quality_ratio
-from hybrid.store.tables import Cell
 from hybrid.errors import InputError, StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.disk_cache import cached_json
 from hybrid.schema import BASELINE, TASKS, System
 from hybrid.store import StoredRun, load_run
+from hybrid.store.tables import Cell
 
 Row = Mapping[str, Cell]
 SYSTEM = System("hybrid")
@@ -69,6 +66,7 @@ def number(row: Row, name: str) -> float | None:
     value = row.get(name)
     return float(value) if isinstance(value, int | float) else None
 
+
 @dataclass(frozen=True)
 class Headline:
     """One run's hybrid against its LLM.
@@ -92,7 +90,9 @@ class Headline:
         return TASKS[self.entry.task].label if self.entry.task in TASKS else self.entry.task
 
 
-def headlines(entries: Sequence[Entry], digest: Callable[[str], RunDigest], most: int = MOST) -> list[Headline]:
+def headlines(
+    entries: Sequence[Entry], digest: Callable[[str], RunDigest], most: int = MOST
+) -> list[Headline]:
     """The newest complete run of each kind (suite, device, pair) with both systems: by task, newest first.
 
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.

@@ -46,7 +46,9 @@ def cached(
     return value
 
 
-def cached_json(what: str, run_id: str, kind: type[T], compute: Callable[[], T], root: Path | None = None) -> T:
+def cached_json(
+    what: str, run_id: str, kind: type[T], compute: Callable[[], T], root: Path | None = None
+) -> T:
     """Return what compute() gives, a dataclass, as cached() does; the file is JSON."""
 
     def read(path: Path) -> T:

@@ -50,7 +50,9 @@ def test_entries_are_the_newest_first_and_damage_hides_nothing(tmp_path: Path):
         ({"pair": "none such"}, 0),
     ],
 )
-def test_filters_let_pass_what_has_all_of_them(results: Path, filters: dict[str, str | int | None], count: int):
+def test_filters_let_pass_what_has_all_of_them(
+    results: Path, filters: dict[str, str | int | None], count: int
+):
     assert sum(passes(entry, filters) for entry in catalog(results).entries) == count
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from hybrid.compare import COLUMNS, compare_runs, summaries
+from hybrid.errors import StoreError
+from hybrid.presentation.runs import digest as module
 from hybrid.presentation.runs.catalog import catalog
 from hybrid.presentation.runs.digest import headlines, run_digest
-from hybrid.presentation.runs import digest as module
-from hybrid.errors import StoreError
 from hybrid.schema import Sampling, System
 from hybrid.store import load_run
 from tests.made_runs import store_run
