@@ -99,7 +99,8 @@ def placed(systems: Sequence[ComparisonRow]) -> list[Placed]:
     """Place the systems in a figure."""
     return [
         Placed(
-            Mark.of(one.name, one.found.summary.system, one.engine), ends(speedup) if (speedup := _speedup(one.found)) else None,
+            Mark.of(one.name, one.found.summary.system, one.engine),
+            ends(speedup) if (speedup := _speedup(one.found)) else None,
             ends(quality) if (quality := _quality(one.found)) else None,
             one.found.verdict,
         )
