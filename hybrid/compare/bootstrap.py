@@ -140,6 +140,6 @@ def p_value(system: Array, baseline: Array, difference: float) -> float:
 
 def difference(value: float, system: Array, baseline: Array, n: int) -> Difference:
     """System minus baseline over n examples, `value`, and its resamples from those of both (R,)."""
-    found = estimate(value, system - baseline, n)
-    p = None if found.low is None else p_value(system, baseline, value)
-    return Difference(value, found.low, found.high, found.n, p)
+    interval = estimate(value, system - baseline, n)
+    p = None if interval.low is None else p_value(system, baseline, value)
+    return Difference(value, interval.low, interval.high, interval.n, p)

@@ -23,7 +23,7 @@ def test_everything_about_one_run() -> None:
     assert llm.verdict.startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
     assert hybrid.summary.quality["bleu"].value == pytest.approx(bleu.value)
-    assert hybrid.verdict.startswith(f"hybrid is 4.0x [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
+    assert hybrid.verdict.startswith(f"hybrid is 4.0× [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
     assert "the loss is decisive at n = 60; it fails the gate: 9" in hybrid.verdict
     assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
     assert found.signatures["bleu"] == bleu.signature

@@ -8,7 +8,7 @@ from hybrid.compare import compare_runs
 from hybrid.compare.warnings import SMALL
 from hybrid.schema import Sampling, System
 from hybrid.store import StoredRun
-from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences
+from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences, with_records
 
 
 def warnings(*runs: StoredRun, baseline: str = "llm") -> tuple[str, ...]:
@@ -73,7 +73,10 @@ def test_runs_that_each_have_their_own_baseline_are_compared_too(good: StoredRun
 def test_runs_of_two_tasks_may_differ_in_their_suites(good: StoredRun) -> None:
     plan = {"task": "summarize", "suite_hash": "1" * 64, "suite": "briefs"}
     signatures = {"rougeL": "refs:2", "length": "nrefs:2"}
-    briefs = changed(good, plan, run_id="briefs", signatures=signatures)
+    unscored = changed(good, plan, run_id="briefs", signatures=signatures)
+    assert sentences(warnings(good, unscored), "ROUGE-L, ROUGE-1, ROUGE-2", "`hybrid score briefs`")
+    statistics = {"rougeL": (0.5,), "rouge1": (0.5,), "rouge2": (0.5,), "length": (8.0, 9.0)}
+    briefs = with_records(unscored, lambda record: replace(record, statistics=statistics))
     assert warnings(good, briefs) == ()
     (sentence,) = warnings(good, changed(briefs, {"threads": 2}))
     assert sentence == "Run briefs was measured differently from run run-a: threads (2 and 1)."
