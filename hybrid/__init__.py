@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not
         load_plan as load_plan,
     )
     from hybrid.benchmark.run import resume_benchmark as resume_benchmark, run_benchmark as run_benchmark
+    from hybrid.benchmark.scoring import score_run as score_run
     from hybrid.compare import Comparison as Comparison, compare_runs as compare_runs
     from hybrid.engines.registry import ENGINES as ENGINES, load_engines as load_engines
     from hybrid.engines.torch.engine import TorchEngine as TorchEngine
@@ -60,6 +61,7 @@ _NAMES = {
         "resume_benchmark",
         "run_benchmark",
     ),
+    "hybrid.benchmark.scoring": ("score_run",),
     "hybrid.compare": (
         "Comparison",
         "compare_runs",

@@ -73,6 +73,7 @@ def test_public_names() -> None:
         "resume_benchmark",
         "resume_grid",
         "run_benchmark",
+        "score_run",
     ]
 
 
