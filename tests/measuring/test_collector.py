@@ -19,3 +19,13 @@ def test_what_is_there_is_left_alone_in_the_block():
         assert gc.get_freeze_count() > len(there)
         raise KeyError
     assert gc.get_freeze_count() == 0
+
+
+def test_blocks_may_overlap_as_those_of_threads_do():
+    first, second = collector_off(), collector_off()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()
