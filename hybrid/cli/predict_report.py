@@ -11,7 +11,7 @@ from hybrid.schema import PHASES, Model
 from hybrid.sizing import (
     BreakEven,
     ErrorReport,
-    Needs,
+    MemoryEstimate,
     Pair,
     Predicted,
     Profile,
@@ -21,7 +21,7 @@ from hybrid.sizing import (
     cost_per_million_tokens,
     error_report,
     fitting_grid,
-    needs,
+    memory_estimate,
     predict,
 )
 
@@ -42,7 +42,7 @@ class Outlook:
     profile: Profile
     methods: Mapping[Model, Predicted]
     even: BreakEven
-    needs: Mapping[Model, Needs]
+    needs: Mapping[Model, MemoryEstimate]
     costs: Mapping[Model, float]
     error: ErrorReport | None
 
@@ -54,7 +54,7 @@ class Outlook:
         grid = fitting_grid(profile)
         return cls(
             pair, request, profile, methods, break_even(pair, request, profile),
-            needs={method: needs(method, pair, request, profile) for method in methods},
+            needs={method: memory_estimate(method, pair, request, profile) for method in methods},
             costs={} if price is None else {
                 method: cost_per_million_tokens(times.total_s, request, price)
                 for method, times in methods.items()

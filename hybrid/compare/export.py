@@ -34,10 +34,11 @@ from hybrid.compare.columns import (
 )
 from hybrid.compare.paired import PairedComparison, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
+from hybrid.compare.run_columns import CONDITIONS, conditions
 from hybrid.compare.summary import Summary, summarize
 from hybrid.metrics import METRICS, Metric
 from hybrid.schema import BASELINE, PHASES, Environment, Example, Phase, Record, Run, System
-from hybrid.store import CONDITIONS, RunReader, StoredRun, conditions
+from hybrid.store import RunReader, StoredRun
 from hybrid.store.tables import Cell
 
 # The columns of a row for each system, in order, around those of the metrics.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hybrid.models.source import Source
 
 AUTO = "auto"
+INT8_ENCODER = "int8_encoder"  # an option
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class EngineSpec:
     about: one line. module: where it is. methods: of METHODS.
     dtypes: by kind of device, cpu or cuda; the first one is the default.
     packages: that it stands on, besides torch and transformers.
+    encoder_in_float32: of 8-bit engines, whether embeddings and encoder are not of 8 bits,
+    unless the option int8_encoder is on.
     """
 
     about: str
@@ -44,6 +47,7 @@ class EngineSpec:
     methods: tuple[str, ...] = tuple(METHODS)
     options: Mapping[str, Option] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
+    encoder_in_float32: bool = False
 
 
 _KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
@@ -60,8 +64,9 @@ ENGINES: Mapping[str, EngineSpec] = {
         "hybrid.engines.onnx.engine",
         {"cpu": ("int8",)},
         MODELS,  # one pass over several drafts rounds its 8 bits otherwise than one over each
-        {"int8_encoder": _INT8_ENCODER},
+        {INT8_ENCODER: _INT8_ENCODER},
         packages=("onnxruntime",),
+        encoder_in_float32=True,
     ),
     "onnx-fp32": EngineSpec(
         "The same graphs in float32: token for token as the reference.",
@@ -86,6 +91,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         "hybrid.engines.transformers_engine",
         {"cpu": ("int8",)},
         MODELS,
+        encoder_in_float32=True,
     ),
     "ctranslate2": EngineSpec(
         "Peer: CTranslate2 in int8; takes tokens only, so not the hybrid.",

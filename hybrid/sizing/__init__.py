@@ -12,20 +12,34 @@ A profile says what each kind of work costs on a device (cost_features.py says
 which kinds there are); shapes say how much of it there is.
 """
 
-from hybrid.sizing.break_even import LONGEST, BreakEven, break_even
 from hybrid.sizing.cells import Participant, Size, check_lengths, participants, planned, sizes
-from hybrid.sizing.memory_check import check_room, free_bytes, needed_bytes
-from hybrid.sizing.memory_estimate import Needs, cost_per_million_tokens, needs
+from hybrid.sizing.memory import (
+    MemoryEstimate,
+    check_memory,
+    cost_per_million_tokens,
+    free_bytes,
+    memory_estimate,
+    needed_bytes,
+)
+from hybrid.sizing.prediction import (
+    LONGEST,
+    BreakEven,
+    Pair,
+    Predicted,
+    Request,
+    break_even,
+    predict,
+    predicted,
+)
 from hybrid.sizing.prediction_error import ErrorReport, Spread, error_report, fits, fitting_grid
 from hybrid.sizing.profile import Costs, Profile, load_profile, profile_names, save_profile
-from hybrid.sizing.request import Pair, Predicted, Request, predict, predicted
 
 __all__ = [
     "LONGEST",
     "BreakEven",
     "Costs",
     "ErrorReport",
-    "Needs",
+    "MemoryEstimate",
     "Pair",
     "Participant",
     "Predicted",
@@ -35,15 +49,15 @@ __all__ = [
     "Spread",
     "break_even",
     "check_lengths",
-    "check_room",
+    "check_memory",
     "cost_per_million_tokens",
     "error_report",
     "fits",
     "fitting_grid",
     "free_bytes",
     "load_profile",
+    "memory_estimate",
     "needed_bytes",
-    "needs",
     "participants",
     "planned",
     "predict",

@@ -1,6 +1,6 @@
 """A profile measured by running the engine itself on small models with random weights.
 
-Every shape of the ladder reads and writes at a few sizes; from the times of all
+Every shape of the calibration_grid reads and writes at a few sizes; from the times of all
 of them follows what each kind of work costs. Where an engine does not tell its
 first token from the others, answers of a single token are measured besides.
 """
@@ -22,15 +22,15 @@ from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
 from hybrid.models.shapes import Shape
 from hybrid.schema import Device, Observer, Sampling, Status, System, Timing, silent
-from hybrid.sizing.calibration_grid import Rung, Visit, ladder
+from hybrid.sizing.calibration_grid import CalibrationShape, CalibrationSize, calibration_grid
 from hybrid.sizing.cost_features import (
     SHARED,
     Terms,
-    cross_terms,
-    decoder_place,
-    encode_terms,
-    encoder_place,
-    step_terms,
+    cross_features,
+    decoder_coordinates,
+    encode_features,
+    encoder_coordinates,
+    step_features,
 )
 from hybrid.sizing.fitting import Sample, fitted, nonnegative
 from hybrid.sizing.profile import Costs, Profile, between
@@ -51,14 +51,14 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Seen:
+class CalibrationSample:
     """Seconds of one shape at one size. prefill, step: None when they are not known.
 
     step: of each token after the first.
     """
 
     shape: Shape
-    visit: Visit
+    visit: CalibrationSize
     tokenize: float
     encode: float
     prefill: float | None
@@ -80,8 +80,8 @@ def measured_profile(
     """
     begun = clock()
     device, dtype, threads = Device.parse(order["device"]), str(order["dtype"]), int(order["threads"])
-    rungs = ladder(device)
-    seen: list[Seen] = []
+    rungs = calibration_grid(device)
+    seen: list[CalibrationSample] = []
     for index, rung in enumerate(rungs):
         if index >= LEAST_SHAPES and clock() - begun > BUDGET_S:
             break
@@ -105,39 +105,39 @@ def measured_profile(
 
 def fastest_engine(order: Mapping[str, Any], observer: Observer = silent) -> str:
     """The fastest engine that runs T5 here. The observer is told of faster ones that do not."""
-    source = _source(ladder(Device.parse(order["device"]))[0], order)
+    source = _source(calibration_grid(Device.parse(order["device"]))[0], order)
     return best_engines(EngineConfig(source, (METHOD,), **order, observer=observer))[0]
 
 
 def fitted_costs(
-    seen: Sequence[Seen],
+    seen: Sequence[CalibrationSample],
 ) -> tuple[tuple[Costs, ...], tuple[Costs, ...], tuple[Costs, ...], float]:
     """Costs of encoding, of prefill beyond its step, and of steps; median error of their fit."""
     reading, beyond = [], []
     steps = [
-        Sample((one.visit.batch, 0), _middle_step(one), decoder_place(one.shape), one.step, one.step)
+        Sample((one.visit.batch, 0), _middle_step(one), decoder_coordinates(one.shape), one.step, one.step)
         for one in seen
         if one.step is not None
     ]
     step = fitted(steps)
     for one in seen:
         size = one.visit.batch, one.visit.prompt
-        terms = encode_terms(one.shape, *size)
-        reading.append(Sample(size, terms, encoder_place(one.shape), one.encode, one.encode))
+        terms = encode_features(one.shape, *size)
+        reading.append(Sample(size, terms, encoder_coordinates(one.shape), one.encode, one.encode))
         if one.prefill is None:
             continue
         first = between(
-            step, (size[0], 0), step_terms(one.shape, one.visit.prompt + 1), decoder_place(one.shape)
+            step, (size[0], 0), step_features(one.shape, one.visit.prompt + 1), decoder_coordinates(one.shape)
         )
-        beyond.append(Sample(size, cross_terms(one.shape, *size), (), one.prefill - first, one.prefill))
+        beyond.append(Sample(size, cross_features(one.shape, *size), (), one.prefill - first, one.prefill))
     encode = fitted(reading, SHARED)
     error = median([*_errors(reading, encode), *_errors(steps, step)])
     return encode, fitted(beyond, SHARED, keep_ratios=False), step, error
 
 
-def _middle_step(one: Seen) -> Terms:
+def _middle_step(one: CalibrationSample) -> Terms:
     """Of the step in the middle of those after the first, whose time is their mean."""
-    return step_terms(one.shape, one.visit.prompt + 1 + (one.visit.steps + 1) / 2)
+    return step_features(one.shape, one.visit.prompt + 1 + (one.visit.steps + 1) / 2)
 
 
 def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
@@ -145,7 +145,9 @@ def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
     return [abs(between(costs, sample.size, sample.terms) / sample.seconds - 1) for sample in samples]
 
 
-def _climbed(rung: Rung, engine: str, order: Mapping[str, Any], clock: Clock) -> list[Seen]:
+def _climbed(
+    rung: CalibrationShape, engine: str, order: Mapping[str, Any], clock: Clock
+) -> list[CalibrationSample]:
     """What one shape takes at each of its sizes."""
     source = _source(rung, order)
     (ready,) = create_engines(engine, EngineConfig(source, (METHOD,), **order)).values()
@@ -158,7 +160,7 @@ def _climbed(rung: Rung, engine: str, order: Mapping[str, Any], clock: Clock) ->
         ]
 
 
-def _source(rung: Rung, order: Mapping[str, Any]) -> "RandomSource":
+def _source(rung: CalibrationShape, order: Mapping[str, Any]) -> "RandomSource":
     """Random models of a shape, for the longest prompt that it is measured with."""
     import torch
 
@@ -174,7 +176,9 @@ def _source(rung: Rung, order: Mapping[str, Any]) -> "RandomSource":
     return random_pair(rung.shape, rung.shape, weights)
 
 
-def _seen(shape: Shape, visit: Visit, loaded: LoadedSystem, clock: Clock, cold: bool) -> Seen:
+def _seen(
+    shape: Shape, visit: CalibrationSize, loaded: LoadedSystem, clock: Clock, cold: bool
+) -> CalibrationSample:
     """Medians of a few answers. cold: after one that is dropped."""
     from hybrid.models.random_pair import TASK, word_prompts
 
@@ -196,7 +200,9 @@ def _seen(shape: Shape, visit: Visit, loaded: LoadedSystem, clock: Clock, cold: 
     step = rest / visit.steps if visit.steps and rest > 0 else None
     told = "encode" in phase  # by some engines reading and writing are not told apart; then all is reading
     encode = phase["encode"] if told else first - (step or 0.0)
-    return Seen(shape, visit, phase["tokenize"], encode, first if told else step, step, phase["detokenize"])
+    return CalibrationSample(
+        shape, visit, phase["tokenize"], encode, first if told else step, step, phase["detokenize"]
+    )
 
 
 def _repeated(answer: Callable[[], Timing], clock: Clock) -> Iterator[Timing]:
@@ -207,7 +213,7 @@ def _repeated(answer: Callable[[], Timing], clock: Clock) -> Iterator[Timing]:
         done += 1
 
 
-def _per_token(measured: Sequence[tuple[Visit, int, float]]) -> tuple[float, ...]:
+def _per_token(measured: Sequence[tuple[CalibrationSize, int, float]]) -> tuple[float, ...]:
     """Seconds of a request, of each of its prompts, and of each token of these."""
     matrix = [[1, visit.batch, visit.batch * tokens] for visit, tokens, _ in measured]
     seconds = np.array([taken for *_, taken in measured])

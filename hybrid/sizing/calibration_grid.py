@@ -14,7 +14,7 @@ HEAD_WIDTH = 64
 
 
 @dataclass(frozen=True)
-class Visit:
+class CalibrationSize:
     """One size at which a shape is measured. steps: tokens decoded after the first, 0 to read only."""
 
     batch: int
@@ -23,14 +23,14 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Rung:
+class CalibrationShape:
     """One shape and where it is measured."""
 
     shape: Shape
-    visits: tuple[Visit, ...]
+    visits: tuple[CalibrationSize, ...]
 
 
-def ladder(device: Device) -> tuple[Rung, ...]:
+def calibration_grid(device: Device) -> tuple[CalibrationShape, ...]:
     """What is measured on a device, in this order: when time is short, the last ones are left out."""
     return _CPU if device.kind == "cpu" else _GPU
 
@@ -44,8 +44,8 @@ def _shape(width: int, inner: int, heads: int, layers: int, vocabulary: int) -> 
     return shape_of_config(f"rung-{width}x{layers}", config, "hybrid device")
 
 
-def _visits(*sizes: tuple[int, int, int]) -> tuple[Visit, ...]:
-    return tuple(Visit(*size) for size in sizes)
+def _visits(*sizes: tuple[int, int, int]) -> tuple[CalibrationSize, ...]:
+    return tuple(CalibrationSize(*size) for size in sizes)
 
 
 _T = 12  # tokens decoded on a CPU
@@ -54,27 +54,27 @@ _MORE = _visits((1, 128, _T), (1, 512, _T), (8, 128, _T))
 _LARGE = _visits((8, 512, 0), (32, 32, _T))
 _LARGEST = _visits((32, 128, 0))
 _CPU = (
-    Rung(_shape(64, 128, 1, 2, 1024), _BRIEF + _MORE + _LARGE + _LARGEST),
-    Rung(_shape(64, 128, 1, 8, 1024), _BRIEF + _MORE),
-    Rung(
+    CalibrationShape(_shape(64, 128, 1, 2, 1024), _BRIEF + _MORE + _LARGE + _LARGEST),
+    CalibrationShape(_shape(64, 128, 1, 8, 1024), _BRIEF + _MORE),
+    CalibrationShape(
         _shape(640, 1600, 10, 2, 16384),
         _BRIEF + _visits((1, 128, 0), (1, 512, _T), (8, 128, 0), (32, 32, _T)),
     ),
-    Rung(_shape(192, 512, 3, 4, 8192), _BRIEF + _MORE + _visits((8, 512, 0))),
-    Rung(_shape(960, 2560, 16, 2, 8192), _BRIEF + _visits((1, 128, 0), (1, 512, 0))),
-    Rung(_shape(320, 768, 4, 1, 4096), _BRIEF),
-    Rung(_shape(448, 1024, 7, 4, 32128), _BRIEF + _visits((1, 128, 0), (1, 512, _T))),
-    Rung(_shape(320, 768, 4, 3, 4096), _BRIEF + _visits((8, 128, 0)) + _LARGE + _LARGEST),
-    Rung(_shape(256, 768, 4, 2, 6144), _BRIEF),
-    Rung(_shape(320, 768, 4, 6, 4096), _BRIEF),
+    CalibrationShape(_shape(192, 512, 3, 4, 8192), _BRIEF + _MORE + _visits((8, 512, 0))),
+    CalibrationShape(_shape(960, 2560, 16, 2, 8192), _BRIEF + _visits((1, 128, 0), (1, 512, 0))),
+    CalibrationShape(_shape(320, 768, 4, 1, 4096), _BRIEF),
+    CalibrationShape(_shape(448, 1024, 7, 4, 32128), _BRIEF + _visits((1, 128, 0), (1, 512, _T))),
+    CalibrationShape(_shape(320, 768, 4, 3, 4096), _BRIEF + _visits((8, 128, 0)) + _LARGE + _LARGEST),
+    CalibrationShape(_shape(256, 768, 4, 2, 6144), _BRIEF),
+    CalibrationShape(_shape(320, 768, 4, 6, 4096), _BRIEF),
 )
 
 _GPU_VISITS = _visits(*((batch, prompt, 32) for batch in (1, 8, 32) for prompt in (32, 128, 512)))
 _GPU = (
-    Rung(_shape(320, 896, 5, 2, 32128), _GPU_VISITS),
-    Rung(_shape(320, 896, 5, 8, 8192), _GPU_VISITS),
-    Rung(_shape(2560, 6656, 40, 2, 32128), _GPU_VISITS),
-    Rung(_shape(896, 2304, 14, 3, 8192), _GPU_VISITS),
-    Rung(_shape(1536, 4096, 24, 2, 32128), _GPU_VISITS),
-    Rung(_shape(448, 1280, 7, 4, 16384), _GPU_VISITS),
+    CalibrationShape(_shape(320, 896, 5, 2, 32128), _GPU_VISITS),
+    CalibrationShape(_shape(320, 896, 5, 8, 8192), _GPU_VISITS),
+    CalibrationShape(_shape(2560, 6656, 40, 2, 32128), _GPU_VISITS),
+    CalibrationShape(_shape(896, 2304, 14, 3, 8192), _GPU_VISITS),
+    CalibrationShape(_shape(1536, 4096, 24, 2, 32128), _GPU_VISITS),
+    CalibrationShape(_shape(448, 1280, 7, 4, 16384), _GPU_VISITS),
 )

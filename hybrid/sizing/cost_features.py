@@ -35,7 +35,7 @@ _PRODUCTS_A_LAYER = 5  # of an encoder
 _CACHED = 24.0  # octaves of weights: no cache of a device holds 16 million, and beyond that all are alike
 
 
-def encode_terms(reader: Shape, batch: int, tokens: int) -> Terms:
+def encode_features(reader: Shape, batch: int, tokens: int) -> Terms:
     """An encoder over B prompts of S tokens each."""
     layers, products = reader.encoder_layers, encoder_products(reader)
     pairs = batch * tokens**2 * attention_width(reader) * layers
@@ -43,21 +43,21 @@ def encode_terms(reader: Shape, batch: int, tokens: int) -> Terms:
     return {"fixed": 1, "layers": layers} | touched | _matrices(products)
 
 
-def projector_terms(llm: Shape, slm: Shape, batch: int, tokens: int) -> Terms:
+def projector_features(llm: Shape, slm: Shape, batch: int, tokens: int) -> Terms:
     """The projector; that its two products are launched is counted as a part of a layer."""
     products = projector_products(llm, slm)
     launched = {"layers": products.count / _PRODUCTS_A_LAYER}
     return launched | {"elements": batch * tokens * products.rows} | _matrices(products)
 
 
-def cross_terms(writer: Shape, batch: int, tokens: int) -> Terms:
+def cross_features(writer: Shape, batch: int, tokens: int) -> Terms:
     """What prefill has beyond a step."""
     layers = writer.decoder_layers
     made = {"elements": batch * tokens * layers * attention_width(writer)}
     return {"fixed": 1, "layers": layers} | made | {"weights": cross_products(writer).weights}
 
 
-def step_terms(writer: Shape, past: float) -> Terms:
+def step_features(writer: Shape, past: float) -> Terms:
     """One step of a decoder whose answers attend to `past` tokens each, of prompt and answer."""
     layers = writer.decoder_layers
     read = {"past": layers * past, "cache": layers * past * attention_width(writer)}
@@ -65,13 +65,13 @@ def step_terms(writer: Shape, past: float) -> Terms:
     return {"fixed": 1, "layers": layers} | read | _matrices(products)
 
 
-def encoder_place(reader: Shape) -> tuple[float, float]:
+def encoder_coordinates(reader: Shape) -> tuple[float, float]:
     """Where an encoder stands among others: octaves of the weights of one layer, and of all up to _CACHED."""
     weights = encoder_products(reader).weights
     return math.log2(weights / reader.encoder_layers), min(_CACHED, math.log2(weights))
 
 
-def decoder_place(writer: Shape) -> tuple[float, float]:
+def decoder_coordinates(writer: Shape) -> tuple[float, float]:
     """The same of all that a step reads."""
     layers = layer_products(writer).weights
     weights = layers + head_products(writer).weights

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hybrid.models.shapes import Shape
 from hybrid.schema import MODELS, PHASES, Cell, Grid, Phase
+from hybrid.sizing.prediction import Pair, Predicted, Request, predicted
 from hybrid.sizing.profile import Profile
-from hybrid.sizing.request import Pair, Predicted, Request, predicted
 from hybrid.store.grids import StoredGrid, list_grids, load_grid
 from hybrid.store.typed_json import convert
 

@@ -21,7 +21,7 @@ from hybrid.store.files import as_store_error, atomic_write, read_small
 from hybrid.store.folders import results_folder
 from hybrid.store.typed_json import Header, decode, encode, plain
 
-Place = tuple[float, ...]  # octaves
+Log2Coordinates = tuple[float, ...]  # sizes of a shape, each as octaves
 FORMAT = 1
 FOLDER = "devices"
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
@@ -32,7 +32,7 @@ _SOFTENING = 0.05  # of distances in octaves squared: a shape that was measured 
 class Known:
     """A shape that was measured: `ratio` of its time to what the costs say, at this place."""
 
-    place: Place
+    place: Log2Coordinates
     ratio: float
 
 
@@ -50,12 +50,12 @@ class Costs:
     seconds: Mapping[str, float]
     known: tuple[Known, ...] = ()
 
-    def of(self, terms: Terms, place: Place | None = None) -> float:
+    def of(self, terms: Terms, place: Log2Coordinates | None = None) -> float:
         """Seconds of these terms. place: where the shape stands among those that were measured."""
         plain = sum(self.seconds.get(name, 0.0) * amount for name, amount in terms.items())
         return plain if place is None else plain * self._ratio(place)
 
-    def _ratio(self, place: Place) -> float:
+    def _ratio(self, place: Log2Coordinates) -> float:
         """Of the measured shapes, the nearer the weightier (Shepard 1968, doi 10.1145/800186.810616)."""
         total = weight = 0.0
         for one in self.known:
@@ -96,7 +96,7 @@ class Profile:
 
 
 def between(
-    costs: Sequence[Costs], size: tuple[float, float], terms: Terms, place: Place | None = None
+    costs: Sequence[Costs], size: tuple[float, float], terms: Terms, place: Log2Coordinates | None = None
 ) -> float:
     """Seconds of these terms at any size, (prompts at once, tokens of each), from the sizes around it.
 

@@ -31,7 +31,7 @@ from hybrid.schema import (
     silent,
 )
 from hybrid.sizing.cells import check_lengths, planned
-from hybrid.sizing.memory_check import check_room, free_bytes
+from hybrid.sizing.memory import check_memory, free_bytes
 from hybrid.store import grids
 from hybrid.store.grids import GridWriter, StoredGrid, create_grid, load_grid, new_grid_id
 
@@ -189,7 +189,7 @@ def _check_engine(engine: str, device: Device) -> None:
 def _check(grid: Grid) -> None:
     """Raise EngineError for what cannot be measured, before anything is built."""
     check_lengths(grid)
-    check_room(grid, free_bytes(grid.device))
+    check_memory(grid, free_bytes(grid.device))
 
 
 def _best_engine(

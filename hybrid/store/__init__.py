@@ -9,7 +9,6 @@ so that `hybrid runs` is instant.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hybrid.store.conditions import CONDITIONS, conditions
 from hybrid.store.folders import results_fingerprint, results_folder, run_fingerprint
 from hybrid.store.reading import (
     Key,
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from hybrid.store.writing import Writer, check_writable, create, resume
 
 __all__ = [
-    "CONDITIONS",
     "Key",
     "Listing",
     "RunReader",
@@ -39,7 +37,6 @@ __all__ = [
     "StoredRun",
     "Writer",
     "check_writable",
-    "conditions",
     "create",
     "delete_run",
     "find_run",

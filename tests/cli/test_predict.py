@@ -14,7 +14,7 @@ from hybrid.models.shapes import find_shape
 from hybrid.sizing import Pair, Request, cost_per_million_tokens, load_profile, predict, save_profile
 from hybrid.sizing import calibration as calibrating
 from hybrid.store.grids import create_grid
-from tests.sizing.predict.made_up import cells_of, grid_of, made_up_profile
+from tests.sizing.made_up import cells_of, grid_of, made_up_profile
 
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]

@@ -20,7 +20,7 @@ from hybrid.store.grids import load_grid
 from hybrid.store.tables import original
 from tests.pages.conftest import settled
 from tests.presentation.pairings.made_grids import EVIL, cell, store
-from tests.sizing.predict.made_up import made_up_profile
+from tests.sizing.made_up import made_up_profile
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results"
@@ -169,7 +169,7 @@ def test_hostile_names_are_plain_text(open_page, tmp_path: Path):
     from dataclasses import asdict, replace
 
     from tests.presentation.pairings.made_grids import HERE, LARGE
-    from tests.sizing.predict.made_up import shape
+    from tests.sizing.made_up import shape
 
     shapes = {"large": asdict(LARGE), EVIL: asdict(shape(EVIL, 128, 256, 2, 2))}
     cells = (cell("llm", (4.0,)), cell("hybrid", (2.0,), slm=EVIL))

@@ -16,13 +16,13 @@ from hybrid.presentation.pairings.measured import NO_PROFILE, Measured, Measured
 from hybrid.presentation.pairings.sources import Device
 from hybrid.schema import MODELS, Cell, Model, Phase
 from hybrid.sizing import (
-    Needs,
+    MemoryEstimate,
     Pair,
     Predicted,
     Profile,
     Request,
     cost_per_million_tokens,
-    needs,
+    memory_estimate,
     predict,
 )
 
@@ -59,7 +59,7 @@ class PairCell:
     request: Request
     methods: Mapping[Model, Times] = field(default_factory=dict)
     grid_id: str = ""
-    needs: Mapping[Model, Needs] = field(default_factory=dict)
+    needs: Mapping[Model, MemoryEstimate] = field(default_factory=dict)
     why: str = ""
 
     @property
@@ -166,7 +166,7 @@ def _times(cell: Cell) -> Times:
     return Times(cell.median_total_s, cell.median_ttft_s, tpot, cell.median_phases_s, cell.total_s)
 
 
-def _needs(profile: Profile | None, pair: Pair, request: Request) -> dict[Model, Needs]:
+def _needs(profile: Profile | None, pair: Pair, request: Request) -> dict[Model, MemoryEstimate]:
     if profile is None:
         return {}
-    return {method: needs(method, pair, request, profile) for method in MODELS}
+    return {method: memory_estimate(method, pair, request, profile) for method in MODELS}

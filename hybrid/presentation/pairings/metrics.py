@@ -10,7 +10,7 @@ from hybrid.presentation.pairings.cells import PairCell, Source, Times, sized
 from hybrid.presentation.pairings.measured import TRAINED, Quality
 from hybrid.presentation.pairings.sources import Device
 from hybrid.schema import Model
-from hybrid.sizing import Needs
+from hybrid.sizing import MemoryEstimate
 from hybrid.store.tables import Cell, Table
 
 NOT_TRAINED = "Not trained: there are no weights of this pair, so it has no quality."
@@ -213,7 +213,7 @@ def _names(shape: Shape) -> tuple[str, int]:
     return shape.name, shape.parameters
 
 
-def _bytes(found: Needs | None) -> int | None:
+def _bytes(found: MemoryEstimate | None) -> int | None:
     return found.total if found else None
 
 

@@ -14,7 +14,7 @@ from hybrid.format import printable
 from hybrid.models.manifest import MANIFEST, zoo
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
 from hybrid.schema import Environment, Grid
-from hybrid.sizing import Pair, Profile, Request, fits, load_profile, needs, predict, profile_names
+from hybrid.sizing import Pair, Profile, Request, fits, load_profile, memory_estimate, predict, profile_names
 from hybrid.store.folders import results_folder
 from hybrid.store.grids import list_grids
 from hybrid.store.typed_json import convert
@@ -140,7 +140,7 @@ def _profiles(root: Path | None) -> tuple[list[Profile], list[str]]:
 
 def _try(profile: Profile, pair: Pair, asked: Request) -> None:
     for method, one in predict(pair, asked, profile).items():
-        needs(method, pair, asked, profile)
+        memory_estimate(method, pair, asked, profile)
         if not 0 < one.total_s < float("inf"):
             raise ValueError(f"{method} takes {one.total_s} s")
 

@@ -4,7 +4,7 @@ For the break-even a straight line is fitted by least squares to the paired diff
 LLM minus system, over the length: reading and writing cost about the same for each token, so that
 the difference grows in proportion to tokens. Where it crosses 0 both are equally fast. Resampling
 the examples gives its interval. What is predicted from a device's profile instead is in
-hybrid.sizing.break_even.
+hybrid.sizing.prediction.
 """
 
 from collections.abc import Iterator, Mapping

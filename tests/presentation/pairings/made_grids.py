@@ -14,7 +14,7 @@ from hybrid.sizing import (
     save_profile,
 )
 from hybrid.store.grids import create_grid
-from tests.sizing.predict.made_up import made_up_profile, shape
+from tests.sizing.made_up import made_up_profile, shape
 
 LARGE, SMALL, TINY = (
     shape("large", 512, 1024, 8, 12),

@@ -19,11 +19,11 @@ from hybrid.sizing import (
     Request,
     cost_per_million_tokens,
     load_profile,
-    needs,
+    memory_estimate,
     predict,
 )
 from tests.presentation.pairings.made_grids import ASKED, LARGE, SMALL, TINY, cell_of, only
-from tests.sizing.predict.made_up import made_up_profile
+from tests.sizing.made_up import made_up_profile
 
 
 def test_a_measured_cell_is_the_ratio_of_medians(folder: Path):
@@ -49,7 +49,7 @@ def test_any_other_size_is_predicted(folder: Path, other: Request):
     assert found.speedup_per_token == pytest.approx(truth["llm"].tpot_s / truth["hybrid"].tpot_s)
     cost = cost_per_million_tokens(truth["hybrid"].total_s, other, 3.0)
     assert found.cost("hybrid", 3.0) == pytest.approx(cost)
-    assert found.needs["hybrid"] == needs("hybrid", Pair(LARGE, SMALL), other, profile)
+    assert found.needs["hybrid"] == memory_estimate("hybrid", Pair(LARGE, SMALL), other, profile)
 
 
 def test_only_smaller_slms(folder: Path):

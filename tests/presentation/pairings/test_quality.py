@@ -25,7 +25,7 @@ from hybrid.presentation.runs.digest import RunDigest, run_digest
 from hybrid.schema import SYSTEMS
 from tests.made_runs import store_run
 from tests.presentation.pairings.made_grids import ASKED, LARGE, SMALL
-from tests.sizing.predict.made_up import made_up_profile
+from tests.sizing.made_up import made_up_profile
 
 SHAPES = {"bundled-llm": replace(LARGE, name="bundled-llm", source="tiny/llm"), "small": SMALL}
 DEVICE = Device("made-up", made_up_profile(engine="onnx", dtype="int8"), ())

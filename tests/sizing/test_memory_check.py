@@ -10,34 +10,34 @@ import pytest
 from hybrid.errors import EngineError
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, Grid
-from hybrid.sizing import check_room, free_bytes, needed_bytes
-from hybrid.sizing import memory_check as room
+from hybrid.sizing import check_memory, free_bytes, needed_bytes
+from hybrid.sizing import memory as room
 
 
 def test_both_numbers_are_said(grid: Callable[..., Grid]) -> None:
     asked = grid()
     needed = needed_bytes(asked, "large")
-    check_room(asked, needed)
-    check_room(asked, None)
+    check_memory(asked, needed)
+    check_memory(asked, None)
     said = r"large with small, tiny needs about 0\.0 GB of memory and 0\.0 GB are free on cpu"
     with pytest.raises(EngineError, match=said):
-        check_room(asked, needed - 1)
+        check_memory(asked, needed - 1)
 
 
 def test_the_largest_llm_decides(grid: Callable[..., Grid]) -> None:
     asked = grid(llms=("large", "larger"))
     assert needed_bytes(asked, "larger") > needed_bytes(asked, "large")
     with pytest.raises(EngineError, match="larger with"):
-        check_room(asked, needed_bytes(asked, "large"))
+        check_memory(asked, needed_bytes(asked, "large"))
 
 
 @pytest.mark.parametrize(
     ("dtype", "built", "packed"), [("float32", 4, 4), ("bfloat16", 2, 2), ("int8", 4, 1)]
 )
 def test_weights_count_as_built_and_as_packed(
-    grid: Callable[..., Grid], shapes: Mapping[str, Shape], dtype: str, built: int, packed: int
+    grid: Callable[..., Grid], grid_shapes: Mapping[str, Shape], dtype: str, built: int, packed: int
 ) -> None:
-    large, small = shapes["large"], shapes["small"]
+    large, small = grid_shapes["large"], grid_shapes["small"]
     projector = (64 + 1) * 32 + (32 + 1) * 32
 
     def weights(*methods: str) -> int:

@@ -15,11 +15,11 @@ from hybrid.models.shapes import Shape, find_shape
 from hybrid.schema import CPU, Device, EncodedPrompt, Sampling, Step, System
 from hybrid.sizing import Pair, Profile, Request, error_report, predicted
 from hybrid.sizing import calibration as calibrating
-from hybrid.sizing.calibration import Seen, fastest_engine, fitted_costs, measured_profile
-from hybrid.sizing.calibration_grid import Rung, Visit, ladder
+from hybrid.sizing.calibration import CalibrationSample, fastest_engine, fitted_costs, measured_profile
+from hybrid.sizing.calibration_grid import CalibrationShape, CalibrationSize, calibration_grid
 from hybrid.sizing.grid import measure_cells
 from hybrid.store.grids import StoredGrid
-from tests.sizing.predict.made_up import grid_of
+from tests.sizing.made_up import grid_of
 
 US = 1e-6
 ORDER = {"device": CPU, "dtype": "float32", "threads": 1}
@@ -60,14 +60,14 @@ class MadeUpGpu:
         weights = 2 * shape.d_model * attention_width(shape) * shape.decoder_layers
         return self.kernel(weights, batch * tokens) + self.step(shape, batch, tokens + 1)
 
-    def seen(self, shape: Shape, visit: Visit) -> Seen:
+    def seen(self, shape: Shape, visit: CalibrationSize) -> CalibrationSample:
         batch, prompt, steps = visit.batch, visit.prompt, visit.steps
         step = self.step(shape, batch, prompt + 1 + (steps + 1) / 2) if steps else None
         encode, prefill = self.encode(shape, batch, prompt), self.prefill(shape, batch, prompt)
-        return Seen(shape, visit, 1 * US, encode, prefill, step, 1 * US)
+        return CalibrationSample(shape, visit, 1 * US, encode, prefill, step, 1 * US)
 
 
-def profile_of(seen: Sequence[Seen], made_up: Callable[..., Profile]) -> Profile:
+def profile_of(seen: Sequence[CalibrationSample], made_up: Callable[..., Profile]) -> Profile:
     encode, prefill, step, _ = fitted_costs(seen)
     nothing = (0.0, 0.0, 0.0)
     return made_up(encode=encode, prefill=prefill, step=step, tokenize=nothing, detokenize=nothing)
@@ -77,7 +77,7 @@ def profile_of(seen: Sequence[Seen], made_up: Callable[..., Profile]) -> Profile
 @pytest.mark.parametrize("shapes_measured", [4, 6])
 def test_a_crooked_gpu_is_predicted(made_up, name: str, shapes_measured: int) -> None:
     gpu, shape = MadeUpGpu(), find_shape(name)
-    rungs = ladder(Device("cuda"))[:shapes_measured]
+    rungs = calibration_grid(Device("cuda"))[:shapes_measured]
     profile = profile_of([gpu.seen(rung.shape, visit) for rung in rungs for visit in rung.visits], made_up)
     errors = []
     for batch in (1, 8, 32):
@@ -91,14 +91,17 @@ def test_a_crooked_gpu_is_predicted(made_up, name: str, shapes_measured: int) ->
     assert max(errors) < 0.2
 
 
-def test_the_ladder_spans_what_is_published_and_holds_none_of_it() -> None:
+def test_the_calibration_grid_spans_what_is_published_and_holds_none_of_it() -> None:
     for device in (CPU, Device("cuda")):
-        widths = [rung.shape.d_model for rung in ladder(device)]
+        widths = [rung.shape.d_model for rung in calibration_grid(device)]
         assert min(widths) <= 512
         assert not {find_shape(name).d_model for name in PUBLISHED} & set(widths)
-        sizes = [(visit.batch, visit.prompt) for rung in ladder(device) for visit in rung.visits]
+        sizes = [(visit.batch, visit.prompt) for rung in calibration_grid(device) for visit in rung.visits]
         assert {(1, 32), (1, 128), (1, 512), (8, 32), (8, 128), (8, 512), (32, 32), (32, 128)} <= set(sizes)
-    assert max(rung.shape.d_model for rung in ladder(Device("cuda", 1))) > find_shape("t5-v1_1-xl").d_model
+    assert (
+        max(rung.shape.d_model for rung in calibration_grid(Device("cuda", 1)))
+        > find_shape("t5-v1_1-xl").d_model
+    )
 
 
 class MadeUpEngine:
@@ -148,7 +151,7 @@ class MadeUpEngine:
     ],
 )
 def test_what_is_seen_of_an_engine(shapes, told: Sequence[str], encode: float, prefill: float) -> None:
-    engine, visit = MadeUpEngine(told), Visit(2, 8, 6)
+    engine, visit = MadeUpEngine(told), CalibrationSize(2, 8, 6)
     found = calibrating._seen(
         shapes("any", 64, 64, 1, 1), visit, engine.loaded(), lambda: engine.now, cold=True
     )
@@ -160,29 +163,29 @@ def test_what_is_seen_of_an_engine(shapes, told: Sequence[str], encode: float, p
 def test_a_size_that_is_only_read(shapes) -> None:
     engine = MadeUpEngine(("encode", "prefill", "decode"))
     found = calibrating._seen(
-        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
+        shapes("any", 64, 64, 1, 1), CalibrationSize(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
     assert (found.encode, found.prefill, found.step) == (10, 4, None)
     assert set(engine.asked) == {1}
     engine = MadeUpEngine(("decode",))
     found = calibrating._seen(
-        shapes("any", 64, 64, 1, 1), Visit(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
+        shapes("any", 64, 64, 1, 1), CalibrationSize(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
     assert (found.encode, found.prefill, found.step) == (14, None, None)
 
 
 @pytest.fixture
-def short_ladder(monkeypatch: pytest.MonkeyPatch, shapes) -> None:
+def short_calibration(monkeypatch: pytest.MonkeyPatch, shapes) -> None:
     """Three tiny shapes, and a machine that needs no measuring."""
-    visits = (Visit(1, 8, 4), Visit(2, 8, 4), Visit(1, 16, 0))
-    rungs = [Rung(shapes(f"rung-{n}", 64 * n, 128 * n, n, 2, 600), visits) for n in (1, 2, 3)]
-    monkeypatch.setattr(calibrating, "ladder", lambda _: rungs)
+    visits = (CalibrationSize(1, 8, 4), CalibrationSize(2, 8, 4), CalibrationSize(1, 16, 0))
+    rungs = [CalibrationShape(shapes(f"rung-{n}", 64 * n, 128 * n, n, 2, 600), visits) for n in (1, 2, 3)]
+    monkeypatch.setattr(calibrating, "calibration_grid", lambda _: rungs)
     monkeypatch.setattr(calibrating, "MOST_REPEATS", 1)
     machine = Machine(CPU, "float32", 1, 1e10, (), ())
     monkeypatch.setattr(calibrating, "measure_machine", lambda *_: machine)
 
 
-@pytest.mark.usefixtures("short_ladder")
+@pytest.mark.usefixtures("short_calibration")
 def test_a_profile_of_this_machine(pair: Pair) -> None:
     said: list[str] = []
     profile = measured_profile("here", "torch", ORDER, lambda event: said.append(event.sentence))
@@ -195,14 +198,14 @@ def test_a_profile_of_this_machine(pair: Pair) -> None:
     assert found.total_s > predicted("slm", pair, Request(16, 8), profile).total_s
 
 
-@pytest.mark.usefixtures("short_ladder")
+@pytest.mark.usefixtures("short_calibration")
 def test_when_time_is_over_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrating, "BUDGET_S", 0.0)
     monkeypatch.setattr(calibrating, "LEAST_SHAPES", 2)
     assert measured_profile("here", "torch", ORDER).shapes == 2
 
 
-@pytest.mark.usefixtures("short_ladder")
+@pytest.mark.usefixtures("short_calibration")
 def test_engines_that_do_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hybrid.engines.onnx.engine.unavailable_reason", lambda _: "It is not installed.")
     said: list[str] = []

@@ -161,7 +161,9 @@ def test_real_engines(grid: Callable[..., Grid], name: str, first: str) -> None:
     }
 
 
-def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_takes_the_hardest_models(
+    grid_shapes: Mapping[str, Shape], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[str, Any]] = []
 
     def best(order: Any) -> tuple[str, dict[str, Any]]:
@@ -172,25 +174,27 @@ def test_probe_takes_the_hardest_models(shapes: Mapping[str, Shape], monkeypatch
         return "torch", {}
 
     monkeypatch.setattr(measuring, "best_engines", best)
-    asked_for = ([shapes["large"], shapes["bart"]], [shapes["small"], shapes["tiny"]])
+    asked_for = ([grid_shapes["large"], grid_shapes["bart"]], [grid_shapes["small"], grid_shapes["tiny"]])
     assert probed_engine(asked_for, {"methods": ("llm",)}, silent) == "torch"
     assert asked[0][0] == "bart+small"
     assert max(asked[0][1]) < 300_000
 
 
-def test_bart_comes_to_transformers(shapes: Mapping[str, Shape]) -> None:
+def test_bart_comes_to_transformers(grid_shapes: Mapping[str, Shape]) -> None:
     said: list[str] = []
     order = {"methods": ("llm", "slm", "hybrid"), "device": CPU, "dtype": "", "threads": 1}
     assert (
-        probed_engine(([shapes["bart"]], [shapes["small"]]), order, lambda event: said.append(event.sentence))
+        probed_engine(
+            ([grid_shapes["bart"]], [grid_shapes["small"]]), order, lambda event: said.append(event.sentence)
+        )
         == "transformers"
     )
     assert any("Not the engine torch" in sentence for sentence in said)
 
 
-def test_probe_fails_as_the_last_engine_does(shapes: Mapping[str, Shape]) -> None:
+def test_probe_fails_as_the_last_engine_does(grid_shapes: Mapping[str, Shape]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     order = {"methods": ("llm",), "device": Device("cuda"), "dtype": "", "threads": 1}
     with pytest.raises(EngineError, match="cuda"):
-        probed_engine(([shapes["large"]], [shapes["small"]]), order, lambda _: None)
+        probed_engine(([grid_shapes["large"]], [grid_shapes["small"]]), order, lambda _: None)

@@ -4,12 +4,12 @@ import pytest
 
 from hybrid.models.shapes import Shape
 from hybrid.sizing.cost_features import (
-    cross_terms,
-    decoder_place,
-    encode_terms,
-    encoder_place,
-    projector_terms,
-    step_terms,
+    cross_features,
+    decoder_coordinates,
+    encode_features,
+    encoder_coordinates,
+    projector_features,
+    step_features,
 )
 
 
@@ -21,37 +21,37 @@ def tiny(shapes) -> Shape:
 def test_reading(tiny: Shape) -> None:
     weights = 3 * (128 * 192 + 64 * 128 + 3 * 128 * 256)
     rows = 3 * (128 + 64 + 2 * 128 + 256)
-    assert encode_terms(tiny, 2, 10) == {
+    assert encode_features(tiny, 2, 10) == {
         "fixed": 1, "layers": 3, "rows": rows, "weights": weights,
         "elements": 20 * rows, "pairs": 2 * 10 * 10 * 64 * 3,
     }  # fmt: skip
-    assert encoder_place(tiny) == pytest.approx((17, 18.585), abs=1e-3)  # 2**17 weights a layer
+    assert encoder_coordinates(tiny) == pytest.approx((17, 18.585), abs=1e-3)  # 2**17 weights a layer
 
 
 def test_beyond_any_cache_all_are_alike(shapes) -> None:
     few, many = (shapes("large", 1024, 4096, 16, layers, vocabulary=32000) for layers in (12, 24))
-    assert encoder_place(few) == encoder_place(many)
-    assert decoder_place(few) == decoder_place(many) == (pytest.approx(24.17, abs=0.01), 24.0)
+    assert encoder_coordinates(few) == encoder_coordinates(many)
+    assert decoder_coordinates(few) == decoder_coordinates(many) == (pytest.approx(24.17, abs=0.01), 24.0)
 
 
 def test_a_step(tiny: Shape) -> None:
     layers = 3 * (128 * 192 + 64 * 128 + 128 * 64 + 64 * 128 + 3 * 128 * 256)
-    assert step_terms(tiny, 7.5) == {
+    assert step_features(tiny, 7.5) == {
         "fixed": 1, "layers": 3, "past": 22.5, "cache": 22.5 * 64,
         "rows": 3 * (128 + 64 + 128 + 64 + 2 * 128 + 256) + 128, "weights": layers + 128 * 512,
     }  # fmt: skip
-    place = decoder_place(tiny)
+    place = decoder_coordinates(tiny)
     assert 2 ** place[0] == pytest.approx(layers / 3)
     assert 2 ** place[1] == pytest.approx(layers + 128 * 512)
 
 
 def test_keys_and_values_of_the_prompt(tiny: Shape) -> None:
-    assert cross_terms(tiny, 2, 10) == {
+    assert cross_features(tiny, 2, 10) == {
         "fixed": 1, "layers": 3, "elements": 20 * 3 * 64, "weights": 3 * 128 * 128,
     }  # fmt: skip
 
 
 def test_the_projector(tiny: Shape, shapes) -> None:
-    found = projector_terms(shapes("wide", 256, 512, 4, 2), tiny, 2, 10)
+    found = projector_features(shapes("wide", 256, 512, 4, 2), tiny, 2, 10)
     rows, weights = 256 + 128, 256 * 128 + 128 * 128
     assert found == {"layers": 2 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hybrid.models.arithmetic import cache_bytes, parameters
-from hybrid.sizing import Pair, Request, cost_per_million_tokens, needs, predicted
+from hybrid.sizing import Pair, Request, cost_per_million_tokens, memory_estimate, predicted
 
 ASKED = Request(prompt=100, output=20, batch=4)
 
@@ -13,7 +13,7 @@ ASKED = Request(prompt=100, output=20, batch=4)
 @pytest.mark.parametrize(("dtype", "each"), [("float32", 4), ("bfloat16", 2)])
 @pytest.mark.parametrize("method", ["llm", "slm", "hybrid"])
 def test_weights_and_caches(pair: Pair, made_up, method, dtype: str, each: int) -> None:
-    found = needs(method, pair, ASKED, made_up(dtype=dtype))
+    found = memory_estimate(method, pair, ASKED, made_up(dtype=dtype))
     assert found.weights == each * parameters(method, pair.llm, pair.slm)
     writer = pair.llm if method == "llm" else pair.slm
     assert found.caches == cache_bytes(writer, 100, 20, 4, dtype)
@@ -21,7 +21,9 @@ def test_weights_and_caches(pair: Pair, made_up, method, dtype: str, each: int) 
 
 
 def test_a_hybrid_does_without_the_decoder_of_its_llm(pair: Pair, made_up) -> None:
-    llm, slm, hybrid = (needs(method, pair, ASKED, made_up()).weights for method in ("llm", "slm", "hybrid"))
+    llm, slm, hybrid = (
+        memory_estimate(method, pair, ASKED, made_up()).weights for method in ("llm", "slm", "hybrid")
+    )
     projector = 4 * (512 * 128 + 128 * 128 + 2 * 128)
     assert hybrid == llm - 4 * pair.llm.decoder_parameters + slm + projector
 
@@ -32,7 +34,7 @@ def test_what_8_bit_engines_hold_in_8_bits(pair: Pair, made_up) -> None:
         ("onnx", {}, 1), ("onnx", {"int8_encoder": "off"}, 4), ("ctranslate2", {}, 1),
         ("transformers-int8", {}, 4),
     ):  # fmt: skip
-        found = needs("llm", pair, ASKED, made_up(engine=engine, dtype="int8", options=options))
+        found = memory_estimate("llm", pair, ASKED, made_up(engine=engine, dtype="int8", options=options))
         assert found.weights == reading * shape.encoder_parameters + shape.decoder_parameters
 
 

@@ -9,7 +9,7 @@ from hybrid.schema import Device
 from hybrid.sizing import Pair, error_report, fits, fitting_grid
 from hybrid.sizing.prediction_error import told_apart
 from hybrid.store.grids import StoredGrid, create_grid
-from tests.sizing.predict.made_up import cells_of, grid_of
+from tests.sizing.made_up import cells_of, grid_of
 
 
 def test_predictions_that_are_right(pair: Pair, made_up) -> None:

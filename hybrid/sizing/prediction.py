@@ -6,25 +6,30 @@ Each method is predicted as the phases that it consists of:
     slm     SLM encoder                             SLM prefill, SLM steps
     hybrid  LLM encoder, then projector and SLM encoder, SLM prefill, SLM steps
 
+A hybrid pays on reading, where it does more than the LLM, and gains with each token that it
+writes: the longer the answer and the shorter the prompt, the better.
+
 Letters: S prompt tokens, T answer tokens, B prompts at once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hybrid.errors import InputError
 from hybrid.models.arithmetic import writer_of
 from hybrid.models.shapes import Shape
 from hybrid.schema import MODELS, Model, Phase
 from hybrid.sizing.cost_features import (
-    cross_terms,
-    decoder_place,
-    encode_terms,
-    encoder_place,
-    projector_terms,
-    step_terms,
+    cross_features,
+    decoder_coordinates,
+    encode_features,
+    encoder_coordinates,
+    projector_features,
+    step_features,
 )
 from hybrid.sizing.profile import Profile, between
+
+LONGEST = 8192  # tokens that are looked at, of prompts and of answers
 
 
 @dataclass(frozen=True)
@@ -102,29 +107,88 @@ def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> 
 
 def encode_s(reader: Shape, request: Request, profile: Profile) -> float:
     """An encoder over the prompts, in seconds."""
-    terms = encode_terms(reader, request.batch, request.prompt)
-    return between(profile.encode, (request.batch, request.prompt), terms, encoder_place(reader))
+    terms = encode_features(reader, request.batch, request.prompt)
+    return between(profile.encode, (request.batch, request.prompt), terms, encoder_coordinates(reader))
 
 
 def step_s(writer: Shape, batch: int, past: float, profile: Profile) -> float:
     """One step of a decoder, whose answers attend to `past` tokens each, in seconds."""
-    return between(profile.step, (batch, 0), step_terms(writer, past), decoder_place(writer))
+    return between(profile.step, (batch, 0), step_features(writer, past), decoder_coordinates(writer))
 
 
 def _prefill_s(writer: Shape, request: Request, profile: Profile) -> float:
     """Keys and values of the prompts, and the first step."""
     size = request.batch, request.prompt
-    beyond = between(profile.prefill, size, cross_terms(writer, *size))
+    beyond = between(profile.prefill, size, cross_features(writer, *size))
     return beyond + step_s(writer, request.batch, request.prompt + 1, profile)
 
 
 def _projecting_s(pair: Pair, request: Request, profile: Profile) -> float:
     """The projector alone: what its products cost an encoder."""
     size = request.batch, request.prompt
-    return between(profile.encode, size, projector_terms(pair.llm, pair.slm, *size))
+    return between(profile.encode, size, projector_features(pair.llm, pair.slm, *size))
 
 
 def _per_token(seconds: Sequence[float], batch: int, tokens: int) -> float:
     """seconds: of a request, of each of its prompts, of each token of these."""
     request, prompt, token = seconds
     return request + prompt * batch + token * batch * tokens
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Where the hybrid begins and ceases to be the faster one, at the sizes of `request` otherwise.
+
+    output: the shortest answer with which it is. prompt: the longest prompt.
+    None: at no length up to LONGEST; LONGEST: at all of them, for `prompt`.
+    """
+
+    request: Request
+    output: int | None
+    prompt: int | None
+
+    @property
+    def sentences(self) -> tuple[str, str]:
+        """Both in words."""
+        given = self.request
+        at = f"with prompts of {given.prompt} tokens"
+        if self.output is None:
+            output = f"{at.capitalize()}, the hybrid is slower than the LLM at any length of answer."
+        elif self.output == 1:
+            output = f"{at.capitalize()}, the hybrid is faster than the LLM from the first token on."
+        else:
+            output = (
+                f"{at.capitalize()}, the hybrid is faster than the LLM when answers have "
+                f"{self.output} tokens or more."
+            )
+        at = f"With answers of {given.output} token{'s' * (given.output > 1)}"
+        if self.prompt is None:
+            return output, f"{at}, it is slower at any length of prompt."
+        if self.prompt == LONGEST:
+            return output, f"{at}, it is faster at any length of prompt up to {LONGEST} tokens."
+        return output, f"{at}, it is faster when prompts have {self.prompt} tokens or fewer."
+
+
+def break_even(pair: Pair, request: Request, profile: Profile) -> BreakEven:
+    """Both lengths, each with all else as in `request`."""
+
+    def gains(asked: Request) -> bool:
+        return (
+            predicted("hybrid", pair, asked, profile).total_s < predicted("llm", pair, asked, profile).total_s
+        )
+
+    output = _first(lambda tokens: gains(replace(request, output=tokens)))
+    loses = _first(lambda tokens: not gains(replace(request, prompt=tokens)))
+    prompt = LONGEST if loses is None else loses - 1 or None
+    return BreakEven(request, output, prompt)
+
+
+def _first(holds: Callable[[int], bool]) -> int | None:
+    """The least number of tokens from which on `holds`, which turns true once; None when it never does."""
+    if not holds(LONGEST):
+        return None
+    low, high = 0, LONGEST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

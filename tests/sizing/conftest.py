@@ -1,4 +1,4 @@
-"""What the tests of latency share: small shapes, grids of them, and engines that only pretend."""
+"""What tests of sizes share: small shapes, grids, engines that only pretend, a profile of round numbers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -9,11 +9,13 @@ import pytest
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, EncodedPrompt, Environment, Grid, Sampling, Step
+from hybrid.sizing import Pair, Profile
+from tests.sizing.made_up import made_up_profile, shape
 
 ENVIRONMENT = Environment("0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {})
 
 
-def made_up(name: str, width: int, **sizes: Any) -> Shape:
+def _made_up_shape(name: str, width: int, **sizes: Any) -> Shape:
     own: dict[str, Any] = {
         "family": "t5", "d_model": width, "d_ff": 2 * width, "heads": 2, "d_kv": width // 2,
         "encoder_layers": 2, "decoder_layers": 2, "vocabulary": 300, "feed_forward": "gated-gelu",
@@ -26,17 +28,17 @@ def made_up(name: str, width: int, **sizes: Any) -> Shape:
 SHAPES = {
     shape.name: shape
     for shape in (
-        made_up("large", 64),
-        made_up("larger", 96, vocabulary=400),
-        made_up("small", 32),
-        made_up("tiny", 16, vocabulary=250),
-        made_up("bart", 32, family="bart", feed_forward="gelu", positions=40),
+        _made_up_shape("large", 64),
+        _made_up_shape("larger", 96, vocabulary=400),
+        _made_up_shape("small", 32),
+        _made_up_shape("tiny", 16, vocabulary=250),
+        _made_up_shape("bart", 32, family="bart", feed_forward="gelu", positions=40),
     )
 }
 
 
 @pytest.fixture
-def shapes() -> Mapping[str, Shape]:
+def grid_shapes() -> Mapping[str, Shape]:
     """Shapes that grid() knows: two LLMs, three SLMs, one of them a BART with 40 positions."""
     return SHAPES
 
@@ -111,3 +113,20 @@ def clock() -> Callable[[], float]:
         return now
 
     return read
+
+
+@pytest.fixture(scope="session")
+def pair() -> Pair:
+    return Pair(shape("large", 512, 1024, 8, 12), shape("small", 128, 256, 2, 2))
+
+
+@pytest.fixture(scope="session")
+def shapes() -> Callable[..., Shape]:
+    """shapes(name, width, inner, heads, layers, vocabulary=1000): a T5 of these sizes."""
+    return shape
+
+
+@pytest.fixture(scope="session")
+def made_up() -> Callable[..., Profile]:
+    """made_up(**changes): a profile of a machine that is not there, with costs that tests can follow."""
+    return made_up_profile

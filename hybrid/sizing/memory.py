@@ -1,21 +1,74 @@
-"""Whether models fit into memory, said before they are built."""
+"""Memory and money that models need, from their sizes: of a pair, and of all that a grid measures at once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from hybrid.engines.registry import INT8_ENCODER, spec_of
 from hybrid.errors import EngineError
-from hybrid.models.arithmetic import attention_width, bytes_per_weight, cache_bytes, parameters, writer_of
+from hybrid.models.arithmetic import (
+    BYTES,
+    attention_width,
+    bytes_per_weight,
+    cache_bytes,
+    parameters,
+    writer_of,
+)
 from hybrid.models.shapes import Shape
 from hybrid.schema import METHODS, Device, Grid, Model
 from hybrid.sizing.cells import Participant, participants, shapes_of, sizes
+from hybrid.sizing.prediction import Pair, Request
+from hybrid.sizing.profile import Profile
 
 CGROUP = Path("/sys/fs/cgroup")
-FLOAT32 = 4  # bytes; what 8-bit engines are made from, and what they compute in
+FLOAT32 = BYTES["float32"]  # what 8-bit engines are made from, and what they compute in
+SECONDS_AN_HOUR = 3600
 
 
-def check_room(grid: Grid, free: int | None) -> None:
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes of one method: of its weights, and of keys and values. What else an engine takes is not in it."""
+
+    weights: int
+    caches: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.caches
+
+
+def memory_estimate(method: Model, pair: Pair, request: Request, profile: Profile) -> MemoryEstimate:
+    """Compute the memory of a method, in bytes."""
+    writer = writer_of(method, pair.llm, pair.slm)
+    reading, writing = _bytes_each(profile)
+    written = writer.decoder_parameters
+    read = parameters(method, pair.llm, pair.slm) - written
+    caches = cache_bytes(writer, request.prompt, request.output, request.batch, profile.dtype)
+    return MemoryEstimate(read * reading + written * writing, caches)
+
+
+def cost_per_million_tokens(total_s: float, request: Request, price_per_hour: float) -> float:
+    """Return the cost of output tokens on a machine that does nothing else, in the price's own currency.
+
+    total_s: seconds that the request takes end to end.
+    """
+    an_hour = request.batch * request.output * SECONDS_AN_HOUR / total_s
+    return price_per_hour * 1e6 / an_hour
+
+
+def _bytes_each(profile: Profile) -> tuple[int, int]:
+    """Bytes of a weight of the encoder, and of one of the decoder."""
+    each, spec = bytes_per_weight(profile.dtype), spec_of(profile.engine)
+    if not spec.encoder_in_float32:
+        return each, each
+    option = spec.options.get(INT8_ENCODER)
+    chosen = profile.options.get(INT8_ENCODER) or (option.choices[0] if option else "off")
+    return (each if chosen == "on" else FLOAT32), each
+
+
+def check_memory(grid: Grid, free: int | None) -> None:
     """Raise EngineError, with both numbers, when what is measured together needs more than `free` bytes.
 
     free: None where it is not known; then nothing is refused.
