@@ -6,37 +6,48 @@ from collections.abc import Mapping
 import pytest
 
 from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.registry import ENGINES, create_engines, default_dtype, unavailable_reason
 from hybrid.errors import EngineError
 from hybrid.measuring.answers import warm_up
 from hybrid.models.source import BundleSource
-from hybrid.schema import CPU, METHODS, PHASES, Sampling
+from hybrid.schema import CPU, METHODS, PHASES, Device, Sampling
 from tests.loaded import encoded, loaded, prompt_ids
 
 # What a method's phases look like, one letter each.
 LETTERS = dict(zip(PHASES, "tepPdvDx", strict=True))
 ORDER = re.compile(r"e?p?e?d?P[ep]?((dv)*|v*|D*)$")
-HERE = [name for name, spec in ENGINES.items() if "cpu" in spec.dtypes]
+GRAPHS = "cuda-graph"  # its work is done on the CPU, in float32
 NEW = 12
 
 
-@pytest.fixture(scope="module", params=HERE)
+@pytest.fixture(scope="module", params=ENGINES)
 def name(request) -> str:
-    if reason := unavailable_reason(request.param, CPU):
+    if request.param != GRAPHS and (reason := unavailable_reason(request.param, CPU)):
         pytest.skip(reason)
     return request.param
 
 
 @pytest.fixture(scope="module")
-def made(name, tiny_bundle) -> Mapping[str, Engine]:
+def made(name, tiny_bundle, dtype) -> Mapping[str, Engine]:
     """The engine for all of its methods."""
-    return create_engines(name, EngineConfig(BundleSource(tiny_bundle), ENGINES[name].methods, dtype=""))
+    config = EngineConfig(BundleSource(tiny_bundle), ENGINES[name].methods, dtype=dtype)
+    if name != GRAPHS:
+        return create_engines(name, config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda_engine, "unavailable_reason", lambda _: None)
+        return cuda_engine.create_engines(config)
 
 
 @pytest.fixture(scope="module")
-def exact(name) -> bool:
+def dtype(name) -> str:
+    return "float32" if name == GRAPHS else default_dtype(name, CPU)
+
+
+@pytest.fixture(scope="module")
+def exact(dtype) -> bool:
     """Whether it computes in float32, so that its ids are those of generate()."""
-    return default_dtype(name, CPU) == "float32"
+    return dtype == "float32"
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +63,11 @@ def naturally(made, some, answer) -> dict:
     }
 
 
-def test_it_says_what_a_run_records(name, made):
+def test_it_says_what_a_run_records(name, made, dtype):
     assert list(made) == list(ENGINES[name].methods)
     for method, engine in made.items():
         assert (engine.method, engine.name, engine.device) == (method, name, "cpu")
-        assert engine.dtype == default_dtype(name, CPU)
+        assert engine.dtype == dtype
         assert engine.synchronize is None
         assert all(isinstance(key, str) and isinstance(value, str) for key, value in engine.options.items())
 
@@ -113,6 +124,8 @@ def test_the_end_counts_and_can_be_ignored(made, naturally, some, answer, exact)
             if count > 1:
                 short = answer(engine, text, max_new_tokens=count - 1)
                 assert (len(short.token_ids), short.finish_reason) == (count - 1, "length")
+            whole = answer(engine, text, max_new_tokens=count)
+            assert (whole.token_ids, whole.finish_reason) == (natural.token_ids, "eos")
             further = answer(engine, text, max_new_tokens=count + 5, ignore_eos=True)
             assert (len(further.token_ids), further.finish_reason) == (count + 5, "length")
             assert further.token_ids[:count] == natural.token_ids or not exact
@@ -124,6 +137,11 @@ def test_nothing_is_left_of_an_abandoned_generation(made, naturally, tiny_bundle
         for _ in range(3):
             next(abandoned)
         abandoned.close()
+        if not METHODS[method].lossless:
+            together = engine.generate(encoded(tiny_bundle, some), Sampling(24))
+            for _ in range(8):
+                next(together, None)
+            together.close()  # some rows may have ended
         warm_up(loaded(engine, tiny_bundle), "translate-en-de")
         again = answer(engine, some[0], max_new_tokens=NEW)
         assert again.token_ids == naturally[method][0].token_ids
@@ -136,6 +154,7 @@ def test_what_it_does_not_have_is_refused_by_name(name, tiny_bundle):
         ({"options": {"colour": "red"}}, "colour"),
         *(({"methods": (method,)}, method) for method in METHODS if method not in spec.methods),
     ):
-        settings = {"methods": spec.methods[:1], "dtype": ""} | changes
+        device = Device(next(iter(spec.dtypes)))
+        settings = {"methods": spec.methods[:1], "dtype": "", "device": device} | changes
         with pytest.raises(EngineError, match=repr(value)):
             create_engines(name, EngineConfig(source, **settings))

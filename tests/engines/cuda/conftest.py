@@ -12,11 +12,11 @@ from hybrid.schema import CPU, MODELS
 
 @pytest.fixture(scope="session")
 def graph_engine(tiny_bundle) -> Callable[..., CudaGraphEngine]:
-    """graph_engine(method, bundle=..., **order): the engine on the CPU, or as `order` says."""
+    """graph_engine(method, bundle=..., **settings): the engine on the CPU, or as `settings` say."""
 
-    def make(method: str, bundle=tiny_bundle, **order) -> CudaGraphEngine:
-        order = {"device": CPU, "dtype": "float32"} | order
-        return CudaGraphEngine(EngineConfig(BundleSource(bundle), (method,), **order), method)
+    def make(method: str, bundle=tiny_bundle, **settings) -> CudaGraphEngine:
+        settings = {"device": CPU, "dtype": "float32"} | settings
+        return CudaGraphEngine(EngineConfig(BundleSource(bundle), (method,), **settings), method)
 
     return make
 

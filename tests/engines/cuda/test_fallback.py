@@ -14,7 +14,7 @@ from hybrid.engines.cuda.shared_state import LENGTHS
 from hybrid.errors import EngineError
 from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, Device, Sampling
-from tests.loaded import encoded, prompt_ids
+from tests.loaded import ask, encoded, prompt_ids
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def mixed(texts) -> list[str]:
     ("size", "limit", "part"),
     [(33, 5, "33 prompts"), (1, 513, "up to 513 were requested"), (40, 600, "40 prompts")],
 )
-def test_sizes_beyond_what_is_recorded_are_left_to_torch(
+def test_sizes_beyond_what_is_captured_are_left_to_torch(
     tiny_bundle, graph_engine, engines, mixed, answers, size, limit, part
 ):
     said = []
@@ -43,16 +43,16 @@ def test_sizes_beyond_what_is_recorded_are_left_to_torch(
         == [f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."]
     )
     steps = [step.phase for step in engine.generate(encoded(tiny_bundle, texts), Sampling(3))]
-    assert steps[:3] == ["tokenize", "encode", "prefill"]
+    assert steps[:2] == ["encode", "prefill"]
     answers(engine, mixed[:2])
     assert said[-1].startswith("Capturing the slm for 2 x")  # what fits is captured all the same
 
 
-def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundle, answer, reference):
+def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundle, reference):
     bundle = replace(tiny_bundle, manifest=tiny_bundle.manifest | {"max_prompt_tokens": 2000})
     engine = graph_engine("slm", bundle)
     text = "bridge " * 1030
-    made = answer(engine, text, max_new_tokens=5)
+    (made,) = ask(engine, bundle, "summarize", [text], Sampling(5))
     assert made.prompt_tokens > LENGTHS[-1]
     assert f"up to {made.prompt_tokens} tokens" in engine.options["fallback"]
     prompt = prompt_ids(bundle, text)
@@ -62,7 +62,7 @@ def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundl
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("out of memory. Tried to\nallocate"), RuntimeError("capture failed")]
 )
-def test_when_recording_fails_torch_answers_from_then_on(
+def test_when_a_capture_fails_torch_answers_from_then_on(
     graph_engine, engines, mixed, answers, error, monkeypatch
 ):
     engine = graph_engine("hybrid", dtype="float32")
@@ -90,7 +90,7 @@ def test_torch_stands_in_for_float16_with_bfloat16(graph_engine, mixed, answers)
     assert "bfloat16" in engine.options["fallback"]
 
 
-def test_missing_says_what_to_do():
+def test_a_device_that_cannot_be_used_is_named_with_the_way_out():
     assert "--device cuda" in unavailable_reason(CPU)
     if torch.cuda.is_available():
         assert unavailable_reason(Device("cuda")) is None
@@ -110,7 +110,7 @@ def test_missing_says_what_to_do():
         ("13.0", 1, "cuda", None),
     ],
 )
-def test_missing_on_other_machines(monkeypatch, version, count, device, said):
+def test_devices_of_other_machines(monkeypatch, version, count, device, said):
     monkeypatch.setattr(torch.version, "cuda", version)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -130,7 +130,7 @@ def test_make_says_when_weights_do_not_fit(tiny_bundle, monkeypatch):
     def fail(*_):
         raise torch.OutOfMemoryError("no more")
 
-    monkeypatch.setattr(cuda_engine, "missing", lambda _: None)
+    monkeypatch.setattr(cuda_engine, "unavailable_reason", lambda _: None)
     monkeypatch.setattr(cuda_engine, "pack_decoder", fail)
     with pytest.raises(EngineError, match="do not fit into the memory of cpu in float32"):
         create_engines(EngineConfig(BundleSource(tiny_bundle), ("llm",), CPU, "float32"))

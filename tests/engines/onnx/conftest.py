@@ -13,12 +13,12 @@ from hybrid.schema import METHODS
 
 @pytest.fixture(scope="session")
 def make():
-    """make(bundle, *methods, dtype, hashes, **order): engines by method; all when none is named."""
+    """make(bundle, *methods, dtype, hashes, **settings): engines by method; all when none is named."""
 
-    def ask(bundle, *methods, dtype="float32", hashes=None, **order):
+    def ask(bundle, *methods, dtype="float32", hashes=None, **settings):
         source = BundleSource(bundle, hashes)
         return onnx_engine.create_engines(
-            EngineConfig(source, methods or tuple(METHODS), dtype=dtype, **order)
+            EngineConfig(source, methods or tuple(METHODS), dtype=dtype, **settings)
         )
 
     return ask

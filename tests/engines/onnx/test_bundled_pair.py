@@ -77,8 +77,8 @@ def test_batches_of_32_give_the_ids_of_single_prompts(source, prompts, model, dt
 @pytest.mark.parametrize("model", MODELS)
 def test_8_bits_choose_nearly_the_same_ids(source, prompts, expected, model, int8_encoder, record_property):
     """Ids that agree until the first that does not; what follows that is another answer."""
-    order = EngineConfig(source, (model,), dtype="int8", options={"int8_encoder": int8_encoder})
-    engine = onnx_engine.create_engines(order)[model]
+    config = EngineConfig(source, (model,), dtype="int8", options={"int8_encoder": int8_encoder})
+    engine = onnx_engine.create_engines(config)[model]
     parted = alike = 0
     for prompt, reference in zip(prompts, expected[model], strict=True):
         made = ids(source, engine, *prompt)
