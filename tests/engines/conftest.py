@@ -1,12 +1,13 @@
 """What the tests of the engines share: tiny engines, many prompts, and transformers' own answers."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchEngine
+from hybrid.measuring.collector import settled_heap
 from hybrid.schema import SYSTEMS, Generation, Sampling, System
 from tests.loaded import ask as asked
 
@@ -17,6 +18,13 @@ SENTENCE = (
     "27 members of it paid $3,000 to Frau Müller; große Häuser, naïve idea: (see below) <b>"
 )
 Ids = Sequence[int]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled() -> Iterator[None]:
+    """Measuring collects garbage before each answer: 0.2 seconds, were libraries and models not left out."""
+    with settled_heap():
+        yield
 
 
 @pytest.fixture(scope="session")
