@@ -25,7 +25,7 @@ from hybrid.schema import (
     System,
     Timing,
 )
-from hybrid.store.typed_json import Count, Header, decode, encode, plain, restore
+from hybrid.store.typed_json import Count, Header, decode, encode, parse_text, plain, restore
 
 SCHEMA = 1  # of runs
 FORMAT = 1  # of grids
@@ -96,6 +96,9 @@ class _RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     append: Any = None
 
 
+_decode_line = msgspec.json.Decoder(_RecordLine, dec_hook=parse_text).decode
+
+
 class _AppendOfLine(msgspec.Struct):
     """Only that of a line, which may hold anything else."""
 
@@ -128,7 +131,10 @@ def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
 
 def decode_record(line: bytes) -> Record:
     """Read one record; times come back as they were to half a microsecond, phases to a twentieth."""
-    row = decode(_RecordLine, line)
+    try:
+        row = _decode_line(line)
+    except Exception:  # what is wrong is said, and half a surrogate pair read, by the slower one
+        row = decode(_RecordLine, line)
     if not row.token_ids or len(row.token_ids) != len(row.token_us):
         raise ValueError(f"it has {len(row.token_ids)} token_ids and {len(row.token_us)} token_us")
     if row.accepted > row.drafted:

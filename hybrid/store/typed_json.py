@@ -102,11 +102,12 @@ def _parse(kind: type, value: object) -> object:
         raise NotImplementedError(f"{kind} is no type of a stored field")
     if not isinstance(value, str):
         raise ValueError(f"{kind.__name__.lower()} is {value!r}, not a string")
-    return _parse_text(kind, value)
+    return parse_text(kind, value)
 
 
 @cache
-def _parse_text(kind: type[System | Device], text: str) -> object:
+def parse_text(kind: type[System | Device], text: str) -> object:
+    """Read a value that is its own text. Raises ValueError."""
     return kind.parse(text)
 
 
