@@ -1,5 +1,6 @@
 """Engines of the tests as loaded systems: a pair's codec beside them."""
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,11 @@ def ask(
     engine: Engine, pair: Any, task: str, texts: Sequence[str], sampling: Sampling
 ) -> tuple[Generation, ...]:
     """What the engine answers, measured."""
-    return measure_answers(loaded(engine, pair), task, texts, sampling)
+    gc.freeze()  # a collection of all that tests have loaded takes a second; this is a matter of pointers
+    try:
+        return measure_answers(loaded(engine, pair), task, texts, sampling)
+    finally:
+        gc.unfreeze()
 
 
 def encoded(
