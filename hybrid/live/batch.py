@@ -10,11 +10,10 @@ from statistics import median
 from typing import Literal
 
 from hybrid.format import milliseconds
-from hybrid.live.history import Told
-from hybrid.live.prompts_file import Asked
-from hybrid.live.scoring import labels, scores
-from hybrid.live.shelf import Wanted
-from hybrid.live.verdicts import baseline_of, verdict_on
+from hybrid.live.history import AnswerSummary
+from hybrid.live.model_cache import EngineRequest
+from hybrid.live.prompts_file import PromptRow
+from hybrid.live.verdicts import baseline_of, labels, scores, verdict_on
 from hybrid.schema import Sampling, System
 from hybrid.store.tables import Cell, Table
 
@@ -23,10 +22,13 @@ State = Literal["running", "stopped", "done"]
 
 @dataclass(frozen=True)
 class Row:
-    """One prompt that was asked. told: by system. problem: why there is no answer, in a sentence."""
+    """One prompt that was asked.
 
-    asked: Asked
-    told: Mapping[System, Told]
+    summaries: of its answers, by system. problem: why there is none, in a sentence.
+    """
+
+    prompt: PromptRow
+    summaries: Mapping[System, AnswerSummary]
     problem: str = ""
 
 
@@ -38,9 +40,9 @@ class Batch:
     """
 
     task: str
-    wanted: Wanted
+    wanted: EngineRequest
     sampling: Sampling
-    prompts: tuple[Asked, ...]
+    prompts: tuple[PromptRow, ...]
     rows: tuple[Row, ...] = ()
     state: State = "running"
     stopped: str = ""
@@ -52,9 +54,9 @@ class Batch:
 
     @property
     def answered(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.told)
+        return tuple(row for row in self.rows if row.summaries)
 
-    def next(self) -> Asked | None:
+    def next(self) -> PromptRow | None:
         """The prompt to ask now; None when all were, or when it was stopped."""
         return self.prompts[len(self.rows)] if self.state == "running" else None
 
@@ -77,13 +79,13 @@ def medians(batch: Batch) -> Table:
     base = baseline_of(batch.systems)
     judgements = labels(batch.task) if judged else ()
     for system in batch.systems if answered else ():
-        told = [row.told[system] for row in answered]
-        texts = [row.told[system].text for row in judged]
-        found = scores(batch.task, texts, [row.asked.reference for row in judged])
+        summaries = [row.summaries[system] for row in answered]
+        texts = [row.summaries[system].text for row in judged]
+        found = scores(batch.task, texts, [row.prompt.reference for row in judged])
         rows.append(
             [
-                system.label, len(answered), _ms(median(one.total_s for one in told)),
-                _ms(median(one.ttft_s for one in told)), median(one.tokens for one in told),
+                system.label, len(answered), _ms(median(one.total_s for one in summaries)),
+                _ms(median(one.ttft_s for one in summaries)), median(one.tokens for one in summaries),
                 round(_gain(answered, system, base), 2),
                 *(round(found[label].value, 1) for label in judgements),
             ]
@@ -105,7 +107,7 @@ def headline(batch: Batch) -> str:
     answered = batch.answered
     if not answered:
         return "No prompt was answered."
-    times_s = {s: median(row.told[s].total_s for row in answered) for s in batch.systems}
+    times_s = {s: median(row.summaries[s].total_s for row in answered) for s in batch.systems}
     base = baseline_of(batch.systems)
     gains = {system: _gain(answered, system, base) for system in batch.systems}
     return f"Medians over n = {len(answered)}: {verdict_on(times_s, gains)}"
@@ -115,7 +117,7 @@ def table(batch: Batch) -> Table:
     """A row for each prompt that was asked."""
     base = baseline_of(batch.systems)
     columns = {"prompt": "Its place in the file.", "source": "As it was asked."}
-    if any(asked.reference for asked in batch.prompts):
+    if any(prompt.reference for prompt in batch.prompts):
         columns["reference"] = "As the file gives it."
     for system in batch.systems:
         columns[f"{system} ms"] = f"Total time of {system.label}."
@@ -129,30 +131,30 @@ def table(batch: Batch) -> Table:
 def progress(batch: Batch) -> str:
     """How far it is, in a sentence."""
     done, all_of = len(batch.rows), len(batch.prompts)
-    spent = sum(told.total_s for row in batch.answered for told in row.told.values())
+    spent = sum(summary.total_s for row in batch.answered for summary in row.summaries.values())
     pace = f", {milliseconds(spent / len(batch.answered))} a prompt in all systems" if batch.answered else ""
     return f"{done} of {all_of} prompts measured{pace}"
 
 
 def _cells(number: int, row: Row, batch: Batch, columns: Mapping[str, str]) -> list[Cell]:
     found: dict[str, Cell] = {
-        "prompt": number, "source": row.asked.text, "reference": row.asked.reference, "problem": row.problem
+        "prompt": number, "source": row.prompt.text, "reference": row.prompt.reference, "problem": row.problem
     }  # fmt: skip
-    base = row.told.get(baseline_of(batch.systems))
-    for system, told in row.told.items():
-        found[f"{system} ms"] = _ms(told.total_s)
-        found[f"{system} speed-up"] = round(base.total_s / told.total_s, 2) if base else None
-        found[f"{system} answer"] = told.text
+    base = row.summaries.get(baseline_of(batch.systems))
+    for system, summary in row.summaries.items():
+        found[f"{system} ms"] = _ms(summary.total_s)
+        found[f"{system} speed-up"] = round(base.total_s / summary.total_s, 2) if base else None
+        found[f"{system} answer"] = summary.text
     return [found.get(name) for name in columns]
 
 
 def _gain(rows: Sequence[Row], system: System, base: System) -> float:
     """The median of the speed-ups, each of one prompt: not the ratio of the medians."""
-    return median(row.told[base].total_s / row.told[system].total_s for row in rows)
+    return median(row.summaries[base].total_s / row.summaries[system].total_s for row in rows)
 
 
 def _judged(batch: Batch) -> tuple[Row, ...]:
-    return tuple(row for row in batch.answered if row.asked.reference.strip())
+    return tuple(row for row in batch.answered if row.prompt.reference.strip())
 
 
 def _ms(seconds: float) -> float:

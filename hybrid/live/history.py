@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hybrid.live.measuring import Answers, Request
+from hybrid.live.answers import Answers, Request
 from hybrid.live.verdicts import baseline_of
 from hybrid.schema import System
 from hybrid.store.tables import Cell, Table
@@ -29,7 +29,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Told:
+class AnswerSummary:
     """What one system answered, without the times of its single tokens. Seconds."""
 
     text: str
@@ -46,26 +46,26 @@ class Entry:
     asked_at: str
     pair: str
     request: Request
-    told: Mapping[System, Told]
+    summaries: Mapping[System, AnswerSummary]
     engines: Mapping[System, str]
 
     @property
     def characters(self) -> int:
-        asked = len(self.request.text) + len(self.request.reference)
-        return asked + sum(len(told.text) for told in self.told.values())
+        characters = len(self.request.text) + len(self.request.reference)
+        return characters + sum(len(summary.text) for summary in self.summaries.values())
 
 
-def told(answers: Answers) -> dict[System, Told]:
+def summarize(answers: Answers) -> dict[System, AnswerSummary]:
     """What is kept of measured answers."""
     return {
-        system: Told(
+        system: AnswerSummary(
             made.text, len(made.token_ids), made.timing.total_s, made.timing.ttft_s, made.timing.tpot_s
         )
         for system, made in answers.items()
     }
 
 
-def remembered(history: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
+def append(history: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
     """The history with one entry more, newest first; the oldest go when it is too much."""
     kept: list[Entry] = []
     characters = 0
@@ -83,16 +83,16 @@ def table(history: Iterable[Entry]) -> Table:
 
 
 def _rows(entry: Entry) -> list[list[Cell]]:
-    base = entry.told[baseline_of(entry.told)]
-    asked = entry.request
+    base = entry.summaries[baseline_of(entry.summaries)]
+    request = entry.request
     return [
         [
-            entry.asked_at, asked.task, entry.pair, system, entry.engines.get(system, ""),
-            _ms(told.total_s), _ms(told.ttft_s), _ms(told.tpot_s), told.tokens,
-            round(base.total_s / told.total_s, 3), asked.text, told.text, asked.reference,
-            asked.sampling.max_new_tokens,
+            entry.asked_at, request.task, entry.pair, system, entry.engines.get(system, ""),
+            _ms(summary.total_s), _ms(summary.ttft_s), _ms(summary.tpot_s), summary.tokens,
+            round(base.total_s / summary.total_s, 3), request.text, summary.text, request.reference,
+            request.sampling.max_new_tokens,
         ]
-        for system, told in entry.told.items()
+        for system, summary in entry.summaries.items()
     ]  # fmt: skip
 
 

@@ -25,14 +25,14 @@ REFERENCES = ("reference", "references", "summary")
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptRow:
     """One prompt of a file. reference: empty when there is none."""
 
     text: str
     reference: str = ""
 
 
-def read_prompts(name: str, data: bytes) -> tuple[Asked, ...]:
+def read_prompts(name: str, data: bytes) -> tuple[PromptRow, ...]:
     """The prompts of a file in their order; empty lines are passed over.
 
     name: of the file; its ending says how to read it. Raises InputError, naming
@@ -43,17 +43,17 @@ def read_prompts(name: str, data: bytes) -> tuple[Asked, ...]:
         raise InputError(f"{printable(name)} is none of {', '.join(_READERS)}; save it as one of them.")
     if len(data) > MOST_BYTES:
         raise InputError(f"{printable(name)} has {len(data):,} bytes; {MOST_BYTES:,} are read at the most.")
-    found: list[Asked] = []
-    for number, asked in _READERS[kind](_text(name, data)):
-        if not asked.text.strip():
+    found: list[PromptRow] = []
+    for number, prompt in _READERS[kind](_text(name, data)):
+        if not prompt.text.strip():
             continue
-        for text in (asked.text, asked.reference):
+        for text in (prompt.text, prompt.reference):
             if len(text) > LONGEST:
                 raise InputError(
                     f"{printable(name)}, line {number}: a text has {len(text):,} characters; "
                     f"write {LONGEST:,} at the most."
                 )
-        found.append(asked)
+        found.append(prompt)
         if len(found) > MOST:
             raise InputError(
                 f"{printable(name)} has more than {MOST} prompts; take a part of it here, "
@@ -83,17 +83,17 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield number, line.removesuffix("\r")
 
 
-def _plain(text: str) -> Iterator[tuple[int, Asked]]:
+def _plain(text: str) -> Iterator[tuple[int, PromptRow]]:
     for number, line in _lines(text):
-        yield number, Asked(line)
+        yield number, PromptRow(line)
 
 
-def _tsv(text: str) -> Iterator[tuple[int, Asked]]:
+def _tsv(text: str) -> Iterator[tuple[int, PromptRow]]:
     """Cells are never quoted, as in the TSV files of `hybrid.suites`."""
     return _named((number, line.split("\t")) for number, line in _lines(text) if line.strip())
 
 
-def _csv(text: str) -> Iterator[tuple[int, Asked]]:
+def _csv(text: str) -> Iterator[tuple[int, PromptRow]]:
     rows = csv.reader(text.splitlines(keepends=True), strict=True)
     try:
         yield from _named((rows.line_num, cells) for cells in rows if cells)
@@ -101,7 +101,7 @@ def _csv(text: str) -> Iterator[tuple[int, Asked]]:
         raise InputError(f"Line {rows.line_num} of the file is not CSV: {error}.") from error
 
 
-def _named(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Asked]]:
+def _named(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, PromptRow]]:
     """Rows of cells, the names of the columns first."""
     _, names = next(rows, (0, []))
     names = [name.strip().lower() for name in names]
@@ -114,10 +114,10 @@ def _named(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Asked]]
     for number, cells in rows:
         if len(cells) != len(names):
             raise InputError(f"Line {number} of the file has {len(cells)} cells, and {len(names)} are named.")
-        yield number, _asked(dict(zip(names, cells, strict=True)))
+        yield number, _prompt_row(dict(zip(names, cells, strict=True)))
 
 
-def _jsonl(text: str) -> Iterator[tuple[int, Asked]]:
+def _jsonl(text: str) -> Iterator[tuple[int, PromptRow]]:
     for number, line in _lines(text):
         if not line.strip():
             continue
@@ -129,14 +129,14 @@ def _jsonl(text: str) -> Iterator[tuple[int, Asked]]:
             ) from error
         if not isinstance(row, dict) or not set(row) & set(SOURCES):
             raise InputError(f"Line {number} of the file is no JSON object with a {SOURCES[0]}.")
-        asked = _asked(row)
-        if not asked.text:
+        prompt = _prompt_row(row)
+        if not prompt.text:
             raise InputError(f"Line {number} of the file: the {SOURCES[0]} is empty or no text.")
-        yield number, asked
+        yield number, prompt
 
 
-def _asked(row: Mapping[str, object]) -> Asked:
-    return Asked(_first(row, SOURCES), _first(row, REFERENCES))
+def _prompt_row(row: Mapping[str, object]) -> PromptRow:
+    return PromptRow(_first(row, SOURCES), _first(row, REFERENCES))
 
 
 def _first(row: Mapping[str, object], names: tuple[str, ...]) -> str:
@@ -147,7 +147,7 @@ def _first(row: Mapping[str, object], names: tuple[str, ...]) -> str:
     return value if isinstance(value, str) else ""
 
 
-_READERS: Mapping[str, Callable[[str], Iterator[tuple[int, Asked]]]] = {
+_READERS: Mapping[str, Callable[[str], Iterator[tuple[int, PromptRow]]]] = {
     ".txt": _plain,
     ".csv": _csv,
     ".tsv": _tsv,

@@ -1,11 +1,15 @@
-"""What the figures of a few answers say, in sentences. One run carries no interval, and none is claimed."""
+"""What the figures and scores of a few answers say. One run carries no interval, and none is claimed.
 
-from collections.abc import Iterable, Mapping
+A score of one sentence is noisy, too: it points, and decides nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.format import SAME, faster, milliseconds
-from hybrid.live.measuring import Answers
-from hybrid.schema import BASELINE, Generation, System
+from hybrid.live.answers import Answers
+from hybrid.metrics import METRICS, Metric, score
+from hybrid.schema import BASELINE, Generation, Score, System
 
 HYBRID = System("hybrid")
 
@@ -73,3 +77,30 @@ def _name(system: System) -> str:
 
 def _the(system: System) -> str:
     return f"the {_name(system)}" if system.method in ("llm", "slm") else _name(system)
+
+
+def scores(task: str, texts: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
+    """Score all `texts` together, each against its reference, by the metric's label, such as BLEU.
+
+    Empty for a task without metrics and without texts. Points from 0 to 100, see `hybrid.metrics`.
+    """
+    alone = [[reference] for reference in references]
+    if not texts:
+        return {}
+    return {metric.label: score(metric.name, texts, alone) for metric in _metrics(task)}
+
+
+def labels(task: str) -> tuple[str, ...]:
+    """Name what `scores` gives for the task."""
+    return tuple(metric.label for metric in _metrics(task))
+
+
+def scores_in_words(scores: Mapping[str, Score]) -> str:
+    """Put scores in a line: `chrF 61.2, BLEU 34.5`."""
+    return ", ".join(f"{label} {score.value:.1f}" for label, score in scores.items())
+
+
+def _metrics(task: str) -> list[Metric]:
+    """What says something of one sentence, in the order in which it is shown."""
+    metrics = [metric for metric in METRICS.values() if metric.live and task in metric.tasks]
+    return sorted(metrics, key=lambda metric: metric.live)

@@ -7,8 +7,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.errors import BusyError, HybridError, PromptTooLong
 from hybrid.live import Frame, frames, measure_all, paced, remarks, verdict, whole
-from hybrid.live.history import told
-from hybrid.live.shelf import Wanted
+from hybrid.live.history import summarize
+from hybrid.live.model_cache import EngineRequest
 from pages.common.notes import note, plain
 from pages.live_parts import models
 from pages.live_parts.cards import card, places
@@ -20,7 +20,7 @@ STATE = st.session_state
 ALL = {2: "both", 3: "all three", 4: "all four", 5: "all five", 6: "all six"}
 
 
-def view(task: str, wanted: Wanted) -> Callable[[], None]:
+def view(task: str, wanted: EngineRequest) -> Callable[[], None]:
     """The line above the cards, the cards, and what explains them; returns what shows the answers.
 
     That may take its time, so it is for the end of the page.
@@ -51,7 +51,7 @@ def view(task: str, wanted: Wanted) -> Callable[[], None]:
     return lambda: None
 
 
-def _answered(task: str, wanted: Wanted, line: DeltaGenerator) -> Answered | None:
+def _answered(task: str, wanted: EngineRequest, line: DeltaGenerator) -> Answered | None:
     """Every system's measured answer, from the session when it is there; None when nothing was asked."""
     key, request = f"answered-{task}", STATE.get(f"request-{task}")
     kept: Answered | None = STATE.get(key)
@@ -67,12 +67,12 @@ def _answered(task: str, wanted: Wanted, line: DeltaGenerator) -> Answered | Non
         return None
     notices = loaded.notices(request)
     say("Measuring one system after another …")
-    with models.turns().mine(lambda before: say(f"Waiting for {before} before you …")):
+    with models.fair_lock().held(lambda before: say(f"Waiting for {before} before you …")):
         answers = measure_all(loaded.systems, request)
     conditions = (loaded.conditions, *loaded.notes)
     made = STATE[key] = Answered(wanted, request, answers, loaded.ran, conditions, notices)
     STATE["replay"] = True
-    remember(wanted.pair, request, told(answers), loaded.ran)
+    remember(wanted.pair, request, summarize(answers), loaded.ran)
     return made
 
 

@@ -9,9 +9,9 @@ import streamlit as st
 from hybrid.errors import HybridError, InputError
 from hybrid.live import Request, measure_all
 from hybrid.live.batch import Batch, Row, headline, medians, progress, table
-from hybrid.live.history import told
-from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, Asked, read_prompts
-from hybrid.live.shelf import Loaded, Wanted
+from hybrid.live.history import summarize
+from hybrid.live.model_cache import EngineRequest, LoadedSystems
+from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, PromptRow, read_prompts
 from hybrid.schema import Sampling
 from pages.common.figure import save_csv, show
 from pages.common.notes import note, plain
@@ -26,13 +26,13 @@ ABOUT = (
 )
 
 
-def view(task: str, wanted: Wanted) -> None:
+def view(task: str, wanted: EngineRequest) -> None:
     """Upload, Run, progress, result."""
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     file = left.file_uploader(
         "Prompts", [ending.removeprefix(".") for ending in FORMATS], key="file", max_upload_size=1, help=ABOUT
     )
-    prompts: tuple[Asked, ...] = ()
+    prompts: tuple[PromptRow, ...] = ()
     problem = ""
     if file is not None:
         try:
@@ -64,7 +64,7 @@ def view(task: str, wanted: Wanted) -> None:
     _result(batch)
 
 
-def _start(task: str, wanted: Wanted, prompts: tuple[Asked, ...]) -> None:
+def _start(task: str, wanted: EngineRequest, prompts: tuple[PromptRow, ...]) -> None:
     sampling = Sampling(STATE["limit"])
     STATE["batch-of-prompts"] = Batch(task, wanted, sampling, prompts)
 
@@ -93,29 +93,31 @@ def _measure(batch: Batch) -> NoReturn:
     try:
         loaded = models.load(batch.wanted, say)
         batch = replace(batch, conditions=(loaded.conditions, *loaded.notes))
-        while (asked := batch.next()) is not None:
+        while (prompt := batch.next()) is not None:
             bar.progress(len(batch.rows) / len(batch.prompts))
             say(f"{progress(batch)} …")
             with rows.container():
                 show(table(batch), key=f"batch-{len(batch.rows)}", height=min(len(batch.rows), 8) * 35 + 38)
-            batch = STATE["batch-of-prompts"] = batch.with_row(_row(batch, asked, loaded, say))
+            batch = STATE["batch-of-prompts"] = batch.with_row(_row(batch, prompt, loaded, say))
     except HybridError as error:
         STATE["batch-of-prompts"] = batch.at_rest(str(error))
     st.rerun()  # without the Stop button
 
 
-def _row(batch: Batch, asked: Asked, loaded: Loaded, say: Callable[[str], None]) -> Row:
+def _row(batch: Batch, prompt: PromptRow, loaded: LoadedSystems, say: Callable[[str], None]) -> Row:
     """One prompt's answers, when it is its turn, or why there are none. Raises BusyError."""
-    request = Request(batch.task, asked.text, batch.sampling, asked.reference)
+    request = Request(batch.task, prompt.text, batch.sampling, prompt.reference)
     try:
         loaded.notices(request)
-        with models.turns().mine(lambda before: say(f"{progress(batch)}, waiting for {before} before you …")):
+        with models.fair_lock().held(
+            lambda before: say(f"{progress(batch)}, waiting for {before} before you …")
+        ):
             answers = measure_all(loaded.systems, request)
     except InputError as error:
-        return Row(asked, {}, str(error))
-    found = told(answers)
-    remember(batch.wanted.pair, request, found, loaded.ran)
-    return Row(asked, found)
+        return Row(prompt, {}, str(error))
+    summaries = summarize(answers)
+    remember(batch.wanted.pair, request, summaries, loaded.ran)
+    return Row(prompt, summaries)
 
 
 def _result(batch: Batch) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 from hybrid.live import Answers, Request, baseline_of
-from hybrid.live.scoring import in_words, scores
-from hybrid.live.shelf import Wanted
+from hybrid.live.model_cache import EngineRequest
+from hybrid.live.verdicts import scores, scores_in_words
 from hybrid.presentation.difference import Part, words
 from hybrid.schema import System
 from pages.live_parts.cards import Beside
@@ -19,7 +19,7 @@ TO_LLM, TO_REFERENCE = "to the LLM", "to the reference"
 class Answered:
     """What was measured, and under which conditions. notices: on the prompt."""
 
-    wanted: Wanted
+    wanted: EngineRequest
     request: Request
     answers: Answers
     ran: dict[System, str]
@@ -54,7 +54,7 @@ def controls(made: Answered) -> tuple[int, str | None]:
 
 def beside(made: Answered, system: System, against: str | None) -> Beside:
     text, reference = made.answers[system].text, made.request.reference
-    judged = in_words(scores(made.request.task, [text], [reference])) if reference.strip() else ""
+    judged = scores_in_words(scores(made.request.task, [text], [reference])) if reference.strip() else ""
     judged = f"Against the reference: {judged}" if judged else ""
     llm = _llm(made)
     parts: tuple[Part, ...] | None = None

@@ -7,7 +7,7 @@ import streamlit as st
 
 from hybrid.format import printable
 from hybrid.live import Request
-from hybrid.live.history import MOST, Entry, Told, remembered, table
+from hybrid.live.history import MOST, AnswerSummary, Entry, append, table
 from hybrid.schema import TASKS, System
 from pages.common.figure import save_csv, show
 from pages.live_parts.prompt import fill
@@ -16,10 +16,12 @@ from pages.live_parts.settings import ONE
 STATE = st.session_state
 
 
-def remember(pair: str, request: Request, told: Mapping[System, Told], engines: Mapping[System, str]) -> None:
+def remember(
+    pair: str, request: Request, summaries: Mapping[System, AnswerSummary], engines: Mapping[System, str]
+) -> None:
     """Add what was just answered."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    STATE["history"] = remembered(STATE.get("history", ()), Entry(now, pair, request, told, engines))
+    STATE["history"] = append(STATE.get("history", ()), Entry(now, pair, request, summaries, engines))
 
 
 def history() -> None:
@@ -27,7 +29,7 @@ def history() -> None:
     entries: tuple[Entry, ...] = STATE.get("history", ())
     if not entries:
         return
-    with st.expander(f"Asked in this visit: {len(entries)}", icon=":material/history:"):
+    with st.expander(f"PromptRow in this visit: {len(entries)}", icon=":material/history:"):
         found = table(entries)
         show(found, "history", height=min(len(found.rows), 8) * 35 + 38)
         with st.container(horizontal=True, vertical_alignment="bottom"):

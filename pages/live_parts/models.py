@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from hybrid.live import Turns
+from hybrid.live import FairLock
 from hybrid.live.choice import engines_here
-from hybrid.live.shelf import Loaded, Shelf, Wanted
+from hybrid.live.model_cache import EngineCache, EngineRequest, LoadedSystems
 from hybrid.models.manifest import available_pairs
 from hybrid.schema import TASKS, Device, System
 from hybrid.store.tables import Table
@@ -26,9 +26,9 @@ PAINT_S = 0.3
 
 
 @st.cache_resource(show_spinner=False)
-def turns() -> Turns:
-    """Whoever runs a model waits for the turn first, so that no two measurements disturb each other."""
-    return Turns()
+def fair_lock() -> FairLock:
+    """Give the lock that whoever runs a model takes first, so that no two measurements disturb each other."""
+    return FairLock()
 
 
 def pairs() -> dict[str, dict[str, Any]]:
@@ -36,28 +36,28 @@ def pairs() -> dict[str, dict[str, Any]]:
     return available_pairs()
 
 
-def load(wanted: Wanted, say: Say) -> Loaded:
+def load(wanted: EngineRequest, say: Say) -> LoadedSystems:
     """The engines that are wanted; `say` is given a sentence on how far it is until they are ready.
 
     Raises HybridError when they cannot be loaded; the next call tries again.
     """
-    ready = _shelf().ready(wanted)
+    ready = _engine_cache().ready(wanted)
     if ready is not None:
         return ready
     _torch().result(say)
-    asked = (wanted.pair, wanted.manifest, wanted.device, wanted.systems)
+    key = (wanted.pair, wanted.manifest, wanted.device, wanted.systems)
     try:
-        found = _loading(*asked).result(say)
+        found = _loading(*key).result(say)
     except Exception:  # not when a click interrupts the page: then the work goes on, and is joined again
-        _loading.clear(*asked)
+        _loading.clear(*key)
         raise
-    _loading.clear(*asked)  # what it found is on the shelf, which is bounded
+    _loading.clear(*key)  # what it found is in the cache, which is bounded
     return found
 
 
 def held() -> dict[str, tuple[str, ...]]:
     """What is in memory, by pair: METHOD@ENGINE each."""
-    return _shelf().held()
+    return _engine_cache().held()
 
 
 def engines(say: Say) -> Table:
@@ -67,16 +67,16 @@ def engines(say: Say) -> Table:
 
 
 @st.cache_resource(show_spinner=False)
-def _shelf() -> Shelf:
-    queue = turns()
+def _engine_cache() -> EngineCache:
+    lock = fair_lock()
 
     def warmed(loaded: "LoadedSystem") -> None:
         from hybrid.measuring.answers import warm_up
 
-        with queue.mine():
+        with lock.held():
             warm_up(loaded, next(iter(TASKS)))
 
-    return Shelf(warmed)
+    return EngineCache(warmed)
 
 
 @st.cache_resource(show_spinner=False)
@@ -87,9 +87,9 @@ def _torch() -> Work[object]:
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _loading(
     pair: str, manifest: Mapping[str, Any], device: Device, systems: tuple[System, ...]
-) -> Work[Loaded]:
-    shelf, wanted = _shelf(), Wanted(pair, manifest, device, systems)
-    return Work(lambda say: shelf.load(wanted, say), "Reading the models")
+) -> Work[LoadedSystems]:
+    cache, request = _engine_cache(), EngineRequest(pair, manifest, device, systems)
+    return Work(lambda say: cache.load(request, say), "Reading the models")
 
 
 @st.cache_resource(show_spinner=False)

@@ -7,10 +7,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.live import Request
-from hybrid.live.link import PROMPT, address, left_out, prompt_of
 from hybrid.schema import Sampling
 from pages.common.notes import note
 from pages.live_parts.examples import EXAMPLES
+from pages.live_parts.link import PROMPT, address, left_out, prompt_of
 from pages.live_parts.settings import limit
 
 STATE: MutableMapping[Any, Any] = st.session_state

@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.format import printable
 from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
-from hybrid.live.shelf import Wanted
+from hybrid.live.model_cache import EngineRequest
 from hybrid.schema import CPU, TASKS, System
 from pages.common.figure import show
 from pages.common.notes import note
@@ -34,7 +34,7 @@ def what() -> tuple[str, str, DeltaGenerator]:
     return task, mode, room
 
 
-def who() -> tuple[Wanted, DeltaGenerator]:
+def who() -> tuple[EngineRequest, DeltaGenerator]:
     """Who is asked, and room for more in the same row.
 
     Raises HybridError when the pairs cannot be read, or nobody is chosen.
@@ -56,7 +56,7 @@ def who() -> tuple[Wanted, DeltaGenerator]:
             )
         room = st.container(horizontal=True, width="content")
     check_systems(tuple(chosen))
-    return Wanted(pair or "", found.get(pair or "", {}), device, tuple(chosen)), room
+    return EngineRequest(pair or "", found.get(pair or "", {}), device, tuple(chosen)), room
 
 
 def _label(system: System) -> str:

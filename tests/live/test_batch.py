@@ -5,9 +5,9 @@ from statistics import median
 import pytest
 
 from hybrid.live.batch import Batch, Row, headline, medians, progress, table
-from hybrid.live.history import Told, told
-from hybrid.live.prompts_file import Asked
-from hybrid.live.shelf import Wanted
+from hybrid.live.history import AnswerSummary, summarize
+from hybrid.live.model_cache import EngineRequest
+from hybrid.live.prompts_file import PromptRow
 from hybrid.metrics import score
 from hybrid.schema import CPU, Sampling, System
 from hybrid.store.tables import original
@@ -18,13 +18,14 @@ LLM_S, HYBRID_S = (0.29, 0.19, 0.99), (0.09, 0.19, 0.29)
 
 
 def batch(prompts: int = 4, reference: str = "a b c d", systems: tuple[str, ...] = SYSTEMS) -> Batch:
-    asked = tuple(Asked(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
-    return Batch("translate-en-de", Wanted("tiny", {}, CPU, systems), Sampling(8), asked)
+    asked = tuple(PromptRow(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
+    return Batch("translate-en-de", EngineRequest("tiny", {}, CPU, systems), Sampling(8), asked)
 
 
-def row(asked: Asked, n: int) -> Row:
+def row(prompt: PromptRow, n: int) -> Row:
     return Row(
-        asked, told({"llm": made("llm", [LLM_S[n]]), "hybrid@torch": made("hybrid", [0.01, HYBRID_S[n]])})
+        prompt,
+        summarize({"llm": made("llm", [LLM_S[n]]), "hybrid@torch": made("hybrid", [0.01, HYBRID_S[n]])}),
     )
 
 
@@ -76,7 +77,7 @@ def test_medians_are_over_the_answered_prompts(answered: Batch):
 
 def test_quality_is_over_the_prompts_with_a_reference(answered: Batch):
     found = medians(answered)
-    texts = [answered.rows[n].told["hybrid@torch"].text for n in (0, 1)]
+    texts = [answered.rows[n].summaries["hybrid@torch"].text for n in (0, 1)]
     expected = score("chrf", texts, [["a b c d"]] * 2).value
     assert cells(found, "chrF")[1] == pytest.approx(expected, abs=0.05)
     assert "chrF" not in medians(batch(reference="")).columns
@@ -96,14 +97,14 @@ def test_the_table_has_every_prompt_and_says_why_one_has_no_answer(answered: Bat
 def test_formulas_in_prompts_and_answers_are_harmless_in_the_csv():
     started = batch(1, systems=(System("llm"),))
     formula = "=cmd|' /C calc'!A0"
-    answer = Told(formula, 3, 0.1, 0.1, None)
-    found = table(started.with_row(Row(Asked(formula), {"llm": answer})))
+    answer = AnswerSummary(formula, 3, 0.1, 0.1, None)
+    found = table(started.with_row(Row(PromptRow(formula), {"llm": answer})))
     line = found.csv().decode().splitlines()[1]
     assert f",'{formula}," in line
     assert original(line.split(",")[1]) == formula
 
 
 def test_nothing_answered_is_said():
-    started = batch(1).with_row(Row(Asked("x"), {}, "Too long."))
+    started = batch(1).with_row(Row(PromptRow("x"), {}, "Too long."))
     assert headline(started) == "No prompt was answered."
     assert not medians(started).rows

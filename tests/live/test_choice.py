@@ -32,7 +32,7 @@ def test_an_engine_whose_package_lacks_is_not_offered(monkeypatch):
 
 def test_choosing_imports_no_model_code():
     script = (
-        "import sys, hybrid.live.choice, hybrid.live.batch, hybrid.live.shelf, hybrid.models.manifest\n"
+        "import sys, hybrid.live.choice, hybrid.live.batch, hybrid.live.model_cache, hybrid.models.manifest\n"
         "hybrid.live.choice.systems()\n"
         "print([name for name in ('torch', 'transformers', 'onnxruntime', 'pandas') if name in sys.modules])"
     )

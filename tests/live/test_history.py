@@ -2,7 +2,7 @@
 
 from hybrid.live import Request
 from hybrid.live import history as module
-from hybrid.live.history import Entry, remembered, table, told
+from hybrid.live.history import Entry, append, summarize, table
 from hybrid.schema import Sampling
 from tests.live.made import made
 
@@ -10,25 +10,25 @@ from tests.live.made import made
 def entry(text: str) -> Entry:
     answers = {"llm": made("llm", [0.1, 0.19]), "hybrid": made("hybrid", [0.02, 0.09])}
     request = Request("summarize", text, Sampling(8), "A reference.")
-    return Entry("2026-11-23T01:45:12+00:00", "tiny", request, told(answers), {"llm": "onnx, int8"})
+    return Entry("2026-11-23T01:45:12+00:00", "tiny", request, summarize(answers), {"llm": "onnx, int8"})
 
 
 def test_the_newest_comes_first_and_the_oldest_go():
     found: tuple[Entry, ...] = ()
     for n in range(module.MOST + 5):
-        found = remembered(found, entry(f"Prompt {n}."))
+        found = append(found, entry(f"Prompt {n}."))
     assert len(found) == module.MOST
     assert found[0].request.text == f"Prompt {module.MOST + 4}."
     assert found[-1].request.text == "Prompt 5."
 
 
 def test_long_prompts_leave_room_for_fewer_and_the_last_is_always_kept():
-    found = remembered((), entry("a"))
-    found = remembered(found, entry("b" * (module.MOST_CHARACTERS // 2)))
+    found = append((), entry("a"))
+    found = append(found, entry("b" * (module.MOST_CHARACTERS // 2)))
     assert len(found) == 2
-    found = remembered(found, entry("c" * (module.MOST_CHARACTERS // 2)))
+    found = append(found, entry("c" * (module.MOST_CHARACTERS // 2)))
     assert [one.request.text[0] for one in found] == ["c"]
-    found = remembered(found, entry("d" * 2 * module.MOST_CHARACTERS))
+    found = append(found, entry("d" * 2 * module.MOST_CHARACTERS))
     assert [one.request.text[0] for one in found] == ["d"]
 
 

@@ -5,22 +5,22 @@ import json
 import pytest
 
 from hybrid.errors import InputError
-from hybrid.live.prompts_file import LONGEST, MOST, MOST_BYTES, Asked, read_prompts
+from hybrid.live.prompts_file import LONGEST, MOST, MOST_BYTES, PromptRow, read_prompts
 
-BOTH = (Asked("One, two.", "Eins, zwei."), Asked("Three.", ""))
+BOTH = (PromptRow("One, two.", "Eins, zwei."), PromptRow("Three.", ""))
 
 
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [
-        ("a.txt", "One, two.\r\n\r\n  \nThree.", (Asked("One, two."), Asked("Three."))),
-        ("a.TXT", "\ufeffOne,\u2028two.", (Asked("One,\u2028two."),)),
+        ("a.txt", "One, two.\r\n\r\n  \nThree.", (PromptRow("One, two."), PromptRow("Three."))),
+        ("a.TXT", "\ufeffOne,\u2028two.", (PromptRow("One,\u2028two."),)),
         ("a.csv", 'id,Source,reference\n1,"One, two.","Eins, zwei."\n2,Three.,\n', BOTH),
-        ("a.csv", 'source\n"One\ntwo"\n', (Asked("One\ntwo"),)),
+        ("a.csv", 'source\n"One\ntwo"\n', (PromptRow("One\ntwo"),)),
         (
             "a.tsv",
             'source\treference\nOne, two.\tEins, zwei.\nThree.\t\n"a\tb"\n',
-            (*BOTH, Asked('"a', 'b"')),
+            (*BOTH, PromptRow('"a', 'b"')),
         ),
         (
             "a.jsonl",

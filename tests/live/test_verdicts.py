@@ -3,7 +3,9 @@
 import pytest
 
 from hybrid.live import baseline_of, remarks, speedup, verdict
-from hybrid.schema import Generation, System, Timing
+from hybrid.live.verdicts import labels, scores, scores_in_words
+from hybrid.metrics import score
+from hybrid.schema import TASKS, Generation, System, Timing
 from tests.live.made import made
 
 
@@ -82,3 +84,20 @@ def test_the_baseline_is_the_llm_or_else_the_first(systems, base):
 def test_a_verdict_on_any_systems(times_s, sentence):
     answers = answers_of(*(made(system, [seconds]) for system, seconds in times_s.items()))
     assert verdict(answers) == sentence
+
+
+@pytest.mark.parametrize(
+    ("task", "metrics"), [("translate-en-de", ["chrf", "bleu"]), ("summarize", ["rougeL"])]
+)
+def test_scores_are_those_of_the_metrics(task, metrics):
+    found = scores(task, ["the old bridge is open"], ["the new bridge is open"])
+    expected = [score(name, ["the old bridge is open"], [["the new bridge is open"]]) for name in metrics]
+    assert list(found.values()) == expected
+    assert tuple(found) == labels(task)
+    assert scores_in_words(found).startswith(f"{labels(task)[0]} {expected[0].value:.1f}")
+
+
+def test_every_task_is_judged_and_nothing_scores_nothing():
+    assert all(labels(task) for task in TASKS)
+    assert scores("summarize", [], []) == {}
+    assert scores("unheard-of", ["a"], ["a"]) == {}

@@ -167,7 +167,7 @@ def live_zoo(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # not where a real measurement holds the lock
     monkeypatch.setattr("pages.live_parts.models.PAINT_S", 0.0)
-    monkeypatch.setattr("hybrid.live.replay.LEAD_S", 0.0)
+    monkeypatch.setattr("hybrid.live.answers.LEAD_S", 0.0)
     return zoo
 
 

@@ -8,9 +8,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.live.shelf import Wanted
+from hybrid.live.model_cache import EngineRequest
 from hybrid.measuring.lock import measuring
-from hybrid.schema import SYSTEMS
+from hybrid.schema import CPU, SYSTEMS, System
 from pages.live_parts.examples import EXAMPLES
 from tests.pages.live_page import (
     SUMMARIZE,
@@ -61,13 +61,13 @@ def test_answers_are_measured_alone_and_in_order(live: AppTest, monkeypatch: pyt
     seen, generate = [], OnnxEngine.generate
 
     def watched(self, *arguments):
-        seen.append((self.system, models.turns().taken))
+        seen.append((self.method, models.fair_lock().taken))
         return generate(self, *arguments)
 
     monkeypatch.setattr(OnnxEngine, "generate", watched)
     ask(live, "The bridge is open.")
     assert seen == [(s, True) for s in (*SYSTEMS, *SYSTEMS)]  # a warm-up round, then the measured one
-    assert not models.turns().taken
+    assert not models.fair_lock().taken
 
 
 def test_a_benchmark_is_named_and_the_visitor_tries_again(live: AppTest):
@@ -90,7 +90,7 @@ def test_visitors_of_one_server_queue_and_are_not_refused(live: AppTest):
 
     other = arrive()
     with ThreadPoolExecutor(1) as pool:
-        with models.turns().mine():  # somebody else's prompt is being measured
+        with models.fair_lock().held():  # somebody else's prompt is being measured
             asked = pool.submit(ask, other, "The bridge is open.")
             with pytest.raises(TimeoutError):
                 asked.result(0.5)
@@ -113,7 +113,8 @@ def test_a_pair_that_was_trained_anew_is_loaded_anew(live: AppTest, live_zoo: Pa
     from pages.live_parts import models
 
     def engines() -> object:
-        return models.load(Wanted("tiny", models.pairs()["tiny"], "cpu", ("slm",)), print).engines["slm"]
+        request = EngineRequest("tiny", models.pairs()["tiny"], CPU, (System("slm"),))
+        return models.load(request, print).systems["slm"].engine
 
     before = engines()
     assert engines() is before
@@ -127,7 +128,8 @@ def test_loading_says_how_far_it_is(live: AppTest, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pages.common.work.POLL_S", 0.0)
     st.cache_resource.clear()
     sentences: list[str] = []
-    models.load(Wanted("tiny", models.pairs()["tiny"], "cpu", ("slm",)), sentences.append)
+    request = EngineRequest("tiny", models.pairs()["tiny"], CPU, (System("slm"),))
+    models.load(request, sentences.append)
     assert sentences
     assert all(sentence.endswith(" …") for sentence in sentences)
 

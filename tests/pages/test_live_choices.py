@@ -9,12 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from hybrid.errors import EngineError
-from hybrid.live import measure_all, shelf
-from hybrid.live.link import SAFE
+from hybrid.live import measure_all, model_cache
 from hybrid.live.prompts_file import MOST
 from hybrid.measuring.lock import measuring
+from hybrid.schema import System
 from hybrid.store.tables import Table
 from pages.live_parts.examples import EXAMPLES
+from pages.live_parts.link import SAFE
 from pages.live_parts.settings import FILE
 from tests.pages.live_page import TRANSLATE, answers, arrive, ask, line, press, said, texts, texts_of
 
@@ -23,7 +24,7 @@ FIRST = next(iter(EXAMPLES[TRANSLATE].values()))
 
 
 def choose(page: AppTest, *systems: str) -> AppTest:
-    return page.multiselect(key="systems").set_value(list(systems)).run()
+    return page.multiselect(key="systems").set_value(list(map(System.parse, systems))).run()
 
 
 def prompt(page: AppTest, task: str = TRANSLATE) -> str:
@@ -65,14 +66,14 @@ def test_no_system_is_a_sentence(live: AppTest):
 
 
 def test_what_cannot_run_is_a_sentence_and_the_rest_answers(live: AppTest, monkeypatch: pytest.MonkeyPatch):
-    make = shelf.create_engines
+    make = model_cache.create_engines
 
     def refuse(name, order):
         if name == "torch":
             raise EngineError("The engine torch needs a **new** <b>CPU</b>.")
         return make(name, order)
 
-    monkeypatch.setattr(shelf, "create_engines", refuse)
+    monkeypatch.setattr(model_cache, "create_engines", refuse)
     page = ask(choose(live, "llm", "slm@torch"), OPEN)
     assert not page.exception
     assert said(page)[0] == "The engine torch needs a **new** <b>CPU</b>."
@@ -162,7 +163,7 @@ def test_a_visit_is_remembered_and_asked_again(live: AppTest):
     page = ask(ask(live, OPEN), SHUT)
     newest, oldest = page.session_state["history"]
     assert [newest.request.text, oldest.request.text] == [SHUT, OPEN]
-    assert {system: told.text for system, told in newest.told.items()} == {
+    assert {system: told.text for system, told in newest.summaries.items()} == {
         system: made.text for system, made in answers(page).items()
     }
     page.selectbox(key="again").set_value(1).run()
@@ -191,7 +192,7 @@ def test_a_file_of_prompts_is_measured_whole(live: AppTest):
     assert not page.exception
     batch = page.session_state["batch-of-prompts"]
     assert batch.state == "done"
-    assert [bool(row.told) for row in batch.rows] == [True, True, False, True]
+    assert [bool(row.summaries) for row in batch.rows] == [True, True, False, True]
     assert "reads at most 160" in batch.rows[2].problem
     assert line(page).startswith("Medians over n = 3: Hybrid ")
     medians, rows = page.dataframe[0].value, page.dataframe[1].value
@@ -226,7 +227,7 @@ def test_a_batch_lets_others_in_between_two_prompts(live: AppTest, monkeypatch: 
 
     def other() -> None:
         started.wait(30)
-        with models.turns().mine():
+        with models.fair_lock().held():
             order.append("other")
 
     monkeypatch.setattr("pages.live_parts.batch.measure_all", watched)
@@ -268,6 +269,6 @@ def test_the_tables_of_a_batch_parse_to_what_was_measured(live: AppTest):
     page = press(upload(live, "a.txt", f"{OPEN}\n".encode()), "Run")
     found: Table = table(page.session_state["batch-of-prompts"])
     (row,) = csv.DictReader(io.StringIO(found.csv().decode()))
-    told = page.session_state["batch-of-prompts"].rows[0].told
+    told = page.session_state["batch-of-prompts"].rows[0].summaries
     assert row["llm answer"].removeprefix("'") == told["llm"].text.removeprefix("'")
     assert float(row["hybrid ms"]) == pytest.approx(told["hybrid"].total_s * 1000, abs=0.06)

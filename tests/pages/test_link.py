@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qs, urlsplit
 
-from hybrid.live.link import SAFE, address, left_out, prompt_of
+from pages.live_parts.link import SAFE, address, left_out, prompt_of
 
 BASE = "http://127.0.0.1:8501/live"
 

@@ -1,9 +1,14 @@
-"""The engines that are in memory: read when somebody asks for them, a bounded number, each once."""
+"""The engines that are in memory, a bounded number, each read once; and who may run one: one at a time.
+
+A plain lock would let whoever asks again at once, such as a visitor with a
+hundred prompts, go before one who has been waiting.
+"""
 
 import json
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import EngineError
-from hybrid.live.measuring import Request
+from hybrid.format import parameters
+from hybrid.live.answers import Request
 from hybrid.schema import Device, Event, Notice, Status, System
 
 if TYPE_CHECKING:  # it imports torch
@@ -19,6 +25,7 @@ if TYPE_CHECKING:  # it imports torch
 
 MOST_PAIRS = 2
 MOST_ENGINES = 12  # each with weights of its own
+POLL_S = 0.1  # between looks at who is before
 THREADS = 1  # of the CPU, for every measured run
 Say = Callable[[str], None]
 _Place = tuple[Device, str, str]  # device, engine, method
@@ -26,7 +33,7 @@ _Group = tuple[Device, frozenset[str]]  # device, methods that name no engine
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EngineRequest:
     """Who is asked: systems of a pair, on a device. manifest: of the pair, its files' hashes included."""
 
     pair: str
@@ -36,7 +43,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSystems:
     """A pair's systems, ready to answer. notes: how their engines came to be chosen, in sentences."""
 
     source: "ZooSource"
@@ -52,7 +59,7 @@ class Loaded:
     def conditions(self) -> str:
         """What the figures of a run here were measured under."""
         counts = self.source.manifest["parameters"]
-        sizes = {system: f"{n / 1e6:.{0 if n >= 1e7 else 1}f}M" for system, n in counts.items()}
+        sizes = {system: parameters(n) for system, n in counts.items()}
         devices = {one.engine.device.kind for one in self.systems.values()}
         place = "GPU" if "cuda" in devices else f"CPU with {THREADS} thread"
         return (
@@ -90,7 +97,7 @@ class _Pair:
     best: dict[_Group, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
-class Shelf:
+class EngineCache:
     """Engines of the pairs that were used last. Threads may share it; one of them reads at a time.
 
     warm_up: called with each new system before it is given to anybody.
@@ -102,7 +109,7 @@ class Shelf:
         self._reading = threading.Lock()  # held for seconds
         self._looking = threading.RLock()  # held for an instant, around the two dictionaries
 
-    def ready(self, wanted: Wanted) -> Loaded | None:
+    def ready(self, wanted: EngineRequest) -> LoadedSystems | None:
         """What is wanted, when all of it is in memory."""
         with self._looking:
             pair = self._pairs.get(_key(wanted))
@@ -111,7 +118,7 @@ class Shelf:
                 self._pairs.move_to_end(_key(wanted))
             return found
 
-    def load(self, wanted: Wanted, say: Say) -> Loaded:
+    def load(self, wanted: EngineRequest, say: Say) -> LoadedSystems:
         """What is wanted, reading only what is not in memory.
 
         say: called with how far it is. Systems that name no engine all get the
@@ -152,7 +159,7 @@ class Shelf:
                 for key, pair in self._pairs.items()
             }
 
-    def _pair(self, wanted: Wanted, say: Say) -> _Pair:
+    def _pair(self, wanted: EngineRequest, say: Say) -> _Pair:
         from hybrid.models.source import ZooSource
 
         key = _key(wanted)
@@ -187,7 +194,45 @@ class Shelf:
             next(pair for pair in self._pairs.values() if pair.engines).engines.popitem(last=False)
 
 
-def _key(wanted: Wanted) -> tuple[str, str]:
+class FairLock:
+    """A lock that is had in the order of coming: for those who want to run a model, in all threads."""
+
+    def __init__(self) -> None:
+        self._tickets: deque[object] = deque()
+        self._moved = threading.Condition()
+
+    @contextmanager
+    def held(self, waiting: Callable[[int], None] = lambda _: None) -> Iterator[None]:
+        """Wait for the lock, and hold it while the block runs.
+
+        waiting: called again and again meanwhile, with how many are before. It
+        may raise: whoever gives up leaves the queue.
+        """
+        ticket = object()
+        with self._moved:
+            self._tickets.append(ticket)
+        try:
+            while before := self._before(ticket):
+                waiting(before)
+                with self._moved:
+                    self._moved.wait_for(lambda: self._tickets[0] is ticket, POLL_S)
+            yield
+        finally:
+            with self._moved:
+                self._tickets.remove(ticket)
+                self._moved.notify_all()
+
+    @property
+    def taken(self) -> bool:
+        """Tell whether somebody runs a model now."""
+        return bool(self._tickets)
+
+    def _before(self, ticket: object) -> int:
+        with self._moved:
+            return self._tickets.index(ticket)
+
+
+def _key(wanted: EngineRequest) -> tuple[str, str]:
     """The manifest holds every file's hash: a pair that was trained anew is read anew."""
     return wanted.pair, json.dumps(wanted.manifest, sort_keys=True, default=str)
 
@@ -201,7 +246,7 @@ def _groups(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
-def _found(pair: _Pair, wanted: Wanted) -> Loaded | None:
+def _found(pair: _Pair, wanted: EngineRequest) -> LoadedSystems | None:
     """What is wanted, from memory; None when something lacks."""
     auto = frozenset(_groups(wanted.systems).get(AUTO, ()))
     best, notes = pair.best.get((wanted.device, auto), (AUTO, ()))
@@ -212,7 +257,7 @@ def _found(pair: _Pair, wanted: Wanted) -> Loaded | None:
             return None
         pair.engines.move_to_end(place)
         loaded[system] = _loaded(pair, system, pair.engines[place])
-    return Loaded(pair.source, loaded, notes)
+    return LoadedSystems(pair.source, loaded, notes)
 
 
 def _loaded(pair: _Pair, system: System, engine: Engine) -> LoadedSystem:

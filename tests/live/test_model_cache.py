@@ -1,0 +1,150 @@
+"""Engines in memory: each read once, a bounded number, all of them warm."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hybrid.errors import EngineError
+from hybrid.live import FairLock
+from hybrid.live import model_cache as module
+from hybrid.live.model_cache import EngineCache, EngineRequest
+from hybrid.models.manifest import available_pairs
+from hybrid.schema import CPU, System
+
+
+@pytest.fixture
+def zoo(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three pairs with the same weights."""
+    for name in ("tiny", "wide", "third"):
+        shutil.copytree(tiny_zoo / "tiny", tmp_path / "zoo" / name)
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path / "zoo"))
+    return tmp_path / "zoo"
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
+    """What was made: names of engines and their methods, in order."""
+    seen: list[tuple[str, tuple[str, ...]]] = []
+    make = module.create_engines
+
+    def watched(name, order):
+        engines = make(name, order)
+        seen.append((name, order.methods))
+        return engines
+
+    monkeypatch.setattr(module, "create_engines", watched)
+    return seen
+
+
+def wanted(*systems: str, pair: str = "tiny") -> EngineRequest:
+    return EngineRequest(pair, available_pairs()[pair], CPU, tuple(map(System.parse, systems)))
+
+
+def test_what_is_added_is_read_and_nothing_else(zoo, made):
+    warmed: list[str] = []
+    cache = EngineCache(lambda loaded: warmed.append(loaded.engine.method))
+    assert cache.ready(wanted("llm", "slm")) is None
+    first = cache.load(wanted("llm", "slm"), lambda _: None)
+    more = cache.load(wanted("llm", "slm", "hybrid"), lambda _: None)
+    assert made == [("onnx", ("llm", "slm")), ("onnx", ("hybrid",))]
+    assert warmed == ["llm", "slm", "hybrid"]
+    assert [more.systems[s].engine for s in ("llm", "slm")] == [s.engine for s in first.systems.values()]
+    again = cache.load(wanted("hybrid", "slm"), lambda _: None)
+    assert again.systems["slm"].engine is first.systems["slm"].engine
+    assert len(made) == 2
+
+
+def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, made):
+    cache = EngineCache(lambda _: None)
+    loaded = cache.load(wanted("llm", "lossless", "slm@torch"), lambda _: None)
+    assert {system: one.engine.name for system, one in loaded.systems.items()} == {
+        "llm": "onnx-fp32",
+        "lossless": "onnx-fp32",
+        "slm@torch": "torch",
+    }
+    assert list(loaded.systems) == ["llm", "lossless", "slm@torch"]
+    (why,) = loaded.notes
+    assert why.startswith("Not the engine onnx: ")
+    assert "onnx-fp32 in float32, torch in float32, so that the times compare these, too" in loaded.conditions
+    assert loaded.ran["slm@torch"] == "torch, float32"
+
+
+def test_no_more_pairs_are_kept_than_there_is_room_for(zoo, made):
+    cache = EngineCache(lambda _: None)
+    for pair in ("tiny", "wide", "tiny", "third"):
+        cache.load(wanted("slm", pair=pair), lambda _: None)
+    assert cache.held() == {"tiny": ("slm@onnx",), "third": ("slm@onnx",)}
+    assert len(made) == 3
+    assert cache.ready(wanted("slm", pair="wide")) is None
+
+
+def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ENGINES", 2)
+    cache = EngineCache(lambda _: None)
+    cache.load(wanted("slm", "slm@torch"), lambda _: None)
+    three = cache.load(wanted("llm", "slm@torch"), lambda _: None)
+    assert set(three.systems) == {"llm", "slm@torch"}
+    assert sorted(cache.held()["tiny"]) == [
+        "llm@onnx",
+        "slm@torch",
+    ]  # the one not used for longest is gone
+
+
+def test_an_engine_that_cannot_is_named_and_spoils_nothing(zoo, made):
+    cache = EngineCache(lambda _: None)
+    cache.load(wanted("slm"), lambda _: None)
+    with pytest.raises(EngineError, match="ctranslate2 has no method 'hybrid'"):
+        cache.load(wanted("slm", "hybrid@ctranslate2"), lambda _: None)
+    assert cache.ready(wanted("slm")) is not None
+
+
+def test_they_come_in_order_and_a_greedy_one_waits_like_all():
+    turns, order = FairLock(), []
+    others_wait = threading.Event()
+
+    def asks_three_times() -> None:
+        for n in range(3):
+            with turns.held():
+                if n == 0:
+                    others_wait.wait(5)
+                order.append(f"batch {n}")
+
+    def asks_once(name: str) -> None:
+        with turns.held(lambda _: None):
+            order.append(name)
+
+    threads = [threading.Thread(target=asks_three_times)]
+    threads += [threading.Thread(target=asks_once, args=(name,)) for name in ("first", "second")]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    others_wait.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == ["batch 0", "first", "second", "batch 1", "batch 2"]
+    assert not turns.taken
+
+
+def test_who_gives_up_leaves_the_queue():
+    turns = FairLock()
+
+    def give_up(before: int) -> None:
+        assert before == 1
+        raise KeyboardInterrupt
+
+    with turns.held():
+        with pytest.raises(KeyboardInterrupt), turns.held(give_up):
+            pytest.fail("it was not its turn")
+        assert turns.taken
+    with turns.held(lambda _: pytest.fail("nobody is before")):
+        pass
+
+
+def test_a_failure_ends_the_turn():
+    turns = FairLock()
+    with pytest.raises(ZeroDivisionError), turns.held():
+        raise ZeroDivisionError
+    assert not turns.taken
