@@ -86,7 +86,7 @@ class CTranslate2Engine:
 
 
 def _steps(results: Iterable[Any], batch: int) -> Iterator[list[list[int]]]:
-    """What CTranslate2 tells of one row after another, as the new ids of all rows of a batch.
+    """Yield the new ids of all rows of a batch, of which CTranslate2 tells one after another.
 
     A step is complete when every row that has not ended before has its id.
     """

@@ -31,7 +31,7 @@ MARIAN_PAD = "<pad>"  # CTranslate2 drops the last token of a Marian model, if t
 
 
 def load_translator(config: EngineConfig, model: Model) -> ctranslate2.Translator:
-    """A model of the config's pair in its precision, from the cache or converted for it.
+    """Return a model of the config's pair in its precision, from the cache or converted for it.
 
     Where nothing can be kept, or the weights will not come again, it is
     converted in a temporary folder. Raises EngineError when CTranslate2 cannot run it.

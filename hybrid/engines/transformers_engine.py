@@ -217,7 +217,7 @@ def _greedy(model: PreTrainedModel, stop: int | None, pad: int) -> GenerationCon
 
 
 def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrainedModel:
-    """A model on the device in a precision, as from_pretrained(dtype=...) would give it."""
+    """Copy a model to the device in a precision, as from_pretrained(dtype=...) would give it."""
     if dtype == INT8:
         return _quantized(model)
     wanted: torch.dtype = getattr(torch, dtype)
@@ -233,7 +233,7 @@ def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrain
 
 
 def _quantized(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy with int8 weights in every linear layer, whose inputs are quantized as they come."""
+    """Copy a model with int8 weights in every linear layer, whose inputs are quantized as they come."""
     with warnings.catch_warnings():
         # It is to go in favour of another package, but it is what torch itself has until then.
         warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)

@@ -33,7 +33,7 @@ GIT_TIMEOUT_S = 5.0
 
 
 def environment(device: Device, weights_sha256: str, packages: Sequence[str] = ()) -> Environment:
-    """The environment of a run on `device`, such as cpu or cuda:0, with the pair of that hash.
+    """Return the environment of a run on `device`, such as cpu or cuda:0, with the pair of that hash.
 
     packages: which the run depends on besides those that every run does.
     """
@@ -64,12 +64,12 @@ def differing(one: Environment, other: Environment) -> dict[str, tuple[str, str]
 
 
 def differences(before: Environment, now: Environment) -> tuple[str, ...]:
-    """What differs between two environments, one short piece a field: `python 3.11.9, now 3.12.1`."""
+    """List how two environments differ, one short piece a field: `python 3.11.9, now 3.12.1`."""
     return tuple(f"{name} {old}, now {new}" for name, (old, new) in differing(before, now).items())
 
 
 def product_version(root: Path) -> str:
-    """The product's version: of the clone at `root`, else the installed one, else empty."""
+    """Return the product's version: of the clone at `root`, else the installed one, else empty."""
     try:
         # An editable install keeps the version that it was installed with; the clone's is the newer.
         project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
@@ -79,7 +79,7 @@ def product_version(root: Path) -> str:
 
 
 def code_version(root: Path) -> str:
-    """The commit of the clone at `root`, with `+changes` when the product's files differ from it.
+    """Return the commit of the clone at `root`, with `+changes` when the product's files differ from it.
 
     Empty when `root` is no clone, or git is not there.
     """
@@ -101,7 +101,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """The versions of those packages that are installed."""
+    """Return the versions of those packages that are installed."""
     found = {}
     for name in packages:
         try:
@@ -112,7 +112,7 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def _cpu_name() -> str:
-    """The model of the CPU as the system names it: /proc/cpuinfo on Linux."""
+    """Return the model of the CPU as the system names it: /proc/cpuinfo on Linux."""
     try:
         model = re.search(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text("utf-8"), re.MULTILINE)
     except OSError:
@@ -153,5 +153,5 @@ def _flat(environment: Environment) -> dict[str, object]:
 
 
 def _short(value: object) -> str:
-    """A commit or a SHA-256 by its first 12 digits, which tell any two apart."""
+    """Shorten a commit or a SHA-256 to its first 12 digits, which tell any two apart."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b", r"\1", str(value or "none"))

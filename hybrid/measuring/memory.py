@@ -63,7 +63,7 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, in which a Python finds the same `hybrid`, installed or not."""
+    """Return this process's environment, in which a Python finds the same `hybrid`, installed or not."""
     if ROOT.name in ("site-packages", "dist-packages"):
         return dict(os.environ)  # found anyway, and there only after the standard library
     # An empty entry would be the current folder.
@@ -72,7 +72,7 @@ def _environment() -> dict[str, str]:
 
 
 def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
-    """The memory of this process before and after `system` is loaded and has answered `texts` at once."""
+    """Measure this process's memory before and after `system` is loaded and has answered `texts` at once."""
     import hybrid.models.bundle  # noqa: F401  # libraries first: they are not the model's memory
     from hybrid.engines.registry import load_engines
 
@@ -95,7 +95,7 @@ def running_out_of_memory(sentence: str, fix: str = "Free some of it.") -> Itera
 
 
 def peak_resident() -> int:
-    """The most bytes this process has had in memory so far."""
+    """Return the most bytes this process has had in memory so far."""
     try:
         # Not getrusage() on Linux: its peak begins with that of the parent, a benchmark with all its models.
         for line in Path("/proc/self/status").read_text("utf-8").splitlines():

@@ -47,30 +47,30 @@ class Products:
 
 
 def encoder_products(shape: Shape) -> Products:
-    """What a prompt token goes through: queries, keys and values as one, output, feed-forward."""
+    """Return what a prompt token goes through: queries, keys and values as one, output, feed-forward."""
     width, inner = shape.d_model, attention_width(shape)
     return (Products.of((width, 3 * inner), (inner, width)) + _feed_forward(shape)) * shape.encoder_layers
 
 
 def cross_products(shape: Shape) -> Products:
-    """What an encoder hidden state goes through on prefill: every layer's cross-attention keys and values."""
+    """Return what an encoder hidden state goes through on prefill: each layer's cross-attention K and V."""
     return Products.of((shape.d_model, 2 * attention_width(shape))) * shape.decoder_layers
 
 
 def layer_products(shape: Shape) -> Products:
-    """What an answer token goes through in the layers of the decoder."""
+    """Return what an answer token goes through in the layers of the decoder."""
     width, inner = shape.d_model, attention_width(shape)
     attention = Products.of((width, 3 * inner), (inner, width), (width, inner), (inner, width))
     return (attention + _feed_forward(shape)) * shape.decoder_layers
 
 
 def head_products(shape: Shape) -> Products:
-    """The matrix that turns a decoder hidden state into logits."""
+    """Return the matrix that turns a decoder hidden state into logits."""
     return Products.of((shape.d_model, shape.vocabulary))
 
 
 def projector_products(llm: Shape, slm: Shape) -> Products:
-    """What an LLM's hidden state goes through to become an SLM's embedding (model/projector.py)."""
+    """Return what an LLM's hidden state goes through to become an SLM's embedding (models/projector.py)."""
     return Products.of((llm.d_model, slm.d_model), (slm.d_model, slm.d_model))
 
 
@@ -129,7 +129,7 @@ def cache_bytes(writer: Shape, prompt: int, output: int, batch: int, dtype: str)
 
 
 def bytes_per_weight(dtype: str) -> int:
-    """Raises ValueError for a precision that is not known."""
+    """Raise ValueError for a precision that is not known."""
     if dtype not in BYTES:
         raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(BYTES)}")
     return BYTES[dtype]

@@ -57,7 +57,7 @@ class Bundle:
         return cast(HybridForConditionalGeneration, self.model("hybrid"))
 
     def model(self, model: Model) -> PreTrainedModel:
-        """The model of this name; KeyError when it was not loaded."""
+        """Return the model of this name; KeyError when it was not loaded."""
         return self.models[model]
 
 
@@ -119,7 +119,7 @@ def save_bundle(
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """The shared tokenizer of a bundle, from its tokenizer.json."""
+    """Load the shared tokenizer of a bundle from its tokenizer.json."""
     return PreTrainedTokenizerFast(
         tokenizer_file=str(path), pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
         clean_up_tokenization_spaces=False,
@@ -129,7 +129,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
 def _read_weights(
     folder: Path, role: Model, manifest: dict[str, Any], without: str | None = None
 ) -> dict[str, torch.Tensor]:
-    """The float32 weights of one model; `without`: leave out those whose names begin so."""
+    """Read the float32 weights of one model; `without`: leave out those whose names begin so."""
     packed: dict[str, torch.Tensor] = {}
     shards = [f for f in manifest["sha256"] if f.startswith(f"{role}/") and f.endswith(".safetensors")]
     for relative in sorted(shards):
@@ -181,7 +181,7 @@ def _filled(model: M, weights: dict[str, torch.Tensor], where: str) -> M:
 
 
 def _own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The weights to store: tied copies once, and never the LLM inside a hybrid."""
+    """Return the weights to store: tied copies once, and never the LLM inside a hybrid."""
     own: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, parameter in model.named_parameters():  # yields tied parameters once

@@ -24,7 +24,7 @@ def quantize(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def dequantize(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The float32 weights of a quantized state; floats pass through."""
+    """Return the float32 weights of a quantized state; floats pass through."""
     state: dict[str, torch.Tensor] = {}
     for name, tensor in packed.items():
         if name.endswith(SCALE_SUFFIX):

@@ -17,7 +17,7 @@ FORMAT = 1
 
 
 def zoo() -> Path:
-    """The folder of bundles: the environment's HYBRID_ZOO, or the bundled one."""
+    """Return the folder of bundles: the environment's HYBRID_ZOO, or the bundled one."""
     return Path(os.environ.get("HYBRID_ZOO", BUNDLED))
 
 
@@ -53,7 +53,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def checked(folder: Path, relative: str, manifest: dict[str, Any]) -> Path:
-    """The path of a pair's file, once its hash is found right. Raises PairError, naming the file."""
+    """Return the path of a pair's file, once its hash is found right. Raises PairError, naming the file."""
     path, expected = folder / relative, manifest.get("sha256", {}).get(relative)
     if expected is None:
         raise PairError(
@@ -71,7 +71,7 @@ def checked(folder: Path, relative: str, manifest: dict[str, Any]) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Compute the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

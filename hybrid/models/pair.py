@@ -62,7 +62,7 @@ class HybridConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
-        """The configuration that sizes the KV cache: the SLM's."""
+        """Return the configuration that sizes the KV cache: the SLM's."""
         return self.slm
 
 
@@ -98,7 +98,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def from_parts(
         cls, llm: PreTrainedModel, slm: PreTrainedModel, fusion: Fusion = "add"
     ) -> "HybridForConditionalGeneration":
-        """A pair made of two existing models; the projector is new.
+        """Make a pair of two existing models; the projector is new.
 
         llm: an encoder, or an encoder-decoder whose encoder will be shared.
         """
@@ -121,7 +121,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The parameters that training may change, by name: projector and SLM."""
+        """Return the parameters that training may change, by name: projector and SLM."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("llm.")}
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -132,7 +132,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 nn.init.zeros_(layer.bias)
 
     def get_encoder(self, *_: Any, **__: Any) -> nn.Module:
-        """What generate() runs once over the prompt: LLM, projector, fusion, SLM encoder."""
+        """Return what generate() runs once over the prompt: LLM, projector, fusion, SLM encoder."""
         return cast(nn.Module, self.__dict__["_reader"])
 
     def get_input_embeddings(self) -> nn.Module:
@@ -142,7 +142,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return cast(nn.Module | None, self.slm.get_output_embeddings())
 
     def read(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """The LLM's encoder hidden states of the prompt, (B, S, d_llm); never trained."""
+        """Compute the LLM's encoder hidden states of the prompt, (B, S, d_llm); never trained."""
         with torch.no_grad():
             outputs = self.llm(input_ids=input_ids, attention_mask=attention_mask)
         return cast(torch.Tensor, outputs.last_hidden_state)

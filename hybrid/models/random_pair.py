@@ -68,7 +68,7 @@ class RandomWeights:
 
 
 def random_pair(llm: Shape, slm: Shape, make: RandomWeights | None = None) -> "RandomSource":
-    """A pair of these sizes, built when an engine asks for its models.
+    """Make a pair of these sizes, built when an engine asks for its models.
 
     make: how; in float32 on the CPU, with all ids that both models know, when None.
     """
@@ -116,7 +116,7 @@ class RandomSource:
         return found
 
     def _model(self, role: Model, build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
-        """The model that somebody holds already, or a new one."""
+        """Return the model that somebody holds already, or a new one."""
         parts = {"llm": self._llm.name, "slm": self._slm.name, "hybrid": self.name}
         key = f"{role} {parts[role]}"
         model = self._models.get(key)
@@ -146,7 +146,7 @@ def random_model(shape: Shape, make: RandomWeights, seed: int = 0) -> PreTrained
 
 
 def empty_model(shape: Shape) -> PreTrainedModel:
-    """The same on the meta device: sizes without memory."""
+    """Build the same on the meta device: sizes without memory."""
     with torch.device("meta"):
         model = AutoModelForSeq2SeqLM.from_config(model_config(shape))
         if not shape.tied_head:
@@ -155,7 +155,7 @@ def empty_model(shape: Shape) -> PreTrainedModel:
 
 
 def model_config(shape: Shape) -> PretrainedConfig:
-    """transformers' configuration of a shape, with the ids of word_tokenizer()."""
+    """Return transformers' configuration of a shape, with the ids of word_tokenizer()."""
     kind: Any = {"t5": T5Config, "mt5": MT5Config, "bart": BartConfig, "marian": MarianConfig}[shape.family]
     ids = {"pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": PAD}
     same = {"vocab_size": shape.vocabulary, "d_model": shape.d_model} | ids
@@ -250,7 +250,7 @@ class _Noise:
 
 
 def _untie_head(model: Any) -> None:
-    """An output matrix of its own: transformers 5 ties that of every T5, whatever its configuration says."""
+    """Give it an output matrix of its own: transformers 5 ties that of every T5, whatever its config says."""
     head = model.get_output_embeddings()
     head.weight = torch.nn.Parameter(torch.empty_like(head.weight))
     kept = {name: source for name, source in model._tied_weights_keys.items() if name != "lm_head.weight"}

@@ -108,7 +108,7 @@ class Shape:
 
 @cache
 def published_shapes() -> Mapping[str, Shape]:
-    """The shapes of shapes.csv, by name."""
+    """Return the shapes of shapes.csv, by name."""
     text = (files("hybrid.models") / "shapes.csv").read_text("utf-8")
     heading, *rows = ([cell.strip() for cell in row] for row in csv.reader(text.splitlines()))
     found = [_from_cells(dict(zip(heading, row, strict=True))) for row in rows]
@@ -116,12 +116,12 @@ def published_shapes() -> Mapping[str, Shape]:
 
 
 def all_shapes() -> dict[str, Shape]:
-    """The published shapes and those of the first pair that is here, by name."""
+    """Return the published shapes and those of the first pair that is here, by name."""
     return dict(published_shapes()) | {name: find_shape(name) for name in BUNDLED}
 
 
 def find_shape(name: str) -> Shape:
-    """The shape of this name: published, of the bundled pair, or a path that ends in config.json.
+    """Return the shape of this name: published, of the bundled pair, or a path that ends in config.json.
 
     Raises PairError: unknown, with the nearest names, or not readable.
     """
@@ -141,7 +141,7 @@ def find_shape(name: str) -> Shape:
 
 
 def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
-    """The shape that the config.json of a T5, mT5, BART or Marian model describes.
+    """Return the shape that the config.json of a T5, mT5, BART or Marian model describes.
 
     Raises ValueError, KeyError or TypeError for another one.
     """
@@ -206,7 +206,7 @@ def _bundled(name: str) -> Shape:
 
 
 def _of_file(path: Path) -> Shape:
-    """The shape in a config.json, called by its folder's name."""
+    """Return the shape in a config.json, called by its folder's name."""
     folder = path.absolute().parent.name
     name = re.sub(r"[^0-9A-Za-z_.-]+", "-", folder).strip("-") or "model"
     if name in published_shapes() or name in BUNDLED:

@@ -38,7 +38,7 @@ class Source(Protocol):
         """Give what makes prompts and texts for a method, of METHODS."""
 
     def bundle(self, models: Collection[Model]) -> Bundle:
-        """A Bundle with at least these models; the same one as before while somebody holds it."""
+        """Return a Bundle with at least these models; the same one as before while somebody holds it."""
 
     def weights_sha256(self, model: Model) -> str | None:
         """One hash over everything that `model` is made of; None for weights that will not come again."""
@@ -114,5 +114,5 @@ class BundleSource:
 
 
 def models_of(methods: Collection[str]) -> tuple[Model, ...]:
-    """The models that `methods` need, each once."""
+    """Return the models that `methods` need, each once."""
     return tuple(dict.fromkeys(model for method in methods for model in METHODS[method].models))

@@ -104,7 +104,7 @@ def measured_profile(
 
 
 def fastest_engine(order: Mapping[str, Any], observer: Observer = silent) -> str:
-    """The fastest engine that runs T5 here. The observer is told of faster ones that do not."""
+    """Name the fastest engine that runs T5 here. The observer is told of faster ones that do not."""
     source = _source(calibration_grid(Device.parse(order["device"]))[0], order)
     return best_engines(EngineConfig(source, (METHOD,), **order, observer=observer))[0]
 
@@ -148,7 +148,7 @@ def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
 def _climbed(
     rung: CalibrationShape, engine: str, order: Mapping[str, Any], clock: Clock
 ) -> list[CalibrationSample]:
-    """What one shape takes at each of its sizes."""
+    """Measure one shape at each of its sizes."""
     source = _source(rung, order)
     (ready,) = create_engines(engine, EngineConfig(source, (METHOD,), **order)).values()
     loaded = LoadedSystem(system=System(METHOD), engine=ready, codec=source.codec(METHOD))

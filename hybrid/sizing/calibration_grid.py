@@ -31,7 +31,7 @@ class CalibrationShape:
 
 
 def calibration_grid(device: Device) -> tuple[CalibrationShape, ...]:
-    """What is measured on a device, in this order: when time is short, the last ones are left out."""
+    """Return what is measured on a device, in this order: when time is short, the last ones are left out."""
     return _CPU if device.kind == "cpu" else _GPU
 
 

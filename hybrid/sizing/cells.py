@@ -40,7 +40,7 @@ def participants(grid: Grid, llm: str) -> tuple[Participant, ...]:
 
 
 def models_named(method: str, llm: str, slm: str) -> Participant:
-    """The method with those of the two models that it needs."""
+    """Name the method with those of the two models that it needs."""
     models = METHODS[method].models
     reads = "llm" in models or "hybrid" in models
     writes = "slm" in models or "hybrid" in models
@@ -63,7 +63,7 @@ def planned(grid: Grid) -> tuple[CellKey, ...]:
 
 
 def shapes_of(grid: Grid) -> dict[str, Shape]:
-    """The shapes that a grid was begun with, by name. Raises ValueError when they are damaged."""
+    """Return the shapes that a grid was begun with, by name. Raises ValueError when they are damaged."""
     return {name: convert(Shape, sizes) for name, sizes in grid.shapes.items()}
 
 

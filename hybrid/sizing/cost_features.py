@@ -36,7 +36,7 @@ _CACHED = 24.0  # octaves of weights: no cache of a device holds 16 million, and
 
 
 def encode_features(reader: Shape, batch: int, tokens: int) -> Terms:
-    """An encoder over B prompts of S tokens each."""
+    """Count the terms of an encoder over B prompts of S tokens each."""
     layers, products = reader.encoder_layers, encoder_products(reader)
     pairs = batch * tokens**2 * attention_width(reader) * layers
     touched = {"pairs": pairs, "elements": batch * tokens * products.rows}
@@ -44,14 +44,14 @@ def encode_features(reader: Shape, batch: int, tokens: int) -> Terms:
 
 
 def projector_features(llm: Shape, slm: Shape, batch: int, tokens: int) -> Terms:
-    """The projector; that its two products are launched is counted as a part of a layer."""
+    """Count the terms of the projector; that its two products are launched counts as a part of a layer."""
     products = projector_products(llm, slm)
     launched = {"layers": products.count / _PRODUCTS_A_LAYER}
     return launched | {"elements": batch * tokens * products.rows} | _matrices(products)
 
 
 def cross_features(writer: Shape, batch: int, tokens: int) -> Terms:
-    """What prefill has beyond a step."""
+    """Count the terms that prefill has beyond a step."""
     layers = writer.decoder_layers
     made = {"elements": batch * tokens * layers * attention_width(writer)}
     return {"fixed": 1, "layers": layers} | made | {"weights": cross_products(writer).weights}
@@ -72,7 +72,7 @@ def encoder_coordinates(reader: Shape) -> tuple[float, float]:
 
 
 def decoder_coordinates(writer: Shape) -> tuple[float, float]:
-    """The same of all that a step reads."""
+    """Do the same for all that a step reads."""
     layers = layer_products(writer).weights
     weights = layers + head_products(writer).weights
     return math.log2(layers / writer.decoder_layers), min(_CACHED, math.log2(weights))

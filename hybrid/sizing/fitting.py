@@ -59,7 +59,7 @@ def fitted(
 
 
 def nonnegative(matrix: Array, wanted: Array) -> Array:
-    """The x >= 0 for which matrix @ x comes nearest to `wanted`."""
+    """Find the x >= 0 for which matrix @ x comes nearest to `wanted`."""
     scale = np.abs(matrix).max(axis=0)
     scale[scale == 0] = 1.0
     scaled = matrix / scale

@@ -37,7 +37,7 @@ def measure_cells(
     make: Make = create_engines,
     clock: Clock = time.perf_counter,
 ) -> Generator[tuple[Cell, ...], None, None]:
-    """The cells of each LLM at each size as they are measured, without those in `done`.
+    """Yield the cells of each LLM at each size as they are measured, without those in `done`.
 
     observer: told before models are built. make: as
     create_engines(). Errors of engine and clock pass through.
@@ -55,7 +55,7 @@ def measure_cells(
 def _beside(
     grid: Grid, llm: str, done: Collection[CellKey], observer: Observer, make: Make, clock: Clock
 ) -> Iterator[tuple[Cell, ...]]:
-    """The cells of one LLM, whose engines are gone when this ends."""
+    """Yield the cells of one LLM, whose engines are gone when this ends."""
     turns = participants(grid, llm)
     todo = {
         size: [one for one in turns if one.measured_at(size) and one.key(size) not in done]
@@ -74,7 +74,7 @@ def _beside(
 def probed_engine(
     shapes: tuple[Collection[Shape], Collection[Shape]], order: Mapping[str, Any], observer: Observer
 ) -> str:
-    """The fastest engine that runs models of these kinds here, found out with tiny ones.
+    """Name the fastest engine that runs models of these kinds here, found out with tiny ones.
 
     shapes: of the LLMs and of the SLMs. order: the fields of Order but its
     source. observer: told of each faster engine that does not run.
@@ -92,7 +92,7 @@ def _hardness(shape: Shape) -> tuple[bool, bool]:
 def _engines(
     grid: Grid, llm: str, wanted: Collection[Participant], observer: Observer, make: Make
 ) -> dict[Participant, LoadedSystem]:
-    """An engine for each participant; every model is built once, and kept no longer than engines need it."""
+    """Yield an engine for each participant; every model is built once, and kept no longer than needed."""
     shapes = shapes_of(grid)
     weights = RandomWeights(
         vocabulary=_vocabulary(grid),
@@ -150,7 +150,7 @@ def _warmed(
 def _measured(
     grid: Grid, size: Size, turns: Mapping[Participant, LoadedSystem], clock: Clock
 ) -> tuple[Cell, ...]:
-    """A cell for each of `turns`, which take turns `repeats` times: ABC BCA CAB."""
+    """Measure a cell for each of `turns`, which take turns `repeats` times: ABC BCA CAB."""
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     sampling = Sampling(size.output, ignore_eos=True)
     order = list(turns)

@@ -123,7 +123,7 @@ def weight_bytes(grid: Grid, llm: str) -> int:
 
 
 def _pair(grid: Grid, llm: str, one: Participant, shapes: Mapping[str, Shape]) -> tuple[Shape, Shape]:
-    """The two shapes beside which `one` is measured, whether it needs both or not."""
+    """Return the two shapes beside which `one` is measured, whether it needs both or not."""
     return shapes[one.llm or llm], shapes[one.slm or grid.slms[0]]
 
 
@@ -139,7 +139,7 @@ def free_bytes(device: Device) -> int | None:
 
 
 def _left_of_cgroup() -> int | None:
-    """What a container's limit leaves, where there is one; without what the system can take back."""
+    """Return what a container's limit leaves, where there is one; without what the system can take back."""
     try:
         limit, used = (int((CGROUP / name).read_text("utf-8")) for name in ("memory.max", "memory.current"))
         statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text("utf-8").splitlines())

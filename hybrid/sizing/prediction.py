@@ -106,7 +106,7 @@ def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> 
 
 
 def encode_s(reader: Shape, request: Request, profile: Profile) -> float:
-    """An encoder over the prompts, in seconds."""
+    """Predict the seconds of an encoder over the prompts."""
     terms = encode_features(reader, request.batch, request.prompt)
     return between(profile.encode, (request.batch, request.prompt), terms, encoder_coordinates(reader))
 
@@ -124,7 +124,7 @@ def _prefill_s(writer: Shape, request: Request, profile: Profile) -> float:
 
 
 def _projecting_s(pair: Pair, request: Request, profile: Profile) -> float:
-    """The projector alone: what its products cost an encoder."""
+    """Predict the projector alone: what its products cost an encoder."""
     size = request.batch, request.prompt
     return between(profile.encode, size, projector_features(pair.llm, pair.slm, *size))
 
@@ -184,7 +184,7 @@ def break_even(pair: Pair, request: Request, profile: Profile) -> BreakEven:
 
 
 def _first(holds: Callable[[int], bool]) -> int | None:
-    """The least number of tokens from which on `holds`, which turns true once; None when it never does."""
+    """Find the least number of tokens from which on `holds`, which turns true once; None when never."""
     if not holds(LONGEST):
         return None
     low, high = 0, LONGEST

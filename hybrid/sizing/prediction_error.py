@@ -34,7 +34,7 @@ class ErrorReport:
 
 
 def error_report(found: StoredGrid, profile: Profile) -> ErrorReport | None:
-    """The errors of a profile's predictions; None when the grid has no cell of llm, slm or hybrid."""
+    """Compute the errors of a profile's predictions; None when the grid has no cell of llm, slm or hybrid."""
     totals: list[float] = []
     phases: dict[Phase, list[float]] = {}
     for cell, guess in _guesses(found, profile):
@@ -61,7 +61,7 @@ def told_apart(phases: Mapping[Phase, float], seen: Mapping[Phase, object]) -> d
 
 
 def fitting_grid(profile: Profile, root: Path | None = None) -> StoredGrid | None:
-    """The newest grid that was measured as the profile was; None when there is none."""
+    """Return the newest grid that was measured as the profile was; None when there is none."""
     for grid in list_grids(root).grids:
         if fits(grid, profile):
             return load_grid(grid.grid_id, root)
@@ -88,7 +88,7 @@ def _guesses(found: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predic
 
 
 def _named(cell: Cell) -> tuple[tuple[str | None, str], ...]:
-    """The names of both shapes; the one that a method does without may be any."""
+    """Return the names of both shapes; the one that a method does without may be any."""
     there = cell.llm or cell.slm or ""
     return (cell.llm, there), (cell.slm, there)
 

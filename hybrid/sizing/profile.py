@@ -110,7 +110,7 @@ def between(
 
 
 def _along(points: Sequence[tuple[float, float]], at: float) -> float:
-    """The value at `at` on the line through points of (where, value), in this order."""
+    """Return the value at `at` on the line through points of (where, value), in this order."""
     if len(points) == 1:
         return points[0][1]
     index = min(max(1, bisect([where for where, _ in points], at)), len(points) - 1)
@@ -132,7 +132,7 @@ def save_profile(profile: Profile, root: Path | None = None) -> Path:
 
 
 def check_name(name: str) -> None:
-    """Raises StoreError when no profile can be called so."""
+    """Raise StoreError when no profile can be called so."""
     if not _NAME.fullmatch(name):
         raise StoreError(
             f"{name!r} cannot name a profile; take up to 100 letters, digits, '.', '_' and '-', "
@@ -141,7 +141,7 @@ def check_name(name: str) -> None:
 
 
 def load_profile(name: str | None = None, root: Path | None = None) -> Profile:
-    """The profile of this name, or the newest. Raises StoreError: unknown, none here, not readable."""
+    """Load the profile of this name, or the newest. Raises StoreError: unknown, none here, not readable."""
     folder, names = _folder(root), profile_names(root)
     if not names:
         raise StoreError(f"There are no profiles in {folder}. `hybrid device` measures one.")
@@ -157,7 +157,7 @@ def load_profile(name: str | None = None, root: Path | None = None) -> Profile:
 
 
 def profile_names(root: Path | None = None) -> list[str]:
-    """The profiles that are stored, by name."""
+    """Return the profiles that are stored, by name."""
     folder = _folder(root)
     with as_store_error(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
         try:

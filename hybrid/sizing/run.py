@@ -195,7 +195,7 @@ def _check(grid: Grid) -> None:
 def _best_engine(
     request: GridRequest, llms: Mapping[str, Shape], slms: Mapping[str, Shape], observer: Observer
 ) -> str:
-    """What `auto` comes to: one engine for the whole grid, and why no faster one."""
+    """Resolve `auto`: one engine for the whole grid, and why no faster one."""
     from hybrid.sizing.grid import probed_engine
 
     order = {name: getattr(request, name) for name in ("methods", "device", "dtype", "threads")}

@@ -44,7 +44,7 @@ def tokenizer_path(recipe: Recipe) -> Path:
 
 
 def read_corpus(corpus: Corpus) -> Iterator[Pair]:
-    """The usable examples of one file, with the first reference of each."""
+    """Yield the usable examples of one file, with the first reference of each."""
     for example in read_examples(Path(corpus.path)):
         target = example.references[0]
         if example.domain not in corpus.exclude and _is_usable(example.source, target):

@@ -20,7 +20,7 @@ SOURCE_TOKENS_PER_BATCH = 16384
 
 
 def distilled(recipe: Recipe, teacher: str, device: torch.device) -> Path:
-    """The training data with the answers of stage `teacher`, written on first use."""
+    """Return the training data with the answers of stage `teacher`, written on first use."""
     path = prepared(recipe).with_name(f"answers-of-{teacher}.npz")
     if not path.is_file():
         model = trained(recipe, teacher)

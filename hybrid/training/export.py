@@ -35,7 +35,7 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
-    """Steps, time and last held-out losses of a stage and of those it started from, from their logs."""
+    """Read steps, time and last held-out losses of a stage and of those it started from, from their logs."""
     lines = (recipe.out / stage / "log.jsonl").read_text("utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     dev = [e["values"] for e in events if e["kind"] == "dev"]

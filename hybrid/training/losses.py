@@ -28,7 +28,7 @@ class Head:
 
     @staticmethod
     def of(model: PreTrainedModel) -> "Head":
-        """The head of a model, with the scale that its architecture gives it."""
+        """Take the head of a model, with the scale that its architecture gives it."""
         head = model.get_output_embeddings()
         assert isinstance(head, nn.Linear)
         return Head(head.weight, sizes_of(model.config).head_scale)
@@ -45,7 +45,7 @@ def token_losses(
     teacher_states: torch.Tensor | None = None,  # (N, d_teacher)
     teacher_head: Head | None = None,
 ) -> torch.Tensor:
-    """Sums over scored tokens, (3,): smoothed cross-entropy, plain cross-entropy, KL.
+    """Sum over scored tokens, (3,): smoothed cross-entropy, plain cross-entropy, KL.
 
     KL is KL(teacher || student) in nats, zero without a teacher.
     """

@@ -12,7 +12,7 @@ from hybrid.training.recipe import Recipe, Shape, Stage
 
 
 def new_t5(shape: Shape, vocab_size: int) -> T5ForConditionalGeneration:
-    """A T5 v1.1 of a shape with T5's own initialization and tied embeddings."""
+    """Build a T5 v1.1 of a shape with T5's own initialization and tied embeddings."""
     settings: dict[str, Any] = {
         "vocab_size": vocab_size,
         "d_model": shape.d_model,
@@ -46,7 +46,7 @@ def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrain
 
 
 def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
-    """The model of an earlier stage, with its latest weights."""
+    """Load the model of an earlier stage, with its latest weights."""
     stage, checkpoint = recipe.stage(stage_name), _checkpoint_of(recipe, stage_name)
     if stage.trains == "hybrid":
         assert stage.reads_with is not None

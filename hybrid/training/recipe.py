@@ -136,7 +136,7 @@ class Recipe:
 
     @staticmethod
     def _check_link(stage: Stage, link: str, earlier: Mapping[str, Model]) -> None:
-        """A link names an earlier stage, of an LLM but for the SLM that an SLM or hybrid starts from."""
+        """Check that links name earlier stages, of an LLM but for the SLM an SLM or hybrid starts from."""
         wanted = getattr(stage, link)
         if wanted is None:
             return

@@ -67,7 +67,7 @@ def compile_parts(module: StageModule) -> None:
 
 
 def shift_right(labels: torch.Tensor) -> torch.Tensor:
-    """Decoder inputs for labels, (B, T): a start token (0, as in T5), then all but the last label."""
+    """Return decoder inputs for labels, (B, T): a start token (0, as in T5), then all but the last label."""
     shifted = torch.zeros_like(labels)
     shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, 0)
     return shifted
@@ -86,7 +86,7 @@ def _seen(mask: torch.Tensor) -> torch.Tensor:
 
 
 def encode(model: PreTrainedModel, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Encoder hidden states, (B, S, d)."""
+    """Compute encoder hidden states, (B, S, d)."""
     output = model.get_encoder()(inputs_embeds=_embed(model, source), attention_mask=_seen(mask))
     states: torch.Tensor = output.last_hidden_state
     return states
@@ -95,7 +95,7 @@ def encode(model: PreTrainedModel, source: torch.Tensor, mask: torch.Tensor) -> 
 def decode(
     model: PreTrainedModel, encoder_states: torch.Tensor, mask: torch.Tensor, decoder_ids: torch.Tensor
 ) -> torch.Tensor:
-    """Decoder hidden states, (B, T, d); padding comes last, so the causal mask is enough."""
+    """Compute decoder hidden states, (B, T, d); padding comes last, so the causal mask is enough."""
     length = decoder_ids.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
     output = model.get_decoder()(

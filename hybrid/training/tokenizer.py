@@ -10,7 +10,7 @@ SPECIALS = ("<pad>", "</s>", "<unk>")  # ids 0, 1, 2
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of exactly `vocab_size` entries, each task's prefix one of them.
+    """Train a tokenizer of exactly `vocab_size` entries, each task's prefix one of them.
 
     Digits are split one by one, so that numbers are copied digit by digit.
     """

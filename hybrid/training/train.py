@@ -133,7 +133,7 @@ class StageRun:
         return {"device_hours": clock.hours * self.accelerator.num_processes}
 
     def _agree(self, mine: bool) -> bool:
-        """True when any process says so; all processes ask at the same step."""
+        """Return True when any process says so; all processes ask at the same step."""
         if self.accelerator.num_processes == 1:
             return mine
         votes = torch.tensor(float(mine), device=self.accelerator.device)
@@ -198,7 +198,7 @@ class _Throughput:
 
 
 def trainable(student: PreTrainedModel) -> dict[str, nn.Parameter]:
-    """What a stage changes: all of an LLM or SLM, projector and SLM of a hybrid."""
+    """Return what a stage changes: all of an LLM or SLM, projector and SLM of a hybrid."""
     if isinstance(student, HybridForConditionalGeneration):
         return student.trainable()
     return dict(student.named_parameters())
@@ -209,7 +209,7 @@ def _is_done(recipe: Recipe, stage: Stage) -> bool:
 
 
 def _data(recipe: Recipe, stage: Stage, accelerator: Accelerator) -> Path:
-    """The references, or the answers of an earlier stage's LLM, written by the first process."""
+    """Return the references, or the answers of an earlier stage's LLM, written by the first process."""
     if stage.answers_of is None:
         return prepared(recipe)
     with accelerator.main_process_first():

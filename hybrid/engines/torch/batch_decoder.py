@@ -74,7 +74,7 @@ class BatchDecoder:
         return {row: (token,) for row, token in zip(self.rows, ids, strict=True)}
 
     def _step(self, rows: torch.Tensor, position: int) -> list[int]:
-        """The ids after (O, D) embeddings of tokens that stand at `position`."""
+        """Return the ids after (O, D) embeddings of tokens that stand at `position`."""
         at = self.offset + position
         places = None if self.bias is not None else self.lengths[: len(rows)] - 1 + position
         if self.packed.table is not None:
@@ -103,7 +103,7 @@ class BatchDecoder:
         self._prefix(states)
 
     def _cross(self, states: States) -> None:
-        """The cross-attention's keys and values of all layers."""
+        """Compute the cross-attention's keys and values of all layers."""
         packed, layout = self.packed, states.layout
         assert packed.cross_kv_projection is not None
         heads, width = packed.heads, packed.head_width
@@ -115,7 +115,7 @@ class BatchDecoder:
             place.copy_(padded.permute(2, 0, 3, 1, 4))
 
     def _prefix(self, states: States) -> None:
-        """A decoder-only model's prompts, all tokens at once, and the ids that follow them."""
+        """Read a decoder-only model's prompts, all tokens at once; return the ids that follow them."""
         layout, rows = states.layout, states.rows
         if self.packed.table is not None:
             rows = rows + self.packed.table[layout.positions]

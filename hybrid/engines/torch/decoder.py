@@ -244,7 +244,7 @@ class CachedLayer:
     def run(
         self, rows: torch.Tensor, position: int, bias: torch.Tensor, normalize: Normalize
     ) -> torch.Tensor:
-        """The same for n rows, (n, D), the first at `position`. bias: (G or 1, R * n, position + n)."""
+        """Do the same for n rows, (n, D), the first at `position`. bias: (G or 1, R * n, position + n)."""
         count, end = len(rows), position + len(rows)
         qkv = mm(normalize(rows), self.own.into)
         if self.turns is not None:

@@ -116,5 +116,5 @@ def _covered() -> str:
 
 
 def _nearest(config: Config) -> Family:
-    """The family with the most traits in common, the first of several."""
+    """Return the family with the most traits in common, the first of several."""
     return max(ARCHITECTURES.values(), key=lambda family: sum(bool(config.get(t)) for t in family.traits))

@@ -101,7 +101,7 @@ def _layer(config: Config, weights: Weights, name: str) -> Layer:
 
 
 def _conv(weights: Weights, name: str, parts: int = 1) -> list[Linear]:
-    """The linears that lie side by side in one Conv1D."""
+    """Return the linears that lie side by side in one Conv1D."""
     matrices = weights[f"{name}.weight"].t().chunk(parts)
     biases = weights[f"{name}.bias"].chunk(parts)
     return [Linear(weight=weight, bias=bias) for weight, bias in zip(matrices, biases, strict=True)]

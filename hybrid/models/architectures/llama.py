@@ -102,7 +102,7 @@ def _norm(config: Config, weights: Weights, name: str) -> Norm:
 
 
 def _rope(config: Config) -> dict[str, Any]:
-    """The rotary positions' settings, as transformers 5 names them or as config.json on the Hub does."""
+    """Return the rotary positions' settings, named as by transformers 5 or as in config.json on the Hub."""
     rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
     rope.setdefault("rope_type", rope.get("type", "default"))
