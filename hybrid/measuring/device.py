@@ -128,7 +128,7 @@ class _Products:
         return cycle([self._matrix(*shape) for _ in range(count)])
 
     def _matrix(self, inputs: int, outputs: int) -> "torch.Tensor":
-        """Make (inputs, outputs), laid out as the engines have them: by inputs on a CPU, by outputs on a GPU."""
+        """Make (inputs, outputs), laid out as engines have them: by inputs on a CPU, by outputs on a GPU."""
         by_inputs = self._device.type == "cpu"
         return self._noise(inputs, outputs) if by_inputs else self._noise(outputs, inputs).t()
 

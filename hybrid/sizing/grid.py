@@ -92,7 +92,7 @@ def _hardness(shape: Shape) -> tuple[bool, bool]:
 def _engines(
     grid: Grid, llm: str, wanted: Collection[Participant], observer: Observer, make: Make
 ) -> dict[Participant, LoadedSystem]:
-    """Yield an engine for each participant; every model is built once, and kept no longer than needed."""
+    """Create an engine for each participant; every model is built once, kept only while one needs it."""
     shapes = shapes_of(grid)
     weights = RandomWeights(
         vocabulary=_vocabulary(grid),
