@@ -22,7 +22,7 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(line: bytes) -> Event:
-    """Raises ValueError for what is no event that this version knows."""
+    """Decode a line into its event. Raises ValueError for what is no event that this version knows."""
     try:
         row = json.loads(line)
         return convert(_KINDS[row.pop(_EVENT)], row)
@@ -56,7 +56,7 @@ class EventLog:
 
 
 def read_events(path: Path, start: int = 0, most: int = -1) -> tuple[list[Event], int]:
-    """The events on whole lines from the byte `start` on, and where the next ones begin.
+    """Read the events on whole lines from the byte `start` on, and tell where the next ones begin.
 
     most: bytes to look at, -1 for all. Lines that are damaged, or of a newer
     version, are left out. Raises OSError.

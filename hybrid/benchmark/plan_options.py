@@ -101,7 +101,7 @@ def parse_engine_options(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _field(name: str) -> Callable[[Plan], tuple[str, ...]]:
-    """The text of a plan's field, where it has not the default."""
+    """Give the text of a plan's field, where it has not the default."""
 
     def texts(plan: Plan) -> tuple[str, ...]:
         value = getattr(plan, name)
@@ -208,7 +208,7 @@ PLAN_OPTIONS = (
 
 
 def plan_of_options(suite: str, options: Mapping[str, object]) -> Plan:
-    """The plan that parsed options ask for; `options` has each of PLAN_OPTIONS by its key.
+    """Make the plan that parsed options ask for; `options` has each of PLAN_OPTIONS by its key.
 
     Raises ValueError where they exclude each other.
     """
@@ -223,7 +223,7 @@ def plan_of_options(suite: str, options: Mapping[str, object]) -> Plan:
 
 
 def plan_arguments(plan: Plan) -> tuple[str, ...]:
-    """What `hybrid bench` is given to measure `plan`; what goes without saying is left out.
+    """Write what `hybrid bench` is given to measure `plan`, without what goes without saying.
 
     No value can be taken for an option: each stands behind a =, or after --.
     """

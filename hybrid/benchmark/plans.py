@@ -23,12 +23,12 @@ PREFIXES = ("sacrebleu:", "hf:", "file:")
 
 
 def encode_plan(plan: Plan) -> bytes:
-    """A file for `hybrid bench --plan`, of the same form as a run.json."""
+    """Write a plan as a file for `hybrid bench --plan`, of the same form as a run.json."""
     return encode({"schema": SCHEMA, "plan": plan}, indent=1)
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan in a file, as decode_plan() reads it. Raises PlanError."""
+    """Read the plan in a file, as decode_plan() reads it. Raises PlanError."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
@@ -38,7 +38,7 @@ def load_plan(path: Path) -> Plan:
 
 
 def decode_plan(data: bytes, name: str = "the plan") -> Plan:
-    """The plan in JSON or TOML: alone, beside a `schema`, or the `plan` of a whole run.json.
+    """Decode the plan in JSON or TOML: alone, beside a `schema`, or the `plan` of a whole run.json.
 
     name: of its file, for messages. Raises PlanError for wrong keys, types and versions.
     """

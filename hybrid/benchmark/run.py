@@ -141,7 +141,7 @@ def _check_suite(plan: Plan, suite: Suite) -> None:
 
 
 def _load(plan: Plan, observer: Observer) -> tuple[Plan, dict[System, LoadedSystem]]:
-    """An engine for each system, and the plan with what its engine came to."""
+    """Load an engine for each system, and fill in the plan what its engine came to."""
     observer(Status(sentence="Loading the models"))
     with collector_off():
         import hybrid.models.bundle  # noqa: F401  # torch and transformers: seconds

@@ -31,12 +31,12 @@ class WorkItem:
     examples: tuple[Example, ...]
 
     def key(self, example: Example) -> Key:
-        """What a run holds only once."""
+        """Return what a run holds only once."""
         return example.id, self.repeat, self.system
 
 
 def select_examples(plan: Plan, suite: Suite) -> tuple[Example, ...]:
-    """The plan's examples in its order: shuffled by its seed, then the first `limit`."""
+    """Select the plan's examples in its order: shuffled by its seed, then the first `limit`."""
     examples = list(suite.examples)
     random.Random(plan.seed).shuffle(examples)
     return tuple(examples[: plan.limit])
@@ -88,7 +88,7 @@ def measure_records(
 
 
 def _batches(plan: Plan, examples: tuple[Example, ...]) -> list[tuple[Example, ...]]:
-    """The examples that are answered together, in order; the last ones may be fewer."""
+    """Group the examples that are answered together, in order; the last ones may be fewer."""
     size = plan.batch_size
     return [examples[start : start + size] for start in range(0, len(examples), size)]
 

@@ -58,7 +58,7 @@ def score_run(
 
 
 def _lacking(reader: RunReader, metrics: Sequence[Metric], named: bool) -> list[Metric]:
-    """The metrics that have something to compute."""
+    """Return the metrics that have something to compute."""
     headers, signatures = score_headers(reader.folder), reader.run.signatures
     lacking = set()
     for metric in metrics if named else ():
@@ -81,6 +81,6 @@ def _signature(reader: RunReader, metric: Metric) -> str:
 
 
 def _statistics(metrics: Sequence[Metric], text: str, references: Sequence[str], source: str) -> Statistics:
-    """What is no number is no score: that answer goes without."""
+    """Compute an answer's statistics by metric; those with what is no number are left out."""
     rows = {metric.name: metric.statistics(text, references, source) for metric in metrics}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

@@ -68,7 +68,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hybrid-bench")
 def main() -> None:
-    """A large model reads, a small model writes: LLM-to-SLM, measured side by side."""
+    """Measure LLM-to-SLM side by side: a large model reads, a small model writes."""
 
 
 @click.command()

@@ -106,7 +106,7 @@ def _say_how_to_go_on(terminal: Terminal, error: BaseException) -> None:
 
 @contextmanager
 def _logged(terminal: Terminal, path: str | None) -> Iterator[Observer]:
-    """An observer for the terminal and, where a file is named, for its lines; how the block fails is one."""
+    """Observe for the terminal and, where a file is named, write its lines; how the block fails is one."""
     if path is None:
         yield terminal
         return

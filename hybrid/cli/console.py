@@ -39,7 +39,7 @@ def harmless(text: str) -> str:
 
 @contextmanager
 def status(first: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on stderr while something is under way; silent when stderr is no terminal."""
+    """Show a spinner on stderr while something is under way; stay silent when stderr is no terminal."""
     with Terminal() as terminal:
         terminal(Status(sentence=first))
         yield lambda sentence: terminal(Status(sentence=sentence))

@@ -51,7 +51,7 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
 def _measured(
     name: str | None, engine: str, order: dict[str, Any], wait: float, observer: Observer
 ) -> "Profile":
-    """The profile, measured while nothing else is."""
+    """Measure the profile while nothing else is measured."""
     from hybrid.engines.registry import AUTO, default_dtype
     from hybrid.measuring.environment import environment
     from hybrid.measuring.lock import measuring

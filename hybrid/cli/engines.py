@@ -33,7 +33,7 @@ def engines(as_json: bool) -> None:
 
 
 def _row(name: str) -> dict[str, Any]:
-    """What --json prints of one engine. missing: by device, None where it runs."""
+    """Give what --json prints of one engine. missing: by device, None where it runs."""
     kind = ENGINES[name]
     return {
         "name": name,

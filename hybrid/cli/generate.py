@@ -90,7 +90,7 @@ def _loaded(
 def _report(
     generation: Generation, engine: Engine, pair: str, task: str, notices: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What --json prints; every time is in milliseconds."""
+    """Give what --json prints; every time is in milliseconds."""
     timing = generation.timing
     return {
         "text": generation.text,

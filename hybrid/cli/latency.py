@@ -31,7 +31,7 @@ def _methods(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple
 
 
 def _numbers(low: int, high: int) -> Callable[[click.Context, click.Parameter, str], tuple[int, ...]]:
-    """Reads `1,8,32`: each a whole number from low to high."""
+    """Make a callback that reads `1,8,32`: each a whole number from low to high."""
 
     def read(_: click.Context, __: click.Parameter, text: str) -> tuple[int, ...]:
         pieces = [piece.strip() for piece in text.split(",") if piece.strip()]

@@ -19,7 +19,7 @@ def report(found: StoredGrid) -> Iterator[str]:
 
 
 def as_object(found: StoredGrid) -> str:
-    """The grid and its cells, with medians in milliseconds beside the raw seconds, as JSON."""
+    """Write the grid and its cells, with medians in milliseconds beside the raw seconds, as JSON."""
     medians = [
         plain(cell)
         | {
@@ -36,7 +36,7 @@ def as_object(found: StoredGrid) -> str:
 
 
 def shapes_table() -> list[str]:
-    """The known shapes, a row each."""
+    """List the known shapes, a row each."""
     rows = [
         {
             "name": shape.name,
@@ -72,7 +72,7 @@ def _report(found: StoredGrid) -> Iterator[str]:
 
 
 def _by_size(cells: Sequence[Cell], llm: str) -> Iterator[list[Cell]]:
-    """The cells that belong beside an LLM, together by size: what it does alone first, then by SLM."""
+    """Group the cells that belong beside an LLM by size: what it does alone first, then by SLM."""
     beside = [cell for cell in cells if cell.llm in (llm, None)]
     sizes = dict.fromkeys(sorted((c.batch, c.prompt_tokens, c.output_tokens) for c in beside))
     for size in sizes:
@@ -133,7 +133,7 @@ def _notes(found: StoredGrid) -> Iterator[str]:
 def _drawn(
     groups: Sequence[Sequence[Row]], left: Sequence[str] = ("method", "SLM"), sections: bool = True
 ) -> list[str]:
-    """A table with a line between groups; its columns are those of all rows, in the order of PHASES."""
+    """Draw a table with a line between groups; its columns are those of all rows, in the order of PHASES."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

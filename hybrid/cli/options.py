@@ -27,7 +27,7 @@ engine_options = with_options(ENGINE_OPTIONS)
 
 
 def seconds(_: click.Context, __: click.Parameter, given: float | None) -> float | None:
-    """The callback of an option in seconds."""
+    """Check an option in seconds, as its callback."""
     if given is not None and math.isnan(given):  # which no range excludes
         raise click.BadParameter("nan is not a number of seconds.")
     return given
@@ -44,7 +44,7 @@ wait_option = click.option(
 
 
 def given_options(ctx: click.Context, besides: Iterable[str] = ()) -> list[str]:
-    """The parameters that the command line itself names, but those in `besides`, as a user writes them."""
+    """List the parameters that the command line itself names, without `besides`, as a user writes them."""
     return [
         parameter.human_readable_name if isinstance(parameter, click.Argument) else parameter.opts[0]
         for parameter in ctx.command.params
@@ -80,7 +80,7 @@ def _as_click(option: PlanOption) -> Callable[[F], F]:
 
 
 def _callback(option: PlanOption) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """What reads the option's text; a ValueError becomes a usage error."""
+    """Make a callback that reads the option's text; a ValueError becomes a usage error."""
     parse = parse_engine_options if option.many else option.parse
 
     def read(_: click.Context, __: click.Parameter, value: Any) -> Any:

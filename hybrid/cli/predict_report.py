@@ -48,7 +48,7 @@ class Outlook:
 
     @classmethod
     def of(cls, pair: Pair, request: Request, profile: Profile, price_per_hour: float | None) -> "Outlook":
-        """Raises InputError when a model cannot answer so, StoreError when no grid can be read."""
+        """Predict. Raises InputError when a model cannot answer so, StoreError when no grid can be read."""
         methods = predict(pair, request, profile)
         price = price_per_hour
         grid = fitting_grid(profile)
@@ -63,12 +63,12 @@ class Outlook:
         )  # fmt: skip
 
     def speedup(self, method: Model) -> float:
-        """The LLM's latency end to end over this one's."""
+        """Divide the LLM's latency end to end by this one's."""
         return self.methods[BASELINE].total_s / self.methods[method].total_s
 
 
 def as_object(found: Outlook) -> dict[str, Any]:
-    """What --json prints."""
+    """Give what --json prints."""
     methods = {
         method: {
             "phases_ms": {phase: seconds * 1e3 for phase, seconds in one.phases.items()},
@@ -151,7 +151,7 @@ def _percent(spread: Spread) -> str:
 
 
 def _drawn(rows: Sequence[Row]) -> Iterator[str]:
-    """A table; the first column is text, the others are numbers."""
+    """Draw a table; the first column is text, the others are numbers."""
     headings = list(rows[0])
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in headings}
     for row in ({name: name for name in headings}, *rows):

@@ -42,7 +42,7 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 
 
 def _draw(events: Iterable["TrainEvent"]) -> None:
-    """A bar per stage on a terminal; elsewhere a plain line now and then."""
+    """Draw a bar per stage on a terminal; elsewhere a plain line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
@@ -73,7 +73,7 @@ def _draw(events: Iterable["TrainEvent"]) -> None:
 
 
 def _figures(event: "TrainEvent") -> dict[str, str]:
-    """What a training event says, as short pieces of the progress line."""
+    """Format what a training event says as short pieces of the progress line."""
     values = {name: value for name, value in event.values.items() if isinstance(value, float)}
     where = "dev " if event.kind == "dev" else ""
     pieces = {}

@@ -94,7 +94,7 @@ def sums(statistics: Array, counts: Counts) -> Array:
 
 
 def median_estimate(values: Array, counts: Counts) -> Estimate | None:
-    """The median of `values` (N,) with its interval; NaNs are left out of it and of every resample."""
+    """Compute the median of `values` (N,) with its interval; NaNs are left out, of every resample too."""
     known = values[~np.isnan(values)]
     if not known.size:
         return None
@@ -102,7 +102,7 @@ def median_estimate(values: Array, counts: Counts) -> Estimate | None:
 
 
 def medians(values: Array, counts: Counts) -> Array:
-    """The median of each resample of `values` (N,), (R,); NaN where only NaNs were drawn."""
+    """Compute the median of each resample of `values` (N,), (R,); NaN where only NaNs were drawn."""
     order = np.argsort(values)[: np.count_nonzero(~np.isnan(values))]  # NaNs come last
     ranked = np.append(values[order], np.nan)
     rows = max(1, _CHUNK // len(values))

@@ -191,7 +191,7 @@ def record_rows(reader: RunReader, metrics: Iterable[str] = ()) -> Iterator[tupl
 
 
 def _conditions(run: Run) -> list[tuple[int, dict[System, tuple[Cell, ...]]]]:
-    """The cells of the run's systems, and from which record on they hold; the last ones first."""
+    """Give the cells of the run's systems, and from which record on they hold; the last ones first."""
     parts = [(0, run.environment), *((r.records_before, r.environment) for r in run.resumptions)]
 
     def cells(environment: Environment, system: System) -> tuple[Cell, ...]:

@@ -122,7 +122,7 @@ def _speedups(
 
 
 def _median_over(values: Array, labels: Indices, resamples: Resamples) -> Estimate | None:
-    """The median over batches of the batches' own medians, resampled by batch."""
+    """Compute the median over batches of the batches' own medians, resampled by batch."""
     _, group = np.unique(labels, return_inverse=True)
     if group.max() + 1 < len(values):
         order = np.argsort(group, kind="stable")

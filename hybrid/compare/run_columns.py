@@ -46,7 +46,7 @@ CONDITIONS: Mapping[str, str] = {
 def conditions(
     run: Run, environment: Environment, system: System
 ) -> dict[str, str | int | float | bool | None]:
-    """A cell for each of CONDITIONS. environment: the run's, or that of the records after a resumption."""
+    """Give a cell for each of CONDITIONS. environment: the run's, or that of records after a resumption."""
     parts = (run, run.plan, run.plan.sampling, environment)
     cells = {name: getattr(part, name) for name in CONDITIONS for part in parts if hasattr(part, name)}
     packages = "; ".join(f"{name} {version}" for name, version in environment.packages.items())

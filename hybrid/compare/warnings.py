@@ -158,7 +158,7 @@ def _resumptions(run: Run) -> Iterator[str]:
 
 
 def _not_scored(stored: StoredRun) -> list[str]:
-    """The labels of default metrics that an answer lacks."""
+    """List the labels of default metrics that an answer lacks."""
     names = default_metrics(stored.run.plan.task)
     return [
         METRICS[name].label
@@ -218,7 +218,7 @@ def _in_conditions(ours: Run, theirs: Run) -> Differences:
 
 
 def _part(ours: Run, theirs: Run) -> str:
-    """The seed decides which examples a limit leaves; without one it is only their order."""
+    """Compare limit and seed: a seed decides which examples a limit leaves; without one, only their order."""
     limited = ours.plan.limit or theirs.plan.limit
     return _fields(ours.plan, theirs.plan, ("limit", "seed")) if limited else ""
 

@@ -58,7 +58,7 @@ class Plan:
             raise ValueError(f"systems are {', '.join(self.systems) or 'none'}; name each one once")
 
     def engine_of(self, system: System) -> str:
-        """The name of the engine that `system` is measured in."""
+        """Name the engine that `system` is measured in."""
         return system.engine or self.engine
 
 

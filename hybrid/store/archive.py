@@ -36,7 +36,7 @@ class Readable(Protocol):
 def opened_archive(
     stream: IO[bytes], is_part: Callable[[str], bool], passed_over: Sequence[str] = ()
 ) -> Iterator[tuple[str, Mapping[str, Readable]]]:
-    """The folder that an archive holds, "" for none, and its files by name, each to be read once.
+    """Give the folder that an archive holds, "" for none, and its files by name, each to be read once.
 
     is_part: whether it may hold a file of this name. passed_over: that it may hold too, and nobody reads.
     Raises StoreError for an archive that is damaged, or holds anything else.

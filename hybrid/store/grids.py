@@ -41,12 +41,12 @@ class GridListing:
 
 
 def new_grid_id(engine: str, now: datetime) -> str:
-    """An id such as 20261123-014512-cuda-graph-3f9c: when (UTC), which engine, four random digits."""
+    """Make an id such as 20261123-014512-cuda-graph-3f9c: when (UTC), which engine, four random digits."""
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{engine}-{secrets.token_hex(2)}"
 
 
 def list_grids(root: Path | None = None) -> GridListing:
-    """The grids of a results folder, by their headers. One without a folder of grids has none."""
+    """List the grids of a results folder, by their headers. One without a folder of grids has none."""
     grids, problems = [], []
     for path in _files(root):
         try:
@@ -59,7 +59,7 @@ def list_grids(root: Path | None = None) -> GridListing:
 
 
 def find_grid(text: str, root: Path | None = None) -> str:
-    """The id of the grid that `text` names: the id, the beginning of just one, or `latest`.
+    """Find the id of the grid that `text` names: the id, the beginning of just one, or `latest`.
 
     Raises StoreError, also for what can be no id, such as a path.
     """
@@ -185,7 +185,7 @@ class GridWriter:
 
 
 def _header(path: Path, line: bytes) -> Grid:
-    """The first line of a grid. The file's name is its id, renamed or not."""
+    """Decode the first line of a grid. The file's name is its id, renamed or not."""
     try:
         return replace(decode_grid(line), grid_id=path.stem)
     except ValueError as error:
@@ -197,7 +197,7 @@ def _folder(root: Path | None) -> Path:
 
 
 def _files(root: Path | None) -> list[Path]:
-    """The files that hold a grid, by name."""
+    """List the files that hold a grid, by name."""
     folder = _folder(root)
     with as_store_error(f"{folder} cannot be read", "HYBRID_RESULTS names another folder of results."):
         try:

@@ -104,7 +104,7 @@ def _check_names(files: Mapping[str, object]) -> None:
 
 @contextmanager
 def _aside(root: Path) -> Iterator[Path]:
-    """An empty folder `run` where no reader of the results looks; in the end gone, unless it was moved."""
+    """Make an empty folder `run` where no reader of results looks; in the end gone, unless it was moved."""
     hidden = root / f".import-{secrets.token_hex(8)}"
     (hidden / "run").mkdir(parents=True)
     try:
@@ -137,7 +137,7 @@ def _copy(given: bytes | Readable, path: Path, room: int) -> int:
 
 
 def _checked(folder: Path) -> list[str]:
-    """What is damaged in the run. Raises StoreError when it cannot be read, or is of different runs."""
+    """List what is damaged in the run. Raises StoreError when it cannot be read, or is of different runs."""
     try:
         reader = RunReader(folder.name, folder.parent)
         records = sum(1 for _ in reader.records())
@@ -160,7 +160,7 @@ def _checked(folder: Path) -> list[str]:
 
 
 def _moved(folder: Path, root: Path, name: str) -> Path:
-    """The folder's place among the results, into which it was moved."""
+    """Move the folder to its place among the results, and return that."""
     run, header = read_run(folder)
     wanted = _usable(name) or _usable(header.run_id) or new_run_id(run.plan, datetime.now(UTC))
     place = claim_folder(root, wanted)

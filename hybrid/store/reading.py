@@ -54,7 +54,7 @@ class StoredRun:
 
 
 def list_runs(root: Path | None = None) -> Listing:
-    """The runs of a results folder, without reading the records of those that are complete.
+    """List the runs of a results folder, without reading the records of those that are complete.
 
     A folder that is not there has none. Raises StoreError when it cannot be read.
     """
@@ -71,7 +71,7 @@ def list_runs(root: Path | None = None) -> Listing:
 
 
 def find_run(text: str, root: Path | None = None) -> str:
-    """The id of the run that `text` names: the id, the beginning of just one, or `latest`.
+    """Find the id of the run that `text` names: the id, the beginning of just one, or `latest`.
 
     Raises StoreError, also for what can be no id, such as a path.
     """
@@ -115,7 +115,7 @@ class RunReader:
         return {metric: header.signature for metric, header in score_headers(self.folder).items()}
 
     def records(self) -> Iterator[Record]:
-        """The stored records in the order in which they were measured, with all their scores."""
+        """Read the stored records in the order in which they were measured, with all their scores."""
         known = {example.id for example in self.examples}
         seen: set[Key] = set()
 
@@ -149,7 +149,7 @@ class RunReader:
 
 
 def key_of(record: Record) -> Key:
-    """What a run holds only once."""
+    """Return what a run holds only once."""
     return record.example_id, record.repeat, record.system
 
 
@@ -204,7 +204,7 @@ def read_run(folder: Path) -> tuple[Run, RunFile]:
 
 
 def run_of(run_id: str, root: Path | None = None) -> Run:
-    """A stored run alone, without its examples and records. run_id: as find_run() understands it."""
+    """Read a stored run alone, without its examples and records. run_id: as find_run() understands it."""
     root = root or results_folder()
     return read_run(root / find_run(run_id, root))[0]
 

@@ -151,7 +151,7 @@ def open_scores(
 
 
 def _metric_scores(path: Path, metric: str, examples: str, problems: list[str]) -> MetricScores:
-    """Raises OSError or ValueError for a file that is none of this run's scores."""
+    """Read a metric's scores. Raises OSError or ValueError for a file that is none of this run's scores."""
     with open_regular(path) as file:
         header = _header(file.readline(), metric, examples)
         data = file.read()

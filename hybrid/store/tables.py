@@ -67,13 +67,13 @@ def safe(text: str) -> str:
 
 
 def original(cell: str) -> str:
-    """The text that safe() was given."""
+    """Return the text that safe() was given."""
     return cell[1:] if cell.startswith("'") and _RISKY.match(cell) else cell
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that becomes `path` when the block ends well, and vanishes when it does not.
+    """Open a file to write that becomes `path` when the block ends well, and vanishes when it does not.
 
     What is there and is no regular file, such as /dev/stdout, is written
     directly. Raises StoreError when it cannot be written.

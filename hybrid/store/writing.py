@@ -201,7 +201,7 @@ class Writer:
                 self.close()
 
     def _moves(self) -> tuple[Resumption, ...]:
-        """The resumptions under which something was measured."""
+        """Return the resumptions under which something was measured."""
         return tuple(move for move in self.run.resumptions if move.records_before < len(self._done))
 
     def _explained(self) -> AbstractContextManager[None]:

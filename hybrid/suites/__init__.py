@@ -29,7 +29,7 @@ _LOADERS: Mapping[str, tuple[str, str]] = {
 
 
 def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | None = None) -> Suite:
-    """The suite of that name, read whole and checked.
+    """Load the suite of that name, read whole and checked.
 
     task: a name of schema.TASKS; needed for hf: and file: suites, which do not
         state theirs, and must agree where a suite does.
@@ -48,7 +48,7 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
 
 
 def bundled_suites() -> tuple[str, ...]:
-    """The names of the suites that need no network and no file."""
+    """List the names of the suites that need no network and no file."""
     return tuple(catalog.BUNDLED)
 
 

@@ -26,7 +26,7 @@ BUNDLED: Mapping[str, Bundled] = {
 
 
 def load(name: str, task: str | None, columns: Mapping[str, str] | None) -> Suite:
-    """A bundled suite. Raises SuiteError for columns, another task, or a damaged installation."""
+    """Load a bundled suite. Raises SuiteError for columns, another task, or a damaged installation."""
     from hybrid.suites.files import load_examples
 
     refuse_columns(name, columns)
@@ -36,13 +36,13 @@ def load(name: str, task: str | None, columns: Mapping[str, str] | None) -> Suit
 
 
 def refuse_columns(name: str, columns: Mapping[str, str] | None) -> None:
-    """Raises SuiteError: only some suites have columns to choose."""
+    """Refuse columns with SuiteError: only some suites have columns to choose."""
     if columns:
         raise SuiteError(f"The suite {name} has no columns to name; file: and hf: suites have.")
 
 
 def unreachable(name: str, reason: object) -> SuiteError:
-    """The error of a remote suite that cannot be fetched, with the first line of its reason."""
+    """Make the error of a remote suite that cannot be fetched, with the first line of its reason."""
     first = next(iter(str(reason).strip().splitlines()), "") or type(reason).__name__
     first = re.sub(r"^\[Errno -?\d+\] ", "", first).rstrip(".")
     return SuiteError(
@@ -52,7 +52,7 @@ def unreachable(name: str, reason: object) -> SuiteError:
 
 
 def check_task(suite: Suite, tasks: Sequence[str], pair: str) -> None:
-    """Raises SuiteError when the pair was not trained for the suite's task."""
+    """Raise SuiteError when the pair was not trained for the suite's task."""
     if suite.task not in tasks:
         raise SuiteError(
             f"The suite {suite.name} is for {describe(suite.task)}, but the pair {pair} is for "
@@ -75,7 +75,7 @@ def stated_task(name: str, stated: str, task: str | None) -> str:
 
 
 def task_of_languages(name: str, source: str, target: str) -> str:
-    """The task that translates from `source` to `target`. Raises SuiteError without one."""
+    """Return the task that translates from `source` to `target`. Raises SuiteError without one."""
     translations = [task for task in TASKS.values() if task.source_language != task.target_language]
     for task in translations:
         if (task.source_language, task.target_language) == (source, target):
@@ -85,7 +85,7 @@ def task_of_languages(name: str, source: str, target: str) -> str:
 
 
 def describe(task: str) -> str:
-    """A task with its languages: "summarize (en)", "translate-en-de (en to de)"."""
+    """Write a task with its languages: "summarize (en)", "translate-en-de (en to de)"."""
     known = TASKS.get(task)
     if known is None:
         return task

@@ -24,7 +24,7 @@ _Parse = Callable[[str, int], Example | None]  # line and its number; None for t
 
 
 def load(address: str, task: str | None, columns: Columns) -> Suite:
-    """The suite `file:PATH`. Raises SuiteError."""
+    """Load the suite `file:PATH`. Raises SuiteError."""
     if not address:
         raise SuiteError("file: names no file; write file:PATH.")
     chosen = required_task(f"file:{address}", task)
@@ -39,7 +39,7 @@ def load_examples(path: Path, columns: Columns = None) -> tuple[Example, ...]:
 
 
 def read_examples(path: Path, columns: Columns = None) -> Iterator[Example]:
-    """The examples of a file, in order, one at a time; their texts may be empty. Raises SuiteError.
+    """Read the examples of a file, in order, one at a time; their texts may be empty. Raises SuiteError.
 
     columns: role to column name, see `rows.to_example`.
     """

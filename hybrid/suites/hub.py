@@ -27,7 +27,7 @@ class _Address:
 
 
 def load(address: str, task: str | None, columns: Mapping[str, str] | None) -> Suite:
-    """The suite `hf:DATASET:CONFIG:SPLIT` or `hf:DATASET:CONFIG:SPLIT[:N]`. Raises SuiteError.
+    """Load the suite `hf:DATASET:CONFIG:SPLIT` or `hf:DATASET:CONFIG:SPLIT[:N]`. Raises SuiteError.
 
     An empty CONFIG is the default one. See `rows.to_example` for the columns.
     """
@@ -57,7 +57,7 @@ def _parse(address: str) -> _Address:
 
 
 def _licence(address: _Address) -> str:
-    """What the data set's card states; asking for it also says, in one short request, whether it is there."""
+    """Ask what the data set's card states, and so, in one short request, whether the data set is there."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 

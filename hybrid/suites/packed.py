@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 
 def open_unpacked(path: Path) -> IO[bytes]:
-    """Raises OSError, and SuiteError without the package that unpacks; reading raises `damages()`."""
+    """Open a file to read its unpacked bytes; reading raises `damages()`.
+
+    Raises OSError, and SuiteError without the package that unpacks.
+    """
     return _OPENERS.get(path.suffix.lower(), _open_plain)(path)
 
 
 def packings() -> tuple[str, ...]:
-    """The suffixes of packed files."""
+    """List the suffixes of packed files."""
     return tuple(_OPENERS)
 
 
 def damages(path: Path) -> tuple[type[Exception], ...]:
-    """What a damaged packed file raises while it is read."""
+    """Name what a damaged packed file raises while it is read."""
     if path.suffix.lower() != ".zst":
         return EOFError, lzma.LZMAError
     try:

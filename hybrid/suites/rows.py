@@ -24,7 +24,7 @@ class RowError(ValueError):
 
 
 def check_columns(columns: Mapping[str, str] | None) -> None:
-    """Raises SuiteError when `columns` names something else than ROLES."""
+    """Raise SuiteError when `columns` names something else than ROLES."""
     for role in columns or {}:
         if role not in ROLES:
             raise SuiteError(
@@ -34,7 +34,7 @@ def check_columns(columns: Mapping[str, str] | None) -> None:
 
 
 def to_example(row: Row, columns: Mapping[str, str] | None, default_id: str) -> Example:
-    """The example of a row. Raises RowError.
+    """Make the example of a row. Raises RowError.
 
     columns: role to column name, with dots for nested ones (`translation.en`).
     A role that is not given is read from the column of its own name, the
@@ -57,7 +57,7 @@ def to_example(row: Row, columns: Mapping[str, str] | None, default_id: str) -> 
 
 
 def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, ...]:
-    """The examples of the suite `name`, each given with its place ("a.tsv, line 3").
+    """Check the examples of the suite `name`, each given with its place ("a.tsv, line 3").
 
     Raises SuiteError when there is none, an id comes twice, a text is empty or
     a text holds characters that the engines refuse.
@@ -79,12 +79,12 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
 
 
 def without_controls(text: str) -> str:
-    """A blank for every character that the engines refuse: for texts that nobody here can mend."""
+    """Put a blank for every character that the engines refuse: for texts that nobody here can mend."""
     return _CONTROL.sub(" ", text)
 
 
 def _own_names(row: Row) -> dict[str, str]:
-    """The columns that are read when none are named; `document` marks the older form of summaries."""
+    """Name the columns that are read when none are named; `document` marks the older form of summaries."""
     if "document" in row:
         names = {"source": "document", "reference": "summary" if "summary" in row else "summaries"}
         return names | ({"domain": "source"} if "source" in row else {})
@@ -93,7 +93,7 @@ def _own_names(row: Row) -> dict[str, str]:
 
 
 def _find(row: Row, name: str) -> object:
-    """The value of a column; the name itself goes before its reading as a path."""
+    """Return the value of a column; the name itself goes before its reading as a path."""
     if name in row:
         return row[name]
     value: object = row
@@ -124,7 +124,7 @@ def _text(row: Row, name: str) -> str:
 
 
 def _label(row: Row, name: str) -> str:
-    """An id or a domain: a text or a whole number."""
+    """Check an id or a domain: a text or a whole number."""
     value = _find(row, name)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise RowError(f"the column {name!r} is neither a text nor a whole number but {_kind(value)}")

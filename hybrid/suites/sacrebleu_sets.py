@@ -22,7 +22,7 @@ TIMEOUT_S = 10.0
 
 
 def load(address: str, task: str | None, columns: Mapping[str, str] | None) -> Suite:
-    """The suite `sacrebleu:SET/PAIR`, as wmt20/en-de, with all references of the set. Raises SuiteError."""
+    """Load the suite `sacrebleu:SET/PAIR`, as wmt20/en-de, with all its references. Raises SuiteError."""
     name = f"sacrebleu:{address}"
     refuse_columns(name, columns)
     dataset, test_set, pair = _find(address)
@@ -40,7 +40,7 @@ def load(address: str, task: str | None, columns: Mapping[str, str] | None) -> S
 
 
 def _find(address: str) -> tuple["Dataset", str, str]:
-    """The data set that SET/PAIR names, SET and PAIR; names of sets have slashes too."""
+    """Find the data set that SET/PAIR names, SET and PAIR; names of sets have slashes too."""
     from sacrebleu.dataset import DATASETS
 
     test_set, _, pair = address.rpartition("/")
@@ -98,7 +98,7 @@ def _licence(dataset: "Dataset") -> str:
 
 @contextmanager
 def _fetching(name: str, dataset: "Dataset") -> Iterator[None]:
-    """Turns what a download can raise into SuiteError, and keeps a silent host from hanging it."""
+    """Turn what a download can raise into SuiteError, and keep a silent host from hanging it."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # sacrebleu sets none and takes none
     try:

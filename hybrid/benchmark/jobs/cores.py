@@ -33,7 +33,7 @@ def divided(threads: int) -> Cores | None:
 
 @contextmanager
 def started_on(cores: Set[int]) -> Iterator[None]:
-    """What this thread starts inside the block runs on these cores."""
+    """Let what this thread starts inside the block run on these cores."""
     before = os.sched_getaffinity(0)
     _move(0, cores)
     try:

@@ -70,7 +70,7 @@ class Job:
 
 
 def latest(root: Path | None = None) -> Job | None:
-    """The job that runs, else the one that was started last; None without any.
+    """Return the job that runs, else the one that was started last; None without any.
 
     What becomes known of it meanwhile is stored with it.
     """
@@ -87,13 +87,13 @@ def latest(root: Path | None = None) -> Job | None:
 
 
 def current(root: Path | None = None) -> Job | None:
-    """The job that runs now, whoever started it."""
+    """Return the job that runs now, whoever started it."""
     job = latest(root)
     return job if job is not None and job.alive else None
 
 
 def job_folders(root: Path | None = None) -> list[Path]:
-    """The newest first; none when there is no such folder, or it cannot be read."""
+    """List the jobs' folders, newest first; none when there is no such place, or it cannot be read."""
     folder = (root or results_folder()) / JOBS
     if folder.is_symlink():
         return []
@@ -133,7 +133,7 @@ def read_job(folder: Path) -> Job | None:
 
 
 def process_of(pid: int, command: tuple[str, ...]) -> psutil.Process | None:
-    """The process of that number while it is that very command's: it may be another's by now, or a zombie."""
+    """Find the process of that number if it is that very command's: it may be another's now, or a zombie."""
     with suppress(psutil.Error, OverflowError):
         process = psutil.Process(pid)
         if tuple(process.cmdline()) == command:
@@ -155,7 +155,7 @@ def end_overdue(job: Job) -> None:
 
 
 def last_lines(job: Job, name: str = STDERR, most: int = 200) -> list[str]:
-    """The end of what a job has written, as plain lines."""
+    """Return the end of what a job has written, as plain lines."""
     try:
         with open_regular(job.folder / name) as file:
             start = max(0, os.fstat(file.fileno()).st_size - LARGEST)
@@ -168,7 +168,7 @@ def last_lines(job: Job, name: str = STDERR, most: int = 200) -> list[str]:
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 time; without a zone it is UTC. Raises ValueError."""
+    """Parse an ISO 8601 time; without a zone it is UTC. Raises ValueError."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
@@ -178,7 +178,7 @@ def now() -> str:
 
 
 def child_environment(root: Path | None = None) -> dict[str, str]:
-    """The environment of a command: this process's results and temporary folder, and this clone."""
+    """Make the environment of a command: this process's results and temporary folder, and this clone."""
     changed = {"TMPDIR": tempfile.gettempdir()}  # where the lock on the machine is
     if root is not None:
         changed["HYBRID_RESULTS"] = str(root.resolve())
@@ -200,7 +200,7 @@ def _run_id(folder: Path) -> str | None:
 
 
 def _text(path: Path) -> str | None:
-    """What a small file holds; None when it is not there or not to be believed."""
+    """Return what a small file holds; None when it is not there or not to be believed."""
     try:
         return read_small(path, LARGEST).decode("utf-8", "replace").strip()
     except OSError:

@@ -43,7 +43,7 @@ def check_request(request: Request) -> None:
 
 
 def shell_command(request: Request) -> str:
-    """The command that does the same, as anyone can type it."""
+    """Write the command that does the same, as anyone can type it."""
     if isinstance(request, Plan):
         return bench_command(request)
     return shlex.join(("hybrid", "bench", *request.arguments))

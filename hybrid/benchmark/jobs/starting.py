@@ -100,7 +100,7 @@ def start(request: Request, root: Path | None = None) -> Job:
 
 
 def _command(request: Request, folder: Path) -> tuple[str, ...]:
-    """The command line; what it reads is written into the job's folder."""
+    """Make the command line, and write what it reads into the job's folder."""
     if isinstance(request, ResumeRequest):
         atomic_write(folder / RUN, request.run_id.encode())
         given = request.arguments
@@ -129,7 +129,10 @@ def cancel(job: Job) -> None:
 
 
 def _spawn(job: Job, root: Path) -> int:
-    """The pid. A server may be started with signals ignored, as a script's & does; its jobs are not."""
+    """Start the command and return its pid.
+
+    A server may be started with signals ignored, as a script's & does; its jobs are not.
+    """
     new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
