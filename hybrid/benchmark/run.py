@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hybrid.benchmark.plans import check_plan
-from hybrid.benchmark.progress import RunProgress
-from hybrid.benchmark.schedule import measure_records, select_examples
+from hybrid.benchmark.schedule import RunProgress, measure_records, select_examples
 from hybrid.benchmark.scoring import score_run
 from hybrid.engines.contract import LoadedSystem
 from hybrid.engines.registry import load_engines, spec_of

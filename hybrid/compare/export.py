@@ -34,13 +34,49 @@ from hybrid.compare.columns import (
 )
 from hybrid.compare.paired import PairedComparison, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
-from hybrid.compare.run_columns import CONDITIONS, conditions
 from hybrid.compare.summary import Summary, summarize
 from hybrid.metrics import METRICS, Metric
 from hybrid.schema import BASELINE, PHASES, Environment, Example, Phase, Record, Run, System
 from hybrid.store import RunReader, StoredRun
 from hybrid.store.tables import Cell
 
+# The conditions of a run, names and meanings in order: an interface, names are only ever added.
+CONDITIONS: Mapping[str, str] = {
+    "run_id": "the run",
+    "created_at": "when it began, ISO 8601, UTC",
+    "finished_at": "when it was finished; empty when it is incomplete",
+    "suite": "what was answered",
+    "suite_hash": "SHA-256 of the suite's task and texts",
+    "licence": "of the suite's texts",
+    "task": "what was asked",
+    "pair": "the pair of models",
+    "weights_sha256": "of the pair's manifest, which holds the hash of every file",
+    "engine": "what ran the models",
+    "device": "where they ran",
+    "device_name": "the device's own name",
+    "dtype": "precision",
+    "threads": "of the CPU",
+    "batch_size": "prompts answered at once",
+    "repeats": "how often each example was to be answered",
+    "limit": "examples asked for; empty for all",
+    "seed": "of the order of the examples",
+    "max_new_tokens": "upper bound on generated tokens",
+    "ignore_eos": "true for fixed-length runs, which carry no quality",
+    "truncate": "whether prompts that are too long were cut",
+    "product": "version of hybrid-bench",
+    "code": "commit, with +changes when files differed from it",
+    "python": "version",
+    "operating_system": "name and version",
+    "cpu": "model",
+    "cpu_count": "logical CPUs",
+    "memory_bytes": "of the machine",
+    "packages": "versions of what the numbers depend on",
+    "engine_options": "settings of the engine",
+    "memory_bandwidth": "bytes per second that the device reads from its memory; empty when not measured",
+    "decode_bytes": "weight bytes that each decoded token reads once for a batch; empty when not known",
+    "encode_flops": "floating point operations for each token of the prompt; empty when not known",
+    "attention_flops": "and for each pair of them",
+}
 # The columns of a row for each system, in order, around those of the metrics.
 _COUNTS = (SYSTEM, N, ANSWERS, TOKENS, STOPPED)
 _TIMES = (*LATENCY_COLUMNS.values(), *SPEEDUP_COLUMNS.values())
@@ -111,7 +147,7 @@ def _row(
     comparable = llm is not None and results is not llm and not set(results.ids).isdisjoint(llm.ids)
     against = paired_comparison(results, llm, draws) if llm and comparable else None
     system, run = _Compared(summarize(results, draws), against), results.run
-    cells: dict[str, Cell] = {**conditions(run, run.environment, results.system)}
+    cells: dict[str, Cell] = {**_conditions(run, run.environment, results.system)}
     for name in system.summary.quality or {}:
         cells |= quality(METRICS[name]).cells(system) | {f"{name}_signature": run.signatures.get(name)}
         cells |= difference(METRICS[name]).cells(system)
@@ -179,7 +215,7 @@ def record_rows(reader: RunReader, metrics: Iterable[str] = ()) -> Iterator[tupl
     and cpu are those under which that record was measured.
     """
     examples = {example.id: example for example in reader.examples}
-    parts, records, first = _conditions(reader.run), reader.records(), 0
+    parts, records, first = _record_conditions(reader.run), reader.records(), 0
     others = extra_metrics(metrics)
     while chunk := list(islice(records, _AT_ONCE)):
         rows = zip(chunk, _scores(chunk, _SCORES), _scores(chunk, others), strict=True)
@@ -190,12 +226,31 @@ def record_rows(reader: RunReader, metrics: Iterable[str] = ()) -> Iterator[tupl
         first += len(chunk)
 
 
-def _conditions(run: Run) -> list[tuple[int, dict[System, tuple[Cell, ...]]]]:
+def _conditions(run: Run, environment: Environment, system: System) -> dict[str, Cell]:
+    """Give a cell for each of CONDITIONS. environment: the run's, or that of records after a resumption."""
+    parts = (run, run.plan, run.plan.sampling, environment)
+    cells = {name: getattr(part, name) for name in CONDITIONS for part in parts if hasattr(part, name)}
+    packages = "; ".join(f"{name} {version}" for name, version in environment.packages.items())
+    ran = run.ran_as(system)
+    return cells | {
+        "operating_system": environment.system,
+        "packages": packages,
+        "engine": ran.engine,
+        "device": ran.device,
+        "dtype": ran.dtype,
+        "engine_options": "; ".join(f"{name}={value}" for name, value in ran.options.items()),
+        "decode_bytes": ran.decode_bytes or None,
+        "encode_flops": ran.encode_flops or None,
+        "attention_flops": ran.attention_flops or None,
+    }
+
+
+def _record_conditions(run: Run) -> list[tuple[int, dict[System, tuple[Cell, ...]]]]:
     """Give the cells of the run's systems, and from which record on they hold; the last ones first."""
     parts = [(0, run.environment), *((r.records_before, r.environment) for r in run.resumptions)]
 
     def cells(environment: Environment, system: System) -> tuple[Cell, ...]:
-        values = conditions(run, environment, system)
+        values = _conditions(run, environment, system)
         return tuple(values[name] for name in _CONDITIONS)
 
     return [

@@ -17,10 +17,9 @@ import numpy as np
 
 from hybrid.errors import InputError
 from hybrid.metrics.contract import Metric
-from hybrid.metrics.length import LengthRatio
 from hybrid.metrics.repetition import RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
-from hybrid.metrics.sacre import Bleu, Chrf, Ter
+from hybrid.metrics.sacre import Bleu, Chrf, LengthRatio, Ter
 from hybrid.schema import TASKS, Score
 
 __all__ = [

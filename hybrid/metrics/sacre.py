@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER: sacrebleu's defaults, its own segment statistics.
+"""BLEU, chrF, TER and the length ratio: sacrebleu's defaults, its own segment statistics.
 
 The scores of summed statistics are written again in NumPy, since sacrebleu
 computes one at a time and a bootstrap needs thousands. Each function names the
@@ -97,6 +97,36 @@ class Ter(Sacre):
         """Compute (..., 2) -> (...): sacrebleu's TER._compute_score_from_stats."""
         edits, words = sums[..., 0], sums[..., 1]
         return 100 * np.where(words > 0, edits / np.where(words > 0, words, 1.0), edits > 0)
+
+
+class LengthRatio(Metric):
+    """Words of the answers over words of the references, as BLEU counts both.
+
+    Statistics: BLEU's sys_len and ref_len, of the reference closest in length.
+    """
+
+    name, label, unit = "length", "Length ratio", "ratio"
+    scale = "words over the references' words"
+    higher_is_better = None
+    tasks = ("translate-en-de", "summarize")
+    default = True
+    width = 2
+
+    def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
+        """Take the first two of BLEU's statistics."""
+        return Bleu().statistics(answer, references)[:2]
+
+    def score(self, sums: Array, n: int) -> Array:
+        """Compute (..., 2) -> (...): sacrebleu's BLEUScore.ratio, 0 without references."""
+        words, reference_words = sums[..., 0], sums[..., 1]
+        known = reference_words > 0
+        return np.where(known, words / np.where(known, reference_words, 1.0), 0.0)
+
+    def signature(self, reference_counts: Iterable[int]) -> str:
+        """Give the parts of BLEU's signature that the lengths depend on."""
+        parts = Bleu().signature(reference_counts).split("|")
+        relevant = [part for part in parts if part.partition(":")[0] in ("nrefs", "tok", "version")]
+        return "|".join(["ratio:sys_len/ref_len", *relevant])
 
 
 @cache

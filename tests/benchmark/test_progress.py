@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.benchmark.progress import RunProgress
+from hybrid.benchmark.schedule import RunProgress
 from hybrid.schema import Generation, Plan, Record, Speedup, Timing
 
 PLAN = Plan("s", "", "summarize", "p")

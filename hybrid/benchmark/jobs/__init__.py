@@ -6,9 +6,8 @@ A job outlives the browser that asked for it and the server that started it.
 All that is known of it lies in its folder, so that any server finds it there.
 """
 
-from hybrid.benchmark.jobs.engine_probe import probe_engines
 from hybrid.benchmark.jobs.folder import Job, current, latest
-from hybrid.benchmark.jobs.requests import Request, ResumeRequest, check_request, shell_command
+from hybrid.benchmark.jobs.requests import Request, ResumeRequest, check_request, probe_engines, shell_command
 from hybrid.benchmark.jobs.starting import blocking_reason, cancel, start
 
 __all__ = [

@@ -1,13 +1,19 @@
-"""What a job is asked to do: a Plan, or to go on with a stored run."""
+"""What a job is asked to do: a Plan, or to go on with a stored run; and in which engines it can."""
 
+import json
 import shlex
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hybrid.benchmark.jobs.folder import COMMAND, child_environment
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.benchmark.plans import check_plan, check_suite_name
-from hybrid.errors import StoreError
+from hybrid.errors import EngineError, StoreError
 from hybrid.schema import Plan
 from hybrid.store.folders import RUN_ID
+
+PROBE_S = 120.0  # most seconds that probe_engines() waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +53,24 @@ def shell_command(request: Request) -> str:
     if isinstance(request, Plan):
         return bench_command(request)
     return shlex.join(("hybrid", "bench", *request.arguments))
+
+
+def probe_engines() -> Mapping[str, Mapping[str, str | None]]:
+    """Tell by engine and kind of device why it does not run here, None where it does; takes seconds.
+
+    Asked in a process of its own, as several engines import torch to know.
+
+    Raises EngineError when the command that knows fails.
+    """
+    try:
+        answer = subprocess.run(
+            [*COMMAND, "engines", "--json"],
+            capture_output=True,
+            check=True,
+            timeout=PROBE_S,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+        )
+        return {row["name"]: row["missing"] for row in json.loads(answer.stdout)}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        raise EngineError(f"What runs here is not known: `hybrid engines` failed ({error}).") from error

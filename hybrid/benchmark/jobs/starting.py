@@ -1,4 +1,9 @@
-"""Jobs are started one at a time, and ended."""
+"""Jobs are started one at a time, and ended.
+
+A measurement and the server that started it keep to different cores: many visitors
+on the cores of a measurement would be measured with it. Only Linux lets a process
+choose; elsewhere, and where every core is needed, nothing is done.
+"""
 
 import json
 import os
@@ -6,15 +11,15 @@ import secrets
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
-from hybrid.benchmark.jobs.cores import Cores, divided, keeping_to, started_on
 from hybrid.benchmark.jobs.folder import (
     CANCELLED,
     COMMAND,
@@ -46,6 +51,14 @@ KEEP = 20  # folders of jobs
 WAIT_S = 120  # for a prompt that is measured on the Live page just then
 LOCK = ".lock"
 LOCK_S = 10.0
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Numbers of logical CPUs, disjoint."""
+
+    server: frozenset[int]
+    measurement: frozenset[int]
 
 
 def blocking_reason(root: Path | None = None) -> str | None:
@@ -88,7 +101,7 @@ def start(request: Request, root: Path | None = None) -> Job:
             started_at=now(),
             alive=True,
         )
-        cores = divided(request.threads)
+        cores = divided_cores(request.threads)
         with started_on(cores.measurement) if cores else nullcontext():
             job = replace(job, pid=_spawn(job, root))
         row = {name: getattr(job, name) for name in ("command", "shown", "suite", "pid", "started_at")}
@@ -174,3 +187,44 @@ def _alone(root: Path) -> Iterator[None]:
 def _prune(root: Path) -> None:
     for folder in job_folders(root)[KEEP - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def divided_cores(threads: int) -> Cores | None:
+    """For a measurement half of this process's cores, at least one a thread; None where that leaves none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    kept = min(len(cores) // 2, len(cores) - threads)
+    return Cores(frozenset(cores[:kept]), frozenset(cores[kept:])) if kept > 0 else None
+
+
+@contextmanager
+def started_on(cores: Set[int]) -> Iterator[None]:
+    """Let what this thread starts inside the block run on these cores."""
+    before = os.sched_getaffinity(0)
+    _move(0, cores)
+    try:
+        yield
+    finally:
+        _move(0, before)
+
+
+@contextmanager
+def keeping_to(cores: Set[int]) -> Iterator[None]:
+    """All threads of this process keep to these cores while the block runs, those to come as well."""
+    before = os.sched_getaffinity(threading.main_thread().native_id or 0)
+    _move_all(cores)
+    try:
+        yield
+    finally:
+        _move_all(before)
+
+
+def _move_all(cores: Set[int]) -> None:
+    for thread in psutil.Process().threads():
+        _move(thread.id, cores)
+
+
+def _move(thread: int, cores: Set[int]) -> None:
+    with suppress(OSError):  # it has ended meanwhile, or a sandbox refuses: then they share their cores
+        os.sched_setaffinity(thread, cores)

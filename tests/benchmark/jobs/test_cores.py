@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hybrid.benchmark import jobs
-from hybrid.benchmark.jobs import cores
+from hybrid.benchmark.jobs import starting
 from hybrid.schema import Plan
 from tests.benchmark.jobs.stand_in import await_that, ended
 
@@ -50,19 +50,19 @@ def thread() -> Iterator[int]:
 )
 def test_cores_are_divided(monkeypatch: pytest.MonkeyPatch, here, threads, server, measurement):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: here)
-    found = cores.divided(threads)
-    assert found == cores.Cores(frozenset(server), frozenset(measurement))
+    found = starting.divided_cores(threads)
+    assert found == starting.Cores(frozenset(server), frozenset(measurement))
 
 
 @pytest.mark.parametrize(("here", "threads"), [({3}, 1), ({0, 1}, 2), ({0, 1}, 8)])
 def test_where_all_cores_are_needed_none_is_kept(monkeypatch: pytest.MonkeyPatch, here, threads):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: here)
-    assert cores.divided(threads) is None
+    assert starting.divided_cores(threads) is None
 
 
 def test_where_cores_cannot_be_chosen_nothing_is_done(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr("os.sched_setaffinity")
-    assert cores.divided(1) is None
+    assert starting.divided_cores(1) is None
 
 
 def test_where_the_kernel_refuses_a_job_starts_all_the_same(monkeypatch: pytest.MonkeyPatch, root):
@@ -74,14 +74,14 @@ def test_where_the_kernel_refuses_a_job_starts_all_the_same(monkeypatch: pytest.
 
 
 def test_what_is_started_keeps_to_its_cores(many: set[int]):
-    with cores.started_on({max(many)}):
+    with starting.started_on({max(many)}):
         said = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True)
     assert said.stdout == f"[{max(many)}]\n"
     assert allowed() == many
 
 
 def test_all_threads_move_and_come_back(many: set[int], thread: int):
-    with cores.keeping_to({min(many)}):
+    with starting.keeping_to({min(many)}):
         assert allowed() == allowed(thread) == {min(many)}
     assert allowed() == allowed(thread) == many
 
