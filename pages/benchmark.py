@@ -27,7 +27,7 @@ def start(request: Request) -> None:
 
 
 def unfinished(entries: tuple[Entry, ...]) -> None:
-    """The runs that were interrupted, one of which can go on."""
+    """Draw the runs that were interrupted, one of which can go on."""
     st.subheader("Go on with a run that was interrupted", anchor=False)
     by_id = {entry.run_id: entry for entry in entries}
     left, right = st.columns([4, 1], vertical_alignment="bottom")

@@ -28,7 +28,7 @@ from pages.examples_parts.controls import (
 
 
 def one_example(found: Examples, chosen: Chosen, example_id: str) -> None:
-    """The example that the URL names, alone."""
+    """Draw the example that the URL names, alone."""
     place = found.place(example_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Show all examples", icon=":material/arrow_back:", on_click=_choose, args=(None,))
@@ -96,7 +96,7 @@ def _turn(page: int) -> None:
 
 
 def remarks(found: Examples, entry: Entry) -> str:
-    """What to know of the figures below."""
+    """Draw what to know of the figures below."""
     said = []
     if found.metric:
         name = METRICS[found.metric].label

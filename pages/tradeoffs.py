@@ -16,7 +16,7 @@ from pages.tradeoffs_parts.verdicts import verdicts
 
 
 def loaded(entries: list[Entry]) -> list[tuple[Entry, RunDigest, Tradeoffs]]:
-    """What the figures need of each run; one that cannot be read is named and left out."""
+    """Tell what the figures need of each run; one that cannot be read is named and left out."""
     place, found = st.empty(), []
     for number, entry in enumerate(entries, start=1):
         of = f" ({number} of {len(entries)})" if len(entries) > 1 else ""
@@ -30,7 +30,7 @@ def loaded(entries: list[Entry]) -> list[tuple[Entry, RunDigest, Tradeoffs]]:
 
 
 def picked_systems(runs: list[tuple[Entry, RunDigest, Tradeoffs]]) -> list[System]:
-    """The systems that all figures show; none means all."""
+    """Draw and give the systems that all figures show; none means all."""
     names = ordered(dict.fromkeys(system for _, _, times in runs for system in times.systems))
     found: list[System] = st.multiselect(
         "Systems", names, format_func=str, key="system", bind="query-params",

@@ -85,7 +85,7 @@ def frames(
     slowdown: float = 1.0,
     per_second: int = 25,
 ) -> Iterator[Frame]:
-    """A replay of all answers from a common start, at their measured pace.
+    """Replay all answers from a common start, at their measured pace.
 
     decode: text of a system's ids, special tokens left out.
     slowdown: 10 shows one measured second in ten. A system that has finished
@@ -109,7 +109,7 @@ def paced(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Frame]:
-    """The frames of a replay, each at its moment; late ones follow at once."""
+    """Give the frames of a replay, each at its moment; late ones follow at once."""
     start = clock()
     for frame in replay:
         sleep(max(0.0, start + frame.at_s - clock()))
@@ -117,12 +117,12 @@ def paced(
 
 
 def whole(answers: Answers) -> Frame:
-    """The end of a replay: every answer in full."""
+    """Give the end of a replay: every answer in full."""
     return Frame(0.0, {s: Shown(made.text, made.timing.total_s, True) for s, made in answers.items()})
 
 
 def _prefixes(answer: Generation, decode: Callable[[Sequence[int]], str]) -> list[str]:
-    """The text after 0, 1, 2 ... generated ids; an unfinished character is left out."""
+    """Give the text after 0, 1, 2 ... generated ids; an unfinished character is left out."""
     ids = answer.token_ids
     return [decode(ids[:count]).rstrip("\ufffd") for count in range(len(ids) + 1)]
 

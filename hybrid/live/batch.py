@@ -57,7 +57,7 @@ class Batch:
         return tuple(row for row in self.rows if row.summaries)
 
     def next(self) -> PromptRow | None:
-        """The prompt to ask now; None when all were, or when it was stopped."""
+        """Give the prompt to ask now; None when all were, or when it was stopped."""
         return self.prompts[len(self.rows)] if self.state == "running" else None
 
     def with_row(self, row: Row) -> "Batch":
@@ -65,7 +65,7 @@ class Batch:
         return replace(self, rows=rows, state="done" if len(rows) == len(self.prompts) else "running")
 
     def at_rest(self, why: str = "") -> "Batch":
-        """Stopped by the visitor, or because of what the sentence says; nothing that was answered is lost."""
+        """Stop, as asked or because of what the sentence says; nothing that was answered is lost."""
         return replace(self, state="stopped", stopped=why) if self.state == "running" else self
 
     def resumed(self) -> "Batch":
@@ -73,7 +73,7 @@ class Batch:
 
 
 def medians(batch: Batch) -> Table:
-    """A row for each system over the prompts that all of them answered."""
+    """Give a row for each system over the prompts that all of them answered."""
     rows: list[list[Cell]] = []
     answered, judged = batch.answered, _judged(batch)
     base = baseline_of(batch.systems)
@@ -103,7 +103,7 @@ def medians(batch: Batch) -> Table:
 
 
 def headline(batch: Batch) -> str:
-    """The medians in a sentence, of all prompts that were answered."""
+    """Give the medians in a sentence, of all prompts that were answered."""
     answered = batch.answered
     if not answered:
         return "No prompt was answered."
@@ -114,7 +114,7 @@ def headline(batch: Batch) -> str:
 
 
 def table(batch: Batch) -> Table:
-    """A row for each prompt that was asked."""
+    """Give a row for each prompt that was asked."""
     base = baseline_of(batch.systems)
     columns = {"prompt": "Its place in the file.", "source": "As it was asked."}
     if any(prompt.reference for prompt in batch.prompts):
@@ -149,7 +149,7 @@ def _cells(number: int, row: Row, batch: Batch, columns: Mapping[str, str]) -> l
 
 
 def _gain(rows: Sequence[Row], system: System, base: System) -> float:
-    """The median of the speed-ups, each of one prompt: not the ratio of the medians."""
+    """Give the median of the speed-ups, each of one prompt: not the ratio of the medians."""
     return median(row.summaries[base].total_s / row.summaries[system].total_s for row in rows)
 
 

@@ -23,13 +23,13 @@ ABOUT_ENGINES = {
 
 @cache
 def devices() -> tuple[Device, ...]:
-    """What engines can run on here: the GPU where its driver is installed."""
+    """Tell what engines can run on here: the GPU where its driver is installed."""
     return (CPU, Device("cuda")) if shutil.which("nvidia-smi") else (CPU,)
 
 
 @cache
 def systems() -> tuple[System, ...]:
-    """METHOD, which takes the fastest engine, and METHOD@ENGINE for each engine that is installed."""
+    """List METHOD, which takes the fastest engine, and METHOD@ENGINE for each engine that is installed."""
     installed = [
         name
         for name, kind in ENGINES.items()
@@ -42,7 +42,7 @@ def systems() -> tuple[System, ...]:
 
 
 def check_systems(chosen: tuple[System, ...]) -> None:
-    """Raises InputError when these cannot be asked together."""
+    """Raise InputError when these cannot be asked together."""
     if not chosen:
         raise InputError("No system is chosen; choose at least one.")
     if len(chosen) > MOST:

@@ -56,7 +56,7 @@ class Entry:
 
 
 def summarize(answers: Answers) -> dict[System, AnswerSummary]:
-    """What is kept of measured answers."""
+    """Tell what is kept of measured answers."""
     return {
         system: AnswerSummary(
             made.text, len(made.token_ids), made.timing.total_s, made.timing.ttft_s, made.timing.tpot_s
@@ -66,7 +66,7 @@ def summarize(answers: Answers) -> dict[System, AnswerSummary]:
 
 
 def append(history: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
-    """The history with one entry more, newest first; the oldest go when it is too much."""
+    """Give the history with one entry more, newest first; the oldest go when it is too much."""
     kept: list[Entry] = []
     characters = 0
     for one in (entry, *history)[:MOST]:
@@ -78,7 +78,7 @@ def append(history: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
 
 
 def table(history: Iterable[Entry]) -> Table:
-    """A row for each answer, newest prompt first."""
+    """Give a row for each answer, newest prompt first."""
     return Table(COLUMNS, [row for entry in history for row in _rows(entry)])
 
 

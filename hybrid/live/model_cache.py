@@ -69,7 +69,7 @@ class LoadedSystems:
         )
 
     def notices(self, request: Request) -> tuple[str, ...]:
-        """What to know about a prompt; raises InputError when it cannot be answered as it is."""
+        """Tell what to know about a prompt; raises InputError when it cannot be answered as it is."""
         codecs = {id(one.codec): one.codec for one in self.systems.values()}
         notices = (
             codec.notices(request.task, request.text, request.sampling.truncate) for codec in codecs.values()
@@ -110,7 +110,7 @@ class EngineCache:
         self._looking = threading.RLock()  # held for an instant, around the two dictionaries
 
     def ready(self, wanted: EngineRequest) -> LoadedSystems | None:
-        """What is wanted, when all of it is in memory."""
+        """Tell what is wanted, when all of it is in memory."""
         with self._looking:
             pair = self._pairs.get(_key(wanted))
             found = _found(pair, wanted) if pair else None
@@ -119,7 +119,7 @@ class EngineCache:
             return found
 
     def load(self, wanted: EngineRequest, say: Say) -> LoadedSystems:
-        """What is wanted, reading only what is not in memory.
+        """Tell what is wanted, reading only what is not in memory.
 
         say: called with how far it is. Systems that name no engine all get the
         same one, the fastest that runs all of them, so that they compare.
@@ -152,7 +152,7 @@ class EngineCache:
         return found
 
     def held(self) -> dict[str, tuple[str, ...]]:
-        """What is in memory, by pair: METHOD@ENGINE each."""
+        """Tell what is in memory, by pair: METHOD@ENGINE each."""
         with self._looking:
             return {
                 key[0]: tuple(f"{method}@{engine}" for _, engine, method in pair.engines)
@@ -233,7 +233,7 @@ class FairLock:
 
 
 def _key(wanted: EngineRequest) -> tuple[str, str]:
-    """The manifest holds every file's hash: a pair that was trained anew is read anew."""
+    """Key a pair by its manifest, which holds every file's hash: one trained anew is read anew."""
     return wanted.pair, json.dumps(wanted.manifest, sort_keys=True, default=str)
 
 
@@ -247,7 +247,7 @@ def _groups(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
 
 
 def _found(pair: _Pair, wanted: EngineRequest) -> LoadedSystems | None:
-    """What is wanted, from memory; None when something lacks."""
+    """Tell what is wanted, from memory; None when something lacks."""
     auto = frozenset(_groups(wanted.systems).get(AUTO, ()))
     best, notes = pair.best.get((wanted.device, auto), (AUTO, ()))
     loaded: dict[System, LoadedSystem] = {}

@@ -33,7 +33,7 @@ class PromptRow:
 
 
 def read_prompts(name: str, data: bytes) -> tuple[PromptRow, ...]:
-    """The prompts of a file in their order; empty lines are passed over.
+    """Give the prompts of a file in their order; empty lines are passed over.
 
     name: of the file; its ending says how to read it. Raises InputError, naming
     the line, for what cannot be read, too much of it, and nothing at all.
@@ -140,7 +140,7 @@ def _prompt_row(row: Mapping[str, object]) -> PromptRow:
 
 
 def _first(row: Mapping[str, object], names: tuple[str, ...]) -> str:
-    """The text under the first of the names that is there, the first text of a list."""
+    """Give the text under the first of the names that is there, the first text of a list."""
     value = next((row[name] for name in names if name in row), "")
     if isinstance(value, list):
         value = value[0] if value else ""

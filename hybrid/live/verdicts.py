@@ -27,7 +27,7 @@ class Speedup:
 
 
 def baseline_of(systems: Iterable[System]) -> System:
-    """What the others are compared with: the LLM where it is one of them, else the first."""
+    """Tell what the others are compared with: the LLM where it is one of them, else the first."""
     there = list(systems)
     return BASELINE if BASELINE in there else there[0]
 
@@ -45,7 +45,7 @@ def verdict(answers: Answers) -> str:
 
 
 def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | None = None) -> str:
-    """The same sentence, of total times in seconds.
+    """Say the same, of total times in seconds.
 
     gains: how many times as fast as the baseline each is, where that is not the ratio of these times.
     """
@@ -63,7 +63,7 @@ def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | 
 
 
 def remarks(answers: Answers) -> list[str]:
-    """What a reader must know before comparing these answers, in sentences."""
+    """Tell what a reader must know before comparing these answers, in sentences."""
     cut = [s.label for s, made in answers.items() if made.finish_reason == "length"]
     silent = [s.label for s, made in answers.items() if not made.text.strip()]
     said = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
@@ -101,6 +101,6 @@ def scores_in_words(scores: Mapping[str, Score]) -> str:
 
 
 def _metrics(task: str) -> list[Metric]:
-    """What says something of one sentence, in the order in which it is shown."""
+    """Tell what says something of one sentence, in the order in which it is shown."""
     metrics = [metric for metric in METRICS.values() if metric.live and task in metric.tasks]
     return sorted(metrics, key=lambda metric: metric.live)

@@ -55,7 +55,7 @@ def _steps(olds: Sequence[str], news: Sequence[str]) -> int:
 
 
 def _ends(olds: list[str], news: list[str]) -> tuple[Part, ...]:
-    """What both begin and end with is the same, and all between is not."""
+    """Compare ends only: what both begin and end with is the same, and all between is not."""
     first = _alike(olds, news)
     olds_end, news_end = olds[first:], news[first:]
     last = _alike(olds_end[::-1], news_end[::-1])

@@ -75,7 +75,7 @@ class Watch:
         self._counted = False  # whether what a job left that ended without a word was counted
 
     def look(self, job: Job) -> Running:
-        """The job as it is now. job: the same one each time, as hybrid.benchmark.jobs.latest() gives it."""
+        """Look at the job as it is now. job: the same one each time, as jobs.latest() gives it."""
         with self._one_at_a_time:
             with suppress(OSError):  # not there yet
                 events, self._read = read_events(job.folder / EVENTS, self._read)
@@ -153,7 +153,7 @@ class Watch:
         return sentences[running.state]
 
     def _why(self, job: Job, log: tuple[str, ...]) -> str:
-        """The command's own sentence, or what else is known of its end."""
+        """Give the command's own sentence, or what else is known of its end."""
         if self._failure is not None:
             return self._failure.sentence
         if job.exit_code is not None and job.exit_code < 0:

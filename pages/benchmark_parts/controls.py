@@ -23,7 +23,7 @@ DEVICES = (CPU, Device("cuda"))
 
 
 def ask() -> Plan | None:
-    """The controls; None, with a sentence on the page, while they do not make a plan."""
+    """Draw the controls; None, with a sentence on the page, while they do not make a plan."""
     try:
         pairs = available_pairs()
         if not pairs:
@@ -59,7 +59,7 @@ def estimate(plan: Plan) -> str:
 
 @st.cache_resource(show_spinner=False)
 def suite(name: str) -> Suite:
-    """A bundled suite; everyone's, so never changed."""
+    """Load a bundled suite; everyone's, so never changed."""
     return load_suite(name)
 
 

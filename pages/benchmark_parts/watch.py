@@ -77,7 +77,7 @@ def _about(job: Job) -> None:
 
 
 def _speedups(running: Running, how: str) -> None:
-    """Times as fast as the LLM alone, end to end."""
+    """Draw how many times as fast as the LLM alone, end to end."""
     if not running.speedups:
         return
     with st.container(horizontal=True):
@@ -89,7 +89,7 @@ def _speedups(running: Running, how: str) -> None:
 
 
 def _log(job: Job, running: Running) -> None:
-    """The command and the last of what it has said."""
+    """Draw the command and the last of what it has said."""
     lines = (f"$ {printable(job.shown, longest=2000)}", *running.log)
     st.code("\n".join(lines), language=None, height=LOG_HEIGHT, wrap_lines=True)
 

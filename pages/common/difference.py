@@ -55,7 +55,7 @@ def difference(parts: Iterable[Part], key: str, removed: bool = True) -> None:
 
 
 def as_rows(parts: Iterable[Part]) -> list[list[str]]:
-    """The parts as JSON holds them; half a surrogate pair is spelled out, as \\udc80 or the like."""
+    """Write the parts as JSON holds them; half a surrogate pair is spelled out, as \\udc80 or the like."""
     return [[part.kind, _spelled(part.text)] for part in parts]
 
 

@@ -44,7 +44,7 @@ _save = st.components.v2.component(
 
 
 def ground() -> str:
-    """The page's own colour, `#rrggbb`."""
+    """Give the page's own colour, `#rrggbb`."""
     return GROUNDS.get(st.context.theme.type or "light", GROUNDS["light"])
 
 
@@ -70,7 +70,7 @@ def figure(name: str, drawing: Drawing, on_pick: Callable[[str], None] | None = 
 
 @st.fragment  # opened by itself: the page is not drawn again
 def _behind(name: str, made: go.Figure, table: Table) -> None:
-    """What is behind a figure; of a page's many figures, few are opened."""
+    """Draw what is behind a figure; of a page's many figures, few are opened."""
     opened = st.expander(BEHIND, icon=":material/table:", key=f"{name}-behind", on_change="rerun")
     if not opened.open:
         return
@@ -85,18 +85,18 @@ def _behind(name: str, made: go.Figure, table: Table) -> None:
 
 
 def show(table: Table, key: str, height: int | None = None) -> None:
-    """The rows, which are plain text and numbers."""
+    """Draw the rows, which are plain text and numbers."""
     frame = pd.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
     helps = {name: st.column_config.Column(help=meaning) for name, meaning in table.columns.items()}
     st.dataframe(frame, hide_index=True, column_config=helps, key=key, height=height or "auto")
 
 
 def save_csv(table: Table, name: str, label: str = "CSV") -> None:
-    """A button that downloads the rows."""
+    """Draw a button that downloads the rows."""
     st.download_button(label, table.csv, f"{name}.csv", "text/csv", on_click="ignore", key=f"{name}-csv")
 
 
 def _html(made: go.Figure) -> bytes:
-    """A page of its own, with all it needs in it, that can be mailed."""
+    """Write a page of its own, with all it needs in it, that can be mailed."""
     alone = go.Figure(made).update_layout(paper_bgcolor="white", template="plotly_white")
     return str(alone.to_html(include_plotlyjs=True, full_html=True)).encode()

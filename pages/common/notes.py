@@ -17,7 +17,7 @@ def plain(text: str) -> str:
 
 
 def note(text: str, kind: Kind = "info") -> None:
-    """A box with one sentence, which may hold names from elsewhere: it is never read as Markdown."""
+    """Draw a box with one sentence, which may hold names from elsewhere: it is never read as Markdown."""
     with st.container(key=_key(kind, text), horizontal=True, gap="small", wrap=False):
         st.markdown(ICONS[kind], width="content")
         st.text(text)
@@ -35,5 +35,5 @@ def notes(texts: list[str] | tuple[str, ...], kind: Kind = "warning") -> None:
 
 
 def _key(kind: Kind, text: str) -> str:
-    """The same for the same sentence, so that it stays where it is when the page is drawn again."""
+    """Give the same for the same sentence, so that it stays where it is when the page is drawn again."""
     return f"note-{kind}-{sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"

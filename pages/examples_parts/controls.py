@@ -31,7 +31,7 @@ class Chosen:
 
 
 def choose_run(entries: Sequence[Entry]) -> Entry:
-    """The run that the URL names, else the newest complete one; once anything is chosen, the URL names it."""
+    """Give the run that the URL names, else the newest complete one; a choice is put into the URL."""
     by_id = {entry.run_id: entry for entry in entries}
     default = (newest_complete(entries) or entries[0]).run_id
     asked = st.query_params.get("run")
@@ -122,6 +122,6 @@ def _shown_first(systems: Sequence[System]) -> list[System]:
 
 
 def _first(systems: Sequence[System]) -> int:
-    """The hybrid, or what else is not the LLM."""
+    """Give the hybrid, or what else is not the LLM."""
     ranked = sorted(systems, key=lambda one: (one != "hybrid", one == BASELINE))
     return systems.index(ranked[0])

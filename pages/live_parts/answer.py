@@ -21,7 +21,7 @@ ALL = {2: "both", 3: "all three", 4: "all four", 5: "all five", 6: "all six"}
 
 
 def view(task: str, wanted: EngineRequest) -> Callable[[], None]:
-    """The line above the cards, the cards, and what explains them; returns what shows the answers.
+    """Draw the line above the cards, the cards, and what explains them; returns what shows the answers.
 
     That may take its time, so it is for the end of the page.
     """

@@ -40,7 +40,7 @@ class Beside:
 
 
 def places(systems: Sequence[System]) -> list[DeltaGenerator]:
-    """An empty card for each system, side by side where there is room."""
+    """Draw an empty card for each system, side by side where there is room."""
     a_row = A_ROW if len(systems) != 4 else 2
     found = []
     for first in range(0, len(systems), a_row):

@@ -69,7 +69,7 @@ def beside(made: Answered, system: System, against: str | None) -> Beside:
 
 
 def _llm(made: Answered) -> System | None:
-    """The LLM's own answer among them: the baseline, where that is the LLM."""
+    """Give the LLM's own answer among them: the baseline, where that is the LLM."""
     base = baseline_of(made.answers)
     return base if base.method == "llm" and len(made.answers) > 1 else None
 

@@ -25,7 +25,7 @@ def remember(
 
 
 def history() -> None:
-    """The table, its CSV, and a way to ask again."""
+    """Draw the table, its CSV, and a way to ask again."""
     entries: tuple[Entry, ...] = STATE.get("history", ())
     if not entries:
         return

@@ -8,7 +8,7 @@ PROMPT = "prompt"
 
 
 def address(base: str, parameters: Mapping[str, str | Sequence[str]], prompt: str = "") -> str:
-    """The link: `base` with the parameters, and with the prompt when there is one."""
+    """Give the link: `base` with the parameters, and with the prompt when there is one."""
     carried = {name: value for name, value in parameters.items() if name != PROMPT}
     query = urlencode(carried | ({PROMPT: prompt} if prompt else {}), doseq=True, errors="replace")
     return f"{base}?{query}" if query else base
@@ -26,7 +26,7 @@ def left_out(base: str, parameters: Mapping[str, str | Sequence[str]], prompt: s
 
 
 def prompt_of(value: str) -> tuple[str, str | None]:
-    """The prompt in an address, as it may be filled in, and a sentence when it may not."""
+    """Give the prompt in an address, as it may be filled in, and a sentence when it may not."""
     if len(value) <= SAFE:
         return value, None
     return "", (

@@ -37,7 +37,7 @@ def pairs() -> dict[str, dict[str, Any]]:
 
 
 def load(wanted: EngineRequest, say: Say) -> LoadedSystems:
-    """The engines that are wanted; `say` is given a sentence on how far it is until they are ready.
+    """Give the engines that are wanted; `say` is given a sentence on how far it is until they are ready.
 
     Raises HybridError when they cannot be loaded; the next call tries again.
     """
@@ -56,7 +56,7 @@ def load(wanted: EngineRequest, say: Say) -> LoadedSystems:
 
 
 def held() -> dict[str, tuple[str, ...]]:
-    """What is in memory, by pair: METHOD@ENGINE each."""
+    """Tell what is in memory, by pair: METHOD@ENGINE each."""
     return _engine_cache().held()
 
 

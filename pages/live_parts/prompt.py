@@ -29,7 +29,7 @@ def from_link(task: str) -> None:
 
 
 def ask(task: str, room: DeltaGenerator) -> None:
-    """The controls. room: for the examples."""
+    """Draw the controls. room: for the examples."""
     prompt = f"prompt-{task}"
     STATE.setdefault(prompt, _first(task))
     if problem := STATE.pop("link-problem", None):

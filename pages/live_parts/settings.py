@@ -19,7 +19,7 @@ LIMITS = (1, 512)  # new tokens
 
 
 def what() -> tuple[str, str, DeltaGenerator]:
-    """The task, whether it is one prompt or a file of them, and room for more in the same row."""
+    """Draw the task, whether it is one prompt or a file of them, and room for more in the same row."""
     first = next(iter(TASKS))
     with st.container(horizontal=True, vertical_alignment="center"):
         task = st.segmented_control(
@@ -64,7 +64,7 @@ def _label(system: System) -> str:
 
 
 def limit() -> None:
-    """The longest answer, as st.session_state["limit"]."""
+    """Draw the longest answer, as st.session_state["limit"]."""
     st.number_input("Max new tokens", *LIMITS, 128, key="limit", bind="query-params", on_change="ignore")
 
 
@@ -90,7 +90,7 @@ def complain() -> None:
 
 
 def engines_here() -> None:
-    """What can be chosen here, why the rest cannot, and what is in memory now."""
+    """Draw what can be chosen here, why the rest cannot, and what is in memory now."""
     part = st.expander("Engines here, and what is in memory", on_change="rerun", key="engines-here")
     if not part.open:
         return

@@ -44,7 +44,7 @@ def comparison(chosen: Sequence[Entry]) -> Compared | None:
 
 
 def _baseline(entries: Sequence[Entry]) -> str:
-    """What the others are compared with: a system, or with several runs one of a certain run."""
+    """Draw and give what the others are compared with: a system, or that of a certain run."""
     systems = list(dict.fromkeys(system for entry in entries for system in entry.systems))
     systems.sort(key=lambda system: system != BASELINE)
     options: dict[str, str] = {printable(system.label): system for system in systems}
@@ -63,7 +63,7 @@ def _baseline(entries: Sequence[Entry]) -> str:
 
 
 def draw(made: Compared) -> None:
-    """What to beware of, verdicts, the table, the figure."""
+    """Draw what to beware of, verdicts, the table, the figure."""
     found, runs = made
     systems = comparison_rows(found)
     if len(found.warnings) <= MOST_OPEN:

@@ -21,7 +21,7 @@ SAID, UPLOADS = "runs-said", "runs-uploads"
 
 
 def said() -> None:
-    """What was done last, once."""
+    """Draw what was done last, once."""
     for text, kind in STATE.pop(SAID, ()):
         note(text, kind)
 
@@ -40,7 +40,7 @@ def exports(run_ids: Sequence[str]) -> None:
 
 
 def archive(run_id: str) -> None:
-    """A button for the run itself, as importing() takes it."""
+    """Draw a button for the run itself, as importing() takes it."""
 
     def make() -> BytesIO:
         file = BytesIO()
@@ -54,7 +54,7 @@ def archive(run_id: str) -> None:
 
 
 def report(found: Comparison, runs: Sequence[Run]) -> None:
-    """A button for the comparison as a file to mail."""
+    """Draw a button for the comparison as a file to mail."""
 
     def make() -> bytes:
         from hybrid.presentation.report import html_report  # brings a template engine and plotly.js
@@ -68,7 +68,7 @@ def report(found: Comparison, runs: Sequence[Run]) -> None:
 
 
 def importing() -> None:
-    """A place to drop a run: a .zip of its folder, or its three files."""
+    """Draw a place to drop a run: a .zip of its folder, or its three files."""
     with st.popover("Import", icon=":material/upload:"):
         uploads = STATE.setdefault(UPLOADS, 0)
         given = st.file_uploader(
@@ -137,7 +137,7 @@ def _say(text: str, kind: Kind = "info") -> None:
 
 
 def _csv(run_ids: Sequence[str], records: bool) -> Callable[[], BytesIO]:
-    """What a click on the button makes: read run after run, and held once."""
+    """Make what a click on the button makes: read run after run, and held once."""
     ids = list(run_ids)
 
     def make() -> BytesIO:

@@ -40,7 +40,7 @@ def choose(found: Catalog) -> list[Entry]:
 
 
 def choose_next(run_ids: Sequence[str]) -> None:
-    """What is chosen when the page is drawn again."""
+    """Keep what is chosen when the page is drawn again."""
     STATE[NEXT] = list(run_ids)
 
 
@@ -54,7 +54,7 @@ def _filtered(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _filter(entries: Sequence[Entry], name: str) -> str | int | None:
-    """The chosen value of a filter; one that could not tell runs apart is not drawn."""
+    """Draw and give the chosen value of a filter; one that could not tell runs apart is not drawn."""
     values = {str(value): value for value in choices(entries, name)}
     if len(values) < 2:
         return None

@@ -76,7 +76,7 @@ def spread(chosen: FigureSelection, latency: str) -> None:
 
 
 def warnings(chosen: FigureSelection) -> None:
-    """What to know before believing the numbers."""
+    """Draw what to know before believing the numbers."""
     said = [warning for digest, _ in chosen.runs for warning in digest.warnings]
     notes([*chosen.differences.sentences, *said])
 

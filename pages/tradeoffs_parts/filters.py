@@ -15,7 +15,7 @@ STATE = st.session_state
 
 
 def chosen_runs(catalog: Catalog) -> list[Entry]:
-    """The controls; the page ends with a sentence where nothing is left to show."""
+    """Draw the controls; the page ends with a sentence where nothing is left to show."""
     with st.container(horizontal=True, gap="small", key="filters"):
         filters = {name: _filter(catalog, name) for name in FILTERS}
     passing = [entry for entry in catalog.entries if passes(entry, filters)]
@@ -38,7 +38,7 @@ def _filter(catalog: Catalog, name: str) -> str | int | None:
 
 
 def _runs(ids: list[str], newest: Entry, known: Container[str]) -> list[str]:
-    """The ids that the URL names, as far as the filters let them pass; else the newest complete one.
+    """Give the ids that the URL names, as far as the filters let them pass; else the newest complete one.
 
     Not bound to the widget: Streamlit takes bound parameters out of links to other pages.
     """

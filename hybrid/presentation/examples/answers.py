@@ -34,7 +34,7 @@ _SAY_EVERY = 2000  # records, that are read at once
 
 
 def read_answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) -> pd.DataFrame:
-    """The stored answers of a run in the order of measuring, with COLUMNS of `hybrid export --records`.
+    """Give the stored answers of a run in the order of measuring, with COLUMNS of `hybrid export --records`.
 
     Times are in milliseconds, scores are of each answer alone, what is not known
     is NaN. attrs["problems"]: a sentence for each thing that is damaged and left
@@ -82,7 +82,7 @@ def _of_examples(examples: Sequence[Example]) -> Columns:
 
 
 def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
-    """Some records by column, as hybrid.compare.export writes them, and the place of each one's example."""
+    """Give records by column, as hybrid.compare.export writes them, and each one's example."""
     made = [record.generation for record in chunk]
     timings = [one.timing for one in made]
     statistics = [record.statistics for record in chunk]

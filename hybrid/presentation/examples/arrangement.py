@@ -115,7 +115,7 @@ class Query:
 
 
 def arrange(table: pd.DataFrame, systems: Sequence[System]) -> Examples:
-    """The answers of one run by example. systems: in the order in which they are shown."""
+    """Give the answers of one run by example. systems: in the order in which they are shown."""
     codes, found = pd.factorize(table["example_id"])
     ids = [str(one) for one in found]
     order = sorted(range(len(ids)), key=lambda code: _natural(ids[code]))
@@ -134,7 +134,7 @@ def arrange(table: pd.DataFrame, systems: Sequence[System]) -> Examples:
 
 
 def orders(system: System, systems: Sequence[System], scored: bool) -> list[str]:
-    """The names in ORDERS that say something about `system` in a run of `systems`. scored: it has quality."""
+    """Give the names in ORDERS that say something about `system` among `systems`. scored: it has quality."""
     compared = system != BASELINE and BASELINE in systems
     return [
         name
@@ -144,7 +144,7 @@ def orders(system: System, systems: Sequence[System], scored: bool) -> list[str]
 
 
 def find(found: Examples, query: Query) -> Places:
-    """The places of the examples that match, in order; equal ones, and those without a value last, by id."""
+    """Give the places of the examples that match, in order; those without a value last, equal ones by id."""
     side = found.sides[query.system]
     keep = np.ones(len(found.ids), dtype=np.bool_)
     if query.differs:
@@ -187,7 +187,7 @@ def _side(
 
 
 def _picked(column: "pd.Series[Any]", row: Places) -> Floats:
-    """The column's values in these rows; NaN for row -1 and for what is not finite."""
+    """Give the column's values in these rows; NaN for row -1 and for what is not finite."""
     if not len(column):
         return np.full(len(row), np.nan)
     values = column.to_numpy(dtype=np.float64)[row]

@@ -47,7 +47,7 @@ FIGURES = ("score", "loss", "total_ms", "ttft_ms", "tpot_ms", "output_tokens", "
 def cards(
     found: Examples, places: Sequence[int], systems: Sequence[System], against: Against = "reference"
 ) -> list[Card]:
-    """What is shown of some examples. against: what each answer's words are compared with."""
+    """Tell what is shown of some examples. against: what each answer's words are compared with."""
     return [_card(found, place, systems, against) for place in places]
 
 
@@ -113,7 +113,7 @@ def _card(found: Examples, place: int, systems: Sequence[System], against: Again
 
 
 def _closest(olds: Sequence[str], text: str) -> Sequence[Part]:
-    """The difference from the one that has most in common with the text."""
+    """Give the difference from the one that has most in common with the text."""
     found = [words(old, text) for old in olds] or [(Part("same", text),)]
     return max(found, key=lambda parts: sum(len(part.text) for part in parts if part.kind == "same"))
 

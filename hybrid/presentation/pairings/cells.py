@@ -106,7 +106,7 @@ def sized(shape: Shape) -> str:
 
 
 def by_size(shapes: Iterable[Shape]) -> list[Shape]:
-    """The smallest first."""
+    """Put the smallest first."""
     return sorted(shapes, key=lambda one: (one.parameters, one.name))
 
 
@@ -140,7 +140,7 @@ def pair_cell(device: Device, found: MeasuredPairs, pair: Pair, request: Request
 
 
 def beyond(profile: Profile, request: Request) -> str:
-    """A sentence when a request is outside of what the profile was measured at; else empty."""
+    """Give a sentence when a request is outside of what the profile was measured at; else empty."""
     batches, prompts = ({getattr(one, name) for one in profile.encode} for name in ("batch", "tokens"))
     asked = []
     if not min(batches) <= request.batch <= max(batches):

@@ -106,7 +106,7 @@ def curve_drawing(curve: Curve) -> Drawing:
 
 
 def curve(device: Device, found: MeasuredPairs, cell: PairCell, axis: Axis) -> Curve:
-    """A pair's speed-up along one length. The line ends where a model's positions do."""
+    """Give a pair's speed-up along one length. The line ends where a model's positions do."""
     pair, request = Pair(cell.llm, cell.slm), cell.request
     asked = [replace(request, **{axis: length}) for length in sorted({*LENGTHS, getattr(request, axis)})]
     line = {}
@@ -167,7 +167,7 @@ def times_sentence(cell: PairCell) -> str:
 
 
 def times_table(cell: PairCell, terms: Terms) -> Table:
-    """A row for each method: phases, totals, speed-up."""
+    """Give a row for each method: phases, totals, speed-up."""
     phases = list(dict.fromkeys(phase for times in cell.methods.values() for phase in times.phases))
     columns = {
         "method": "llm, slm or hybrid",

@@ -59,7 +59,7 @@ class MeasuredPairs:
     problems: tuple[str, ...] = ()
 
     def along(self, llm: str, slm: str, request: Request, axis: str) -> dict[int, Measured]:
-        """What was measured of a pair by the length of prompts or answers, all else as in `request`."""
+        """Tell what was measured of a pair by the length of prompts or answers, all else as in `request`."""
         found = {}
         for place, one in self.pairs.items():
             at = Request(batch=place[2], prompt=place[3], output=place[4])
@@ -74,7 +74,7 @@ def place_of(llm: str, slm: str, request: Request) -> Place:
 
 
 def measured_pairs(device: Device, shapes: Mapping[str, Shape], root: Path | None = None) -> MeasuredPairs:
-    """What the device's grids say. shapes: what names mean here; a grid that means others is not used."""
+    """Read the device's grids. shapes: what names mean here; a grid that means others is not used."""
     pairs: dict[Place, Measured] = {}
     left_out: dict[Place, str] = {}
     problems: list[str] = []
@@ -178,7 +178,7 @@ class Quality:
 
 
 def trained_pair(shapes: Mapping[str, Shape]) -> str | None:
-    """The name of the pair that is here with its weights; None when there is none."""
+    """Give the name of the pair that is here with its weights; None when there is none."""
     return shapes[TRAINED[0]].source.rpartition("/")[0] if TRAINED[0] in shapes else None
 
 

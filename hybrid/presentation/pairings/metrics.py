@@ -27,7 +27,7 @@ class Terms:
     quality: Quality | None = None
 
     def of(self, cell: PairCell) -> Quality | None:
-        """The pair's own; None for all that are not trained."""
+        """Give the pair's own; None for all that are not trained."""
         return self.quality if is_trained(cell) else None
 
 
@@ -100,7 +100,7 @@ def cell_source(show: str, cell: PairCell, terms: Terms) -> Source:
 
 
 def on_cell(show: str, cell: PairCell, terms: Terms) -> str:
-    """What is written on a cell: its number, `≈` before it when nobody measured it."""
+    """Tell what is written on a cell: its number, `≈` before it when nobody measured it."""
     value, how = CELL_METRICS[show].number(cell, terms), cell_source(show, cell, terms)
     if value is None:
         return "not trained" if show == "quality" and not is_trained(cell) else ""
@@ -119,7 +119,7 @@ def why_none(show: str, cell: PairCell, terms: Terms) -> str:
 
 
 def lines(show: str, cell: PairCell, terms: Terms) -> tuple[str, ...]:
-    """What stands behind a cell, a line each; plain text, names from elsewhere in it."""
+    """Tell what stands behind a cell, a line each; plain text, names from elsewhere in it."""
     found = [f"{sized(cell.llm)} with {sized(cell.slm)}"]
     if reason := why_none(show, cell, terms):
         found.append(reason)
@@ -138,7 +138,7 @@ def lines(show: str, cell: PairCell, terms: Terms) -> tuple[str, ...]:
 
 
 def sentence(show: str, device: Device, cells: Sequence[PairCell], terms: Terms) -> str:
-    """What the map shows, with numbers; plain text, names from elsewhere in it."""
+    """Tell what the map shows, with numbers; plain text, names from elsewhere in it."""
     chosen = CELL_METRICS[show]
     found = [(value, cell) for cell in cells if (value := chosen.number(cell, terms)) is not None]
     asked = cells[0].request
@@ -157,7 +157,7 @@ def sentence(show: str, device: Device, cells: Sequence[PairCell], terms: Terms)
 
 
 def table(device: Device, cells: Sequence[PairCell], terms: Terms) -> Table:
-    """A row for each cell, whatever is shown of it."""
+    """Give a row for each cell, whatever is shown of it."""
     return Table(COLUMNS, [_row(device, cell, terms) for cell in cells])
 
 

@@ -72,7 +72,7 @@ class Scale:
 
     @classmethod
     def of(cls, kind: Kind, values: Sequence[float]) -> "Scale":
-        """A scale on which all values lie; ratios reach as far to either side."""
+        """Make a scale on which all values lie; ratios reach as far to either side."""
         if kind == "share":
             return cls(kind, 1 - _SHARE_ENDS, 1 + _SHARE_ENDS)
         logs = [math.log2(value) for value in values if value > 0] or [0.0]
@@ -233,7 +233,7 @@ def _key(source: Source) -> dict[str, object]:
 
 
 def _color_axis(scale: Scale, words: Mapping[float, str]) -> dict[str, object]:
-    """A strip above the map with a few values in words."""
+    """Draw a strip above the map with a few values in words."""
     steps = [[i / (len(scale.colors) - 1), color] for i, color in enumerate(scale.colors)]
     return {
         "colorscale": steps, "cmin": 0, "cmax": 1,

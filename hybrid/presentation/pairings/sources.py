@@ -73,7 +73,7 @@ class Sources:
     problems: tuple[str, ...]
 
     def sizes(self, name: str, common: Iterable[int], limit: int) -> list[int]:
-        """What a slider offers: common values and those of the grids. name: of a field of Grid."""
+        """Tell what a slider offers: common values and those of the grids. name: of a field of Grid."""
         grids = (grid for device in self.devices for grid in device.grids)
         measured = {value for grid in grids for value in getattr(grid, name) if 0 < value <= limit}
         return sorted({*common} | measured)
@@ -98,7 +98,7 @@ def sources(root: Path | None = None) -> Sources:
 
 
 def sources_stamp(root: Path | None = None) -> str:
-    """Changes whenever a profile, a grid or the bundled pair does. Cheap."""
+    """Stamp what changes whenever a profile, a grid or the bundled pair does. Cheap."""
     root = root or results_folder()
     found = [str(root)]
     for path in (*(root / name for name in FOLDERS), *sorted(zoo().glob(f"*/{MANIFEST}"))):
@@ -107,7 +107,7 @@ def sources_stamp(root: Path | None = None) -> str:
 
 
 def sound(row: Mapping[str, object], name: str) -> Shape:
-    """The shape that a grid says is behind a name; its parameters are counted. Raises ValueError."""
+    """Give the shape that a grid says is behind a name; its parameters are counted. Raises ValueError."""
     shape = convert(Shape, {"parameters": 0, **row, "name": name})
     return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
 
@@ -171,14 +171,14 @@ def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
 
 
 def _conditions(grid: Grid) -> object:
-    """What two grids must share to be of one device; fits() asks the same of a profile."""
+    """Tell what two grids must share to be of one device; fits() asks the same of a profile."""
     kind = grid.device.kind
     options = tuple(sorted(grid.engine_options.items()))
     return grid.engine, grid.dtype, grid.threads, kind, grid.environment.device_name, options
 
 
 def _files(path: Path) -> list[str]:
-    """What changes when a file, or a file in a folder, does."""
+    """Tell what changes when a file, or a file in a folder, does."""
     try:
         paths = sorted(path.iterdir()) if path.is_dir() else [path]
         stats = [(one, one.lstat()) for one in paths]

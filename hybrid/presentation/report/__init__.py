@@ -125,7 +125,7 @@ def _drawn(figure: go.Figure, name: str, with_library: bool) -> str:
 
 
 def _hash(script: str) -> str:
-    """A script as a Content-Security-Policy names it: https://www.w3.org/TR/CSP3/#grammardef-hash-source."""
+    """Name a script as a Content-Security-Policy names it: https://www.w3.org/TR/CSP3/#grammardef-hash-source."""
     return f"'sha256-{base64.b64encode(sha256(script.encode()).digest()).decode()}'"
 
 
@@ -143,7 +143,7 @@ def _gates(systems: Sequence[ComparisonRow]) -> Iterator[str]:
 
 
 def redo_command(run: Run) -> str:
-    """The command that measures `run` again; texts that only Python knew come from the stored run."""
+    """Give the command that measures `run` again; texts that only Python knew come from the stored run."""
     plan = run.plan
     if not is_suite_name(plan.suite):
         plan = replace(plan, suite=f"file:results/{run.run_id}/examples.jsonl", columns={})
@@ -151,7 +151,7 @@ def redo_command(run: Run) -> str:
 
 
 def _conditions(run: Run) -> Mapping[str, str]:
-    """What must be known of a run, by name."""
+    """Tell what must be known of a run, by name."""
     plan, here = run.plan, run.environment
     engines = [(system, run.ran_as(system)) for system in plan.systems]
     length = (

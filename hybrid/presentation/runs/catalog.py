@@ -55,7 +55,7 @@ def passes(entry: Entry, filters: Mapping[str, str | int | None]) -> bool:
 
 
 def values_of(entry: Entry, name: str) -> tuple[str | int, ...]:
-    """What an entry has for a filter's name; a run of several engines has several."""
+    """Tell what an entry has for a filter's name; a run of several engines has several."""
     values: dict[str, tuple[str | int, ...]] = {
         "suite": (entry.suite,),
         "pair": (entry.pair,),
@@ -72,7 +72,7 @@ def choices(entries: Iterable[Entry], name: str) -> list[str | int]:
 
 
 def newest_complete(entries: Sequence[Entry]) -> Entry | None:
-    """The first that is complete."""
+    """Give the first that is complete."""
     return next((entry for entry in entries if entry.complete), None)
 
 

@@ -62,7 +62,7 @@ class ComparisonRow:
 
 
 def comparison_rows(found: Comparison) -> tuple[ComparisonRow, ...]:
-    """The systems in the order of the comparison; with several runs each name says which one, [1], [2] ..."""
+    """Give the systems in the order of the comparison; of several runs each name says which, [1], [2] ..."""
     places = {run_id: f" [{n}]" for n, run_id in enumerate(dict.fromkeys(_runs(found)), start=1)}
     engines = {name: n for n, name in enumerate(dict.fromkeys(one.engine for one in found.systems))}
     return tuple(
@@ -76,7 +76,7 @@ def comparison_rows(found: Comparison) -> tuple[ComparisonRow, ...]:
 
 
 def numbered(runs: Sequence[Run]) -> list[str]:
-    """A line for each run: its place, id, and what it was made of and on."""
+    """Give a line for each run: its place, id, and what it was made of and on."""
     return [
         f"[{n}] {run.run_id}: {printable(run.plan.suite)}, pair {printable(run.plan.pair)}, "
         f"{printable(run.plan.engine)} in {printable(run.plan.dtype)} on "
@@ -86,12 +86,12 @@ def numbered(runs: Sequence[Run]) -> list[str]:
 
 
 def table(systems: Sequence[ComparisonRow]) -> Table:
-    """What people read: values with their intervals in one cell."""
+    """Tell what people read: values with their intervals in one cell."""
     return Table(TABLE, [tuple(_texts(one).get(name, NOTHING) for name in TABLE) for one in systems])
 
 
 def numbers(systems: Sequence[ComparisonRow]) -> Table:
-    """What programs read: every value in a column of its own."""
+    """Tell what programs read: every value in a column of its own."""
     return Table(NUMBERS, [tuple(_numbers(one.found).get(name) for name in NUMBERS) for one in systems])
 
 
@@ -109,7 +109,7 @@ def placed(systems: Sequence[ComparisonRow]) -> list[Placed]:
 
 
 def metric_of(task: str) -> str:
-    """The main metric of a task, with what it is measured in."""
+    """Give the main metric of a task, with what it is measured in."""
     metric = main_metric(task)
     return f"{metric.label}, {metric.unit}"
 
@@ -136,7 +136,7 @@ def quality_drawing(systems: Sequence[ComparisonRow]) -> Drawing:
 
 
 def speed_sentence(systems: Sequence[ComparisonRow]) -> str:
-    """What a figure of speed-ups shows, in a sentence."""
+    """Tell what a figure of speed-ups shows, in a sentence."""
     known = [(one, found) for one in systems if (found := _speedup(one.found))]
     if not known:
         return "No speed-up can be formed: there is only the baseline, or nothing was timed alike."
@@ -151,7 +151,7 @@ def speed_sentence(systems: Sequence[ComparisonRow]) -> str:
 
 
 def quality_sentence(systems: Sequence[ComparisonRow], task: str) -> str:
-    """What a figure of quality by speed shows, in a sentence."""
+    """Tell what a figure of quality by speed shows, in a sentence."""
     known = [(one, found) for one in systems if (found := _quality(one.found))]
     if not known:
         return "There is no quality to show: lengths were fixed, or nothing was scored."

@@ -42,7 +42,7 @@ class RunDigest:
 
 
 def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
-    """What a stored run says, kept once it is complete. run_id: as find_run() gives it. Raises StoreError."""
+    """Digest a stored run, kept once it is complete. run_id: as find_run() gives it. Raises StoreError."""
 
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
@@ -51,7 +51,7 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:
-    """The same, of a run that is loaded."""
+    """Digest a run that is loaded."""
     rows = {System.parse(str(row["system"])): row for row in summaries(stored)}
     try:
         found = compare_runs([stored], BASELINE)
@@ -62,7 +62,7 @@ def run_digest_of(stored: StoredRun) -> RunDigest:
 
 
 def number(row: Row, name: str) -> float | None:
-    """A value of a row; None where it has none, or one that is no number."""
+    """Give a value of a row; None where it has none, or one that is no number."""
     value = row.get(name)
     return float(value) if isinstance(value, int | float) else None
 
@@ -93,7 +93,7 @@ class Headline:
 def headlines(
     entries: Sequence[Entry], digest: Callable[[str], RunDigest], most: int = MOST
 ) -> list[Headline]:
-    """The newest complete run of each kind (suite, device, pair) with both systems: by task, newest first.
+    """Give the newest complete run of each suite, device and pair with both systems: by task, newest first.
 
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """

@@ -170,7 +170,7 @@ def _by_length(lengths: Array, baseline: Array, own: Array, draws: Resamples) ->
 
 
 def _consistent(fitted: MeasuredBreakEven, measured: list[Bin]) -> MeasuredBreakEven:
-    """A line that says faster, or slower, everywhere while a bin is decidedly the other describes nothing."""
+    """Reject a line that says faster, or slower, everywhere while a bin is decidedly the other."""
     decided = [part.ratio.value > 1 for part in measured if part.ratio.excludes(1.0)]
     wrong = {"faster": False, "slower": True}.get(fitted.kind)
     if wrong is not None and wrong in decided:
