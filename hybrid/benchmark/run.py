@@ -10,9 +10,8 @@ from pathlib import Path
 from hybrid.benchmark.plans import check_plan
 from hybrid.benchmark.schedule import RunProgress, measure_records, select_examples
 from hybrid.benchmark.scoring import score_run
-from hybrid.engines.contract import LoadedSystem
+from hybrid.engines.contract import Engine, LoadedSystem
 from hybrid.engines.registry import load_engines, spec_of
-from hybrid.engines.system_info import pair_shapes, ran
 from hybrid.errors import EngineError, HybridError, PairError, StoreError, SuiteError
 from hybrid.measuring.collector import collector_off
 from hybrid.measuring.device import memory_bandwidth
@@ -20,7 +19,9 @@ from hybrid.measuring.environment import differences, environment
 from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory, running_out_of_memory
 from hybrid.metrics import default_metrics
+from hybrid.models.arithmetic import token_costs
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, zoo
+from hybrid.models.shapes import Shape, pair_shapes
 from hybrid.schema import (
     Environment,
     Example,
@@ -30,6 +31,7 @@ from hybrid.schema import (
     Notice,
     Observer,
     Plan,
+    Ran,
     Run,
     Started,
     Status,
@@ -90,11 +92,19 @@ def run_benchmark(
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),
-            ran={system: ran(one.engine, shapes) for system, one in loaded.items()},
+            ran={system: _ran(one.engine, shapes) for system, one in loaded.items()},
             memory_bandwidth=_bandwidth(plan, observer),
         )
         with create(run, examples, root) as writer:
             return _complete(writer, loaded, observer, root)
+
+
+def _ran(engine: Engine, shapes: tuple[Shape, Shape] | None) -> Ran:
+    """Describe how `engine` runs. shapes: None for models whose arithmetic is not known."""
+    weight_bytes, flops, attention = (
+        token_costs(engine.method, engine.dtype, *shapes) if shapes else (0, 0, 0)
+    )
+    return Ran(engine.name, engine.device, engine.dtype, dict(engine.options), weight_bytes, flops, attention)
 
 
 def resume_benchmark(

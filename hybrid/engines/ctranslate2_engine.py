@@ -14,8 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hybrid.engines.contract import Engine, EngineConfig
-from hybrid.engines.generation import GenerationState
-from hybrid.engines.handover import HandOver, Worker
+from hybrid.engines.generation import GenerationState, HandOver, Worker
 from hybrid.errors import EngineError
 from hybrid.schema import CPU, EncodedPrompt, Model, Sampling, Step
 

@@ -25,8 +25,7 @@ from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
 from hybrid.engines.contract import Engine, EngineConfig
-from hybrid.engines.generation import GenerationState
-from hybrid.engines.handover import HandOver, Worker
+from hybrid.engines.generation import GenerationState, HandOver, Worker
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.pair import HybridForConditionalGeneration

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hybrid.models.shapes import Shape
-from hybrid.schema import Model
+from hybrid.schema import METHODS, Model
 
 Value = TypeVar("Value")
 
@@ -70,7 +70,7 @@ def head_products(shape: Shape) -> Products:
 
 
 def projector_products(llm: Shape, slm: Shape) -> Products:
-    """Return what an LLM's hidden state goes through to become an SLM's embedding (models/projector.py)."""
+    """Return what an LLM's hidden state goes through to become an SLM's embedding (models/fusion.py)."""
     return Products.of((llm.d_model, slm.d_model), (slm.d_model, slm.d_model))
 
 
@@ -133,6 +133,18 @@ def bytes_per_weight(dtype: str) -> int:
     if dtype not in BYTES:
         raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(BYTES)}")
     return BYTES[dtype]
+
+
+def token_costs(method: str, dtype: str, llm: Shape, slm: Shape) -> tuple[int, int, int]:
+    """Count weight bytes a decoded token, operations a prompt token, and those a pair of prompt tokens."""
+    models = METHODS[method].models
+    reading = [model for model in models if model != "llm" or "hybrid" not in models]  # which has it inside
+    one, two = (sum(reading_flops(model, llm, slm, tokens) for model in reading) for tokens in (1, 2))
+    attention = (two - 2 * one) // 2  # from a x tokens + b x tokens squared
+    # A pass that verifies drafts is no single token's.
+    known = len(models) == 1 and method == models[0] and dtype in BYTES
+    bytes_ = decode_bytes(writer_of(models[0], llm, slm), dtype) if known else 0
+    return bytes_, one - attention, attention
 
 
 def _feed_forward(shape: Shape) -> Products:

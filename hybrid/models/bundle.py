@@ -6,7 +6,9 @@
     <name>/slm/   the same, for the small model alone
     <name>/hybrid/ the same, for projector and fine-tuned SLM; its LLM is ../llm
 
-Matrices are stored as int8 rows (see int8.py). Never pickled, never remote.
+Matrices are stored as int8 rows, one float32 scale a row, and turned back into floats
+on loading. A row's scale is its largest magnitude over 127 (symmetric, round to
+nearest), so the error of a weight is at most half a scale. Never pickled, never remote.
 """
 
 import json
@@ -21,7 +23,6 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from hybrid.errors import PairError
-from hybrid.models.int8 import dequantize, quantize
 from hybrid.models.manifest import FORMAT, checked, find_pair, write_manifest, zoo
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
 from hybrid.schema import MODELS, Model, Observer, Status, silent
@@ -29,6 +30,7 @@ from hybrid.schema import MODELS, Model, Observer, Status, silent
 M = TypeVar("M", bound=PreTrainedModel)
 
 SHARD_BYTES = 15 * 2**20
+SCALE_SUFFIX = ".int8_scale"
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,30 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         tokenizer_file=str(path), pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
         clean_up_tokenization_spaces=False,
     )  # fmt: skip
+
+
+def quantize(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Matrices as int8 rows and their scales; vectors as float32."""
+    packed: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.ndim != 2:
+            packed[name] = tensor.float().contiguous()
+            continue
+        scale = tensor.float().abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127  # (rows, 1)
+        packed[name] = (tensor.float() / scale).round().clamp(-127, 127).to(torch.int8)
+        packed[name + SCALE_SUFFIX] = scale.squeeze(1)
+    return packed
+
+
+def dequantize(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the float32 weights of a quantized state; floats pass through."""
+    state: dict[str, torch.Tensor] = {}
+    for name, tensor in packed.items():
+        if name.endswith(SCALE_SUFFIX):
+            continue
+        scale = packed.get(name + SCALE_SUFFIX)
+        state[name] = tensor.float() if scale is None else tensor.float() * scale[:, None]
+    return state
 
 
 def _read_weights(

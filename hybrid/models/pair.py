@@ -24,8 +24,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from hybrid.models.fusion import FUSIONS, Fusion, fuse
-from hybrid.models.projector import Projector
+from hybrid.models.fusion import FUSIONS, Fusion, Projector, fuse
 
 
 class HybridConfig(PretrainedConfig):

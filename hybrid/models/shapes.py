@@ -21,6 +21,7 @@ from typing import Any
 from hybrid.errors import PairError
 from hybrid.models.architectures import architecture_of
 from hybrid.models.manifest import checked, find_pair, zoo
+from hybrid.schema import MODELS
 
 FAMILIES = ("t5", "mt5", "bart", "marian")
 FEED_FORWARDS: Mapping[str, tuple[str, ...]] = {
@@ -138,6 +139,16 @@ def find_shape(name: str) -> Shape:
         f"There is no shape {name!r}.{meant} `hybrid latency --shapes` lists them all; "
         "a path to a config.json works, too."
     )
+
+
+def pair_shapes(folder: Path, manifest: dict[str, Any]) -> tuple[Shape, Shape] | None:
+    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape."""
+    try:
+        configs = [json.loads(checked(folder, f"{m}/config.json", manifest).read_bytes()) for m in MODELS[:2]]
+        llm, slm = (shape_of_config(folder.name, config, folder.name) for config in configs)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return llm, slm
 
 
 def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:

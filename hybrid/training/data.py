@@ -5,14 +5,14 @@ once; `Batches` serves step k of a run from them, the same on every machine
 and after every resume.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from hybrid.errors import RecipeError
 from hybrid.schema import TASKS
@@ -20,9 +20,10 @@ from hybrid.store.files import open_atomic
 from hybrid.suites.files import read_examples
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Corpus, Data, Recipe, prepared
-from hybrid.training.tokenizer import train_tokenizer
 
 Pair = tuple[str, str, str]  # task, source, target
+Ids = Sequence[int] | NDArray[np.int64]
+SPECIALS = ("<pad>", "</s>", "<unk>")  # ids 0, 1, 2
 
 
 def prepare(recipe: Recipe) -> None:
@@ -37,6 +38,29 @@ def prepare(recipe: Recipe) -> None:
     dev = [pair for corpus in recipe.data.dev for pair in read_corpus(corpus)]
     save_ids(target.with_name("dev.npz"), tokenizer, dev, recipe.data)
     save_ids(target, tokenizer, pairs, recipe.data)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Train a tokenizer of exactly `vocab_size` entries, each task's prefix one of them.
+
+    It is byte-level BPE, so that every text can be read and written. Digits are split one by one,
+    so that numbers are copied digit by digit.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    prefixes = [AddedToken(task.prefix.rstrip(), normalized=False) for task in TASKS.values()]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(prefixes),
+        special_tokens=list(SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens(prefixes)
+    return tokenizer
 
 
 def tokenizer_path(recipe: Recipe) -> Path:
@@ -173,6 +197,25 @@ class Batches:
             plan += [(bucket, mixed[i : i + rows]) for i in range(0, len(mixed) // rows * rows, rows)]
         order = generator.permutation(len(plan))
         return [plan[i] for i in order]
+
+
+def padded(prompts: Sequence[Ids]) -> torch.Tensor:
+    """(B, S) ids, padded with 0 at the end."""
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in prompts], batch_first=True)
+
+
+def by_length(prompts: Sequence[Ids], size: Callable[[int], int]) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """All prompts in batches, the shortest first: their places, and their ids (B, S).
+
+    Like lengths together mean less padding. size: how many prompts to take, 1
+    or more, by the tokens of the shortest of them.
+    """
+    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+    start = 0
+    while start < len(order):
+        places = order[start : start + size(len(prompts[order[start]]))]
+        start += len(places)
+        yield places, padded([prompts[place] for place in places])
 
 
 def _sort_into(

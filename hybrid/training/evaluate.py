@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from hybrid.metrics import main_metric, score
-from hybrid.models.batches import by_length, padded
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import Model, Score
 from hybrid.suites.files import read_examples
+from hybrid.training.data import by_length, padded
 
 BATCH = 25
 CONTROL = "hybrid, another prompt's latent"

@@ -1,14 +1,25 @@
-"""Models of a recipe: new ones, and those that earlier stages have trained."""
+"""Models of a recipe: new ones, those of earlier stages, the answers of these, and the bundle of them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from hybrid.errors import RecipeError
+from hybrid.models.bundle import save_bundle
+from hybrid.models.manifest import file_sha256
 from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.schema import MODELS
 from hybrid.training.checkpoint import MODEL, load_weights
-from hybrid.training.recipe import Recipe, Shape, Stage
+from hybrid.training.data import by_length, save_rows, tokenizer_path
+from hybrid.training.recipe import Recipe, Shape, Stage, prepared
+
+SOURCE_TOKENS_PER_BATCH = 16384
 
 
 def new_t5(shape: Shape, vocab_size: int) -> T5ForConditionalGeneration:
@@ -61,6 +72,43 @@ def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
     return model
 
 
+def distilled(recipe: Recipe, teacher: str, device: torch.device) -> Path:
+    """Return the training data with the answers of stage `teacher`, written on first use.
+
+    Sequence-level distillation (Kim and Rush 2016, arXiv 1606.07947): the sources stay,
+    each reference is replaced by the trained LLM's greedy answer.
+    """
+    path = prepared(recipe).with_name(f"answers-of-{teacher}.npz")
+    if not path.is_file():
+        model = trained(recipe, teacher)
+        model.to(device)  # type: ignore[arg-type]
+        widest = max(width for _, width in recipe.data.buckets)
+        with np.load(prepared(recipe)) as arrays:
+            ends = np.cumsum(arrays["source_lengths"], dtype=np.int64)
+            sources = np.split(arrays["source"].astype(np.int64), ends[:-1])
+        save_rows(
+            path, [(s.tolist(), t) for s, t in zip(sources, _answers(model, sources, widest), strict=True)]
+        )
+    return path
+
+
+def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Write the recipe's trained systems to `folder` as int8; returns the manifest."""
+    lacking = [system for system in MODELS if system not in recipe.bundle]
+    if lacking:
+        raise RecipeError(f"The recipe's [bundle] names no stage for {', '.join(lacking)}.")
+    models = {system: trained(recipe, recipe.bundle[system]) for system in MODELS}
+    tasks = tuple(dict.fromkeys(corpus.task for corpus in recipe.data.train))
+    about = {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "stages": {system: _history(recipe, recipe.bundle[system]) for system in MODELS},
+        "training_data": _size_of_data(recipe),
+        "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    return save_bundle(folder, tokenizer_path(recipe), models, recipe.data.max_source, tasks, about)
+
+
 def _started(recipe: Recipe, stage: Stage, model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
     if stage.starts_from is not None:
         load_weights(_checkpoint_of(recipe, stage.starts_from), dict(model.named_parameters()))
@@ -72,3 +120,63 @@ def _checkpoint_of(recipe: Recipe, stage_name: str) -> Path:
     if not (checkpoint / MODEL).is_file():
         raise RecipeError(f"Stage {stage_name!r} has no weights in {checkpoint}; train it first.")
     return checkpoint
+
+
+@torch.inference_mode()
+def _answers(model: PreTrainedModel, sources: list[NDArray[np.int64]], longest: int) -> list[list[int]]:
+    """Greedy answers, ends of sequence included; one that did not end is cut there."""
+    generate: Any = model.generate
+    answers: list[list[int]] = [[] for _ in sources]
+    for rows, ids in by_length(sources, lambda shortest: max(1, SOURCE_TOKENS_PER_BATCH // shortest)):
+        ids = ids.to(model.device)
+        generated = generate(
+            input_ids=ids,
+            attention_mask=ids.ne(0).long(),
+            max_new_tokens=longest,
+            do_sample=False,
+            num_beams=1,
+        )
+        eos = int(model.config.eos_token_id)
+        for i, answer in zip(rows, generated[:, 1:].tolist(), strict=True):
+            end = answer.index(eos) if eos in answer else longest - 1
+            answers[i] = [*answer[:end], eos]
+    return answers
+
+
+def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
+    """Read steps, time and last held-out losses of a stage and of those it started from, from their logs."""
+    lines = (recipe.out / stage / "log.jsonl").read_text("utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    dev = [e["values"] for e in events if e["kind"] == "dev"]
+    rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
+    start = recipe.stage(stage).starts_from
+    return {
+        "stage": stage,
+        **({"starts_from": _history(recipe, start)} if start else {}),
+        "steps": events[-1]["step"],
+        "tokens_per_step": recipe.stage(stage).tokens_per_step,
+        "median_padded_tokens_per_s": round(rates[len(rates) // 2]) if rates else None,
+        "device_hours": sum(_hours_of_sessions(events)),
+        "dev_losses_nats_per_token": dev[-1] if dev else None,
+    }
+
+
+def _hours_of_sessions(events: list[dict[str, Any]]) -> list[float]:
+    """Device hours of each session of a stage that was stopped and resumed, as last logged."""
+    hours: list[float] = []
+    for event in events:
+        if event["kind"] == "start":
+            hours.append(0.0)
+        elif "device_hours" in event["values"]:
+            hours[-1] = event["values"]["device_hours"]
+    return hours
+
+
+def _size_of_data(recipe: Recipe) -> dict[str, Any]:
+    arrays = np.load(prepared(recipe))
+    lengths = {side: arrays[f"{side}_lengths"] for side in ("source", "target")}
+    return {
+        "examples": len(lengths["source"]),
+        **{f"{side}_tokens": int(values.sum(dtype=np.int64)) for side, values in lengths.items()},
+        "sha256": file_sha256(prepared(recipe)),
+    }

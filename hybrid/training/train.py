@@ -19,9 +19,7 @@ from transformers import PreTrainedModel
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.training.checkpoint import load_checkpoint, save_checkpoint
 from hybrid.training.data import Batches, prepare
-from hybrid.training.distill import distilled
-from hybrid.training.export import export
-from hybrid.training.models import build_model
+from hybrid.training.models import build_model, distilled, export
 from hybrid.training.optim import MuonAdam, linear_schedule
 from hybrid.training.recipe import Recipe, Stage, prepared
 from hybrid.training.stage_module import StageModule, compile_parts

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from hybrid.errors import PairError
-from hybrid.models.bundle import load_bundle
-from hybrid.models.int8 import dequantize, quantize
+from hybrid.models.bundle import SCALE_SUFFIX, dequantize, load_bundle, quantize
 from hybrid.models.manifest import available_pairs, write_manifest, zoo
-from hybrid.schema import SYSTEMS
+from hybrid.schema import SYSTEMS, Event, Status
 
 
 @pytest.fixture
@@ -100,9 +99,10 @@ def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer
 
 
 def test_the_first_pair_is_the_default_and_progress_is_told(tiny_zoo):
-    told: list[str] = []
-    assert load_bundle(root=tiny_zoo, progress=told.append).name == "tiny"
-    assert told == ["Reading the tokenizer", "Reading the LLM", "Reading the SLM", "Reading the hybrid"]
+    events: list[Event] = []
+    assert load_bundle(root=tiny_zoo, observer=events.append).name == "tiny"
+    parts = ("tokenizer", "LLM", "SLM", "hybrid")
+    assert events == [Status(sentence=f"Reading the {part}") for part in parts]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -214,3 +214,42 @@ def test_weights_of_another_size_are_refused(root):
     shutil.copy(root / "tiny" / "slm" / "model.safetensors", root / "tiny" / "llm" / "model.safetensors")
     rewritten(root)
     assert "do not fit its config.json" in failure(root)
+
+
+def state() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(64, 96, generator=generator) * torch.logspace(-4, 4, 64)[:, None]
+    return {"matrix": rows, "gain": torch.randn(96, generator=generator)}
+
+
+def test_the_error_of_a_weight_is_at_most_half_its_rows_scale():
+    given = state()
+    packed = quantize(given)
+    scale = packed["matrix" + SCALE_SUFFIX]
+    error = (dequantize(packed)["matrix"] - given["matrix"]).abs()
+    assert packed["matrix"].dtype == torch.int8
+    assert torch.equal(scale, given["matrix"].abs().amax(1) / 127)
+    assert (error <= scale[:, None] * 0.5001).all()  # the rounding of floats beside half a scale
+    assert error.max() > 0
+
+
+def test_vectors_pass_through_exactly():
+    given = state()
+    back = dequantize(quantize(given))
+    assert back.keys() == given.keys()
+    assert torch.equal(back["gain"], given["gain"])
+
+
+def test_a_row_of_zeros_stays_zero():
+    assert dequantize(quantize({"matrix": torch.zeros(2, 3)}))["matrix"].abs().max() == 0
+
+
+def test_storing_what_was_read_changes_nothing():
+    packed = quantize(state())
+    again = quantize(dequantize(packed))
+    assert torch.equal(again["matrix"], packed["matrix"])
+
+
+def test_half_precision_weights_become_floats():
+    back = dequantize(quantize({"matrix": torch.ones(2, 2).bfloat16(), "gain": torch.ones(2).half()}))
+    assert {tensor.dtype for tensor in back.values()} == {torch.float32}

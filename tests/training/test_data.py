@@ -13,7 +13,18 @@ from tokenizers import Tokenizer
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_tokenizer
 from hybrid.models.prompts import TextCodec
-from hybrid.training.data import Batch, Batches, prepare, read_corpus, tokenizer_path
+from hybrid.schema import TASKS
+from hybrid.training.data import (
+    SPECIALS,
+    Batch,
+    Batches,
+    by_length,
+    padded,
+    prepare,
+    read_corpus,
+    tokenizer_path,
+    train_tokenizer,
+)
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Recipe, prepared
 
@@ -155,3 +166,68 @@ def test_nothing_to_train_on_is_said(
     with pytest.raises(RecipeError, match=r"no usable example for .*dev\.npz"):
         prepare(recipe)
     assert not prepared(recipe).exists()
+
+
+TEXTS = [
+    "The committee agreed that the new bridge should be opened before winter 2024.",
+    "Das Haus am Fluss ist alt und groß; viele Leute wohnen dort seit 1999.",
+    "She said nothing, took her coat and walked through the rain to the station.",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(TEXTS * 3, 320)
+
+
+def test_size_and_special_ids(tokenizer: Tokenizer) -> None:
+    assert tokenizer.get_vocab_size() == 320
+    assert [tokenizer.token_to_id(token) for token in SPECIALS] == [0, 1, 2]
+    assert SPECIALS == ("<pad>", "</s>", "<unk>")
+
+
+@pytest.mark.parametrize(
+    "text", [*TEXTS, "Ünïcödé – „Zitat“ 漢字 🚂", "two  spaces\tand\nlines", "x=3.14159"]
+)
+def test_every_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
+    encoding = tokenizer.encode(text)
+    assert tokenizer.decode(encoding.ids) == text
+    assert 2 not in encoding.ids
+
+
+def test_digits_stand_alone(tokenizer: Tokenizer) -> None:
+    digits = [token for token in tokenizer.encode("2024 1999").tokens if any(c.isdigit() for c in token)]
+    assert digits == list("20241999")
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_prefix_is_one_token(tokenizer: Tokenizer, task) -> None:
+    encoding = tokenizer.encode(task.prefix + "The rain")
+    assert encoding.tokens[0] == task.prefix.rstrip()
+    assert tokenizer.decode(encoding.ids[1:]) == " The rain"
+
+
+def test_it_is_the_same_every_time() -> None:
+    assert train_tokenizer(TEXTS, 300).to_str() == train_tokenizer(TEXTS, 300).to_str()
+
+
+PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12], [13, 14], [15]]
+
+
+def test_every_prompt_comes_once_the_shortest_first_padded_to_the_longest_of_its_batch() -> None:
+    batches = list(by_length(PROMPTS, lambda _: 2))
+    assert [places for places, _ in batches] == [[1, 4], [3, 0], [2]]
+    assert [ids.tolist() for _, ids in batches] == [[[8], [15]], [[13, 14, 0], [5, 6, 7]], [[9, 10, 11, 12]]]
+
+
+def test_the_size_of_a_batch_follows_its_shortest_prompt() -> None:
+    batches = by_length(PROMPTS, {1: 3, 3: 1, 4: 1}.__getitem__)
+    assert [places for places, _ in batches] == [[1, 4, 3], [0], [2]]
+
+
+def test_no_prompt_gives_no_batch() -> None:
+    assert list(by_length([], lambda _: 1)) == []
+
+
+def test_padding_is_zero_at_the_end() -> None:
+    assert torch.equal(padded([[1], [2, 3]]), torch.tensor([[1, 0], [2, 3]]))

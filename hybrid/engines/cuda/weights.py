@@ -26,8 +26,7 @@ from hybrid.models.architectures.records import (
     RelativeBias,
     Stack,
 )
-from hybrid.models.fusion import Fusion
-from hybrid.models.projector import Projector
+from hybrid.models.fusion import Fusion, Projector
 
 WORTH_A_LAUNCH = 4 * 2**20  # bytes
 

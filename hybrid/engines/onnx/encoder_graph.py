@@ -13,8 +13,7 @@ from hybrid.engines.onnx.graph import CONTRIB, Floats, GraphBuilder
 from hybrid.engines.onnx.runtime import BIAS, IDS, LATENT, STATES, Array, BuiltGraph, Matrix
 from hybrid.errors import EngineError
 from hybrid.models.architectures.records import FeedForward, RelativeBias, Stack
-from hybrid.models.fusion import Fusion
-from hybrid.models.projector import Projector
+from hybrid.models.fusion import Fusion, Projector
 
 HEAD_STEP = 8  # of head widths, for GroupQueryAttention
 

@@ -3,7 +3,7 @@
 Besides ONNX's own operators it uses ONNX Runtime's, domain com.microsoft,
 described in docs/ContribOperators.md of github.com/microsoft/onnxruntime.
 
-Bundled weights are stored as int8 rows, one scale a row (hybrid.models.int8).
+Bundled weights are stored as int8 rows, one scale a row (hybrid.models.bundle).
 `blocks` holds such a matrix exactly, so that only activations are rounded.
 
 Letters: D width of a hidden state, N outputs and K inputs of a matrix, G groups

@@ -1,4 +1,4 @@
-"""A finished recipe becomes a bundle that loads, answers and says how it was made."""
+"""A finished recipe becomes a bundle that loads, answers and says how it was made; an LLM writes targets."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,10 +13,12 @@ from hybrid.errors import RecipeError
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
-from hybrid.training.export import export
-from hybrid.training.models import trained
+from hybrid.training.models import _history, distilled, export, trained
 from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.train import train
 from tests.loaded import ask
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +70,6 @@ def test_the_manifest_says_how_it_was_made(finished, exported: Bundle) -> None:
 
 
 def test_device_hours_count_every_session(tiny_recipe: Callable[[Path], Recipe], tmp_path: Path) -> None:
-    from hybrid.training.export import _history
-    from hybrid.training.train import train
-
     recipe = tiny_recipe(tmp_path)
     killed = train(recipe, ["first"])
     spent = [next(e for e in killed if e.kind == "checkpoint").values["device_hours"]]
@@ -86,3 +85,37 @@ def test_a_recipe_without_all_three_systems_is_refused(finished, tmp_path: Path)
     with pytest.raises(RecipeError, match="names no stage for slm, hybrid"):
         export(partly, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def _rows(path: Path, side: str) -> list[list[int]]:
+    with np.load(path) as arrays:
+        ends = np.cumsum(arrays[f"{side}_lengths"], dtype=np.int64)
+        return [row.tolist() for row in np.split(arrays[side], ends[:-1])]
+
+
+def test_the_answers_are_the_llms_own_greedy_ones(finished) -> None:
+    recipe, _ = finished
+    path = distilled(recipe, "first", CPU)
+    sources, answers = _rows(path, "source"), _rows(path, "target")
+    assert sources == _rows(prepared(recipe), "source")
+    assert answers != _rows(prepared(recipe), "target")
+    llm = trained(recipe, "first")
+    for source, answer in list(zip(sources, answers, strict=True))[:12]:
+        made = llm.generate(torch.tensor([source]), max_new_tokens=32, do_sample=False, num_beams=1)
+        assert answer[-1] == 1
+        assert answer[:-1] == [i for i in made[0, 1:].tolist() if i != 1][: len(answer) - 1]
+
+
+def test_the_answers_are_written_once(finished) -> None:
+    recipe, _ = finished
+    written = distilled(recipe, "first", CPU).stat().st_mtime_ns
+    assert distilled(recipe, "first", CPU).stat().st_mtime_ns == written
+
+
+def test_a_stage_trains_on_them(finished) -> None:
+    recipe: Recipe = finished[0]
+    stage = dataclasses.replace(recipe.stage("second"), name="student", steps=5, answers_of="first")
+    longer = dataclasses.replace(recipe, stages=(*recipe.stages, stage))
+    kinds = [event.kind for event in train(longer, ["student"])]
+    assert kinds[0] == "start"
+    assert "done" in kinds
