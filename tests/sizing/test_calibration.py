@@ -15,8 +15,15 @@ from hybrid.models.shapes import Shape, find_shape
 from hybrid.schema import CPU, Device, EncodedPrompt, Sampling, Step, System
 from hybrid.sizing import Pair, Profile, Request, error_report, predicted
 from hybrid.sizing import calibration as calibrating
-from hybrid.sizing.calibration import CalibrationSample, fastest_engine, fitted_costs, measured_profile
-from hybrid.sizing.calibration_grid import CalibrationShape, CalibrationSize, calibration_grid
+from hybrid.sizing.calibration import (
+    CalibrationSample,
+    CalibrationShape,
+    CalibrationSize,
+    calibration_grid,
+    fastest_engine,
+    fitted_costs,
+    measured_profile,
+)
 from hybrid.sizing.grid import measure_cells
 from hybrid.store.grids import StoredGrid
 from tests.sizing.made_up import grid_of
