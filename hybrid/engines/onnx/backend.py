@@ -55,7 +55,7 @@ class OnnxBackend:
         first: Model = "slm" if model == "slm" else "llm"
 
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.encoder_graph import encoder_graph
+            from hybrid.engines.onnx.model_graphs import encoder_graph
 
             return encoder_graph(encoder_for("onnx", self._encoder_model(first)), self._encoder_matrix)
 
@@ -68,7 +68,7 @@ class OnnxBackend:
         """Give what turns the LLM's hidden states into those of the hybrid."""
 
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.encoder_graph import fusion_graph
+            from hybrid.engines.onnx.model_graphs import fusion_graph
 
             hybrid = self._pair().hybrid
             stack = encoder_for("onnx", hybrid.slm)
@@ -97,7 +97,7 @@ class OnnxBackend:
 
     def _decoder(self, model: Model, matrix: Matrix) -> DecoderSession:
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.decoder_graph import decoder_graph
+            from hybrid.engines.onnx.model_graphs import decoder_graph
 
             return decoder_graph(decoder_for("onnx", self._decoder_model(model)), matrix)
 
@@ -109,7 +109,7 @@ class OnnxBackend:
 
     def _cross_kv(self, model: Model) -> InferenceSession:
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.decoder_graph import cross_kv_graph
+            from hybrid.engines.onnx.model_graphs import cross_kv_graph
 
             return cross_kv_graph(decoder_for("onnx", self._decoder_model(model)), self._encoder_matrix)
 

@@ -1,4 +1,4 @@
-"""Runs the graphs of decoder_graph.py: greedy decoding of B answers at once, with KV caches kept in place.
+"""Runs the graphs of decoders: greedy decoding of B answers at once, with KV caches kept in place.
 
 The new keys and values of a step are written into the caches by the graph
 itself, since each cache is bound as input and output with the same memory; per
@@ -34,7 +34,7 @@ PADDING = 16
 class DecoderSession:
     """The sessions of one decoder, which hold its weights; whoever decodes has KV caches of its own.
 
-    cross_kv: of decoder_graph.cross_kv_graph, step: of decoder_graph.decoder_graph.
+    cross_kv: of model_graphs.cross_kv_graph, step: of model_graphs.decoder_graph.
     """
 
     def __init__(self, cross_kv: onnxruntime.InferenceSession, step: BuiltGraph, threads: int) -> None:

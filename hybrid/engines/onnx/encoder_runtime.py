@@ -1,6 +1,6 @@
-"""Runs the graphs of encoder_graph.py, one prompt at a time.
+"""Runs the graphs of encoders, one prompt at a time.
 
-Letters: B prompts, S prompt tokens, D model width, H heads, R what encoder_graph.bias_table
+Letters: B prompts, S prompt tokens, D model width, H heads, R what model_graphs.bias_table
 reaches over; queries and keys in tokens.
 """
 

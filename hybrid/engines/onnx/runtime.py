@@ -13,9 +13,9 @@ Array: TypeAlias = NDArray[Any]
 # activations that a decoder has. rows: 7 bits, coarser, fast for the many rows that an encoder has.
 Matrix = Literal["float32", "blocks", "rows"]
 
-# Of the graphs of encoder_graph.py: prompt ids, position bias, the LLM's hidden states, hidden states.
+# Of the graphs of encoders: prompt ids, position bias, the LLM's hidden states, hidden states.
 IDS, BIAS, LATENT, STATES = "ids", "bias", "latent", "states"
-# Of those of decoder_graph.py.
+# Of those of decoders.
 TOKENS, LAST, TOTAL, MASK, LOGITS, START = "tokens", "last", "total", "mask", "logits", "start"
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from hybrid.engines.graph_coverage import decoder_for, encoder_for
-from hybrid.engines.onnx.decoder_graph import cross_kv_graph, decoder_graph
 from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
-from hybrid.engines.onnx.encoder_graph import encoder_graph, fusion_graph
 from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
+from hybrid.engines.onnx.model_graphs import cross_kv_graph, decoder_graph, encoder_graph, fusion_graph
 from hybrid.engines.onnx.runtime import create_session
 from hybrid.schema import MODELS
 from tests.loaded import prompt_ids
