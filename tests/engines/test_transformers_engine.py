@@ -64,7 +64,7 @@ def test_drafts_are_made_and_nothing_is_read_twice(peers, tiny_bundle, texts, an
 
 
 def test_what_it_records_of_itself(peers):
-    assert {one.system for one in peers.values()} == set(METHODS)
+    assert {one.method for one in peers.values()} == set(METHODS)
     for engine in peers.values():
         described = (engine.name, engine.device, engine.dtype, engine.options, engine.synchronize)
         assert described == ("transformers", "cpu", "float32", {}, None)
