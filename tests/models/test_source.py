@@ -7,6 +7,7 @@ import pytest
 
 from hybrid.errors import PairError
 from hybrid.models.source import BundleSource, ZooSource, models_of
+from hybrid.schema import Event, Status
 
 
 @pytest.fixture
@@ -15,13 +16,13 @@ def source(tiny_zoo: Path) -> ZooSource:
 
 
 def test_a_pair_is_known_before_anything_is_read(tiny_zoo: Path):
-    said: list[str] = []
-    source = ZooSource(None, tiny_zoo, said.append)
-    assert (source.name, source.max_prompt_tokens, said) == ("tiny", 160, [])
+    events: list[Event] = []
+    source = ZooSource(None, tiny_zoo, events.append)
+    assert (source.name, source.max_prompt_tokens, events) == ("tiny", 160, [])
     assert source.tokenizer().encode("Das Haus.", add_special_tokens=False)
-    assert said == ["Reading the tokenizer"]
     assert source.bundle(["slm"]).models.keys() == {"slm"}
-    assert said[1:] == ["Reading the tokenizer", "Reading the SLM"]
+    parts = ("tokenizer", "tokenizer", "SLM")
+    assert events == [Status(sentence=f"Reading the {part}") for part in parts]
 
 
 def test_models_are_read_once_while_somebody_holds_them(source: ZooSource):
