@@ -29,7 +29,7 @@ def history() -> None:
     entries: tuple[Entry, ...] = STATE.get("history", ())
     if not entries:
         return
-    with st.expander(f"PromptRow in this visit: {len(entries)}", icon=":material/history:"):
+    with st.expander(f"Asked in this visit: {len(entries)}", icon=":material/history:"):
         found = table(entries)
         show(found, "history", height=min(len(found.rows), 8) * 35 + 38)
         with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -178,7 +178,7 @@ def test_two_visitors_at_once_each_get_their_own(server: Server, browser: Any):
     both = [final_answers(page) for page in pages]
     for page in pages:  # asked again, the same comes
         run(page)
-        page.get_by_text("PromptRow in this visit: 2").wait_for()
+        page.get_by_text("Asked in this visit: 2").wait_for()
     assert [final_answers(page) for page in pages] == both
     assert both[0] != both[1]
     for context in contexts:
