@@ -174,6 +174,14 @@ PLAN_OPTIONS = (
     PlanOption(
         name="repeats", low=1, high=1000, default=1, help="Times over all examples.", texts=_field("repeats")
     ),
+    PlanOption(
+        name="blocks",
+        low=1,
+        high=100,
+        default=3,
+        help="Fresh processes that measure the answers in parts: what changes between them is then known.",
+        texts=_field("blocks"),
+    ),
     PlanOption(name="seed", default=0, help="Of the examples' order.", texts=_field("seed")),
     PlanOption(name="max-new-tokens", low=1, high=4096, default=128, help="Longest answer.", texts=_longest),
     PlanOption(

@@ -52,6 +52,8 @@ def decode_plan(data: bytes, name: str = "the plan") -> Plan:
         plan = row.get("plan", row)
         if not isinstance(plan, dict):
             raise ValueError(f"plan is {plan!r}, not an object")
+        if "run_id" in row:  # a run of before there were blocks is measured again as it was
+            plan = {"blocks": 1} | plan
         sampling = plan.get("sampling")
         if isinstance(sampling, dict):
             _check_keys(sampling, Sampling, "sampling.")

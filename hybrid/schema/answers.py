@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hybrid.schema.systems import FinishReason, Phase, System
 
@@ -78,10 +79,13 @@ class Timing:
         share them: each waits for the whole batch.
     token_times_s: for each generated id, seconds from the start of the request
         to the moment it was known.
+    disturbed: the process was stopped or starved meanwhile, so that these are not
+        the system's own times: what is made of times leaves them out.
     """
 
     phases: Mapping[Phase, float]
     token_times_s: tuple[float, ...]
+    disturbed: bool = False
 
     @property
     def total_s(self) -> float:
@@ -98,6 +102,18 @@ class Timing:
         """Time per output token after the first; None when there was only one."""
         n = len(self.token_times_s)
         return (self.token_times_s[-1] - self.token_times_s[0]) / (n - 1) if n > 1 else None
+
+
+PAUSE_S = 1.0  # between two tokens; of a slow model every gap is as long
+PAUSE_RATIO = 20  # of that gap to the median one
+
+
+def paused(token_times_s: Sequence[float]) -> bool:
+    """Tell whether one gap between tokens is a second or more, and far longer than the others: a stop."""
+    if len(token_times_s) < 3 or token_times_s[-1] - token_times_s[0] < PAUSE_S:
+        return False
+    gaps = sorted(after - before for before, after in pairwise(token_times_s) if after > before)
+    return len(gaps) > 1 and gaps[-1] >= max(PAUSE_S, PAUSE_RATIO * gaps[(len(gaps) - 1) // 2])
 
 
 @dataclass(frozen=True)

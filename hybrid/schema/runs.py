@@ -20,6 +20,8 @@ class Plan:
     threads: of the CPU.
     batch_size: prompts answered at once.
     repeats: how often every example is answered by every system.
+    blocks: fresh processes that the answers are dealt to, one after another: what
+        changes from process to process is then part of the intervals.
     seed: shuffles the suite; `limit` then takes the first of it, so that a
         smaller run is a part of a larger one. None takes all.
     columns: of file: and hf: suites, which column holds the source, the reference ...
@@ -41,6 +43,7 @@ class Plan:
     threads: int = 1
     batch_size: int = 1
     repeats: int = 1
+    blocks: int = 3
     limit: int | None = None
     seed: int = 0
     sampling: Sampling = field(default_factory=lambda: Sampling(truncate=True))
@@ -49,7 +52,7 @@ class Plan:
     memory: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("threads", "batch_size", "repeats"):
+        for name in ("threads", "batch_size", "repeats", "blocks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.limit is not None and self.limit < 1:
@@ -123,7 +126,8 @@ class Record:
     repeat: 0 to plan.repeats - 1. batch: index of the batch within the repeat.
     position: the order in which batches were measured, over the whole run.
     started_at: UTC, ISO 8601. statistics: per metric, what its corpus score is
-    made of; they are summed over examples.
+    made of; they are summed over examples. block: of the process that measured
+    it, 0 to plan.blocks - 1.
     """
 
     example_id: str
@@ -133,6 +137,7 @@ class Record:
     started_at: str
     generation: Generation
     statistics: Mapping[str, tuple[float, ...]]
+    block: int = 0
 
     @property
     def system(self) -> System:
@@ -147,6 +152,38 @@ class Resumption:
     environment: Environment
 
 
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What the machine could do at one moment, before, between or after the blocks of a run.
+
+    taken_at: UTC, ISO 8601. records_before: of the run, stored by then.
+    bandwidth: bytes per second that the device reads from its memory, the best of several tries.
+    product_s: seconds of one fixed product of float32 matrices on one thread, the best of several.
+    cpu_share: CPU time over wall time of all these products; below 1 others had the core meanwhile.
+    others_share: of all the machine's CPU time since the probe before (of the first
+        one, while it was taken), what other processes used. steal_share: what the
+        hypervisor gave to other machines.
+    load: processes that ran or waited, mean of the last minute. frequency_mhz: of the CPU.
+    gpu_clock_mhz, gpu_memory_clock_mhz, gpu_use: of a GPU; gpu_use from 0 to 1.
+    gpu_others: other processes on it.
+    What cannot be read here is None.
+    """
+
+    taken_at: str
+    records_before: int = 0
+    bandwidth: float | None = None
+    product_s: float | None = None
+    cpu_share: float | None = None
+    others_share: float | None = None
+    steal_share: float | None = None
+    load: float | None = None
+    frequency_mhz: float | None = None
+    gpu_clock_mhz: float | None = None
+    gpu_memory_clock_mhz: float | None = None
+    gpu_use: float | None = None
+    gpu_others: int | None = None
+
+
 @dataclass(frozen=True)
 class Run:
     """One stored benchmark: its plan, its conditions, and how far it came.
@@ -158,6 +195,8 @@ class Run:
     ran: by system; empty in runs of before it was recorded.
     memory_bandwidth: bytes per second that the device reads from its memory,
         measured just before the run; None when it was not.
+    probes: of the machine, before, between and after the blocks; empty in runs of
+        before there were any.
     """
 
     run_id: str
@@ -173,6 +212,7 @@ class Run:
     resumptions: tuple[Resumption, ...] = ()
     ran: Mapping[System, Ran] = field(default_factory=dict)
     memory_bandwidth: float | None = None
+    probes: tuple[Probe, ...] = ()
 
     def ran_as(self, system: System) -> Ran:
         """How `system` was run; by the plan where it was not recorded."""

@@ -7,6 +7,7 @@ raise ValueError.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -25,12 +26,19 @@ from hybrid.schema import (
     System,
     Timing,
 )
+from hybrid.schema.answers import paused
 from hybrid.store.typed_json import Count, Header, decode, encode, parse_text, plain, restore
 
 SCHEMA = 1  # of runs
 FORMAT = 1  # of grids
 Size = Annotated[int, msgspec.Meta(ge=1)]
 Microseconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _PlanOfFile(msgspec.Struct, frozen=True):
+    """What a plan says of blocks: runs of before there were any are one."""
+
+    blocks: Any = 1
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +51,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     records: int | None = None
     records_bytes: int | None = None
+    plan: _PlanOfFile = msgspec.field(default_factory=_PlanOfFile)
 
 
 def encode_run(run: Run, **more: int) -> bytes:
@@ -59,7 +68,10 @@ def decode_run(data: bytes) -> tuple[Run, RunFile]:
         raise ValueError(
             f"it has schema {header.schema} and this version reads {SCHEMA}; install a newer one"
         )
-    return decode(Run, data), header
+    run = decode(Run, data)
+    if run.plan.blocks != header.plan.blocks:
+        run = replace(run, plan=replace(run.plan, blocks=header.plan.blocks))
+    return run, header
 
 
 def encode_example(example: Example) -> bytes:
@@ -93,6 +105,8 @@ class _RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     statistics: dict[str, tuple[float, ...]]
     drafted: Count = 0
     accepted: Count = 0
+    block: Count = 0
+    disturbed: bool = False
     append: Any = None
 
 
@@ -124,6 +138,8 @@ def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
         statistics={name: tuple(map(short, values)) for name, values in record.statistics.items()},
         drafted=generation.drafted,
         accepted=generation.accepted if generation.drafted else 0,
+        block=record.block,
+        disturbed=generation.timing.disturbed,
         append=[row + 1, rows] if rows > 1 else None,
     )
     return encode(line)
@@ -141,6 +157,11 @@ def decode_record(line: bytes) -> Record:
         raise ValueError(f"{row.accepted} of {row.drafted} drafted ids are accepted")
     phases = {phase: us / 1e6 for phase, us in row.phases_us.items()}
     token_times_s = tuple([us / 1e6 for us in row.token_us])
+    timing = {
+        "phases": phases,
+        "token_times_s": token_times_s,
+        "disturbed": row.disturbed or paused(token_times_s),  # runs of before do not tell
+    }
     # restore(): of 100,000 answers it saves what setting each field of three frozen objects takes
     generation = restore(
         Generation,
@@ -150,7 +171,7 @@ def decode_record(line: bytes) -> Record:
             "token_ids": row.token_ids,
             "prompt_tokens": row.prompt_tokens,
             "finish_reason": row.finish,
-            "timing": restore(Timing, {"phases": phases, "token_times_s": token_times_s}),
+            "timing": restore(Timing, timing),
             "drafted": row.drafted,
             "accepted": row.accepted,
         },
@@ -165,6 +186,7 @@ def decode_record(line: bytes) -> Record:
             "started_at": row.started_at,
             "generation": generation,
             "statistics": row.statistics,
+            "block": row.block,
         },
     )
 

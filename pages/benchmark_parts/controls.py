@@ -105,12 +105,22 @@ def _how_much() -> dict[str, Any]:
 
 
 def _more() -> dict[str, Any]:
-    with st.expander("Device, threads, seed", icon=":material/tune:"):
-        columns = st.columns(3)
+    with st.expander("Device, threads, blocks, seed", icon=":material/tune:"):
+        columns = st.columns(4)
         chosen = {
             "device": columns[0].selectbox("Device", DEVICES, key="bench_device", bind="query-params"),
             "threads": columns[1].number_input("CPU threads", 1, 1024, 1, key="threads", bind="query-params"),
-            "seed": columns[2].number_input("Seed", 0, 2**31, 0, key="seed", bind="query-params"),
+            "blocks": columns[2].number_input(
+                "Blocks",
+                1,
+                100,
+                3,
+                key="blocks",
+                bind="query-params",
+                help="Fresh processes that measure the answers in parts, one after another: what changes "
+                "from process to process is then part of the intervals.",
+            ),
+            "seed": columns[3].number_input("Seed", 0, 2**31, 0, key="seed", bind="query-params"),
         }
         chosen["fixed"] = st.checkbox(
             "Fixed length: every answer has just as many tokens, for speed; no quality",

@@ -36,6 +36,7 @@ PLANS = st.builds(
     threads=st.integers(1, 1024),
     batch_size=st.integers(1, 4096),
     repeats=st.integers(1, 1000),
+    blocks=st.integers(1, 100),
     limit=st.none() | st.integers(1, 10**9),
     seed=st.integers(-(2**31), 2**31),
     sampling=st.builds(Sampling, st.integers(1, 4096), st.booleans(), st.booleans()),
@@ -99,6 +100,7 @@ def test_a_wrong_command_would_be_noticed():
 def test_every_stored_run_can_be_redone(path: Path):
     plan, row = load_plan(path), json.loads(path.read_text("utf-8"))["plan"]
     assert (plan.suite, plan.suite_hash, plan.dtype) == (row["suite"], row["suite_hash"], row["dtype"])
+    assert plan.blocks == row.get("blocks", 1)
     assert parsed(bench_command(plan)) == replace(plan, suite_hash="", task="")
 
 

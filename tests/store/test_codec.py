@@ -1,5 +1,6 @@
 """What is written as JSON comes back as it was, and what is not JSON of ours is refused in words."""
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.schema import Example, Memory, Record, Resumption, Run, Sampling, System, Timing
+from hybrid.schema import Example, Memory, Probe, Record, Resumption, Run, Sampling, System, Timing
 from hybrid.store import StoredRun
 from hybrid.store.codec import (
     decode_cell,
@@ -231,3 +232,48 @@ def test_the_last_line_says_how_many_belong_to_an_append_cut_short(record: Recor
 
 def test_a_line_of_a_batch_is_a_record_like_any_other(record: Record) -> None:
     assert decode_record(encode_record(record, 1, 3)) == record
+
+
+def test_a_run_of_before_there_were_blocks_is_one(run: Run) -> None:
+    row = json.loads(encode_run(run))
+    assert decode_run(json.dumps(row).encode())[0].plan.blocks == 3
+    del row["plan"]["blocks"], row["probes"]
+    found, _ = decode_run(json.dumps(row).encode())
+    assert (found.plan.blocks, found.probes) == (1, ())
+
+
+@pytest.mark.parametrize("blocks", [0, "3", None])
+def test_blocks_that_cannot_be_are_refused(run: Run, blocks: object) -> None:
+    row = json.loads(encode_run(run))
+    row["plan"]["blocks"] = blocks
+    with pytest.raises(ValueError, match="blocks"):
+        decode_run(json.dumps(row).encode())
+
+
+def test_probes_blocks_and_disturbances_come_back(run: Run, record: Record) -> None:
+    probed = replace(run, probes=(Probe(taken_at=run.created_at, bandwidth=2e10, cpu_share=0.99),))
+    assert decode_run(encode_run(probed))[0] == probed
+    timing = replace(record.generation.timing, disturbed=True)
+    other = replace(record, block=2, generation=replace(record.generation, timing=timing))
+    assert decode_record(encode_record(other)) == other
+
+
+@pytest.mark.parametrize(
+    ("gaps_s", "paused"),
+    [
+        ((0.03,) * 9, False),
+        ((0.03,) * 5 + (70.0,) + (0.03,) * 5, True),  # stopped for a minute
+        ((0.03,) * 5 + (0.9,), False),  # less than a second may be anything
+        ((0.2, 0.2, 1.5, 0.2), False),  # slow, and not 20 times as slow
+        ((2.0, 2.0), False),
+        ((0.0, 0.05, 0.0, 0.05, 0.0, 3.0), True),  # drafts come several at once
+    ],
+)
+def test_a_long_gap_between_tokens_is_a_disturbance_also_where_none_was_stored(
+    record: Record, gaps_s: tuple[float, ...], paused: bool
+) -> None:
+    times = tuple(itertools.accumulate(gaps_s, initial=0.1))
+    row = changed(
+        encode_record(record), token_us=[round(1e6 * s) for s in times], token_ids=list(range(len(times)))
+    )
+    assert decode_record(row).generation.timing.disturbed is paused

@@ -167,7 +167,8 @@ def _conditions(run: Run) -> Mapping[str, str]:
         "Measured": f"{run.created_at} to {run.finished_at or 'not finished'}",
         "Suite": f"{plan.suite}, SHA-256 {plan.suite_hash}, licence {run.licence}",
         "Pair": f"{plan.pair}, weights {here.weights_sha256}",
-        "Plan": f"batch {plan.batch_size}, repeats {plan.repeats}, seed {plan.seed}, threads {plan.threads}, "
+        "Plan": f"batch {plan.batch_size}, repeats {plan.repeats}, blocks {plan.blocks}, "
+        f"seed {plan.seed}, threads {plan.threads}, "
         f"limit {plan.limit or 'none'}, {length}",
         "Engines": "; ".join(f"{name}: {ran.engine} in {ran.dtype} on {ran.device}" for name, ran in engines),
         "Machine": "; ".join((*machine, here.system)),
