@@ -11,6 +11,7 @@ from hybrid.compare.paired import PLURALS, PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
 from hybrid.compare.summary import carries
 from hybrid.measuring.environment import differing
+from hybrid.measuring.hardware import unlike
 from hybrid.metrics import METRICS, default_metrics
 from hybrid.schema import Run
 from hybrid.store import StoredRun
@@ -73,15 +74,18 @@ def run_differences(runs: Sequence[Run]) -> Iterator[str]:
     """Say what must be known before numbers of different runs are read side by side.
 
     Each run is set against the first one; in what belongs to the task, against
-    the first one of its task. Runs in which the same differs share a sentence.
+    the first one of its task; in the machine, against the first one that says which it was made on. Runs
+    in which the same differs share a sentence.
     """
     ids_of: dict[tuple[str, str, str], list[str]] = {}
     first_of: dict[str, Run] = {}
+    known = next((run for run in runs if run.environment.hardware.known), None)
     for run in runs:
         same_task = first_of.setdefault(run.plan.task, run)
         for other, differences in (
             (same_task, _in_task(run, same_task)),
             (runs[0], _in_conditions(run, runs[0])),
+            (known or run, _in_machine(run, known or run)),
         ):
             for what, values in differences:
                 ids_of.setdefault((other.run_id, what, values), []).append(run.run_id)
@@ -213,8 +217,21 @@ def _in_conditions(ours: Run, theirs: Run) -> Differences:
         yield "decoded differently from", sampling
     if plan := _fields(ours.plan, theirs.plan, _PLAN):
         yield "measured differently from", plan
+    environment.pop("machine", None)
     if others := _listed(environment):
         yield "made in another environment than", others
+
+
+def _in_machine(ours: Run, theirs: Run) -> Differences:
+    """In machines of one name. theirs: made on a machine that is known, or `ours` itself."""
+    here, there = ours.environment, theirs.environment
+    if machines := unlike(here.hardware, there.hardware):
+        rounding = "; int8 answers may differ between instruction sets"
+        alike = here.hardware.instructions == there.hardware.instructions
+        values = f"{here.device_name}: {' against '.join(machines)}{'' if alike else rounding}"
+        yield "made on another machine than", values
+    elif there.hardware.known and not here.hardware.known and here.device_name == there.device_name:
+        yield "made on what may be another machine than", f"{here.device_name} is all that is known"
 
 
 def _part(ours: Run, theirs: Run) -> str:

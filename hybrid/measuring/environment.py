@@ -14,6 +14,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from hybrid.measuring.hardware import cpu_name, hardware, unlike
 from hybrid.schema import Device, Environment
 from hybrid.store.folders import ROOT
 
@@ -27,7 +28,6 @@ PACKAGES = (
     "sacrebleu",
     "rouge-score",
 )
-CPU_INFO = Path("/proc/cpuinfo")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 GIT_TIMEOUT_S = 5.0
 
@@ -37,7 +37,7 @@ def environment(device: Device, weights_sha256: str, packages: Sequence[str] = (
 
     packages: which the run depends on besides those that every run does.
     """
-    cpu = _cpu_name()
+    cpu = cpu_name()
     gpu = device.kind != "cpu"
     return Environment(
         product=product_version(ROOT),
@@ -50,17 +50,21 @@ def environment(device: Device, weights_sha256: str, packages: Sequence[str] = (
         memory_bytes=_memory_bytes(),
         device_name=_gpu_name(device) if gpu else cpu,
         packages=_versions((*PACKAGES, *packages)) | (_gpu_software() if gpu else {}),
+        hardware=hardware(device),
     )
 
 
 def differing(one: Environment, other: Environment) -> dict[str, tuple[str, str]]:
     """By field, or package, the two values that differ; `none` where there is none, hashes cut short.
 
-    Memory is left out: virtual machines are given more of it while they run.
+    `machine` says in what the machines differ, where both are known. Memory is left out: virtual machines
+    are given more of it while they run.
     """
     ours, theirs = _flat(one), _flat(other)
     names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-    return {name.replace("_", " "): (_short(ours.get(name)), _short(theirs.get(name))) for name in names}
+    changes = {name.replace("_", " "): (_short(ours.get(name)), _short(theirs.get(name))) for name in names}
+    machines = unlike(one.hardware, other.hardware)
+    return changes | ({"machine": machines} if machines else {})
 
 
 def differences(before: Environment, now: Environment) -> tuple[str, ...]:
@@ -111,15 +115,6 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _cpu_name() -> str:
-    """Return the model of the CPU as the system names it: /proc/cpuinfo on Linux."""
-    try:
-        model = re.search(r"^model name\s*:\s*(.+)$", CPU_INFO.read_text("utf-8"), re.MULTILINE)
-    except OSError:
-        model = None
-    return model[1].strip() if model else platform.processor() or platform.machine()
-
-
 def _memory_bytes() -> int:
     """Physical memory; 0 where the system does not say."""
     import psutil
@@ -147,7 +142,7 @@ def _gpu_software() -> dict[str, str]:
 
 def _flat(environment: Environment) -> dict[str, object]:
     fields = asdict(environment)
-    del fields["memory_bytes"]
+    del fields["memory_bytes"], fields["hardware"]
     packages: Mapping[str, str] = fields.pop("packages")
     return fields | {f"package {name}": found for name, found in packages.items()}
 

@@ -32,6 +32,7 @@ from hybrid.schema.events import (
     silent,
 )
 from hybrid.schema.grids import Cell, CellKey, Grid, describe_cell
+from hybrid.schema.hardware import Gpu, Hardware
 from hybrid.schema.runs import (
     Environment,
     Memory,
@@ -76,7 +77,9 @@ __all__ = [
     "FinishReason",
     "Finished",
     "Generation",
+    "Gpu",
     "Grid",
+    "Hardware",
     "Interrupted",
     "Memory",
     "Method",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
+from hybrid.schema.hardware import Hardware
 from hybrid.schema.systems import CPU, SYSTEMS, Device, System
 
 
@@ -72,6 +73,7 @@ class Environment:
     code: commit of the product, with "+changes" when files differ from it; empty outside a clone.
     weights_sha256: of the pair's manifest, which holds the hash of every file.
     packages: versions of what the numbers depend on.
+    hardware: what tells this machine from others of its name; not known of old runs.
     """
 
     product: str
@@ -84,6 +86,7 @@ class Environment:
     memory_bytes: int
     device_name: str
     packages: Mapping[str, str]
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 @dataclass(frozen=True)

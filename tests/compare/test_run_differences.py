@@ -6,7 +6,7 @@ import pytest
 
 from hybrid.compare import compare_runs
 from hybrid.compare.warnings import SMALL
-from hybrid.schema import Sampling, System
+from hybrid.schema import Hardware, Sampling, System
 from hybrid.store import StoredRun
 from tests.compare.fake import ENVIRONMENT, changed, make_run, sentences, with_records
 
@@ -68,6 +68,33 @@ def test_runs_that_each_have_their_own_baseline_are_compared_too(good: StoredRun
         "Runs gpu-1 and gpu-2 were made in another environment",
     ]
     assert warnings(one, two) == ()
+
+
+def test_machines_of_one_name(good: StoredRun, other: StoredRun) -> None:
+    older = Hardware("AuthenticAMD", "25", "17", instructions=("avx2",))
+    newer = Hardware("AuthenticAMD", "26", "2", instructions=("avx2", "avx_vnni"))
+
+    def on(hardware: Hardware, name: str) -> StoredRun:
+        return changed(good, {}, run_id=name, environment=replace(ENVIRONMENT, hardware=hardware))
+
+    (said,) = warnings(on(older, "run-a"), on(newer, "run-b"))
+    assert said == (
+        "Run run-b was made on another machine than run run-a: A CPU: family 26 model 2 with avx_vnni "
+        "against family 25 model 17 without avx_vnni; int8 answers may differ between instruction sets."
+    )
+    assert warnings(on(older, "run-a"), on(replace(older, cores=4), "run-b")) == (
+        "Run run-b was made on another machine than run run-a: A CPU: 4 cores against 0 cores.",
+    )
+    assert warnings(on(older, "run-a"), on(older, "run-b")) == ()
+    unknown = [on(Hardware(), name) for name in ("run-a", "run-c")]
+    assert warnings(*unknown) == ()
+    said = warnings(unknown[0], on(older, "run-b"), unknown[1], on(newer, "run-d"))
+    assert len(said) == 2
+    assert said[0] == (
+        "Runs run-a and run-c were made on what may be another machine than run run-b: A CPU is all that is "
+        "known."
+    )
+    assert said[1].startswith("Run run-d was made on another machine than run run-b: ")
 
 
 def test_runs_of_two_tasks_may_differ_in_their_suites(good: StoredRun) -> None:

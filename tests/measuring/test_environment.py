@@ -9,11 +9,12 @@ import sys
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hybrid.measuring.environment import code_version, differences, differing, environment, product_version
-from hybrid.schema import CPU, Device, Environment
+from hybrid.schema import CPU, Device, Environment, Hardware
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +59,9 @@ def test_it_needs_no_torch():
 def test_a_gpu_is_named_with_its_software(tmp_path, monkeypatch):
     import torch
 
+    card = SimpleNamespace(name="NVIDIA H200", major=9, minor=0, total_memory=1, multi_processor_count=132)
     monkeypatch.setattr(torch.cuda, "get_device_name", {"cuda:1": "NVIDIA H200"}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {"cuda:1": card}.__getitem__)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     driver = tmp_path / "version"
     monkeypatch.setattr("hybrid.measuring.environment.NVIDIA_DRIVER", driver)
@@ -68,10 +71,12 @@ def test_a_gpu_is_named_with_its_software(tmp_path, monkeypatch):
     assert found.device_name == "NVIDIA H200"
     assert found.packages["cuda"] == "13.0"
     assert found.packages["nvidia-driver"] == "575.57.08"
+    assert found.hardware.gpu is not None
+    assert found.hardware.gpu.multiprocessors == 132
 
 
 def test_what_a_system_does_not_say_is_left_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("hybrid.measuring.environment.CPU_INFO", tmp_path / "missing")
+    monkeypatch.setattr("hybrid.measuring.hardware.CPU_INFO", tmp_path / "missing")
     found = environment(CPU, "abc")
     assert found.memory_bytes > 2**20
     assert isinstance(found.cpu, str)
@@ -100,6 +105,14 @@ def test_differing_has_both_values_and_hashes_cut_short():
         "cpu count": ("2", "4"),
         "package cuda": ("none", "13.0"),
     }
+
+
+def test_machines_of_one_name_differ_where_both_are_known():
+    old = Environment("0.1.0", "", "", "3.11", "Linux", "AMD EPYC", 2, 8, "AMD EPYC", {})
+    one, other = (replace(old, hardware=Hardware("AuthenticAMD", "25", model)) for model in ("17", "1"))
+    assert differing(one, other) == {"machine": ("family 25 model 17", "family 25 model 1")}
+    assert differing(old, one) == differing(one, one) == {}
+    assert differences(one, other) == ("machine family 25 model 17, now family 25 model 1",)
 
 
 def test_the_version_is_that_of_the_clone_or_of_the_installed_package(tmp_path, monkeypatch):

@@ -25,7 +25,10 @@ MAIN = ("llm", "hybrid")  # whose numbers a sentence gives
 
 # What runs may differ in besides what a figure shows anyway: pair, engine, system.
 _KINDS: Mapping[str, Callable[[Run], Hashable]] = {
-    "machine": lambda run: (run.environment.device_name, run.environment.cpu, run.environment.cpu_count),
+    "machine": lambda run: (
+        run.environment.device_name, run.environment.cpu, run.environment.cpu_count,
+        run.environment.hardware.fingerprint,
+    ),
     "software": lambda run: (
         run.environment.product, run.environment.code, run.environment.python, run.environment.system,
         tuple(sorted(run.environment.packages.items())),
