@@ -27,41 +27,41 @@ from pages.examples_parts.controls import (
 )
 
 
-def one_example(found: Examples, chosen: Chosen, example_id: str) -> None:
+def one_example(examples: Examples, chosen: Chosen, example_id: str) -> None:
     """Draw the example that the URL names, alone."""
-    place = found.place(example_id)
+    place = examples.place(example_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Show all examples", icon=":material/arrow_back:", on_click=_choose, args=(None,))
         st.text("The address of this page leads to this example.")
     if place is None:
         note(f"There is no example {printable(example_id)} with an answer in this run.", "warning")
         return
-    card = cards(found, [place], chosen.query.systems, chosen.against)
-    draw(card, found.metric, chosen.missing, 0, None)
+    card = cards(examples, [place], chosen.query.systems, chosen.against)
+    draw(card, examples.metric, chosen.missing, 0, None)
 
 
-def matches(found: Examples, chosen: Chosen, query: Query) -> None:
+def matches(examples: Examples, chosen: Chosen, query: Query) -> None:
     """All examples that match, some of them at a time."""
-    places = find(found, query)
+    places = find(examples, query)
     if not len(places):
-        note(f"None of the {len(found.ids):,} examples matches these filters.")
+        note(f"None of the {len(examples.ids):,} examples matches these filters.")
         st.button("Clear the filters", icon=":material/filter_alt_off:", on_click=clear_filters)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(_says(found, query, len(places)), width="content")
+        st.text(_summary(examples, query, len(places)), width="content")
         st.space("stretch")
         size: int = st.selectbox(
             "Examples a page", PAGE_SIZES, format_func="{} a page".format, key="size", bind="query-params",
             label_visibility="collapsed", width=130, on_change=first_page,
         )  # fmt: skip
         st.download_button(
-            "CSV", lambda: _csv(found, places, query), "examples.csv", "text/csv", on_click="ignore",
+            "CSV", lambda: _csv(examples, places, query), "examples.csv", "text/csv", on_click="ignore",
             help="Every answer of these systems to all that match",
         )  # fmt: skip
     pages = -(-len(places) // size)
     page = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
     some = places[(page - 1) * size : page * size].tolist()
-    draw(cards(found, some, query.systems, chosen.against), found.metric, chosen.missing, page, _choose)
+    draw(cards(examples, some, query.systems, chosen.against), examples.metric, chosen.missing, page, _choose)
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="center"):
             st.button("Previous", on_click=_turn, args=(page - 1,), disabled=page == 1)
@@ -69,18 +69,18 @@ def matches(found: Examples, chosen: Chosen, query: Query) -> None:
             st.button("Next", on_click=_turn, args=(page + 1,), disabled=page == pages)
 
 
-def _says(found: Examples, query: Query, count: int) -> str:
+def _summary(examples: Examples, query: Query, count: int) -> str:
     """How many match, and which come first."""
-    of = "" if count == len(found.ids) else f" of {len(found.ids):,}"
-    said = f"{count:,}{of} {'example' if len(found.ids) == 1 else 'examples'}"
+    of = "" if count == len(examples.ids) else f" of {len(examples.ids):,}"
+    summary = f"{count:,}{of} {'example' if len(examples.ids) == 1 else 'examples'}"
     if query.order == "id":
-        return f"{said} in the order of the suite."
-    return f"{said}: {ORDERS[query.order].label.lower()} first, by {printable(query.system.label)}."
+        return f"{summary} in the order of the suite."
+    return f"{summary}: {ORDERS[query.order].label.lower()} first, by {printable(query.system.label)}."
 
 
-def _csv(found: Examples, places: Places, query: Query) -> bytes:
+def _csv(examples: Examples, places: Places, query: Query) -> bytes:
     file = io.BytesIO()
-    write_csv(file, columns(found), rows(found, places, query.systems))
+    write_csv(file, columns(examples), rows(examples, places, query.systems))
     return file.getvalue()
 
 
@@ -95,19 +95,19 @@ def _turn(page: int) -> None:
     STATE["page"] = page
 
 
-def remarks(found: Examples, entry: Entry) -> str:
+def remarks(examples: Examples, entry: Entry) -> str:
     """Draw what to know of the figures below."""
-    said = []
-    if found.metric:
-        name = METRICS[found.metric].label
-        said.append(f"{name} is of each answer alone, rough for a single text: it finds, it proves nothing.")
+    parts = []
+    if examples.metric:
+        name = METRICS[examples.metric].label
+        parts.append(f"{name} is of each answer alone, rough for a single text: it finds, it proves nothing.")
     elif entry.fixed_length:
-        said.append("Answers of a fixed length have no scores.")
-    if found.repeats > 1:
-        said.append(f"Times are medians over {found.repeats} repeats, texts those of the first.")
+        parts.append("Answers of a fixed length have no scores.")
+    if examples.repeats > 1:
+        parts.append(f"Times are medians over {examples.repeats} repeats, texts those of the first.")
     if entry.batch_size > 1:
-        said.append(f"Times are those of whole batches of up to {entry.batch_size}.")
-    return " ".join(said)
+        parts.append(f"Times are those of whole batches of up to {entry.batch_size}.")
+    return " ".join(parts)
 
 
 st.title("Where does it fail?", anchor=False)
@@ -121,19 +121,19 @@ entry = choose_run(catalog.entries)
 chosen = controls(entry)
 place = st.empty()
 try:
-    found = caches.examples(entry, place.text)
+    examples = caches.examples(entry, place.text)
 except StoreError as error:
     place.empty()
     note(str(error), "error")
     st.stop()
 place.empty()
-notes(found.table.attrs.get("problems", []))
-if not found.ids:
+notes(examples.table.attrs.get("problems", []))
+if not examples.ids:
     note("This run has no answers yet. They appear here as they are measured.")
     st.stop()
-query = replace(chosen.query, domain=choose_domain(chosen.domain, found.domains))
-st.caption(remarks(found, entry))
+query = replace(chosen.query, domain=choose_domain(chosen.domain, examples.domains))
+st.caption(remarks(examples, entry))
 if example_id := st.query_params.get("example"):
-    one_example(found, chosen, example_id)
+    one_example(examples, chosen, example_id)
 else:
-    matches(found, chosen, query)
+    matches(examples, chosen, query)

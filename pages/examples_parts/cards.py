@@ -23,7 +23,7 @@ _cards = st.components.v2.component(
 
 
 def draw(
-    found: Sequence[Card], metric: str | None, removed: bool, page: int, choose: Callable[[str], None] | None
+    cards: Sequence[Card], metric: str | None, removed: bool, page: int, choose: Callable[[str], None] | None
 ) -> None:
     """One card under the other. metric: of the scores. removed: show words that an answer lacks, too.
 
@@ -37,7 +37,7 @@ def draw(
             choose(example_id)
 
     data = {
-        "cards": [_card(one, metric) for one in found],
+        "cards": [_card(card, metric) for card in cards],
         "removed": removed, "page": str(page), "link": "Link to this example" if choose else "",
     }  # fmt: skip
     _cards(key=KEY, data=data, on_chosen_change=chosen)
@@ -53,7 +53,7 @@ def _card(card: Card, metric: str | None) -> dict[str, object]:
     texts = [[title, as_rows([Part("same", text or NO_TEXT)])] for title, text in shown_texts]
     return {
         "id": card.id, "name": printable(card.id), "domain": printable(card.domain), "texts": texts,
-        "answers": [_answer(one, metric) for one in card.answers],
+        "answers": [_answer(answer, metric) for answer in card.answers],
     }  # fmt: skip
 
 

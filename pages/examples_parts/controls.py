@@ -34,15 +34,15 @@ def choose_run(entries: Sequence[Entry]) -> Entry:
     """Give the run that the URL names, else the newest complete one; a choice is put into the URL."""
     by_id = {entry.run_id: entry for entry in entries}
     default = (newest_complete(entries) or entries[0]).run_id
-    asked = st.query_params.get("run")
-    if asked is not None and asked not in by_id:
-        note(f"There is no run {printable(asked)} here. This is another one.", "warning")
-    before = STATE.get(RUN) if asked is None else asked
+    in_url = st.query_params.get("run")
+    if in_url is not None and in_url not in by_id:
+        note(f"There is no run {printable(in_url)} here. This is another one.", "warning")
+    before = STATE.get(RUN) if in_url is None else in_url
     STATE[RUN] = before if before in by_id else default
     run_id: str = st.selectbox(
-        "Run", list(by_id), format_func=lambda one: _run_in_words(by_id[one]), key=RUN, on_change=_run_chosen,
+        "Run", list(by_id), format_func=lambda run: _run_in_words(by_id[run]), key=RUN, on_change=_run_chosen,
     )  # fmt: skip
-    if st.query_params and asked != run_id:  # a link must go on showing this run when there is a newer one
+    if st.query_params and in_url != run_id:  # a link must go on showing this run when there is a newer one
         st.query_params["run"] = run_id
     return by_id[run_id]
 
@@ -51,7 +51,7 @@ def controls(entry: Entry) -> Chosen:
     """All other controls of a run."""
     systems = list(entry.systems)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.multiselect(
+        shown = st.multiselect(
             "Systems", systems, default=_shown_first(systems), format_func=_system, key="shown",
             bind="query-params", width=420, on_change=first_page, placeholder="All systems",
         ) or systems  # fmt: skip
@@ -64,7 +64,7 @@ def controls(entry: Entry) -> Chosen:
             "Sort by", names, format_func=lambda name: ORDERS[name].label, key="sort", bind="query-params",
             width=240, on_change=first_page,
         ) or names[0]  # fmt: skip
-        offered = [one for one in AGAINST if one != "llm" or BASELINE in systems]
+        offered = [name for name in AGAINST if name != "llm" or BASELINE in systems]
         against = st.segmented_control(
             "Mark words that differ from", offered, default=offered[0], format_func=AGAINST.__getitem__,
             required=True, key="marked", bind="query-params",
@@ -80,7 +80,7 @@ def controls(entry: Entry) -> Chosen:
         )  # fmt: skip
         stopped = st.toggle("Stopped at the limit", key="stopped", bind="query-params", on_change=first_page)
         missing = st.toggle("Show missing words", key="missing", bind="query-params")
-    query = Query(order, of, tuple(wanted), differs, stopped, None, contains.strip())
+    query = Query(order, of, tuple(shown), differs, stopped, None, contains.strip())
     return Chosen(query, against, missing, domain)
 
 
@@ -118,10 +118,10 @@ def _system(system: System) -> str:
 
 def _shown_first(systems: Sequence[System]) -> list[System]:
     """One of each method: of several engines, the first."""
-    return list({one.method: one for one in reversed(systems)}.values())[::-1]
+    return list({system.method: system for system in reversed(systems)}.values())[::-1]
 
 
 def _first(systems: Sequence[System]) -> int:
     """Give the hybrid, or what else is not the LLM."""
-    ranked = sorted(systems, key=lambda one: (one != "hybrid", one == BASELINE))
+    ranked = sorted(systems, key=lambda system: (system != "hybrid", system == BASELINE))
     return systems.index(ranked[0])

@@ -30,48 +30,49 @@ dd { margin: 0; font-size: 0.9rem; white-space: nowrap; }
 """
 JS = """
 function element(tag, text, kind) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = text;
+  if (kind) node.className = kind;
+  return node;
 }
 function section(title, ...inside) {
-  const made = element("section");
-  made.append(element("h3", title), ...inside);
-  return made;
+  const node = element("section");
+  node.append(element("h3", title), ...inside);
+  return node;
 }
-function answer(given, removed) {
+function answer(record, removed) {
   const figures = element("dl");
-  for (const [label, value] of given.figures) {
+  for (const [label, value] of record.figures) {
     const pair = element("div");
     pair.append(element("dt", label), element("dd", value));
     figures.append(pair);
   }
-  const notes = given.stopped ? [element("p", given.stopped, "stopped")] : [];
-  const text = given.parts.length ? marked(given.parts, removed) : element("p", given.empty, "quiet");
-  const made = section(given.name, text);
-  made.append(...notes, figures);
-  made.style.borderTopColor = given.color;
-  return made;
+  const notes = record.stopped ? [element("p", record.stopped, "stopped")] : [];
+  const text = record.parts.length ? marked(record.parts, removed) : element("p", record.empty, "quiet");
+  const node = section(record.name, text);
+  node.append(...notes, figures);
+  node.style.borderTopColor = record.color;
+  return node;
 }
-function card(given, data, choose) {
-  const made = element("article"), head = element("header"), texts = element("div", undefined, "texts");
+function card(example, data, choose) {
+  const node = element("article"), head = element("header"), texts = element("div", undefined, "texts");
   const button = element("button", data.link);
   button.type = "button";
-  button.onclick = () => choose(given.id);
-  head.append(element("h2", given.name), element("span", given.domain, "quiet"));
+  button.onclick = () => choose(example.id);
+  head.append(element("h2", example.name), element("span", example.domain, "quiet"));
   if (data.link) head.append(button);
-  texts.append(...given.texts.map(([title, parts]) => section(title, marked(parts))));
+  texts.append(...example.texts.map(([title, parts]) => section(title, marked(parts))));
   const answers = element("div", undefined, "answers");
-  answers.append(...given.answers.map((one) => answer(one, data.removed)));
-  made.append(head, texts, answers);
-  return made;
+  answers.append(...example.answers.map((record) => answer(record, data.removed)));
+  node.append(head, texts, answers);
+  return node;
 }
 export default function ({ parentElement, data, setTriggerValue }) {
   const place = parentElement.querySelector(".cards");
   const moved = place.dataset.page !== undefined && place.dataset.page !== data.page;
   place.dataset.page = data.page;
-  place.replaceChildren(...data.cards.map((one) => card(one, data, (id) => setTriggerValue("chosen", id))));
+  const choose = (id) => setTriggerValue("chosen", id);
+  place.replaceChildren(...data.cards.map((example) => card(example, data, choose)));
   for (const text of place.querySelectorAll(".text"))
     if (text.scrollHeight > text.clientHeight) text.tabIndex = 0;
   if (moved && place.getBoundingClientRect().top < 0) place.scrollIntoView();

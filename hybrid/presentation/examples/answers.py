@@ -74,38 +74,38 @@ def _read(run_id: str, root: Path | None, say: Say) -> pd.DataFrame:
 
 def _of_examples(examples: Sequence[Example]) -> Columns:
     return {
-        "example_id": _texts([one.id for one in examples]),
-        "domain": _texts([one.domain for one in examples]),
-        "source": _texts([one.source for one in examples]),
-        "references": _texts([BETWEEN_REFERENCES.join(one.references) for one in examples]),
+        "example_id": _texts([example.id for example in examples]),
+        "domain": _texts([example.domain for example in examples]),
+        "source": _texts([example.source for example in examples]),
+        "references": _texts([BETWEEN_REFERENCES.join(example.references) for example in examples]),
     }
 
 
 def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
     """Give records by column, as hybrid.compare.export writes them, and each one's example."""
-    made = [record.generation for record in chunk]
-    timings = [one.timing for one in made]
+    generations = [record.generation for record in chunk]
+    timings = [generation.timing for generation in generations]
     statistics = [record.statistics for record in chunk]
     whole = {
         "place": [places[record.example_id] for record in chunk],
         "repeat": [record.repeat for record in chunk],
         "batch": [record.batch for record in chunk],
         "position": [record.position for record in chunk],
-        "prompt_tokens": [one.prompt_tokens for one in made],
-        "output_tokens": [len(one.token_ids) for one in made],
-        "drafted": [one.drafted for one in made],
-        "accepted": [one.accepted for one in made],
+        "prompt_tokens": [generation.prompt_tokens for generation in generations],
+        "output_tokens": [len(generation.token_ids) for generation in generations],
+        "drafted": [generation.drafted for generation in generations],
+        "accepted": [generation.accepted for generation in generations],
     }
     return {
         **{name: np.array(values, dtype=np.int64) for name, values in whole.items()},
-        "system": _texts([one.system for one in made]),
-        "finish_reason": _texts([one.finish_reason for one in made]),
-        "text": _texts([one.text for one in made]),
-        "total_ms": _milliseconds([one.total_s for one in timings]),
-        "ttft_ms": _milliseconds([one.ttft_s for one in timings]),
-        "tpot_ms": _milliseconds([one.tpot_s for one in timings]),
+        "system": _texts([generation.system for generation in generations]),
+        "finish_reason": _texts([generation.finish_reason for generation in generations]),
+        "text": _texts([generation.text for generation in generations]),
+        "total_ms": _milliseconds([timing.total_s for timing in timings]),
+        "ttft_ms": _milliseconds([timing.ttft_s for timing in timings]),
+        "tpot_ms": _milliseconds([timing.tpot_s for timing in timings]),
         **{
-            f"{phase}_ms": _milliseconds([one.phases.get(phase, math.nan) for one in timings])
+            f"{phase}_ms": _milliseconds([timing.phases.get(phase, math.nan) for timing in timings])
             for phase in PHASES
         },
         **{name: METRICS[name].of_each([row.get(name, ()) for row in statistics]) for name in _SCORES},

@@ -116,8 +116,8 @@ class Query:
 
 def arrange(table: pd.DataFrame, systems: Sequence[System]) -> Examples:
     """Give the answers of one run by example. systems: in the order in which they are shown."""
-    codes, found = pd.factorize(table["example_id"])
-    ids = [str(one) for one in found]
+    codes, unique_ids = pd.factorize(table["example_id"])
+    ids = [str(name) for name in unique_ids]
     order = sorted(range(len(ids)), key=lambda code: _natural(ids[code]))
     rank = np.empty(len(ids), dtype=np.int64)
     rank[order] = np.arange(len(ids))
@@ -126,7 +126,7 @@ def arrange(table: pd.DataFrame, systems: Sequence[System]) -> Examples:
     any_row[places[::-1]] = np.arange(len(table))[::-1]
     metric = next((name for name in _main_metrics() if table[name].notna().any()), None)
     sides: dict[System, Side] = {}
-    for system in sorted(systems, key=lambda one: one != BASELINE):  # all others look at the LLM's
+    for system in sorted(systems, key=lambda system: system != BASELINE):  # all others look at the LLM's
         sides[system] = _side(table, places, len(ids), system, metric, sides.get(BASELINE))
     repeats = int(table["repeat"].max()) + 1 if len(table) else 1
     others = tuple(name for name, m in METRICS.items() if not m.default and table[name].notna().any())
@@ -143,22 +143,22 @@ def orders(system: System, systems: Sequence[System], scored: bool) -> list[str]
     ]
 
 
-def find(found: Examples, query: Query) -> Places:
+def find(examples: Examples, query: Query) -> Places:
     """Give the places of the examples that match, in order; those without a value last, equal ones by id."""
-    side = found.sides[query.system]
-    keep = np.ones(len(found.ids), dtype=np.bool_)
+    side = examples.sides[query.system]
+    keep = np.ones(len(examples.ids), dtype=np.bool_)
     if query.differs:
         keep &= side.differs
     if query.stopped:
-        keep &= np.any([found.sides[one].stopped for one in query.systems], axis=0)
+        keep &= np.any([examples.sides[system].stopped for system in query.systems], axis=0)
     if query.domain is not None:
-        domains = found.table["domain"].cat
-        code = found.domains.index(query.domain) if query.domain in found.domains else len(found.domains)
-        keep &= domains.codes.to_numpy()[found.any_row] == code
+        names = examples.domains
+        code = names.index(query.domain) if query.domain in names else len(names)
+        keep &= examples.table["domain"].cat.codes.to_numpy()[examples.any_row] == code
     if query.contains:
-        keep &= _containing(found, query.contains)
-    kept = np.flatnonzero(keep)
-    return kept[np.argsort(ORDERS[query.order].key(side)[kept], kind="stable")]
+        keep &= _containing(examples, query.contains)
+    matching = np.flatnonzero(keep)
+    return matching[np.argsort(ORDERS[query.order].key(side)[matching], kind="stable")]
 
 
 def _side(
@@ -173,14 +173,14 @@ def _side(
     times = {name: _medians(table[name].to_numpy()[rows_of], at, count) for name in TIMES}
     nothing = np.full(count, np.nan)
     score = _picked(table[metric], row) if metric else nothing
-    their_ms, theirs = (times["total_ms"], score) if system == BASELINE else (nothing, nothing)
+    their_ms, their_score = (times["total_ms"], score) if system == BASELINE else (nothing, nothing)
     if llm:
-        their_ms, theirs = llm.total_ms, llm.score
-    there = (times["total_ms"] > 0) & (their_ms > 0)  # a clock too coarse for the answer gives no ratio
+        their_ms, their_score = llm.total_ms, llm.score
+    comparable = (times["total_ms"] > 0) & (their_ms > 0)  # a clock too coarse for the answer gives no ratio
     return Side(
         row, _picked(table["prompt_tokens"], row), _picked(table["output_tokens"], row), **times, score=score,
-        speedup=np.divide(their_ms, times["total_ms"], out=nothing.copy(), where=there),
-        loss=theirs - score,
+        speedup=np.divide(their_ms, times["total_ms"], out=nothing.copy(), where=comparable),
+        loss=their_score - score,
         differs=_differ(table, row, llm.row if llm else row),
         stopped=_picked(table["finish_reason"] == "length", row) > 0,
     )  # fmt: skip
@@ -196,36 +196,36 @@ def _picked(column: "pd.Series[Any]", row: Places) -> Floats:
 
 def _medians(values: Floats, at: Places, count: int) -> Floats:
     values = np.where(np.isfinite(values), values, np.nan)
-    found = np.full(count, np.nan)
+    by_example = np.full(count, np.nan)
     if len(np.unique(at)) == len(at):
-        found[at] = values
+        by_example[at] = values
     else:
         medians = pd.Series(values).groupby(at).median()
-        found[medians.index.to_numpy()] = medians.to_numpy()
-    return found
+        by_example[medians.index.to_numpy()] = medians.to_numpy()
+    return by_example
 
 
 def _differ(table: pd.DataFrame, row: Places, other: Places) -> Bools:
     differs = np.zeros(len(row), dtype=np.bool_)
     both = np.flatnonzero((row >= 0) & (other >= 0))
-    ours, theirs = (table["text"].take(one[both]).reset_index(drop=True) for one in (row, other))
-    differs[both] = (ours != theirs).to_numpy()
+    texts, other_texts = (table["text"].take(rows[both]).reset_index(drop=True) for rows in (row, other))
+    differs[both] = (texts != other_texts).to_numpy()
     return differs
 
 
-def _containing(found: Examples, text: str) -> Bools:
+def _containing(examples: Examples, text: str) -> Bools:
     """Examples with the text in them. Lower case on both sides, as a letter has several only rarely."""
-    wanted, keep = text.lower(), np.zeros(len(found.ids), dtype=np.bool_)
+    lowered, keep = text.lower(), np.zeros(len(examples.ids), dtype=np.bool_)
     for column in ("source", "references"):
-        keep |= _has(found.table[column].take(found.any_row), wanted)
-    for side in found.sides.values():
-        there = np.flatnonzero(side.row >= 0)
-        keep[there] |= _has(found.table["text"].take(side.row[there]), wanted)
+        keep |= _has(examples.table[column].take(examples.any_row), lowered)
+    for side in examples.sides.values():
+        rows = np.flatnonzero(side.row >= 0)
+        keep[rows] |= _has(examples.table["text"].take(side.row[rows]), lowered)
     return keep
 
 
-def _has(texts: "pd.Series[str]", wanted: str) -> Bools:
-    return texts.str.lower().str.contains(wanted, regex=False).to_numpy(dtype=np.bool_)
+def _has(texts: "pd.Series[str]", text: str) -> Bools:
+    return texts.str.lower().str.contains(text, regex=False).to_numpy(dtype=np.bool_)
 
 
 def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:

@@ -45,10 +45,10 @@ FIGURES = ("score", "loss", "total_ms", "ttft_ms", "tpot_ms", "output_tokens", "
 
 
 def cards(
-    found: Examples, places: Sequence[int], systems: Sequence[System], against: Against = "reference"
+    examples: Examples, places: Sequence[int], systems: Sequence[System], against: Against = "reference"
 ) -> list[Card]:
     """Tell what is shown of some examples. against: what each answer's words are compared with."""
-    return [_card(found, place, systems, against) for place in places]
+    return [_card(examples, place, systems, against) for place in places]
 
 
 COLUMNS: Mapping[str, str] = {
@@ -72,50 +72,51 @@ COLUMNS: Mapping[str, str] = {
 _TEXTS = ("example_id", "domain", "system", "source", "references", "text", "finish_reason")
 
 
-def columns(found: Examples) -> list[str]:
+def columns(examples: Examples) -> list[str]:
     """Name COLUMNS, and behind them the metrics beside the default ones that an answer was scored by."""
-    return [*COLUMNS, *found.others]
+    return [*COLUMNS, *examples.others]
 
 
-def rows(found: Examples, places: Places, systems: Sequence[System]) -> Iterator[tuple[Cell, ...]]:
+def rows(examples: Examples, places: Places, systems: Sequence[System]) -> Iterator[tuple[Cell, ...]]:
     """Make a row of columns() of each answer of `systems` to the examples at `places`, one by one."""
     blocks = []
     for system in systems:
-        side = found.sides[system]
+        side = examples.sides[system]
         at = places[side.row[places] >= 0]
-        block = found.table[[*_TEXTS, *found.others]].iloc[side.row[at]].reset_index(drop=True)
-        block = block.assign(metric=found.metric or "", **{name: getattr(side, name)[at] for name in FIGURES})
+        block = examples.table[[*_TEXTS, *examples.others]].iloc[side.row[at]].reset_index(drop=True)
+        figures = {name: getattr(side, name)[at] for name in FIGURES}
+        block = block.assign(metric=examples.metric or "", **figures)
         block.index = pd.Index(np.flatnonzero(side.row[places] >= 0))
         blocks.append(block)
-    together = pd.concat(blocks).sort_index(kind="stable")[columns(found)]
+    together = pd.concat(blocks).sort_index(kind="stable")[columns(examples)]
     for row in together.itertuples(index=False, name=None):
         yield tuple(None if isinstance(cell, float) and cell != cell else cell for cell in row)
 
 
-def _card(found: Examples, place: int, systems: Sequence[System], against: Against) -> Card:
-    there = found.table.iloc[found.any_row[place]]
-    references = str(there["references"]).split(BETWEEN_REFERENCES)
-    llm = found.sides.get(BASELINE)
-    theirs = [str(found.table["text"].iloc[llm.row[place]])] if llm and llm.row[place] >= 0 else []
-    olds = {"reference": references, "llm": theirs, "nothing": []}[against]
+def _card(examples: Examples, place: int, systems: Sequence[System], against: Against) -> Card:
+    example = examples.table.iloc[examples.any_row[place]]
+    references = str(example["references"]).split(BETWEEN_REFERENCES)
+    llm = examples.sides.get(BASELINE)
+    llm_texts = [str(examples.table["text"].iloc[llm.row[place]])] if llm and llm.row[place] >= 0 else []
+    olds = {"reference": references, "llm": llm_texts, "nothing": []}[against]
     answers = []
     for system in systems:
-        side = found.sides[system]
+        side = examples.sides[system]
         if side.row[place] < 0:
             continue
-        text = str(found.table["text"].iloc[side.row[place]])
+        text = str(examples.table["text"].iloc[side.row[place]])
         same = against == "llm" and system == BASELINE
         figures = {name: _known(getattr(side, name)[place]) for name in FIGURES}
         parts = _closest([] if same else olds, text)
-        others = {name: _known(found.table[name].iloc[side.row[place]]) for name in found.others}
+        others = {name: _known(examples.table[name].iloc[side.row[place]]) for name in examples.others}
         answers.append(Answer(system, parts, bool(side.stopped[place]), figures, others))
-    return Card(found.ids[place], str(there["domain"]), str(there["source"]), references, answers)
+    return Card(examples.ids[place], str(example["domain"]), str(example["source"]), references, answers)
 
 
 def _closest(olds: Sequence[str], text: str) -> Sequence[Part]:
     """Give the difference from the one that has most in common with the text."""
-    found = [words(old, text) for old in olds] or [(Part("same", text),)]
-    return max(found, key=lambda parts: sum(len(part.text) for part in parts if part.kind == "same"))
+    differences = [words(old, text) for old in olds] or [(Part("same", text),)]
+    return max(differences, key=lambda parts: sum(len(part.text) for part in parts if part.kind == "same"))
 
 
 def _known(value: float) -> float | None:
