@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
-from hybrid.schema import METHODS, TASKS, Device, Plan, Sampling, System
+from hybrid.schema import LOSSLESS, METHODS, TASKS, Device, Plan, Sampling, System
 
 _DEFAULT = Plan("")
 _COLUMNS = re.compile(r",(?=[^,=]*=)")  # a column's own name may hold commas
@@ -158,7 +158,8 @@ PLAN_OPTIONS = (
         name="systems",
         parse=parse_systems,
         default=",".join(_DEFAULT.systems),
-        help="Of llm, slm, hybrid, lossless, lossless-slm, lossless-lookup; llm@ENGINE for another engine.",
+        help="Of llm, slm, hybrid, lossless, lossless-slm, lossless-lookup; llm@ENGINE for another engine. "
+        + LOSSLESS,
         texts=lambda plan: () if plan.systems == _DEFAULT.systems else (",".join(plan.systems),),
     ),
     PlanOption(

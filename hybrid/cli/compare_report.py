@@ -7,13 +7,18 @@ from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
-from hybrid.compare import Comparison, PairedComparison
-from hybrid.compare.columns import SPEED_SECTIONS, Section, quality_sections
+from hybrid.compare import Comparison
 from hybrid.compare.summary import PERCENTILES, carries
-from hybrid.compare.verdict import gate_parts
+from hybrid.compare.verdict import gate_sentence
 from hybrid.format import bandwidth, listed
 from hybrid.metrics import METRICS
-from hybrid.presentation.runs.sections import Named, section_table
+from hybrid.presentation.runs.sections import (
+    SPEED_SECTIONS,
+    Named,
+    Section,
+    quality_sections,
+    section_table,
+)
 from hybrid.store.tables import Table
 
 PIPED = 1000  # columns: wide enough for any table
@@ -45,16 +50,10 @@ def _report(comparison: Comparison) -> Iterator[str]:
             yield from _table(section, of_task)
     for section in SPEED_SECTIONS:
         yield from _table(section, rows)
-    gates = [_gate(name, system.against) for name, system in rows if system.against]
+    gates = [gate_sentence(name, system.task, system.against) for name, system in rows if system.against]
     yield from _list("Gate: may it stand in for the baseline?", gates)
     yield from _list("Beware", comparison.warnings)
     yield from _list("How this was computed", list(_notes(comparison)))
-
-
-def _gate(name: str, against: PairedComparison) -> str:
-    if (gate := against.gate) is None:
-        return f"{name}: cannot be said, there is no quality or length to compare."
-    return f"{name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -63,10 +62,12 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         f"{comparison.resamples:,} resamples, seed {comparison.seed}; "
         "differences, p and speed-ups are paired. Decisive: 0 lies outside."
     )
+    yield "p is two-sided: below 0.05 where, and only where, the 95 % interval leaves out 0."
     yield (
-        "p is sacrebleu's: a small one is about half of a two-sided p. "
-        "The interval decides, not p: p may be below 0.05 beside a difference that is not decisive."
+        "Gate: at least 99 % of the baseline's quality and 90 % of its length, as MLPerf Inference asks. "
+        "It is met, or missed, where the whole interval lies on one side."
     )
+    yield from comparison.remarks
     yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
     bandwidths = {roof.bandwidth for system in comparison.systems if (roof := system.summary.roofline)}
@@ -114,9 +115,7 @@ def _drawn(cells: Table, narrow: bool) -> list[str]:
         table.add_column(_folded(heading) if narrow else heading, justify="right", no_wrap=True)
     for name, *row in cells.rows:
         texts = [str(text) for text in row]
-        table.add_row(
-            str(name), *(re.sub(r" (?=\[)|  (?=p)", "\n", text) if narrow else text for text in texts)
-        )
+        table.add_row(str(name), *(re.sub(r" (?=\[)|  ", "\n", text) if narrow else text for text in texts))
     console = Console(width=PIPED, color_system=None, markup=False, highlight=False)
     with console.capture() as capture:
         console.print(table)

@@ -13,7 +13,7 @@ from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import InputError
 from hybrid.measuring.collector import collector_off, settled_heap
-from hybrid.schema import METHODS, TASKS, Generation, Observer, Sampling, Status, System
+from hybrid.schema import LOSSLESS, METHODS, TASKS, Generation, Observer, Sampling, Status, System
 
 if TYPE_CHECKING:
     from hybrid.models.source import ZooSource
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("text")
 @click.option("--task", type=click.Choice(list(TASKS)), default="translate-en-de", show_default=True)
-@click.option("--system", type=click.Choice(list(METHODS)), default="hybrid", show_default=True)
+@click.option(
+    "--system", type=click.Choice(list(METHODS)), default="hybrid", show_default=True, help=LOSSLESS
+)
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
 @click.option(
     "--max-new-tokens", type=click.IntRange(1, 4096), default=128, show_default=True, help="Longest answer."

@@ -12,7 +12,9 @@ made of, so that a comparison is sums over resampled examples.
 from hybrid.compare.bootstrap import Difference, Estimate
 from hybrid.compare.comparison import ComparedSystem, Comparison, as_json, compare_runs
 from hybrid.compare.export import COLUMNS, summaries
-from hybrid.compare.paired import Gate, PairedComparison
+from hybrid.compare.fidelity import Fidelity
+from hybrid.compare.gate import Gate
+from hybrid.compare.paired import PairedComparison
 from hybrid.compare.summary import Latency, Roofline, Summary, summarize
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "Estimate",
+    "Fidelity",
     "Gate",
     "Latency",
     "PairedComparison",

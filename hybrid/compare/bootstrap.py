@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 Counts = NDArray[np.uint8]
 
 LEVEL = 0.95
+# Examples that an interval takes: of 5 that all point one way a two-sided sign test says p = 2 / 2**5 = 0.06,
+# of 6 it says 0.03 (Conover, Practical Nonparametric Statistics, 3rd ed., section 3.4).
+FEWEST = 6
 _TAILS = (2.5, 97.5)  # the percentiles that LEVEL lies between
 # Products up to this size run on one thread in OpenBLAS (interface/gemm.c); larger ones start threads
 # that wait for each other, which takes ten times as long on a machine whose cores are busy.
@@ -26,7 +29,7 @@ _CHUNK = 1 << 20  # counts that are worked on at once, where intermediate arrays
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number and its 95 % interval. n: what it was computed from; one carries no interval."""
+    """One number and its 95 % interval. n: what it was computed from; fewer than FEWEST carry no interval."""
 
     value: float
     low: float | None
@@ -40,12 +43,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """System minus baseline. p_value: paired, see p_value(); None where there is no interval.
+    """System minus baseline. p_value: two-sided, see p_value(); None where there is no interval.
 
-    The interval decides, not p.
+    baseline: the baseline's own score on these examples; None where it is not known.
     """
 
     p_value: float | None
+    baseline: float | None = None
 
     @property
     def decided(self) -> bool:
@@ -80,7 +84,7 @@ class Resamples:
 def estimate(value: float, resampled: Array, n: int) -> Estimate:
     """`value` with the percentile interval of its resamples (R,); NaN is a resample without a value."""
     known = resampled[~np.isnan(resampled)]
-    if n < 2 or not known.size:
+    if n < FEWEST or not known.size:
         return Estimate(value, None, None, n)
     low, high = np.percentile(known, _TAILS).tolist()
     return Estimate(value, low, high, n)
@@ -121,25 +125,34 @@ def _medians(ranked: Array, counts: Counts) -> Array:
     return middle
 
 
-def p_value(system: Array, baseline: Array, difference: float) -> float:
-    """sacrebleu's p-value of a paired difference from resampled scores (R,) of both.
+def p_value(resampled: Array) -> float:
+    """Give the two-sided p-value of a difference from its resamples (R,).
 
-    sacrebleu.significance._paired_bs_test and _compute_p_value, after Moses'
-    bootstrap-hypothesis-difference-significance.pl: how often the absolute
-    difference strays from its mean by more than the one observed. Only straying
-    upwards is counted: where p is small it is about half of a two-sided p, and
-    may be below 0.05 while the 95 % interval holds 0. Unlike there, systems that
-    never differ have p = 1, not 1 / (R + 1).
+    The interval inverted (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 15.4):
+    one minus the level of the widest percentile interval that leaves out 0, so that p < 0.05 exactly
+    where the 95 % interval does. Never below 2 / (R + 1), the least that R resamples can show
+    (Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 4.2); that is below
+    0.05 from 40 resamples on.
     """
-    strayed = np.abs(system - baseline)
-    if not strayed.any():
-        return 1.0
-    strayed = strayed - strayed.mean()
-    return float((np.sum(strayed > abs(difference)) + 1) / (len(strayed) + 1))
+    ordered = np.sort(resampled)
+    tail = min(_rank_of_zero(ordered), _rank_of_zero(-ordered[::-1]))
+    return float(min(max(2 * tail, 2 / (len(ordered) + 1)), 1.0))
 
 
-def difference(value: float, system: Array, baseline: Array, n: int) -> Difference:
-    """System minus baseline over n examples, `value`, and its resamples from those of both (R,)."""
+def _rank_of_zero(ordered: Array) -> float:
+    """Give the highest share, 0 to 1, whose percentile is not above 0, as np.percentile computes it."""
+    last = int(np.searchsorted(ordered, 0.0, side="right")) - 1
+    if last < 0 or last + 1 == len(ordered):
+        return float(last >= 0)
+    low, high = ordered[last : last + 2].tolist()
+    return (last - low / (high - low)) / (len(ordered) - 1)
+
+
+def difference(value: float, system: Array, baseline: Array, n: int, baseline_value: float) -> Difference:
+    """System minus baseline over n examples, `value`, and its resamples from those of both (R,).
+
+    baseline_value: the baseline's own score.
+    """
     interval = estimate(value, system - baseline, n)
-    p = None if interval.low is None else p_value(system, baseline, value)
-    return Difference(value, interval.low, interval.high, interval.n, p)
+    p = None if interval.low is None else p_value(system - baseline)
+    return Difference(value, interval.low, interval.high, interval.n, p, baseline_value)

@@ -5,12 +5,12 @@ a Latency with its percentiles. People read that in one cell, written by its kin
 has a column for each part of it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.paired import PLURALS, SPEEDUPS, PairedComparison
+from hybrid.compare.paired import SPEEDUPS, PairedComparison
 from hybrid.compare.summary import PERCENTILES, Latency, Summary
 from hybrid.metrics import Metric
 from hybrid.store.tables import Cell
@@ -23,10 +23,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 _INTERVAL = {"_low": "lower end of its interval", "_high": "upper end of its interval"}
-_P_VALUE = (
-    "sacrebleu's paired bootstrap p-value; a small one is about half of a two-sided p, "
-    "and the interval decides"
-)
+_P_VALUE = "two-sided p-value, below 0.05 where the 95 % interval leaves out 0; empty below n = 6"
 _PARTS: Mapping[Kind, Mapping[str, str]] = {  # beside the value itself
     "estimate": _INTERVAL,
     "difference": _INTERVAL | {"_p": _P_VALUE},
@@ -93,18 +90,18 @@ class Column:
         return {f"{self.name}{end}": parts[end] for end in ("", *_PARTS[self.kind])}
 
 
-_Part = Literal["summary", "memory", "roofline", "against"]
+_Part = Literal["summary", "memory", "roofline", "against", "gate"]
 
 
-def _column(
+def column_of(
     part: _Part, name: str, kind: Kind, label: str, meaning: str,
     field: str = "", digits: int = 1, optional: bool = False,
 ) -> Column:  # fmt: skip
     """Make a column of what a part of the comparison holds. field: its name there, where it is another."""
 
     def value(system: Compared) -> Value:
-        owner = getattr(system if part in ("summary", "against") else system.summary, part)
-        return getattr(owner, field or name, None)  # a part that is not known has no fields
+        whole = {"summary": system, "against": system, "gate": system.against}.get(part, system.summary)
+        return getattr(getattr(whole, part, None), field or name, None)  # what is not known has no fields
 
     return Column(
         name=name, meaning=meaning, label=label, kind=kind, value=value, digits=digits, optional=optional
@@ -151,17 +148,17 @@ def _speedup(name: str, latency: Column) -> Column:
     )
 
 
-SYSTEM = _column(
+SYSTEM = column_of(
     "summary", "system", "text", "system",
     "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
 )  # fmt: skip
-N = _column("summary", "n", "count", "n", "examples answered")
-ANSWERS = _column("summary", "answers", "count", "answers", "answers measured, repeats included")
-TOKENS = _column(
+N = column_of("summary", "n", "count", "n", "examples answered")
+ANSWERS = column_of("summary", "answers", "count", "answers", "answers measured, repeats included")
+TOKENS = column_of(
     "summary", "output_tokens_mean", "decimal", "tokens an answer",
     "tokens of an answer, end of sequence included", "mean_output_tokens",
 )  # fmt: skip
-STOPPED = _column(
+STOPPED = column_of(
     "summary", "stopped_share", "share", "stopped",
     "share of answers that ended at max_new_tokens, 0 to 1",
 )  # fmt: skip
@@ -173,127 +170,63 @@ LATENCY_COLUMNS: Mapping[str, Column] = {
 SPEEDUP_COLUMNS: Mapping[str, Column] = {
     name: _speedup(name, LATENCY_COLUMNS[latency]) for name, latency in SPEEDUPS.items()
 }
-LENGTH_RATIO = _column(
+LENGTH_RATIO = column_of(
     "against", "length_ratio_to_llm", "estimate", "length",
     "words of all outputs over words of the LLM's", "length_ratio", digits=2,
 )  # fmt: skip
-AGREEMENT = _column(
+AGREEMENT = column_of(
     "against", "agreement_with_llm", "share", "same text",
     "share of outputs equal to the LLM's, 0 to 1", "agreement",
 )  # fmt: skip
+GATE = (
+    column_of(
+        "gate", "gate", "text", "gate",
+        "may it stand in for the LLM, by the intervals: meets, misses or undecided", "verdict",
+    ),
+    column_of(
+        "gate", "quality_ratio_to_llm", "estimate", "quality kept",
+        "score by the main metric over the LLM's, above 1 is better", "quality", digits=3,
+    ),
+)  # fmt: skip
 THROUGHPUT = (
-    _column(
+    column_of(
         "summary", "tokens_per_s", "amount", "tokens/s",
         "output tokens over the time in which answers were made",
     ),
-    _column(
+    column_of(
         "summary", "characters_per_s", "amount", "characters/s", "output characters over the same time"
     ),
-    _column("summary", "requests_per_s", "amount", "requests/s", "answers over the same time"),
+    column_of("summary", "requests_per_s", "amount", "requests/s", "answers over the same time"),
 )  # fmt: skip
-MEMORY = _column(
+MEMORY = column_of(
     "memory", "peak_resident_bytes", "bytes", "peak memory",
     "peak memory of a process of its own, libraries included", "resident", digits=0,
 )  # fmt: skip
-BEFORE_MODEL = _column(
+BEFORE_MODEL = column_of(
     "memory", "before_model_bytes", "bytes", "before the model",
     "the same before the model was loaded", "before_model", digits=0,
 )  # fmt: skip
-DEVICE_MEMORY = _column(
+DEVICE_MEMORY = column_of(
     "memory", "peak_device_bytes", "bytes", "of the GPU",
     "peak of the GPU's allocator; 0 on a CPU", "device", digits=0,
 )  # fmt: skip
-ACCEPTANCE = _column(
+ACCEPTANCE = column_of(
     "summary", "acceptance", "share", "drafts accepted",
     "share of drafted tokens that the LLM agreed with, 0 to 1; of the lossless systems", optional=True,
 )  # fmt: skip
-COST = _column(
+COST = column_of(
     "summary", "cost_per_million_tokens", "amount", "cost of 1M output tokens",
     "of output, at the price of the machine", optional=True,
 )  # fmt: skip
-BOUND = _column(
+BOUND = column_of(
     "roofline", "decode_bound_ms", "ms", "at least, ms",
     "time in which memory_bandwidth reads decode_bytes: the least a token can take", optional=True,
 )  # fmt: skip
-BOUND_SHARE = _column(
+BOUND_SHARE = column_of(
     "roofline", "decode_bound_share", "share", "bandwidth achieved",
     "decode_bound_ms over the median time per output token, 0 to 1", optional=True,
 )  # fmt: skip
-FLOPS_PER_S = _column(
+FLOPS_PER_S = column_of(
     "roofline", "encode_flops_per_s", "flop/s", "achieved",
     "operations on the prompt over the median time of reading it", optional=True,
 )  # fmt: skip
-
-# What stands only in tables for people.
-PAIRED_N = _column("against", "n", "count", "n", "examples that both have answered")
-PAIRS = Column(
-    name="pairs", label="pairs", kind="count", meaning="behind the speed-ups",
-    value=lambda system: _most_pairs(system.against) if system.against else None,
-)  # fmt: skip
-PAIRED_BY = Column(
-    name="of", label="of", kind="text", meaning="what the pairs are",
-    value=lambda system: PLURALS[system.against.paired_by] if system.against else None,
-)  # fmt: skip
-LATENCY_N = Column(
-    name="n", label="n", kind="count", meaning="examples, or batches, behind the percentiles",
-    value=lambda system: total.n if (total := system.summary.latencies["total"]) else None,
-)  # fmt: skip
-GPU_MEMORY = Column(
-    name="peak_device_bytes", label="of the GPU", kind="bytes", digits=0, meaning=DEVICE_MEMORY.meaning,
-    optional=True,
-    value=lambda system: (system.summary.memory and system.summary.memory.device) or None,
-)  # fmt: skip
-DECODE_BYTES = _column(
-    "roofline", "decode_bytes", "bytes", "weights read per token",
-    "weight bytes read for each token, once for a batch", optional=True,
-)  # fmt: skip
-ENCODE_FLOPS = _column(
-    "roofline", "encode_flops", "flop", "reading a prompt", "operations on the median prompt", optional=True
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A table of some columns under a title. paired: it has nothing to say of a baseline."""
-
-    title: str
-    columns: tuple[Column, ...]
-    paired: bool = False
-
-
-def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, Section]:
-    """Make the tables of a task's scores, and of their differences to the baseline."""
-    differences = (difference(metric) for metric in metrics if metric.higher_is_better is not None)
-    return (
-        Section(title=f"Quality, {task}", columns=(N, *map(quality, metrics))),
-        Section(
-            title="Difference to the baseline, with p; ratio of lengths",
-            columns=(PAIRED_N, *differences, LENGTH_RATIO, AGREEMENT),
-            paired=True,
-        ),
-    )
-
-
-SPEED_SECTIONS = (
-    Section(
-        title="Speed-up over the baseline",
-        columns=(*SPEEDUP_COLUMNS.values(), PAIRS, PAIRED_BY),
-        paired=True,
-    ),
-    Section(
-        title="Latency in ms: p50 / p90 / p99 of all answers",
-        columns=(LATENCY_N, *LATENCY_COLUMNS.values()),
-    ),
-    Section(
-        title="Throughput, memory, cost",
-        columns=(*THROUGHPUT, TOKENS, MEMORY, ACCEPTANCE, GPU_MEMORY, COST),
-    ),
-    Section(
-        title="Beside what the device allows",
-        columns=(DECODE_BYTES, BOUND, BOUND_SHARE, ENCODE_FLOPS, FLOPS_PER_S),
-    ),
-)
-
-
-def _most_pairs(against: PairedComparison) -> int:
-    return max((speedup.n for speedup in against.speedups.values() if speedup), default=0)

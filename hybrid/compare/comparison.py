@@ -1,17 +1,18 @@
 """The comparison of stored runs: every system beside its baseline, with warnings and verdicts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from hybrid.compare.bootstrap import LEVEL, Resamples
+from hybrid.compare.fidelity import Fidelity, fidelity
 from hybrid.compare.paired import PairedComparison, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
-from hybrid.compare.verdict import baseline_sentence, sentence
+from hybrid.compare.verdict import ONE_SEED, baseline_sentence, sentence
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, Metric, metrics_of
-from hybrid.schema import METHODS, System
+from hybrid.schema import LOSSLESS, METHODS, System
 from hybrid.store import StoredRun
 
 Results = Mapping[str, Mapping[System, SystemResults]]  # by run id, what its systems have answered
@@ -19,7 +20,11 @@ Results = Mapping[str, Mapping[System, SystemResults]]  # by run id, what its sy
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedSystem:
-    """One system of one run. against: None for the baseline itself."""
+    """One system of one run.
+
+    against: None for the baseline itself. fidelity: how many answers are the LLM's; None but for
+    lossless systems beside an LLM.
+    """
 
     suite: str
     task: str
@@ -28,6 +33,7 @@ class ComparedSystem:
     device: str
     summary: Summary
     against: PairedComparison | None
+    fidelity: Fidelity | None
     verdict: str
 
 
@@ -36,7 +42,8 @@ class Comparison:
     """Systems of one or several runs beside their baselines.
 
     level, resamples, seed: of every interval. signatures: by metric, as stored
-    in the first run that has it. warnings: a sentence each.
+    in the first run that has it. warnings: a sentence each. remarks: the same, of what no
+    interval here holds.
     """
 
     baseline: str
@@ -47,6 +54,7 @@ class Comparison:
     systems: tuple[ComparedSystem, ...]
     signatures: Mapping[str, str]
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def metrics_of(self, task: str) -> tuple[Metric, ...]:
         """Give what tables show of a task: its default metrics and others that occur, the main one first."""
@@ -76,6 +84,7 @@ def compare_runs(
     results = _results(unique)
     draws = Resamples(resamples, seed)
     systems: list[ComparedSystem] = []
+    remarks: list[str] = []
     warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
     warnings += run_differences([stored.run for stored in unique.values()])
     for run_id, systems_of_run in results.items():
@@ -84,8 +93,9 @@ def compare_runs(
         for system in systems_of_run.values():
             comparison = None if system is base else paired_comparison(system, base, draws)
             warnings += pair_warnings(system, base, comparison) if comparison else ()
-            summary = summarize(system, draws, price_per_hour)
-            systems.append(_compared(system, base, summary, comparison, len(unique) > 1))
+            remarks += _remarks(system, base) if comparison and comparison.differences else ()
+            summary, same = summarize(system, draws, price_per_hour), fidelity(system, systems_of_run)
+            systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1))
     return Comparison(
         baseline=baseline,
         level=LEVEL,
@@ -95,6 +105,7 @@ def compare_runs(
         systems=tuple(systems),
         signatures=_signatures(unique.values()),
         warnings=tuple(dict.fromkeys(warnings)),
+        remarks=tuple(dict.fromkeys(remarks)),
     )
 
 
@@ -167,6 +178,7 @@ def _compared(
     base: SystemResults,
     summary: Summary,
     comparison: PairedComparison | None,
+    same: Fidelity | None,
     several: bool,
 ) -> ComparedSystem:
     plan, ran = system.run.plan, system.run.ran_as(system.system)
@@ -174,7 +186,7 @@ def _compared(
     elsewhere = f"{base.system} of run {base.run.run_id}" if base.run.run_id != system.run.run_id else ""
     verdict = baseline_sentence(name, plan.task, summary)
     if comparison:
-        verdict = sentence(name, plan.task, comparison, elsewhere)
+        verdict = sentence(name, plan.task, comparison, elsewhere, same)
     return ComparedSystem(
         suite=plan.suite,
         task=plan.task,
@@ -183,8 +195,23 @@ def _compared(
         device=ran.device,
         summary=summary,
         against=comparison,
+        fidelity=same,
         verdict=verdict,
     )
+
+
+def _remarks(system: SystemResults, base: SystemResults) -> Iterator[str]:
+    """Say what no interval of quality holds."""
+    if _training(system) != _training(base):
+        yield ONE_SEED
+    if METHODS[system.system.method].lossless:
+        yield LOSSLESS
+
+
+def _training(results: SystemResults) -> tuple[str, str, str]:
+    """Tell which training wrote the answers: pair, weights and model; verified drafts are the LLM's."""
+    method, run = METHODS[results.system.method], results.run
+    return run.plan.pair, run.environment.weights_sha256, method.models[0 if method.lossless else -1]
 
 
 def _signatures(runs: Iterable[StoredRun]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from hybrid.compare.columns import (
     BOUND_SHARE,
     DEVICE_MEMORY,
     FLOPS_PER_S,
+    GATE,
     LATENCY_COLUMNS,
     LENGTH_RATIO,
     MEMORY,
@@ -108,7 +109,7 @@ COLUMNS: Mapping[str, str] = (
     | _names(_TIMES)
     | _names(_OUTPUT)
     | _INTERVALS
-    | _names(_DEVICE)
+    | _names((*_DEVICE, *GATE))
 )
 
 
@@ -151,7 +152,7 @@ def _row(
     for name in system.summary.quality or {}:
         cells |= quality(METRICS[name]).cells(system) | {f"{name}_signature": run.signatures.get(name)}
         cells |= difference(METRICS[name]).cells(system)
-    for column in (*_COUNTS, *_TIMES, *_OUTPUT, *_DEVICE):
+    for column in (*_COUNTS, *_TIMES, *_OUTPUT, *_DEVICE, *GATE):
         cells |= column.cells(system)
     cells |= {"interval_resamples": draws.resamples, "interval_seed": draws.seed}
     return {name: cells.get(name) for name in names}

@@ -6,35 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples, estimate, median_estimate
+from hybrid.compare.gate import Gate, gate_of
 from hybrid.compare.results import Indices, Scores, SystemResults, shared, timed_alike
 from hybrid.errors import InputError
-from hybrid.metrics import main_metric
 from hybrid.schema import System
 
 # Name of a speed-up, the latency it is made of.
 SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
 
 PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
-
-GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """Whether a system may stand in for the baseline, in the manner of MLPerf Inference.
-
-    Its rules ask of an accuracy-constrained language model at least 99 % of the
-    reference's quality and 90 % of its output length
-    (github.com/mlcommons/inference_policies, inference_rules.adoc, the GPT-J task).
-    Here the baseline takes the reference's place, and the main metric decides.
-
-    quality_ratio: above 1 is better, also where a lower score is better.
-    """
-
-    passed: bool
-    metric: str
-    quality_ratio: float
-    length_ratio: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +82,7 @@ def paired_comparison(
         paired_by="batch" if batched else "example",
         length_ratio=length,
         agreement=_agreement(system, baseline, ours, theirs),
-        gate=_gate(system.run.plan.task, pairs, length),
+        gate=gate_of(system.run.plan.task, pairs, length),
     )
 
 
@@ -151,22 +131,3 @@ def _length_ratio(system: Scores, baseline: Scores) -> Estimate | None:
     words, baseline_words = system.resampled[:, 0], baseline.resampled[:, 0]
     ratios = np.divide(words, baseline_words, out=np.full(len(words), np.nan), where=baseline_words > 0)
     return estimate(float(system.total[0] / baseline.total[0]), ratios, system.n)
-
-
-def _gate(task: str, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
-    """None when there is no quality, no length, or a score of 0 to divide by."""
-    main = main_metric(task).name
-    if main not in pairs or length is None:
-        return None
-    system, baseline = pairs[main]
-    ratio = quality_ratio(system.metric.higher_is_better, system.value, baseline.value)
-    if ratio is None:
-        return None
-    passed = ratio >= GATE_QUALITY and length.value >= GATE_LENGTH
-    return Gate(passed=passed, metric=main, quality_ratio=ratio, length_ratio=length.value)
-
-
-def quality_ratio(higher_is_better: bool | None, system: float, baseline: float) -> float | None:
-    """Give the system's part of the baseline's quality; the inverse where a lower score is better."""
-    above, below = (system, baseline) if higher_is_better else (baseline, system)
-    return above / below if below > 0 else None

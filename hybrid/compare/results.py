@@ -44,7 +44,7 @@ class Scores:
 
     def minus(self, baseline: "Scores") -> Difference:
         """Give the paired difference; both must be over the same examples in the same order."""
-        return difference(self.value - baseline.value, self.values, baseline.values, self.n)
+        return difference(self.value - baseline.value, self.values, baseline.values, self.n, baseline.value)
 
 
 @dataclass(eq=False)

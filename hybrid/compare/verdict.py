@@ -1,33 +1,43 @@
 """What a comparison says of one system, in one sentence: for who measures, and for who does not."""
 
+import math
+
 from hybrid import format as text
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Gate, PairedComparison
+from hybrid.compare.fidelity import Fidelity
+from hybrid.compare.gate import GATE_LENGTH, GATE_QUALITY, Gate
+from hybrid.compare.paired import PairedComparison
 from hybrid.compare.summary import Summary
 from hybrid.metrics import METRICS, Metric, main_metric
 
 _SAME = 0.0005  # share of a score that is no difference when it may be chance
+ONE_SEED = (
+    "One training seed: each model was trained once, and how another training would differ is not in the "
+    "intervals of quality."
+)
+_MOST_N = 100_000  # examples that anybody would measure
 
 
-def sentence(name: str, task: str, comparison: PairedComparison, baseline: str = "") -> str:
+def sentence(
+    name: str, task: str, comparison: PairedComparison, baseline: str = "", fidelity: Fidelity | None = None
+) -> str:
     """Say `hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250.`
 
     name: what to call the system. baseline: what to call the other one, where
     that does not go without saying. Speed is end to end. A difference is
-    decisive when its 95 % interval leaves out 0. A gate that fails is added.
+    decisive when its 95 % interval leaves out 0. What the gate says is added,
+    and of a lossless system how many answers are the LLM's.
     """
     metric = main_metric(task)
     quality = (comparison.differences or {}).get(metric.name)
     speed = _speed(comparison.speedups["end_to_end"], baseline)
+    same = f"; {_fidelity(fidelity)}" if fidelity else ""
     if quality is None:
-        return f"{name} {speed} at n = {comparison.n}; there is no quality to compare."
-    amount = text.difference(quality, metric.label)
-    gate = ""
-    if comparison.gate and not comparison.gate.passed:
-        gate = f"; it fails the gate: {gate_parts(comparison.gate, failed_only=True)}"
+        return f"{name} {speed} at n = {comparison.n}; there is no quality to compare{same}."
+    at = f"{name} {speed} at {text.difference(quality, metric.label)}"
     if quality.low is None:
-        return f"{name} {speed} at {amount}: one example carries no interval{gate}."
-    return f"{name} {speed} at {amount}: {_weight(metric, quality)} at n = {quality.n}{gate}."
+        return f"{at}: {too_few(quality.n)}{same}."
+    return f"{at}: {_weight(metric, quality)} at n = {quality.n}{_gate(comparison.gate, quality)}{same}."
 
 
 def baseline_sentence(name: str, task: str, summary: Summary) -> str:
@@ -41,36 +51,100 @@ def baseline_sentence(name: str, task: str, summary: Summary) -> str:
     return f"{name} is the baseline: {' and '.join(parts) or 'nothing was measured'} at n = {summary.n}."
 
 
-def plain_sentence(name: str, baseline: str, comparison: PairedComparison) -> str:
+def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task: str) -> str:
     """Say the same for people who do not measure: how fast it is beside the baseline, and what it keeps.
 
     name, baseline: what to call both.
     """
     speed, gate = _plain_speed(comparison.speedups["end_to_end"], baseline), comparison.gate
-    if gate is None:
+    metric = main_metric(task)
+    difference = (comparison.differences or {}).get(metric.name)
+    if difference is None:
         return f"{name} {speed} (n = {comparison.n}); there is no quality to compare."
-    label, difference = METRICS[gate.metric].label, (comparison.differences or {}).get(gate.metric)
-    decided = difference is not None and difference.decided
-    change = "loss" if gate.quality_ratio < 1 else "gain"
-    quality = (
-        f"keeps {text.percent(gate.quality_ratio, 1)} of its {label}, "
-        f"a {change} {'beyond chance' if decided else 'that may be chance'}"
-    )
-    if abs(gate.quality_ratio - 1) < _SAME and not decided:
-        quality = f"keeps all of its {label}"
-    return f"{name} {speed} and {quality} (n = {comparison.n})."
+    if gate is None:
+        score = text.estimate(Estimate(difference.value, None, None, difference.n), 1, metric.label)
+        quality = f"scores {score} where {baseline} scores 0, so that it keeps no share that can be told"
+        if _both_zero(metric, difference):
+            quality = f"both score 0 {metric.label}, which tells nothing of their quality"
+        return f"{name} {speed}; {quality} (n = {comparison.n})."
+    kept = f"{name} {speed} and keeps {text.percent(gate.quality.value, 1)} of its {metric.label}"
+    if difference.low is None:
+        return f"{kept}: {too_few(difference.n)}."
+    if abs(gate.quality.value - 1) < _SAME and not difference.decided:
+        return f"{name} {speed} and keeps all of its {metric.label} (n = {comparison.n})."
+    change = "loss" if gate.quality.value < 1 else "gain"
+    chance = "beyond chance" if difference.decided else "that may be chance"
+    return f"{kept}, a {change} {chance} (n = {comparison.n})."
 
 
-def gate_parts(gate: Gate, failed_only: bool = False) -> str:
-    """Say `97.5 % of the BLEU (needs 99 %) and 99.7 % of the length (needs 90 %)`, none rounded to it."""
+def too_few(n: int) -> str:
+    """Say that n examples carry no interval, and so nothing that is decisive."""
+    return f"too few examples (n = {n}) to tell"
+
+
+def gate_sentence(name: str, task: str, comparison: PairedComparison) -> str:
+    """Say `hybrid misses it: 95.1 % [92.3, 97.9] of the BLEU (needs 99 %) and ...`, or why it cannot."""
+    gate, metric = comparison.gate, main_metric(task)
+    if gate is None:
+        quality = (comparison.differences or {}).get(metric.name)
+        reason = "there is no quality or length to compare"
+        if quality is not None and quality.baseline == 0:
+            reason = f"the baseline scores 0 {metric.label}"
+        return f"{name}: cannot be told, {reason}."
+    if gate.quality.low is None:
+        return f"{name}: undecided, {too_few(gate.quality.n)}."
+    n = gate.quality.n
+    verdict = f"is undecided at n = {n}" if gate.verdict == "undecided" else f"{gate.verdict} it"
+    return f"{name} {verdict}: {' and '.join(_parts(gate))}{_needed(gate)}."
+
+
+def _gate(gate: Gate | None, quality: Difference) -> str:
+    """Say what it adds to a sentence that has said n."""
+    if gate is None:
+        return "; the baseline scores 0" if quality.value and quality.baseline == 0 else ""
+    if gate.verdict == "meets":
+        return "; it meets the gate"
+    told = " and ".join(_parts(gate, in_question=True))
+    if gate.verdict == "misses":
+        return f"; it misses the gate: {told}"
+    return f"; the gate is undecided at this n: {told}{_needed(gate)}"
+
+
+def _parts(gate: Gate, in_question: bool = False) -> list[str]:
+    """`97.5 % [95.1, 99.9] of the BLEU (needs 99 %)` and the same of the length, none rounded to its need.
+
+    in_question: only what is missed, or left open.
+    """
     label = METRICS[gate.metric].label
-    parts = ((gate.quality_ratio, label, GATE_QUALITY), (gate.length_ratio, "length", GATE_LENGTH))
-    return " and ".join(
-        f"{text.percent(part, text.apart(1, (100 * part,), 100 * need))} of the {what} "
-        f"(needs {text.percent(need)})"
-        for part, what, need in parts
-        if part < need or not failed_only
-    )
+    parts = []
+    for ratio, what, need in ((gate.quality, label, GATE_QUALITY), (gate.length, "length", GATE_LENGTH)):
+        missed = ratio.high is not None and ratio.high < need
+        met = ratio.low is not None and ratio.low >= need
+        if in_question and (met or (gate.verdict == "misses" and not missed)):
+            continue
+        low, high = (None if end is None else 100 * end for end in (ratio.low, ratio.high))
+        digits = text.apart(1, (100 * ratio.value, low, high), 100 * need)
+        share = f"{text.percent(ratio.value, digits)}{text.interval(low, high, digits)}"
+        parts.append(f"{share} of the {what} (needs {text.percent(need)})")
+    return parts
+
+
+def _needed(gate: Gate) -> str:
+    """Say roughly which n would decide it."""
+    if gate.deciding_n is None:
+        return ""
+    if gate.deciding_n > _MOST_N:
+        return f"; not even n = {_MOST_N:,} would tell if that stayed so"
+    digits = 1 - math.floor(math.log10(gate.deciding_n))
+    return f"; about n = {round(gate.deciding_n, digits):,} would tell if that stayed so"
+
+
+def _fidelity(counted: Fidelity) -> str:
+    """Say `248 of 270 answers equal those of llm@torch, in bfloat16 both`."""
+    equal = f"{counted.equal} of {counted.n} answers equal those of {counted.llm}"
+    if counted.alike:
+        return f"{equal}, both in {counted.dtype}"
+    return f"{equal}, which is in {counted.llm_dtype} in another engine and this in {counted.dtype}"
 
 
 def _speed(speedup: Estimate | None, baseline: str) -> str:
@@ -102,10 +176,17 @@ def _factor(value: float) -> str:
 
 
 def _weight(metric: Metric, difference: Difference) -> str:
+    if _both_zero(metric, difference):
+        return f"both score 0 {metric.label}, which tells nothing of their quality,"
     if difference.value == difference.low == difference.high == 0:
-        return "there is no difference"
+        return f"there is no difference in {metric.label}"
     if difference.value == 0:
         change = "difference"
     else:
         change = "gain" if (difference.value > 0) == bool(metric.higher_is_better) else "loss"
     return f"the {change} is {'decisive' if difference.decided else 'not decisive'}"
+
+
+def _both_zero(metric: Metric, difference: Difference) -> bool:
+    """Tell whether nothing that either wrote scores: answers of any kind would look the same."""
+    return bool(metric.higher_is_better) and difference.baseline == 0 == difference.value

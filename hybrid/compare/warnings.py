@@ -4,6 +4,7 @@ Three kinds: what is doubtful about a run or a system on its own, how two runs
 differ, and what falls out of the comparison of a system with its baseline.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from hybrid.compare.results import SystemResults, shared, timed_alike
 from hybrid.compare.summary import carries
 from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
-from hybrid.metrics import METRICS, default_metrics
+from hybrid.metrics import METRICS, Metric, default_metrics
 from hybrid.schema import Run
 from hybrid.store import StoredRun
 
@@ -20,6 +21,8 @@ from hybrid.store import StoredRun
 # tests/compare/test_coverage.py they cover 89 % at n = 10, 91.5 % at 30, 94 % at 50 and 95 % at 250.
 SMALL = 50
 STOPPED = 0.05  # share of answers that ended at max_new_tokens
+CHANGED = "+changes"  # the end of a version of the code with what was not committed
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]")
 PAUSE_S = 60.0  # between two answers, after which a run counts as interrupted
 
 FEW = next(n for n in range(1, 100) if carries(n, 50))  # pairs that the interval of a median needs
@@ -53,10 +56,12 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
             "its outputs carry no quality."
         )
     elif lacking := _not_scored(stored):
-        yield (
-            f"{name} has answers that are not scored by {', '.join(lacking)}: "
-            f"`hybrid score {run.run_id}` does it."
-        )
+        labels = ", ".join(metric.label for metric in lacking)
+        but = "".join(f"; {metric.unscored}" for metric in lacking if metric.unscored)
+        yield f"{name} has answers that are not scored by {labels}: `hybrid score {run.run_id}` does it{but}."
+    yield from _uncommitted(run)
+    if letters := _letters_dropped(stored):
+        yield f"{name} {letters}"
 
 
 def systems_warnings(systems: Iterable[SystemResults]) -> Iterator[str]:
@@ -161,14 +166,36 @@ def _resumptions(run: Run) -> Iterator[str]:
         before = resumption.environment
 
 
-def _not_scored(stored: StoredRun) -> list[str]:
-    """List the labels of default metrics that an answer lacks."""
+def _not_scored(stored: StoredRun) -> list[Metric]:
+    """List the default metrics that an answer lacks."""
     names = default_metrics(stored.run.plan.task)
     return [
-        METRICS[name].label
-        for name in names
-        if not all(name in record.statistics for record in stored.records)
+        METRICS[name] for name in names if not all(name in record.statistics for record in stored.records)
     ]
+
+
+def _uncommitted(run: Run) -> Iterator[str]:
+    """Warn of code that nobody else can check out."""
+    for environment in (run.environment, *(part.environment for part in run.resumptions)):
+        if environment.code.endswith(CHANGED):
+            commit = environment.code.removesuffix(CHANGED)[:12]
+            yield (
+                f"Run {run.run_id} was measured with changes to commit {commit} that were not committed: "
+                "nobody can measure it again with the same code."
+            )
+            return
+
+
+def _letters_dropped(stored: StoredRun) -> str:
+    """Say that ROUGE was computed before version 2, which left no word of such texts."""
+    old = "|tok:" not in stored.run.signatures.get("rougeL", "|tok:")
+    texts = (reference for example in stored.examples for reference in example.references)
+    if not old or all(_ASCII_WORD.search(text) for text in texts):
+        return ""
+    return (
+        "has texts of letters beyond a to z, which ROUGE dropped when it was scored: "
+        f"`hybrid score {stored.run.run_id} --metric rougeL` and so on score it anew."
+    )
 
 
 def _pauses(stored: StoredRun) -> list[float]:

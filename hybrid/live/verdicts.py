@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hybrid.format import SAME, faster, milliseconds
 from hybrid.live.answers import Answers
-from hybrid.metrics import METRICS, Metric, score
+from hybrid.metrics import METRICS, Metric, score, score_alone
 from hybrid.schema import BASELINE, Generation, Score, System
 
 HYBRID = System("hybrid")
@@ -82,12 +82,15 @@ def _the(system: System) -> str:
 def scores(task: str, texts: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
     """Score all `texts` together, each against its reference, by the metric's label, such as BLEU.
 
-    Empty for a task without metrics and without texts. Points from 0 to 100, see `hybrid.metrics`.
+    A single one is scored as a sentence. Empty for a task without metrics and without texts.
+    Points from 0 to 100, see `hybrid.metrics`.
     """
-    alone = [[reference] for reference in references]
     if not texts:
         return {}
-    return {metric.label: score(metric.name, texts, alone) for metric in _metrics(task)}
+    if len(texts) == 1:
+        return {metric.label: score_alone(metric.name, texts[0], references) for metric in _metrics(task)}
+    single = [[reference] for reference in references]
+    return {metric.label: score(metric.name, texts, single) for metric in _metrics(task)}
 
 
 def labels(task: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ __all__ = [
     "metric_of",
     "metrics_of",
     "score",
+    "score_alone",
     "signatures_of",
     "statistics_of",
 ]
@@ -90,6 +91,17 @@ def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]
     rows = [scorer.statistics(text, known) for text, known in zip(texts, references, strict=True)]
     value = float(scorer.score(np.array(rows, dtype=np.float64).sum(axis=0), len(rows)))
     return Score(metric, value, len(rows), scorer.signature({len(known) for known in references}))
+
+
+def score_alone(metric: str, text: str, references: Sequence[str]) -> Score:
+    """Score one answer that stands for itself: BLEU as sacrebleu's sentence_bleu, which short ones need.
+
+    Raises InputError for an unknown metric, or without references.
+    """
+    score(metric, [text], [references])  # for what it refuses
+    scorer = METRICS[metric]
+    value = float(scorer.score_alone(np.array(scorer.statistics(text, references), dtype=np.float64)))
+    return Score(metric, value, 1, scorer.signature_alone({len(references)}))
 
 
 def signatures_of(task: str, references: Iterable[Sequence[str]]) -> dict[str, str]:

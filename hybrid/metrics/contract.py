@@ -28,6 +28,7 @@ class Metric(ABC):
     default: whether every benchmark is scored by it, and every table has its columns;
         others stand where a run was scored by them.
     live: its place among the scores of a single answer on the page Live; 0 leaves it out.
+    unscored: which answers it leaves without a score, in words; empty where it scores all.
     width: how many statistics an answer has.
     version: raised when the same answer gets other statistics.
     """
@@ -41,6 +42,7 @@ class Metric(ABC):
     main: ClassVar[bool] = False
     default: ClassVar[bool] = False
     live: ClassVar[int] = 0
+    unscored: ClassVar[str] = ""
     width: ClassVar[int]
     version: ClassVar[int] = 1
 
@@ -64,7 +66,7 @@ class Metric(ABC):
         """
 
     def of_each(self, statistics: Sequence[Sequence[float]]) -> Array:
-        """Score each answer alone by the formula of the whole corpus, to 4 decimals: (N,).
+        """Score each answer alone, to 4 decimals: (N,).
 
         statistics: of each of N answers. NaN where an answer has none of this metric,
         or not as many as this version makes of an answer.
@@ -73,8 +75,16 @@ class Metric(ABC):
         known = [place for place, row in enumerate(statistics) if len(row) == self.width]
         if known:
             rows = np.array([statistics[place] for place in known], dtype=np.float64)  # (known, width)
-            scores[known] = [round(value, 4) for value in self.score(rows, 1).tolist()]
+            scores[known] = [round(value, 4) for value in self.score_alone(rows).tolist()]
         return scores
+
+    def score_alone(self, statistics: Array) -> Array:
+        """Score answers that each stand for themselves, (..., width) -> (...): as a corpus of one."""
+        return self.score(statistics, 1)
+
+    def signature_alone(self, reference_counts: Iterable[int]) -> str:
+        """Say how score_alone() is computed."""
+        return self.signature(reference_counts)
 
 
 def reference_count(reference_counts: Iterable[int]) -> str:

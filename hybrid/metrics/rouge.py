@@ -1,5 +1,11 @@
-"""ROUGE-1, -2 and -L through rouge-score: F1, no stemming, the best of several references."""
+"""ROUGE-1, -2 and -L through rouge-score: F1, no stemming, the best of several references.
 
+rouge-score's own tokenizer keeps a-z and 0-9 only: it cuts "café" to "caf", and of a Russian text leaves
+nothing, so that any answer scores 0. Words here are runs of letters and digits of any script, which is
+the same for ASCII.
+"""
+
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -11,13 +17,27 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
 
+class UnicodeWords:
+    """A tokenizer for rouge-score: lower case, words of letters, digits and their marks, of any script.
+
+    A text that sets no spaces between words, such as Chinese, is one word up to its next punctuation.
+    """
+
+    name = "unicode"
+
+    def tokenize(self, text: str) -> list[str]:
+        """Split into words; composed characters first, so that both ways to write one are the same."""
+        lowered = unicodedata.normalize("NFC", text).lower()
+        return "".join(letter if _is_of_a_word(letter) else " " for letter in lowered).split()
+
+
 class Rouge(Metric):
     """One ROUGE; its name is rouge-score's. Statistics: an answer's F1, 0 to 1."""
 
-    # None for German: rouge-score keeps a-z and 0-9 only, so it would cut "groß" to "gro".
     tasks = ("summarize",)
     default = True
     width = 1
+    version = 2  # 1: words of rouge-score's tokenizer
 
     def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
         """Score one answer with rouge-score."""
@@ -32,7 +52,10 @@ class Rouge(Metric):
     def signature(self, reference_counts: Iterable[int]) -> str:
         """Give one in the manner of sacrebleu's."""
         nrefs = reference_count(reference_counts)
-        return f"nrefs:{nrefs}|{self.name}|F1|stem:no|refs:best|rouge-score:{version('rouge-score')}"
+        return (
+            f"nrefs:{nrefs}|{self.name}|F1|stem:no|refs:best|tok:{UnicodeWords.name}|"
+            f"rouge-score:{version('rouge-score')}"
+        )
 
 
 class RougeL(Rouge):
@@ -59,4 +82,9 @@ class Rouge2(Rouge):
 def _scorer(name: str) -> "RougeScorer":
     from rouge_score import rouge_scorer
 
-    return rouge_scorer.RougeScorer([name])
+    return rouge_scorer.RougeScorer([name], tokenizer=UnicodeWords())
+
+
+@cache
+def _is_of_a_word(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character).startswith("M")

@@ -52,6 +52,20 @@ class Bleu(Sacre):
 
     def score(self, sums: Array, n: int) -> Array:
         """Compute (..., 10) -> (...): sacrebleu's BLEU.compute_bleu with exponential smoothing."""
+        return self._score(sums, effective_order=False)
+
+    def score_alone(self, statistics: Array) -> Array:
+        """Compute (..., 10) -> (...): sacrebleu's sentence_bleu, which takes the orders that an answer has.
+
+        An answer of three words has no 4-grams: as a corpus it scores 0 however good it is.
+        """
+        return self._score(statistics, effective_order=True)
+
+    def signature_alone(self, reference_counts: Iterable[int]) -> str:
+        """Give the signature of sacrebleu's sentence_bleu."""
+        return self.signature(reference_counts).replace("|eff:no|", "|eff:yes|")
+
+    def _score(self, sums: Array, effective_order: bool) -> Array:
         words, reference_words = sums[..., 0], sums[..., 1]
         correct, total = sums[..., 2 : 2 + BLEU_ORDER], sums[..., 2 + BLEU_ORDER :]
         missed = correct == 0
@@ -60,9 +74,11 @@ class Bleu(Sacre):
         precisions = credited / np.maximum(total, 1)
         too_short = words < reference_words
         brevity = np.where(too_short, np.exp(1 - reference_words / np.maximum(words, 1)), 1.0)
-        score: Array = 100 * brevity * np.exp(np.log(precisions).mean(axis=-1))
-        counts = (total > 0).all(axis=-1) & ~missed.all(axis=-1)  # else BLEU is 0
-        return np.where(counts, score, 0.0)
+        used = total > 0 if effective_order else np.ones_like(missed)
+        orders = np.maximum(used.sum(axis=-1), 1)
+        score: Array = 100 * brevity * np.exp((np.log(precisions) * used).sum(axis=-1) / orders)
+        counts = (total > 0).any(axis=-1) if effective_order else (total > 0).all(axis=-1)
+        return np.where(counts & ~missed.all(axis=-1), score, 0.0)
 
 
 class Chrf(Sacre):
@@ -90,6 +106,7 @@ class Ter(Sacre):
 
     name, label, sacre = "ter", "TER", "TER"
     scale = "edits per 100 reference words, may exceed 100"
+    unscored = "an answer or reference of more than 512 words has no TER"  # see hybrid.metrics.ter
     higher_is_better = False
     width = 2
 

@@ -2,9 +2,10 @@
 
 sacrebleu tries up to 1,000 shifts of a text one by one in Python, which takes
 seconds for a long answer of shuffled words. Here the same candidates, in the
-same order and with the same ties, are scored together, and those of a round
-that sacrebleu computes and then throws away are not scored at all. The result
+same order and with the same ties, are scored together within the beam, and those of a
+round that sacrebleu computes and then throws away are not scored at all. The result
 is the same number: the tests compare both on real, shuffled and degenerate texts.
+A text longer than MOST_WORDS has no TER: rounds of shifts would take seconds there, too.
 """
 
 import math
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from sacrebleu.metrics import lib_ter
 from sacrebleu.metrics.ter import TER
 
-Candidate = tuple[int, int, int, list[str]]  # length, -start, -target, shifted words: its rank in a tie
+Words = list[int]  # by their numbers in the reference; -1 is a word that it has not
+Candidate = tuple[int, int, int, Words]  # length, -start, -target, shifted words: its rank in a tie
+MOST_WORDS = 512  # of an answer or a reference: up to here it takes less than a second
 _INFINITY = 1 << 30
 
 
@@ -25,15 +28,21 @@ class BatchedTER(TER):
     def _compute_segment_statistics(
         self, hypothesis: str, ref_kwargs: Mapping[str, Sequence[list[str]]]
     ) -> list[float]:
+        """Count edits and words; NaN for both where a text is longer than MOST_WORDS."""
         words, references = hypothesis.split(), ref_kwargs["ref_words"]
+        if max(len(words), *map(len, references)) > MOST_WORDS:
+            return [math.nan, math.nan]
         edits = min(_edits(words, reference) for reference in references)
         return [edits, sum(map(len, references)) / len(references)]
 
 
-def _edits(words: list[str], reference: list[str]) -> int:
-    """Shifts and edits from `words` to `reference`: lib_ter.translation_edit_rate."""
-    if not reference:
-        return len(words)
+def _edits(answer: list[str], reference_words: list[str]) -> int:
+    """Shifts and edits from the answer to the reference: lib_ter.translation_edit_rate."""
+    if not reference_words:
+        return len(answer)
+    known = {word: number for number, word in enumerate(dict.fromkeys(reference_words))}
+    reference = [known[word] for word in reference_words]
+    words = [known.get(word, -1) for word in answer]
     distance = lib_ter.BeamEditDistance(reference)
     shifts = checked = 0
     while True:
@@ -42,18 +51,18 @@ def _edits(words: list[str], reference: list[str]) -> int:
         checked += len(candidates)
         if not candidates or checked >= lib_ter._MAX_SHIFT_CANDIDATES:  # this round's shift is not applied
             return shifts + int(before)
-        after = _distances([candidate[3] for candidate in candidates], reference)
+        after = _distances(np.array([candidate[3] for candidate in candidates]), np.array(reference))
         gain, best = max(zip((before - after).tolist(), candidates, strict=True))
         if gain <= 0:
             return shifts + int(before)
         shifts, words = shifts + 1, best[3]
 
 
-def _candidates(words: list[str], reference: list[str], trace: str, limit: int) -> Iterator[Candidate]:
+def _candidates(words: Words, reference: Words, trace: str, limit: int) -> Iterator[Candidate]:
     """Shifts worth trying, until `limit` is reached: the loop of lib_ter._shift."""
     align, reference_errors, errors = lib_ter.trace_to_alignment(trace.translate(lib_ter._FLIP_OPS))
     found = 0
-    for start, place, length in lib_ter._find_shifted_pairs(words, reference):
+    for start, place, length in _matches(words, reference):
         if not any(errors[start : start + length]) or not any(reference_errors[place : place + length]):
             continue
         if start <= align[place] < start + length:
@@ -74,27 +83,44 @@ def _candidates(words: list[str], reference: list[str], trace: str, limit: int) 
             return
 
 
-def _distances(texts: Sequence[list[str]], reference: list[str]) -> NDArray[np.int64]:
-    """Edit distances of C texts of equal length, (C,): lib_ter.BeamEditDistance without the trace."""
-    known = {word: number for number, word in enumerate(dict.fromkeys(reference))}
-    made = np.array([[known.get(word, -1) for word in text] for text in texts])  # (C, W)
-    wanted = np.array([known[word] for word in reference])  # (V,)
-    columns, width = made.shape[1], len(reference) + 1
+def _matches(words: Words, reference: Words) -> Iterator[tuple[int, int, int]]:
+    """Start in both and length of runs that they share, not too far apart: lib_ter._find_shifted_pairs."""
+    reach = lib_ter._MAX_SHIFT_DIST
+    for start in range(len(words)):
+        for place in range(max(0, start - reach), min(len(reference), start + reach + 1)):
+            longest = min(lib_ter._MAX_SHIFT_SIZE, len(words) - start, len(reference) - place)
+            for length in range(longest):
+                if words[start + length] != reference[place + length]:
+                    break
+                yield start, place, length + 1
+
+
+def _distances(texts: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Edit distances of texts of equal length, (C, W), to the reference (V,): (C,).
+
+    lib_ter.BeamEditDistance without the trace; of each row only what lies within the beam is computed.
+    """
+    count, columns = texts.shape
+    width = len(reference) + 1
     ratio = len(reference) / columns
     beam = lib_ter._BEAM_WIDTH
     if beam < ratio / 2:
         beam = math.ceil(ratio / 2 + beam)
     steps = np.arange(width)
-    row = np.tile(steps, (len(made), 1))  # (C, V + 1): nothing read yet, so only insertions
+    row = np.tile(steps, (count, 1))  # (C, V + 1): nothing read yet, so only insertions
+    buffers = np.full((2, *row.shape), _INFINITY)  # of this row and the one before
+    lows = [0, 0]  # where the beam began in each
     for i in range(1, columns + 1):
         middle = math.floor(i * ratio)
         low, high = max(0, middle - beam), min(width, middle + beam)
         high = width if i == columns else high
-        changed = row + 1  # a word deleted
-        kept = row[:, :-1] + (made[:, i - 1, None] != wanted)
-        changed[:, 1:] = np.minimum(changed[:, 1:], kept)
-        changed[:, :low] = changed[:, high:] = _INFINITY
+        changed = row[:, low:high] + 1  # a word deleted
+        first = max(low, 1)  # the reference's first word is in column 1
+        kept = row[:, first - 1 : high - 1] + (texts[:, i - 1, None] != reference[first - 1 : high - 1])
+        changed[:, first - low :] = np.minimum(changed[:, first - low :], kept)
         # A word inserted costs 1 each: the smallest of the cells to the left plus the way from there.
-        row = np.minimum.accumulate(changed - steps, axis=1) + steps
-        row[:, :low] = row[:, high:] = _INFINITY
+        row = buffers[i % 2]
+        row[:, low:high] = np.minimum.accumulate(changed - steps[low:high], axis=1) + steps[low:high]
+        row[:, lows[i % 2] : low] = _INFINITY
+        lows[i % 2] = low
     return row[:, -1]

@@ -46,6 +46,7 @@ from hybrid.schema.runs import (
 from hybrid.schema.systems import (
     BASELINE,
     CPU,
+    LOSSLESS,
     METHODS,
     MODELS,
     PHASES,
@@ -61,6 +62,7 @@ from hybrid.schema.systems import (
 __all__ = [
     "BASELINE",
     "CPU",
+    "LOSSLESS",
     "METHODS",
     "MODELS",
     "PHASES",

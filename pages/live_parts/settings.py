@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from hybrid.format import printable
 from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.model_cache import EngineRequest
-from hybrid.schema import CPU, TASKS, System
+from hybrid.schema import CPU, LOSSLESS, TASKS, System
 from pages.common.figure import show
 from pages.common.notes import note
 from pages.live_parts import models
@@ -44,7 +44,8 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
         chosen = st.multiselect(
             "Systems", list(systems()), default=list(DEFAULT), format_func=_label, max_selections=MOST,
             key="systems", bind="query-params", width="stretch", wrap=True,
-            help=f"Up to {MOST}. A name without an engine takes the fastest that runs all such systems here.",
+            help=f"Up to {MOST}. A name without an engine takes the fastest that runs all such systems here. "
+            + LOSSLESS,
         )  # fmt: skip
         pair = st.selectbox(
             "Pair", list(found), format_func=printable, key="live_pair", bind="query-params", width=220

@@ -82,6 +82,8 @@ def draw(made: Compared) -> None:
         "[low, high] is a 95 % bootstrap interval over examples; times are medians over all answers; "
         "speed-ups are medians of paired ratios, above 1 is faster."
     )
+    for remark in found.remarks:
+        st.caption(remark)
     if any(one.found.against for one in systems):
         st.subheader("How much faster?", anchor=False)
         figure("speed-ups", speed_drawing(systems))

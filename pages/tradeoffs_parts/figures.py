@@ -42,6 +42,8 @@ def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -
     if made := quality_figure(same, metric, latency) if metric else None:
         st.html(NARROW)  # where labels would cover each other; the legend has the names, too
         figure("quality", made)
+        for remark in dict.fromkeys(remark for digest, _ in same.runs for remark in digest.remarks):
+            st.caption(remark)
     return latency
 
 

@@ -28,7 +28,8 @@ COLUMNS = (
     "finish_reason", "text", "source", "references", "total_ms", "ttft_ms", "tpot_ms",
     *(f"{phase}_ms" for phase in PHASES), *_SCORES, "drafted", "accepted",
 )  # fmt: skip
-_FORMAT = crc32(",".join(COLUMNS).encode())  # of what is kept: another metric, another table
+_VERSION = "2"  # of how the columns are computed
+_FORMAT = crc32(",".join((*COLUMNS, _VERSION)).encode())  # of what is kept: another metric, another table
 _REPEATED = ("domain", "system", "finish_reason")
 _SAY_EVERY = 2000  # records, that are read at once
 

@@ -21,8 +21,7 @@ from markupsafe import Markup
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.benchmark.plans import is_suite_name
 from hybrid.compare import Comparison
-from hybrid.compare.columns import quality_sections
-from hybrid.compare.verdict import gate_parts
+from hybrid.compare.verdict import gate_sentence
 from hybrid.format import printable, size
 from hybrid.metrics import METRICS
 from hybrid.presentation.charts.styles import color_of
@@ -35,7 +34,7 @@ from hybrid.presentation.runs.comparison_view import (
     speed_drawing,
     table,
 )
-from hybrid.presentation.runs.sections import section_table
+from hybrid.presentation.runs.sections import quality_sections, section_table
 from hybrid.schema import TASKS, Run
 from hybrid.store.tables import Table
 
@@ -138,8 +137,8 @@ def _title(runs: Sequence[Run]) -> str:
 
 def _gates(systems: Sequence[ComparisonRow]) -> Iterator[str]:
     for one in systems:
-        if one.found.against and (gate := one.found.against.gate):
-            yield f"{one.name} {'passes' if gate.passed else 'fails'}: {gate_parts(gate)}."
+        if one.found.against and one.found.against.gate:
+            yield gate_sentence(one.name, one.found.task, one.found.against)
 
 
 def redo_command(run: Run) -> str:
@@ -187,8 +186,9 @@ def _notes(found: Comparison) -> Iterator[str]:
     yield (
         f"[low, high] is a {100 * found.level:.0f} % percentile bootstrap interval over examples "
         f"({found.resamples:,} resamples, seed {found.seed}); differences and speed-ups are paired. A "
-        "difference is decisive when its interval leaves out 0."
+        "difference is decisive when its interval leaves out 0; p is two-sided and says the same."
     )
+    yield from found.remarks
     yield "Quality is that of the first answer to each example, decoded greedily: the same that was timed."
     yield "Speed-up is the median, over examples or batches, of the baseline's time over the system's."
     yield "TTFT is the time to the first token, TPOT the time per token after it: medians, in milliseconds."

@@ -120,7 +120,7 @@ def plain_summary(one: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
     if against is None:
         return f"{one.name} is what the others are compared with."
     names = {(other.found.summary.run_id, other.found.summary.system): other.name for other in systems}
-    return plain_sentence(one.name, names[against.run_id, against.system], against)
+    return plain_sentence(one.name, names[against.run_id, against.system], against, one.found.task)
 
 
 def speed_drawing(systems: Sequence[ComparisonRow]) -> Drawing:

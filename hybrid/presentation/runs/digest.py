@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.compare import compare_runs, summaries
-from hybrid.compare.paired import quality_ratio
+from hybrid.compare.gate import quality_ratio
 from hybrid.errors import InputError, StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.runs.catalog import Entry
@@ -26,6 +26,7 @@ LATEST_OF_A_KIND = 3  # runs of one kind that are looked at before it is passed 
 class RunDigest:
     """rows: by system, of hybrid.compare.COLUMNS. verdicts: a sentence by system.
 
+    remarks: what no interval holds, a sentence each.
     why: there are no verdicts, in a sentence; empty where there are.
     """
 
@@ -34,6 +35,7 @@ class RunDigest:
     verdicts: Mapping[System, str]
     warnings: tuple[str, ...]
     why: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -47,7 +49,7 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
 
-    return cached_json("digest-2.json", run_id, RunDigest, compute, root)
+    return cached_json("digest-3.json", run_id, RunDigest, compute, root)
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:
@@ -58,7 +60,7 @@ def run_digest_of(stored: StoredRun) -> RunDigest:
     except InputError as error:  # no answers yet, or none of the LLM
         return RunDigest(stored.run.run_id, rows, {}, stored.problems, str(error))
     verdicts = {one.summary.system: one.verdict for one in found.systems}
-    return RunDigest(stored.run.run_id, rows, verdicts, found.warnings)
+    return RunDigest(stored.run.run_id, rows, verdicts, found.warnings, remarks=found.remarks)
 
 
 def number(row: Row, name: str) -> float | None:
@@ -73,6 +75,7 @@ class Headline:
 
     speedup, low, high: end to end, median of paired ratios and its interval; above 1 is faster.
     kept: the hybrid's part of the LLM's quality, by `metric`; None for runs without quality.
+    llm_ms: median of the LLM's end-to-end latency.
     """
 
     entry: Entry
@@ -82,6 +85,7 @@ class Headline:
     high: float | None
     metric: str
     kept: float | None
+    llm_ms: float
     verdict: str
 
     @property
@@ -93,42 +97,50 @@ class Headline:
 def headlines(
     entries: Sequence[Entry], digest: Callable[[str], RunDigest], most: int = MOST
 ) -> list[Headline]:
-    """Give the newest complete run of each suite, device and pair with both systems: by task, newest first.
+    """Give a run of each suite, device and pair that was answered by both systems: by task, newest first.
 
+    Of each engine the newest complete run counts, and of the engines the one in which the LLM alone
+    answers soonest: a speed-up over a slow baseline says little.
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """
-    found: list[Headline] = []
-    tried: dict[tuple[str, str, str], int] = {}
-    done: set[tuple[str, str, str]] = set()
+    kinds: dict[tuple[str, str, str], dict[str, list[Entry]]] = {}
     for entry in entries:
-        kind = entry.suite, entry.device_name, entry.pair
-        if not entry.complete or not {SYSTEM, BASELINE} <= set(entry.systems) or kind in done:
-            continue
-        if tried.setdefault(kind, 0) >= LATEST_OF_A_KIND:
-            continue
-        tried[kind] += 1
-        if one := _headline(entry, digest):
-            found.append(one)
-            done.add(kind)
-        if len(found) == most:
+        if entry.complete and {SYSTEM, BASELINE} <= set(entry.systems):
+            engines = kinds.setdefault((entry.suite, entry.device_name, entry.pair), {})
+            engines.setdefault(entry.engines[0], []).append(entry)
+    chosen: list[Headline] = []
+    for engines in kinds.values():
+        by_engine = [headline for runs in engines.values() if (headline := _newest(runs, digest))]
+        if by_engine:
+            chosen.append(min(by_engine, key=lambda headline: headline.llm_ms))
+        if len(chosen) == most:
             break
-    tasks = [*TASKS, *(one.entry.task for one in found)]
-    return sorted(found, key=lambda one: tasks.index(one.entry.task))
+    tasks = [*TASKS, *(headline.entry.task for headline in chosen)]
+    return sorted(chosen, key=lambda headline: tasks.index(headline.entry.task))
+
+
+def _newest(runs: Sequence[Entry], digest: Callable[[str], RunDigest]) -> Headline | None:
+    """Give the first that has something to say."""
+    headlines_of_runs = (_headline(entry, digest) for entry in runs[:LATEST_OF_A_KIND])
+    return next((headline for headline in headlines_of_runs if headline), None)
 
 
 def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | None:
     try:
-        said = digest(entry.run_id)
+        run = digest(entry.run_id)
     except StoreError:
         return None
-    row, base = said.rows.get(SYSTEM), said.rows.get(BASELINE)
-    if not row or not base or not isinstance(row["speedup_end_to_end"], float):
+    row, base = run.rows.get(SYSTEM), run.rows.get(BASELINE)
+    if not row or not base:
+        return None
+    speedup, llm_ms = number(row, "speedup_end_to_end"), number(base, "total_ms_p50")
+    if speedup is None or llm_ms is None:
         return None
     metric = metrics_of(entry.task)[0] if entry.task in TASKS else ""
     return Headline(
-        entry, int(str(row["n"])), row["speedup_end_to_end"], number(row, "speedup_end_to_end_low"),
+        entry, int(str(row["n"])), speedup, number(row, "speedup_end_to_end_low"),
         number(row, "speedup_end_to_end_high"), METRICS[metric].label if metric else "",
-        _kept(metric, row, base), said.verdicts.get(SYSTEM, said.why),
+        _kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why),
     )  # fmt: skip
 
 

@@ -1,12 +1,110 @@
 """Sections of a comparison as tables for people: the terminal, pages and the report draw the same one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from hybrid import format as text
-from hybrid.compare import ComparedSystem, Difference, Estimate, Latency
-from hybrid.compare.columns import Column, Kind, Section
+from hybrid.compare import ComparedSystem, Difference, Estimate, Latency, PairedComparison
+from hybrid.compare.columns import (
+    ACCEPTANCE,
+    AGREEMENT,
+    BOUND,
+    BOUND_SHARE,
+    COST,
+    DEVICE_MEMORY,
+    FLOPS_PER_S,
+    LATENCY_COLUMNS,
+    LENGTH_RATIO,
+    MEMORY,
+    SPEEDUP_COLUMNS,
+    THROUGHPUT,
+    TOKENS,
+    Column,
+    Kind,
+    N,
+    column_of,
+    difference,
+    quality,
+)
+from hybrid.compare.paired import PLURALS
 from hybrid.compare.summary import PERCENTILES
+from hybrid.metrics import Metric
 from hybrid.store.tables import Table
+
+# What stands only in tables for people.
+PAIRED_N = column_of("against", "n", "count", "n", "examples that both have answered")
+PAIRS = Column(
+    name="pairs", label="pairs", kind="count", meaning="behind the speed-ups",
+    value=lambda system: _most_pairs(system.against) if system.against else None,
+)  # fmt: skip
+PAIRED_BY = Column(
+    name="of", label="of", kind="text", meaning="what the pairs are",
+    value=lambda system: PLURALS[system.against.paired_by] if system.against else None,
+)  # fmt: skip
+LATENCY_N = Column(
+    name="n", label="n", kind="count", meaning="examples, or batches, behind the percentiles",
+    value=lambda system: total.n if (total := system.summary.latencies["total"]) else None,
+)  # fmt: skip
+GPU_MEMORY = Column(
+    name="peak_device_bytes", label="of the GPU", kind="bytes", digits=0, meaning=DEVICE_MEMORY.meaning,
+    optional=True,
+    value=lambda system: (system.summary.memory and system.summary.memory.device) or None,
+)  # fmt: skip
+DECODE_BYTES = column_of(
+    "roofline", "decode_bytes", "bytes", "weights read per token",
+    "weight bytes read for each token, once for a batch", optional=True,
+)  # fmt: skip
+ENCODE_FLOPS = column_of(
+    "roofline", "encode_flops", "flop", "reading a prompt", "operations on the median prompt", optional=True
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table of some columns under a title. paired: it has nothing to say of a baseline."""
+
+    title: str
+    columns: tuple[Column, ...]
+    paired: bool = False
+
+
+def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, Section]:
+    """Make the tables of a task's scores, and of their differences to the baseline."""
+    differences = (difference(metric) for metric in metrics if metric.higher_is_better is not None)
+    return (
+        Section(title=f"Quality, {task}", columns=(N, *map(quality, metrics))),
+        Section(
+            title="Difference to the baseline, with p; ratio of lengths",
+            columns=(PAIRED_N, *differences, LENGTH_RATIO, AGREEMENT),
+            paired=True,
+        ),
+    )
+
+
+SPEED_SECTIONS = (
+    Section(
+        title="Speed-up over the baseline",
+        columns=(*SPEEDUP_COLUMNS.values(), PAIRS, PAIRED_BY),
+        paired=True,
+    ),
+    Section(
+        title="Latency in ms: p50 / p90 / p99 of all answers",
+        columns=(LATENCY_N, *LATENCY_COLUMNS.values()),
+    ),
+    Section(
+        title="Throughput, memory, cost",
+        columns=(*THROUGHPUT, TOKENS, MEMORY, ACCEPTANCE, GPU_MEMORY, COST),
+    ),
+    Section(
+        title="Beside what the device allows",
+        columns=(DECODE_BYTES, BOUND, BOUND_SHARE, ENCODE_FLOPS, FLOPS_PER_S),
+    ),
+)
+
+
+def _most_pairs(against: PairedComparison) -> int:
+    return max((speedup.n for speedup in against.speedups.values() if speedup), default=0)
+
 
 Named = Sequence[tuple[str, ComparedSystem]]  # what each system is called, and what is known of it
 
@@ -49,7 +147,8 @@ def cell_text(column: Column, system: ComparedSystem) -> str:
     if isinstance(value, Latency):
         return _percentiles(value)
     if isinstance(value, Difference):
-        return text.difference(value) + ("" if value.p_value is None else f"  {text.p_value(value.p_value)}")
+        weight = "too few to tell" if value.p_value is None else text.p_value(value.p_value)
+        return f"{text.difference(value)}  {weight}"
     if isinstance(value, Estimate):
         return text.ratio(value) if column.kind == "ratio" else text.estimate(value, column.digits)
     return value if isinstance(value, str) else _NUMBERS[column.kind](value, column.digits)

@@ -90,7 +90,7 @@ def tradeoffs(
 
     if run.finished_at is None:
         return compute()
-    return cached_json("tradeoffs-2.json", run_id, Tradeoffs, compute, root)
+    return cached_json("tradeoffs-3.json", run_id, Tradeoffs, compute, root)
 
 
 def tradeoffs_of(run_id: str, plan: Plan, answers: pd.DataFrame) -> Tradeoffs:
