@@ -63,7 +63,7 @@ def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task:
         return f"{name} {speed} (n = {comparison.n}); there is no quality to compare."
     if gate is None:
         score = text.estimate(Estimate(difference.value, None, None, difference.n), 1, metric.label)
-        quality = f"scores {score} where {baseline} scores 0, so that it keeps no share that can be told"
+        quality = f"it scores {score} where {baseline} scores 0, so that it keeps no share that can be told"
         if _both_zero(metric, difference):
             quality = f"both score 0 {metric.label}, which tells nothing of their quality"
         return f"{name} {speed}; {quality} (n = {comparison.n})."

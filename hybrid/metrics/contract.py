@@ -4,6 +4,7 @@ To add one, subclass Metric, state its attributes, write its methods, and give i
 a row in METRICS. Columns, tables, pages, reports and `hybrid score` know it from there.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
@@ -68,11 +69,15 @@ class Metric(ABC):
     def of_each(self, statistics: Sequence[Sequence[float]]) -> Array:
         """Score each answer alone, to 4 decimals: (N,).
 
-        statistics: of each of N answers. NaN where an answer has none of this metric,
-        or not as many as this version makes of an answer.
+        statistics: of each of N answers. NaN where an answer has none of this metric, or none
+        that are numbers, or not as many as this version makes of an answer.
         """
         scores = np.full(len(statistics), np.nan)
-        known = [place for place, row in enumerate(statistics) if len(row) == self.width]
+        known = [
+            place
+            for place, row in enumerate(statistics)
+            if len(row) == self.width and all(map(math.isfinite, row))
+        ]
         if known:
             rows = np.array([statistics[place] for place in known], dtype=np.float64)  # (known, width)
             scores[known] = [round(value, 4) for value in self.score_alone(rows).tolist()]

@@ -122,5 +122,5 @@ def test_the_readmes_script_prints_a_verdict_for_each_system(place: Path):
     assert [line.split()[0] for line in verdicts] == ["llm", "slm", "hybrid"]
     assert "baseline" in verdicts[0]
     assert all("BLEU" in line for line in verdicts)
-    assert load_run("latest").run.planned == 15
+    assert load_run("latest").run.planned == 18
     assert "my-sentences" in bench_command(load_run("latest").run.plan)

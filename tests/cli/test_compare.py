@@ -16,14 +16,17 @@ from click.testing import CliRunner, Result
 
 from hybrid import store
 from hybrid.cli import compare_report, main
-from hybrid.compare import Gate, compare_runs
+from hybrid.compare import Estimate, Gate, compare_runs
 from hybrid.schema import Memory, Record, System
 from hybrid.store import StoredRun
 from tests.compare.fake import changed, generation, make_run, with_records
 
 ONE, TWO = "20261123-014512-made-3f9c", "20261124-020000-made-77aa"
 
-FAILS = Gate(passed=False, metric="bleu", quality_ratio=0.98996, length_ratio=0.9001)
+MISSES = Gate(
+    verdict="misses", metric="bleu", quality=Estimate(0.98996, 0.98993, 0.98999, 60),
+    length=Estimate(0.9001, 0.90004, 0.902, 60),
+)  # fmt: skip
 
 
 def put(stored: StoredRun, root: Path) -> None:
@@ -53,7 +56,7 @@ def test_the_report(root: Path) -> None:
     assert lines[0].startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     verdict = (
         r"hybrid is 4\.0× \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60; "
-        r"it fails the gate: 9\d\.\d % of the BLEU \(needs 99 %\)\."
+        r"it misses the gate: 9\d\.\d % \[\d\d\.\d, 9\d\.\d\] of the BLEU \(needs 99 %\)\."
     )
     assert re.fullmatch(verdict, lines[2])
     titles = (
@@ -64,13 +67,14 @@ def test_the_report(root: Path) -> None:
     places = [next(i for i, line in enumerate(lines) if line.startswith(title)) for title in titles]
     assert places == sorted(places)
     assert "Beware" not in done.stdout
-    assert re.search(r"^ hybrid +60 .* p=0\.005 .* 67 %$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ hybrid +60 .* p=0\.010 .* 67 %$", done.stdout, re.MULTILINE)
     assert re.search(r"^ llm +60 +430 / 460 / \(460\)", done.stdout, re.MULTILINE)
     assert re.search(r"^ slm .* 900 MB +\d+\.\d+$", done.stdout, re.MULTILINE)
-    assert "- hybrid fails: 9" in done.stdout
+    assert "- hybrid misses it: 9" in done.stdout
+    assert "- One training seed: " in done.stdout
     assert "200 resamples, seed 4" in done.stdout
     assert "p99 needs 368" in done.stdout
-    assert "a small one is about half of a two-sided p" in done.stdout
+    assert "p is two-sided: below 0.05 where, and only where," in done.stdout
     assert "- BLEU: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in done.stdout
 
 
@@ -88,15 +92,18 @@ def test_batches_are_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(r"^ hybrid .* 3 +batches$", text, re.MULTILINE)
 
 
-def test_a_gate_that_fails_narrowly_is_not_rounded_to_its_need() -> None:
+def test_a_gate_that_is_missed_narrowly_is_not_rounded_to_its_need() -> None:
     found = compare_runs([make_run(3)], resamples=5)
     (one,) = (one for one in found.systems if one.summary.system == "hybrid")
     narrow = replace(
         one,
-        against=replace(one.against, gate=FAILS),
+        against=replace(one.against, gate=MISSES),
     )
     lines = list(compare_report.report(replace(found, systems=(narrow,))))
-    wanted = "- hybrid fails: 98.996 % of the BLEU (needs 99 %) and 90.01 % of the length (needs 90 %)."
+    wanted = (
+        "- hybrid misses it: 98.996 % [98.993, 98.999] of the BLEU (needs 99 %) and "
+        "90.010 % [90.004, 90.200] of the length (needs 90 %)."
+    )
     assert wanted in lines
 
 
@@ -177,7 +184,7 @@ def test_what_is_not_known_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = changed(with_records(make_run(3), bare), memory={"llm": Memory(5_000_000, 1, 7_000_000)})
     text = "\n".join(printed(monkeypatch, [stored], None))
     assert re.search(r"^ hybrid +3 +– +– +– +–$", text, re.MULTILINE)
-    assert "hybrid: cannot be said, there is no quality or length to compare." in text
+    assert "hybrid: cannot be told, there is no quality or length to compare." in text
     assert re.search(r"^ llm .* 5\.0 MB +7\.0 MB ", text, re.MULTILINE)
     assert "nan" not in text.lower()
 

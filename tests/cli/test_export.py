@@ -111,7 +111,7 @@ def test_one_token_has_no_time_per_token(fake_run: Callable[..., StoredRun]) -> 
 
 
 def test_scores_of_a_record_are_the_metric_s_own(fake_run: Callable[..., StoredRun]) -> None:
-    from hybrid.metrics import score, statistics_of
+    from hybrid.metrics import score_alone, statistics_of
 
     fake = fake_run(task="translate-en-de")
     texts = ["Das Haus ist sehr alt.", "Ein Haus.", "Das alte Haus ist schön."] * 3
@@ -127,7 +127,7 @@ def test_scores_of_a_record_are_the_metric_s_own(fake_run: Callable[..., StoredR
     stored(replace(fake, records=records))
     for row, text in zip(exported("--records"), texts, strict=True):
         for metric in ("bleu", "chrf", "ter", "length"):
-            assert float(row[metric]) == pytest.approx(score(metric, [text], [wanted]).value, abs=1e-4)
+            assert float(row[metric]) == pytest.approx(score_alone(metric, text, wanted).value, abs=1e-4)
         assert row["rougeL"] == ""
 
 

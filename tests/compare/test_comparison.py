@@ -8,10 +8,21 @@ from dataclasses import replace
 import pytest
 
 from hybrid.compare import COLUMNS, as_json, compare_runs
+from hybrid.compare.fidelity import Fidelity
+from hybrid.compare.verdict import ONE_SEED
 from hybrid.errors import InputError
 from hybrid.metrics import score, signatures_of, statistics_of
-from hybrid.schema import Sampling
-from tests.compare.fake import changed, generation, make_run, reference, with_records, worse
+from hybrid.schema import CPU, LOSSLESS, Ran, Sampling, System
+from tests.compare.fake import (
+    changed,
+    generation,
+    make_run,
+    quarter,
+    reference,
+    right,
+    with_records,
+    worse,
+)
 
 
 def test_everything_about_one_run() -> None:
@@ -24,7 +35,7 @@ def test_everything_about_one_run() -> None:
     bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
     assert hybrid.summary.quality["bleu"].value == pytest.approx(bleu.value)
     assert hybrid.verdict.startswith(f"hybrid is 4.0× [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
-    assert "the loss is decisive at n = 60; it fails the gate: 9" in hybrid.verdict
+    assert "the loss is decisive at n = 60; it misses the gate: 9" in hybrid.verdict
     assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
     assert found.signatures["bleu"] == bleu.signature
 
@@ -84,13 +95,15 @@ def test_numbers_are_plain_python_in_stable_places() -> None:
     found = json.loads(json.dumps(as_json(compare_runs([make_run(9)], resamples=10)), allow_nan=False))
     assert set(found) == {
         "baseline", "level", "resamples", "seed", "price_per_hour", "systems", "signatures", "warnings",
-        "metrics",
+        "metrics", "remarks",
     }  # fmt: skip
     one = found["systems"][2]
-    assert set(one) == {"suite", "task", "pair", "engine", "device", "summary", "against", "verdict"}
-    assert set(one["against"]["differences"]["bleu"]) == {"value", "low", "high", "n", "p_value"}
+    assert set(one) == {
+        "suite", "task", "pair", "engine", "device", "summary", "against", "fidelity", "verdict",
+    }  # fmt: skip
+    assert set(one["against"]["differences"]["bleu"]) == {"value", "low", "high", "n", "p_value", "baseline"}
     assert set(one["against"]["speedups"]) == {"end_to_end", "per_token", "ttft"}
-    assert set(one["against"]["gate"]) == {"passed", "metric", "quality_ratio", "length_ratio"}
+    assert set(one["against"]["gate"]) == {"verdict", "metric", "quality", "length", "deciding_n"}
     assert set(one["summary"]["latencies"]["total"]) == {
         "p50_ms",
         "p90_ms",
@@ -100,6 +113,40 @@ def test_numbers_are_plain_python_in_stable_places() -> None:
         "carried",
     }
     assert found["metrics"]["ter"] == {"label": "TER", "unit": "points", "higher_is_better": False}
+
+
+def test_what_no_interval_holds_is_remarked_once() -> None:
+    lossless = System("lossless")
+    stored = make_run(8, {lossless: right}, {lossless: quarter}, systems=(System("llm"), lossless))
+    assert compare_runs([make_run(8), make_run(8, run_id="b")], resamples=10).remarks == (ONE_SEED,)
+    assert compare_runs([stored], resamples=10).remarks == (LOSSLESS,)
+    assert compare_runs([make_run(8, sampling=Sampling(ignore_eos=True))], resamples=10).remarks == ()
+    other = changed(make_run(8, run_id="b", systems=(System("llm"),)), {"pair": "another"})
+    alone = make_run(8, systems=(System("llm"),))
+    assert compare_runs([alone, other], "run-a:llm", resamples=10).remarks == (ONE_SEED,)
+
+
+def test_lossless_answers_are_counted_against_the_llm_of_the_same_arithmetic() -> None:
+    """In another engine than the plan's, three answers differ from its own LLM's and all from the plan's."""
+    fast, slow_llm = System("lossless", "onnx"), System("llm", "onnx")
+    texts = {
+        fast: lambda i, r: "other" if i < 3 else reference(i),
+        slow_llm: right,
+        "llm": lambda i, r: f"{i}",
+    }
+    systems = (System("llm"), slow_llm, fast)
+    stored = make_run(20, texts, {fast: quarter, slow_llm: quarter}, systems=systems)
+    ran = {
+        System("llm"): Ran("torch", CPU, "int8"),
+        slow_llm: Ran("onnx", CPU, "float32"),
+        fast: Ran("onnx", CPU, "float32"),
+    }
+    llm, _, told = compare_runs([changed(stored, ran=ran)], resamples=10).systems
+    assert told.fidelity == Fidelity(
+        llm=slow_llm, alike=True, dtype="float32", llm_dtype="float32", equal=17, n=20
+    )
+    assert told.verdict.endswith("; 17 of 20 answers equal those of llm@onnx, both in float32.")
+    assert llm.fidelity is None
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

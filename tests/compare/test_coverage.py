@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hybrid.compare.bootstrap import Array, Resamples, estimate, median_estimate, sums
+from hybrid.compare.bootstrap import Array, Estimate, Resamples, estimate, median_estimate, sums
+from hybrid.compare.gate import GATE_QUALITY, gate_verdict
 from hybrid.metrics import METRICS
 
 DRAWS = 1000
@@ -33,7 +34,26 @@ def test_difference_in_bleu() -> None:
     assert held / DRAWS == pytest.approx(0.95, abs=0.02)
 
 
-def population(draw: np.random.Generator) -> tuple[Array, Array]:
+def test_an_equal_system_seldom_misses_the_gate() -> None:
+    """A point set against 99 % would have it miss the gate in one of four benchmarks."""
+    n, bleu = 270, METRICS["bleu"]
+    draw, counts, misses, below = np.random.default_rng(7), Resamples(400).counts(n), 0, 0
+    baseline, system = population(draw, gap=0.0)
+    level = float(bleu.score(baseline.sum(axis=0), POPULATION) / bleu.score(system.sum(axis=0), POPULATION))
+    for _ in range(DRAWS):
+        places = draw.integers(0, POPULATION, n)
+        both = np.hstack([system[places], baseline[places]])
+        scores, theirs = (bleu.score(sums(both, counts)[:, part], n) for part in (slice(10), slice(10, 20)))
+        whole = both.sum(axis=0)
+        ratio = level * float(bleu.score(whole[:10], n) / bleu.score(whole[10:], n))
+        quality = estimate(ratio, level * scores / theirs, n)
+        misses += gate_verdict(quality, Estimate(1.0, 1.0, 1.0, n))[0] == "misses"
+        below += ratio < GATE_QUALITY
+    assert misses / DRAWS < 0.03
+    assert below / DRAWS > 0.2
+
+
+def population(draw: np.random.Generator, gap: float = 0.02) -> tuple[Array, Array]:
     """BLEU statistics of two systems on sentences of 5 to 40 words that are hard for both alike."""
     words = draw.integers(5, 40, POPULATION)
     wanted = np.maximum(1, words + draw.integers(-3, 4, POPULATION))
@@ -44,5 +64,5 @@ def population(draw: np.random.Generator) -> tuple[Array, Array]:
         correct = [draw.binomial(total, skill ** (order + 1)) for order, total in enumerate(totals)]
         return np.column_stack([words, wanted, *correct, *totals]).astype(np.float64)
 
-    other = np.clip(skill - 0.02 + 0.05 * draw.standard_normal(POPULATION), 0, 1)
+    other = np.clip(skill - gap + 0.05 * draw.standard_normal(POPULATION), 0, 1)
     return statistics(skill), statistics(other)

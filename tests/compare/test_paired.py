@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hybrid.compare.bootstrap import Resamples
-from hybrid.compare.paired import PairedComparison, paired_comparison, quality_ratio
+from hybrid.compare.gate import quality_ratio
+from hybrid.compare.paired import PairedComparison, paired_comparison
 from hybrid.compare.results import results_by_system
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, score
@@ -38,13 +39,13 @@ def compared(
 
 
 def test_the_speed_up_is_the_median_of_paired_ratios() -> None:
-    ratios = [2.0, 3.0, 5.0, 7.0, 11.0]
-    stored = make_run(5, seconds={"hybrid": lambda i, r: slow(i) / ratios[i]})
+    ratios = [2.0, 3.0, 5.0, 5.0, 5.0, 7.0, 11.0]
+    stored = make_run(7, seconds={"hybrid": lambda i, r: slow(i) / ratios[i]})
     found = compared(stored)
     assert found.speedups["end_to_end"].value == pytest.approx(5.0)
     assert found.speedups["ttft"].value == pytest.approx(5.0)
     assert 2.0 <= found.speedups["end_to_end"].low < 5.0 < found.speedups["end_to_end"].high <= 11.0
-    assert (found.n, found.speedups["end_to_end"].n, found.paired_by) == (5, 5, "example")
+    assert (found.n, found.speedups["end_to_end"].n, found.paired_by) == (7, 7, "example")
 
 
 def test_repeats_count_by_their_median_and_not_as_examples() -> None:
@@ -192,21 +193,41 @@ def test_one_example_has_values_without_intervals() -> None:
 
 
 def test_the_gate_asks_for_quality_and_length() -> None:
-    assert compared(make_run(8, {"hybrid": right})).gate.passed
-    gate = compared(make_run(30)).gate
-    assert not gate.passed
-    assert gate.quality_ratio < 0.99
-    assert gate.length_ratio == pytest.approx(compared(make_run(30)).length_ratio.value)
+    assert compared(make_run(8, {"hybrid": right})).gate.verdict == "meets"
+    comparison = compared(make_run(60))
+    assert comparison.gate.verdict == "misses"
+    assert comparison.gate.quality.high < 0.99
+    assert comparison.gate.length == comparison.length_ratio
     # Better than a poor baseline, but far shorter.
     short = make_run(8, {"llm": lambda i, r: f"x {i} y z " * 6, "hybrid": lambda i, r: reference(i)[:-3]})
     gate = compared(short).gate
-    assert gate.quality_ratio > 1
-    assert gate.length_ratio < 0.9
-    assert not gate.passed
+    assert gate.quality.low > 1
+    assert gate.length.high < 0.9
+    assert gate.verdict == "misses"
+
+
+def test_the_gates_interval_is_that_of_the_ratio() -> None:
+    """Computed from the scores of the same resamples, one by one."""
+    comparison, counts = compared(make_run(30)), DRAWS.counts(30)
+    scores = []
+    for text in (worse, right):
+        rows = np.array([METRICS["bleu"].statistics(text(i), [reference(i)]) for i in range(30)])
+        scores.append(np.array([METRICS["bleu"].score(row @ rows, 30) for row in counts.astype(float)]))
+    low, high = np.percentile(scores[0] / scores[1], (2.5, 97.5))
+    assert (comparison.gate.quality.low, comparison.gate.quality.high) == pytest.approx((low, high))
+
+
+def test_few_examples_decide_nothing() -> None:
+    comparison = compared(make_run(5, {"hybrid": lambda i, r: "Nichts davon."}))
+    assert comparison.gate.verdict == "undecided"
+    assert not any(difference.decided for difference in comparison.differences.values())
+    assert compared(make_run(6, {"hybrid": lambda i, r: "Nichts davon."})).gate.verdict == "misses"
 
 
 def test_no_gate_over_a_baseline_without_quality() -> None:
-    assert compared(make_run(5, {"llm": lambda i, r: "x"})).gate is None
+    comparison = compared(make_run(5, {"llm": lambda i, r: "x"}))
+    assert comparison.gate is None
+    assert comparison.differences["bleu"].baseline == 0
     assert compared(make_run(5, {"llm": lambda i, r: ""})).length_ratio is None
 
 

@@ -78,8 +78,15 @@ def test_columns_promise_no_more_than_holds() -> None:
     assert COLUMNS["bleu"] == "BLEU, 0 to 100"
     assert "0 to 100" not in COLUMNS["ter"]
     assert "may exceed 100" in COLUMNS["ter"]
-    assert COLUMNS["bleu_vs_llm_p"] != "paired bootstrap p-value, two-sided"
-    assert "half of a two-sided p" in COLUMNS["bleu_vs_llm_p"]
+    assert "two-sided" in COLUMNS["bleu_vs_llm_p"]
+
+
+def test_the_gate_has_columns_of_its_own() -> None:
+    llm, _, hybrid = summaries(make_run(60), resamples=50)
+    assert hybrid["gate"] == "misses"
+    assert hybrid["quality_ratio_to_llm"] == pytest.approx(hybrid["bleu"] / 100)
+    assert hybrid["quality_ratio_to_llm_low"] < hybrid["quality_ratio_to_llm"]
+    assert (llm["gate"], llm["quality_ratio_to_llm"]) == (None, None)
 
 
 def test_every_column_is_explained_and_safe_as_a_name() -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from hybrid.compare import verdict
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.paired import Gate, PairedComparison
+from hybrid.compare.fidelity import Fidelity
+from hybrid.compare.gate import Gate, gate_verdict
+from hybrid.compare.paired import PairedComparison
 from hybrid.compare.summary import Latency, Summary
-from hybrid.compare.verdict import baseline_sentence, sentence
+from hybrid.compare.verdict import baseline_sentence, gate_sentence, plain_sentence, sentence
 from hybrid.metrics import METRICS
-from hybrid.schema import BASELINE
+from hybrid.schema import BASELINE, System
 
 FASTER = Estimate(4.61, 4.41, 4.84, 250)
 LOSS = Difference(-0.31, -0.72, 0.11, 250, 0.14)
@@ -27,8 +29,11 @@ def against(
     )  # fmt: skip
 
 
-def gate(quality: float, length: float, passed: bool = False) -> Gate:
-    return Gate(passed=passed, metric="bleu", quality_ratio=quality, length_ratio=length)
+def gate(quality: float, length: float = 1.0, half: float = 0.002, n: int = 250) -> Gate:
+    """Of intervals `half` to both sides."""
+    ratios = [Estimate(value, value - half, value + half, n) for value in (quality, length)]
+    verdict, deciding_n = gate_verdict(*ratios)
+    return Gate(verdict=verdict, metric="bleu", quality=ratios[0], length=ratios[1], deciding_n=deciding_n)
 
 
 def said(found: PairedComparison, task: str = "translate-en-de") -> str:
@@ -47,7 +52,11 @@ def test_the_sentence_of_the_specification() -> None:
         (Difference(-0.9, -1.4, -0.4, 250, 0.01), "at -0.9 BLEU [-1.4, -0.4]: the loss is decisive"),
         (Difference(0.9, 0.4, 1.4, 250, 0.01), "at +0.9 BLEU [0.4, 1.4]: the gain is decisive"),
         (Difference(0.2, -0.4, 0.9, 250, 0.5), "at +0.2 BLEU [-0.4, 0.9]: the gain is not decisive"),
-        (Difference(0.0, 0.0, 0.0, 250, 1.0), "at 0.0 BLEU [0.0, 0.0]: there is no difference"),
+        (Difference(0.0, 0.0, 0.0, 250, 1.0), "at 0.0 BLEU [0.0, 0.0]: there is no difference in BLEU"),
+        (
+            Difference(0.0, 0.0, 0.0, 250, 1.0, 0.0),
+            "at 0.0 BLEU [0.0, 0.0]: both score 0 BLEU, which tells nothing of their quality,",
+        ),
         (Difference(0.0, -0.4, 0.4, 250, 0.9), "at 0.0 BLEU [-0.4, 0.4]: the difference is not decisive"),
     ],
 )
@@ -59,8 +68,8 @@ def test_without_quality_or_interval() -> None:
     assert said(against(quality=None)) == (
         "hybrid is 4.6× [4.4, 4.8] faster at n = 250; there is no quality to compare."
     )
-    one = against(Estimate(4.0, None, None, 1), Difference(-0.5, None, None, 1, None))
-    assert said(one) == "hybrid is 4.0× faster at -0.5 BLEU: one example carries no interval."
+    few = against(Estimate(4.0, None, None, 2), Difference(-0.5, None, None, 2, None))
+    assert said(few) == "hybrid is 4.0× faster at -0.5 BLEU: too few examples (n = 2) to tell."
 
 
 @pytest.mark.parametrize(
@@ -88,21 +97,109 @@ def test_no_rounded_end_contradicts_the_words() -> None:
     assert said(slower).startswith("hybrid is 1.003× [1.001, 1.005] slower at")
 
 
-FAILS = gate(0.97451, 0.7)
+@pytest.mark.parametrize(
+    ("judged", "end"),
+    [
+        (None, ""),
+        (gate(0.995, 0.95), "; it meets the gate"),
+        (
+            gate(0.97451, 0.7),
+            (
+                "; it misses the gate: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %) and "
+                "70.0 % [69.8, 70.2] of the length (needs 90 %)"
+            ),
+        ),
+        (gate(0.97451), "; it misses the gate: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %)"),
+        (gate(0.98799), "; it misses the gate: 98.799 % [98.599, 98.999] of the BLEU (needs 99 %)"),
+        (
+            gate(0.975, half=0.05),
+            (
+                "; the gate is undecided at this n: 97.5 % [92.5, 102.5] of the BLEU (needs 99 %); "
+                "about n = 2,800 would tell if that stayed so"
+            ),
+        ),
+        (
+            gate(0.9898, half=0.05),
+            (
+                "; the gate is undecided at this n: 98.98 % [93.98, 103.98] of the BLEU (needs 99 %); "
+                "not even n = 100,000 would tell if that stayed so"
+            ),
+        ),
+    ],
+)
+def test_what_the_gate_says(judged: Gate | None, end: str) -> None:
+    told = said(replace(against(), gate=judged))
+    assert told.endswith(f"the loss is not decisive at n = 250{end}.")
+
+
+def ratio(value: float, low: float | None, high: float | None) -> Estimate:
+    return Estimate(value, low, high, 100)
+
+
+WHOLE = ratio(1.0, 0.95, 1.05)
 
 
 @pytest.mark.parametrize(
-    ("failed", "end"),
+    ("quality", "length", "verdict"),
     [
-        (None, ""),
-        (gate(0.995, 0.95, passed=True), ""),
-        (FAILS, "; it fails the gate: 97.5 % of the BLEU (needs 99 %) and 70.0 % of the length (needs 90 %)"),
-        (replace(FAILS, length_ratio=1.1), "; it fails the gate: 97.5 % of the BLEU (needs 99 %)"),
-        (gate(0.98999, 1.0), "; it fails the gate: 98.999 % of the BLEU (needs 99 %)"),
+        (ratio(1.0, 0.99, 1.01), WHOLE, ("meets", None)),
+        (ratio(0.97, 0.95, 0.9899), WHOLE, ("misses", None)),
+        (ratio(1.0, 0.99, 1.01), ratio(0.8, 0.7, 0.89), ("misses", None)),
+        (ratio(0.98, 0.96, 0.99), WHOLE, ("undecided", 100)),
+        (ratio(1.0, 0.97, 1.03), WHOLE, ("undecided", 900)),  # the interval must be a third as wide
+        (ratio(1.0, 0.97, 1.03), ratio(0.85, 0.80, 0.95), ("undecided", 400)),  # a miss of one decides
+        (ratio(0.99, 0.97, 1.01), WHOLE, ("undecided", None)),
+        (ratio(0.5, None, None), WHOLE, ("undecided", None)),
     ],
 )
-def test_a_gate_that_fails_is_said(failed: Gate | None, end: str) -> None:
-    assert said(replace(against(), gate=failed)).endswith(f"the loss is not decisive at n = 250{end}.")
+def test_intervals_decide_the_gate(
+    quality: Estimate, length: Estimate, verdict: tuple[str, int | None]
+) -> None:
+    assert gate_verdict(quality, length) == verdict
+
+
+def test_why_the_gate_cannot_be_told() -> None:
+    def told(comparison: PairedComparison) -> str:
+        return gate_sentence("hybrid", "translate-en-de", comparison)
+
+    assert told(against()) == "hybrid: cannot be told, there is no quality or length to compare."
+    zero = against(quality=Difference(3.0, 1.0, 5.0, 60, 0.01, 0.0))
+    assert told(zero) == "hybrid: cannot be told, the baseline scores 0 BLEU."
+    assert said(zero).endswith("the gain is decisive at n = 60; the baseline scores 0.")
+    few = Gate(verdict="undecided", metric="bleu", quality=Estimate(0.8, None, None, 2), length=WHOLE)
+    assert told(replace(against(), gate=few)) == "hybrid: undecided, too few examples (n = 2) to tell."
+    assert told(replace(against(), gate=gate(0.97451))) == (
+        "hybrid misses it: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %) and "
+        "100.0 % [99.8, 100.2] of the length (needs 90 %)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("quality", "judged", "end"),
+    [
+        (LOSS, gate(0.988), "and keeps 98.8 % of its BLEU, a loss that may be chance (n = 250)."),
+        (LOSS, gate(1.0), "and keeps all of its BLEU (n = 250)."),
+        (Difference(0.0, 0.0, 0.0, 250, 1.0, 0.0), None, "; both score 0 BLEU, which tells nothing of their"),
+        (Difference(3.0, 1.0, 5.0, 250, 0.01, 0.0), None, "; it scores 3.0 BLEU where LLM scores 0, so that"),
+        (Difference(-5.0, None, None, 2, None), gate(0.8), "of its BLEU: too few examples (n = 2) to tell."),
+        (None, None, "(n = 250); there is no quality to compare."),
+    ],
+)
+def test_plain_words(quality: Difference | None, judged: Gate | None, end: str) -> None:
+    comparison = replace(against(quality=quality), gate=judged)
+    assert end in plain_sentence("Hybrid", "LLM", comparison, "translate-en-de")
+
+
+def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
+    counted = Fidelity(
+        llm=System("llm", "torch"), alike=True, dtype="bfloat16", llm_dtype="bfloat16", equal=248, n=270
+    )
+    told = sentence("lossless", "translate-en-de", against(), fidelity=counted)
+    assert told.endswith("at n = 250; 248 of 270 answers equal those of llm@torch, both in bfloat16.")
+    other = replace(counted, llm=BASELINE, alike=False, dtype="float32", llm_dtype="int8")
+    assert "of llm, which is in int8 in another engine and this in float32." in sentence(
+        "lossless", "translate-en-de", against(quality=None), fidelity=other
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from hybrid.live import baseline_of, remarks, speedup, verdict
 from hybrid.live.verdicts import labels, scores, scores_in_words
-from hybrid.metrics import score
+from hybrid.metrics import score, score_alone
 from hybrid.schema import TASKS, Generation, System, Timing
 from tests.live.made import made
 
@@ -91,10 +91,17 @@ def test_a_verdict_on_any_systems(times_s, sentence):
 )
 def test_scores_are_those_of_the_metrics(task, metrics):
     found = scores(task, ["the old bridge is open"], ["the new bridge is open"])
-    expected = [score(name, ["the old bridge is open"], [["the new bridge is open"]]) for name in metrics]
+    expected = [score_alone(name, "the old bridge is open", ["the new bridge is open"]) for name in metrics]
     assert list(found.values()) == expected
     assert tuple(found) == labels(task)
     assert scores_in_words(found).startswith(f"{labels(task)[0]} {expected[0].value:.1f}")
+
+
+def test_a_short_answer_that_is_right_is_best_and_several_are_a_corpus():
+    assert scores("translate-en-de", ["Ja."], ["Ja."])["BLEU"].value == pytest.approx(100)
+    texts = ["Das alte Haus ist offen.", "Ja."]
+    together = scores("translate-en-de", texts, texts)["BLEU"]
+    assert together == score("bleu", texts, [[text] for text in texts])
 
 
 def test_every_task_is_judged_and_nothing_scores_nothing():

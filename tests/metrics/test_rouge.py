@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rouge_score import rouge_scorer
+from rouge_score.tokenize import tokenize as rouge_score_words
 
 from hybrid.metrics import METRICS, score
+from hybrid.metrics.rouge import UnicodeWords
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 MADE = [
@@ -51,10 +55,39 @@ def test_the_best_of_several_references_counts() -> None:
     assert best > score("rougeL", made, [[far]]).value
 
 
+@given(st.text(st.characters(codec="ascii"), max_size=80), st.text("ab c-_'.9Z\n", max_size=80))
+@settings(max_examples=150, deadline=None)
+def test_words_of_ascii_are_those_of_rouge_score(one: str, other: str) -> None:
+    for text in (one, other, f"{one} {other}"):
+        assert UnicodeWords().tokenize(text) == rouge_score_words(text, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Собака быстро бежит через парк.", ["собака", "быстро", "бежит", "через", "парк"]),
+        ("Das Café ist „groß“.", ["das", "café", "ist", "groß"]),
+        ("Das Cafe\u0301", ["das", "café"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("don’t snake_case 3½", ["don", "t", "snake", "case", "3½"]),
+    ],
+)
+def test_words_of_any_script(text: str, words: list[str]) -> None:
+    assert UnicodeWords().tokenize(text) == words
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_beyond_ascii_are_scored(kind: str) -> None:
+    reference = ["Собака быстро бежит через большой парк."]
+    assert score(kind, reference, [reference]).value == pytest.approx(100)
+    assert score(kind, ["Кошка спит."], [reference]).value == 0
+    assert score("rouge1", ["Собака спит."], [reference]).value == pytest.approx(100 * 2 / 8)
+
+
 def test_stemming_is_off() -> None:
     assert score("rougeL", ["houses"], [["house"]]).value == 0
 
 
 def test_the_signature() -> None:
-    for part in ("nrefs:2", "rougeL", "F1", "stem:no", "refs:best", "rouge-score:0.1.2"):
+    for part in ("nrefs:2", "rougeL", "F1", "stem:no", "refs:best", "tok:unicode", "rouge-score:0.1.2"):
         assert part in score("rougeL", MADE, WANTED).signature.split("|")

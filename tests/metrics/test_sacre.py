@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from hybrid.metrics import METRICS, score
+from hybrid.errors import InputError
+from hybrid.metrics import METRICS, score, score_alone
 
 THEIRS = {"bleu": BLEU, "chrf": CHRF, "ter": TER}
 TEXT = "das alte Haus am Fluss ist sehr groß , und viele Leute wohnen dort seit Jahren . Der 3,5 % &amp;"
@@ -78,6 +79,31 @@ def test_every_resample_of_summed_statistics(name: str) -> None:
 )
 def test_one_example_and_empty_texts(name: str, made: str, wanted: str) -> None:
     assert score(name, [made], [[wanted]]).value == pytest.approx(theirs(name, [made], [[wanted]]), abs=1e-9)
+
+
+@pytest.mark.parametrize("references", [1, 2])
+def test_answers_that_stand_alone_have_sacrebleus_sentence_scores(references: int) -> None:
+    made, wanted = corpus(80, references, seed=references)
+    made, wanted = [*made, "Ja.", "Jetzt speichern.", ""], [*wanted, ["Ja."], ["Jetzt speichern."], ["Ja."]]
+    judges = {"bleu": BLEU(effective_order=True), "chrf": CHRF(), "ter": TER()}
+    for name, judge in judges.items():
+        metric = METRICS[name]
+        expected = [judge.sentence_score(*pair).score for pair in zip(made, wanted, strict=True)]
+        together = metric.of_each([metric.statistics(*pair) for pair in zip(made, wanted, strict=True)])
+        assert together.tolist() == pytest.approx([round(value, 4) for value in expected], abs=1e-4)
+        alone = score_alone(name, made[0], wanted[0])
+        assert (alone.value, alone.n) == (pytest.approx(expected[0], abs=1e-9), 1)
+    assert score_alone("bleu", "Jetzt speichern.", ["Jetzt speichern."]).value == pytest.approx(100)
+    assert score("bleu", ["Jetzt speichern."], [["Jetzt speichern."]]).value == 0  # sacrebleu's default
+
+
+def test_the_signature_of_an_answer_alone_is_sacrebleus() -> None:
+    judge = BLEU(effective_order=True)
+    judge.sentence_score("Ja.", ["Ja."])
+    assert score_alone("bleu", "Ja.", ["Ja."]).signature == str(judge.get_signature())
+    assert score("bleu", ["Ja."], [["Ja."]]).signature != str(judge.get_signature())
+    with pytest.raises(InputError, match="without a reference"):
+        score_alone("bleu", "Ja.", [])
 
 
 def test_numbers_of_references_may_vary() -> None:

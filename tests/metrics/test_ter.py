@@ -1,12 +1,15 @@
 """The faster TER is sacrebleu's TER, edit for edit, and long garbage costs little time."""
 
+import math
 import random
 import time
 
+import numpy as np
 import pytest
 from sacrebleu.metrics.ter import TER
 
 from hybrid.metrics import METRICS
+from hybrid.metrics.ter import MOST_WORDS
 
 statistics = METRICS["ter"].statistics
 
@@ -64,10 +67,41 @@ def test_a_shift_by_hand() -> None:
     assert statistics("A B c", ["a b c"]) == (0, 3)  # letters' case does not count
 
 
-@pytest.mark.parametrize("length", [128, 512])
-def test_long_garbage_does_not_take_seconds(length: int) -> None:
+def test_texts_longer_than_the_beam() -> None:
+    draw = random.Random(5)
+    for _ in range(3):
+        words = draw.choices([f"w{i}" for i in range(50)], k=draw.randint(90, 140))
+        at = draw.randrange(40)
+        moved = [*words[:at], *words[at + 30 : at + 45], *words[at : at + 30], *words[at + 45 :]]
+        moved = [word for word in moved if draw.random() < 0.95]
+        assert statistics(" ".join(moved), [" ".join(words)]) == theirs(" ".join(moved), [" ".join(words)])
+
+
+def displaced(words: list[str], count: int) -> list[str]:
+    """Move `count` words: each takes a round of shifts."""
+    draw, moved = random.Random(6), list(words)
+    for _ in range(count):
+        word = moved.pop(draw.randrange(len(moved)))
+        moved.insert(draw.randrange(len(moved)), word)
+    return moved
+
+
+@pytest.mark.parametrize("length", [128, MOST_WORDS, MOST_WORDS + 1, 5000])
+@pytest.mark.parametrize("kind", ["shuffled", "few words", "displaced"])
+def test_no_text_takes_a_second(length: int, kind: str) -> None:
+    """sacrebleu takes 3 s for 128 shuffled words and 11 s for 512; more than MOST_WORDS have no TER."""
     draw = random.Random(3)
-    words = [f"w{i}" for i in range(60)]
-    start = time.perf_counter()
-    statistics(" ".join(draw.choices(words, k=length)), [" ".join(words)])
-    assert time.perf_counter() - start < 4  # sacrebleu: 3 s for 128 words, 11 s for 512
+    words = [f"w{i}" for i in range(60 if kind == "few words" else length)]
+    reference = [*words, *draw.choices(words, k=length)][:length]
+    text = displaced(reference, 25) if kind == "displaced" else draw.sample(reference, length)
+    start = time.process_time()
+    edits, _ = statistics(" ".join(text), [" ".join(reference)])
+    assert time.process_time() - start < 1
+    assert math.isnan(edits) == (length > MOST_WORDS)
+
+
+def test_an_answer_too_long_for_it_is_stored_without_it() -> None:
+    long = "w " * (MOST_WORDS + 1)
+    assert not np.isfinite(METRICS["ter"].of_each([statistics(long, ["w"])])).any()
+    assert np.isfinite(METRICS["ter"].of_each([statistics("w", ["w"])])).all()
+    assert str(MOST_WORDS) in METRICS["ter"].unscored

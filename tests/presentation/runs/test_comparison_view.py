@@ -98,8 +98,8 @@ def test_what_is_kept_is_said_with_its_weight(fake_run: Callable[..., StoredRun]
     systems = comparison_rows(found)
     gate, difference = found.systems[2].against.gate, found.systems[2].against.differences["rougeL"]
     weight = "beyond chance" if difference.decided else "that may be chance"
-    what = "loss" if gate.quality_ratio < 1 else "gain"
-    kept = f"keeps {100 * gate.quality_ratio:.1f} % of its ROUGE-L, a {what} {weight}"
+    what = "loss" if gate.quality.value < 1 else "gain"
+    kept = f"keeps {100 * gate.quality.value:.1f} % of its ROUGE-L, a {what} {weight}"
     assert kept in plain_summary(systems[2], systems)
 
 

@@ -12,7 +12,7 @@ from hybrid.presentation.runs.catalog import catalog
 from hybrid.presentation.runs.digest import headlines, run_digest
 from hybrid.schema import Sampling, System
 from hybrid.store import load_run
-from tests.made_runs import store_run
+from tests.made_runs import TOKEN_S, store_run
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,7 @@ def test_it_repeats_export_and_compare(tmp_path: Path):
     told = compare_runs([stored], "llm")
     assert found.verdicts == {one.summary.system: one.verdict for one in told.systems}
     assert found.warnings == told.warnings
+    assert found.remarks == told.remarks != ()
 
 
 def test_a_complete_run_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -80,6 +81,20 @@ def test_one_headline_a_kind_of_run_the_newest_first(tmp_path: Path):
     for number, (suite, device) in enumerate([("a", "CPU"), ("a", "CPU"), ("b", "CPU"), ("a", "GPU")]):
         store_run(tmp_path, number, examples=4, suite=suite, device_name=device)
     assert [one.entry.run_id for one in newest(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
+
+
+def test_the_engine_in_which_the_llm_answers_soonest_stands_for_its_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Though its hybrid is ahead by less, and though a slower engine was measured later."""
+    slow, ahead = {"llm": 2.4e-3, "hybrid": 0.28e-3}, {"llm": 0.6e-3, "hybrid": 0.2e-3}
+    for number, (engine, token_s) in enumerate([("onnx", ahead), ("onnx", ahead), ("torch", slow)]):
+        for method, seconds in token_s.items():
+            monkeypatch.setitem(TOKEN_S, method, seconds)
+        store_run(tmp_path, number, examples=6, engine=engine)
+    (headline,) = newest(tmp_path)
+    assert headline.entry.run_id == "made-0001"
+    assert headline.speedup < run_digest("made-0002", tmp_path).rows["hybrid"]["speedup_end_to_end"]
 
 
 def test_what_was_asked_keeps_its_place(tmp_path: Path):
