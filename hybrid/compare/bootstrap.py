@@ -144,7 +144,7 @@ def _rank_of_zero(ordered: Array) -> float:
     last = int(np.searchsorted(ordered, 0.0, side="right")) - 1
     if last < 0 or last + 1 == len(ordered):
         return float(last >= 0)
-    low, high = ordered[last : last + 2].tolist()
+    low, high = float(ordered[last]), float(ordered[last + 1])
     return (last - low / (high - low)) / (len(ordered) - 1)
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics import lib_ter
 from sacrebleu.metrics.ter import TER
 
-Words = list[int]  # by their numbers in the reference; -1 is a word that it has not
-Candidate = tuple[int, int, int, Words]  # length, -start, -target, shifted words: its rank in a tie
+Candidate = tuple[int, int, int, list[str]]  # length, -start, -target, shifted words: its rank in a tie
 MOST_WORDS = 512  # of an answer or a reference: up to here it takes less than a second
 _INFINITY = 1 << 30
 
@@ -36,13 +35,10 @@ class BatchedTER(TER):
         return [edits, sum(map(len, references)) / len(references)]
 
 
-def _edits(answer: list[str], reference_words: list[str]) -> int:
-    """Shifts and edits from the answer to the reference: lib_ter.translation_edit_rate."""
-    if not reference_words:
-        return len(answer)
-    known = {word: number for number, word in enumerate(dict.fromkeys(reference_words))}
-    reference = [known[word] for word in reference_words]
-    words = [known.get(word, -1) for word in answer]
+def _edits(words: list[str], reference: list[str]) -> int:
+    """Shifts and edits from `words` to `reference`: lib_ter.translation_edit_rate."""
+    if not reference:
+        return len(words)
     distance = lib_ter.BeamEditDistance(reference)
     shifts = checked = 0
     while True:
@@ -51,14 +47,14 @@ def _edits(answer: list[str], reference_words: list[str]) -> int:
         checked += len(candidates)
         if not candidates or checked >= lib_ter._MAX_SHIFT_CANDIDATES:  # this round's shift is not applied
             return shifts + int(before)
-        after = _distances(np.array([candidate[3] for candidate in candidates]), np.array(reference))
+        after = _distances([candidate[3] for candidate in candidates], reference)
         gain, best = max(zip((before - after).tolist(), candidates, strict=True))
         if gain <= 0:
             return shifts + int(before)
         shifts, words = shifts + 1, best[3]
 
 
-def _candidates(words: Words, reference: Words, trace: str, limit: int) -> Iterator[Candidate]:
+def _candidates(words: list[str], reference: list[str], trace: str, limit: int) -> Iterator[Candidate]:
     """Shifts worth trying, until `limit` is reached: the loop of lib_ter._shift."""
     align, reference_errors, errors = lib_ter.trace_to_alignment(trace.translate(lib_ter._FLIP_OPS))
     found = 0
@@ -83,7 +79,7 @@ def _candidates(words: Words, reference: Words, trace: str, limit: int) -> Itera
             return
 
 
-def _matches(words: Words, reference: Words) -> Iterator[tuple[int, int, int]]:
+def _matches(words: list[str], reference: list[str]) -> Iterator[tuple[int, int, int]]:
     """Start in both and length of runs that they share, not too far apart: lib_ter._find_shifted_pairs."""
     reach = lib_ter._MAX_SHIFT_DIST
     for start in range(len(words)):
@@ -95,11 +91,14 @@ def _matches(words: Words, reference: Words) -> Iterator[tuple[int, int, int]]:
                 yield start, place, length + 1
 
 
-def _distances(texts: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Edit distances of texts of equal length, (C, W), to the reference (V,): (C,).
+def _distances(candidates: Sequence[list[str]], reference_words: list[str]) -> NDArray[np.int64]:
+    """Edit distances of C texts of equal length, (C,): lib_ter.BeamEditDistance without the trace.
 
-    lib_ter.BeamEditDistance without the trace; of each row only what lies within the beam is computed.
+    Of each row only what lies within the beam is computed.
     """
+    known = {word: number for number, word in enumerate(dict.fromkeys(reference_words))}
+    texts = np.array([[known.get(word, -1) for word in text] for text in candidates])  # (C, W)
+    reference = np.array([known[word] for word in reference_words])  # (V,)
     count, columns = texts.shape
     width = len(reference) + 1
     ratio = len(reference) / columns
