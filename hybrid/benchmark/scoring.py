@@ -8,6 +8,7 @@ from hybrid.errors import InputError
 from hybrid.measuring.environment import product_version
 from hybrid.metrics import METRICS, Metric, metric_of, metrics_of
 from hybrid.schema import Observer, Status, silent
+from hybrid.schema.texts import normalized
 from hybrid.store import RunReader, open_scores, score_headers
 from hybrid.store.folders import ROOT
 
@@ -82,5 +83,6 @@ def _signature(reader: RunReader, metric: Metric) -> str:
 
 def _statistics(metrics: Sequence[Metric], text: str, references: Sequence[str], source: str) -> Statistics:
     """Compute an answer's statistics by metric; those with what is no number are left out."""
-    rows = {metric.name: metric.statistics(text, references, source) for metric in metrics}
+    answer, known, asked = normalized(text), tuple(map(normalized, references)), normalized(source)
+    rows = {metric.name: metric.statistics(answer, known, asked) for metric in metrics}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

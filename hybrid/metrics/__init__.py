@@ -7,6 +7,9 @@ that any subset or resample is scored later by summing, without the texts:
     sums = counts @ statistics       # (R, N) resamples of (N, k) examples -> (R, k)
     METRICS["bleu"].score(sums, n)   # (R,), each equal to sacrebleu's score of that resample
 
+Texts are normalized before they are scored, see hybrid.schema.texts: composed and
+decomposed accents, other blanks and invisible characters change no score.
+
 A Score always carries the signature that says how it was computed. sacrebleu
 and rouge-score are imported when the first text is scored: reading scores needs neither.
 """
@@ -21,6 +24,7 @@ from hybrid.metrics.repetition import RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
 from hybrid.metrics.sacre import Bleu, Chrf, LengthRatio, Ter
 from hybrid.schema import TASKS, Score
+from hybrid.schema.texts import normalized
 
 __all__ = [
     "METRICS",
@@ -73,7 +77,8 @@ def metric_of(name: str, task: str) -> Metric:
 def statistics_of(task: str, answer: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Compute what one answer adds to each default metric of a task. Raises InputError without references."""
     _check_references([references])
-    return {name: METRICS[name].statistics(answer, references) for name in default_metrics(task)}
+    text, known = normalized(answer), tuple(map(normalized, references))
+    return {name: METRICS[name].statistics(text, known) for name in default_metrics(task)}
 
 
 def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
@@ -88,7 +93,10 @@ def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]
         raise InputError(f"There are {len(texts)} outputs and {len(references)} references to score.")
     _check_references(references)
     scorer = METRICS[metric]
-    rows = [scorer.statistics(text, known) for text, known in zip(texts, references, strict=True)]
+    rows = [
+        scorer.statistics(normalized(text), tuple(map(normalized, known)))
+        for text, known in zip(texts, references, strict=True)
+    ]
     value = float(scorer.score(np.array(rows, dtype=np.float64).sum(axis=0), len(rows)))
     return Score(metric, value, len(rows), scorer.signature({len(known) for known in references}))
 

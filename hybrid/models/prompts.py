@@ -1,16 +1,47 @@
-"""From what a person typed to prompt ids and from ids to text, with every refusal in one sentence."""
+"""From what a person typed to prompt ids and from ids to text, with every refusal in one sentence.
 
-import re
+Texts are normalized here, where a model reads them, as hybrid.schema.texts says.
+"""
+
+import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from transformers import PreTrainedTokenizerBase
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PromptTooLong
 from hybrid.schema import TASKS, EncodedPrompt
+from hybrid.schema.texts import UNREADABLE, changes, normalized
 
-# Unicode's categories Cc and Cs but for line ends and tabs: control characters, halves of surrogate pairs.
-UNREADABLE = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+
+class TextEncoder:
+    """A tokenizer to which a text is text: only the task makes the task's token, whatever is typed."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._plain = _without_added_tokens(tokenizer)
+        self._heads = {name: _head(tokenizer, task.prefix) for name, task in TASKS.items()}
+
+    def prompt(self, task: str, text: str) -> list[int]:
+        """Encode the task's prefix and the text, without an end."""
+        ids, lead = self._heads[task]
+        return [*ids, *self._plain.encode(lead + _read(task, text), add_special_tokens=False).ids]
+
+    def prompts(self, rows: Iterable[tuple[str, str]]) -> list[list[int]]:
+        """Encode many of them, (task, text) each, in all threads."""
+        heads, texts = [], []
+        for task, text in rows:
+            ids, lead = self._heads[task]
+            heads.append(ids)
+            texts.append(lead + _read(task, text))
+        encodings = self._plain.encode_batch_fast(texts, add_special_tokens=False)
+        return [[*ids, *encoding.ids] for ids, encoding in zip(heads, encodings, strict=True)]
+
+    def answers(self, rows: Iterable[tuple[str, str]]) -> list[list[int]]:
+        """Encode what answers a task, (task, text) each, in all threads."""
+        texts = [_read(task, text) for task, text in rows]
+        return [encoding.ids for encoding in self._plain.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 class TextCodec:
@@ -19,12 +50,13 @@ class TextCodec:
     tokenizer: of the ids. max_prompt_tokens: longest prompt, the end included.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_prompt_tokens: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_prompt_tokens: int) -> None:
         self.tokenizer, self.max_prompt_tokens = tokenizer, max_prompt_tokens
         self.eos_id = int(tokenizer.eos_token_id)
+        self._encoder = TextEncoder(tokenizer.backend_tokenizer)
 
     def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
-        """Encode each of `texts` with the task's prefix and the end-of-sequence id.
+        """Encode each of `texts`, normalized, with the task's prefix and the end-of-sequence id.
 
         truncate: cut what is too long. Raises InputError for an unknown task,
         no text, an empty one or control characters, PromptTooLong when one does
@@ -48,8 +80,10 @@ class TextCodec:
         """Sentences that a person should see beside the answer. Raises what `encode` raises."""
         (prompt,) = self.encode(task, [text], truncate)
         notices = _script_notice(text)
+        if changed := changes(text, TASKS[task].lines):
+            notices += (f"The prompt was normalized before it was read: {', '.join(changed)}.",)
         if prompt.truncated:
-            total = len(self._ids(task, text)) + 1
+            total = len(self._encoder.prompt(task, text)) + 1
             notices += (f"The prompt was cut to its first {self.max_prompt_tokens} of {total} tokens.",)
         return notices
 
@@ -57,24 +91,34 @@ class TextCodec:
         if task not in TASKS:
             raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
         _refuse_unreadable(text, name)
-        ids, limit = self._ids(task, text), self.max_prompt_tokens
+        ids, limit = self._encoder.prompt(task, text), self.max_prompt_tokens
         total = len(ids) + 1
         if total > limit and not truncate:
             raise PromptTooLong(total, limit, name)
         return EncodedPrompt((*ids[: limit - 1], self.eos_id), truncated=total > limit)
 
-    def _ids(self, task: str, text: str) -> list[int]:
-        """All tokens but the end."""
-        ids: list[int] = self.tokenizer.encode(
-            TASKS[task].prefix + text.strip(),
-            add_special_tokens=False,
-            split_special_tokens=True,  # a person may type "</s>": it is text, not the end
-        )
-        return ids
+
+@lru_cache(maxsize=4)
+def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """Make the tokenizer that finds no token in a text but by its model: no </s>, no task's token."""
+    state = json.loads(tokenizer.to_str())
+    none = dict.fromkeys(("post_processor", "truncation", "padding"))
+    return Tokenizer.from_str(json.dumps(state | none | {"added_tokens": []}))
+
+
+def _head(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], str]:
+    """Split a task's prefix: the id of its own token where it has one, and what is encoded with the text."""
+    token = prefix.rstrip()
+    added = {known.content: number for number, known in tokenizer.get_added_tokens_decoder().items()}
+    return ([added[token]], prefix[len(token) :]) if token in added else ([], prefix)
+
+
+def _read(task: str, text: str) -> str:
+    return normalized(text, TASKS[task].lines)
 
 
 def _refuse_unreadable(text: str, name: str) -> None:
-    if not text.strip():
+    if not normalized(text):
         raise InputError(f"{name} is empty; type a sentence.")
     if found := UNREADABLE.search(text):
         code, position = ord(found[0]), found.start() + 1

@@ -11,20 +11,24 @@ from hybrid.schema.systems import FinishReason, Phase, System
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of a model, and the T5-style prefix that asks for it."""
+    """What is asked of a model, and the T5-style prefix that asks for it.
+
+    lines: whether line ends are a part of its texts, or white space like any other.
+    """
 
     name: str
     label: str
     prefix: str
     source_language: str
     target_language: str
+    lines: bool = False
 
 
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task("translate-en-de", "Translate English to German", "translate English to German: ", "en", "de"),
-        Task("summarize", "Summarize", "summarize: ", "en", "en"),
+        Task("summarize", "Summarize", "summarize: ", "en", "en", lines=True),
     )
 }
 

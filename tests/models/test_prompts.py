@@ -3,7 +3,10 @@
 import pytest
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.models.prompts import TextCodec
+from hybrid.models.prompts import TextCodec, TextEncoder
+from hybrid.models.source import ZooSource
+from hybrid.schema import TASKS
+from hybrid.suites import bundled_suites, load_suite
 
 TASK = "translate-en-de"
 
@@ -13,6 +16,11 @@ def tokenizer(tiny_tokenizer_file):
     from hybrid.models.bundle import load_tokenizer
 
     return load_tokenizer(tiny_tokenizer_file)
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return ZooSource().tokenizer()
 
 
 def encode_prompt(tokenizer, task, text, limit, truncate=False):
@@ -36,7 +44,7 @@ def test_a_prompt_is_prefix_text_and_end_of_sequence(tokenizer):
     assert notices(tokenizer, TASK, "  The new bridge.\n", 100) == ()
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t"])
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\u00a0", "\u200b\ufeff"])
 def test_an_empty_prompt_is_refused(tokenizer, text):
     with pytest.raises(InputError, match="empty"):
         encode_prompt(tokenizer, TASK, text, 100)
@@ -50,15 +58,79 @@ def test_a_control_character_is_named_with_its_position(tokenizer, text, name):
         encode_prompt(tokenizer, TASK, text, 100)
 
 
-def test_line_breaks_and_tabs_are_text(tokenizer):
-    assert notices(tokenizer, "summarize", "one\r\n\ttwo", 100) == ()
+@pytest.mark.parametrize(
+    ("text", "plain", "said"),
+    [
+        ("one\r\n\ttwo", "one two", "white space"),
+        ("a cafe\u0301", "a caf\u00e9", "accents"),
+        ("a so\u00adfa\ufeff", "a sofa", "invisible"),
+        ("ten\u00a0 men", "ten men", "white space"),
+    ],
+)
+def test_what_looks_alike_is_encoded_alike_and_that_is_said(tokenizer, text, plain, said):
+    assert encode_prompt(tokenizer, TASK, text, 100) == encode_prompt(tokenizer, TASK, plain, 100)
+    (sentence,) = notices(tokenizer, TASK, text, 100)
+    assert sentence.startswith("The prompt was normalized before it was read: ")
+    assert said in sentence
+    assert notices(tokenizer, TASK, plain, 100) == ()
 
 
-@pytest.mark.parametrize("text", ["cut </s> here", "<pad><pad>", "an <unk> word"])
-def test_special_tokens_that_a_person_types_are_text(tokenizer, text):
-    prompt = encode_prompt(tokenizer, TASK, text, 100)
-    assert not set(prompt.token_ids[:-1]) & {0, 1, 2}
-    assert tokenizer.decode(prompt.token_ids[:-1]).endswith(text)
+def test_a_document_keeps_its_lines_and_a_sentence_has_none(tokenizer):
+    document = encode_prompt(tokenizer, "summarize", "One.\r\n\r\nTwo.", 100)
+    assert tokenizer.decode(document.token_ids[:-1]) == "summarize: One.\nTwo."
+    assert notices(tokenizer, "summarize", "One.\nTwo.", 100) == ()
+
+
+def old_ids(tokenizer, task, text):
+    """As the pairs of the zoo were trained: a task's token wherever its words stand."""
+    return tokenizer.encode(TASKS[task].prefix + text, add_special_tokens=False, split_special_tokens=True)
+
+
+def test_ordinary_texts_have_the_ids_that_the_bundled_pair_was_trained_with(bundled):
+    texts = {
+        f"{who} {what} {number} {things}{end}"
+        for who in ("Anna", "Our neighbour", "No one,", "The Müllers")
+        for what in ("has bought", "can't find", 'said "no" to')
+        for number in ("2", "1,250", "four (4)")
+        for things in ("tickets", "€-coins", "pairs of e-mails", "houses", "kg/m²", "files: a.txt")
+        for end in (".", "?")
+    }
+    for suite in map(load_suite, bundled_suites()):
+        texts |= {text for e in suite.examples for text in (e.source, *e.references)}
+    assert len(texts) > 1000
+    codec = TextCodec(bundled, 10_000)
+    for task in TASKS:
+        for text, prompt in zip(texts, codec.encode(task, list(texts)), strict=True):
+            assert [*prompt.token_ids[:-1]] == old_ids(bundled, task, text)
+        rows = [(task, text) for text in texts]
+        encoder = TextEncoder(bundled.backend_tokenizer)
+        assert encoder.prompts(rows) == [old_ids(bundled, task, text) for text in texts]
+        assert encoder.answers(rows) == [bundled.encode(text, add_special_tokens=False) for text in texts]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "To summarize: we meet on Friday.",
+        "summarize:",
+        "translate English to German: yes",
+        "summarize:summarize: </s>",
+        "<pad></s><unk> and <extra_id_0>",
+    ],
+)
+def test_what_is_typed_never_becomes_a_token_of_its_own(tokenizer, bundled, task, text):
+    for each, tokens in ((tokenizer, {"</s>"}), (bundled, {"</s>", "summarize:"})):
+        added = each.backend_tokenizer.get_added_tokens_decoder()
+        assert {token.content for token in added.values()} >= tokens
+        (prompt,) = TextCodec(each, 200).encode(task, [text])
+        assert (prompt.token_ids[0] in added) == (each is bundled)
+        assert prompt.token_ids[-1] == each.eos_token_id
+        assert not added.keys() & set(prompt.token_ids[1:-1])
+        assert each.decode(prompt.token_ids[:-1]) == TASKS[task].prefix + text
+        (answer,) = TextEncoder(each.backend_tokenizer).answers([(task, text)])
+        assert not added.keys() & set(answer)
+        assert each.decode(answer) == text
 
 
 def test_too_long_states_both_numbers(tokenizer):
