@@ -153,6 +153,14 @@ ENGINE_OPTIONS = (
     PlanOption(name="threads", low=1, high=1024, default=1, help="CPU threads.", texts=_field("threads")),
 )
 
+COLUMNS = PlanOption(
+    name="columns",
+    parse=parse_columns,
+    metavar="source=A,reference=B",
+    help="Which to read, of file: and hf: suites; numbers, as in source=2, where a file names none.",
+    texts=_column_names,
+)
+
 PLAN_OPTIONS = (
     PlanOption(
         name="systems",
@@ -199,14 +207,13 @@ PLAN_OPTIONS = (
         help="Cut prompts that are too long, or end with an error. [default: cut]",
         texts=lambda plan: () if plan.sampling.truncate else ("no",),
     ),
-    PlanOption(name="task", choices=tuple(TASKS), help="For suites that do not state theirs.", texts=_task),
     PlanOption(
-        name="columns",
-        parse=parse_columns,
-        metavar="source=A,reference=B",
-        help="Of file: and hf: suites.",
-        texts=_column_names,
+        name="task",
+        choices=tuple(TASKS),
+        help="For suites that do not state theirs, such as files.",
+        texts=_task,
     ),
+    COLUMNS,
     PlanOption(
         name="memory",
         default=True,

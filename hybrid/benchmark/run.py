@@ -67,7 +67,9 @@ def run_benchmark(
     """
     check_plan(plan)
     folder, manifest = find_pair(plan.pair or None, zoo())
-    suite = _suite_of(plan, observer) if suite is None else suite
+    if suite is None:
+        suite = _suite_of(plan, observer)
+        plan = replace(plan, suite=suite.name)  # a file's without its folders
     _check_suite(plan, suite)
     check_task(suite, manifest["tasks"], folder.name)
     plan = replace(plan, suite_hash=suite.content_hash, task=suite.task, pair=folder.name)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hybrid.benchmark.plan_options import COLUMNS
 from hybrid.cli.console import Terminal, notice, out
+from hybrid.cli.options import with_options
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import MODELS, TASKS, Model, Status
 
@@ -46,20 +48,25 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--task", type=click.Choice(list(TASKS)), default="translate-en-de", show_default=True)
+@click.option("--task", type=click.Choice(list(TASKS)), help="[default: translate-en-de, said on stderr]")
+@with_options([COLUMNS])
 @click.option("--system", "systems", type=click.Choice(MODELS), multiple=True, help="[default: all]")
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
-@click.option("--limit", type=click.IntRange(1), default=500, show_default=True, help="Lines of each file.")
+@click.option("--limit", type=click.IntRange(1), default=500, show_default=True, help="Of each file.")
 @click.option("--control", is_flag=True, help="Also the hybrid fed with another prompt's latent.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def evaluate(
-    files: tuple[Path, ...], task: str, systems: tuple[Model, ...], pair: str | None, **options: Any
+    files: tuple[Path, ...], task: str | None, systems: tuple[Model, ...], pair: str | None, **options: Any
 ) -> None:
     """Score the systems of a pair on FILEs of examples, in batches: BLEU or ROUGE-L.
 
-    A FILE is TSV (domain, source, target) or JSONL (source, document, summary).
+    A FILE is TSV, CSV or JSONL, of source and reference, with names of columns in
+    its first line or without; or SOURCES,REFERENCES, two files of a text a line.
     `hybrid bench` measures speed and quality together.
     """
+    if task is None:
+        task = "translate-en-de"
+        notice(f"The task is {task}; --task names another.")
     with Terminal() as terminal:
         terminal(Status(sentence="Starting"))
         with collector_off():
@@ -74,7 +81,9 @@ def evaluate(
         chosen = systems or MODELS
         for path in files:
             terminal(Status(sentence=path.name))
-            for one in quality(bundle, [path], task, chosen, options["control"], options["limit"]):
+            for one in quality(
+                bundle, [path], task, chosen, options["control"], options["limit"], columns=options["columns"]
+            ):
                 report = {
                     "file": one.file,
                     "system": one.system,

@@ -78,7 +78,7 @@ def file_sha256(path: Path) -> str:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        manifest = json.loads(path.read_text("utf-8-sig"))
     except ValueError as error:  # not JSON, or not UTF-8
         raise PairError(f"{path} is damaged: {error}. Restore it from the repository.") from error
     if not isinstance(manifest, dict):

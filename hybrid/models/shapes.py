@@ -227,7 +227,7 @@ def _of_file(path: Path) -> Shape:
 
 def _read(path: Path, name: str, source: str) -> Shape:
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = json.loads(path.read_text("utf-8-sig"))
         return shape_of_config(name, config, source)
     except OSError as error:
         raise PairError(f"{path} cannot be read: {error.strerror}.") from error

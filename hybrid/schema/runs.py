@@ -1,5 +1,6 @@
 """What a benchmark is asked, where it is made, and what is stored of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,12 +9,21 @@ from hybrid.schema.hardware import Hardware
 from hybrid.schema.systems import CPU, SYSTEMS, Device, System
 
 
+def without_folders(suite: str) -> str:
+    """Write a suite's name as it is stored and shown: of `file:PATH` only `file:NAME`.
+
+    The folders of a machine, whatever its system, are nobody's business.
+    """
+    prefix, colon, address = suite.partition(":")
+    return "file:" + re.split(r"[/\\]", address)[-1] if colon and prefix == "file" else suite
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a benchmark is asked to do: with the same weights, all that a rerun needs.
 
-    suite: the name that loads it. suite_hash: of its content; a plan with one
-        measures these very texts or nothing.
+    suite: the name that loads it; a file's is stored without its folders.
+    suite_hash: of its content; a plan with one measures these very texts or nothing.
     task: for suites that do not state theirs. pair: its name in the zoo.
     engine: of the systems that name none. engine_options: its settings, by name.
     device, dtype: where the engine runs and in which precision; other engines

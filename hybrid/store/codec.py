@@ -5,6 +5,7 @@ and tenths for phases, of a cell tenths. Bytes that are not what they should be
 raise ValueError.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from hybrid.schema import (
     Timing,
 )
 from hybrid.schema.answers import paused
+from hybrid.schema.runs import without_folders
 from hybrid.store.typed_json import Count, Header, decode, encode, parse_text, plain, restore
 
 SCHEMA = 1  # of runs
@@ -60,7 +62,7 @@ def encode_run(run: Run, **more: int) -> bytes:
 
 
 def decode_run(data: bytes) -> tuple[Run, RunFile]:
-    """Read a run.json; fields that are not known are let pass."""
+    """Read a run.json; fields that are not known are let pass, the folders of a suite's file too."""
     header = decode(RunFile, data)
     if type(header.schema) is not int or header.schema < 1:
         raise ValueError("it names no schema")
@@ -69,9 +71,18 @@ def decode_run(data: bytes) -> tuple[Run, RunFile]:
             f"it has schema {header.schema} and this version reads {SCHEMA}; install a newer one"
         )
     run = decode(Run, data)
-    if run.plan.blocks != header.plan.blocks:
-        run = replace(run, plan=replace(run.plan, blocks=header.plan.blocks))
+    suite, blocks = without_folders(run.plan.suite), header.plan.blocks
+    if (suite, blocks) != (run.plan.suite, run.plan.blocks):
+        run = replace(run, plan=replace(run.plan, suite=suite, blocks=blocks))
     return run, header
+
+
+def without_suite_folders(data: bytes) -> bytes:
+    """Rewrite a run.json of before suites' files were stored without their folders; any other as it is."""
+    row = json.loads(data)
+    suite = row["plan"]["suite"]
+    row["plan"]["suite"] = without_folders(suite)
+    return data if row["plan"]["suite"] == suite else encode(row, indent=1)
 
 
 def encode_example(example: Example) -> bytes:

@@ -20,7 +20,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from hybrid.errors import StoreError
 from hybrid.store.archive import LARGEST_RUN, Readable, opened_archive
-from hybrid.store.files import LARGEST_RUN_FILE, as_store_error, open_regular, sync_folder
+from hybrid.store.codec import without_suite_folders
+from hybrid.store.files import LARGEST_RUN_FILE, as_store_error, open_regular, read_small, sync_folder
 from hybrid.store.folders import EXAMPLES, LATEST, LOCK, RECORDS, RUN, RUN_ID, results_folder
 from hybrid.store.reading import RunReader, find_run, read_run
 from hybrid.store.run_lock import claim_folder, new_run_id
@@ -42,8 +43,11 @@ def write_archive(run_id: str, file: IO[bytes], root: Path | None = None) -> Non
     """
     root = root or results_folder()
     folder = root / find_run(run_id, root)
+    read_run(folder)
     with as_store_error(f"Run {folder.name} cannot be read"), ZipFile(file, "w", ZIP_DEFLATED) as archive:
-        for name in (*FILES, *(path.name for path in score_files(folder).values())):
+        run = without_suite_folders(read_small(folder / RUN))
+        archive.writestr(f"{folder.name}/{RUN}", run, ZIP_DEFLATED)
+        for name in (*FILES[1:], *(path.name for path in score_files(folder).values())):
             with open_regular(folder / name) as source, archive.open(f"{folder.name}/{name}", "w") as packed:
                 shutil.copyfileobj(source, packed, _PIECE)
 

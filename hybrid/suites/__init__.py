@@ -3,7 +3,8 @@
 everyday-en-de, briefs-en       bundled
 sacrebleu:wmt20/en-de           a test set, through sacrebleu
 hf:DATASET:CONFIG:SPLIT         a data set of the Hugging Face Hub
-file:PATH                       TSV or JSONL
+file:PATH                       a table: TSV, CSV or JSONL, with names of columns or without
+file:SOURCES,REFERENCES         two files of a text a line, side by side
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +35,10 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
     task: a name of schema.TASKS; needed for hf: and file: suites, which do not
         state theirs, and must agree where a suite does.
     columns: for hf: and file: suites, which column holds the source, the
-        reference, the domain and the id; dots lead into nested ones.
+        reference, the domain and the id; dots lead into nested ones, numbers name
+        those of a table without names, and `delimiter` says what parts a CSV.
+
+    The suite of a file is named without its folders.
 
     Raises SuiteError: unknown, unreachable, unreadable, empty, or of another task.
     """

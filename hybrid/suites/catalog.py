@@ -63,7 +63,7 @@ def check_task(suite: Suite, tasks: Sequence[str], pair: str) -> None:
 def required_task(name: str, task: str | None) -> str:
     """`task`, for a suite whose texts do not say theirs. Raises SuiteError when it is missing or unknown."""
     if task is None:
-        raise SuiteError(f"{name} does not say its task; name one of {', '.join(TASKS)}.")
+        raise SuiteError(f"{name} does not say its task; choose one (--task): {', '.join(TASKS)}.")
     return _known(task)
 
 

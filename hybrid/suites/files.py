@@ -1,267 +1,139 @@
-"""Examples in files: TSV (domain, source, reference) and JSONL, plain, .xz or .zst.
+"""Examples in files: tables, and plain files side by side, as they are or packed (.xz, .zst).
 
-A TSV of other columns begins with a line of their names, and the columns to
-read are named; cells are never quoted. Wrong lines are reported by file and number.
+Whatever is wrong in one is said with the file and the number of its line.
 """
 
-import codecs
-import io
-import json
-import lzma
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
 from hybrid.suites.catalog import required_task
-from hybrid.suites.rows import RowError, check_columns, checked, to_example
+from hybrid.suites.packed import damages, open_unpacked, packings
+from hybrid.suites.rows import DEFAULT_DOMAIN, RowError, check_columns, checked, to_example
+from hybrid.suites.tables import DELIMITER, KINDS, plain_texts, read_rows, text_lines
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-    from zstandard import ZstdDecompressionObj, ZstdDecompressor
-
-MAX_LINE_BYTES = 1_000_000
 LICENCE = "not stated"
 
 Columns = Mapping[str, str] | None
-_Parse = Callable[[str, int], Example | None]  # line and its number; None for the line of names
+Placed = Iterator[tuple[str, Example]]  # "FILE, line 3", and what is there
 
 
 def load(address: str, task: str | None, columns: Columns) -> Suite:
-    """Load the suite `file:PATH`. Raises SuiteError."""
+    """Load the suite `file:PATH` or `file:SOURCES,REFERENCES`, named without folders. Raises SuiteError."""
     if not address:
         raise SuiteError("file: names no file; write file:PATH.")
-    chosen = required_task(f"file:{address}", task)
-    path = Path(address).expanduser()
-    return Suite(f"file:{address}", chosen, LICENCE, load_examples(path, columns))
+    name = f"file:{file_name(address)}"
+    return Suite(name, required_task(name, task), LICENCE, load_examples(address, columns))
 
 
-def load_examples(path: Path, columns: Columns = None) -> tuple[Example, ...]:
-    """All examples of a file, checked to be a suite. Raises SuiteError."""
-    placed = ((f"{path}, line {number}", example) for number, example in _numbered(path, columns))
-    return checked(placed, str(path))
+def file_name(address: str | Path) -> str:
+    """Write the name of a file, or of several side by side, without folders."""
+    return ",".join(path.name for path in _paths(str(address)))
 
 
-def read_examples(path: Path, columns: Columns = None) -> Iterator[Example]:
+def load_examples(
+    address: str | Path, columns: Columns = None, limit: int | None = None
+) -> tuple[Example, ...]:
+    """Read the examples of a file, or the first `limit`, checked to be a suite. Raises SuiteError."""
+    return checked(islice(_placed(address, columns), limit), str(address))
+
+
+def read_examples(address: str | Path, columns: Columns = None) -> Iterator[Example]:
     """Read the examples of a file, in order, one at a time; their texts may be empty. Raises SuiteError.
 
-    columns: role to column name, see `rows.to_example`.
+    address: one file, or several of a text a line, `SOURCES,REFERENCES`, more references behind further
+    commas. columns: role to column name or number, see `tables.read_rows`.
     """
-    return (example for _, example in _numbered(path, columns))
+    return (example for _, example in _placed(address, columns))
 
 
-def _numbered(path: Path, columns: Columns) -> Iterator[tuple[int, Example]]:
-    check_columns(columns)
-    try:
-        _check_file(path)
-        parse = _parser(path, columns)
-        with open_unpacked(path) as lines:
-            for number, line in _lines(path, lines):
+def _placed(address: str | Path, columns: Columns) -> Placed:
+    check_columns({role: name for role, name in (columns or {}).items() if role != DELIMITER})
+    paths = _paths(str(address))
+    return _of_table(paths[0], columns) if len(paths) == 1 else _side_by_side(paths, columns)
+
+
+def _paths(address: str) -> list[Path]:
+    """One file where there is one of that name, commas and all; else those between the commas."""
+    whole = Path(address).expanduser()
+    parts = address.split(",")
+    if len(parts) == 1 or whole.exists() or not all(parts):
+        return [whole]
+    return [Path(part).expanduser() for part in parts]
+
+
+def _of_table(path: Path, columns: Columns) -> Placed:
+    with _explained(path):
+        kind = _kind(path)
+        if kind not in KINDS:
+            raise SuiteError(
+                f"{path} is of no known format; a table's file ends with {' or '.join(KINDS)}, and behind "
+                f"that {' or '.join(packings())} when it is packed; files of a text a line are named "
+                "together: SOURCES,REFERENCES."
+            )
+        own = {role: name for role, name in (columns or {}).items() if role != DELIMITER}
+        with open_unpacked(path) as stream:
+            for number, row in read_rows(str(path), text_lines(str(path), stream), kind, columns):
+                place = f"{path}, line {number}"
                 try:
-                    example = parse(line, number)
+                    yield place, to_example(row, own, str(number))
                 except RowError as error:
-                    raise SuiteError(f"{path}, line {number}: {error}.") from error
-                if example is not None:
-                    yield number, example
+                    raise SuiteError(f"{place}: {error}.") from error
+
+
+def _side_by_side(paths: Sequence[Path], columns: Columns) -> Placed:
+    """Line n of the first file is the source, line n of each other one a reference."""
+    if columns:
+        raise SuiteError(f"{paths[0]} and {paths[1]} are read side by side and have no columns to name.")
+    for number, row in enumerate(zip_longest(*map(_texts, paths)), 1):
+        texts = [text for text in row if text is not None]
+        if len(texts) < len(paths):
+            ended = paths[row.index(None)]
+            raise SuiteError(
+                f"{ended} ends before line {number}, where another file goes on; line n of one belongs to "
+                "line n of the other."
+            )
+        if any(text.strip() for text in texts):
+            yield (
+                f"{paths[0]}, line {number}",
+                Example(str(number), DEFAULT_DOMAIN, texts[0], tuple(texts[1:])),
+            )
+
+
+def _texts(path: Path) -> Iterator[str]:
+    with _explained(path):
+        if _kind(path) in KINDS:
+            raise SuiteError(f"{path} is a table; files side by side have a text a line and nothing else.")
+        with open_unpacked(path) as stream:
+            for _, text in plain_texts(text_lines(str(path), stream)):
+                yield text
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what may go wrong with a file while the block reads it."""
+    try:
+        if path.is_dir():
+            raise SuiteError(f"{path} is a folder; name a file in it.")
+        if not path.is_file():
+            where = (
+                "; name it with its folders, or work in the one where it lies"
+                if path == Path(path.name)
+                else ""
+            )
+            raise SuiteError(f"There is no file {path}{where}.")
+        yield
     except damages(path) as error:
         raise SuiteError(f"{path} cannot be unpacked: {error}. Fetch or pack it again.") from error
     except OSError as error:
         raise SuiteError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise SuiteError(f"{path} is a folder; name a file in it.")
-    if not path.is_file():
-        raise SuiteError(f"There is no file {path}.")
-
-
-def _lines(path: Path, stream: IO[bytes]) -> Iterator[tuple[int, str]]:
-    """Numbered lines, never held beyond the limit; decoded one by one, so that a wrong one has a number."""
-    number = 0
-    while line := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if number == 1:
-            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise SuiteError(f"{path} is UTF-16 text; save it as UTF-8.")
-            line = line.removeprefix(codecs.BOM_UTF8)
-        if len(line) > MAX_LINE_BYTES:
-            raise SuiteError(
-                f"{path}, line {number}, is longer than {MAX_LINE_BYTES:,} bytes; "
-                "write one example of that size at most on a line."
-            )
-        try:
-            yield number, line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise SuiteError(
-                f"{path}, line {number}, is not UTF-8 text (byte 0x{line[error.start]:02X} "
-                f"at position {error.start + 1}); save the file as UTF-8."
-            ) from error
-
-
-def _parser(path: Path, columns: Columns) -> _Parse:
+def _kind(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in packings():
         suffixes.pop()
-    kind = suffixes[-1] if suffixes else ""
-    if kind not in _PARSERS:
-        raise SuiteError(
-            f"{path} is of no known format; a suite's file ends with {' or '.join(_PARSERS)}, "
-            f"and behind that {' or '.join(packings())} when it is packed."
-        )
-    return _PARSERS[kind](columns)
-
-
-def _json_parser(columns: Columns) -> _Parse:
-    def parse(line: str, number: int) -> Example:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = "empty" if not line.strip() else f"not JSON ({error})"
-            raise RowError(f"the line is {reason}") from error
-        if not isinstance(row, dict):
-            raise RowError("the line is no JSON object; write one {...} a line")
-        return to_example(row, columns, str(number))
-
-    return parse
-
-
-def _tsv_parser(columns: Columns) -> _Parse:
-    return _plain_tsv if columns is None else _TsvWithNames(columns)
-
-
-def _plain_tsv(line: str, number: int) -> Example:
-    cells = line.rstrip("\r\n").split("\t")
-    if len(cells) != 3:
-        raise RowError(
-            f"{_count(cells)} instead of 3 (domain, source, reference, with tabs between); "
-            "for a file that begins with the names of its columns, say which to read"
-        )
-    domain, source, reference = cells
-    return Example(str(number), domain, source, (reference,))
-
-
-class _TsvWithNames:
-    """Reads the first line as the names of the columns, the others by them."""
-
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        self._columns = columns
-        self._names: list[str] = []
-
-    def __call__(self, line: str, number: int) -> Example | None:
-        cells = line.rstrip("\r\n").split("\t")
-        if not self._names:
-            self._names = [cell.strip() for cell in cells]
-            if len(set(self._names)) < len(cells):
-                raise RowError("two columns have the same name; rename one")
-            # A row of anything: a column that is missing is missing here, not in the next line.
-            to_example(dict.fromkeys(self._names, "-"), self._columns, str(number))
-            return None
-        if len(cells) != len(self._names):
-            raise RowError(f"{_count(cells)}, but {len(self._names)} are named in line 1")
-        return to_example(dict(zip(self._names, cells, strict=True)), self._columns, str(number))
-
-
-def _count(cells: list[str]) -> str:
-    if cells == [""]:
-        return "the line is empty and has no columns"
-    return f"the line has {len(cells)} column" + "s" * (len(cells) != 1)
-
-
-_PARSERS: Mapping[str, Callable[[Columns], _Parse]] = {
-    ".tsv": _tsv_parser,
-    ".jsonl": _json_parser,
-    ".ndjson": _json_parser,
-}
-
-
-def open_unpacked(path: Path) -> IO[bytes]:
-    """Open a file to read its unpacked bytes; reading raises `damages()`.
-
-    Raises OSError, and SuiteError without the package that unpacks.
-    """
-    return _OPENERS.get(path.suffix.lower(), _open_plain)(path)
-
-
-def packings() -> tuple[str, ...]:
-    """List the suffixes of packed files."""
-    return tuple(_OPENERS)
-
-
-def damages(path: Path) -> tuple[type[Exception], ...]:
-    """Name what a damaged packed file raises while it is read."""
-    if path.suffix.lower() != ".zst":
-        return EOFError, lzma.LZMAError
-    try:
-        import zstandard
-    except ImportError:  # then nothing of it was read
-        return (EOFError,)
-    return EOFError, zstandard.ZstdError
-
-
-def _open_plain(path: Path) -> IO[bytes]:
-    return path.open("rb")
-
-
-def _open_xz(path: Path) -> IO[bytes]:
-    return lzma.open(path, "rb")
-
-
-def _open_zst(path: Path) -> IO[bytes]:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise SuiteError(
-            f"{path.name} needs the package zstandard: pip install 'hybrid-bench[train]'."
-        ) from error
-    return io.BufferedReader(_ZstdFrames(path.open("rb"), zstandard.ZstdDecompressor()))
-
-
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {".xz": _open_xz, ".zst": _open_zst}
-
-
-class _ZstdFrames(io.RawIOBase):
-    """All frames of a .zst file as one stream; a file that ends within one raises EOFError.
-
-    zstandard's own stream_reader takes a cut file for a whole one, and would
-    serve a part of a suite as if it were all of it.
-    """
-
-    # A block header of 4 bytes can stand for 128 KiB, so this bounds one step at 8 MiB.
-    _CHUNK_BYTES = 256
-
-    def __init__(self, file: BinaryIO, unpacker: "ZstdDecompressor") -> None:
-        self._file, self._unpacker = file, unpacker
-        self._parts = self._unpack()
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        target = memoryview(buffer)
-        while not self._ready:
-            part = next(self._parts, None)
-            if part is None:
-                return 0
-            self._ready = memoryview(part)
-        size = min(len(target), len(self._ready))
-        target[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-    def _unpack(self) -> Iterator[bytes]:
-        frame: ZstdDecompressionObj | None = None
-        while packed := self._file.read(self._CHUNK_BYTES):
-            while packed:
-                frame = frame or self._unpacker.decompressobj()
-                yield frame.decompress(packed)
-                packed = frame.unused_data if frame.eof else b""
-                frame = None if frame.eof else frame
-        if frame is not None:
-            raise EOFError("the file ends before its last frame does")
+    return suffixes[-1] if suffixes else ""

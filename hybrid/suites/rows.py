@@ -1,26 +1,32 @@
 """From a row of named columns to an Example, and what must hold for all examples of a suite.
 
-Every source of rows (JSONL, TSV with a header, the Hub) is read by the same rules.
+Every source of rows (tables in files, the Hub) is read by the same rules.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example
+from hybrid.schema.texts import UNREADABLE, normalized
 
 Row = Mapping[str, object]
 
 ROLES = ("id", "domain", "source", "reference")
+# What their columns are called when none are named; the first that is there is read. A `source` beside
+# a `document` is where it comes from; beside a `summary` alone it could be either, and that is not guessed.
+SOURCES = ("document", "source", "prompt")
+REFERENCES = ("references", "reference", "target")
+SUMMARIES = ("summary", "summaries")
 DEFAULT_DOMAIN = "all"
 _SHOWN = 20  # column names in a message
 
-# What the engines refuse too: category Cc but tab, line feed and carriage return, and lone surrogates.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-
 
 class RowError(ValueError):
-    """A row is no example. Its text goes behind "FILE, line 3" and a colon."""
+    """A row is no example. Its text goes behind "FILE, line 3" and a colon. line: None where not known."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def check_columns(columns: Mapping[str, str] | None) -> None:
@@ -37,30 +43,31 @@ def to_example(row: Row, columns: Mapping[str, str] | None, default_id: str) -> 
     """Make the example of a row. Raises RowError.
 
     columns: role to column name, with dots for nested ones (`translation.en`).
-    A role that is not given is read from the column of its own name, the
-    reference also from `references`; id and domain may be missing.
+    A role that is not given is read as own_names() says; id and domain may be missing.
     """
-    names = {**_own_names(row), **(columns or {})}
-    references = _find(row, names["reference"])
-    if isinstance(references, str):
-        references = [references]
-    if not isinstance(references, list | tuple) or not all(isinstance(text, str) for text in references):
-        raise RowError(f"the column {names['reference']!r} is neither a text nor a list of texts")
+    names = {**own_names(row), **(columns or {})}
+    references = _texts(row, names["reference"])
     if not references:
         raise RowError("there is no reference; give at least one")
     return Example(
         id=_label(row, names["id"]) if "id" in names else default_id,
         domain=_label(row, names["domain"]) if "domain" in names else DEFAULT_DOMAIN,
         source=_text(row, names["source"]),
-        references=tuple(references),
+        references=references,
     )
+
+
+def to_prompt(row: Row) -> tuple[str, tuple[str, ...]]:
+    """Give source and references of a row that need not have any. Raises RowError."""
+    reference = next((name for name in (*REFERENCES, *SUMMARIES) if name in row), None)
+    return _text(row, own_names(row)["source"]), _texts(row, reference) if reference else ()
 
 
 def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, ...]:
     """Check the examples of the suite `name`, each given with its place ("a.tsv, line 3").
 
-    Raises SuiteError when there is none, an id comes twice, a text is empty or
-    a text holds characters that the engines refuse.
+    Raises SuiteError when there is none, an id comes twice, a text is empty (also
+    one of white space and of what shows nothing) or holds what the engines refuse.
     """
     places: dict[str, str] = {}
     found: list[Example] = []
@@ -80,16 +87,20 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
 
 def without_controls(text: str) -> str:
     """Put a blank for every character that the engines refuse: for texts that nobody here can mend."""
-    return _CONTROL.sub(" ", text)
+    return UNREADABLE.sub(" ", text)
 
 
-def _own_names(row: Row) -> dict[str, str]:
-    """Name the columns that are read when none are named; `document` marks the older form of summaries."""
-    if "document" in row:
-        names = {"source": "document", "reference": "summary" if "summary" in row else "summaries"}
-        return names | ({"domain": "source"} if "source" in row else {})
-    names = {"source": "source", "reference": "references" if "references" in row else "reference"}
-    return names | {role: role for role in ("id", "domain") if role in row}
+def own_names(row: Row) -> dict[str, str]:
+    """Name the columns that are read when none are named: SOURCES, REFERENCES, `id`, `domain`.
+
+    Of source and reference the names are those that lack where the row has none.
+    """
+    source = next((name for name in SOURCES if name in row), "source")
+    choice = (*SUMMARIES, *REFERENCES) if source == "document" else REFERENCES
+    names = {"source": source, "reference": next((name for name in choice if name in row), "reference")}
+    if source == "document" and "source" in row:
+        names["domain"] = "source"
+    return {role: role for role in ("id", "domain") if role in row} | names
 
 
 def _find(row: Row, name: str) -> object:
@@ -123,6 +134,14 @@ def _text(row: Row, name: str) -> str:
     return value
 
 
+def _texts(row: Row, name: str) -> tuple[str, ...]:
+    value = _find(row, name)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise RowError(f"the column {name!r} is neither a text nor a list of texts")
+    return tuple(texts)
+
+
 def _label(row: Row, name: str) -> str:
     """Check an id or a domain: a text or a whole number."""
     value = _find(row, name)
@@ -141,10 +160,10 @@ def _kind(value: object) -> str:
 
 def _check_texts(place: str, example: Example) -> None:
     for part, text in (("source", example.source), *(("reference", text) for text in example.references)):
-        if not text.strip():
+        if not normalized(text):
             raise SuiteError(f"{place}: the {part} is empty; fill it or remove the example.")
     for text in (example.id, example.domain, example.source, *example.references):
-        if match := _CONTROL.search(text):
+        if match := UNREADABLE.search(text):
             raise SuiteError(
                 f"{place}: there is a control character (U+{ord(match[0]):04X}) "
                 f"at position {match.start() + 1} of a text; remove it."

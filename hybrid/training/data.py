@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from hybrid.errors import RecipeError
+from hybrid.models.prompts import TextEncoder
 from hybrid.schema import TASKS
+from hybrid.schema.texts import normalized
 from hybrid.store.files import open_atomic
 from hybrid.suites.files import read_examples
 from hybrid.training.losses import IGNORED
@@ -33,7 +35,8 @@ def prepare(recipe: Recipe) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     pairs = [pair for corpus in recipe.data.train for pair in read_corpus(corpus)]
-    tokenizer = train_tokenizer((text for _, *both in pairs for text in both), recipe.vocab_size)
+    texts = (normalized(text, TASKS[task].lines) for task, *both in pairs for text in both)
+    tokenizer = train_tokenizer(texts, recipe.vocab_size)
     tokenizer.save(str(tokenizer_path(recipe)))
     dev = [pair for corpus in recipe.data.dev for pair in read_corpus(corpus)]
     save_ids(target.with_name("dev.npz"), tokenizer, dev, recipe.data)
@@ -69,7 +72,7 @@ def tokenizer_path(recipe: Recipe) -> Path:
 
 def read_corpus(corpus: Corpus) -> Iterator[Pair]:
     """Yield the usable examples of one file, with the first reference of each."""
-    for example in read_examples(Path(corpus.path)):
+    for example in read_examples(corpus.path):
         target = example.references[0]
         if example.domain not in corpus.exclude and _is_usable(example.source, target):
             yield corpus.task, example.source, target
@@ -78,13 +81,14 @@ def read_corpus(corpus: Corpus) -> Iterator[Pair]:
 def save_ids(path: Path, tokenizer: Tokenizer, pairs: list[Pair], data: Data) -> None:
     """Tokenize and store flat uint16 ids with their lengths, ends of sequence included."""
     eos: int = tokenizer.token_to_id("</s>")  # type: ignore[assignment]  # every tokenizer of ours has it
-    sources = tokenizer.encode_batch_fast([TASKS[task].prefix + source for task, source, _ in pairs])
-    targets = tokenizer.encode_batch_fast([target for *_, target in pairs])
+    encoder = TextEncoder(tokenizer)
+    sources = encoder.prompts((task, source) for task, source, _ in pairs)
+    targets = encoder.answers((task, target) for task, _, target in pairs)
     widest = max(width for _, width in data.buckets)
     rows = [
-        ([*s.ids[: data.max_source - 1], eos], [*t.ids, eos])
-        for s, t in zip(sources, targets, strict=True)
-        if len(t.ids) < widest
+        ([*source[: data.max_source - 1], eos], [*target, eos])
+        for source, target in zip(sources, targets, strict=True)
+        if len(target) < widest
     ]
     save_rows(path, rows)
 
@@ -232,6 +236,6 @@ def _sort_into(
 
 def _is_usable(source: str, target: str) -> bool:
     """Neither empty nor left untranslated."""
-    if not source.strip() or not target.strip():
+    if not normalized(source) or not normalized(target):
         return False
     return source != target or len(source.split()) < 4

@@ -1,11 +1,10 @@
 """Quality of a pair over files of examples, and of the hybrid misled: the figures of the model cards.
 
-It runs transformers' generate() in batches and times nothing; hybrid/bench.py does.
+It runs transformers' generate() in batches and times nothing; `hybrid bench` does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import Model, Score
-from hybrid.suites.files import read_examples
+from hybrid.suites.files import file_name, load_examples
 from hybrid.training.data import by_length, padded
 
 BATCH = 25
@@ -42,13 +41,15 @@ def quality(
     control: bool = False,
     limit: int = 500,
     max_new_tokens: int = 128,
+    columns: Mapping[str, str] | None = None,
 ) -> Iterator[Evaluated]:
-    """Score the first `limit` lines of each file; BLEU for translation, ROUGE-L for summaries.
+    """Score the first `limit` examples of each file; BLEU for translation, ROUGE-L for summaries.
 
     control: also the hybrid fed with the LLM's hidden states of the next prompt in the file.
+    Files are read as a suite `file:PATH` is. Raises SuiteError, with file and line, for what is none.
     """
     for path in files:
-        examples = list(islice(read_examples(path), limit))
+        examples = load_examples(path, columns, limit)
         sources = [example.source for example in examples]
         references = [example.references for example in examples]
         runs: list[tuple[Model, bool]] = [(model, False) for model in models]
@@ -57,7 +58,7 @@ def quality(
         for model, swapped in runs:
             outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, swapped)
             found = score(main_metric(task).name, outputs, references)
-            yield Evaluated(path.name, CONTROL if swapped else model, found, cut, tuple(outputs))
+            yield Evaluated(file_name(path), CONTROL if swapped else model, found, cut, tuple(outputs))
 
 
 @torch.inference_mode()

@@ -145,7 +145,7 @@ def _answers(model: PreTrainedModel, sources: list[NDArray[np.int64]], longest: 
 
 def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
     """Read steps, time and last held-out losses of a stage and of those it started from, from their logs."""
-    lines = (recipe.out / stage / "log.jsonl").read_text("utf-8").splitlines()
+    lines = (recipe.out / stage / "log.jsonl").read_bytes().splitlines()  # of bytes: at line ends only
     events = [json.loads(line) for line in lines]
     dev = [e["values"] for e in events if e["kind"] == "dev"]
     rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")

@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from hybrid.benchmark.jobs import check_request
+from hybrid.benchmark.plan_options import parse_columns
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.format import printable
@@ -16,8 +17,8 @@ from pages.common.notes import note
 
 ANOTHER = "another"
 ABOUT_SUITES = (
-    "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:PATH, a TSV of domain, source, reference, or a "
-    "JSONL, on the machine that runs this bench."
+    "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:PATH, a TSV, CSV or JSONL of source and "
+    "reference, on the machine that runs this bench."
 )
 DEVICES = (CPU, Device("cuda"))
 
@@ -71,15 +72,20 @@ def _what(pairs: list[str]) -> dict[str, Any]:
         "Engine", [AUTO, *ENGINES], key="bench_engine", bind="query-params",
         help="auto: the fastest that runs here. A system may name another of its own below.",
     )  # fmt: skip
-    chosen = {"suite": name, "pair": pair, "engine": engine}
+    chosen: dict[str, Any] = {"suite": name, "pair": pair, "engine": engine}
     if name == ANOTHER:
-        left, right = st.columns([2, 1])
+        left, middle, right = st.columns([2, 1, 1])
         given = left.text_input("Name of the suite", key="name", bind="query-params", help=ABOUT_SUITES)
-        task = right.selectbox(
+        task = middle.selectbox(
             "Task", list(TASKS), None, format_func=lambda task: TASKS[task].label, key="asked-task",
             bind="query-params", placeholder="as the suite states", help="file: and hf: suites state none.",
         )  # fmt: skip
-        chosen |= {"suite": given.strip(), "task": task or ""}
+        columns = right.text_input(
+            "Columns", key="columns", bind="query-params", placeholder="as the first line names them",
+            help="Of file: and hf: suites, where they are called otherwise: source=NAME,reference=NAME, "
+            "or by number where a file names none: source=1,reference=2.",
+        )  # fmt: skip
+        chosen |= {"suite": given.strip(), "task": task or "", "columns": _columns(columns)}
     return chosen
 
 
@@ -131,6 +137,14 @@ def _more() -> dict[str, Any]:
             True, key="memory", bind="query-params",
         )  # fmt: skip
     return chosen
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Read what `--columns` would be given. Raises SuiteError."""
+    try:
+        return parse_columns(text) if text.strip() else {}
+    except ValueError as error:
+        raise SuiteError(f"Columns: {error}.") from error
 
 
 def _label(system: System) -> str:

@@ -21,8 +21,9 @@ from pages.live_parts.settings import limit
 
 STATE = st.session_state
 ABOUT = (
-    f"A text file with one prompt a line, or CSV, TSV or JSON lines with a column source and, "
-    f"if you have them, a column reference. At most {MOST} prompts and {MOST_BYTES // 1000:,} kB."
+    f"A text file with one prompt a line, or CSV, TSV or JSON lines: a column of prompts and, if you have "
+    f"it, a second one of references, or columns named source and reference. At most {MOST} prompts and "
+    f"{MOST_BYTES // 1000:,} kB."
 )
 
 

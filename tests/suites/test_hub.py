@@ -135,7 +135,8 @@ def test_wrong_names(name: str) -> None:
 
 
 def test_a_task_is_needed() -> None:
-    assert refusal(task=None) == f"{NAME} does not say its task; name one of translate-en-de, summarize."
+    said = "does not say its task; choose one (--task): translate-en-de, summarize."
+    assert refusal(task=None) == f"{NAME} {said}"
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

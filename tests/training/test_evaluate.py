@@ -1,11 +1,12 @@
 """Quality is that of generate() one prompt at a time."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 import torch
 
-from hybrid.errors import InputError
+from hybrid.errors import SuiteError
 from hybrid.metrics import score
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompts import TextCodec
@@ -93,8 +94,37 @@ def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: P
     assert control.outputs == tuple(expected)
 
 
-def test_an_empty_file_has_no_quality(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    path = tmp_path / "empty.tsv"
-    path.touch()
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty; a suite has at least one example"),
+        ("x\tGood.\tGut.\nx\t\tGut.\n", "line 2: the source is empty"),
+        ("x\tGood.\t\n", "line 1: the reference is empty"),
+        ("x\tGood.\t \u00a0 \n", "line 1: the reference is empty"),
+        ("x\tGood\f\tGut.\n", r"line 1: there is a control character \(U\+000C\)"),
+    ],
+)
+def test_what_cannot_be_scored_is_named_and_never_scored(
+    tiny_bundle: Bundle, tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "wrong.tsv"
+    path.write_text(content, "utf-8")
+    with pytest.raises(SuiteError, match=rf"wrong\.tsv.*{said}"):
         list(quality(tiny_bundle, [path], "summarize", ["slm"]))
+
+
+def test_what_looks_alike_is_answered_and_scored_alike(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    rows = [
+        ("The caf\u00e9 in D\u00fcsseldorf.", "Das Caf\u00e9 in D\u00fcsseldorf."),
+        ("Ten men.", "Zehn M\u00e4nner."),
+    ]
+    plain, other = tmp_path / "plain.csv", tmp_path / "other.csv"
+    table = "".join(f'"{source}","{reference}"\n' for source, reference in rows)
+    plain.write_text(table, "utf-8")
+    odd = unicodedata.normalize("NFD", table).replace(" ", "\u00a0\r\n").replace("men", "m\u00aden")
+    other.write_text(odd, "utf-8", newline="")
+    task = "translate-en-de"
+    first, second = quality(tiny_bundle, [plain, other], task, ["slm"], max_new_tokens=NEW_TOKENS)
+    assert (second.outputs, second.score) == (first.outputs, first.score)
+    perfect, odd_references = [b for _, b in rows], [[unicodedata.normalize("NFD", b)] for _, b in rows]
+    assert score("chrf", perfect, odd_references).value == 100

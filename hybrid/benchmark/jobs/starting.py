@@ -44,6 +44,7 @@ from hybrid.benchmark.jobs.requests import Request, ResumeRequest, check_request
 from hybrid.benchmark.plans import encode_plan
 from hybrid.errors import BusyError, HybridError
 from hybrid.measuring.lock import LIVE, holder
+from hybrid.schema.runs import without_folders
 from hybrid.store import check_writable, results_folder
 from hybrid.store.files import as_store_error, atomic_write
 
@@ -92,11 +93,12 @@ def start(request: Request, root: Path | None = None) -> Job:
         stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         folder = root / JOBS / stamp
         folder.mkdir()
+        suite = without_folders(request.suite)  # whoever opens the page sees it
         job = Job(
             folder=folder,
             command=_command(request, folder.resolve()),
-            shown=shell_command(request),
-            suite=request.suite,
+            shown=shell_command(replace(request, suite=suite)),
+            suite=suite,
             pid=0,
             started_at=now(),
             alive=True,
