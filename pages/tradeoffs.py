@@ -17,26 +17,26 @@ from pages.tradeoffs_parts.verdicts import verdicts
 
 def loaded(entries: list[Entry]) -> list[tuple[Entry, RunDigest, Tradeoffs]]:
     """Tell what the figures need of each run; one that cannot be read is named and left out."""
-    place, found = st.empty(), []
+    place, runs = st.empty(), []
     for number, entry in enumerate(entries, start=1):
         of = f" ({number} of {len(entries)})" if len(entries) > 1 else ""
         place.text(f"Reading run {entry.run_id}{of} …")
         try:
-            found.append((entry, caches.digest(entry.run_id), caches.tradeoffs(entry.run_id, place.text)))
+            runs.append((entry, caches.digest(entry.run_id), caches.tradeoffs(entry.run_id, place.text)))
         except HybridError as error:
             note(str(error), "error")
     place.empty()
-    return found
+    return runs
 
 
 def picked_systems(runs: list[tuple[Entry, RunDigest, Tradeoffs]]) -> list[System]:
     """Draw and give the systems that all figures show; none means all."""
     names = ordered(dict.fromkeys(system for _, _, times in runs for system in times.systems))
-    found: list[System] = st.multiselect(
+    picked: list[System] = st.multiselect(
         "Systems", names, format_func=str, key="system", bind="query-params",
         placeholder="All systems", select_all=False,
     )  # fmt: skip
-    return found
+    return picked
 
 
 st.title("Is it worth it?", anchor=False)
@@ -51,18 +51,18 @@ if not catalog.entries:
     st.stop()
 entries = chosen_runs(catalog)
 systems_place = st.container()
-said = st.container()
+verdicts_place = st.container()
 runs = loaded(entries)
 if not runs:
     st.stop()
 with systems_place:
     systems = picked_systems(runs)
-with said:
+with verdicts_place:
     for entry, digest, _ in runs:
         verdicts(entry, digest, several=len(runs) > 1)
 differences = stored_differences([entry.run_id for entry, _, _ in runs])
 selection = select([(digest, times) for _, digest, times in runs], differences, systems)
-with said:
+with verdicts_place:
     figures.warnings(selection)
 st.header("What does quality cost in time?", anchor=False)
 latency = figures.quality(selection, st.container(horizontal=True, gap="small", key="scales"))

@@ -39,9 +39,9 @@ def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -
             f"Run {run_id} has no quality to draw: answers of a fixed length go on after their natural end, "
             "and a run without answers, or not scored by this metric, has none yet."
         )
-    if made := quality_figure(same, metric, latency) if metric else None:
+    if drawing := quality_figure(same, metric, latency) if metric else None:
         st.html(NARROW)  # where labels would cover each other; the legend has the names, too
-        figure("quality", made)
+        figure("quality", drawing)
         for remark in dict.fromkeys(remark for digest, _ in same.runs for remark in digest.remarks):
             st.caption(remark)
     return latency
@@ -50,12 +50,12 @@ def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -
 def lengths(chosen: FigureSelection) -> None:
     """Speed-up by length."""
     kind = _switch("Length", LENGTH_LABELS, "length")
-    made = lengths_figure(chosen, "input" if kind == "input" else "output")
+    drawing = lengths_figure(chosen, "input" if kind == "input" else "output")
     left_out = [times.why for _, times in chosen.runs if times.why]
     for why in left_out:
         note(why)
-    if made:
-        figure(f"speedup-by-{kind}", made)
+    if drawing:
+        figure(f"speedup-by-{kind}", drawing)
     elif not left_out:
         note(f"There is nothing to draw by {WORDS['output']}: it takes 10 examples and two systems.")
 
@@ -63,24 +63,24 @@ def lengths(chosen: FigureSelection) -> None:
 def phases(chosen: FigureSelection) -> None:
     """Where the time goes."""
     share = _switch("Scale", SCALES, "scale") == "share"
-    if made := phases_figure(chosen, share, ground()):
-        figure("phases", made)
+    if drawing := phases_figure(chosen, share, ground()):
+        figure("phases", drawing)
     else:
         note("No answers were timed yet.")
 
 
 def spread(chosen: FigureSelection, latency: str) -> None:
     """How latencies are spread."""
-    if made := spread_figure(chosen, latency):
-        figure("latencies", made)
+    if drawing := spread_figure(chosen, latency):
+        figure("latencies", drawing)
     else:
         note("No system has this latency: answers of one token have no time per output token.")
 
 
 def warnings(chosen: FigureSelection) -> None:
     """Draw what to know before believing the numbers."""
-    said = [warning for digest, _ in chosen.runs for warning in digest.warnings]
-    notes([*chosen.differences.sentences, *said])
+    sentences = [warning for digest, _ in chosen.runs for warning in digest.warnings]
+    notes([*chosen.differences.sentences, *sentences])
 
 
 def _pick(label: str, options: dict[str, str], key: str) -> str:

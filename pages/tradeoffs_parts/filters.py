@@ -30,11 +30,11 @@ def chosen_runs(catalog: Catalog) -> list[Entry]:
 
 
 def _filter(catalog: Catalog, name: str) -> str | int | None:
-    found: str | int | None = st.selectbox(
+    choice: str | int | None = st.selectbox(
         FILTERS[name], choices(catalog.entries, name), index=None, placeholder="All",
         format_func=lambda value: printable(str(value)), key=name, bind="query-params", width=168,
     )  # fmt: skip
-    return found
+    return choice
 
 
 def _runs(ids: list[str], newest: Entry, known: Container[str]) -> list[str]:
@@ -42,17 +42,17 @@ def _runs(ids: list[str], newest: Entry, known: Container[str]) -> list[str]:
 
     Not bound to the widget: Streamlit takes bound parameters out of links to other pages.
     """
-    asked = st.query_params.get_all("run")
-    for run_id in asked:
+    in_url = st.query_params.get_all("run")
+    for run_id in in_url:
         if run_id not in known:
             note(f"There is no run {printable(run_id)} here.", "warning")
-    STATE[RUNS] = [run_id for run_id in dict.fromkeys(asked) if run_id in ids][:MOST_RUNS] or [newest.run_id]
-    found: list[str] = st.multiselect(
+    STATE[RUNS] = [run_id for run_id in dict.fromkeys(in_url) if run_id in ids][:MOST_RUNS] or [newest.run_id]
+    chosen: list[str] = st.multiselect(
         "Runs", ids, max_selections=MOST_RUNS, key=RUNS, on_change=_name, select_all=False
     )
-    if asked and asked != found:
-        st.query_params["run"] = found
-    return found
+    if in_url and in_url != chosen:
+        st.query_params["run"] = chosen
+    return chosen
 
 
 def _name() -> None:

@@ -117,9 +117,9 @@ def bins(lengths: Array, least: int = LEAST, most: int = MOST_BINS) -> Iterator[
     bins than `most`, and none when there are fewer than `least` examples.
     """
     order = np.argsort(lengths, kind="stable")
-    wanted = min(most, len(order) // least)
+    count = min(most, len(order) // least)
     start = 0
-    for number in range(wanted, 0, -1):
+    for number in range(count, 0, -1):
         left = len(order) - start
         if left < least:
             return

@@ -19,17 +19,17 @@ def phases_figure(selection: FigureSelection, share: bool = False, ground: str =
 
     share: of the system's own time. ground: of the page, see phase_bars().
     """
-    timed = [one for one in selection if one.times.phases]
+    timed = [selected for selected in selection if selected.times.phases]
     if not timed:
         return None
-    bars = [Bar(one.mark.name, one.system, one.times.phases) for one in timed]
+    bars = [Bar(selected.mark.name, selected.system, selected.times.phases) for selected in timed]
     unit = f"Mean time per {selection.unit} (ms)"
     figure = phase_bars(bars, unit, share, selection.differences.flag, ground)
     rows, parts = [], []
-    for one, bar in zip(timed, bars, strict=True):
-        n = one.times.latencies["total"].p50.n
-        rows.append((*one.cells, *(one.times.phases.get(phase) for phase in PHASES), bar.total, n))
-        if selection.is_main(one):
+    for selected, bar in zip(timed, bars, strict=True):
+        n = selected.times.latencies["total"].p50.n
+        rows.append((*selected.cells, *(selected.times.phases.get(phase) for phase in PHASES), bar.total, n))
+        if selection.is_main(selected):
             parts.append(_says(bar, n))
     says = (
         f"Mean time per {selection.unit} by phase; the phases sum to the mean end to end: {'; '.join(parts)}."

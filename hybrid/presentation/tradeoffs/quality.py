@@ -78,15 +78,15 @@ class Spot:
 
 def quality_figure(selection: FigureSelection, metric: str, latency: str) -> Drawing | None:
     """Draw it; None when no system has both. metric: of hybrid.metrics; latency: of LATENCIES."""
-    systems = {(one.run_id, one.system): one for one in selection}
-    found = points(selection.runs, selection.differences.groups, metric, latency, set(systems))
-    if not found:
+    systems = {(selected.run_id, selected.system): selected for selected in selection}
+    drawn = points(selection.runs, selection.differences.groups, metric, latency, set(systems))
+    if not drawn:
         return None
-    placed = [(systems[point.run_id, point.system], point) for point in found]
+    placed = [(systems[point.run_id, point.system], point) for point in drawn]
     by, scale = METRICS[metric], LATENCIES[latency]
     figure = draw(
-        [_spot(one, point, by) for one, point in placed],
-        [[(point.latency.value, point.quality.value) for point in line] for line in frontiers(found)],
+        [_spot(selected, point, by) for selected, point in placed],
+        [[(point.latency.value, point.quality.value) for point in line] for line in frontiers(drawn)],
         (f"{capitalized(scale)}, median (ms)",
          f"{by.label} ({'higher' if by.higher_is_better else 'lower'} is better)"),
         not by.higher_is_better,
@@ -94,10 +94,10 @@ def quality_figure(selection: FigureSelection, metric: str, latency: str) -> Dra
     )  # fmt: skip
     rows = [
         (
-            *one.cells, point.quality.n, *ends(point.latency), point.latency.n, *ends(point.quality),
+            *selected.cells, point.quality.n, *ends(point.latency), point.latency.n, *ends(point.quality),
             point.best,
         )
-        for one, point in placed
+        for selected, point in placed
     ]  # fmt: skip
     columns = _COLUMNS | {"quality": f"{by.label} of all answers together"}
     return Drawing(figure, _says(placed, by, scale, selection), Table(columns, rows))
@@ -132,27 +132,27 @@ def points(
     groups: Mapping[str, Hashable],
     metric: str,
     latency: str,
-    wanted: Container[tuple[str, System]],
+    shown: Container[tuple[str, System]],
 ) -> list[Point]:
-    """Return every system that has both, run by run. wanted: run ids and systems.
+    """Return every system that has both, run by run. shown: run ids and systems.
 
     groups: by run id, the same for runs whose numbers can be compared.
     """
-    found = []
+    results = []
     for digest, times in runs:
         for system, row in digest.rows.items():
             value, low, high = (number(row, name) for name in (metric, f"{metric}_low", f"{metric}_high"))
             spread = times.systems[system].latencies.get(latency) if system in times.systems else None
-            if value is None or spread is None or (digest.run_id, system) not in wanted:
+            if value is None or spread is None or (digest.run_id, system) not in shown:
                 continue
             quality = Estimate(value, low, high, int(number(row, "n") or 0))
-            found.append(
+            results.append(
                 Point(
                     run_id=digest.run_id, system=system, engine=str(row.get("engine")),
                     group=groups[digest.run_id], latency=spread.p50, quality=quality,
                 )
             )  # fmt: skip
-    return _marked(found, bool(METRICS[metric].higher_is_better))
+    return _marked(results, bool(METRICS[metric].higher_is_better))
 
 
 def frontier(pairs: Sequence[tuple[float, float]], higher_is_better: bool) -> list[int]:
@@ -170,10 +170,10 @@ def frontier(pairs: Sequence[tuple[float, float]], higher_is_better: bool) -> li
     return sorted((i for i, pair in enumerate(scored) if not beaten(pair)), key=lambda i: scored[i])
 
 
-def frontiers(found: Sequence[Point]) -> list[list[Point]]:
+def frontiers(points: Sequence[Point]) -> list[list[Point]]:
     """Return the best points of each group, in ascending order of latency."""
-    groups = dict.fromkeys(point.group for point in found)
-    best = [[point for point in found if point.group == group and point.best] for group in groups]
+    groups = dict.fromkeys(point.group for point in points)
+    best = [[point for point in points if point.group == group and point.best] for group in groups]
     return [sorted(line, key=lambda point: point.latency.value) for line in best if line]
 
 
@@ -250,37 +250,37 @@ def _draw_labels(
     )  # fmt: skip
 
 
-def _marked(found: Sequence[Point], higher_is_better: bool) -> list[Point]:
+def _marked(points: Sequence[Point], higher_is_better: bool) -> list[Point]:
     best: set[int] = set()
-    for group in dict.fromkeys(point.group for point in found):
-        places = [i for i, point in enumerate(found) if point.group == group]
-        pairs = [(found[i].latency.value, found[i].quality.value) for i in places]
+    for group in dict.fromkeys(point.group for point in points):
+        places = [i for i, point in enumerate(points) if point.group == group]
+        pairs = [(points[i].latency.value, points[i].quality.value) for i in places]
         best.update(places[i] for i in frontier(pairs, higher_is_better))
-    return [replace(point, best=i in best) for i, point in enumerate(found)]
+    return [replace(point, best=i in best) for i, point in enumerate(points)]
 
 
-def _spot(one: SelectedSystem, point: Point, metric: Metric) -> Spot:
-    short = _SHORT.get(one.system.method) or METHODS[one.system.method].label
+def _spot(selected: SelectedSystem, point: Point, metric: Metric) -> Spot:
+    short = _SHORT.get(selected.system.method) or METHODS[selected.system.method].label
     hover = (
         f"{milliseconds_interval(point.latency)}, n = {point.latency.n}",
         f"{estimate(point.quality, 1, metric.label)}, n = {point.quality.n}",
-        f"engine {point.engine}, {one.row['device_name']}",
+        f"engine {point.engine}, {selected.row['device_name']}",
         f"run {point.run_id}",
     )
-    text = f"{short}, {point.engine}" if one.system.engine else short
-    return Spot(mark=one.mark, x=ends(point.latency), y=ends(point.quality), label=text, hover=hover)
+    text = f"{short}, {point.engine}" if selected.system.engine else short
+    return Spot(mark=selected.mark, x=ends(point.latency), y=ends(point.quality), label=text, hover=hover)
 
 
 def _says(
     placed: list[tuple[SelectedSystem, Point]], metric: Metric, latency: str, selection: FigureSelection
 ) -> str:
     numbers = [
-        f"{one.mark.name} {milliseconds_interval(point.latency)} and "
+        f"{selected.mark.name} {milliseconds_interval(point.latency)} and "
         f"{estimate(point.quality, 1, metric.label)} (n = {point.quality.n})"
-        for one, point in placed
-        if selection.is_main(one)
+        for selected, point in placed
+        if selection.is_main(selected)
     ]
-    best = listed([one.mark.name for one, point in placed if point.best], MOST_NAMES)
+    best = listed([selected.mark.name for selected, point in placed if point.best], MOST_NAMES)
     groups = len({point.group for _, point in placed})
     among = "" if groups == 1 else ", each among runs that can be compared"
     return (

@@ -100,14 +100,16 @@ class FigureSelection:
     @property
     def main(self) -> list[SelectedSystem]:
         """The LLM and the hybrid of the first run, as far as they are shown; else the first two systems."""
-        selected = list(self)
+        systems = list(self)
         run_id = self.runs[0][0].run_id
-        first = [one for one in selected if one.run_id == run_id and str(one.system) in MAIN]
-        return first or selected[:2]
+        first = [
+            selected for selected in systems if selected.run_id == run_id and str(selected.system) in MAIN
+        ]
+        return first or systems[:2]
 
-    def is_main(self, one: SelectedSystem) -> bool:
+    def is_main(self, selected: SelectedSystem) -> bool:
         """Tell whether a sentence gives the numbers of this system."""
-        return (one.run_id, one.system) in {(main.run_id, main.system) for main in self.main}
+        return (selected.run_id, selected.system) in {(main.run_id, main.system) for main in self.main}
 
     @property
     def unit(self) -> str:
@@ -174,7 +176,7 @@ def tags_of(run_ids: Sequence[str]) -> dict[str, str]:
 
 def ordered(systems: Iterable[System]) -> list[System]:
     """Order by method: first those of the plan's own engine, then those of other engines."""
-    return sorted(systems, key=lambda one: (one.engine is not None, list(METHODS).index(one.method)))
+    return sorted(systems, key=lambda system: (system.engine is not None, list(METHODS).index(system.method)))
 
 
 def _engine(digest: RunDigest, system: System) -> tuple[str, str]:

@@ -60,19 +60,21 @@ class Curve:
 
 def lengths_figure(selection: FigureSelection, kind: Length) -> Drawing | None:
     """Draw it; None when no run has a bin. Each run is set against its own LLM."""
-    known = [(one, one.times.lengths[kind]) for one in selection if kind in one.times.lengths]
-    drawn = [(one, lengths) for one, lengths in known if lengths.bins]
+    known = [
+        (selected, selected.times.lengths[kind]) for selected in selection if kind in selected.times.lengths
+    ]
+    drawn = [(selected, lengths) for selected, lengths in known if lengths.bins]
     if not drawn:
         return None
-    own = [one for one, _ in drawn if one.system.engine is None]
-    banded = [one for one, _ in drawn] if len(drawn) <= MOST_BANDS else own[:MOST_BANDS]
-    curves = [_curve(one, lengths, one in banded) for one, lengths in drawn]
+    own = [selected for selected, _ in drawn if selected.system.engine is None]
+    banded = [selected for selected, _ in drawn] if len(drawn) <= MOST_BANDS else own[:MOST_BANDS]
+    curves = [_curve(selected, lengths, selected in banded) for selected, lengths in drawn]
     kinds = listed(selection.differences.kinds)
     flag = f"These runs differ in {kinds}: each is set against its own LLM" if kinds else ""
     figure = draw(curves, f"{capitalized(WORDS[kind])} (tokens)", flag)
     rows = [
-        (*one.cells, *_cells(part), *_even(lengths.break_even))
-        for one, lengths in drawn
+        (*selected.cells, *_cells(part), *_even(lengths.break_even))
+        for selected, lengths in drawn
         for part in lengths.bins
     ]
     return Drawing(figure, _says(drawn, kind), Table(_COLUMNS, rows))
@@ -132,10 +134,10 @@ def _draw_band(figure: go.Figure, curve: Curve) -> None:
     )  # fmt: skip
 
 
-def _curve(one: SelectedSystem, lengths: ByLength, banded: bool) -> Curve:
+def _curve(selected: SelectedSystem, lengths: ByLength, banded: bool) -> Curve:
     even = lengths.break_even
     return Curve(
-        mark=one.mark,
+        mark=selected.mark,
         x=tuple(part.middle for part in lengths.bins),
         y=tuple(ends(part.ratio) for part in lengths.bins),
         hover=tuple(f"{_span(part)}: {ratio(part.ratio)}, n = {part.ratio.n}" for part in lengths.bins),
@@ -174,6 +176,6 @@ def _says(drawn: list[tuple[SelectedSystem, ByLength]], kind: Length) -> str:
 def _break_evens(drawn: list[tuple[SelectedSystem, ByLength]]) -> str:
     """Systems of which the same is true share a part; those that break even have one each."""
     names_by_sentence: dict[str, list[str]] = {}
-    for one, lengths in drawn:
-        names_by_sentence.setdefault(lengths.break_even.short, []).append(one.mark.name)
+    for selected, lengths in drawn:
+        names_by_sentence.setdefault(lengths.break_even.short, []).append(selected.mark.name)
     return "; ".join(f"{listed(names, MOST_NAMES)}: {what}" for what, names in names_by_sentence.items())

@@ -47,17 +47,21 @@ class Steps:
 
 def spread_figure(selection: FigureSelection, latency: str) -> Drawing | None:
     """Draw it; None when nothing has this latency. latency: of LATENCIES."""
-    spreads = [(one, one.times.latencies[latency]) for one in selection if latency in one.times.latencies]
+    spreads = [
+        (selected, selected.times.latencies[latency])
+        for selected in selection
+        if latency in selected.times.latencies
+    ]
     if not spreads:
         return None
-    title, curves = LATENCIES[latency], [_steps(one, spread) for one, spread in spreads]
+    title, curves = LATENCIES[latency], [_steps(selected, spread) for selected, spread in spreads]
     figure = draw(curves, f"{capitalized(title)} (ms)", selection.differences.flag)
     rows = [
         (
-            *one.cells, spread.p50.n, spread.answers, *spread.percentiles, *ends(spread.p50)[1:],
+            *selected.cells, spread.p50.n, spread.answers, *spread.percentiles, *ends(spread.p50)[1:],
             " ".join(f"p{number}" for number in spread.carried),
         )
-        for one, spread in spreads
+        for selected, spread in spreads
     ]  # fmt: skip
     return Drawing(figure, _says(spreads, title, selection), Table(_COLUMNS, rows))
 
@@ -98,22 +102,22 @@ def _hover(curve: Steps, value: float, share: float) -> str:
 
 
 def _draw_percentiles(figure: go.Figure, curve: Steps) -> None:
-    color, found = curve.mark.color, curve.percentiles
+    color, marks = curve.mark.color, curve.percentiles
     figure.add_scatter(
-        x=[one.value for one in found], y=[one.number / 100 for one in found], mode="markers",
+        x=[mark.value for mark in marks], y=[mark.number / 100 for mark in marks], mode="markers",
         marker={
-            "color": [color if one.carried else CLEAR for one in found], "size": 8,
+            "color": [color if mark.carried else CLEAR for mark in marks], "size": 8,
             "symbol": curve.mark.symbol,
-            "line": {"width": 1.5, "color": [color if one.carried else faded(color, 0.6) for one in found]},
+            "line": {"width": 1.5, "color": [color if mark.carried else faded(color, 0.6) for mark in marks]},
         },
         showlegend=False, legendgroup=curve.mark.name, hoverinfo="text",
-        hovertext=[f"{label(curve.mark.name)}<br>{label(one.hover, 200)}" for one in found],
+        hovertext=[f"{label(curve.mark.name)}<br>{label(mark.hover, 200)}" for mark in marks],
     )  # fmt: skip
 
 
-def _steps(one: SelectedSystem, spread: Distribution) -> Steps:
+def _steps(selected: SelectedSystem, spread: Distribution) -> Steps:
     percentiles = tuple(_percentile(number, spread) for number in MARKED)
-    return Steps(one.mark, spread.values, spread.shares, spread.carried_share, percentiles)
+    return Steps(selected.mark, spread.values, spread.shares, spread.carried_share, percentiles)
 
 
 def _percentile(number: int, spread: Distribution) -> Percentile:
@@ -126,10 +130,10 @@ def _percentile(number: int, spread: Distribution) -> Percentile:
 
 def _says(spreads: list[tuple[SelectedSystem, Distribution]], title: str, selection: FigureSelection) -> str:
     parts = [
-        f"{one.mark.name} {milliseconds_interval(spread.p50)} and "
+        f"{selected.mark.name} {milliseconds_interval(spread.p50)} and "
         f"{milliseconds(spread.percentile(90) / 1000)} (n = {spread.p50.n})"
-        for one, spread in spreads
-        if selection.is_main(one)
+        for selected, spread in spreads
+        if selection.is_main(selected)
     ]
     fewest = min((spread for _, spread in spreads), key=lambda spread: spread.p50.n)
     lost = [f"p{number}" for number in MARKED if number not in fewest.carried]
