@@ -21,16 +21,16 @@ try:
     prompt.from_link(task)
     if mode == settings.ONE:
         prompt.ask(task, beside)
-    wanted, beside = settings.who()
+    engine_request, beside = settings.who()
     if mode == settings.ONE:
         with beside:
             prompt.reference(task)
             problem = prompt.keep_link(task)
         if problem:
             st.caption(problem)
-        play = answer.view(task, wanted)
+        play = answer.view(task, engine_request)
     else:
-        batch.view(task, wanted)
+        batch.view(task, engine_request)
     history()
     settings.engines_here()
     if play is not None:

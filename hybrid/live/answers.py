@@ -40,11 +40,13 @@ def measure_all(loaded: Mapping[System, LoadedSystem], request: Request) -> Answ
     answers: dict[System, Generation] = {}
     try:
         with measuring(LIVE, "one prompt in the browser"):  # never the prompt: others read the note
-            for one in loaded.values():
-                warm_up(one, request.task, [request.text], tokens)
+            for runner in loaded.values():
+                warm_up(runner, request.task, [request.text], tokens)
             with settled_heap():
-                for system, one in loaded.items():
-                    (answers[system],) = measure_answers(one, request.task, [request.text], request.sampling)
+                for system, runner in loaded.items():
+                    (answers[system],) = measure_answers(
+                        runner, request.task, [request.text], request.sampling
+                    )
     except BusyError as error:
         raise BusyError(_busy()) from error
     return answers
@@ -52,10 +54,10 @@ def measure_all(loaded: Mapping[System, LoadedSystem], request: Request) -> Answ
 
 def _busy() -> str:
     """Why there is no answer now, for a visitor who cannot end what is running."""
-    found, running = holder(), "is running on this machine"
-    if found:
-        since = str(found.since)[:16].replace("T", " ")  # to the minute
-        running = f"has been running on this machine since {since} UTC (run {found.run_id} of {found.suite})"
+    run, running = holder(), "is running on this machine"
+    if run:
+        since = str(run.since)[:16].replace("T", " ")  # to the minute
+        running = f"has been running on this machine since {since} UTC (run {run.run_id} of {run.suite})"
     return (
         f"Another measurement {running}; please try again when it has ended, "
         "as two at a time slow each other down."
@@ -98,9 +100,9 @@ def frames(
     tick = 0
     while running:
         elapsed_s = tick / per_second / slowdown
-        shown = {s: _shown(a, prefixes[s], elapsed_s) for s, a in running.items()}
-        yield Frame(LEAD_S + tick / per_second, shown)
-        running = {s: a for s, a in running.items() if not shown[s].finished}
+        texts = {s: _shown(a, prefixes[s], elapsed_s) for s, a in running.items()}
+        yield Frame(LEAD_S + tick / per_second, texts)
+        running = {s: a for s, a in running.items() if not texts[s].finished}
         tick += 1
 
 
@@ -118,7 +120,7 @@ def paced(
 
 def whole(answers: Answers) -> Frame:
     """Give the end of a replay: every answer in full."""
-    return Frame(0.0, {s: Shown(made.text, made.timing.total_s, True) for s, made in answers.items()})
+    return Frame(0.0, {s: Shown(answer.text, answer.timing.total_s, True) for s, answer in answers.items()})
 
 
 def _prefixes(answer: Generation, decode: Callable[[Sequence[int]], str]) -> list[str]:

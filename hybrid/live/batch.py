@@ -40,7 +40,7 @@ class Batch:
     """
 
     task: str
-    wanted: EngineRequest
+    engine_request: EngineRequest
     sampling: Sampling
     prompts: tuple[PromptRow, ...]
     rows: tuple[Row, ...] = ()
@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def systems(self) -> tuple[System, ...]:
-        return self.wanted.systems
+        return self.engine_request.systems
 
     @property
     def answered(self) -> tuple[Row, ...]:
@@ -81,13 +81,13 @@ def medians(batch: Batch) -> Table:
     for system in batch.systems if answered else ():
         summaries = [row.summaries[system] for row in answered]
         texts = [row.summaries[system].text for row in judged]
-        found = scores(batch.task, texts, [row.prompt.reference for row in judged])
+        judged_scores = scores(batch.task, texts, [row.prompt.reference for row in judged])
         rows.append(
             [
-                system.label, len(answered), _ms(median(one.total_s for one in summaries)),
-                _ms(median(one.ttft_s for one in summaries)), median(one.tokens for one in summaries),
-                round(_gain(answered, system, base), 2),
-                *(round(found[label].value, 1) for label in judgements),
+                system.label, len(answered), _ms(median(summary.total_s for summary in summaries)),
+                _ms(median(summary.ttft_s for summary in summaries)),
+                median(summary.tokens for summary in summaries), round(_gain(answered, system, base), 2),
+                *(round(judged_scores[label].value, 1) for label in judgements),
             ]
         )  # fmt: skip
     columns = {
@@ -137,15 +137,15 @@ def progress(batch: Batch) -> str:
 
 
 def _cells(number: int, row: Row, batch: Batch, columns: Mapping[str, str]) -> list[Cell]:
-    found: dict[str, Cell] = {
+    cells: dict[str, Cell] = {
         "prompt": number, "source": row.prompt.text, "reference": row.prompt.reference, "problem": row.problem
     }  # fmt: skip
     base = row.summaries.get(baseline_of(batch.systems))
     for system, summary in row.summaries.items():
-        found[f"{system} ms"] = _ms(summary.total_s)
-        found[f"{system} speed-up"] = round(base.total_s / summary.total_s, 2) if base else None
-        found[f"{system} answer"] = summary.text
-    return [found.get(name) for name in columns]
+        cells[f"{system} ms"] = _ms(summary.total_s)
+        cells[f"{system} speed-up"] = round(base.total_s / summary.total_s, 2) if base else None
+        cells[f"{system} answer"] = summary.text
+    return [cells.get(name) for name in columns]
 
 
 def _gain(rows: Sequence[Row], system: System, base: System) -> float:

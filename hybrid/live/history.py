@@ -59,22 +59,26 @@ def summarize(answers: Answers) -> dict[System, AnswerSummary]:
     """Tell what is kept of measured answers."""
     return {
         system: AnswerSummary(
-            made.text, len(made.token_ids), made.timing.total_s, made.timing.ttft_s, made.timing.tpot_s
+            answer.text,
+            len(answer.token_ids),
+            answer.timing.total_s,
+            answer.timing.ttft_s,
+            answer.timing.tpot_s,
         )
-        for system, made in answers.items()
+        for system, answer in answers.items()
     }
 
 
 def append(history: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
     """Give the history with one entry more, newest first; the oldest go when it is too much."""
-    kept: list[Entry] = []
+    entries: list[Entry] = []
     characters = 0
-    for one in (entry, *history)[:MOST]:
-        characters += one.characters
-        if kept and characters > MOST_CHARACTERS:
+    for past in (entry, *history)[:MOST]:
+        characters += past.characters
+        if entries and characters > MOST_CHARACTERS:
             break
-        kept.append(one)
-    return tuple(kept)
+        entries.append(past)
+    return tuple(entries)
 
 
 def table(history: Iterable[Entry]) -> Table:

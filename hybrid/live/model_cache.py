@@ -53,14 +53,16 @@ class LoadedSystems:
     @property
     def ran(self) -> dict[System, str]:
         """By system, what runs it: `onnx, int8`."""
-        return {system: f"{one.engine.name}, {one.engine.dtype}" for system, one in self.systems.items()}
+        return {
+            system: f"{loaded.engine.name}, {loaded.engine.dtype}" for system, loaded in self.systems.items()
+        }
 
     @property
     def conditions(self) -> str:
         """What the figures of a run here were measured under."""
         counts = self.source.manifest["parameters"]
         sizes = {system: parameters(n) for system, n in counts.items()}
-        devices = {one.engine.device.kind for one in self.systems.values()}
+        devices = {loaded.engine.device.kind for loaded in self.systems.values()}
         place = "GPU" if "cuda" in devices else f"CPU with {THREADS} thread"
         return (
             f"Pair {self.source.name}: the LLM has {sizes['llm']} parameters, the SLM {sizes['slm']}. "
@@ -70,11 +72,11 @@ class LoadedSystems:
 
     def notices(self, request: Request) -> tuple[str, ...]:
         """Tell what to know about a prompt; raises InputError when it cannot be answered as it is."""
-        codecs = {id(one.codec): one.codec for one in self.systems.values()}
+        codecs = {id(loaded.codec): loaded.codec for loaded in self.systems.values()}
         notices = (
             codec.notices(request.task, request.text, request.sampling.truncate) for codec in codecs.values()
         )
-        return tuple(dict.fromkeys(sentence for one in notices for sentence in one))
+        return tuple(dict.fromkeys(sentence for sentences in notices for sentence in sentences))
 
     def decode(self, system: System, ids: Sequence[int]) -> str:
         """Make text of generated ids, without special tokens."""
@@ -82,7 +84,7 @@ class LoadedSystems:
 
     def _engines(self) -> str:
         """`engine onnx in int8`, or all that there are."""
-        kinds = [f"{one.engine.name} in {one.engine.dtype}" for one in self.systems.values()]
+        kinds = [f"{loaded.engine.name} in {loaded.engine.dtype}" for loaded in self.systems.values()]
         if len(set(kinds)) == 1:
             return f"engine {kinds[0]}"
         return f"engines {', '.join(dict.fromkeys(kinds))}, so that the times compare these, too"
@@ -109,17 +111,17 @@ class EngineCache:
         self._reading = threading.Lock()  # held for seconds
         self._looking = threading.RLock()  # held for an instant, around the two dictionaries
 
-    def ready(self, wanted: EngineRequest) -> LoadedSystems | None:
-        """Tell what is wanted, when all of it is in memory."""
+    def ready(self, request: EngineRequest) -> LoadedSystems | None:
+        """Give the requested systems, when all of them are in memory."""
         with self._looking:
-            pair = self._pairs.get(_key(wanted))
-            found = _found(pair, wanted) if pair else None
-            if pair and found:
-                self._pairs.move_to_end(_key(wanted))
-            return found
+            pair = self._pairs.get(_key(request))
+            loaded = _in_memory(pair, request) if pair else None
+            if pair and loaded:
+                self._pairs.move_to_end(_key(request))
+            return loaded
 
-    def load(self, wanted: EngineRequest, say: Say) -> LoadedSystems:
-        """Tell what is wanted, reading only what is not in memory.
+    def load(self, request: EngineRequest, say: Say) -> LoadedSystems:
+        """Give the requested systems, reading only what is not in memory.
 
         say: called with how far it is. Systems that name no engine all get the
         same one, the fastest that runs all of them, so that they compare.
@@ -128,8 +130,8 @@ class EngineCache:
         """
         say("Waiting until other models are read")
         with self._reading:
-            pair = self._pair(wanted, say)
-            for name, methods in _groups(wanted.systems).items():
+            pair = self._pair(request, say)
+            for name, methods in _groups(request.systems).items():
                 notes: list[str] = []
 
                 def observe(event: Event, notes: list[str] = notes) -> None:
@@ -138,18 +140,18 @@ class EngineCache:
                     elif isinstance(event, Status):
                         say(event.sentence)
 
-                config = EngineConfig(pair.source, methods, wanted.device, "", THREADS, observer=observe)
+                config = EngineConfig(pair.source, methods, request.device, "", THREADS, observer=observe)
                 if name == AUTO:
                     best, _ = best_engines(config, partial(self._make, pair))
-                    pair.best[wanted.device, frozenset(methods)] = best, tuple(notes)
+                    pair.best[request.device, frozenset(methods)] = best, tuple(notes)
                 else:
                     self._make(pair, name, config)
             with self._looking:
-                found = _found(pair, wanted)
+                loaded = _in_memory(pair, request)
                 self._bound()
-        if found is None:
-            raise EngineError(f"No engine here answers for all of {', '.join(wanted.systems)}.")
-        return found
+        if loaded is None:
+            raise EngineError(f"No engine here answers for all of {', '.join(request.systems)}.")
+        return loaded
 
     def held(self) -> dict[str, tuple[str, ...]]:
         """Tell what is in memory, by pair: METHOD@ENGINE each."""
@@ -159,15 +161,15 @@ class EngineCache:
                 for key, pair in self._pairs.items()
             }
 
-    def _pair(self, wanted: EngineRequest, say: Say) -> _Pair:
+    def _pair(self, request: EngineRequest, say: Say) -> _Pair:
         from hybrid.models.source import ZooSource
 
-        key = _key(wanted)
+        key = _key(request)
         if key not in self._pairs:
-            source = ZooSource(wanted.pair, observer=lambda event: say(getattr(event, "sentence", "")))
+            source = ZooSource(request.pair, observer=lambda event: say(getattr(event, "sentence", "")))
             new = _Pair(source)
             with self._looking:
-                for old in [k for k in self._pairs if k[0] == wanted.pair]:
+                for old in [k for k in self._pairs if k[0] == request.pair]:
                     del self._pairs[old]  # it was trained anew
                 self._pairs[key] = new
         with self._looking:
@@ -232,9 +234,9 @@ class FairLock:
             return self._tickets.index(ticket)
 
 
-def _key(wanted: EngineRequest) -> tuple[str, str]:
+def _key(request: EngineRequest) -> tuple[str, str]:
     """Key a pair by its manifest, which holds every file's hash: one trained anew is read anew."""
-    return wanted.pair, json.dumps(wanted.manifest, sort_keys=True, default=str)
+    return request.pair, json.dumps(request.manifest, sort_keys=True, default=str)
 
 
 def _groups(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
@@ -246,13 +248,13 @@ def _groups(systems: Sequence[System]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
-def _found(pair: _Pair, wanted: EngineRequest) -> LoadedSystems | None:
-    """Tell what is wanted, from memory; None when something lacks."""
-    auto = frozenset(_groups(wanted.systems).get(AUTO, ()))
-    best, notes = pair.best.get((wanted.device, auto), (AUTO, ()))
+def _in_memory(pair: _Pair, request: EngineRequest) -> LoadedSystems | None:
+    """Give the requested systems from memory; None when one lacks."""
+    auto = frozenset(_groups(request.systems).get(AUTO, ()))
+    best, notes = pair.best.get((request.device, auto), (AUTO, ()))
     loaded: dict[System, LoadedSystem] = {}
-    for system in wanted.systems:
-        place = (wanted.device, system.engine or best, system.method)
+    for system in request.systems:
+        place = (request.device, system.engine or best, system.method)
         if place not in pair.engines:
             return None
         pair.engines.move_to_end(place)

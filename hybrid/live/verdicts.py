@@ -28,8 +28,8 @@ class Speedup:
 
 def baseline_of(systems: Iterable[System]) -> System:
     """Tell what the others are compared with: the LLM where it is one of them, else the first."""
-    there = list(systems)
-    return BASELINE if BASELINE in there else there[0]
+    present = list(systems)
+    return BASELINE if BASELINE in present else present[0]
 
 
 def speedup(answer: Generation, baseline: Generation) -> Speedup:
@@ -41,7 +41,7 @@ def speedup(answer: Generation, baseline: Generation) -> Speedup:
 
 def verdict(answers: Answers) -> str:
     """One plain sentence on this prompt: hybrid against LLM, else the fastest against the baseline."""
-    return verdict_on({system: made.timing.total_s for system, made in answers.items()})
+    return verdict_on({system: answer.timing.total_s for system, answer in answers.items()})
 
 
 def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | None = None) -> str:
@@ -64,10 +64,10 @@ def verdict_on(times_s: Mapping[System, float], gains: Mapping[System, float] | 
 
 def remarks(answers: Answers) -> list[str]:
     """Tell what a reader must know before comparing these answers, in sentences."""
-    cut = [s.label for s, made in answers.items() if made.finish_reason == "length"]
-    silent = [s.label for s, made in answers.items() if not made.text.strip()]
-    said = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
-    return said + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
+    cut = [s.label for s, answer in answers.items() if answer.finish_reason == "length"]
+    silent = [s.label for s, answer in answers.items() if not answer.text.strip()]
+    notes = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
+    return notes + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
 
 
 def _name(system: System) -> str:

@@ -20,19 +20,19 @@ STATE = st.session_state
 ALL = {2: "both", 3: "all three", 4: "all four", 5: "all five", 6: "all six"}
 
 
-def view(task: str, wanted: EngineRequest) -> Callable[[], None]:
+def view(task: str, engine_request: EngineRequest) -> Callable[[], None]:
     """Draw the line above the cards, the cards, and what explains them; returns what shows the answers.
 
     That may take its time, so it is for the end of the page.
     """
     line, below = st.empty(), st.container()
-    cards = places(wanted.systems)
-    kept: Answered | None = STATE.get(f"answered-{task}")
-    if not kept or kept.wanted != wanted:
-        for place, system in zip(cards, wanted.systems, strict=True):
+    cards = places(engine_request.systems)
+    previous: Answered | None = STATE.get(f"answered-{task}")
+    if not previous or previous.engine_request != engine_request:
+        for place, system in zip(cards, engine_request.systems, strict=True):
             card(place, system, None)
     try:
-        answered = _answered(task, wanted, line)
+        answered = _answered(task, engine_request, line)
     except PromptTooLong as error:
         with line.container():
             note(str(error), "warning")
@@ -47,52 +47,56 @@ def view(task: str, wanted: EngineRequest) -> Callable[[], None]:
     else:
         if answered:
             line.header(verdict(answered.answers), anchor=False)
-            return _shown(answered, cards, below)
+            return _show_answers(answered, cards, below)
     return lambda: None
 
 
-def _answered(task: str, wanted: EngineRequest, line: DeltaGenerator) -> Answered | None:
+def _answered(task: str, engine_request: EngineRequest, line: DeltaGenerator) -> Answered | None:
     """Every system's measured answer, from the session when it is there; None when nothing was asked."""
     key, request = f"answered-{task}", STATE.get(f"request-{task}")
-    kept: Answered | None = STATE.get(key)
-    if kept and kept.wanted == wanted and kept.request == request:
-        return kept
+    previous: Answered | None = STATE.get(key)
+    if previous and previous.engine_request == engine_request and previous.request == request:
+        return previous
 
     def say(sentence: str) -> None:
         line.header(sentence, anchor=False)  # never given a prompt or an answer
 
-    loaded = models.load(wanted, say)
+    loaded = models.load(engine_request, say)
     if request is None:
-        say(f"Press Run to let {ALL.get(len(wanted.systems), wanted.systems[0].label)} answer.")
+        systems = engine_request.systems
+        say(f"Press Run to let {ALL.get(len(systems), systems[0].label)} answer.")
         return None
     notices = loaded.notices(request)
     say("Measuring one system after another …")
     with models.fair_lock().held(lambda before: say(f"Waiting for {before} before you …")):
         answers = measure_all(loaded.systems, request)
     conditions = (loaded.conditions, *loaded.notes)
-    made = STATE[key] = Answered(wanted, request, answers, loaded.ran, conditions, notices)
+    answered = STATE[key] = Answered(engine_request, request, answers, loaded.ran, conditions, notices)
     STATE["replay"] = True
-    remember(wanted.pair, request, summarize(answers), loaded.ran)
-    return made
+    remember(engine_request.pair, request, summarize(answers), loaded.ran)
+    return answered
 
 
-def _shown(made: Answered, cards: Sequence[DeltaGenerator], below: DeltaGenerator) -> Callable[[], None]:
+def _show_answers(
+    answered: Answered, cards: Sequence[DeltaGenerator], below: DeltaGenerator
+) -> Callable[[], None]:
     """Draw the answered cards without their texts; returns what plays or shows these."""
     with below:
-        for notice in made.notices:
+        for notice in answered.notices:
             note(notice, "warning")
-        for remark in remarks(made.answers):
+        for remark in remarks(answered.answers):
             st.caption(remark)
-        slowdown, against = controls(made)
+        slowdown, against = controls(answered)
     redraw = {
-        system: card(place, system, made.answers, beside(made, system, against))
-        for place, system in zip(cards, made.answers, strict=True)
+        system: card(place, system, answered.answers, beside(answered, system, against))
+        for place, system in zip(cards, answered.answers, strict=True)
     }
-    for sentence in made.conditions:
+    for sentence in answered.conditions:
         st.caption(plain(sentence))
-    replay: Iterable[Frame] = [whole(made.answers)]
+    replay: Iterable[Frame] = [whole(answered.answers)]
     if STATE.pop("replay", False):
-        replay = frames(made.answers, models.load(made.wanted, lambda _: None).decode, slowdown)
+        loaded = models.load(answered.engine_request, lambda _: None)
+        replay = frames(answered.answers, loaded.decode, slowdown)
 
     def play() -> None:
         for frame in paced(replay):

@@ -27,7 +27,7 @@ ABOUT = (
 )
 
 
-def view(task: str, wanted: EngineRequest) -> None:
+def view(task: str, engine_request: EngineRequest) -> None:
     """Upload, Run, progress, result."""
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     file = left.file_uploader(
@@ -45,7 +45,7 @@ def view(task: str, wanted: EngineRequest) -> None:
         word = f"Run {len(prompts)} prompts" if len(prompts) > 1 else "Run"
         st.button(
             word, type="primary", shortcut="Mod+Enter", disabled=not prompts, width="stretch",
-            on_click=_start, args=(task, wanted, prompts),
+            on_click=_start, args=(task, engine_request, prompts),
         )  # fmt: skip
     if problem:
         note(problem, "error")
@@ -54,7 +54,7 @@ def view(task: str, wanted: EngineRequest) -> None:
         st.caption(ABOUT)
         line = st.empty()
         try:  # so that they are ready when Run is pressed
-            models.load(wanted, lambda sentence: line.caption(sentence))
+            models.load(engine_request, lambda sentence: line.caption(sentence))
             line.caption("Answers are measured one prompt after another, and one system after another.")
         except HybridError as error:
             with line.container():
@@ -65,9 +65,9 @@ def view(task: str, wanted: EngineRequest) -> None:
     _result(batch)
 
 
-def _start(task: str, wanted: EngineRequest, prompts: tuple[PromptRow, ...]) -> None:
+def _start(task: str, engine_request: EngineRequest, prompts: tuple[PromptRow, ...]) -> None:
     sampling = Sampling(STATE["limit"])
-    STATE["batch-of-prompts"] = Batch(task, wanted, sampling, prompts)
+    STATE["batch-of-prompts"] = Batch(task, engine_request, sampling, prompts)
 
 
 def _stop() -> None:
@@ -92,7 +92,7 @@ def _measure(batch: Batch) -> NoReturn:
         line.text(sentence)
 
     try:
-        loaded = models.load(batch.wanted, say)
+        loaded = models.load(batch.engine_request, say)
         batch = replace(batch, conditions=(loaded.conditions, *loaded.notes))
         while (prompt := batch.next()) is not None:
             bar.progress(len(batch.rows) / len(batch.prompts))
@@ -117,7 +117,7 @@ def _row(batch: Batch, prompt: PromptRow, loaded: LoadedSystems, say: Callable[[
     except InputError as error:
         return Row(prompt, {}, str(error))
     summaries = summarize(answers)
-    remember(batch.wanted.pair, request, summaries, loaded.ran)
+    remember(batch.engine_request.pair, request, summaries, loaded.ran)
     return Row(prompt, summaries)
 
 
@@ -132,10 +132,10 @@ def _result(batch: Batch) -> None:
         show(medians(batch), "batch-medians")
         st.caption("An impression, not a benchmark: each prompt once. Use Benchmark for intervals.")
     if batch.rows:
-        found = table(batch)
-        show(found, "batch-rows", height=min(len(found.rows), 12) * 35 + 38)
+        listing = table(batch)
+        show(listing, "batch-rows", height=min(len(listing.rows), 12) * 35 + 38)
         with st.container(horizontal=True):
-            save_csv(found, "live-batch")
+            save_csv(listing, "live-batch")
             st.button("Clear", on_click=_clear)
     for sentence in batch.conditions:
         st.caption(plain(sentence))

@@ -42,14 +42,14 @@ class Beside:
 def places(systems: Sequence[System]) -> list[DeltaGenerator]:
     """Draw an empty card for each system, side by side where there is room."""
     a_row = A_ROW if len(systems) != 4 else 2
-    found = []
+    card_places = []
     for first in range(0, len(systems), a_row):
         row = systems[first : first + a_row]
         columns = st.columns(min(a_row, len(systems)), gap="medium")
         for place, (system, column) in enumerate(zip(row, columns, strict=False), first):
             key = f"card-{system.method}-{place}"  # see common/style.py: the method chooses the colour
-            found.append(column.container(border=True, key=key, height="stretch").empty())
-    return found
+            card_places.append(column.container(border=True, key=key, height="stretch").empty())
+    return card_places
 
 
 def card(
@@ -59,9 +59,9 @@ def card(
 
     place: one of places(); drawing into it again replaces the card.
     """
-    made = answers[system] if answers else None
+    answer = answers[system] if answers else None
     base = baseline_of(answers) if answers else system
-    gain = speedup(made, answers[base]) if made and answers else None
+    gain = speedup(answer, answers[base]) if answer and answers else None
     alone = not answers or len(answers) == 1
     with place.container(gap="xsmall"):
         st.subheader(system.label, anchor=False)
@@ -72,14 +72,14 @@ def card(
         left, right = st.columns(2, gap="xsmall", wrap=False)
         clock = left.empty()
         pace = _gain(system == base, gain.per_token) if gain and not alone else None
-        _figure(right, "Per token", milliseconds(made.timing.tpot_s if made else None), pace)
-        _figure(left, "First token", milliseconds(made.timing.ttft_s if made else None))
-        _figure(right, "Tokens", str(len(made.token_ids)) if made else "–")
-        phases = made.timing.phases if made else {}
+        _figure(right, "Per token", milliseconds(answer.timing.tpot_s if answer else None), pace)
+        _figure(left, "First token", milliseconds(answer.timing.ttft_s if answer else None))
+        _figure(right, "Tokens", str(len(answer.token_ids)) if answer else "–")
+        phases = answer.timing.phases if answer else {}
         slowest_s = max(a.timing.total_s for a in answers.values()) if answers else 1.0
         bar = time_bar(phases, system, slowest_s)
         words = time_bar_in_words(phases, system)
-        st.plotly_chart(bar, config={"displayModeBar": False}, alt=words, key=f"bar-{system}-{bool(made)}")
+        st.plotly_chart(bar, config={"displayModeBar": False}, alt=words, key=f"bar-{system}-{bool(answer)}")
 
     def redraw(shown: Shown) -> None:
         if shown.finished and beside.parts is not None:
@@ -90,7 +90,7 @@ def card(
         gained = _gain(system == base, gain.end_to_end) if gain and not alone else None
         _figure(clock, "Total time", milliseconds(shown.elapsed_s), gained)
 
-    if not made:
+    if not answer:
         _figure(clock, "Total time", milliseconds(None))
     return redraw
 
@@ -105,6 +105,6 @@ def _figure(place: DeltaGenerator, label: str, value: str, gain: str | None = No
 
 def _height(answers: Answers | None) -> int:
     """Pixels that hold the longest answer in the width of a card; more is scrolled."""
-    longest = max(len(made.text) for made in answers.values()) if answers else 0
+    longest = max(len(answer.text) for answer in answers.values()) if answers else 0
     a_line = {1: 150, 2: 64}.get(len(answers or ()), 40)  # characters, fewer than fit
     return min(max(longest // a_line + 1, 3), 10) * 26 + 26

@@ -19,7 +19,7 @@ TO_LLM, TO_REFERENCE = "to the LLM", "to the reference"
 class Answered:
     """What was measured, and under which conditions. notices: on the prompt."""
 
-    wanted: EngineRequest
+    engine_request: EngineRequest
     request: Request
     answers: Answers
     ran: dict[System, str]
@@ -27,10 +27,10 @@ class Answered:
     notices: tuple[str, ...]
 
 
-def controls(made: Answered) -> tuple[int, str | None]:
+def controls(answered: Answered) -> tuple[int, str | None]:
     """How many times slower than measured the replay runs, and what the answers are compared with."""
-    choices = [TO_LLM] if _llm(made) else []
-    choices += [TO_REFERENCE] if made.request.reference.strip() else []
+    choices = [TO_LLM] if _llm(answered) else []
+    choices += [TO_REFERENCE] if answered.request.reference.strip() else []
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Replayed at measured pace", width="content")
         slowdown: int = st.segmented_control(
@@ -52,26 +52,26 @@ def controls(made: Answered) -> tuple[int, str | None]:
     return slowdown, against
 
 
-def beside(made: Answered, system: System, against: str | None) -> Beside:
-    text, reference = made.answers[system].text, made.request.reference
-    judged = scores_in_words(scores(made.request.task, [text], [reference])) if reference.strip() else ""
+def beside(answered: Answered, system: System, against: str | None) -> Beside:
+    text, reference = answered.answers[system].text, answered.request.reference
+    judged = scores_in_words(scores(answered.request.task, [text], [reference])) if reference.strip() else ""
     judged = f"Against the reference: {judged}" if judged else ""
-    llm = _llm(made)
+    llm = _llm(answered)
     parts: tuple[Part, ...] | None = None
     if against == TO_REFERENCE:
         parts = words(reference, text)
     elif against == TO_LLM and llm and llm != system:
-        parts = words(made.answers[llm].text, text)
+        parts = words(answered.answers[llm].text, text)
     if parts is not None and all(part.kind == "same" for part in parts):
         same = f"Word for word {'the reference' if against == TO_REFERENCE else 'the answer of the LLM'}"
         judged = f"{judged}. {same}" if judged else same
-    return Beside(made.ran[system], judged, parts)
+    return Beside(answered.ran[system], judged, parts)
 
 
-def _llm(made: Answered) -> System | None:
+def _llm(answered: Answered) -> System | None:
     """Give the LLM's own answer among them: the baseline, where that is the LLM."""
-    base = baseline_of(made.answers)
-    return base if base.method == "llm" and len(made.answers) > 1 else None
+    base = baseline_of(answered.answers)
+    return base if base.method == "llm" and len(answered.answers) > 1 else None
 
 
 def _replay() -> None:

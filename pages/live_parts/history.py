@@ -30,15 +30,15 @@ def history() -> None:
     if not entries:
         return
     with st.expander(f"Asked in this visit: {len(entries)}", icon=":material/history:"):
-        found = table(entries)
-        show(found, "history", height=min(len(found.rows), 8) * 35 + 38)
+        listing = table(entries)
+        show(listing, "history", height=min(len(listing.rows), 8) * 35 + 38)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.selectbox(
                 "Prompt", range(len(entries)), format_func=lambda place: _short(entries[place]),
                 key="again", width=420,
             )  # fmt: skip
             st.button("Ask again", on_click=_again, args=(entries,))
-            save_csv(found, "live-history")
+            save_csv(listing, "live-history")
         st.caption(
             f"Kept for this visit only, the last {MOST} prompts at the most. Times in ms, one run each."
         )
@@ -46,9 +46,9 @@ def history() -> None:
 
 def _again(entries: tuple[Entry, ...]) -> None:
     """Fill the prompt in, as it was asked; the systems are those that are chosen now."""
-    asked = entries[min(STATE["again"], len(entries) - 1)].request
-    STATE["task"], STATE["ask"] = asked.task, ONE
-    fill(asked.task, asked.text, asked.reference)
+    request = entries[min(STATE["again"], len(entries) - 1)].request
+    STATE["task"], STATE["ask"] = request.task, ONE
+    fill(request.task, request.text, request.reference)
 
 
 def _short(entry: Entry) -> str:

@@ -36,23 +36,23 @@ def pairs() -> dict[str, dict[str, Any]]:
     return available_pairs()
 
 
-def load(wanted: EngineRequest, say: Say) -> LoadedSystems:
+def load(engine_request: EngineRequest, say: Say) -> LoadedSystems:
     """Give the engines that are wanted; `say` is given a sentence on how far it is until they are ready.
 
     Raises HybridError when they cannot be loaded; the next call tries again.
     """
-    ready = _engine_cache().ready(wanted)
+    ready = _engine_cache().ready(engine_request)
     if ready is not None:
         return ready
     _torch().result(say)
-    key = (wanted.pair, wanted.manifest, wanted.device, wanted.systems)
+    key = (engine_request.pair, engine_request.manifest, engine_request.device, engine_request.systems)
     try:
-        found = _loading(*key).result(say)
+        loaded = _loading(*key).result(say)
     except Exception:  # not when a click interrupts the page: then the work goes on, and is joined again
         _loading.clear(*key)
         raise
     _loading.clear(*key)  # what it found is in the cache, which is bounded
-    return found
+    return loaded
 
 
 def held() -> dict[str, tuple[str, ...]]:

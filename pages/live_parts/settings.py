@@ -39,7 +39,7 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
 
     Raises HybridError when the pairs cannot be read, or nobody is chosen.
     """
-    found = models.pairs()
+    pairs = models.pairs()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
             "Systems", list(systems()), default=list(DEFAULT), format_func=_label, max_selections=MOST,
@@ -48,7 +48,7 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
             + LOSSLESS,
         )  # fmt: skip
         pair = st.selectbox(
-            "Pair", list(found), format_func=printable, key="live_pair", bind="query-params", width=220
+            "Pair", list(pairs), format_func=printable, key="live_pair", bind="query-params", width=220
         )
         device = CPU
         if len(devices()) > 1:
@@ -57,7 +57,7 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
             )
         room = st.container(horizontal=True, width="content")
     check_systems(tuple(chosen))
-    return EngineRequest(pair or "", found.get(pair or "", {}), device, tuple(chosen)), room
+    return EngineRequest(pair or "", pairs.get(pair or "", {}), device, tuple(chosen)), room
 
 
 def _label(system: System) -> str:
@@ -72,13 +72,13 @@ def limit() -> None:
 def complain() -> None:
     """Say what a link asks for that is not here. Its widgets pass it over and take it out of the address."""
     for name, (what, known) in _known().items():
-        if asked := [value for value in st.query_params.get_all(name)[:MOST] if value]:
-            lacking = [printable(value, 30) for value in asked if value not in known()]
+        if named := [value for value in st.query_params.get_all(name)[:MOST] if value]:
+            lacking = [printable(value, 30) for value in named if value not in known()]
             listed, more = known()[:MOST], len(known()) - MOST
-            there = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+            available = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
             if lacking:
                 note(
-                    f"The link asks for {what} unknown here: {', '.join(lacking)}. There is {there}.",
+                    f"The link asks for {what} unknown here: {', '.join(lacking)}. There is {available}.",
                     "warning",
                 )
     asked_limit = st.query_params.get("limit", "")
@@ -96,10 +96,10 @@ def engines_here() -> None:
     if not part.open:
         return
     with part:
-        said = st.empty()
-        table = models.engines(said.text)
-        held = "; ".join(f"{printable(pair)}: {', '.join(there)}" for pair, there in models.held().items())
-        said.text(f"In memory: {held or 'nothing yet'}.")
+        line = st.empty()
+        table = models.engines(line.text)
+        held = "; ".join(f"{printable(pair)}: {', '.join(names)}" for pair, names in models.held().items())
+        line.text(f"In memory: {held or 'nothing yet'}.")
         show(table, "engines-table")
 
 
