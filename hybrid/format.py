@@ -40,10 +40,11 @@ def milliseconds(seconds: float | None, unit: str = " ms") -> str:
     return NOTHING if seconds is None else amount(seconds * 1000) + unit
 
 
-def milliseconds_interval(found: Interval, unit: str = " ms") -> str:
+def milliseconds_interval(result: Interval, unit: str = " ms") -> str:
     """Format milliseconds with their interval: `23.8 ms [22.1, 28.9]`."""
-    ends = "" if found.low is None or found.high is None else f" [{amount(found.low)}, {amount(found.high)}]"
-    return f"{amount(found.value)}{unit}{ends}"
+    low, high = result.low, result.high
+    ends = "" if low is None or high is None else f" [{amount(low)}, {amount(high)}]"
+    return f"{amount(result.value)}{unit}{ends}"
 
 
 def duration(seconds: float) -> str:
@@ -82,23 +83,23 @@ def faster(value: float | None, words: tuple[str, str] = ("faster", "slower")) -
     return "as fast" if factor < SAME else f"{ratio(factor)} {words[value < 1]}"
 
 
-def estimate(found: Interval | None, digits: int = 1, label: str = "") -> str:
+def estimate(result: Interval | None, digits: int = 1, label: str = "") -> str:
     """Format a value with its interval: `25.0 BLEU [19.4, 30.4]`."""
-    if found is None:
+    if result is None:
         return NOTHING
-    value = f"{round(found.value, digits) + 0.0:,.{digits}f}"  # no -0.0
-    return f"{value}{' ' * bool(label)}{label}{interval(found.low, found.high, digits)}"
+    value = f"{round(result.value, digits) + 0.0:,.{digits}f}"  # no -0.0
+    return f"{value}{' ' * bool(label)}{label}{interval(result.low, result.high, digits)}"
 
 
-def difference(found: Interval, label: str = "") -> str:
+def difference(result: Interval, label: str = "") -> str:
     """Format a difference with its sign: `-0.3 BLEU [-0.7, 0.1]`.
 
     With as many decimals as show that a small difference is one, where its interval leaves out 0.
     """
-    low, high = found.low, found.high
+    low, high = result.low, result.high
     decided = low is not None and high is not None and (low > 0 or high < 0)
-    digits = apart(1, (found.value, *((low, high) if decided else ())), beside=0.0)
-    value = f"{found.value:+.{digits}f}" if round(found.value, digits) else f"{0:.{digits}f}"
+    digits = apart(1, (result.value, *((low, high) if decided else ())), beside=0.0)
+    value = f"{result.value:+.{digits}f}" if round(result.value, digits) else f"{0:.{digits}f}"
     return f"{value}{' ' * bool(label)}{label}{interval(low, high, digits)}"
 
 
@@ -188,8 +189,8 @@ def _decimals(value: float) -> int:
     return 0 if value >= 99.95 or not value else 1 if value >= 9.95 else 2 if value >= 0.0995 else 3
 
 
-def _ends(found: Interval) -> tuple[float, float | None, float | None]:
-    return found.value, found.low, found.high
+def _ends(result: Interval) -> tuple[float, float | None, float | None]:
+    return result.value, result.low, result.high
 
 
 def _prints(character: str) -> bool:

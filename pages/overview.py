@@ -16,21 +16,21 @@ QUESTION = (
 )
 
 
-def card(one: Headline) -> None:
+def card(headline: Headline) -> None:
     """One run: two numbers, the verdict, the conditions, the way to its figures."""
-    entry = one.entry
+    entry = headline.entry
     with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
-        st.header(capitalized(faster(one.speedup)), anchor=False)
-        st.text(f"{one.task}, suite {printable(entry.suite)}")
+        st.header(capitalized(faster(headline.speedup)), anchor=False)
+        st.text(f"{headline.task}, suite {printable(entry.suite)}")
         left, right = st.columns(2, gap="small", wrap=False)
-        left.metric("95 % interval", _interval(one))
-        right.metric(f"{one.metric or 'Quality'} kept", percent(one.kept, 1))
-        st.text(one.verdict)
+        left.metric("95 % interval", _interval(headline))
+        right.metric(f"{headline.metric or 'Quality'} kept", percent(headline.kept, 1))
+        st.text(headline.verdict)
         engines = ", ".join(map(printable, entry.engines[:3]))
         with st.container(key=f"small-{entry.run_id}"):
             st.text(
                 f"{printable(entry.device_name)}; {engines}; batch {entry.batch_size}; "
-                f"pair {printable(entry.pair)}; n = {one.n} examples; {printable(entry.created_at[:10])}"
+                f"pair {printable(entry.pair)}; n = {headline.n} examples; {printable(entry.created_at[:10])}"
             )
         with st.container(horizontal=True, gap="small"):
             here = {"run": entry.run_id}
@@ -42,10 +42,10 @@ def card(one: Headline) -> None:
             )
 
 
-def _interval(one: Headline) -> str:
-    if one.low is None or one.high is None:
+def _interval(headline: Headline) -> str:
+    if headline.low is None or headline.high is None:
         return NOTHING
-    return f"{ratio(one.low)} to {ratio(one.high)}"
+    return f"{ratio(headline.low)} to {ratio(headline.high)}"
 
 
 st.title("A large model reads, a small model writes", anchor=False)
@@ -56,25 +56,25 @@ with st.container(horizontal=True, gap="small", key="ways"):
 method()
 st.header("What the newest runs say", anchor=False)
 place = st.empty()
-found = caches.catalog()
-if found.entries:
+catalog = caches.catalog()
+if catalog.entries:
     place.caption("Reading the newest runs …")
-said = headlines(found.entries, caches.digest)
+newest = headlines(catalog.entries, caches.digest)
 place.empty()
-if said:
+if newest:
     st.caption(
         "The hybrid against the LLM alone, end to end, in the engine in which the LLM answers soonest there: "
         "the median of paired ratios over the suite's examples. Kept is the hybrid's share of the LLM's "
         "score on the same texts. The gate is MLPerf Inference's, 99 % of the quality and 90 % of the "
         f"length: met, or missed, where the whole interval lies on one side. {ONE_SEED}"
     )
-    for column, one in zip(st.columns(len(said), gap="medium"), said, strict=True):
+    for column, headline in zip(st.columns(len(newest), gap="medium"), newest, strict=True):
         with column:
-            card(one)
-elif found.entries:
+            card(headline)
+elif catalog.entries:
     note(
         "No complete run here has both the hybrid and the LLM. The Benchmark page measures them side by side."
     )
 else:
     note(NO_RUNS)
-notes(found.problems)
+notes(catalog.problems)

@@ -13,28 +13,28 @@ st.caption(
     "A run is a folder of three files that can be copied, mailed and imported. Choose one to see what it "
     "says, several to compare them; take the numbers home as CSV, or a report to mail."
 )
-found = caches.catalog()
+catalog = caches.catalog()
 files.said()
-chosen = choose(found) if found.entries else []
-if not found.entries:
+chosen = choose(catalog) if catalog.entries else []
+if not catalog.entries:
     note(NO_RUNS)
-notes(found.problems)
+notes(catalog.problems)
 actions = st.container(horizontal=True, gap="small", vertical_alignment="center")
-made = None
+compared = None
 if chosen:
     st.header("What they say" if len(chosen) > 1 else "What it says", anchor=False)
-    made = comparing.comparison(chosen)
+    compared = comparing.comparison(chosen)
 ids = [entry.run_id for entry in chosen]
 with actions:
-    if found.entries:
+    if catalog.entries:
         st.text("Of the chosen runs" if ids else "Of all complete runs")
         files.exports(ids)
     if len(ids) == 1:
         files.archive(ids[0])
-    if made:
-        files.report(*made)
+    if compared:
+        files.report(*compared)
     if ids and st.button("Delete", icon=":material/delete:", key="delete"):
         files.delete(ids)
     files.importing()
-if made:
-    comparing.draw(made)
+if compared:
+    comparing.draw(compared)

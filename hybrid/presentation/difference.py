@@ -38,19 +38,19 @@ def words(old: str, new: str) -> tuple[Part, ...]:
     olds, news = _PIECES.findall(old), _PIECES.findall(new)
     if _steps(olds, news) > _MOST_STEPS:
         return _ends(olds, news)
-    found: list[tuple[Kind, str]] = []
+    pieces: list[tuple[Kind, str]] = []
     # White space alone is no common ground: between two changed words it belongs to the change.
     for _, i, i_end, j, j_end in SequenceMatcher(str.isspace, olds, news, autojunk=False).get_opcodes():
         before, after = "".join(olds[i:i_end]), "".join(news[j:j_end])
-        found += [("same", after)] if before == after else [("removed", before), ("added", after)]
-    return _parts(*found)
+        pieces += [("same", after)] if before == after else [("removed", before), ("added", after)]
+    return _parts(*pieces)
 
 
 def _steps(olds: Sequence[str], news: Sequence[str]) -> int:
     """Equal pairs, once for each match that may be found."""
-    there = Counter(news)
+    counts = Counter(news)
     return min(len(olds), len(news)) * sum(
-        count * there[piece] for piece, count in Counter(olds).items() if not piece.isspace()
+        count * counts[piece] for piece, count in Counter(olds).items() if not piece.isspace()
     )
 
 
@@ -72,5 +72,5 @@ def _alike(olds: list[str], news: list[str]) -> int:
     return sum(1 for _ in takewhile(bool, map(eq, olds, news)))
 
 
-def _parts(*found: tuple[Kind, str]) -> tuple[Part, ...]:
-    return tuple(Part(kind, text) for kind, text in found if text)
+def _parts(*pieces: tuple[Kind, str]) -> tuple[Part, ...]:
+    return tuple(Part(kind, text) for kind, text in pieces if text)

@@ -138,7 +138,7 @@ class Watch:
 
     def _sentence(self, job: Job, running: Running) -> str:
         done, planned, eta_s = running.done, running.planned, running.eta_s
-        kept = f"{done:,} of {planned:,} answers are stored; the rest can be measured later."
+        stored = f"{done:,} of {planned:,} answers are stored; the rest can be measured later."
         left = "" if eta_s is None else f", about {timedelta(seconds=round(eta_s))} left"
         sentences: Mapping[State, str] = {
             "starting": self._doing if self._doing.endswith(".") else f"{self._doing}.",
@@ -147,8 +147,8 @@ class Watch:
             "finishing": f"All {planned:,} answers are measured. Now the peak memory of each system.",
             "cancelling": "Ending. What was measured is kept.",
             "finished": f"All {planned:,} answers are stored.",
-            "cancelled": f"Cancelled. {kept}" if planned else "Cancelled before anything was measured.",
-            "failed": f"{self._why(job, running.log)}{f' {kept}' if planned else ''}",
+            "cancelled": f"Cancelled. {stored}" if planned else "Cancelled before anything was measured.",
+            "failed": f"{self._why(job, running.log)}{f' {stored}' if planned else ''}",
         }
         return sentences[running.state]
 

@@ -75,7 +75,7 @@ def _what(pairs: list[str]) -> dict[str, Any]:
     chosen: dict[str, Any] = {"suite": name, "pair": pair, "engine": engine}
     if name == ANOTHER:
         left, middle, right = st.columns([2, 1, 1])
-        given = left.text_input("Name of the suite", key="name", bind="query-params", help=ABOUT_SUITES)
+        suite = left.text_input("Name of the suite", key="name", bind="query-params", help=ABOUT_SUITES)
         task = middle.selectbox(
             "Task", list(TASKS), None, format_func=lambda task: TASKS[task].label, key="asked-task",
             bind="query-params", placeholder="as the suite states", help="file: and hf: suites state none.",
@@ -85,7 +85,7 @@ def _what(pairs: list[str]) -> dict[str, Any]:
             help="Of file: and hf: suites, where they are called otherwise: source=NAME,reference=NAME, "
             "or by number where a file names none: source=1,reference=2.",
         )  # fmt: skip
-        chosen |= {"suite": given.strip(), "task": task or "", "columns": _columns(columns)}
+        chosen |= {"suite": suite.strip(), "task": task or "", "columns": _columns(columns)}
     return chosen
 
 

@@ -131,7 +131,7 @@ def _stored(run_id: str, stamp: str) -> StoredRun:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _compared(run_ids: tuple[str, ...], stamps: tuple[str, ...], baseline: str) -> Compared:
     stored = [_stored(run_id, stamp) for run_id, stamp in zip(run_ids, stamps, strict=True)]
-    return compare_runs(stored, baseline), tuple(one.run for one in stored)
+    return compare_runs(stored, baseline), tuple(stored_run.run for stored_run in stored)
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
@@ -160,5 +160,5 @@ def _cells(
 ) -> tuple[PairCell, ...]:
     shapes, measured = _sources(stamp).shapes, _measured_pairs(stamp, name, _device)
     return pair_cells(
-        _device, measured, [shapes[one] for one in llms], [shapes[one] for one in slms], request
+        _device, measured, [shapes[name] for name in llms], [shapes[name] for name in slms], request
     )

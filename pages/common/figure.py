@@ -53,23 +53,23 @@ def figure(name: str, drawing: Drawing, on_pick: Callable[[str], None] | None = 
 
     on_pick: called with the key of the figure's selection when a point was clicked on.
     """
-    place, made = f"figure-{name}", drawing.figure
-    made.update_layout(paper_bgcolor=ground())  # a picture of it must be readable on white paper, too
+    place, plot = f"figure-{name}", drawing.figure
+    plot.update_layout(paper_bgcolor=ground())  # a picture of it must be readable on white paper, too
     st.text(drawing.says)
     with st.container(key=place):
         if on_pick is None:
-            st.plotly_chart(made, config=CONFIG, alt=drawing.says)
+            st.plotly_chart(plot, config=CONFIG, alt=drawing.says)
         else:
             key = f"{name}-picked"
             st.plotly_chart(
-                made, config=CONFIG, alt=drawing.says, key=key, selection_mode="points",
+                plot, config=CONFIG, alt=drawing.says, key=key, selection_mode="points",
                 on_select=lambda: on_pick(key),
             )  # fmt: skip
-    _behind(name, made, drawing.table)
+    _behind(name, plot, drawing.table)
 
 
 @st.fragment  # opened by itself: the page is not drawn again
-def _behind(name: str, made: go.Figure, table: Table) -> None:
+def _behind(name: str, plot: go.Figure, table: Table) -> None:
     """Draw what is behind a figure; of a page's many figures, few are opened."""
     opened = st.expander(BEHIND, icon=":material/table:", key=f"{name}-behind", on_change="rerun")
     if not opened.open:
@@ -79,7 +79,7 @@ def _behind(name: str, made: go.Figure, table: Table) -> None:
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             save_csv(table, name)
             html = f"{name}.html", "text/html"
-            st.download_button("HTML", lambda: _html(made), *html, on_click="ignore", key=f"{name}-html")
+            st.download_button("HTML", lambda: _html(plot), *html, on_click="ignore", key=f"{name}-html")
             data = {"place": f"figure-{name}", "file": name}
             _save(key=f"{name}-save", data=data, width="content")
 
@@ -96,7 +96,7 @@ def save_csv(table: Table, name: str, label: str = "CSV") -> None:
     st.download_button(label, table.csv, f"{name}.csv", "text/csv", on_click="ignore", key=f"{name}-csv")
 
 
-def _html(made: go.Figure) -> bytes:
+def _html(plot: go.Figure) -> bytes:
     """Write a page of its own, with all it needs in it, that can be mailed."""
-    alone = go.Figure(made).update_layout(paper_bgcolor="white", template="plotly_white")
+    alone = go.Figure(plot).update_layout(paper_bgcolor="white", template="plotly_white")
     return str(alone.to_html(include_plotlyjs=True, full_html=True)).encode()

@@ -108,12 +108,12 @@ def _lines(box: Box) -> Iterator[str]:
         yield f'<text x="{box.x}" y="{y}" text-anchor="middle" font-weight="{weight}">{line}</text>'
 
 
-def _arrow(one: Box, other: Box) -> str:
-    if one.y == other.y:
-        x1, y1, x2, y2 = one.x + one.width / 2 + 5, one.y, other.x - other.width / 2 - 6, other.y
+def _arrow(start: Box, end: Box) -> str:
+    if start.y == end.y:
+        x1, y1, x2, y2 = start.x + start.width / 2 + 5, start.y, end.x - end.width / 2 - 6, end.y
         head = f"M{x2 - 8} {y2 - 6}L{x2} {y2}L{x2 - 8} {y2 + 6}"
     else:
-        x1, y1, x2, y2 = one.x, one.y + one.height / 2 + 4, other.x, other.y - other.height / 2 - 5
+        x1, y1, x2, y2 = start.x, start.y + start.height / 2 + 4, end.x, end.y - end.height / 2 - 5
         head = f"M{x2 - 6} {y2 - 8}L{x2} {y2}L{x2 + 6} {y2 - 8}"
     return f'<path d="M{x1} {y1}L{x2} {y2}{head}" fill="none" stroke="{GRAY}" stroke-width="2"/>'
 

@@ -53,13 +53,13 @@ def archive(run_id: str) -> None:
     )  # fmt: skip
 
 
-def report(found: Comparison, runs: Sequence[Run]) -> None:
+def report(comparison: Comparison, runs: Sequence[Run]) -> None:
     """Draw a button for the comparison as a file to mail."""
 
     def make() -> bytes:
         from hybrid.presentation.report import html_report  # brings a template engine and plotly.js
 
-        return html_report(found, runs).encode("utf-8", "backslashreplace")
+        return html_report(comparison, runs).encode("utf-8", "backslashreplace")
 
     st.download_button(
         "Report", make, "hybrid-bench-report.html", "text/html", on_click="ignore", key="report",
@@ -71,14 +71,14 @@ def importing() -> None:
     """Draw a place to drop a run: a .zip of its folder, or its three files."""
     with st.popover("Import", icon=":material/upload:"):
         uploads = STATE.setdefault(UPLOADS, 0)
-        given = st.file_uploader(
+        uploaded = st.file_uploader(
             "A .zip of a run's folder, or its files run.json, examples.jsonl and records.jsonl",
             type=["zip", "json", "jsonl"], accept_multiple_files=True, key=f"upload-{uploads}",
             max_upload_size=200,  # MB
         )  # fmt: skip
-        if st.button("Import", key="import", type="primary", disabled=not given):
+        if st.button("Import", key="import", type="primary", disabled=not uploaded):
             with st.status("Reading and checking what was given …"):
-                _import(given)
+                _import(uploaded)
             STATE[UPLOADS] += 1  # a new, empty uploader
             st.rerun()
 
@@ -110,11 +110,11 @@ def _deleted(run_id: str) -> bool:
     return True
 
 
-def _import(given: Sequence[UploadedFile]) -> None:
+def _import(uploaded: Sequence[UploadedFile]) -> None:
     """Each .zip is a run, and what is no .zip is the files of one; the runs are chosen then."""
-    archives = [file for file in given if file.name.lower().endswith(".zip")]
-    loose = {file.name: file for file in given if file not in archives}
-    made: list[str] = []
+    archives = [file for file in uploaded if file.name.lower().endswith(".zip")]
+    loose = {file.name: file for file in uploaded if file not in archives}
+    run_ids: list[str] = []
     takes = [partial(import_archive, file) for file in archives]
     if loose:
         takes.append(partial(import_run, loose))
@@ -124,12 +124,12 @@ def _import(given: Sequence[UploadedFile]) -> None:
         except StoreError as error:
             _say(str(error), "error")
             continue
-        made.append(run_id)
+        run_ids.append(run_id)
         _say(f"Run {run_id} was imported.")
         for problem in problems:
             _say(problem, "warning")
-    if made:
-        choose_next(made)
+    if run_ids:
+        choose_next(run_ids)
 
 
 def _say(text: str, kind: Kind = "info") -> None:

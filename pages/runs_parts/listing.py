@@ -22,20 +22,20 @@ _HELP = {
 }
 
 
-def choose(found: Catalog) -> list[Entry]:
+def choose(catalog: Catalog) -> list[Entry]:
     """Draw the list; returns the chosen runs in the order in which they were chosen."""
     if NEXT in STATE:  # set by what was done on the page, too late for the widget below
         STATE[CHOSEN] = STATE.pop(NEXT)
-    listed = _filtered(found.entries)
+    listed = _filtered(catalog.entries)
     place = st.container()
-    ids = [entry.run_id for entry in found.entries]
+    ids = [entry.run_id for entry in catalog.entries]
     chosen = st.multiselect(
         "Chosen runs", ids, key=CHOSEN, bind="query-params", placeholder="Tick rows above, or choose here",
         help="The first one is what the others are set against.",
     )  # fmt: skip
     with place:
         _table(listed, chosen)
-    by_id = {entry.run_id: entry for entry in found.entries}
+    by_id = {entry.run_id: entry for entry in catalog.entries}
     return [by_id[run_id] for run_id in chosen]
 
 
@@ -49,8 +49,8 @@ def _filtered(entries: Sequence[Entry]) -> list[Entry]:
         words = st.text_input(
             "Find", key="find", bind="query-params", placeholder="Part of a name", width=200
         )
-        kept = {name: _filter(entries, name) for name in FILTERS}
-    return [entry for entry in entries if passes(entry, kept) and _holds(entry, words)]
+        filters = {name: _filter(entries, name) for name in FILTERS}
+    return [entry for entry in entries if passes(entry, filters) and _holds(entry, words)]
 
 
 def _filter(entries: Sequence[Entry], name: str) -> str | int | None:
@@ -106,5 +106,5 @@ def _ticked() -> None:
     """Rows were ticked: what is chosen and not listed now stays chosen."""
     listed, before = STATE[LISTED], STATE.get(CHOSEN, [])
     ticked = [listed[row] for row in STATE[TABLE]["selection"]["rows"] if row < len(listed)]
-    kept = [run_id for run_id in before if run_id not in listed or run_id in ticked]
-    STATE[CHOSEN] = kept + [run_id for run_id in ticked if run_id not in kept]
+    unlisted = [run_id for run_id in before if run_id not in listed or run_id in ticked]
+    STATE[CHOSEN] = unlisted + [run_id for run_id in ticked if run_id not in unlisted]

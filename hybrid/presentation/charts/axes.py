@@ -37,9 +37,9 @@ def framed(figure: go.Figure, x_title: str, y_title: str, height: int = 420) -> 
     return figure
 
 
-def ends(found: Interval) -> Range:
+def ends(estimate: Interval) -> Range:
     """Return the value and its interval, for an error bar."""
-    return found.value, found.low, found.high
+    return estimate.value, estimate.low, estimate.high
 
 
 def is_wide(values: Iterable[float]) -> bool:

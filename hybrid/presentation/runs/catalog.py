@@ -51,7 +51,7 @@ def catalog(root: Path | None = None) -> Catalog:
 
 def passes(entry: Entry, filters: Mapping[str, str | int | None]) -> bool:
     """Tell whether a run is to be shown. filters: values by name, see values_of(); None lets all pass."""
-    return all(wanted is None or wanted in values_of(entry, name) for name, wanted in filters.items())
+    return all(value is None or value in values_of(entry, name) for name, value in filters.items())
 
 
 def values_of(entry: Entry, name: str) -> tuple[str | int, ...]:
@@ -76,12 +76,12 @@ def newest_complete(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in entries if entry.complete), None)
 
 
-def _entry(one: RunSummary) -> Entry:
-    run, plan = one.run, one.run.plan
+def _entry(summary: RunSummary) -> Entry:
+    run, plan = summary.run, summary.run.plan
     engines = (plan.engine, *(run.ran_as(system).engine for system in plan.systems))
     return Entry(
         run.run_id, run.created_at, plan.suite, plan.task, plan.pair, tuple(plan.systems),
         tuple(dict.fromkeys(engines)), plan.device, run.environment.device_name, plan.dtype, plan.threads,
-        plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), one.records,
-        run.planned, one.complete, plan.sampling.ignore_eos,
+        plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), summary.records,
+        run.planned, summary.complete, plan.sampling.ignore_eos,
     )  # fmt: skip

@@ -56,11 +56,11 @@ def run_digest_of(stored: StoredRun) -> RunDigest:
     """Digest a run that is loaded."""
     rows = {System.parse(str(row["system"])): row for row in summaries(stored)}
     try:
-        found = compare_runs([stored], BASELINE)
+        comparison = compare_runs([stored], BASELINE)
     except InputError as error:  # no answers yet, or none of the LLM
         return RunDigest(stored.run.run_id, rows, {}, stored.problems, str(error))
-    verdicts = {one.summary.system: one.verdict for one in found.systems}
-    return RunDigest(stored.run.run_id, rows, verdicts, found.warnings, remarks=found.remarks)
+    verdicts = {system.summary.system: system.verdict for system in comparison.systems}
+    return RunDigest(stored.run.run_id, rows, verdicts, comparison.warnings, remarks=comparison.remarks)
 
 
 def number(row: Row, name: str) -> float | None:
@@ -147,7 +147,7 @@ def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | No
 def _kept(metric: str, row: Row, base: Row) -> float | None:
     if not metric:
         return None
-    ours, theirs = number(row, metric), number(base, metric)
-    if ours is None or theirs is None:
+    value, base_value = number(row, metric), number(base, metric)
+    if value is None or base_value is None:
         return None
-    return quality_ratio(METRICS[metric].higher_is_better, ours, theirs)
+    return quality_ratio(METRICS[metric].higher_is_better, value, base_value)

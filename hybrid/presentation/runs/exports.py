@@ -22,7 +22,7 @@ def complete_runs(notice: Say, root: Path | None = None) -> list[str]:
     listing = list_runs(root)
     for problem in listing.problems:
         notice(problem)
-    complete = [one.run.run_id for one in listing.runs if one.complete]
+    complete = [summary.run.run_id for summary in listing.runs if summary.complete]
     if not complete:
         where = root or results_folder()
         raise StoreError(f"There are no complete runs in {where}. `hybrid bench SUITE` makes one.")
