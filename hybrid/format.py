@@ -94,11 +94,11 @@ def estimate(result: Interval | None, digits: int = 1, label: str = "") -> str:
 def difference(result: Interval, label: str = "") -> str:
     """Format a difference with its sign: `-0.3 BLEU [-0.7, 0.1]`.
 
-    With as many decimals as show that a small difference is one, where its interval leaves out 0.
+    With as many decimals as show that it is one, where its interval leaves out 0.
     """
     low, high = result.low, result.high
     decided = low is not None and high is not None and (low > 0 or high < 0)
-    digits = apart(1, (result.value, *((low, high) if decided else ())), beside=0.0)
+    digits = apart(1, (result.value, low, high) if decided else (), beside=0.0)
     value = f"{result.value:+.{digits}f}" if round(result.value, digits) else f"{0:.{digits}f}"
     return f"{value}{' ' * bool(label)}{label}{interval(low, high, digits)}"
 

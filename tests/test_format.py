@@ -63,6 +63,7 @@ GOLDEN: list[tuple[Callable[..., str], tuple[object, ...], str]] = [
     (text.difference, (Ends(-0.31, -0.72, 0.11), "BLEU"), "-0.3 BLEU [-0.7, 0.1]"),
     (text.difference, (Ends(-0.3, -0.64, -0.04),), "-0.30 [-0.64, -0.04]"),
     (text.difference, (Ends(0.9),), "+0.9"),
+    (text.difference, (Ends(-0.004, -2.344, 2.179),), "0.0 [-2.3, 2.2]"),
     (text.difference, (Ends(0.0, -0.04, 0.04),), "0.0 [0.0, 0.0]"),
     (text.interval, (33.14, 1235.2, 1), " [33.1, 1,235.2]"),
     (text.interval, (None, 2.0, 1), ""),

@@ -65,7 +65,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield "p is two-sided: below 0.05 where, and only where, the 95 % interval leaves out 0."
     yield (
         "Gate: at least 99 % of the baseline's quality and 90 % of its length, as MLPerf Inference asks. "
-        "It is met, or missed, where the whole interval lies on one side."
+        "It is met, or missed, where the whole interval lies on one side; the n that would tell holds as "
+        "long as the ratio stays as it is."
     )
     yield from comparison.remarks
     yield "Quality is that of the first answer to each example, decoded greedily."

@@ -134,9 +134,9 @@ def _needed(gate: Gate) -> str:
     if gate.deciding_n is None:
         return ""
     if gate.deciding_n > _MOST_N:
-        return f"; not even n = {_MOST_N:,} would tell if that stayed so"
+        return f"; not even n = {_MOST_N:,} would tell"
     digits = 1 - math.floor(math.log10(gate.deciding_n))
-    return f"; about n = {round(gate.deciding_n, digits):,} would tell if that stayed so"
+    return f"; about n = {round(gate.deciding_n, digits):,} would tell"
 
 
 def _fidelity(counted: Fidelity) -> str:
@@ -180,7 +180,7 @@ def _weight(metric: Metric, difference: Difference) -> str:
         return f"both score 0 {metric.label}, which tells nothing of their quality,"
     if difference.value == difference.low == difference.high == 0:
         return f"there is no difference in {metric.label}"
-    if difference.value == 0:
+    if round(difference.value, 1) == 0 and not difference.decided:
         change = "difference"
     else:
         change = "gain" if (difference.value > 0) == bool(metric.higher_is_better) else "loss"

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from hybrid.errors import InputError
-from hybrid.metrics.contract import Metric
+from hybrid.metrics.contract import Array, Metric
 from hybrid.metrics.repetition import RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
 from hybrid.metrics.sacre import Bleu, Chrf, LengthRatio, Ter
@@ -87,18 +87,9 @@ def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]
     Raises InputError for an unknown metric, no texts, unequal numbers of both,
     or an example without references.
     """
-    if metric not in METRICS:
-        raise InputError(f"There is no metric {metric!r}; available: {', '.join(METRICS)}.")
-    if not texts or len(texts) != len(references):
-        raise InputError(f"There are {len(texts)} outputs and {len(references)} references to score.")
-    _check_references(references)
-    scorer = METRICS[metric]
-    rows = [
-        scorer.statistics(normalized(text), tuple(map(normalized, known)))
-        for text, known in zip(texts, references, strict=True)
-    ]
-    value = float(scorer.score(np.array(rows, dtype=np.float64).sum(axis=0), len(rows)))
-    return Score(metric, value, len(rows), scorer.signature({len(known) for known in references}))
+    rows = _statistics(metric, texts, references)
+    value = float(METRICS[metric].score(rows.sum(axis=0), len(rows)))
+    return Score(metric, value, len(rows), METRICS[metric].signature({len(known) for known in references}))
 
 
 def score_alone(metric: str, text: str, references: Sequence[str]) -> Score:
@@ -106,10 +97,9 @@ def score_alone(metric: str, text: str, references: Sequence[str]) -> Score:
 
     Raises InputError for an unknown metric, or without references.
     """
-    score(metric, [text], [references])  # for what it refuses
-    scorer = METRICS[metric]
-    value = float(scorer.score_alone(np.array(scorer.statistics(text, references), dtype=np.float64)))
-    return Score(metric, value, 1, scorer.signature_alone({len(references)}))
+    (row,) = _statistics(metric, [text], [references])
+    value = float(METRICS[metric].score_alone(row))
+    return Score(metric, value, 1, METRICS[metric].signature_alone({len(references)}))
 
 
 def signatures_of(task: str, references: Iterable[Sequence[str]]) -> dict[str, str]:
@@ -119,6 +109,20 @@ def signatures_of(task: str, references: Iterable[Sequence[str]]) -> dict[str, s
     """
     counts = {len(known) for known in references}
     return {name: METRICS[name].signature(counts) for name in default_metrics(task)}
+
+
+def _statistics(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> Array:
+    """Compute what each of N texts adds, (N, width). Raises InputError as score() does."""
+    if metric not in METRICS:
+        raise InputError(f"There is no metric {metric!r}; available: {', '.join(METRICS)}.")
+    if not texts or len(texts) != len(references):
+        raise InputError(f"There are {len(texts)} outputs and {len(references)} references to score.")
+    _check_references(references)
+    rows = [
+        METRICS[metric].statistics(normalized(text), tuple(map(normalized, known)))
+        for text, known in zip(texts, references, strict=True)
+    ]
+    return np.array(rows, dtype=np.float64)
 
 
 def _check_references(references: Iterable[Sequence[str]]) -> None:

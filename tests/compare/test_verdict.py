@@ -115,14 +115,14 @@ def test_no_rounded_end_contradicts_the_words() -> None:
             gate(0.975, half=0.05),
             (
                 "; the gate is undecided at this n: 97.5 % [92.5, 102.5] of the BLEU (needs 99 %); "
-                "about n = 2,800 would tell if that stayed so"
+                "about n = 2,800 would tell"
             ),
         ),
         (
             gate(0.9898, half=0.05),
             (
                 "; the gate is undecided at this n: 98.98 % [93.98, 103.98] of the BLEU (needs 99 %); "
-                "not even n = 100,000 would tell if that stayed so"
+                "not even n = 100,000 would tell"
             ),
         ),
     ],
