@@ -37,7 +37,8 @@ def sentence(
     at = f"{name} {speed} at {text.difference(quality, metric.label)}"
     if quality.low is None:
         return f"{at}: {too_few(quality.n)}{same}."
-    return f"{at}: {_weight(metric, quality)} at n = {quality.n}{_gate(comparison.gate, quality)}{same}."
+    weight, gate = _weight(metric, quality, comparison.agreement), _gate(comparison.gate, quality)
+    return f"{at}: {weight} at n = {quality.n}{gate}{same}."
 
 
 def baseline_sentence(name: str, task: str, summary: Summary) -> str:
@@ -64,7 +65,9 @@ def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task:
     if gate is None:
         score = text.estimate(Estimate(difference.value, None, None, difference.n), 1, metric.label)
         quality = f"it scores {score} where {baseline} scores 0, so that it keeps no share that can be told"
-        if _both_zero(metric, difference):
+        if comparison.agreement == 1:
+            quality = "every answer is the same"
+        elif _both_zero(metric, difference):
             quality = f"both score 0 {metric.label}, which tells nothing of their quality"
         return f"{name} {speed}; {quality} (n = {comparison.n})."
     kept = f"{name} {speed} and keeps {text.percent(gate.quality.value, 1)} of its {metric.label}"
@@ -175,7 +178,9 @@ def _factor(value: float) -> str:
     return f"{value:.0f}" if value >= 20 else f"{value:.1f}" if value >= 1.1 else f"{value:.2f}"
 
 
-def _weight(metric: Metric, difference: Difference) -> str:
+def _weight(metric: Metric, difference: Difference, agreement: float | None) -> str:
+    if agreement == 1:
+        return "there is no difference, every answer is the same"
     if _both_zero(metric, difference):
         return f"both score 0 {metric.label}, which tells nothing of their quality,"
     if difference.value == difference.low == difference.high == 0:

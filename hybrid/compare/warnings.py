@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from hybrid.compare.bootstrap import FEWEST
 from hybrid.compare.paired import PLURALS, PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
-from hybrid.compare.summary import carries
+from hybrid.format import counted
 from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
 from hybrid.metrics import METRICS, Metric, default_metrics
@@ -24,8 +25,6 @@ STOPPED = 0.05  # share of answers that ended at max_new_tokens
 CHANGED = "+changes"  # the end of a version of the code with what was not committed
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]")
 PAUSE_S = 60.0  # between two answers, after which a run counts as interrupted
-
-FEW = next(n for n in range(1, 100) if carries(n, 50))  # pairs that the interval of a median needs
 
 # What must be equal in two plans before their times are compared.
 _PLAN = ("engine", "device", "dtype", "threads", "batch_size")
@@ -118,12 +117,10 @@ def pair_warnings(
             f"{untimed} of {n} examples are left out of the speed-up of {ours} over {theirs}: "
             "they were answered in batches with others than there."
         )
-    pairs = min((speedup.n for speedup in comparison.speedups.values() if speedup), default=FEW)
-    if pairs < FEW <= n:
-        few = f"1 {comparison.paired_by}: it carries no interval"
-        if pairs > 1:
-            few = f"{pairs} {PLURALS[comparison.paired_by]}: its interval is too narrow"
-        yield f"A speed-up of {ours} over {theirs} rests on only {few}."
+    pairs = min((speedup.n for speedup in comparison.speedups.values() if speedup), default=FEWEST)
+    if pairs < FEWEST <= n:
+        few = f"1 {comparison.paired_by}" if pairs == 1 else f"{pairs} {PLURALS[comparison.paired_by]}"
+        yield f"A speed-up of {ours} over {theirs} rests on only {few}: it carries no interval."
 
 
 def joined(names: Sequence[str]) -> str:
@@ -134,8 +131,8 @@ def joined(names: Sequence[str]) -> str:
 def _doubts(results: SystemResults) -> Iterator[str]:
     """In the past tense, which is the same for one and for many."""
     run, n = results.run, len(results.ids)
-    if n == 1:
-        yield "answered only 1 example: it carries no interval"
+    if n < FEWEST:
+        yield f"answered only {counted(n, 'example')}: it takes {FEWEST} to carry an interval"
     elif n < SMALL:
         yield f"answered only {n} examples: intervals are too narrow"
     stopped = sum(record.generation.finish_reason == "length" for record in results.firsts)

@@ -64,6 +64,13 @@ def test_quality(quality: Difference, end: str) -> None:
     assert said(against(quality=quality)) == f"hybrid is 4.6× [4.4, 4.8] faster {end} at n = 250."
 
 
+def test_answers_that_are_all_the_same_differ_in_nothing() -> None:
+    zero = Difference(0.0, 0.0, 0.0, 60, 1.0, 0.0)
+    same = replace(against(quality=zero), agreement=1.0)
+    assert ": there is no difference, every answer is the same at n = 60." in said(same)
+    assert "; every answer is the same (n = 250)" in plain_sentence("Hybrid", "LLM", same, "translate-en-de")
+
+
 def test_without_quality_or_interval() -> None:
     assert said(against(quality=None)) == (
         "hybrid is 4.6× [4.4, 4.8] faster at n = 250; there is no quality to compare."

@@ -72,7 +72,7 @@ def test_few_examples() -> None:
     assert sentence == f"llm, slm and hybrid of run run-a {few}"
     (sentence,) = warnings(make_run(SMALL - 1, systems=(System("llm"),)))
     assert sentence == f"llm of run run-a {few}"
-    assert sentences(warnings(make_run(1)), "only 1 example: it carries no interval")
+    assert sentences(warnings(make_run(1)), "only 1 example: it takes 6 to carry an interval")
 
 
 def test_answers_that_were_cut_off(good: StoredRun) -> None:
