@@ -47,7 +47,7 @@ class Column:
     name: in CSV, unit included. meaning: in a few words. label: as a heading for
     people, without the unit. digits: decimals where the kind leaves them open. value: of one
     system; None for what is not known. optional: of no interest where no system
-    has a value.
+    has a value. unit: for people, behind an estimate, where the heading does not say it.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Column:
     value: Callable[[Compared], Value]
     digits: int = 1
     optional: bool = False
+    unit: str = ""
 
     def names(self) -> dict[str, str]:
         """Name the columns of CSV that it takes, with their meanings."""

@@ -32,15 +32,15 @@ def comparison(chosen: Sequence[Entry]) -> Compared | None:
     if len(chosen) > MOST:
         note(f"The first {MOST} of {len(chosen)} chosen runs are compared.")
     baseline = _baseline(entries)
-    said = st.empty()
-    said.caption("Comparing …")
+    line = st.empty()
+    line.caption("Comparing …")
     try:
         return caches.compared([entry.run_id for entry in entries], baseline)
     except HybridError as error:  # no answers, no common example, different tasks, a damaged file
         note(str(error), "error")
         return None
     finally:
-        said.empty()
+        line.empty()
 
 
 def _baseline(entries: Sequence[Entry]) -> str:
@@ -62,15 +62,15 @@ def _baseline(entries: Sequence[Entry]) -> str:
     return options[named]
 
 
-def draw(made: Compared) -> None:
+def draw(compared: Compared) -> None:
     """Draw what to beware of, verdicts, the table, the figure."""
-    found, runs = made
-    systems = comparison_rows(found)
-    if len(found.warnings) <= MOST_OPEN:
-        for warning in found.warnings:
+    comparison, runs = compared
+    systems = comparison_rows(comparison)
+    if len(comparison.warnings) <= MOST_OPEN:
+        for warning in comparison.warnings:
             note(warning, "warning")
     else:
-        notes(found.warnings, "warning")
+        notes(comparison.warnings, "warning")
     if len(runs) > 1:
         for line in numbered(runs):
             st.text(line)
@@ -82,21 +82,21 @@ def draw(made: Compared) -> None:
         "[low, high] is a 95 % bootstrap interval over examples; times are medians over all answers; "
         "speed-ups are medians of paired ratios, above 1 is faster."
     )
-    for remark in found.remarks:
+    for remark in comparison.remarks:
         st.caption(remark)
-    if any(one.found.against for one in systems):
+    if any(row.compared.against for row in systems):
         st.subheader("How much faster?", anchor=False)
         figure("speed-ups", speed_drawing(systems))
 
 
 def _verdicts(systems: Sequence[ComparisonRow]) -> None:
     """For each system a sentence for everyone, and the exact one below it, beside the system's colour."""
-    colors = [color_of(one.found.summary.system) for one in systems]
+    colors = [color_of(row.compared.summary.system) for row in systems]
     rules = (f".st-key-verdict-{n} {{ border-color: {color}; }}" for n, color in enumerate(colors))
     every = '[class*="st-key-verdict-"] { border-left: 0.3rem solid; padding-left: 0.75rem; }'
     st.html(f"<style>{every}\n{chr(10).join(rules)}</style>")
-    for number, one in enumerate(systems):
+    for number, row in enumerate(systems):
         with st.container(key=f"verdict-{number}", gap=None):
-            st.text(plain_summary(one, systems))
+            st.text(plain_summary(row, systems))
             with st.container(key=f"small-{number}"):
-                st.text(one.found.verdict)
+                st.text(row.compared.verdict)

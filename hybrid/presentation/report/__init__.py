@@ -55,14 +55,14 @@ class Drawn:
     html: str
 
 
-def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None = None) -> str:
+def html_report(comparison: Comparison, runs: Sequence[Run], made_at: datetime | None = None) -> str:
     """One page with its figures, scripts and styles inside.
 
     runs: those compared, in the same order. made_at: now by default. Every
     name in it is shown as text: runs may come from elsewhere. Its
     Content-Security-Policy lets it load nothing, and run only its own scripts.
     """
-    systems = comparison_rows(found)
+    systems = comparison_rows(comparison)
     figures, lines = list(_figures(systems)), numbered(runs)
     page = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, finalize=_printable,
@@ -71,19 +71,19 @@ def html_report(found: Comparison, runs: Sequence[Run], made_at: datetime | None
     return page.render(
         title=_title(runs),
         made_at=(made_at or datetime.now(UTC)).astimezone(UTC).strftime("%d %B %Y, %H:%M UTC"),
-        scripts=" ".join(_hash(script) for one in figures for script in _SCRIPT.findall(one.html)),
+        scripts=" ".join(_hash(script) for drawn in figures for script in _SCRIPT.findall(drawn.html)),
         systems=[
-            (color_of(one.found.summary.system), plain_summary(one, systems), one.found.verdict)
-            for one in systems
+            (color_of(row.compared.summary.system), plain_summary(row, systems), row.compared.verdict)
+            for row in systems
         ],
         gates=list(_gates(systems)),
-        warnings=found.warnings,
+        warnings=comparison.warnings,
         figures=figures,
         table=table(systems),
-        scores=list(_scores(found, systems)),
+        scores=list(_scores(comparison, systems)),
         lines=lines,
         runs=[(line, _conditions(run), redo_command(run)) for line, run in zip(lines, runs, strict=True)],
-        notes=list(_notes(found)),
+        notes=list(_notes(comparison)),
     )
 
 
@@ -95,24 +95,24 @@ def _printable(value: object) -> object:
 def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
     """Quality by speed for each task, then speed-ups; plotly.js goes with the first."""
     first = True
-    for task in dict.fromkeys(one.found.task for one in systems):
-        of_task = [one for one in systems if one.found.task == task]
-        if not any(one.found.summary.quality for one in of_task):
+    for task in dict.fromkeys(row.compared.task for row in systems):
+        of_task = [row for row in systems if row.compared.task == task]
+        if not any(row.compared.summary.quality for row in of_task):
             continue
         title = f"Quality against speed: {TASKS[task].label}"
         drawing = quality_drawing(of_task)
         yield Drawn(title, drawing.says, _drawn(drawing.figure, task, first))
         first = False
-    if any(one.found.against for one in systems):
+    if any(row.compared.against for row in systems):
         drawing = speed_drawing(systems)
         yield Drawn("Speed-up", drawing.says, _drawn(drawing.figure, "speed", first))
 
 
-def _scores(found: Comparison, systems: Sequence[ComparisonRow]) -> Iterator[tuple[str, Table]]:
+def _scores(comparison: Comparison, systems: Sequence[ComparisonRow]) -> Iterator[tuple[str, Table]]:
     """Every score of each task, and its difference to the baseline."""
-    for task in dict.fromkeys(one.found.task for one in systems):
-        named = [(one.name, one.found) for one in systems if one.found.task == task]
-        for section in quality_sections(task, found.metrics_of(task)):
+    for task in dict.fromkeys(row.compared.task for row in systems):
+        named = [(row.name, row.compared) for row in systems if row.compared.task == task]
+        for section in quality_sections(task, comparison.metrics_of(task)):
             if cells := section_table(section, named):
                 yield section.title, cells
 
@@ -136,9 +136,9 @@ def _title(runs: Sequence[Run]) -> str:
 
 
 def _gates(systems: Sequence[ComparisonRow]) -> Iterator[str]:
-    for one in systems:
-        if one.found.against and one.found.against.gate:
-            yield gate_sentence(one.name, one.found.task, one.found.against)
+    for row in systems:
+        if row.compared.against and row.compared.against.gate:
+            yield gate_sentence(row.name, row.compared.task, row.compared.against)
 
 
 def redo_command(run: Run) -> str:
@@ -161,7 +161,7 @@ def _conditions(run: Run) -> Mapping[str, str]:
         f"CPU {here.cpu}, {here.cpu_count} logical",
         size(here.memory_bytes),
     )
-    found = {
+    conditions = {
         "Run": run.run_id,
         "Measured": f"{run.created_at} to {run.finished_at or 'not finished'}",
         "Suite": f"{plan.suite}, SHA-256 {plan.suite_hash}, licence {run.licence}",
@@ -175,22 +175,23 @@ def _conditions(run: Run) -> Mapping[str, str]:
         + ", ".join(f"{name} {version}" for name, version in here.packages.items()),
         "Signatures": "; ".join(f"{name}: {signature}" for name, signature in run.signatures.items()),
     }  # fmt: skip
-    for one in run.resumptions:
-        found[f"After {one.records_before:,} answers"] = (
-            f"{one.environment.device_name}; {one.environment.system}; code {one.environment.code}"
+    for resumption in run.resumptions:
+        later = resumption.environment
+        conditions[f"After {resumption.records_before:,} answers"] = (
+            f"{later.device_name}; {later.system}; code {later.code}"
         )
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in conditions.items() if value}
 
 
-def _notes(found: Comparison) -> Iterator[str]:
+def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
-        f"[low, high] is a {100 * found.level:.0f} % percentile bootstrap interval over examples "
-        f"({found.resamples:,} resamples, seed {found.seed}); differences and speed-ups are paired. A "
-        "difference is decisive when its interval leaves out 0; p is two-sided and says the same."
+        f"[low, high] is a {100 * comparison.level:.0f} % percentile bootstrap interval over examples "
+        f"({comparison.resamples:,} resamples, seed {comparison.seed}); differences and speed-ups are "
+        "paired. A difference is decisive when its interval leaves out 0; p is two-sided and says the same."
     )
-    yield from found.remarks
+    yield from comparison.remarks
     yield "Quality is that of the first answer to each example, decoded greedily: the same that was timed."
     yield "Speed-up is the median, over examples or batches, of the baseline's time over the system's."
     yield "TTFT is the time to the first token, TPOT the time per token after it: medians, in milliseconds."
-    for metric, signature in found.signatures.items():
+    for metric, signature in comparison.signatures.items():
         yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"

@@ -1,32 +1,28 @@
 """A comparison of stored runs as what pages and reports show: names, a table, numbers, marks of figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hybrid.compare import ComparedSystem, Comparison, Estimate
+from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency
+from hybrid.compare.columns import LATENCY_COLUMNS, SPEEDUP_COLUMNS, Column, N, difference, quality
+from hybrid.compare.export import extra_metrics
 from hybrid.compare.verdict import plain_sentence
-from hybrid.format import NOTHING, amount, estimate, printable, ratio
+from hybrid.format import amount, estimate, printable, ratio
 from hybrid.format import difference as format_difference
-from hybrid.metrics import METRICS, main_metric
+from hybrid.metrics import METRICS, Metric, main_metric
 from hybrid.presentation.charts import Drawing
 from hybrid.presentation.charts.axes import ends
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
 from hybrid.presentation.charts.styles import Mark
+from hybrid.presentation.runs.sections import cell_text
 from hybrid.schema import Run
 from hybrid.store.tables import Cell, Table
 
-TABLE = {
+# Headings of what names a row of table(); the columns behind them are those of hybrid.compare.columns.
+ROW = {
     "system": "what answered; [1], [2] ... is the run",
     "engine": "what ran the models",
     "device": "where they ran",
-    "quality": "of the first answer to each example, with its 95 % interval",
-    "against the baseline": "the system's quality minus the baseline's, on the examples both have answered",
-    "total, ms": "end-to-end latency, median of all answers",
-    "TTFT, ms": "time to first token, median",
-    "TPOT, ms": "time per output token after the first, median",
-    "speed-up": "baseline's end-to-end time over the system's, median of paired ratios; above 1 is faster",
-    "per token": "the same of the time per output token",
-    "n": "examples answered",
 }
 NUMBERS = {
     "run": "the run",
@@ -52,26 +48,43 @@ NUMBERS = {
 }
 
 
+_TIMES = (
+    replace(LATENCY_COLUMNS["total"], label="total, ms", meaning="end-to-end latency, median of all answers"),
+    replace(LATENCY_COLUMNS["ttft"], label="TTFT, ms", meaning="time to first token, median"),
+    replace(
+        LATENCY_COLUMNS["tpot"], label="TPOT, ms", meaning="time per output token after the first, median"
+    ),
+    replace(
+        SPEEDUP_COLUMNS["end_to_end"], label="speed-up",
+        meaning="baseline's end-to-end time over the system's, median of paired ratios; above 1 is faster",
+    ),
+    replace(
+        SPEEDUP_COLUMNS["per_token"], label="per token", meaning="the same of the time per output token"
+    ),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ComparisonRow:
     """One system of one run. name: unique in its comparison, from elsewhere in part."""
 
     name: str
     engine: int
-    found: ComparedSystem
+    compared: ComparedSystem
 
 
-def comparison_rows(found: Comparison) -> tuple[ComparisonRow, ...]:
+def comparison_rows(comparison: Comparison) -> tuple[ComparisonRow, ...]:
     """Give the systems in the order of the comparison; of several runs each name says which, [1], [2] ..."""
-    places = {run_id: f" [{n}]" for n, run_id in enumerate(dict.fromkeys(_runs(found)), start=1)}
-    engines = {name: n for n, name in enumerate(dict.fromkeys(one.engine for one in found.systems))}
+    run_ids = list(dict.fromkeys(system.summary.run_id for system in comparison.systems))
+    places = {run_id: f" [{n}]" for n, run_id in enumerate(run_ids, start=1)} if len(run_ids) > 1 else {}
+    engines = list(dict.fromkeys(system.engine for system in comparison.systems))
     return tuple(
         ComparisonRow(
-            printable(one.summary.system.label) + (places[one.summary.run_id] if len(places) > 1 else ""),
-            engines[one.engine],
-            one,
+            printable(system.summary.system.label) + places.get(system.summary.run_id, ""),
+            engines.index(system.engine),
+            system,
         )
-        for one in found.systems
+        for system in comparison.systems
     )
 
 
@@ -87,24 +100,33 @@ def numbered(runs: Sequence[Run]) -> list[str]:
 
 def table(systems: Sequence[ComparisonRow]) -> Table:
     """Tell what people read: values with their intervals in one cell."""
-    return Table(TABLE, [tuple(_texts(one).get(name, NOTHING) for name in TABLE) for one in systems])
+    scored = extra_metrics(name for row in systems for name in row.compared.summary.quality or ())
+    tasks = dict.fromkeys(row.compared.task for row in systems)
+    columns = {task: _columns(main_metric(task), [METRICS[name] for name in scored]) for task in tasks}
+    headings = {column.label: column.meaning for of_task in columns.values() for column in of_task}
+    rows = []
+    for row in systems:
+        compared = row.compared
+        cells = (_cell(column, compared) for column in columns[compared.task])
+        rows.append((row.name, compared.engine, compared.device, *cells))
+    return Table(ROW | headings, rows)
 
 
 def numbers(systems: Sequence[ComparisonRow]) -> Table:
     """Tell what programs read: every value in a column of its own."""
-    return Table(NUMBERS, [tuple(_numbers(one.found).get(name) for name in NUMBERS) for one in systems])
+    return Table(NUMBERS, [tuple(_numbers(row.compared).get(name) for name in NUMBERS) for row in systems])
 
 
 def placed(systems: Sequence[ComparisonRow]) -> list[Placed]:
     """Place the systems in a figure."""
     return [
         Placed(
-            Mark.of(one.name, one.found.summary.system, one.engine),
-            ends(speedup) if (speedup := _speedup(one.found)) else None,
-            ends(quality) if (quality := _quality(one.found)) else None,
-            one.found.verdict,
+            Mark.of(row.name, row.compared.summary.system, row.engine),
+            ends(speedup) if (speedup := _speedup(row.compared)) else None,
+            ends(score) if (score := _quality(row.compared)) else None,
+            row.compared.verdict,
         )
-        for one in systems
+        for row in systems
     ]  # fmt: skip
 
 
@@ -114,13 +136,14 @@ def metric_of(task: str) -> str:
     return f"{metric.label}, {metric.unit}"
 
 
-def plain_summary(one: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
+def plain_summary(row: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
     """One system for people who do not measure: how fast it is beside the baseline, and what it keeps."""
-    against = one.found.against
+    against = row.compared.against
     if against is None:
-        return f"{one.name} is what the others are compared with."
-    names = {(other.found.summary.run_id, other.found.summary.system): other.name for other in systems}
-    return plain_sentence(one.name, names[against.run_id, against.system], against, one.found.task)
+        return f"{row.name} is what the others are compared with."
+    summaries = {another.name: another.compared.summary for another in systems}
+    names = {(summary.run_id, summary.system): name for name, summary in summaries.items()}
+    return plain_sentence(row.name, names[against.run_id, against.system], against, row.compared.task)
 
 
 def speed_drawing(systems: Sequence[ComparisonRow]) -> Drawing:
@@ -130,19 +153,19 @@ def speed_drawing(systems: Sequence[ComparisonRow]) -> Drawing:
 
 def quality_drawing(systems: Sequence[ComparisonRow]) -> Drawing:
     """Draw quality by speed-up of systems of one task."""
-    task = systems[0].found.task
+    task = systems[0].compared.task
     figure = quality_by_speed(placed(systems), metric_of(task))
     return Drawing(figure, quality_sentence(systems, task), numbers(systems))
 
 
 def speed_sentence(systems: Sequence[ComparisonRow]) -> str:
     """Tell what a figure of speed-ups shows, in a sentence."""
-    known = [(one, found) for one in systems if (found := _speedup(one.found))]
+    known = [(row, speedup) for row in systems if (speedup := _speedup(row.compared))]
     if not known:
         return "No speed-up can be formed: there is only the baseline, or nothing was timed alike."
     best, most = max(known, key=lambda pair: pair[1].value)
-    faster = sum(found.value > 1 and found.excludes(1.0) for _, found in known)
-    slower = sum(found.value < 1 and found.excludes(1.0) for _, found in known)
+    faster = sum(speedup.value > 1 and speedup.excludes(1.0) for _, speedup in known)
+    slower = sum(speedup.value < 1 and speedup.excludes(1.0) for _, speedup in known)
     return (
         f"Of {len(known)} systems, {faster} are faster than their baseline and {slower} slower, intervals "
         f"considered; the fastest is {best.name} with {ratio(most)} at n = {most.n}. "
@@ -152,7 +175,7 @@ def speed_sentence(systems: Sequence[ComparisonRow]) -> str:
 
 def quality_sentence(systems: Sequence[ComparisonRow], task: str) -> str:
     """Tell what a figure of quality by speed shows, in a sentence."""
-    known = [(one, found) for one in systems if (found := _quality(one.found))]
+    known = [(row, score) for row in systems if (score := _quality(row.compared))]
     if not known:
         return "There is no quality to show: lengths were fixed, or nothing was scored."
     best, most = max(known, key=lambda pair: pair[1].value)
@@ -163,58 +186,61 @@ def quality_sentence(systems: Sequence[ComparisonRow], task: str) -> str:
     )
 
 
-def _texts(one: ComparisonRow) -> Mapping[str, Cell]:
-    compared, summary = one.found, one.found.summary
-    label = main_metric(compared.task).label
-    cells: dict[str, Cell] = {
-        "system": one.name, "engine": compared.engine, "device": compared.device, "n": summary.n
-    }  # fmt: skip
-    if quality := _quality(compared):
-        cells["quality"] = estimate(quality, 1, label)
-    for name, latency in (("total", "total, ms"), ("ttft", "TTFT, ms"), ("tpot", "TPOT, ms")):
-        if found := summary.latencies[name]:
-            cells[latency] = amount(found.p50_ms)
-    if compared.against is None:
-        return cells | {"against the baseline": "baseline", "speed-up": "baseline", "per token": "baseline"}
-    difference = (compared.against.differences or {}).get(main_metric(compared.task).name)
-    if difference:
-        cells["against the baseline"] = format_difference(difference)
-    for name, column in (("end_to_end", "speed-up"), ("per_token", "per token")):
-        if speedup := compared.against.speedups[name]:
-            cells[column] = ratio(speedup)
-    return cells
+def _columns(main: Metric, others: Sequence[Metric]) -> tuple[Column, ...]:
+    """Choose what a row says of a system. others: metrics beside the default ones that occur."""
+    return (
+        replace(
+            quality(main), label="quality", unit=main.label,
+            meaning="of the first answer to each example, with its 95 % interval",
+        ),
+        replace(
+            difference(main), label="against the baseline",
+            meaning="the system's quality minus the baseline's, on the examples both have answered",
+        ),
+        *map(quality, others),
+        *_TIMES,
+        N,
+    )  # fmt: skip
 
 
-def _numbers(one: ComparedSystem) -> Mapping[str, Cell]:
-    summary, main = one.summary, main_metric(one.task).name
+def _cell(column: Column, compared: ComparedSystem) -> Cell:
+    """Write a value as a row has room for it: of latencies the median, of differences no p-value."""
+    if column.kind in ("difference", "ratio") and compared.against is None:
+        return "baseline"
+    value = column.value(compared)
+    if isinstance(value, Latency):
+        return amount(value.p50_ms)
+    if isinstance(value, Difference):
+        return format_difference(value)
+    return value if isinstance(value, int) else cell_text(column, compared)
+
+
+def _numbers(system: ComparedSystem) -> Mapping[str, Cell]:
+    summary, main = system.summary, main_metric(system.task).name
     cells: dict[str, Cell] = {
-        "run": summary.run_id, "system": summary.system, "engine": one.engine,
+        "run": summary.run_id, "system": summary.system, "engine": system.engine,
         "metric": METRICS[main].label, "n": summary.n,
     }  # fmt: skip
     for name, latency in summary.latencies.items():
         cells[f"{name}_ms"] = latency.p50_ms if latency else None
-    cells |= _ends("quality", _quality(one))
-    if one.against:
-        cells |= {"baseline_run": one.against.run_id, "baseline_system": one.against.system}
-        speedup = one.against.speedups["end_to_end"]
-        cells |= _ends("difference", (one.against.differences or {}).get(main)) | _ends("speedup", speedup)
+    cells |= _ends("quality", _quality(system))
+    if system.against:
+        cells |= {"baseline_run": system.against.run_id, "baseline_system": system.against.system}
+        speedup = system.against.speedups["end_to_end"]
+        cells |= _ends("difference", (system.against.differences or {}).get(main)) | _ends("speedup", speedup)
         cells["pairs"] = speedup.n if speedup else 0
     return cells
 
 
-def _ends(name: str, found: Estimate | None) -> dict[str, Cell]:
-    if found is None:
+def _ends(name: str, interval: Estimate | None) -> dict[str, Cell]:
+    if interval is None:
         return {}
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def _quality(one: ComparedSystem) -> Estimate | None:
-    return (one.summary.quality or {}).get(main_metric(one.task).name)
+def _quality(system: ComparedSystem) -> Estimate | None:
+    return (system.summary.quality or {}).get(main_metric(system.task).name)
 
 
-def _speedup(one: ComparedSystem) -> Estimate | None:
-    return one.against.speedups["end_to_end"] if one.against else None
-
-
-def _runs(found: Comparison) -> list[str]:
-    return [one.summary.run_id for one in found.systems]
+def _speedup(system: ComparedSystem) -> Estimate | None:
+    return system.against.speedups["end_to_end"] if system.against else None

@@ -150,7 +150,8 @@ def cell_text(column: Column, system: ComparedSystem) -> str:
         weight = "too few to tell" if value.p_value is None else text.p_value(value.p_value)
         return f"{text.difference(value)}  {weight}"
     if isinstance(value, Estimate):
-        return text.ratio(value) if column.kind == "ratio" else text.estimate(value, column.digits)
+        is_ratio = column.kind == "ratio"
+        return text.ratio(value) if is_ratio else text.estimate(value, column.digits, column.unit)
     return value if isinstance(value, str) else _NUMBERS[column.kind](value, column.digits)
 
 
