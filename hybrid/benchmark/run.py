@@ -41,6 +41,7 @@ from hybrid.schema import (
 )
 from hybrid.store import Writer, check_writable, create, new_run_id, resume
 from hybrid.suites import check_task, load_suite
+from hybrid.suites.rows import remarks
 
 PROGRESS_EVERY_S = 0.5  # to an observer; working out the medians more often would disturb what is measured
 
@@ -79,6 +80,8 @@ def run_benchmark(
             Notice(sentence=f"The suite has {size} examples, fewer than --limit {plan.limit}: all are taken.")
         )
     examples = select_examples(plan, suite)
+    for sentence in remarks(examples, plan.task):
+        observer(Notice(sentence=sentence))
     check_writable(root)  # before models are loaded
     run_id, weights = new_run_id(plan, datetime.now(UTC)), file_sha256(folder / MANIFEST)
     observer(Status(sentence="Starting"))

@@ -81,8 +81,9 @@ def evaluate(
         chosen = systems or MODELS
         for path in files:
             terminal(Status(sentence=path.name))
+            wanted = options["control"], options["limit"]
             for one in quality(
-                bundle, [path], task, chosen, options["control"], options["limit"], columns=options["columns"]
+                bundle, [path], task, chosen, *wanted, columns=options["columns"], observer=terminal
             ):
                 report = {
                     "file": one.file,

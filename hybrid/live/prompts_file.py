@@ -3,13 +3,16 @@
 .txt holds a prompt a line.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePath
 
 from hybrid.errors import InputError, SuiteError
 from hybrid.format import printable
+from hybrid.schema import Example
 from hybrid.schema.texts import normalized
+from hybrid.suites import rows
 from hybrid.suites.rows import Row, RowError, to_prompt
 from hybrid.suites.tables import KINDS, read_rows, text_lines
 
@@ -54,6 +57,11 @@ def read_prompts(name: str, data: bytes) -> tuple[PromptRow, ...]:
     if not prompts:
         raise InputError(f"{shown} holds no prompt.")
     return tuple(prompts)
+
+
+def remarks(prompts: Sequence[PromptRow], task: str) -> tuple[str, ...]:
+    """Say what a person should know of these texts before they are answered and scored."""
+    return rows.remarks([Example("", "", prompt.text, (prompt.reference,)) for prompt in prompts], task)
 
 
 def _prompt(place: str, row: Row) -> PromptRow:

@@ -3,11 +3,12 @@
 Every source of rows (tables in files, the Hub) is read by the same rules.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hybrid.errors import SuiteError
-from hybrid.schema import Example
-from hybrid.schema.texts import UNREADABLE, normalized
+from hybrid.schema import TASKS, Example
+from hybrid.schema.texts import UNREADABLE, changes, normalized
 
 Row = Mapping[str, object]
 
@@ -19,6 +20,7 @@ REFERENCES = ("references", "reference", "target")
 SUMMARIES = ("summary", "summaries")
 DEFAULT_DOMAIN = "all"
 _SHOWN = 20  # column names in a message
+_QUOTED = re.compile(r'"[^"]*(""[^"]*)+"')
 
 
 class RowError(ValueError):
@@ -83,6 +85,23 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
     if not found:
         raise SuiteError(f"{name} is empty; a suite has at least one example.")
     return tuple(found)
+
+
+def remarks(examples: Sequence[Example], task: str) -> tuple[str, ...]:
+    """Say what a person should know of a suite's texts before they are answered and scored."""
+    lines, every = TASKS[task].lines, len(examples)
+    changed, quoted = 0, 0
+    kinds: dict[str, None] = {}
+    for example in examples:
+        texts = (example.source, *example.references)
+        found = dict.fromkeys(kind for text in texts for kind in changes(text, lines))
+        changed, quoted = changed + bool(found), quoted + any(map(_QUOTED.fullmatch, texts))
+        kinds |= found
+    sentences = (
+        (changed, f"texts that are normalized before they are read and scored ({', '.join(kinds)})"),
+        (quoted, "texts quoted like the cells of a CSV; save a TSV as .csv if the marks are no part of them"),
+    )
+    return tuple(f"{count} of {every} examples hold {what}." for count, what in sentences if count)
 
 
 def without_controls(text: str) -> str:

@@ -14,8 +14,9 @@ from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompts import TextCodec
-from hybrid.schema import Model, Score
+from hybrid.schema import Model, Notice, Observer, Score, silent
 from hybrid.suites.files import file_name, load_examples
+from hybrid.suites.rows import remarks
 from hybrid.training.data import by_length, padded
 
 BATCH = 25
@@ -42,14 +43,18 @@ def quality(
     limit: int = 500,
     max_new_tokens: int = 128,
     columns: Mapping[str, str] | None = None,
+    observer: Observer = silent,
 ) -> Iterator[Evaluated]:
     """Score the first `limit` examples of each file; BLEU for translation, ROUGE-L for summaries.
 
     control: also the hybrid fed with the LLM's hidden states of the next prompt in the file.
     Files are read as a suite `file:PATH` is. Raises SuiteError, with file and line, for what is none.
+    observer: told what to know of their texts.
     """
     for path in files:
         examples = load_examples(path, columns, limit)
+        for sentence in remarks(examples, task):
+            observer(Notice(sentence=f"{file_name(path)}: {sentence}"))
         sources = [example.source for example in examples]
         references = [example.references for example in examples]
         runs: list[tuple[Model, bool]] = [(model, False) for model in models]

@@ -11,7 +11,7 @@ from hybrid.live import Request, measure_all
 from hybrid.live.batch import Batch, Row, headline, medians, progress, table
 from hybrid.live.history import summarize
 from hybrid.live.model_cache import EngineRequest, LoadedSystems
-from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, PromptRow, read_prompts
+from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, PromptRow, read_prompts, remarks
 from hybrid.schema import Sampling
 from pages.common.figure import save_csv, show
 from pages.common.notes import note, plain
@@ -49,6 +49,8 @@ def view(task: str, engine_request: EngineRequest) -> None:
         )  # fmt: skip
     if problem:
         note(problem, "error")
+    for sentence in remarks(prompts, task):
+        st.caption(plain(sentence))
     batch: Batch | None = STATE.get("batch-of-prompts")
     if batch is None:
         st.caption(ABOUT)

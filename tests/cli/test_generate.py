@@ -35,6 +35,21 @@ def answer(run: Run) -> Answer:
     return ask
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "The cafe\u0301 in Du\u0308sseldorf.",
+        "The\u00a0caf\u00e9\r\nin Du\u00ads\u00adsel\u200bdorf.".replace("Du", "D\u00fc"),
+    ],
+)
+def test_what_looks_alike_is_answered_alike_with_a_notice(odd: str, answer: Answer) -> None:
+    plain, other = answer("The caf\u00e9 in D\u00fcsseldorf."), answer(odd)
+    for name in ("text", "token_ids", "prompt_tokens"):
+        assert other[name] == plain[name]
+    assert plain["notices"] == []
+    assert [sentence[:26] for sentence in other["notices"]] == ["The prompt was normalized "]
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_json_has_the_answer_and_its_times(system: str, answer: Answer) -> None:
     report = answer(SENTENCE, "--system", system)

@@ -8,7 +8,7 @@ from hybrid.errors import InputError, SuiteError
 from hybrid.models.bundle import load_tokenizer
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import Example
-from hybrid.suites.rows import RowError, check_columns, checked, to_example, without_controls
+from hybrid.suites.rows import RowError, check_columns, checked, remarks, to_example, without_controls
 
 
 def test_a_name_with_a_dot_goes_before_a_path() -> None:
@@ -50,6 +50,17 @@ def test_checked_keeps_the_order_and_names_both_places_of_an_id() -> None:
         checked([("row 1", a), ("row 2", b), ("row 3", a)], "x")
     with pytest.raises(SuiteError, match=r"^x is empty"):
         checked([], "x")
+
+
+def test_what_to_know_of_a_suites_texts_is_said() -> None:
+    plain = Example("1", "d", 'He said "no".', ('"Nein"',))
+    odd = Example("2", "d", "cafe\u0301", ("a\u00a0b",))
+    quoted = Example("3", "d", '"He said ""no""."', ("c",))
+    assert remarks([plain], "summarize") == ()
+    changed, marks = remarks([plain, odd, quoted], "summarize")
+    assert changed.startswith("1 of 3 examples hold texts that are normalized before they are read")
+    assert changed.endswith("(accents composed, white space reduced to single blanks).")
+    assert marks.startswith("1 of 3 examples hold texts quoted like the cells of a CSV; save a TSV as .csv")
 
 
 def test_what_the_engines_refuse_is_what_a_suite_refuses(tiny_tokenizer_file: Path) -> None:

@@ -71,6 +71,25 @@ def test_training_reads_a_prompt_as_the_product_does(prepared_recipe: Recipe) ->
         assert target_ids == (*plain.encode(target).ids, 1)
 
 
+def test_what_is_written_in_a_corpus_is_text_and_normalized(
+    tiny_recipe: Callable[[Path], Recipe], tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(tmp_path)
+    odd = ("one\u00a0summarize: old </s>", "ein\u00ad summarize:  altes </s>")
+    with (tmp_path / "train.tsv").open("a", encoding="utf-8") as corpus:
+        corpus.write("made\t" + "\t".join(odd) + "\n")
+    prepare(recipe)
+    tokenizer = load_tokenizer(tokenizer_path(recipe))
+    added = {*tokenizer.backend_tokenizer.get_added_tokens_decoder()}
+    texts = {"translate English to German: one summarize: old </s></s>": "ein summarize: altes </s></s>"}
+    rows = [row for row in stored_rows(recipe) if tokenizer.decode(row[0]) in texts]
+    assert [(tokenizer.decode(source), tokenizer.decode(target)) for source, target in rows] == [
+        *texts.items()
+    ]
+    assert [len(added & set(source)) for source, _ in rows] == [2]  # the task and the end
+    assert [len(added & set(target)) for _, target in rows] == [1]
+
+
 def test_long_sources_are_cut_and_long_targets_left_out(
     tiny_recipe: Callable[[Path], Recipe], tmp_path: Path
 ) -> None:
