@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import notice, out, status
+from hybrid.cli.console import harmless, notice, out, status
 from hybrid.engines.registry import BEST, ENGINES, unavailable_reason
 from hybrid.format import parameters
 from hybrid.measuring.collector import collector_off
@@ -60,13 +60,13 @@ def pairs(as_json: bool) -> None:
     """List the pairs of models that are here."""
     from hybrid.models.manifest import available_pairs, zoo
 
-    manifests = available_pairs()
+    manifests = available_pairs(observer=lambda event: notice(getattr(event, "sentence", "")))
     if as_json:
-        out(json.dumps(list(manifests.values()), ensure_ascii=False, indent=1))
+        out(json.dumps(list(manifests.values()), indent=1))  # in ASCII: no name in it steers a terminal
         return
     if not manifests:
         notice(f"There are no pairs in {zoo()}.")
     for name, manifest in manifests.items():
         sizes = ", ".join(f"{system} {parameters(n)}" for system, n in manifest["parameters"].items())
         limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"
-        out("\t".join([name, sizes, ", ".join(manifest["tasks"]), limit]))
+        out("\t".join([harmless(name), sizes, ", ".join(manifest["tasks"]), limit]))

@@ -6,31 +6,39 @@
     <name>/slm/   the same, for the small model alone
     <name>/hybrid/ the same, for projector and fine-tuned SLM; its LLM is ../llm
 
-Matrices are stored as int8 rows, one float32 scale a row, and turned back into floats
-on loading. A row's scale is its largest magnitude over 127 (symmetric, round to
-nearest), so the error of a weight is at most half a scale. Never pickled, never remote.
+Matrices are stored in 8 bits and turned back into floats on loading, see weight_files.
+Never pickled, never remote.
 """
 
 import json
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from tokenizers import Tokenizer
+from transformers import (
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    T5ForConditionalGeneration,
+)
 
 from hybrid.errors import PairError
-from hybrid.models.manifest import FORMAT, checked, find_pair, write_manifest, zoo
+from hybrid.models.architectures import configuration, empty_model
+from hybrid.models.manifest import FORMAT, checked, find_pair, read_config, write_manifest, zoo
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.models.weight_files import read_weights, save_weights
 from hybrid.schema import MODELS, Model, Observer, Status, silent
+from hybrid.store.files import open_folder_atomic
 
 M = TypeVar("M", bound=PreTrainedModel)
 
-SHARD_BYTES = 15 * 2**20
-SCALE_SUFFIX = ".int8_scale"
+LARGEST_TOKENIZER = 64 * 2**20  # bytes; the largest in use, of 256,000 entries, has some 35 million
+# Of an encoder-decoder's settings and its encoder's: no part of what the encoder computes.
+MODES = ("is_encoder_decoder", "use_cache", "dtype")
 
 
 @dataclass(frozen=True)
@@ -78,14 +86,14 @@ def load_bundle(
     """
     folder, manifest = find_pair(name, root or zoo())
     observer(Status(sentence="Reading the tokenizer"))
-    tokenizer = load_tokenizer(checked(folder, "tokenizer.json", manifest))
+    tokenizer = read_tokenizer(folder, manifest)
     loaded: dict[Model, PreTrainedModel] = {}
     if "llm" in models:
         observer(Status(sentence="Reading the LLM"))
-        loaded["llm"] = _load_t5(folder, "llm", manifest)
+        loaded["llm"] = _load_model(folder, "llm", manifest)
     if "slm" in models:
         observer(Status(sentence="Reading the SLM"))
-        loaded["slm"] = _load_t5(folder, "slm", manifest)
+        loaded["slm"] = _load_model(folder, "slm", manifest)
     if "hybrid" in models:
         observer(Status(sentence="Reading the hybrid"))
         loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest)
@@ -100,15 +108,10 @@ def save_bundle(
     tasks: tuple[str, ...],
     about: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write a bundle and return its manifest; `about` is stored beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
-    for role in MODELS:
-        model = models[role]
-        (folder / role).mkdir(exist_ok=True)
-        config = json.dumps(model.config.to_diff_dict(), indent=1, sort_keys=True, default=str)
-        (folder / role / "config.json").write_text(config + "\n", "utf-8")
-        _save_shards(folder / role, quantize(_own_weights(model)))
+    """Write a bundle, in the place of an older one; return its manifest. `about` is stored beside it.
+
+    Cards (README.md) of the older one stay. Raises OSError or SafetensorError; the older one then stays.
+    """
     manifest = {
         "format": FORMAT,
         "name": folder.name,
@@ -117,87 +120,106 @@ def save_bundle(
         "parameters": {s: sum(t.numel() for t in _own_weights(models[s]).values()) for s in MODELS},
         "about": about,
     }
-    return write_manifest(folder, manifest)
+    with open_folder_atomic(folder) as new:
+        (new / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
+        for role in MODELS:
+            (new / role).mkdir()
+            config = json.dumps(models[role].config.to_diff_dict(), indent=1, sort_keys=True, default=str)
+            (new / role / "config.json").write_text(config + "\n", "utf-8")
+            save_weights(new / role, _own_weights(models[role]))
+        for card in (place for name in (".", *MODELS) if (place := folder / name / "README.md").is_file()):
+            shutil.copyfile(card, new / card.relative_to(folder))
+        return write_manifest(new, manifest)
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """Load the shared tokenizer of a bundle from its tokenizer.json."""
-    return PreTrainedTokenizerFast(
-        tokenizer_file=str(path), pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-        clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+    """Load the shared tokenizer of a bundle from its tokenizer.json. Raises PairError."""
+    try:
+        backend = Tokenizer.from_file(str(path))
+        backend.no_truncation()  # a file may ask for either
+        backend.no_padding()
+        return PreTrainedTokenizerFast(
+            tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+            clean_up_tokenization_spaces=False,
+        )  # fmt: skip
+    except Exception as error:  # tokenizers raises no class of its own
+        reason = " ".join(str(error).split())[:200]
+        raise PairError(f"{path} is no tokenizer that can be read: {reason}.") from error
 
 
-def quantize(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Matrices as int8 rows and their scales; vectors as float32."""
-    packed: dict[str, torch.Tensor] = {}
-    for name, tensor in state.items():
-        if tensor.ndim != 2:
-            packed[name] = tensor.float().contiguous()
-            continue
-        scale = tensor.float().abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127  # (rows, 1)
-        packed[name] = (tensor.float() / scale).round().clamp(-127, 127).to(torch.int8)
-        packed[name + SCALE_SUFFIX] = scale.squeeze(1)
-    return packed
+def read_tokenizer(folder: Path, manifest: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of the pair in `folder`.
+
+    Raises PairError, also when one of the models does not know its ids.
+    """
+    path = checked(folder, "tokenizer.json", manifest, LARGEST_TOKENIZER)
+    tokenizer = load_tokenizer(path)
+    largest = max(tokenizer.get_vocab().values())
+    for role in MODELS:
+        config = _config(folder, role, manifest).get_text_config()
+        known, vocabulary = (config.pad_token_id, config.eos_token_id), config.vocab_size
+        if largest >= vocabulary or (tokenizer.pad_token_id, tokenizer.eos_token_id) != known:
+            ids = f"up to {largest}, <pad> {tokenizer.pad_token_id}, </s> {tokenizer.eos_token_id}"
+            raise PairError(
+                f"{path} does not fit {role}/config.json: its ids are {ids}; the model's are up to "
+                f"{vocabulary - 1}, <pad> {known[0]}, </s> {known[1]}."
+            )
+    return tokenizer
 
 
-def dequantize(packed: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the float32 weights of a quantized state; floats pass through."""
-    state: dict[str, torch.Tensor] = {}
-    for name, tensor in packed.items():
-        if name.endswith(SCALE_SUFFIX):
-            continue
-        scale = packed.get(name + SCALE_SUFFIX)
-        state[name] = tensor.float() if scale is None else tensor.float() * scale[:, None]
-    return state
+def _config(folder: Path, role: Model, manifest: dict[str, Any]) -> PretrainedConfig:
+    """Read the configuration of one model. Raises PairError, naming the file."""
+    path = f"{role}/config.json"
+    settings = read_config(folder, path, manifest)
+    try:
+        if role != "hybrid":
+            return configuration(settings)
+        if settings.get("model_type") != HybridConfig.model_type:
+            kind = f"{settings.get('model_type')!r:.40}"
+            raise ValueError(f"model_type is {kind}, not {HybridConfig.model_type!r}")
+        llm, slm = (settings[part] for part in ("llm", "slm"))
+        if not isinstance(llm, dict) or not isinstance(slm, dict):
+            raise ValueError("llm or slm is no JSON object")
+        return HybridConfig(configuration(llm), configuration(slm), settings.get("fusion", "add"))
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except ValueError as error:
+        reason = str(error)
+    raise PairError(f"{folder / path} does not describe a model of a pair: {reason}.")
 
 
-def _read_weights(
-    folder: Path, role: Model, manifest: dict[str, Any], without: str | None = None
-) -> dict[str, torch.Tensor]:
-    """Read the float32 weights of one model; `without`: leave out those whose names begin so."""
-    packed: dict[str, torch.Tensor] = {}
-    shards = [f for f in manifest["sha256"] if f.startswith(f"{role}/") and f.endswith(".safetensors")]
-    for relative in sorted(shards):
-        path = checked(folder, relative, manifest)
-        try:
-            shard = load_file(path)
-        except SafetensorError as error:
-            raise PairError(f"{path} is not a readable safetensors file: {error}.") from error
-        packed |= {name: t for name, t in shard.items() if without is None or not name.startswith(without)}
-    return dequantize(packed)
-
-
-def _load_t5(folder: Path, role: Model, manifest: dict[str, Any]) -> T5ForConditionalGeneration:
-    config = T5Config.from_json_file(str(checked(folder, f"{role}/config.json", manifest)))
-    with torch.device("meta"):
-        model = T5ForConditionalGeneration(config)
-    return _filled(model, _read_weights(folder, role, manifest), f"{folder / role}")
+def _load_model(folder: Path, role: Model, manifest: dict[str, Any]) -> PreTrainedModel:
+    model = empty_model(_config(folder, role, manifest))
+    return _filled(model, read_weights(folder, role, manifest, model.state_dict()), folder / role)
 
 
 def _load_hybrid(
     folder: Path, llm: PreTrainedModel | None, manifest: dict[str, Any]
 ) -> HybridForConditionalGeneration:
-    config = HybridConfig.from_json_file(str(checked(folder, "hybrid/config.json", manifest)))
+    config, reader = _config(folder, "hybrid", manifest), _config(folder, "llm", manifest)
+    assert isinstance(config, HybridConfig)
+    inner, outer = config.llm.to_dict(), reader.to_dict()
+    for key in sorted((inner.keys() | outer.keys()) - set(MODES)):
+        if inner.get(key) != outer.get(key):
+            raise PairError(
+                f"{folder / 'hybrid' / 'config.json'} describes another LLM than llm/config.json: {key} is "
+                f"{inner.get(key)!r}, not {outer.get(key)!r}."
+            )
     with torch.device("meta"):
         pair = HybridForConditionalGeneration(config)
-    weights = _read_weights(folder, "hybrid", manifest)
+    own = {name: tensor for name, tensor in pair.state_dict().items() if not name.startswith("llm.")}
+    weights = read_weights(folder, "hybrid", manifest, own)
     if llm is not None:
         pair.share_encoder(llm)
     else:
-        reader = _read_weights(folder, "llm", manifest, without="decoder.")
-        weights |= {f"llm.{name}": tensor for name, tensor in reader.items()}
-    return _filled(pair, weights, f"{folder / 'hybrid'}")
+        like, encoder = empty_model(reader).state_dict(), pair.llm.state_dict().keys()
+        read = read_weights(folder, "llm", manifest, like, only=encoder)
+        weights |= {f"llm.{name}": tensor for name, tensor in read.items()}
+    return _filled(pair, weights, folder / "hybrid")
 
 
-def _filled(model: M, weights: dict[str, torch.Tensor], where: str) -> M:
-    try:
-        model.load_state_dict(weights, strict=False, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1:2] or [
-            str(error)
-        ]  # line 0 names the class, each further one a tensor
-        raise PairError(f"The weights in {where} do not fit its config.json: {first[0].strip()}") from error
+def _filled(model: M, weights: dict[str, torch.Tensor], where: Path) -> M:
+    model.load_state_dict(weights, strict=False, assign=True)
     model.tie_weights()
     empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if empty:
@@ -215,17 +237,3 @@ def _own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
             seen.add(id(parameter))
             own[name] = parameter.detach().cpu()
     return own
-
-
-def _save_shards(folder: Path, packed: dict[str, torch.Tensor]) -> None:
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    size = 0
-    for name, tensor in packed.items():
-        if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
-            shards.append({})
-            size = 0
-        shards[-1][name] = tensor
-        size += tensor.nbytes
-    for index, shard in enumerate(shards, start=1):
-        label = "model" if len(shards) == 1 else f"model-{index:05d}-of-{len(shards):05d}"
-        save_file(shard, folder / f"{label}.safetensors", metadata={"format": "pt"})

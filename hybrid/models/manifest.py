@@ -1,19 +1,67 @@
 """Which pairs are here, and whether their files are whole: reads without torch.
 
-A pair's manifest, pair.json, holds the SHA-256 of every file of the pair.
+A pair's manifest, pair.json, holds the SHA-256 of every file of the pair. A
+right hash says that a file is the one that was written, not that it is sound:
+whoever reads it checks the rest.
 """
 
 import hashlib
 import json
 import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from hybrid.errors import PairError
+from hybrid.schema import Notice, Observer, silent
+from hybrid.store.files import read_small
+from hybrid.store.typed_json import LARGEST, convert
 
 BUNDLED = Path(__file__).parent / "zoo"
 MANIFEST = "pair.json"
 FORMAT = 1
+RESTORE = "Restore it from the repository"
+LARGEST_JSON = 4 * 2**20  # bytes of a manifest or a config.json; real ones have some 2,000
+FILE_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*")  # inside the pair's folder, of plain characters
+SHA256 = re.compile("[0-9a-f]{64}")
+
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many parameters the models have; of the hybrid those of projector and SLM."""
+
+    llm: Count
+    slm: Count
+    hybrid: Count
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a pair.json holds, beside its format. about: how the pair was made, of any kind."""
+
+    tasks: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(min_length=1, max_length=1000)]
+    max_prompt_tokens: Annotated[int, Meta(ge=3, le=2**20)]
+    parameters: Parameters
+    name: Annotated[str, Meta(max_length=200)] = ""
+    sha256: dict[str, str] = field(default_factory=dict)
+    about: Any = None
+
+    def __post_init__(self) -> None:
+        for text in (self.name, *self.tasks):
+            if not text.isprintable():
+                raise ValueError(f"{text[:80]!r} has control characters")
+        for name, digest in self.sha256.items():
+            if not FILE_NAME.fullmatch(name):
+                raise ValueError(f"sha256 names {name[:80]!r}, which is no file inside the pair's folder")
+            if not SHA256.fullmatch(digest):
+                raise ValueError(f"sha256 of {name} is {digest[:80]!r}, which is none")
 
 
 def zoo() -> Path:
@@ -21,25 +69,52 @@ def zoo() -> Path:
     return Path(os.environ.get("HYBRID_ZOO", BUNDLED))
 
 
-def available_pairs(root: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Manifests of the bundles under `root`, by name. Raises PairError when one cannot be read."""
-    return {path.parent.name: _manifest(path) for path in sorted((root or zoo()).glob(f"*/{MANIFEST}"))}
+def available_pairs(root: Path | None = None, observer: Observer = silent) -> dict[str, dict[str, Any]]:
+    """Manifests of the bundles under `root`, by name; what is damaged is left out.
+
+    observer: sent a Notice for each that is damaged.
+    Raises PairError when there are some and all are damaged.
+    """
+    pairs, damages = {}, []
+    for name in _names(root or zoo()):
+        try:
+            pairs[name] = read_manifest((root or zoo()) / name)
+        except PairError as error:
+            damages.append(error)
+    if damages and not pairs:
+        raise damages[0]
+    for damage in damages:
+        observer(Notice(sentence=str(damage)))
+    return pairs
 
 
 def find_pair(name: str | None, root: Path) -> tuple[Path, dict[str, Any]]:
     """Folder and manifest of a pair, the first one when no name is given. Raises PairError."""
-    pairs = available_pairs(root)
-    if not pairs:
+    names = _names(root)
+    if not names:
         raise PairError(f"There are no pairs in {root}.")
-    name = name or next(iter(pairs))
-    if name not in pairs:
-        raise PairError(f"There is no pair {name!r}; available: {', '.join(pairs)}.")
-    folder, manifest = root / name, pairs[name]
+    name = name or names[0]
+    if name not in names:
+        raise PairError(f"There is no pair {name!r}; available: {', '.join(names)}.")
+    return root / name, read_manifest(root / name)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read and check the manifest of the pair in `folder`. Raises PairError, naming what is wrong."""
+    path = folder / MANIFEST
+    manifest = _json_object(path)
     if manifest.get("format") != FORMAT:
-        raise PairError(
-            f"{folder / MANIFEST} has format {manifest.get('format')!r}; this version reads {FORMAT}."
-        )
-    return folder, manifest
+        raise PairError(f"{path} has format {manifest.get('format')!r:.40}; this version reads {FORMAT}.")
+    try:
+        convert(Manifest, manifest)
+    except ValueError as error:
+        raise PairError(f"{path} is damaged: {error}. {RESTORE}.") from error
+    return manifest
+
+
+def read_config(folder: Path, relative: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Read a JSON object of a pair, once its hash is found right. Raises PairError, naming the file."""
+    return _json_object(checked(folder, relative, manifest, LARGEST_JSON))
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -52,20 +127,30 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def checked(folder: Path, relative: str, manifest: dict[str, Any]) -> Path:
-    """Return the path of a pair's file, once its hash is found right. Raises PairError, naming the file."""
+def checked(folder: Path, relative: str, manifest: Mapping[str, Any], limit: int | None = None) -> Path:
+    """Return the path of a pair's file, once its hash is found right. Raises PairError, naming the file.
+
+    limit: bytes that it may have. A link is followed, to a file: the hash is of what is read.
+    """
     path, expected = folder / relative, manifest.get("sha256", {}).get(relative)
     if expected is None:
         raise PairError(
             f"{folder / MANIFEST} lists no SHA-256 of {relative}; restore it from the repository."
         )
-    if not path.is_file():
-        raise PairError(f"{path} is missing; restore it from the repository.")
-    found = file_sha256(path)
-    if found != expected:
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise PairError(f"{path} is no file but {_kind(about.st_mode)}. {RESTORE}.")
+        if limit is not None and about.st_size > limit:
+            raise PairError(f"{path} has {about.st_size:,} bytes, and it may have {limit:,}. {RESTORE}.")
+        digest = file_sha256(path)
+    except FileNotFoundError as error:
+        raise PairError(f"{path} is missing; restore it from the repository.") from error
+    except OSError as error:
+        raise PairError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if digest != expected:
         raise PairError(
-            f"{path} is damaged: its SHA-256 is {found[:12]}…, expected {expected[:12]}…. "
-            "Restore it from the repository."
+            f"{path} is damaged: its SHA-256 is {digest[:12]}…, expected {expected[:12]}…. {RESTORE}."
         )
     return path
 
@@ -76,11 +161,24 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _manifest(path: Path) -> dict[str, Any]:
+def _names(root: Path) -> list[str]:
+    """Folders that hold a manifest, of whatever kind; those that begin with a dot are being written."""
+    return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}") if path.parent.name[0] != ".")
+
+
+def _kind(mode: int) -> str:
+    names = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
+    return next((name for test, name in names.items() if test(mode)), "a device")
+
+
+def _json_object(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text("utf-8-sig"))
-    except ValueError as error:  # not JSON, or not UTF-8
-        raise PairError(f"{path} is damaged: {error}. Restore it from the repository.") from error
-    if not isinstance(manifest, dict):
-        raise PairError(f"{path} is damaged: it is not a JSON object. Restore it from the repository.")
-    return manifest
+        content = json.loads(read_small(path.resolve(), LARGEST_JSON))
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deeply
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise PairError(f"{path} is damaged: {reason}. {RESTORE}.") from error
+    except OSError as error:
+        raise PairError(f"{path} cannot be read: {error.strerror or error}. {RESTORE}.") from error
+    if not isinstance(content, dict):
+        raise PairError(f"{path} is damaged: it is not a JSON object. {RESTORE}.")
+    return content

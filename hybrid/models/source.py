@@ -13,8 +13,8 @@ from typing import Protocol
 
 from transformers import PreTrainedTokenizerFast
 
-from hybrid.models.bundle import Bundle, load_bundle, load_tokenizer
-from hybrid.models.manifest import checked, find_pair, zoo
+from hybrid.models.bundle import Bundle, load_bundle, read_tokenizer
+from hybrid.models.manifest import find_pair, zoo
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import METHODS, Model, Observer, Status, silent
 
@@ -70,7 +70,7 @@ class ZooSource:
         if held:
             return held.tokenizer
         self._observer(Status(sentence="Reading the tokenizer"))
-        return load_tokenizer(checked(self._folder, "tokenizer.json", self.manifest))
+        return read_tokenizer(self._folder, self.manifest)
 
     def codec(self, method: str) -> TextCodec:
         if self._codec is None:

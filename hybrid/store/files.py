@@ -5,6 +5,7 @@ folder may come from somewhere else.
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -76,6 +77,33 @@ def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
     if durable:
         sync_folder(path.parent)
+
+
+@contextmanager
+def open_folder_atomic(folder: Path) -> Iterator[Path]:
+    """Make an empty folder beside `folder`, which takes its place when the block ends well.
+
+    A block that fails leaves the old one. A crash between the two renames leaves it
+    under its name and `.old`. Raises OSError.
+    """
+    new, old = (folder.with_name(folder.name + ending) for ending in (BESIDE, ".old"))
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        for path in new.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())  # where a full disk may be found only now
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if folder.exists():  # else the last crash was here, and .old is all there is
+        shutil.rmtree(old, ignore_errors=True)
+        folder.replace(old)
+    new.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

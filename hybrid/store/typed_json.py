@@ -7,6 +7,8 @@ place: `Expected int, got str - at $.plan.threads`.
 """
 
 import json
+import re
+import tomllib
 from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from functools import cache
@@ -19,6 +21,7 @@ from hybrid.schema import Device, System
 T = TypeVar("T")
 LARGEST = 2**53  # of a count: more could be no count, and would fit no table
 _OWN_TEXT = (System, Device)
+_BOUND = re.compile(r"(Expected (?!.*, got ).*?)( - at `\$(.*)`)")  # what is allowed, where
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
@@ -43,11 +46,21 @@ def decode(kind: type[T], data: bytes) -> T:
 
 
 def convert(kind: type[T], row: object) -> T:
-    """Make a value of this type of what json or tomllib have read. Raises ValueError."""
+    """Make a value of this type of what json or tomllib have read. Raises ValueError, with the value."""
     try:
         return msgspec.convert(row, kind, dec_hook=_parse)
     except msgspec.ValidationError as error:
-        raise _plainly(error) from error
+        raise _plainly(_BOUND.sub(lambda match: _with_given(match, row), str(error))) from error
+
+
+def parse_toml(data: bytes) -> dict[str, object]:
+    """Read TOML, with or without a byte order mark. Raises ValueError."""
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def check_keys(kind: type, row: object) -> None:
@@ -111,8 +124,20 @@ def parse_text(kind: type[System | Device], text: str) -> object:
     return kind.parse(text)
 
 
-def _plainly(error: Exception) -> ValueError:
+def _plainly(error: Exception | str) -> ValueError:
     return ValueError(str(error).replace("`", ""))
+
+
+def _with_given(match: re.Match[str], row: object) -> str:
+    """Add to msgspec's sentence about a bound the value that is beyond it."""
+    allowed, place, path = match.groups()
+    value: Any = row
+    try:
+        for name, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+            value = value[name] if name else value[int(index)]
+    except (KeyError, IndexError, TypeError):  # a place that msgspec does not spell out
+        return match[0]
+    return f"{allowed}, got {repr(value)[:40]}{place}"
 
 
 def _loads(data: bytes) -> object:

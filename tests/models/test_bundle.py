@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hybrid.errors import PairError
-from hybrid.models.bundle import SCALE_SUFFIX, dequantize, load_bundle, quantize
+from hybrid.models.bundle import load_bundle
 from hybrid.models.manifest import available_pairs, write_manifest, zoo
+from hybrid.models.weight_files import SCALE_SUFFIX, dequantize, quantize
 from hybrid.schema import SYSTEMS, Event, Status
 
 
@@ -87,9 +88,9 @@ def test_only_json_and_safetensors_are_written(tiny_zoo):
 
 
 def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer_file, tmp_path, monkeypatch):
-    from hybrid.models import bundle
+    from hybrid.models import bundle, weight_files
 
-    monkeypatch.setattr(bundle, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(weight_files, "SHARD_BYTES", 20_000)
     models = {system: tiny_bundle.model(system) for system in SYSTEMS}
     bundle.save_bundle(tmp_path / "again", tiny_tokenizer_file, models, 160, ("summarize",), {})
     assert len(list((tmp_path / "again" / "llm").glob("model-*.safetensors"))) > 2
@@ -118,11 +119,11 @@ def test_only_the_wanted_systems_are_loaded(system, tiny_zoo, tiny_bundle):
 
 
 def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_zoo, monkeypatch):
-    from hybrid.models import bundle
+    from hybrid.models import weight_files
 
     read: list[str] = []
-    dequantize = bundle.dequantize
-    monkeypatch.setattr(bundle, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
+    dequantize = weight_files.dequantize
+    monkeypatch.setattr(weight_files, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
     alone = load_bundle(root=tiny_zoo, models=["hybrid"])
     assert any(name.startswith("encoder.") for name in read)
     assert not any(name.startswith("decoder.") for name in read)
@@ -213,7 +214,9 @@ def test_weights_that_lack_tensors_are_refused(root):
 def test_weights_of_another_size_are_refused(root):
     shutil.copy(root / "tiny" / "slm" / "model.safetensors", root / "tiny" / "llm" / "model.safetensors")
     rewritten(root)
-    assert "do not fit its config.json" in failure(root)
+    message = failure(root)
+    assert "llm/model.safetensors: the tensor" in message
+    assert "has the shape" in message
 
 
 def state() -> dict[str, torch.Tensor]:

@@ -3,7 +3,8 @@
 A family's file has three functions: `sizes(config)`, `encoder(config, weights)`
 and `decoder(config, weights)`. config: what a model's config.json says, or a
 transformers configuration has; weights: its tensors, by the names of the
-model's state dict. The second gives None for a decoder-only family.
+model's state dict. The second gives None for a decoder-only family. A family that
+pairs are made of also has `settings(config)`.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from hybrid.models.architectures.records import DecoderStack, Sizes, Stack
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig, PreTrainedModel
 
 Config: TypeAlias = Mapping[str, Any]
 Weights: TypeAlias = Mapping[str, "torch.Tensor"]
@@ -27,14 +29,17 @@ class Family:
 
     label: as people call it. module: its file's name. traits: keys of a
     config.json, with a value, by which a model of another family is like it.
+    pairs: whether a pair's models can be of it.
     """
 
     label: str
     module: str
     traits: tuple[str, ...]
+    pairs: bool = False
 
 
-T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", ("is_encoder_decoder", "encoder_layers", "decoder_layers"))
+_T5_TRAITS = ("is_encoder_decoder", "encoder_layers", "decoder_layers")
+T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", _T5_TRAITS, pairs=True)
 
 # By transformers' model_type.
 ARCHITECTURES: Mapping[str, Family] = {
@@ -50,6 +55,9 @@ class Architecture(Protocol):
 
     def sizes(self, config: Config) -> Sizes:
         """Read the sizes. Raises ValueError for a variant that is not covered."""
+
+    def settings(self, config: Config) -> dict[str, Any]:
+        """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
 
     def encoder(self, config: Config, weights: Weights) -> Stack | None:
         """Name the weights of the encoder; None in a decoder-only family."""
@@ -71,6 +79,33 @@ def architecture_of(config: Any) -> Architecture:
             f"{_nearest(settings).label}. Use --engine transformers."
         )
     return cast(Architecture, import_module(f"{__name__}.{ARCHITECTURES[family].module}"))
+
+
+def configuration(config: Config) -> "PretrainedConfig":
+    """Make transformers' configuration of what a config.json says, which may be anybody's.
+
+    What names code, and what a model of the family is not built from, never reaches
+    transformers. Raises ValueError for a family that pairs are not made of, and
+    for a value out of its bounds.
+    """
+    from transformers import AutoConfig
+
+    family = str(config.get("model_type"))
+    if "auto_map" in config:
+        raise ValueError("auto_map names code of the model's own, which is never run")
+    if family not in ARCHITECTURES or not ARCHITECTURES[family].pairs:
+        able = "; ".join(dict.fromkeys(known.label for known in ARCHITECTURES.values() if known.pairs))
+        raise ValueError(f"model_type is {family[:40]!r}; a pair's models are of {able}")
+    return AutoConfig.for_model(**architecture_of(config).settings(config))
+
+
+def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
+    """Build a model on the meta device: names and shapes of all weights, and no memory."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM
+
+    with torch.device("meta"):
+        return cast("PreTrainedModel", AutoModelForSeq2SeqLM.from_config(config))
 
 
 def check_supported(config: Any) -> None:
