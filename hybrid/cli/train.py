@@ -12,7 +12,7 @@ import click
 
 from hybrid.benchmark.plan_options import COLUMNS
 from hybrid.cli.console import Terminal, notice, out
-from hybrid.cli.options import with_options
+from hybrid.cli.options import seconds, with_options
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import MODELS, TASKS, Model, Status
 
@@ -28,6 +28,7 @@ PLAIN_LINE_EVERY_S = 10.0
 @click.option(
     "--stop-after",
     type=click.FloatRange(min=0, min_open=True),
+    callback=seconds,
     metavar="SECONDS",
     help="Write a checkpoint and stop; the same command goes on from it.",
 )

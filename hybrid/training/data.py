@@ -18,10 +18,11 @@ from hybrid.errors import RecipeError
 from hybrid.models.prompts import TextEncoder
 from hybrid.schema import TASKS
 from hybrid.schema.texts import normalized
-from hybrid.store.files import open_atomic
+from hybrid.store.files import atomic_write, open_atomic
 from hybrid.suites.files import read_examples
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Corpus, Data, Recipe, prepared
+from hybrid.training.settings import data_settings, record
 
 Pair = tuple[str, str, str]  # task, source, target
 Ids = Sequence[int] | NDArray[np.int64]
@@ -37,9 +38,10 @@ def prepare(recipe: Recipe) -> None:
     pairs = [pair for corpus in recipe.data.train for pair in read_corpus(corpus)]
     texts = (normalized(text, TASKS[task].lines) for task, *both in pairs for text in both)
     tokenizer = train_tokenizer(texts, recipe.vocab_size)
-    tokenizer.save(str(tokenizer_path(recipe)))
+    atomic_write(tokenizer_path(recipe), tokenizer.to_str(pretty=True).encode())
     dev = [pair for corpus in recipe.data.dev for pair in read_corpus(corpus)]
     save_ids(target.with_name("dev.npz"), tokenizer, dev, recipe.data)
+    record(target.parent, data_settings(recipe))
     save_ids(target, tokenizer, pairs, recipe.data)
 
 

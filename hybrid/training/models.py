@@ -1,6 +1,8 @@
 """Models of a recipe: new ones, those of earlier stages, the answers of these, and the bundle of them."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,19 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from hybrid.errors import RecipeError
+from hybrid.format import parameters, size
 from hybrid.models.bundle import save_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.schema import MODELS
+from hybrid.schema import MODELS, Device
+from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import MODEL, load_weights
 from hybrid.training.data import by_length, save_rows, tokenizer_path
 from hybrid.training.recipe import Recipe, Shape, Stage, prepared
 
 SOURCE_TOKENS_PER_BATCH = 16384
+# A weight in float32; with its gradient and momentum where it is trained.
+FROZEN_BYTES, TRAINED_BYTES = 4, 12
 
 
 def new_t5(shape: Shape, vocab_size: int) -> T5ForConditionalGeneration:
@@ -56,6 +62,23 @@ def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrain
     return HybridForConditionalGeneration.from_parts(llm, slm), teacher
 
 
+def check_memory(recipe: Recipe, stages: Sequence[Stage], device: torch.device) -> None:
+    """Raise RecipeError when the weights of a stage alone take more memory than is free."""
+    free = free_bytes(Device(device.type, device.index)) if device.type in ("cpu", "cuda") else None
+    for stage in stages:
+        student = recipe.llm if stage.trains == "llm" else recipe.slm
+        count = student.parameters(recipe.vocab_size)
+        needed = count * TRAINED_BYTES
+        if stage.reads_with or stage.teacher:
+            needed += recipe.llm.parameters(recipe.vocab_size) * FROZEN_BYTES
+        if free is not None and needed > free:
+            raise RecipeError(
+                f"Stage {stage.name!r} trains {parameters(count)} parameters, which takes at least "
+                f"{size(needed)} of memory, and {size(free)} are free on {device}; "
+                "make d_model, d_ff, heads, layers or vocab_size smaller."
+            )
+
+
 def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
     """Load the model of an earlier stage, with its latest weights."""
     stage, checkpoint = recipe.stage(stage_name), _checkpoint_of(recipe, stage_name)
@@ -78,7 +101,7 @@ def distilled(recipe: Recipe, teacher: str, device: torch.device) -> Path:
     Sequence-level distillation (Kim and Rush 2016, arXiv 1606.07947): the sources stay,
     each reference is replaced by the trained LLM's greedy answer.
     """
-    path = prepared(recipe).with_name(f"answers-of-{teacher}.npz")
+    path = recipe.out / teacher / "answers.npz"  # beside the weights that they follow from
     if not path.is_file():
         model = trained(recipe, teacher)
         model.to(device)  # type: ignore[arg-type]
@@ -94,9 +117,6 @@ def distilled(recipe: Recipe, teacher: str, device: torch.device) -> Path:
 
 def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Write the recipe's trained systems to `folder` as int8; returns the manifest."""
-    lacking = [system for system in MODELS if system not in recipe.bundle]
-    if lacking:
-        raise RecipeError(f"The recipe's [bundle] names no stage for {', '.join(lacking)}.")
     models = {system: trained(recipe, recipe.bundle[system]) for system in MODELS}
     tasks = tuple(dict.fromkeys(corpus.task for corpus in recipe.data.train))
     about = {
@@ -145,8 +165,7 @@ def _answers(model: PreTrainedModel, sources: list[NDArray[np.int64]], longest: 
 
 def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
     """Read steps, time and last held-out losses of a stage and of those it started from, from their logs."""
-    lines = (recipe.out / stage / "log.jsonl").read_bytes().splitlines()  # of bytes: at line ends only
-    events = [json.loads(line) for line in lines]
+    events = list(_events(recipe.out / stage / "log.jsonl"))
     dev = [e["values"] for e in events if e["kind"] == "dev"]
     rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
     start = recipe.stage(stage).starts_from
@@ -161,11 +180,18 @@ def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
     }
 
 
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    """Read a stage's log, but for lines that a kill or a full disk has torn."""
+    for line in log.read_bytes().splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
 def _hours_of_sessions(events: list[dict[str, Any]]) -> list[float]:
     """Device hours of each session of a stage that was stopped and resumed, as last logged."""
     hours: list[float] = []
     for event in events:
-        if event["kind"] == "start":
+        if event["kind"] == "start" or not hours:
             hours.append(0.0)
         elif "device_hours" in event["values"]:
             hours[-1] = event["values"]["device_hours"]

@@ -1,13 +1,31 @@
 """A training recipe: one TOML file, checked field by field before anything runs."""
 
-import tomllib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 from hybrid.errors import RecipeError
-from hybrid.schema import SYSTEMS, TASKS, Model
-from hybrid.store.typed_json import check_keys, convert
+from hybrid.schema import MODELS, TASKS, Model
+from hybrid.store.typed_json import check_keys, convert, parse_toml
+
+LARGEST_RECIPE = 2**20  # bytes
+# Entries that every tokenizer has: padding, end, unknown; bytes; a prefix a task. See data.train_tokenizer.
+SMALLEST_VOCABULARY = 3 + 256 + len(TASKS)
+# A folder of the output has the name of a stage, one of the finished bundles that of the recipe.
+FOLDER_NAME = re.compile(r"\w[\w.-]{0,63}")
+TAKEN = ("data", "bundle")  # by the output's other folders
+LINKS = ("starts_from", "reads_with", "teacher", "answers_of")  # of a stage to earlier ones
+
+# Bounds keep a number within what it counts; train.check_memory() says what of that a machine holds.
+Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]  # what a tensor's dimension can be
+Length = Annotated[int, Meta(ge=2, le=2**16 - 1)]  # tokens, the end included; 16 bits in the prepared data
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+PartialShare = Annotated[float, Meta(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,7 @@ class Corpus:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_path("path", self.path)
         if self.task not in TASKS:
             raise ValueError(f"task is {self.task!r}; available: {', '.join(TASKS)}")
 
@@ -38,22 +57,27 @@ class Data:
         longest prompt that the finished models accept.
     """
 
-    train: tuple[Corpus, ...]
-    dev: tuple[Corpus, ...]
-    buckets: tuple[tuple[int, int], ...]
-    max_source: int = 512
+    train: Annotated[tuple[Corpus, ...], Meta(min_length=1)]
+    dev: Annotated[tuple[Corpus, ...], Meta(min_length=1)]
+    buckets: Annotated[tuple[tuple[Length, Length], ...], Meta(min_length=1)]
+    max_source: Annotated[int, Meta(ge=3, le=2**16 - 1)] = 512  # a prefix, a word and the end
 
 
 @dataclass(frozen=True)
 class Shape:
     """A T5 v1.1 shape: gated GELU, tied embeddings, heads of 64."""
 
-    d_model: int
-    d_ff: int
-    heads: int
-    layers: int
-    dropout: float = 0.1
-    d_kv: int = 64
+    d_model: Count
+    d_ff: Count
+    heads: Count
+    layers: Count
+    dropout: PartialShare = 0.1
+    d_kv: Count = 64
+
+    def parameters(self, vocabulary: int) -> int:
+        """Count the weights, but for those of norms and positions."""
+        attention, feed_forward = 4 * self.d_model * self.heads * self.d_kv, 3 * self.d_model * self.d_ff
+        return self.layers * (3 * attention + 2 * feed_forward) + vocabulary * self.d_model
 
 
 @dataclass(frozen=True)
@@ -73,24 +97,23 @@ class Stage:
 
     name: str
     trains: Model
-    steps: int
-    tokens_per_step: int = 32768
-    matrix_lr: float = 0.02
-    vector_lr: float = 0.01
-    weight_decay: float = 0.01
-    warmup_steps: int = 200
-    label_smoothing: float = 0.1
+    steps: Count
+    tokens_per_step: Count = 32768
+    matrix_lr: Share = 0.02
+    vector_lr: Share = 0.01
+    weight_decay: Share = 0.01
+    warmup_steps: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 200
+    label_smoothing: PartialShare = 0.1
     starts_from: str | None = None
     reads_with: str | None = None
     teacher: str | None = None
-    kl_weight: float = 0.0
+    kl_weight: Share = 0.0
     answers_of: str | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.tokens_per_step < 1:
-            raise ValueError("steps and tokens_per_step must be at least 1")
-        if not 0 <= self.kl_weight <= 1:
-            raise ValueError(f"kl_weight is {self.kl_weight}; it must lie between 0 and 1")
+        _check_folder_name("name", self.name)
+        if self.name.lower() in TAKEN:
+            raise ValueError(f"name is {self.name!r}, which is another folder of the output; take another")
         if (self.kl_weight > 0) != (self.teacher is not None):
             raise ValueError("kl_weight and teacher go together: give both or neither")
         if (self.trains == "hybrid") != (self.reads_with is not None):
@@ -103,36 +126,35 @@ class Recipe:
 
     output: folder of checkpoints, logs and the finished bundle, relative to
         the working directory.
-    bundle: which stages become the bundle's three systems.
+    bundle: which stages become the bundle's three systems; all three, or none without a bundle.
     """
 
     name: str
-    seed: int
+    seed: Seed
     output: str
-    vocab_size: int
+    vocab_size: Annotated[int, Meta(ge=SMALLEST_VOCABULARY, le=2**16)]  # 16 bits an id in the prepared data
     data: Data
     llm: Shape
     slm: Shape
-    stages: tuple[Stage, ...]
+    stages: Annotated[tuple[Stage, ...], Meta(min_length=1)]
     bundle: Mapping[str, str] = field(default_factory=dict)
     compile: bool = True
-    log_every: int = 50
-    dev_every: int = 2000
-    checkpoint_every: int = 2000
+    log_every: Count = 50
+    dev_every: Count = 2000
+    checkpoint_every: Count = 2000
 
     def __post_init__(self) -> None:
+        _check_folder_name("name", self.name)
+        _check_path("output", self.output)
         earlier: dict[str, Model] = {}
         for stage in self.stages:
-            for link in ("starts_from", "reads_with", "teacher", "answers_of"):
+            for link in LINKS:
                 self._check_link(stage, link, earlier)
-            if stage.name in earlier:
+            if stage.name.lower() in map(str.lower, earlier):  # one folder, where case makes no difference
                 raise ValueError(f"two stages are called {stage.name!r}")
             earlier[stage.name] = stage.trains
-        for system, wanted in self.bundle.items():
-            if system not in SYSTEMS or wanted not in earlier:
-                raise ValueError(
-                    f"bundle.{system} is {wanted!r}; it must give a stage for llm, slm or hybrid"
-                )
+        if self.bundle:
+            self._check_bundle(earlier)
 
     @staticmethod
     def _check_link(stage: Stage, link: str, earlier: Mapping[str, Model]) -> None:
@@ -147,6 +169,21 @@ class Recipe:
             trains = f"which trains the {earlier[wanted]}, not the {kind}"
             raise ValueError(f"stage {stage.name!r}: {link} names {wanted!r}, {trains}")
 
+    def _check_bundle(self, stages: Mapping[str, Model]) -> None:
+        """Check that each system is a stage that trains it, and the hybrid's LLM the bundle's."""
+        for system, name in self.bundle.items():
+            if system not in MODELS:
+                raise ValueError(f"bundle.{system} is {name!r}; a bundle has {', '.join(MODELS)}")
+            if stages.get(name) != system:
+                able = ", ".join(stage for stage, trains in stages.items() if trains == system) or "none"
+                raise ValueError(f"bundle.{system} is {name!r}; stages that train the {system}: {able}")
+        lacking = [system for system in MODELS if system not in self.bundle]
+        if lacking:
+            raise ValueError(f"bundle names no stage for {', '.join(lacking)}; give all three, or no bundle")
+        reader, llm = self.stage(self.bundle["hybrid"]).reads_with, self.bundle["llm"]
+        if reader != llm:
+            raise ValueError(f"bundle.llm is {llm!r}, but the hybrid reads with {reader!r}; name that one")
+
     def stage(self, name: str) -> Stage:
         for stage in self.stages:
             if stage.name == name:
@@ -160,12 +197,7 @@ class Recipe:
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe. Raises RecipeError with one sentence."""
-    if not path.is_file():
-        raise RecipeError(f"There is no recipe {path}.")
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+    table = _read(path)
     try:
         check_keys(Recipe, table)
         recipe = convert(Recipe, table)
@@ -180,3 +212,29 @@ def load_recipe(path: Path) -> Recipe:
 def prepared(recipe: Recipe) -> Path:
     """Where the tokenized training data of a recipe is kept."""
     return recipe.out / "data" / "train.npz"
+
+
+def _read(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe {path}.")
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_RECIPE + 1)
+        if len(data) > LARGEST_RECIPE:
+            raise RecipeError(f"{path} has more than {LARGEST_RECIPE:,} bytes, which is no recipe.")
+        return parse_toml(data)
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise RecipeError(f"{path} is not valid TOML: {error}.") from error
+
+
+def _check_folder_name(key: str, value: str) -> None:
+    if not FOLDER_NAME.fullmatch(value):
+        allowed = "a letter, digit or underscore first, then up to 63 of these, hyphens and dots"
+        raise ValueError(f"{key} is {value[:80]!r}; it is a folder's name: {allowed}")
+
+
+def _check_path(key: str, value: str) -> None:
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"{key} is {value[:80]!r}; give a path without control characters")

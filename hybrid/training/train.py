@@ -6,22 +6,27 @@ losses: batch and dropout of step k depend on the seed and k alone.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 
+from hybrid.errors import RecipeError
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.training.checkpoint import load_checkpoint, save_checkpoint
 from hybrid.training.data import Batches, prepare
-from hybrid.training.models import build_model, distilled, export
+from hybrid.training.models import build_model, check_memory, distilled, export
 from hybrid.training.optim import MuonAdam, linear_schedule
 from hybrid.training.recipe import Recipe, Stage, prepared
+from hybrid.training.settings import check_unchanged, record, stage_settings
 from hybrid.training.stage_module import StageModule, compile_parts
 from hybrid.training.step import Update
 
@@ -49,11 +54,21 @@ def train(
     """Run the stages in order (all, when none are named), skipping finished ones.
 
     stop_after: seconds after which to write a checkpoint and stop.
+    Raises RecipeError when the recipe has changed since its output was begun, when
+    losses or weights are no numbers any more, and when disk or memory is full;
+    the last checkpoint then stays as it is.
     """
     deadline = time.monotonic() + stop_after if stop_after is not None else None
     chosen = [recipe.stage(name) for name in stages] if stages else list(recipe.stages)
+    with _as_recipe_error(recipe):
+        yield from _train(recipe, chosen, deadline)
+
+
+def _train(recipe: Recipe, chosen: Sequence[Stage], deadline: float | None) -> Iterator[TrainEvent]:
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     with accelerator.main_process_first():
+        check_unchanged(recipe)
+        check_memory(recipe, [s for s in chosen if not _is_done(recipe, s)], accelerator.device)
         prepare(recipe)
     for stage in chosen:
         if _is_done(recipe, stage):
@@ -71,6 +86,26 @@ def train(
         export(recipe, folder)
         last = recipe.stages[-1]
         yield TrainEvent("bundle", last.name, last.steps, last.steps, {"folder": str(folder)})
+
+
+@contextmanager
+def _as_recipe_error(recipe: Recipe) -> Iterator[None]:
+    """Say in a sentence that disk or memory does not suffice."""
+    again = "the last checkpoint is whole, and the same command goes on from it"
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        what = f"Training stopped, {recipe.out} cannot be read or written: {reason}"
+        raise RecipeError(f"{what}; {again}.") from error
+    except (MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "t allocate memory" in str(error)
+        if not full:  # torch has no class of its own for a CPU's
+            raise
+        raise RecipeError(
+            f"Training stopped, the memory is full; {again}. A recipe with smaller tokens_per_step, "
+            "buckets or sizes takes less, in another output folder."
+        ) from error
 
 
 class StageRun:
@@ -97,10 +132,11 @@ class StageRun:
             compile_parts(self.module)
         self.module.train()
         self.finished = False
+        self.saved = 0  # updates in the last checkpoint
 
     def events(self, deadline: float | None) -> Iterator[TrainEvent]:
         """Train from the last checkpoint to the end or to the deadline."""
-        done = load_checkpoint(self.folder / "checkpoint", self.named, self.optimizer)
+        done = self.saved = load_checkpoint(self.folder / "checkpoint", self.named, self.optimizer)
         yield self._log("start", done, {"device": str(self.accelerator.device), "resumed_from": done})
         self.update.warm_up(self.batches.examples())
         clock = _Throughput(done)
@@ -111,10 +147,13 @@ class StageRun:
             last, out_of_time = done == self.stage.steps, False
             if done % self.recipe.log_every == 0 or last:
                 means = dict(zip(LOSSES, losses.tolist(), strict=True))
+                self._check_finite(done, means)
                 yield self._log("progress", done, means | clock.lap(done, self.stage.steps))
                 out_of_time = self._agree(deadline is not None and time.monotonic() > deadline)
             if done % self.recipe.dev_every == 0 or last:
-                yield self._log("dev", done, self.dev_losses())
+                held_out = self.dev_losses()
+                self._check_finite(done, held_out)
+                yield self._log("dev", done, held_out)
                 clock.skip(done)
             if done % self.recipe.checkpoint_every == 0 or last or out_of_time:
                 self._checkpoint(done)
@@ -155,9 +194,25 @@ class StageRun:
         self.module.train()
         return dict(zip(LOSSES, torch.stack(rows).mean(0).tolist(), strict=True))
 
+    def _check_finite(self, step: int, values: Mapping[str, float]) -> None:
+        """Raise RecipeError when one of `values` is no finite number."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                stage, last = self.stage, f"that of step {self.saved}" if self.saved else "none"
+                raise RecipeError(
+                    f"Stage {stage.name!r}: {name} is {value} at step {step}; the last checkpoint is {last}. "
+                    f"Lower matrix_lr ({stage.matrix_lr:g}) or vector_lr ({stage.vector_lr:g}), and give the "
+                    f"recipe another output folder or delete {self.folder}."
+                )
+
+    @torch.no_grad()
     def _checkpoint(self, step: int) -> None:
+        norms = torch._foreach_norm(list(self.named.values()))
+        self._check_finite(step, {"the norm of the weights": float(torch.stack(list(norms)).max())})
         if self.accelerator.is_main_process:
+            record(self.folder, stage_settings(self.recipe, self.stage))
             save_checkpoint(self.folder / "checkpoint", step, self.named, self.optimizer)
+        self.saved = step
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> None:
@@ -168,8 +223,10 @@ class StageRun:
     def _log(self, kind: str, step: int, values: Mapping[str, float | str]) -> TrainEvent:
         event = TrainEvent(kind, self.stage.name, step, self.stage.steps, values)
         if self.accelerator.is_main_process:
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(asdict(event) | {"time": time.time()}) + "\n")
+            with (self.folder / "log.jsonl").open("a+b") as log:
+                log.seek(max(log.tell() - 1, 0))
+                torn = log.read(1) not in (b"", b"\n")  # by a full disk or a kill
+                log.write(b"\n" * torn + json.dumps(asdict(event) | {"time": time.time()}).encode() + b"\n")
         return event
 
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.errors import RecipeError
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
-from hybrid.training.models import _history, distilled, export, trained
+from hybrid.training.models import _history, distilled, trained
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.train import train
 from tests.loaded import ask
@@ -77,14 +76,6 @@ def test_device_hours_count_every_session(tiny_recipe: Callable[[Path], Recipe],
     spent += [list(train(recipe, ["first"], limit))[-1].values["device_hours"] for limit in (1e-9, None)]
     assert min(spent) > 0
     assert _history(recipe, "first")["device_hours"] == pytest.approx(sum(spent))
-
-
-def test_a_recipe_without_all_three_systems_is_refused(finished, tmp_path: Path) -> None:
-    recipe, _ = finished
-    partly = dataclasses.replace(recipe, bundle={"llm": "first"})
-    with pytest.raises(RecipeError, match="names no stage for slm, hybrid"):
-        export(partly, tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
 
 
 def _rows(path: Path, side: str) -> list[list[int]]:

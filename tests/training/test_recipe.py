@@ -46,15 +46,45 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ('trains = "slm"', 'trains = "tiny"', ("'tiny' - at $.stages[1].trains",)),
         ("kl_weight = 0.5\n", "", ("kl_weight and teacher go together",)),
         ('teacher = "first"\n', "", ("kl_weight and teacher go together",)),
-        ("kl_weight = 0.5", "kl_weight = 1.5", ("kl_weight is 1.5", "between 0 and 1")),
+        ("kl_weight = 0.5", "kl_weight = 1.5", ("<= 1.0, got 1.5", "stages[2].kl_weight")),
+        ("kl_weight = 0.5", "kl_weight = nan", ("got nan", "stages[2].kl_weight")),
         ('reads_with = "first"\n', "", ("reads_with",)),
-        ("steps = 20", "steps = 0", ("steps", "at least 1")),
+        ("steps = 20", "steps = 0", (">= 1, got 0", "stages[2].steps")),
+        ("steps = 20", "steps = 20\nmatrix_lr = nan", ("got nan", "stages[2].matrix_lr")),
+        ("steps = 20", "steps = 20\nvector_lr = inf", ("<= 1.0, got inf", "stages[2].vector_lr")),
+        ("steps = 20", "steps = 20\nweight_decay = -0.1", (">= 0.0, got -0.1", "stages[2].weight_decay")),
+        ("steps = 20", "steps = 20\nlabel_smoothing = 1", ("< 1.0, got 1", "stages[2].label_smoothing")),
+        ("warmup_steps = 5", "warmup_steps = -1", (">= 0, got -1", "stages[0].warmup_steps")),
+        ("tokens_per_step = 512", "tokens_per_step = 0", (">= 1, got 0", "stages[0].tokens_per_step")),
+        ("vocab_size = 300", "vocab_size = -5", (">= 261, got -5", "$.vocab_size")),
+        ("vocab_size = 300", "vocab_size = 70000", ("<= 65536, got 70000", "$.vocab_size")),
+        ("seed = 7", "seed = -1", (">= 0, got -1", "$.seed")),
+        ("log_every = 5", "log_every = 0", (">= 1, got 0", "$.log_every")),
+        ("dev_every = 10", "dev_every = 0", (">= 1, got 0", "$.dev_every")),
+        ("checkpoint_every = 10", "checkpoint_every = -1", (">= 1, got -1", "$.checkpoint_every")),
+        ("heads = 2", "heads = 0", (">= 1, got 0", "$.llm.heads")),
+        ("layers = 2", "layers = 9_000_000_000", ("<= 2147483647, got 9000000000", "$.llm.layers")),
+        ("d_kv = 8", "d_kv = 8\ndropout = 1.0", ("< 1.0, got 1.0", "$.slm.dropout")),
+        ("max_source = 48", "max_source = 1", (">= 3, got 1", "$.data.max_source")),
+        ("[[10, 10], [48, 32]]", "[]", ("length >= 1, got []", "$.data.buckets")),
+        ("[[10, 10], [48, 32]]", "[[10, 0]]", (">= 2, got 0", "$.data.buckets[0][1]")),
+        ("[[10, 10], [48, 32]]", "[[99999, 9]]", ("<= 65535, got 99999", "$.data.buckets[0][0]")),
+        ('name = "tiny"', 'name = "../tiny"', ("name is '../tiny'", "folder's name")),
+        ('name = "tiny"', 'name = ""', ("name is ''", "folder's name")),
+        ('name = "first"', 'name = "/first"', ("name is '/first'", "folder's name")),
+        ('name = "first"', 'name = ".."', ("name is '..'", "folder's name")),
+        ('name = "first"', 'name = "a\\nb"', (r"name is 'a\nb'", "folder's name")),
+        ('name = "first"', 'name = "Data"', ("name is 'Data'", "another folder")),
+        ('name = "second"', 'name = "FIRST"', ("two stages are called 'FIRST'",)),
+        ("/out\"", "/o\\u001but\"", (r"\x1but", "control characters")),
+        ('llm = "first"', 'llm = "second"', ("bundle.llm is 'second'", "train the llm: first")),
+        ('llm = "first"\n', "", ("names no stage for llm",)),
         ('starts_from = "second"', 'starts_from = "third"', ("'third'", "starts_from", "no earlier stage")),
         ('starts_from = "second"', 'starts_from = "first"', ("'first'", "trains the llm, not the slm")),
         ('reads_with = "first"', 'reads_with = "second"', ("'second'", "trains the slm, not the llm")),
         ('name = "second"', 'name = "first"', ("two stages are called 'first'",)),
         ('hybrid = "third"', 'hybrid = "fourth"', ("bundle.hybrid is 'fourth'",)),
-        ('hybrid = "third"', 'pair = "third"', ("bundle.pair is 'third'",)),
+        ('hybrid = "third"', 'pair = "third"', ("bundle.pair is 'third'", "llm, slm, hybrid")),
     ],
 )
 def test_a_mistake_is_named(
@@ -68,6 +98,20 @@ def test_a_mistake_is_named(
     assert str(path) in sentence
     for part in says:
         assert part in sentence
+
+
+def test_the_hybrid_of_a_bundle_reads_with_its_llm(recipe_file: Write, tmp_path: Path) -> None:
+    path = recipe_file(tmp_path)
+    other = '[[stages]]\nname = "other"\ntrains = "llm"\nsteps = 1\n\n[bundle]'
+    text = path.read_text("utf-8").replace("[bundle]", other).replace('llm = "first"', 'llm = "other"')
+    path.write_text(text, "utf-8")
+    assert "bundle.llm is 'other', but the hybrid reads with 'first'" in refusal(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_recipe(recipe_file: Write, tmp_path: Path) -> None:
+    path = recipe_file(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_recipe(path).name == "tiny"
 
 
 def test_a_stage_links_only_to_earlier_ones(recipe_file: Write, tmp_path: Path) -> None:
@@ -86,6 +130,10 @@ def test_missing_and_unreadable_files(recipe_file: Write, tmp_path: Path) -> Non
     assert "not valid TOML" in refusal(path)
     path.write_bytes(b'name = "\xff"')
     assert "not valid TOML" in refusal(path)
+    path.write_text("a = " + "[" * 100_000, "utf-8")
+    assert "nested too deeply" in refusal(path)
+    path.write_text("#" * 2_000_000, "utf-8")
+    assert "more than 1,048,576 bytes" in refusal(path)
     path = recipe_file(tmp_path)
     (tmp_path / "dev.tsv").unlink()
     assert f"names {tmp_path / 'dev.tsv'}, which is not there" in refusal(path)

@@ -1,7 +1,9 @@
 """A tiny recipe from corpus to bundle: losses fall, a killed run goes on to the very same losses."""
 
 import json
-from collections.abc import Callable
+import resource
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,22 @@ import torch
 from safetensors.torch import load_file
 
 from hybrid.errors import RecipeError
-from hybrid.training.models import build_model
-from hybrid.training.recipe import Recipe
+from hybrid.training.checkpoint import load_checkpoint
+from hybrid.training.models import _events, build_model
+from hybrid.training.optim import MuonAdam
+from hybrid.training.recipe import Recipe, load_recipe
 from hybrid.training.step import Update
-from hybrid.training.train import LOSSES, TrainEvent, train
+from hybrid.training.train import LOSSES, TrainEvent, train, trainable
 
 Tiny = Callable[[Path], Recipe]
+
+
+@pytest.fixture
+def file_size_limit() -> Iterator[Callable[[int], None]]:
+    """Sets how many bytes a file may have: beyond it every write fails, as on a full disk."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 def losses(events: list[TrainEvent]) -> dict[tuple[str, str, int], list[float]]:
@@ -156,3 +168,119 @@ def test_every_update_has_its_own_dropout(
 def test_a_stage_whose_predecessor_is_untrained_is_refused(tiny_recipe: Tiny, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"Stage 'first' has no weights in .*; train it first"):
         list(train(tiny_recipe(tmp_path), ["third"]))
+
+
+def assert_goes_on_from_step_10(recipe: Recipe, whole: list[TrainEvent]) -> None:
+    run = train(recipe, ["first"])
+    assert next(run).values["resumed_from"] == 10
+    assert losses([next(run)]).items() <= losses(whole).items()
+    run.close()
+
+
+@pytest.mark.parametrize("spoiled_step", [12, 19])  # seen in the losses of step 15, and in the weights of 20
+def test_losses_that_are_no_numbers_stop_and_keep_the_last_checkpoint(
+    finished, tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoiled_step: int
+) -> None:
+    recipe, call = tiny_recipe(tmp_path), Update.__call__
+
+    def spoiled(self: Update, batch, seed: int, step: int, lr_factor: float) -> torch.Tensor:
+        losses = call(self, batch, seed, step, lr_factor)
+        if step == spoiled_step:
+            self.params[0].data[0] = torch.inf
+        return losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Update, "__call__", spoiled)
+        with pytest.raises(RecipeError, match="the last checkpoint is that of step 10") as caught:
+            list(train(recipe, ["first"]))
+    for part in ("Stage 'first'", "matrix_lr (0.02)", "vector_lr (0.01)", str(recipe.out / "first")):
+        assert part in str(caught.value)
+    assert_goes_on_from_step_10(recipe, finished[1])
+
+
+def test_a_full_disk_stops_and_keeps_the_last_checkpoint(
+    finished, tiny_recipe: Tiny, tmp_path: Path, file_size_limit: Callable[[int], None]
+) -> None:
+    recipe = tiny_recipe(tmp_path)
+    run = train(recipe, ["first"])
+    assert next(e for e in run if e.kind == "checkpoint").step == 10
+    file_size_limit(30_000)
+    with pytest.raises(RecipeError, match=r"out cannot be read or written: .*File too large") as caught:
+        list(run)
+    assert str(caught.value).isprintable()
+    file_size_limit(resource.RLIM_INFINITY)
+    names = {path.name for path in (recipe.out / "first").iterdir()}
+    assert names == {"checkpoint", "log.jsonl", "settings.json"}
+    assert_goes_on_from_step_10(recipe, finished[1])
+
+
+def test_a_full_disk_is_a_sentence_while_data_are_prepared(
+    tiny_recipe: Tiny, tmp_path: Path, file_size_limit: Callable[[int], None]
+) -> None:
+    recipe = tiny_recipe(tmp_path)
+    file_size_limit(2_000)
+    with pytest.raises(RecipeError, match="cannot be read or written"):
+        list(train(recipe))
+    file_size_limit(resource.RLIM_INFINITY)
+    assert next(train(recipe)).kind == "start"
+
+
+def test_an_output_that_is_no_folder_is_a_sentence(tiny_recipe: Tiny, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    recipe.out.write_text("a file", "utf-8")
+    with pytest.raises(RecipeError, match="out cannot be read or written: Not a directory"):
+        list(train(recipe))
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ("d_model = 1_000_000_000", ("'first'", "d_model", "GB of memory", "free on cpu")),
+        ("layers = 1_000_000_000", ("'first'", "layers", "GB of memory", "free on cpu")),
+    ],
+)
+def test_a_model_that_no_machine_holds_is_refused_with_what_it_takes(
+    recipe_file: Callable[[Path], Path], tmp_path: Path, shape: str, says: tuple[str, ...]
+) -> None:
+    path = recipe_file(tmp_path)
+    text, key = path.read_text("utf-8"), shape.partition(" ")[0]
+    path.write_text(text.replace(f"{key} = {'32' if key == 'd_model' else '2'}", shape, 1), "utf-8")
+    with pytest.raises(RecipeError) as caught:
+        list(train(load_recipe(path)))
+    for part in says:
+        assert part in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("model.safetensors", b"half", "header"),
+        ("position.json", b"{}", "gives no step"),
+        ("position.json", b'{"step": "4"}', "gives no step"),
+    ],
+)
+def test_a_checkpoint_that_is_damaged_is_named(
+    finished, tmp_path: Path, file: str, content: bytes, says: str
+) -> None:
+    recipe = finished[0]
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(recipe.out / "second" / "checkpoint", folder)
+    (folder / file).write_bytes(content)
+    named = trainable(build_model(recipe, recipe.stage("second"))[0])
+    with pytest.raises(RecipeError, match=says) as caught:
+        load_checkpoint(folder, named, MuonAdam(named, 0.02, 0.01))
+    assert str(folder / file) in str(caught.value)
+
+
+def test_a_checkpoint_of_another_model_is_named(finished) -> None:
+    recipe = finished[0]
+    named = trainable(build_model(recipe, recipe.stage("first"))[0])
+    with pytest.raises(RecipeError, match=r"second/checkpoint/model\.safetensors cannot be used: .* alone"):
+        load_checkpoint(recipe.out / "second" / "checkpoint", named, MuonAdam(named, 0.02, 0.01))
+
+
+def test_a_log_whose_last_line_was_torn_is_read(finished, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes((finished[0].out / "first" / "log.jsonl").read_bytes() + b'{"kind": "prog\n')
+    assert [event["kind"] for event in _events(log)][-1] == "done"
