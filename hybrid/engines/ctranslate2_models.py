@@ -76,11 +76,11 @@ def _keep(folder: Path, convert: Callable[[Path], None], config: EngineConfig) -
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        made = Path(beside) / folder.name
-        convert(made)
-        (made / CHECKSUMS).write_text(_checksums(made), "utf-8")
+        converted = Path(beside) / folder.name
+        convert(converted)
+        (converted / CHECKSUMS).write_text(_checksums(converted), "utf-8")
         try:
-            made.rename(folder)
+            converted.rename(folder)
         except OSError:
             if not folder.exists():  # else another process was faster
                 raise

@@ -240,9 +240,9 @@ def _options_of(name: str, options: Mapping[str, str]) -> dict[str, str]:
     return {option: value for option, value in options.items() if option in spec_of(name).options}
 
 
-def _check(name: str, what: str, given: str, known: Collection[str]) -> None:
-    if given not in known:
-        raise EngineError(f"The engine {name} has no {what} {given!r}; it has {', '.join(known) or 'none'}.")
+def _check(name: str, what: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise EngineError(f"The engine {name} has no {what} {value!r}; it has {', '.join(known) or 'none'}.")
 
 
 def _module(name: str) -> EngineModule:

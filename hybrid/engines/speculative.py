@@ -164,8 +164,8 @@ class LookupDrafter:
             last = seen[-size:]
             for start in range(len(seen) - size):
                 if seen[start : start + size] == last:
-                    found = seen[start + size : start + size + count]
-                    return found[: found.index(self._eos) + 1] if self._eos in found else found
+                    draft = seen[start + size : start + size + count]
+                    return draft[: draft.index(self._eos) + 1] if self._eos in draft else draft
         return []
 
 

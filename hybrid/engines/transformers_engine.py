@@ -48,10 +48,10 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """generate() of the models that each method needs. Raises EngineError when that cannot run."""
     device = check_device(config.device)
     torch.set_num_threads(config.threads)  # for converting the weights too
-    wanted = models_of(config.methods)
-    bundle = config.source.bundle(wanted)
+    needed = models_of(config.methods)
+    bundle = config.source.bundle(needed)
     models: dict[Model, PreTrainedModel] = {}
-    for name in wanted:
+    for name in needed:
         config.observer(Status(sentence=f"Preparing the {name} for transformers"))
         models[name] = _ready(bundle.model(name), device, config.dtype)
     return {method: TransformersEngine(method, models, config) for method in config.methods}
@@ -219,12 +219,12 @@ def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrain
     """Copy a model to the device in a precision, as from_pretrained(dtype=...) would give it."""
     if dtype == INT8:
         return _quantized(model)
-    wanted: torch.dtype = getattr(torch, dtype)
-    there = model.device.type == device.type and device.index in (None, model.device.index)
-    if there and model.dtype == wanted:
+    precision: torch.dtype = getattr(torch, dtype)
+    on_device = model.device.type == device.type and device.index in (None, model.device.index)
+    if on_device and model.dtype == precision:
         return model
-    moved: PreTrainedModel = cast(Any, copy.deepcopy(model)).to(device=device, dtype=wanted)
-    if wanted == torch.float16:
+    moved: PreTrainedModel = cast(Any, copy.deepcopy(model)).to(device=device, dtype=precision)
+    if precision == torch.float16:
         for name, module in moved.named_modules():
             if name.rpartition(".")[2] in (moved._keep_in_fp32_modules or ()):
                 module.float()

@@ -139,12 +139,14 @@ def token_costs(method: str, dtype: str, llm: Shape, slm: Shape) -> tuple[int, i
     """Count weight bytes a decoded token, operations a prompt token, and those a pair of prompt tokens."""
     models = METHODS[method].models
     reading = [model for model in models if model != "llm" or "hybrid" not in models]  # which has it inside
-    one, two = (sum(reading_flops(model, llm, slm, tokens) for model in reading) for tokens in (1, 2))
-    attention = (two - 2 * one) // 2  # from a x tokens + b x tokens squared
+    flops_of_one, flops_of_two = (
+        sum(reading_flops(model, llm, slm, tokens) for model in reading) for tokens in (1, 2)
+    )
+    attention = (flops_of_two - 2 * flops_of_one) // 2  # from a x tokens + b x tokens squared
     # A pass that verifies drafts is no single token's.
     known = len(models) == 1 and method == models[0] and dtype in BYTES
     bytes_ = decode_bytes(writer_of(models[0], llm, slm), dtype) if known else 0
-    return bytes_, one - attention, attention
+    return bytes_, flops_of_one - attention, attention
 
 
 def _feed_forward(shape: Shape) -> Products:

@@ -112,8 +112,8 @@ def published_shapes() -> Mapping[str, Shape]:
     """Return the shapes of shapes.csv, by name."""
     text = (files("hybrid.models") / "shapes.csv").read_text("utf-8")
     heading, *rows = ([cell.strip() for cell in row] for row in csv.reader(text.splitlines()))
-    found = [_from_cells(dict(zip(heading, row, strict=True))) for row in rows]
-    return {shape.name: shape for shape in found}
+    shapes = [_from_cells(dict(zip(heading, row, strict=True))) for row in rows]
+    return {shape.name: shape for shape in shapes}
 
 
 def all_shapes() -> dict[str, Shape]:
@@ -181,9 +181,9 @@ def _t5_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bart_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
-    for one in ("attention_heads", "ffn_dim"):
-        if config[f"encoder_{one}"] != config[f"decoder_{one}"]:
-            raise ValueError(f"encoder_{one} and decoder_{one} differ, and only layers may")
+    for size in ("attention_heads", "ffn_dim"):
+        if config[f"encoder_{size}"] != config[f"decoder_{size}"]:
+            raise ValueError(f"encoder_{size} and decoder_{size} differ, and only layers may")
     heads, width = int(config["encoder_attention_heads"]), int(config["d_model"])
     layers = int(config["encoder_layers"])
     return {
@@ -203,10 +203,10 @@ def _bart_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 def _from_cells(cells: Mapping[str, str]) -> Shape:
     """One row of shapes.csv."""
     numbers = [field.name for field in fields(Shape) if field.type is int]
-    found: dict[str, Any] = dict(cells) | {name: int(cells[name]) for name in numbers}
-    found["tied_head"] = {"yes": True, "no": False}[cells["tied_head"]]
-    found["positions"] = int(cells["positions"]) if cells["positions"] else None
-    return Shape(**found)
+    values: dict[str, Any] = dict(cells) | {name: int(cells[name]) for name in numbers}
+    values["tied_head"] = {"yes": True, "no": False}[cells["tied_head"]]
+    values["positions"] = int(cells["positions"]) if cells["positions"] else None
+    return Shape(**values)
 
 
 def _bundled(name: str) -> Shape:

@@ -69,8 +69,8 @@ class BatchDecoder:
             return {row: (token,) for row, token in self.first.items()}
         if len(tokens) < len(self.rows):
             self._drop(tokens, self.offset + position)
-        given = torch.tensor([tokens[row] for row in self.rows], device=self.memory.device)
-        ids = self._step(self.packed.embeddings[given], position)
+        inputs = torch.tensor([tokens[row] for row in self.rows], device=self.memory.device)
+        ids = self._step(self.packed.embeddings[inputs], position)
         return {row: (token,) for row, token in zip(self.rows, ids, strict=True)}
 
     def _step(self, rows: torch.Tensor, position: int) -> list[int]:

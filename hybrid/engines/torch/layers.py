@@ -253,7 +253,9 @@ class PackedDecoder:
         self.head = pack(target, stack.head, norm=stack.final_norm, scale=stack.head_scale)
         self.layers = [PackedLayer(layer, target) for layer in stack.layers]
         crossing = [layer.cross_attention for layer in stack.layers if layer.cross_attention is not None]
-        keys_and_values: list[Linear] = [part for one in crossing for part in (one.key, one.value)]
+        keys_and_values: list[Linear] = [
+            part for attention in crossing for part in (attention.key, attention.value)
+        ]
         # (D, 2LHK) of the encoder's hidden states
         self.cross_kv_projection = pack(target, *keys_and_values) if crossing else None
         self.heads, self.key_value_heads, self.head_width = (

@@ -68,7 +68,7 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
 
 def _layer(config: Config, weights: Weights, name: str) -> Layer:
     about = sizes(config)
-    query, key, value, output = (_linear(weights, f"{name}.self_attn.{one}_proj") for one in "qkvo")
+    query, key, value, output = (_linear(weights, f"{name}.self_attn.{letter}_proj") for letter in "qkvo")
     gate, up, down = (_linear(weights, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
     return Layer(
         self_attention=Attention(
@@ -120,6 +120,6 @@ def _frequencies(rope: Config, head_width: int) -> "torch.Tensor":
     if rope["rope_type"] == "llama3":  # long waves are stretched, short ones kept, a ramp between
         turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)
         low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-        kept = ((turns - low) / (high - low)).clamp(0, 1)
-        frequencies = (1 - kept) * frequencies / rope["factor"] + kept * frequencies
+        ramp = ((turns - low) / (high - low)).clamp(0, 1)
+        frequencies = (1 - ramp) * frequencies / rope["factor"] + ramp * frequencies
     return frequencies

@@ -141,7 +141,9 @@ def _layer(config: Config, weights: Weights, stack: str, number: int) -> Layer:
 
 def _attention(config: Config, weights: Weights, name: str, kind: str) -> Attention:
     about = sizes(config)
-    query, key, value, output = (Linear(weight=weights[f"{name}.{kind}.{one}.weight"]) for one in "qkvo")
+    query, key, value, output = (
+        Linear(weight=weights[f"{name}.{kind}.{letter}.weight"]) for letter in "qkvo"
+    )
     return Attention(
         norm=_norm(config, weights, f"{name}.layer_norm"),
         query=query,
