@@ -28,21 +28,21 @@ if not known.devices:
     notes(known.problems)
     note(MAKE_ONE)
     st.stop()
-wanted = controls.asked(known)
-if not wanted.llms or not wanted.slms:
+choices = controls.choose(known)
+if not choices.llms or not choices.slms:
     note("Choose at least one LLM and one SLM.")
     st.stop()
-found = caches.measured_pairs(wanted.device)
-notes((*known.problems, *found.problems))
-terms = size_map.terms_of(wanted, known)
-cells = caches.cells(wanted.device, wanted.llms, wanted.slms, wanted.request)
+measured = caches.measured_pairs(choices.device)
+notes((*known.problems, *measured.problems))
+terms = size_map.terms_of(choices, known)
+cells = caches.cells(choices.device, choices.llms, choices.slms, choices.request)
 above = st.container()
 st.subheader("One pair in detail", anchor=False)
-pair = controls.pair(known, wanted)
+pair = controls.pair(known, choices)
 with above:
-    size_map.draw(wanted, cells, terms, pair)
+    size_map.draw(choices, cells, terms, pair)
     trust = st.empty()
-    if wanted.device.profile is not None and (warning := beyond(wanted.device.profile, wanted.request)):
+    if choices.device.profile is not None and (warning := beyond(choices.device.profile, choices.request)):
         note(warning, "warning")
-details.draw(wanted.device, found, chosen_cell(cells, pair), terms)
-trust.text(caches.prediction_error(wanted.device))
+details.draw(choices.device, measured, chosen_cell(cells, pair), terms)
+trust.text(caches.prediction_error(choices.device))

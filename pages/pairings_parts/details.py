@@ -22,7 +22,7 @@ def draw(device: Device, measured: MeasuredPairs, cell: PairCell, terms: Terms) 
     if cell.methods:
         figure("phases", times_drawing(cell, terms, ground()))
     curves = [curve(device, measured, cell, axis) for axis in AXES]
-    if any(one.predicted or one.measured for one in curves):
-        for place, one in zip(st.columns(2, gap="large"), curves, strict=True):
+    if any(drawn.predicted or drawn.measured for drawn in curves):
+        for place, drawn in zip(st.columns(2, gap="large"), curves, strict=True):
             with place:
-                figure(f"by-{one.axis}", curve_drawing(one))
+                figure(f"by-{drawn.axis}", curve_drawing(drawn))

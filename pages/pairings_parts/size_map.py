@@ -10,30 +10,31 @@ from hybrid.presentation.pairings.size_map import map_figure
 from hybrid.presentation.pairings.sources import Sources
 from pages.common import caches
 from pages.common.figure import figure
-from pages.pairings_parts.controls import Asked, pick
+from pages.pairings_parts.controls import Choices, pick
 
 
-def draw(wanted: Asked, cells: tuple[PairCell, ...], terms: Terms, chosen: tuple[str, str]) -> None:
+def draw(choices: Choices, cells: tuple[PairCell, ...], terms: Terms, chosen: tuple[str, str]) -> None:
     """Draw the map, above it what it says, below it the table. chosen: the pair that is framed."""
-    drawing = map_figure(wanted.show, wanted.device, cells, terms, chosen)
-    figure("map", drawing, on_pick=lambda key: pick(wanted, key))
+    drawing = map_figure(choices.show, choices.device, cells, terms, chosen)
+    figure("map", drawing, on_pick=lambda key: pick(choices, key))
 
 
-def terms_of(wanted: Asked, known: Sources) -> Terms:
+def terms_of(choices: Choices, known: Sources) -> Terms:
     """Price and quality; asks for the suite where several were answered and quality is shown."""
     pair = trained_pair(known.shapes)
     if pair is None:
-        return Terms(wanted.price)
+        return Terms(choices.price)
     runs = quality_runs(caches.catalog().entries, known.shapes)
     suites = list(dict.fromkeys(run.suite for run in runs))
     if not suites:
-        return Terms(wanted.price)
+        return Terms(choices.price)
     suite = suites[0]
-    if wanted.show == "quality":
+    if choices.show == "quality":
         suite = st.selectbox(
             "Suite", suites, format_func=printable, key="quality-suite", bind="query-params",
             persist_state="session", width=360,
         )  # fmt: skip
     return Terms(
-        wanted.price, quality([run for run in runs if run.suite == suite], wanted.device, pair, caches.digest)
+        choices.price,
+        quality([run for run in runs if run.suite == suite], choices.device, pair, caches.digest),
     )
