@@ -26,19 +26,19 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     source = ZooSource()
-    found: list[Bar] = []
-    said = Console(stderr=True, soft_wrap=True)
+    bars: list[Bar] = []
+    console = Console(stderr=True, soft_wrap=True)
     with measuring("bars", "the engines' bars", 0.0):
         chosen = arguments.parts or ([] if arguments.files else list(PARTS))
         for stream in (*(PARTS[part](source) for part in chosen), quality(source, arguments.files)):
             for bar in stream:
-                said.print(f"{'met   ' if bar.met else 'MISSED'}  {bar.asked}: {bar.found}", markup=False)
-                found.append(bar)
+                console.print(f"{'met   ' if bar.met else 'MISSED'}  {bar.claim}: {bar.result}", markup=False)
+                bars.append(bar)
     table = Table("bar", "found", "met", box=box.MARKDOWN)
-    for bar in found:
-        table.add_row(bar.asked, bar.found, "yes" if bar.met else "no")
+    for bar in bars:
+        table.add_row(bar.claim, bar.result, "yes" if bar.met else "no")
     Console(width=160).print(table)
-    return 0 if all(bar.met for bar in found) else 1
+    return 0 if all(bar.met for bar in bars) else 1
 
 
 if __name__ == "__main__":

@@ -17,32 +17,36 @@ TASK = "translate-en-de"
 
 @dataclass(frozen=True)
 class Bar:
-    """What was asked, what was found, and whether that will do."""
+    """What is claimed, what was measured, and whether that will do."""
 
-    asked: str
-    found: str
+    claim: str
+    result: str
     met: bool
 
 
 Measured = Iterator[Bar]
 
 
-def engines(source: Source, wanted: Mapping[str, Sequence[str]], **options: str) -> dict[str, LoadedSystem]:
+def engines(
+    source: Source, methods_by_engine: Mapping[str, Sequence[str]], **options: str
+) -> dict[str, LoadedSystem]:
     """By METHOD@ENGINE, for each engine's name the methods that are wanted of it; one thread."""
-    found: dict[str, LoadedSystem] = {}
-    for name, methods in wanted.items():
-        made = create_engines(name, EngineConfig(source, tuple(methods), dtype="", options=options))
-        for method, engine in made.items():
+    systems: dict[str, LoadedSystem] = {}
+    for name, methods in methods_by_engine.items():
+        engines_by_method = create_engines(
+            name, EngineConfig(source, tuple(methods), dtype="", options=options)
+        )
+        for method, engine in engines_by_method.items():
             system = System(method, name)
-            found[system] = LoadedSystem(system=system, engine=engine, codec=source.codec(method))
-    return found
+            systems[system] = LoadedSystem(system=system, engine=engine, codec=source.codec(method))
+    return systems
 
 
 def interleaved(
     contestants: Mapping[str, LoadedSystem], texts: Sequence[str], sampling: Sampling, rounds: int
 ) -> dict[str, list[Generation]]:
     """Every engine's answers to each text by itself, in turn, `rounds` times after one that is dropped."""
-    found: dict[str, list[Generation]] = {name: [] for name in contestants}
+    answers: dict[str, list[Generation]] = {name: [] for name in contestants}
     for engine in contestants.values():
         for text in (max(texts, key=len), texts[0]):
             warm_up(engine, TASK, [text], sampling.max_new_tokens)
@@ -51,8 +55,8 @@ def interleaved(
             names = list(contestants)
             first = number % len(names)
             for name in names[first:] + names[:first]:
-                found[name] += measure_answers(contestants[name], TASK, [text], sampling)
-    return found
+                answers[name] += measure_answers(contestants[name], TASK, [text], sampling)
+    return answers
 
 
 def ratio(
@@ -62,12 +66,12 @@ def ratio(
     return statistics.median(value(a) / value(b) for a, b in zip(of, over, strict=True))  # type: ignore[operator]
 
 
-def total_s(made: Generation) -> float:
-    return made.timing.total_s
+def total_s(answer: Generation) -> float:
+    return answer.timing.total_s
 
 
-def tpot_s(made: Generation) -> float | None:
-    return made.timing.tpot_s
+def tpot_s(answer: Generation) -> float | None:
+    return answer.timing.tpot_s
 
 
 def prompt_of(source: Source, tokens: int) -> str:
@@ -87,24 +91,24 @@ def prompt_of(source: Source, tokens: int) -> str:
 
 def sentences(count: int) -> list[str]:
     """Different sentences of the bundled suites: all of everyday-en-de, then those of briefs-en."""
-    found = dict.fromkeys(e.source for e in load_suite("everyday-en-de").examples)
+    unique = dict.fromkeys(e.source for e in load_suite("everyday-en-de").examples)
     for example in load_suite("briefs-en").examples:
         for text in (example.source, *example.references):
-            found |= dict.fromkeys(
+            unique |= dict.fromkeys(
                 part.strip() for part in text.replace("\n", " ").split(". ") if len(part) > 20
             )
-    if len(found) < count:
-        raise ValueError(f"the bundled suites have {len(found)} sentences, fewer than {count}")
-    return list(found)[:count]
+    if len(unique) < count:
+        raise ValueError(f"the bundled suites have {len(unique)} sentences, fewer than {count}")
+    return list(unique)[:count]
 
 
 def ids(loaded: LoadedSystem, texts: Sequence[str], sampling: Sampling, batch: int) -> list[tuple[int, ...]]:
     """What the system writes, `batch` texts at once."""
-    found: list[tuple[int, ...]] = []
+    written: list[tuple[int, ...]] = []
     for start in range(0, len(texts), batch):
         answers = measure_answers(loaded, TASK, texts[start : start + batch], sampling)
-        found += [made.token_ids for made in answers]
-    return found
+        written += [answer.token_ids for answer in answers]
+    return written
 
 
 def differing(one: Sequence[tuple[int, ...]], other: Sequence[tuple[int, ...]]) -> int:

@@ -38,56 +38,58 @@ def speed(source: Source) -> Measured:
         {"onnx": ("llm", "slm", "hybrid"), "ctranslate2": ("llm", "slm"), "transformers": ("llm",)},
     )
     for tokens, least in ((24, 5.0), (300, 1.7)):
-        made = interleaved(contestants, [prompt_of(source, tokens)], FIXED, ROUNDS)
-        llm, hybrid = made["llm@onnx"], made["hybrid@onnx"]
+        answers = interleaved(contestants, [prompt_of(source, tokens)], FIXED, ROUNDS)
+        llm, hybrid = answers["llm@onnx"], answers["hybrid@onnx"]
         at = f"at {tokens} source tokens"
         for name, own in (("slm", hybrid), ("llm", llm)):
-            found = ratio(own, made[f"{name}@ctranslate2"], tpot_s)
+            quotient = ratio(own, answers[f"{name}@ctranslate2"], tpot_s)
             who = "hybrid" if own is hybrid else "LLM"
             peer = f"CTranslate2 int8 on the {name.upper()}"
-            yield Bar(f"{who} per token ≤ 0.8 × {peer}, {at}", f"{found:.2f} ×", found <= 0.8)
-        found = ratio(llm, hybrid, tpot_s)
-        yield Bar(f"LLM / hybrid per token ≥ 9, {at}", f"{found:.1f}", found >= 9)
-        found = ratio(llm, hybrid, total_s)
-        yield Bar(f"LLM / hybrid, whole request ≥ {least}, {at}", f"{found:.2f}", found >= least)
+            yield Bar(f"{who} per token ≤ 0.8 × {peer}, {at}", f"{quotient:.2f} ×", quotient <= 0.8)
+        quotient = ratio(llm, hybrid, tpot_s)
+        yield Bar(f"LLM / hybrid per token ≥ 9, {at}", f"{quotient:.1f}", quotient >= 9)
+        quotient = ratio(llm, hybrid, total_s)
+        yield Bar(f"LLM / hybrid, whole request ≥ {least}, {at}", f"{quotient:.2f}", quotient >= least)
         if tokens == 24:
-            found = ratio(made["llm@transformers"], hybrid, total_s)
+            quotient = ratio(answers["llm@transformers"], hybrid, total_s)
             yield Bar(
-                f"transformers on the LLM / hybrid, whole request ≥ 20, {at}", f"{found:.1f}", found >= 20
+                f"transformers on the LLM / hybrid, whole request ≥ 20, {at}",
+                f"{quotient:.1f}",
+                quotient >= 20,
             )
 
 
 def lossless(source: Source) -> Measured:
     """Equal on 1,000 sentences, faster on 60 of them; the same engine in float32."""
     for name in ("onnx-fp32", "torch"):
-        made = engines(source, {name: ("llm", "lossless", "lossless-slm", "lossless-lookup")})
+        systems = engines(source, {name: ("llm", "lossless", "lossless-slm", "lossless-lookup")})
         texts = sentences(1000)
-        wanted = ids(made[f"llm@{name}"], texts, NATURAL, 1)
+        llm_ids = ids(systems[f"llm@{name}"], texts, NATURAL, 1)
         for method in (
             ("lossless", "lossless-slm", "lossless-lookup") if name == "onnx-fp32" else ("lossless",)
         ):
-            unlike = differing(ids(made[f"{method}@{name}"], texts, NATURAL, 1), wanted)
-            asked = f"{method} in {name} = LLM, token for token, 1,000 sentences"
-            yield Bar(asked, f"{unlike} differ", unlike == 0)
-        timed = interleaved(made, sentences(60), NATURAL, 3)
+            unlike = differing(ids(systems[f"{method}@{name}"], texts, NATURAL, 1), llm_ids)
+            claim = f"{method} in {name} = LLM, token for token, 1,000 sentences"
+            yield Bar(claim, f"{unlike} differ", unlike == 0)
+        timed = interleaved(systems, sentences(60), NATURAL, 3)
         for method in ("lossless", "lossless-slm", "lossless-lookup"):
             own, least = timed[f"{method}@{name}"], 1.8 if method == "lossless" else 0.0
-            found = ratio(timed[f"llm@{name}"], own, total_s)
-            accepted = sum(one.accepted for one in own) / max(1, sum(one.drafted for one in own))
-            asked = f"LLM / {method} in {name}, whole request" + (f" ≥ {least}" if least else "")
-            yield Bar(asked, f"{found:.2f}, {100 * accepted:.0f} % of drafts accepted", found >= least)
+            quotient = ratio(timed[f"llm@{name}"], own, total_s)
+            accepted = sum(answer.accepted for answer in own) / max(1, sum(answer.drafted for answer in own))
+            claim = f"LLM / {method} in {name}, whole request" + (f" ≥ {least}" if least else "")
+            yield Bar(claim, f"{quotient:.2f}, {100 * accepted:.0f} % of drafts accepted", quotient >= least)
 
 
 def equality(source: Source) -> Measured:
     """fp32 ONNX = torch on 500 sentences; batch 32 = batch 1 in every precision."""
     texts = sentences(500)
     for model in MODELS:
-        made = engines(source, {"onnx-fp32": (model,), "onnx": (model,), "torch": (model,)})
-        by_one = {name: ids(engine, texts, NATURAL, 1) for name, engine in made.items()}
+        systems = engines(source, {"onnx-fp32": (model,), "onnx": (model,), "torch": (model,)})
+        by_one = {name: ids(engine, texts, NATURAL, 1) for name, engine in systems.items()}
         unlike = differing(by_one[f"{model}@onnx-fp32"], by_one[f"{model}@torch"])
         yield Bar(f"{model}: ONNX float32 = torch, 500 sentences", f"{unlike} differ", unlike == 0)
         for name in ("onnx-fp32", "onnx"):
-            unlike = differing(ids(made[f"{model}@{name}"], texts, NATURAL, 32), by_one[f"{model}@{name}"])
+            unlike = differing(ids(systems[f"{model}@{name}"], texts, NATURAL, 32), by_one[f"{model}@{name}"])
             yield Bar(f"{model}: batch 32 = batch 1 in {name}", f"{unlike} of 500 differ", unlike == 0)
 
 
@@ -122,8 +124,8 @@ def leak(source: Source, generations: int = 10_000) -> Measured:
             early = _resident()
     late = _resident()
     drift = late / early - 1
-    asked = f"resident memory over {generations:,} generations within ± 5 %"
-    yield Bar(asked, f"{100 * drift:+.1f} % of {early / 1e6:.0f} MB", abs(drift) <= DRIFT)
+    claim = f"resident memory over {generations:,} generations within ± 5 %"
+    yield Bar(claim, f"{100 * drift:+.1f} % of {early / 1e6:.0f} MB", abs(drift) <= DRIFT)
 
 
 def _resident() -> int:

@@ -24,16 +24,18 @@ def quality(source: Source, files: Sequence[Path]) -> Measured:
         suites.setdefault(task, []).append(load_suite(f"file:{path}", task))
     for task, those in suites.items():
         for model in MODELS:
-            wanted = _mean(engines(source, {"onnx-fp32": (model,)}), task, those)
+            reference = _mean(engines(source, {"onnx-fp32": (model,)}), task, those)
             for encoder, most in MOST.items():
-                lost = wanted - _mean(engines(source, {"onnx": (model,)}, int8_encoder=encoder), task, those)
+                lost = reference - _mean(
+                    engines(source, {"onnx": (model,)}, int8_encoder=encoder), task, those
+                )
                 where = "8-bit decoder" if encoder == "off" else "8-bit decoder and encoder"
-                asked = f"{model}, {task}, {where}: mean score within {most} of float32"
-                yield Bar(asked, f"{-lost:+.3f} of {wanted:.2f}", abs(lost) <= most)
+                claim = f"{model}, {task}, {where}: mean score within {most} of float32"
+                yield Bar(claim, f"{-lost:+.3f} of {reference:.2f}", abs(lost) <= most)
 
 
-def _mean(made: Mapping[str, LoadedSystem], task: str, suites: Sequence[Suite]) -> float:
-    (loaded,) = made.values()
+def _mean(systems: Mapping[str, LoadedSystem], task: str, suites: Sequence[Suite]) -> float:
+    (loaded,) = systems.values()
     scores = [_score(loaded, task, suite) for suite in suites]
     return sum(scores) / len(scores)
 
@@ -44,5 +46,5 @@ def _score(loaded: LoadedSystem, task: str, suite: Suite) -> float:
     for start in range(0, len(examples), BATCH):
         sources = [example.source for example in examples[start : start + BATCH]]
         answers = measure_answers(loaded, task, sources, Sampling(128, truncate=True))
-        texts += [made.text for made in answers]
+        texts += [answer.text for answer in answers]
     return score(main_metric(task).name, texts, [example.references for example in examples]).value

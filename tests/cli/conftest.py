@@ -24,11 +24,11 @@ def run(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 def failure() -> Callable[[Result], str]:
     """failure(result): the one sentence on stderr of a command that failed as it should."""
 
-    def said(result: Result) -> str:
+    def sentence(result: Result) -> str:
         assert result.exit_code == 1
         assert result.stdout == ""
         assert result.stderr.startswith("error: ")
         assert result.stderr.count("\n") == 1
         return result.stderr
 
-    return said
+    return sentence

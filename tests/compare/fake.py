@@ -82,8 +82,8 @@ def make_run(
     seconds: batch, repeat -> what a batch takes. answered: which answers are
     there. plan: fields of the Plan besides.
     """
-    wanted = examples(n)
-    suite = Suite("made", "translate-en-de", "CC0-1.0", wanted)
+    of_suite = examples(n)
+    suite = Suite("made", "translate-en-de", "CC0-1.0", of_suite)
     defaults = {"suite": suite.name, "suite_hash": suite.content_hash, "task": suite.task, "pair": "tiny"}
     defaults |= {"engine": "torch", "dtype": "float32", "sampling": Sampling()}
     chosen = Plan(**(defaults | plan))  # type: ignore[arg-type]
@@ -98,17 +98,19 @@ def make_run(
         for i in range(batch * chosen.batch_size, min((batch + 1) * chosen.batch_size, n)):
             if answered(system, i, repeat):
                 text = texts[system](i, repeat)
-                found = scored(chosen.task, text, wanted[i].references)
-                made = generation(system, text, total)
-                records.append(Record(wanted[i].id, repeat, batch, position, moment.isoformat(), made, found))
+                statistics = scored(chosen.task, text, of_suite[i].references)
+                answer = generation(system, text, total)
+                records.append(
+                    Record(of_suite[i].id, repeat, batch, position, moment.isoformat(), answer, statistics)
+                )
         moment += timedelta(seconds=total)
     planned = n * chosen.repeats * len(chosen.systems)
     run = Run(
-        run_id, chosen, ENVIRONMENT, "CC0-1.0", signatures_of(chosen.task, [e.references for e in wanted]),
+        run_id, chosen, ENVIRONMENT, "CC0-1.0", signatures_of(chosen.task, [e.references for e in of_suite]),
         planned, START.isoformat(), moment.isoformat() if len(records) == planned else None,
         {s: Memory(900_000_000, 400_000_000) for s in chosen.systems},
     )  # fmt: skip
-    return StoredRun(run, wanted, tuple(records), ())
+    return StoredRun(run, of_suite, tuple(records), ())
 
 
 def generation(system: System, text: str, total_s: float, tokens: int | None = None) -> Generation:

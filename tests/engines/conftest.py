@@ -55,8 +55,8 @@ def answer(answers) -> Callable[..., Generation]:
     """answer(engine, text, task, **sampling): the same for one text alone."""
 
     def ask(engine: TorchEngine, text: str, *task: str, **sampling) -> Generation:
-        (made,) = answers(engine, [text], *task, **sampling)
-        return made
+        (generation,) = answers(engine, [text], *task, **sampling)
+        return generation
 
     return ask
 
@@ -69,10 +69,10 @@ def reference() -> Callable[..., list[list[int]]]:
         width = max(map(len, prompts))
         ids = torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts])
         mask = torch.tensor([[1] * len(prompt) + [0] * (width - len(prompt)) for prompt in prompts])
-        made = model.generate(
+        generated = model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
         )
-        rows = [row[1:].tolist() for row in made]
+        rows = [row[1:].tolist() for row in generated]
         return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
 
     return ask

@@ -47,8 +47,8 @@ def said(page: AppTest) -> list[str]:
     return [text.value for text in page.text if text.value not in inside]
 
 
-def texts_of(made: dict[str, Generation]) -> list[str]:
-    return [answer.text.strip() for answer in made.values()]
+def texts_of(answers: dict[str, Generation]) -> list[str]:
+    return [answer.text.strip() for answer in answers.values()]
 
 
 def line(page: AppTest) -> str:

@@ -69,10 +69,10 @@ def cells_of(pair: Pair, profile: Profile, factors: Mapping[tuple[str, int], flo
     for method, (llm, slm) in names.items():
         for batch in (1, 8):
             for prompt in (32, 64):
-                found = predicted(method, pair, Request(prompt, 16, batch), profile)
+                prediction = predicted(method, pair, Request(prompt, 16, batch), profile)
                 factor = factors.get((method, batch), 1.0)
-                phases = {p: (0.5 * s * factor, s * factor, 9 * s) for p, s in found.phases.items()}
-                ttft = (found.ttft_s,) * 3
+                phases = {p: (0.5 * s * factor, s * factor, 9 * s) for p, s in prediction.phases.items()}
+                ttft = (prediction.ttft_s,) * 3
                 cells.append(
                     Cell(
                         method=method,

@@ -27,13 +27,13 @@ EVIL = "<script>alert(1)</script>![x](http://a.b/c)\u202e=1+1"
 PHASES = ("encode", "decode")
 
 
-def cell(method: str, times: tuple[float, ...], asked: Request = ASKED, slm: str = "small", **more) -> Cell:
+def cell(method: str, times: tuple[float, ...], request: Request = ASKED, slm: str = "small", **more) -> Cell:
     """A measured cell whose answers took `times` in seconds, a quarter of them encoding."""
     names = {"llm": ("large", None), "slm": (None, slm), "hybrid": ("large", slm)}[method]
     phases = {"encode": tuple(t / 4 for t in times), "decode": tuple(3 * t / 4 for t in times)}
     return Cell(
-        method=method, llm=names[0], slm=names[1], batch=asked.batch, prompt_tokens=asked.prompt,
-        output_tokens=asked.output, started_at="2026-11-23T01:00:00.000+00:00", phases_s=phases,
+        method=method, llm=names[0], slm=names[1], batch=request.batch, prompt_tokens=request.prompt,
+        output_tokens=request.output, started_at="2026-11-23T01:00:00.000+00:00", phases_s=phases,
         ttft_s=tuple(t / 2 for t in times), tpot_s=tuple(t / 30 for t in times), **more,
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ def grid(grid_id: str = "grid-1", **more) -> Grid:
         "llms": ("large",), "slms": ("small",), "methods": ("llm", "slm", "hybrid"), "batches": (8,),
         "prompts": (32,), "outputs": (16,), "repeats": 3, "engine": "torch", "device": CPU,
         "dtype": "float32", "threads": 1, "environment": HERE, "created_at": "2026-11-23T01:00:00+00:00",
-        "shapes": {one.name: asdict(one) for one in (LARGE, SMALL)},
+        "shapes": {shape.name: asdict(shape) for shape in (LARGE, SMALL)},
     }  # fmt: skip
     return Grid(grid_id=grid_id, **own | more)
 
@@ -64,11 +64,11 @@ def results(folder: Path) -> Path:
 
 
 def only(root: Path) -> tuple[Sources, Device]:
-    found = sources(root)
-    (device,) = found.devices
-    return found, device
+    stored = sources(root)
+    (device,) = stored.devices
+    return stored, device
 
 
-def cell_of(root: Path, llm: Shape = LARGE, slm: Shape = SMALL, asked: Request = ASKED) -> PairCell:
-    found, device = only(root)
-    return pair_cell(device, measured_pairs(device, found.shapes, root), Pair(llm, slm), asked)
+def cell_of(root: Path, llm: Shape = LARGE, slm: Shape = SMALL, request: Request = ASKED) -> PairCell:
+    stored, device = only(root)
+    return pair_cell(device, measured_pairs(device, stored.shapes, root), Pair(llm, slm), request)

@@ -42,7 +42,7 @@ def test_a_measured_cell_is_the_ratio_of_medians(folder: Path):
     "other", [replace(ASKED, batch=1), replace(ASKED, prompt=33), replace(ASKED, output=17)]
 )
 def test_any_other_size_is_predicted(folder: Path, other: Request):
-    found, profile = cell_of(folder, asked=other), load_profile("made-up", folder)
+    found, profile = cell_of(folder, request=other), load_profile("made-up", folder)
     truth = predict(Pair(LARGE, SMALL), other, profile)
     assert (found.source, found.grid_id, found.repeats, found.spread) == ("predicted", "", 0, None)
     assert found.speedup == pytest.approx(truth["llm"].total_s / truth["hybrid"].total_s)

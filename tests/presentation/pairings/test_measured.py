@@ -43,7 +43,7 @@ def test_without_a_profile_what_was_measured_is_there(tmp_path: Path):
     store(tmp_path)
     found = cell_of(tmp_path)
     assert (found.source, found.speedup, found.needs) == ("measured", pytest.approx(2.5), {})
-    other = cell_of(tmp_path, asked=Request(33, 16, 8))
+    other = cell_of(tmp_path, request=Request(33, 16, 8))
     assert other.source == "none"
     assert NO_PROFILE in other.why
     device = only(tmp_path)[1]
