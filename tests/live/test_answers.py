@@ -14,7 +14,7 @@ from hybrid.errors import BusyError
 from hybrid.live import Answers, Request, frames, measure_all, paced, whole
 from hybrid.measuring.lock import LOCK, NOTE, holder, measuring
 from hybrid.schema import SYSTEMS, EncodedPrompt, Sampling, Step, System
-from tests.live.made import letters, made
+from tests.live.made import generation, letters
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_the_machine_is_free_again_after_a_failure():
 def test_an_answer_bears_the_name_under_which_it_was_asked():
     engines = {"llm": Recorder("llm", []), "llm@torch": Recorder("llm", [])}
     answers = measure(engines, Request("summarize", "abc", Sampling(2)))
-    assert [(name, made.system) for name, made in answers.items()] == [
+    assert [(name, answer.system) for name, answer in answers.items()] == [
         ("llm", "llm"),
         ("llm@torch", "llm@torch"),
     ]
@@ -147,7 +147,7 @@ def decode(_, ids):
 
 def test_replay_shows_each_token_when_it_was_known():
     times = [0.1, 0.15, 0.2, 0.4]
-    replay = list(frames({"llm": made("llm", times)}, decode, slowdown=10, per_second=100))
+    replay = list(frames({"llm": generation("llm", times)}, decode, slowdown=10, per_second=100))
     assert replay[0].shown["llm"].text == ""
     for frame in replay[:-1]:
         shown = frame.shown["llm"]
@@ -160,7 +160,7 @@ def test_replay_shows_each_token_when_it_was_known():
 
 
 def test_a_finished_system_leaves_the_replay():
-    answers = {"llm": made("llm", [0.5]), "slm": made("slm", [0.1])}
+    answers = {"llm": generation("llm", [0.5]), "slm": generation("slm", [0.1])}
     replay = list(frames(answers, decode))
     assert set(replay[0].shown) == {"llm", "slm"}
     assert set(replay[-1].shown) == {"llm"}
@@ -171,7 +171,7 @@ def test_an_unfinished_character_is_not_shown():
     def half(_: str, ids: Sequence[int]) -> str:
         return "ü" if len(ids) == 2 else "\ufffd" * len(ids)
 
-    texts = [f.shown["llm"].text for f in frames({"llm": made("llm", [0.1, 0.3])}, half, per_second=50)]
+    texts = [f.shown["llm"].text for f in frames({"llm": generation("llm", [0.1, 0.3])}, half, per_second=50)]
     assert set(texts[:-1]) == {"", "ü"}
 
 
@@ -182,7 +182,7 @@ def test_paced_waits_for_each_frame_and_never_for_a_late_one():
         slept.append(seconds)
         now[0] += seconds
 
-    replay = frames({"llm": made("llm", [0.1])}, decode)
+    replay = frames({"llm": generation("llm", [0.1])}, decode)
     for index, _ in enumerate(paced(replay, lambda: now[0], sleep)):
         if index == 1:
             now[0] += 0.07  # a slow browser
@@ -192,5 +192,5 @@ def test_paced_waits_for_each_frame_and_never_for_a_late_one():
 
 
 def test_whole_is_the_end_of_a_replay():
-    answers = {"llm": made("llm", [0.1, 0.2])}
+    answers = {"llm": generation("llm", [0.1, 0.2])}
     assert whole(answers).shown == list(frames(answers, decode))[-1].shown

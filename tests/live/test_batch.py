@@ -11,38 +11,40 @@ from hybrid.live.prompts_file import PromptRow
 from hybrid.metrics import score
 from hybrid.schema import CPU, Sampling, System
 from hybrid.store.tables import original
-from tests.live.made import made
+from tests.live.made import generation
 
 SYSTEMS = (System("llm"), System("hybrid", "torch"))
 LLM_S, HYBRID_S = (0.29, 0.19, 0.99), (0.09, 0.19, 0.29)
 
 
 def batch(prompts: int = 4, reference: str = "a b c d", systems: tuple[str, ...] = SYSTEMS) -> Batch:
-    asked = tuple(PromptRow(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
-    return Batch("translate-en-de", EngineRequest("tiny", {}, CPU, systems), Sampling(8), asked)
+    rows = tuple(PromptRow(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
+    return Batch("translate-en-de", EngineRequest("tiny", {}, CPU, systems), Sampling(8), rows)
 
 
 def row(prompt: PromptRow, n: int) -> Row:
     return Row(
         prompt,
-        summarize({"llm": made("llm", [LLM_S[n]]), "hybrid@torch": made("hybrid", [0.01, HYBRID_S[n]])}),
+        summarize(
+            {"llm": generation("llm", [LLM_S[n]]), "hybrid@torch": generation("hybrid", [0.01, HYBRID_S[n]])}
+        ),
     )
 
 
 @pytest.fixture
 def answered() -> Batch:
     """Three of four answered, the third prompt refused."""
-    found = batch()
+    started = batch()
     for n, answer in enumerate((0, 1, None, 2)):
-        asked = found.next()
-        assert asked == found.prompts[n]
-        found = found.with_row(Row(asked, {}, "It is empty.") if answer is None else row(asked, answer))
-    return found
+        prompt = started.next()
+        assert prompt == started.prompts[n]
+        started = started.with_row(Row(prompt, {}, "It is empty.") if answer is None else row(prompt, answer))
+    return started
 
 
-def cells(found, name: str) -> list[object]:
-    place = list(found.columns).index(name)
-    return [line[place] for line in found.rows]
+def cells(listing, name: str) -> list[object]:
+    place = list(listing.columns).index(name)
+    return [line[place] for line in listing.rows]
 
 
 def test_it_ends_when_all_were_asked(answered: Batch):
@@ -54,43 +56,43 @@ def test_it_ends_when_all_were_asked(answered: Batch):
 
 def test_a_stop_loses_nothing_and_is_resumed_where_it_was():
     started = batch()
-    one = started.with_row(row(started.prompts[0], 0))
-    stopped = one.at_rest("Somebody measures.")
-    assert (stopped.next(), stopped.rows, stopped.stopped) == (None, one.rows, "Somebody measures.")
-    assert stopped.resumed() == one
+    measured = started.with_row(row(started.prompts[0], 0))
+    stopped = measured.at_rest("Somebody measures.")
+    assert (stopped.next(), stopped.rows, stopped.stopped) == (None, measured.rows, "Somebody measures.")
+    assert stopped.resumed() == measured
     assert progress(stopped) == "1 of 4 prompts measured, 400 ms a prompt in all systems"
     assert progress(started) == "0 of 4 prompts measured"
 
 
 def test_medians_are_over_the_answered_prompts(answered: Batch):
-    found = medians(answered)
-    assert cells(found, "n") == [3, 3]
+    summary = medians(answered)
+    assert cells(summary, "n") == [3, 3]
     llm, hybrid = [s + 0.01 for s in LLM_S], [s + 0.01 for s in HYBRID_S]
-    assert cells(found, "median ms") == pytest.approx([1000 * median(llm), 1000 * median(hybrid)])
-    gains = [one / other for one, other in zip(llm, hybrid, strict=True)]
-    assert cells(found, "median speed-up") == pytest.approx([1, median(gains)], abs=0.005)
-    assert cells(found, "median TTFT ms") == pytest.approx([290, 10])
+    assert cells(summary, "median ms") == pytest.approx([1000 * median(llm), 1000 * median(hybrid)])
+    gains = [slow / fast for slow, fast in zip(llm, hybrid, strict=True)]
+    assert cells(summary, "median speed-up") == pytest.approx([1, median(gains)], abs=0.005)
+    assert cells(summary, "median TTFT ms") == pytest.approx([290, 10])
     assert headline(answered) == (
         "Medians over n = 3: Hybrid, torch answered 3.0× sooner than the LLM: 200 ms against 300 ms."
     )
 
 
 def test_quality_is_over_the_prompts_with_a_reference(answered: Batch):
-    found = medians(answered)
+    summary = medians(answered)
     texts = [answered.rows[n].summaries["hybrid@torch"].text for n in (0, 1)]
     expected = score("chrf", texts, [["a b c d"]] * 2).value
-    assert cells(found, "chrF")[1] == pytest.approx(expected, abs=0.05)
+    assert cells(summary, "chrF")[1] == pytest.approx(expected, abs=0.05)
     assert "chrF" not in medians(batch(reference="")).columns
 
 
 def test_the_table_has_every_prompt_and_says_why_one_has_no_answer(answered: Batch):
-    found = table(answered)
-    assert cells(found, "source") == [f"Prompt {n}." for n in range(4)]
-    assert cells(found, "llm ms") == [300.0, 200.0, None, 1000.0]
-    assert cells(found, "hybrid@torch speed-up") == [3.0, 1.0, None, 3.33]
-    assert "llm speed-up" not in found.columns
-    assert cells(found, "problem") == ["", "", "It is empty.", ""]
-    assert cells(found, "reference")[2:] == ["", ""]
+    listing = table(answered)
+    assert cells(listing, "source") == [f"Prompt {n}." for n in range(4)]
+    assert cells(listing, "llm ms") == [300.0, 200.0, None, 1000.0]
+    assert cells(listing, "hybrid@torch speed-up") == [3.0, 1.0, None, 3.33]
+    assert "llm speed-up" not in listing.columns
+    assert cells(listing, "problem") == ["", "", "It is empty.", ""]
+    assert cells(listing, "reference")[2:] == ["", ""]
     assert "reference" not in table(batch(reference="")).columns
 
 
@@ -98,8 +100,8 @@ def test_formulas_in_prompts_and_answers_are_harmless_in_the_csv():
     started = batch(1, systems=(System("llm"),))
     formula = "=cmd|' /C calc'!A0"
     answer = AnswerSummary(formula, 3, 0.1, 0.1, None)
-    found = table(started.with_row(Row(PromptRow(formula), {"llm": answer})))
-    line = found.csv().decode().splitlines()[1]
+    listing = table(started.with_row(Row(PromptRow(formula), {"llm": answer})))
+    line = listing.csv().decode().splitlines()[1]
     assert f",'{formula}," in line
     assert original(line.split(",")[1]) == formula
 

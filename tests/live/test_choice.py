@@ -12,10 +12,10 @@ from hybrid.schema import METHODS
 
 
 def test_every_system_is_one_that_its_engine_has():
-    there = choice.systems()
-    assert there[: len(METHODS)] == tuple(METHODS)
-    assert set(choice.DEFAULT) <= set(there)
-    for system in there[len(METHODS) :]:
+    systems = choice.systems()
+    assert systems[: len(METHODS)] == tuple(METHODS)
+    assert set(choice.DEFAULT) <= set(systems)
+    for system in systems[len(METHODS) :]:
         assert system.method in ENGINES[system.engine].methods
         assert "cpu" in ENGINES[system.engine].dtypes or "cuda" in choice.devices()
 

@@ -39,28 +39,28 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
     return seen
 
 
-def wanted(*systems: str, pair: str = "tiny") -> EngineRequest:
+def requested(*systems: str, pair: str = "tiny") -> EngineRequest:
     return EngineRequest(pair, available_pairs()[pair], CPU, tuple(map(System.parse, systems)))
 
 
 def test_what_is_added_is_read_and_nothing_else(zoo, made):
     warmed: list[str] = []
     cache = EngineCache(lambda loaded: warmed.append(loaded.engine.method))
-    assert cache.ready(wanted("llm", "slm")) is None
-    first = cache.load(wanted("llm", "slm"), lambda _: None)
-    more = cache.load(wanted("llm", "slm", "hybrid"), lambda _: None)
+    assert cache.ready(requested("llm", "slm")) is None
+    first = cache.load(requested("llm", "slm"), lambda _: None)
+    more = cache.load(requested("llm", "slm", "hybrid"), lambda _: None)
     assert made == [("onnx", ("llm", "slm")), ("onnx", ("hybrid",))]
     assert warmed == ["llm", "slm", "hybrid"]
     assert [more.systems[s].engine for s in ("llm", "slm")] == [s.engine for s in first.systems.values()]
-    again = cache.load(wanted("hybrid", "slm"), lambda _: None)
+    again = cache.load(requested("hybrid", "slm"), lambda _: None)
     assert again.systems["slm"].engine is first.systems["slm"].engine
     assert len(made) == 2
 
 
 def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, made):
     cache = EngineCache(lambda _: None)
-    loaded = cache.load(wanted("llm", "lossless", "slm@torch"), lambda _: None)
-    assert {system: one.engine.name for system, one in loaded.systems.items()} == {
+    loaded = cache.load(requested("llm", "lossless", "slm@torch"), lambda _: None)
+    assert {system: runner.engine.name for system, runner in loaded.systems.items()} == {
         "llm": "onnx-fp32",
         "lossless": "onnx-fp32",
         "slm@torch": "torch",
@@ -75,17 +75,17 @@ def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, mad
 def test_no_more_pairs_are_kept_than_there_is_room_for(zoo, made):
     cache = EngineCache(lambda _: None)
     for pair in ("tiny", "wide", "tiny", "third"):
-        cache.load(wanted("slm", pair=pair), lambda _: None)
+        cache.load(requested("slm", pair=pair), lambda _: None)
     assert cache.held() == {"tiny": ("slm@onnx",), "third": ("slm@onnx",)}
     assert len(made) == 3
-    assert cache.ready(wanted("slm", pair="wide")) is None
+    assert cache.ready(requested("slm", pair="wide")) is None
 
 
 def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch):
     monkeypatch.setattr(module, "MOST_ENGINES", 2)
     cache = EngineCache(lambda _: None)
-    cache.load(wanted("slm", "slm@torch"), lambda _: None)
-    three = cache.load(wanted("llm", "slm@torch"), lambda _: None)
+    cache.load(requested("slm", "slm@torch"), lambda _: None)
+    three = cache.load(requested("llm", "slm@torch"), lambda _: None)
     assert set(three.systems) == {"llm", "slm@torch"}
     assert sorted(cache.held()["tiny"]) == [
         "llm@onnx",
@@ -95,10 +95,10 @@ def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch)
 
 def test_an_engine_that_cannot_is_named_and_spoils_nothing(zoo, made):
     cache = EngineCache(lambda _: None)
-    cache.load(wanted("slm"), lambda _: None)
+    cache.load(requested("slm"), lambda _: None)
     with pytest.raises(EngineError, match="ctranslate2 has no method 'hybrid'"):
-        cache.load(wanted("slm", "hybrid@ctranslate2"), lambda _: None)
-    assert cache.ready(wanted("slm")) is not None
+        cache.load(requested("slm", "hybrid@ctranslate2"), lambda _: None)
+    assert cache.ready(requested("slm")) is not None
 
 
 def test_they_come_in_order_and_a_greedy_one_waits_like_all():

@@ -11,7 +11,7 @@ BOTH = (PromptRow("One, two.", "Eins, zwei."), PromptRow("Three.", ""))
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "found"),
+    ("name", "text", "prompts"),
     [
         ("a.txt", "One, two.\r\n\r\n  \nThree.", (PromptRow("One, two."), PromptRow("Three."))),
         ("a.TXT", "\ufeffOne,\u2028two.", (PromptRow("One,\u2028two."),)),
@@ -29,8 +29,8 @@ BOTH = (PromptRow("One, two.", "Eins, zwei."), PromptRow("Three.", ""))
         ),
     ],
 )
-def test_prompts_and_references_are_read(name, text, found):
-    assert read_prompts(name, text.encode()) == found
+def test_prompts_and_references_are_read(name, text, prompts):
+    assert read_prompts(name, text.encode()) == prompts
 
 
 @pytest.mark.parametrize(

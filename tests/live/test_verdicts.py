@@ -6,7 +6,7 @@ from hybrid.live import baseline_of, remarks, speedup, verdict
 from hybrid.live.verdicts import labels, scores, scores_in_words
 from hybrid.metrics import score, score_alone
 from hybrid.schema import TASKS, Generation, System, Timing
-from tests.live.made import made
+from tests.live.made import generation
 
 
 def answers_of(*answers: Generation) -> dict[System, Generation]:
@@ -14,13 +14,13 @@ def answers_of(*answers: Generation) -> dict[System, Generation]:
 
 
 def test_speedup_is_the_baseline_over_the_answer():
-    gain = speedup(made("hybrid", [0.05, 0.06, 0.07]), made("llm", [0.05, 0.09, 0.13]))
+    gain = speedup(generation("hybrid", [0.05, 0.06, 0.07]), generation("llm", [0.05, 0.09, 0.13]))
     assert gain.per_token == pytest.approx(4)
     assert gain.end_to_end == pytest.approx(0.14 / 0.08)
 
 
 def test_one_token_has_no_time_per_token():
-    assert speedup(made("hybrid", [0.05]), made("llm", [0.05, 0.09])).per_token is None
+    assert speedup(generation("hybrid", [0.05]), generation("llm", [0.05, 0.09])).per_token is None
 
 
 @pytest.mark.parametrize(
@@ -33,21 +33,23 @@ def test_one_token_has_no_time_per_token():
     ],
 )
 def test_verdict(hybrid_s, expected):
-    answers = answers_of(made("llm", [0.15]), made("slm", [0.01]), made("hybrid", [hybrid_s]))
+    answers = answers_of(
+        generation("llm", [0.15]), generation("slm", [0.01]), generation("hybrid", [hybrid_s])
+    )
     assert verdict(answers) == expected
 
 
 def test_remarks_name_cut_and_empty_answers():
     silent = Generation(System("slm"), " ", (1,), 5, "eos", Timing({"decode": 0.1}, (0.1,)))
-    answers = answers_of(made("llm", [0.1], "length"), silent, made("hybrid", [0.1], "length"))
+    answers = answers_of(generation("llm", [0.1], "length"), silent, generation("hybrid", [0.1], "length"))
     cut, empty = remarks(answers)
     assert "LLM alone, Hybrid" in cut
     assert "SLM alone" in empty
-    assert remarks(answers_of(made("llm", [0.1]))) == []
+    assert remarks(answers_of(generation("llm", [0.1]))) == []
 
 
 def test_remarks_name_the_engine_too():
-    (cut,) = remarks(answers_of(made("llm@torch", [0.1], "length")))
+    (cut,) = remarks(answers_of(generation("llm@torch", [0.1], "length")))
     assert cut.endswith("LLM alone, torch.")
 
 
@@ -82,7 +84,7 @@ def test_the_baseline_is_the_llm_or_else_the_first(systems, base):
     ],
 )
 def test_a_verdict_on_any_systems(times_s, sentence):
-    answers = answers_of(*(made(system, [seconds]) for system, seconds in times_s.items()))
+    answers = answers_of(*(generation(system, [seconds]) for system, seconds in times_s.items()))
     assert verdict(answers) == sentence
 
 
@@ -90,11 +92,11 @@ def test_a_verdict_on_any_systems(times_s, sentence):
     ("task", "metrics"), [("translate-en-de", ["chrf", "bleu"]), ("summarize", ["rougeL"])]
 )
 def test_scores_are_those_of_the_metrics(task, metrics):
-    found = scores(task, ["the old bridge is open"], ["the new bridge is open"])
+    live_scores = scores(task, ["the old bridge is open"], ["the new bridge is open"])
     expected = [score_alone(name, "the old bridge is open", ["the new bridge is open"]) for name in metrics]
-    assert list(found.values()) == expected
-    assert tuple(found) == labels(task)
-    assert scores_in_words(found).startswith(f"{labels(task)[0]} {expected[0].value:.1f}")
+    assert list(live_scores.values()) == expected
+    assert tuple(live_scores) == labels(task)
+    assert scores_in_words(live_scores).startswith(f"{labels(task)[0]} {expected[0].value:.1f}")
 
 
 def test_a_short_answer_that_is_right_is_best_and_several_are_a_corpus():

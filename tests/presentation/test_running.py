@@ -57,13 +57,13 @@ def tell(job: Job, *events: Event) -> None:
 
 def test_before_a_run_is_known_its_own_sentence_is_shown(job: Job, tmp_path: Path):
     watch = Watch(tmp_path)
-    found = watch.look(job)
-    assert (found.state, found.done, found.planned, found.share) == ("starting", 0, 0, 0.0)
+    status = watch.look(job)
+    assert (status.state, status.done, status.planned, status.share) == ("starting", 0, 0, 0.0)
     for event in (Status(sentence="Reading the suite"), Waiting(sentence="Waiting. Another is running: x.")):
         tell(job, event)
-        found = watch.look(job)
-        assert found.state == "starting"
-        assert found.sentence.rstrip(".") == event.sentence.rstrip(".")
+        status = watch.look(job)
+        assert status.state == "starting"
+        assert status.sentence.rstrip(".") == event.sentence.rstrip(".")
 
 
 def test_progress_is_that_of_its_events(job: Job, tmp_path: Path):
@@ -71,25 +71,25 @@ def test_progress_is_that_of_its_events(job: Job, tmp_path: Path):
     tell(job, STARTED)
     assert (watch.look(job).state, watch.look(job).planned) == ("loading", 12)
     tell(job, Progress(done=7, planned=12, eta_s=10.0, speedups={"hybrid": Speedup(4.0, 2)}))
-    found = watch.look(job)
-    assert (found.state, found.done, found.planned, found.eta_s) == ("measuring", 7, 12, 10.0)
-    assert found.sentence == "Measuring: 7 of 12 answers, about 0:00:10 left."
-    assert found.share == pytest.approx(7 / 12)
-    assert found.speedups == {"hybrid": Speedup(4.0, 2)}
+    status = watch.look(job)
+    assert (status.state, status.done, status.planned, status.eta_s) == ("measuring", 7, 12, 10.0)
+    assert status.sentence == "Measuring: 7 of 12 answers, about 0:00:10 left."
+    assert status.share == pytest.approx(7 / 12)
+    assert status.speedups == {"hybrid": Speedup(4.0, 2)}
     tell(job, Progress(done=12, planned=12, speedups={"hybrid": Speedup(3.0, 4)}))
-    found = watch.look(job)
-    assert (found.state, found.share, found.eta_s) == ("finishing", 1.0, None)
+    status = watch.look(job)
+    assert (status.state, status.share, status.eta_s) == ("finishing", 1.0, None)
     assert watch.look(replace(job, cancelled_at=BEGAN)).state == "cancelling"
     tell(job, Finished(run_id=RUN_ID))
-    found = watch.look(replace(job, alive=False, exit_code=0))
-    assert (found.state, found.sentence) == ("finished", "All 12 answers are stored.")
-    assert found.speedups == {"hybrid": Speedup(3.0, 4)}
+    status = watch.look(replace(job, alive=False, exit_code=0))
+    assert (status.state, status.sentence) == ("finished", "All 12 answers are stored.")
+    assert status.speedups == {"hybrid": Speedup(3.0, 4)}
 
 
 def test_a_run_that_goes_on_begins_where_it_was(job: Job, tmp_path: Path):
     tell(job, replace(STARTED, done=6))
-    found = Watch(tmp_path).look(job)
-    assert (found.state, found.done, found.eta_s) == ("loading", 6, None)
+    status = Watch(tmp_path).look(job)
+    assert (status.state, status.done, status.eta_s) == ("loading", 6, None)
 
 
 def test_each_event_is_read_once_and_only_whole_lines(
@@ -119,15 +119,15 @@ def test_a_damaged_or_unknown_line_hides_no_other(job: Job, tmp_path: Path):
             b"{\xff\n[]\n\n" + b'{"event":"Dance"}\n{"event":"Progress","done":"7"}\n' + b"[" * 9999 + b"\n"
         )
     tell(job, Progress(done=3, planned=12, speedups={"other": Speedup(1.0, 1)}))
-    found = Watch(tmp_path).look(job)
-    assert (found.done, found.speedups) == (3, {})
+    status = Watch(tmp_path).look(job)
+    assert (status.done, status.speedups) == (3, {})
 
 
 # the end
 
 
 @pytest.mark.parametrize(
-    ("events", "log", "code", "state", "said"),
+    ("events", "log", "code", "state", "sentence"),
     [
         (
             [Failed(error="SuiteError", sentence="There is no file y.")],
@@ -142,20 +142,20 @@ def test_a_damaged_or_unknown_line_hides_no_other(job: Job, tmp_path: Path):
         ([], "", -15, "cancelled", "before anything was measured"),
     ],
 )
-def test_an_end_without_a_run_is_explained(job: Job, tmp_path: Path, events, log, code, state, said):
+def test_an_end_without_a_run_is_explained(job: Job, tmp_path: Path, events, log, code, state, sentence):
     tell(job, *events)
     (job.folder / "stderr").write_text(log, "utf-8")
-    found = Watch(tmp_path).look(replace(job, alive=False, exit_code=code))
-    assert found.state == state
-    assert said in found.sentence
+    status = Watch(tmp_path).look(replace(job, alive=False, exit_code=code))
+    assert status.state == state
+    assert sentence in status.sentence
 
 
 def test_a_cancelled_run_says_what_is_kept(job: Job, tmp_path: Path, fake_run: Callable[..., Any]):
     stored(tmp_path, fake_run, 1)
     tell(job, STARTED, Interrupted(run_id=RUN_ID, done=1, planned=12))
-    found = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, cancelled_at=BEGAN))
-    assert found.state == "cancelled"
-    assert found.sentence == "Cancelled. 1 of 12 answers are stored; the rest can be measured later."
+    status = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, cancelled_at=BEGAN))
+    assert status.state == "cancelled"
+    assert status.sentence == "Cancelled. 1 of 12 answers are stored; the rest can be measured later."
 
 
 def test_of_a_run_that_was_killed_what_is_stored_counts(
@@ -163,17 +163,17 @@ def test_of_a_run_that_was_killed_what_is_stored_counts(
 ):
     stored(tmp_path, fake_run, 5)
     tell(job, STARTED, Progress(done=2, planned=12))
-    found = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, exit_code=-9))
-    assert (found.state, found.done) == ("failed", 5)
-    assert "signal 9" in found.sentence
-    assert "5 of 12" in found.sentence
+    status = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, exit_code=-9))
+    assert (status.state, status.done) == ("failed", 5)
+    assert "signal 9" in status.sentence
+    assert "5 of 12" in status.sentence
 
 
 def test_a_run_that_was_removed_at_its_end_is_not_promised(job: Job, tmp_path: Path):
     """A run that fails before its first answer leaves none."""
     tell(job, STARTED, Failed(error="EngineError", sentence="It does not fit."))
-    found = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, exit_code=1))
-    assert (found.state, found.sentence, found.planned) == ("failed", "It does not fit.", 0)
+    status = Watch(tmp_path).look(replace(job, alive=False, run_id=RUN_ID, exit_code=1))
+    assert (status.state, status.sentence, status.planned) == ("failed", "It does not fit.", 0)
 
 
 def stored(root: Path, fake_run: Callable[..., Any], records: int) -> None:
@@ -188,19 +188,19 @@ def stored(root: Path, fake_run: Callable[..., Any], records: int) -> None:
 
 def watched(root: Path, job: Job, until: str, seconds: float = 60.0) -> running.Running:
     """The job, looked at again and again until it says `until`."""
-    watch, found = Watch(root), []
+    watch, seen = Watch(root), []
 
-    def there() -> bool:
+    def reached() -> bool:
         present = jobs.latest(root)
         assert present is not None
         assert present.job_id == job.job_id
-        found.append(watch.look(present))
+        seen.append(watch.look(present))
         ends = {"finished", "cancelled", "failed"} - {until}
-        assert found[-1].state not in ends, found[-1]
-        return found[-1].state == until
+        assert seen[-1].state not in ends, seen[-1]
+        return seen[-1].state == until
 
-    await_that(there, seconds)
-    return found[-1]
+    await_that(reached, seconds)
+    return seen[-1]
 
 
 @pytest.fixture
@@ -220,11 +220,11 @@ def test_a_real_run_is_followed_and_cancelled(real: Path):
     assert part.run_id is not None
     assert part.planned == 84 * 3 * 50
     jobs.cancel(job)
-    found = watched(real, job, "cancelled")
-    assert 0 < found.done < found.planned
-    assert f"hybrid bench --resume {part.run_id}" in found.log[-1]
+    status = watched(real, job, "cancelled")
+    assert 0 < status.done < status.planned
+    assert f"hybrid bench --resume {part.run_id}" in status.log[-1]
     run = load_run(part.run_id, real)
-    assert found.done == len(run.records)
+    assert status.done == len(run.records)
     assert replace(run.run.plan, suite_hash="", task="", dtype="") == plan
 
 
@@ -237,7 +237,7 @@ def test_a_real_failure_is_its_own_sentence(real: Path):
 def test_a_real_run_on_a_gpu_is_followed_to_its_end(real: Path):
     sampling = Sampling(8, truncate=True)
     plan = Plan("briefs-en", pair="tiny", device=Device("cuda"), sampling=sampling, limit=10)
-    found = watched(real, jobs.start(plan, real), "finished", 240)
-    assert found.run_id is not None
-    assert (found.done, load_run(found.run_id, real).run.plan.device) == (30, "cuda")
-    assert set(found.speedups) == {"slm", "hybrid"}
+    status = watched(real, jobs.start(plan, real), "finished", 240)
+    assert status.run_id is not None
+    assert (status.done, load_run(status.run_id, real).run.plan.device) == (30, "cuda")
+    assert set(status.speedups) == {"slm", "hybrid"}

@@ -14,13 +14,13 @@ from hybrid.presentation.tradeoffs.lengths import LEAST, MOST_BINS, bins, break_
 @pytest.mark.parametrize("longest", [1, 3, 12, 500])
 def test_bins_hold_every_example_once_and_enough_of_them(n: int, longest: int):
     lengths = np.random.default_rng(n + longest).integers(1, longest + 1, n).astype(float)
-    found = list(bins(lengths))
-    assert len(found) <= min(MOST_BINS, n // LEAST)
-    assert bool(found) == (n >= LEAST)
-    if found:
-        assert sorted(np.concatenate(found).tolist()) == list(range(n))
-        assert min(map(len, found)) >= LEAST
-        ends = [(lengths[part].min(), lengths[part].max()) for part in found]
+    parts = list(bins(lengths))
+    assert len(parts) <= min(MOST_BINS, n // LEAST)
+    assert bool(parts) == (n >= LEAST)
+    if parts:
+        assert sorted(np.concatenate(parts).tolist()) == list(range(n))
+        assert min(map(len, parts)) >= LEAST
+        ends = [(lengths[part].min(), lengths[part].max()) for part in parts]
         assert all(one[1] < other[0] for one, other in itertools.pairwise(ends))
 
 
@@ -44,20 +44,20 @@ def frame(n: int = 40, repeats: int = 2) -> pd.DataFrame:
 
 def test_ratios_are_paired_and_lengths_are_the_llms():
     answers = frame()
-    found = by_length(answers, Resamples(200))["hybrid"]
+    hybrid = by_length(answers, Resamples(200))["hybrid"]
     means = answers.groupby(["system", "example_id"], observed=True)["total_ms"].median()
     ratio = means["llm"] / means["hybrid"]
     tokens = answers[answers["system"] == "llm"].groupby("example_id")["output_tokens"].first()
-    for part in found["output"].bins:
+    for part in hybrid["output"].bins:
         inside = ratio[tokens.between(part.shortest, part.longest)]
         assert part.ratio.value == pytest.approx(inside.median())
         assert part.ratio.n == len(inside) == 10
         assert part.ratio.low <= part.ratio.value <= part.ratio.high
         assert inside.min() <= part.ratio.low
         assert part.middle == tokens[inside.index].median()
-    assert [part.shortest for part in found["output"].bins] == [2, 12, 22, 32]
-    assert [part.shortest for part in found["input"].bins] == [100, 120, 140, 160]
-    even = found["output"].break_even
+    assert [part.shortest for part in hybrid["output"].bins] == [2, 12, 22, 32]
+    assert [part.shortest for part in hybrid["input"].bins] == [100, 120, 140, 160]
+    even = hybrid["output"].break_even
     assert even.kind == "from"
     assert even.at is not None
     assert even.at.value == pytest.approx(5)
@@ -82,9 +82,9 @@ def test_a_bin_that_is_decidedly_slower_forbids_to_say_faster_at_every_length():
         for system, took in (("llm", np.full(60, 100.0)), ("slm", own))
     ]
     columns = ["example_id", "system", "repeat", "prompt_tokens", "output_tokens", "total_ms"]
-    found = by_length(pd.DataFrame(rows, columns=columns), Resamples(200))["slm"]["output"]
-    assert found.bins[0].ratio.high < 1
-    assert found.break_even.kind == "unclear"
+    by_output = by_length(pd.DataFrame(rows, columns=columns), Resamples(200))["slm"]["output"]
+    assert by_output.bins[0].ratio.high < 1
+    assert by_output.break_even.kind == "unclear"
 
 
 def around(
@@ -102,16 +102,16 @@ def around(
 )
 def test_a_known_crossing_is_found_with_an_interval_around_it(slope: float, kind: str, words: str):
     lengths, gains = around(slope, 20, noise=8)
-    found = break_even(lengths, gains, Resamples())
+    even = break_even(lengths, gains, Resamples())
     a, b = np.polyfit(lengths, gains, 1)
-    assert found.kind == kind
-    assert found.at is not None
-    assert found.at.value == pytest.approx(-b / a)
-    assert found.at.low < 20 < found.at.high
-    assert found.at.high - found.at.low < 6
-    assert (found.shortest, found.longest, found.n) == (5, 60, 80)
-    assert words in found.sentence
-    assert "5 to 60 tokens" in found.sentence
+    assert even.kind == kind
+    assert even.at is not None
+    assert even.at.value == pytest.approx(-b / a)
+    assert even.at.low < 20 < even.at.high
+    assert even.at.high - even.at.low < 6
+    assert (even.shortest, even.longest, even.n) == (5, 60, 80)
+    assert words in even.sentence
+    assert "5 to 60 tokens" in even.sentence
 
 
 def test_without_noise_the_crossing_is_exact():
@@ -132,19 +132,19 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 @pytest.mark.parametrize(("sign", "kind"), [(1, "faster"), (-1, "slower")])
 def test_a_line_far_from_0_everywhere_has_no_break_even(sign: int, kind: str):
     lengths, gains = around(1.0, -200, noise=5)
-    found = break_even(lengths, sign * gains, Resamples())
-    assert (found.kind, found.at) == (kind, None)
-    assert found.sentence == f"{kind} at every measured length (5 to 60 tokens)"
+    even = break_even(lengths, sign * gains, Resamples())
+    assert (even.kind, even.at) == (kind, None)
+    assert even.sentence == f"{kind} at every measured length (5 to 60 tokens)"
 
 
 def test_a_crossing_just_outside_is_told_as_outside():
     lengths, gains = around(2.0, 8, noise=1, low=10)
-    found = break_even(lengths, gains, Resamples())
-    assert found.kind == "faster"
-    assert found.at is not None
-    assert found.at.value == pytest.approx(8, abs=0.5)
-    assert "the line would cross at about 8 tokens" in found.sentence
-    assert "cross" not in found.short
+    even = break_even(lengths, gains, Resamples())
+    assert even.kind == "faster"
+    assert even.at is not None
+    assert even.at.value == pytest.approx(8, abs=0.5)
+    assert "the line would cross at about 8 tokens" in even.sentence
+    assert "cross" not in even.short
 
 
 def test_two_systems_that_do_not_differ_have_no_break_even_length():

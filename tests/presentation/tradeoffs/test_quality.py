@@ -74,12 +74,12 @@ def test_equal_points_are_both_on_it_and_of_equal_latency_only_the_better():
 @pytest.mark.parametrize("higher", [True, False])
 def test_it_is_what_the_definition_says(higher: bool):
     for pairs in itertools.product(GRID, repeat=3):
-        found = frontier(pairs, higher)
+        best = frontier(pairs, higher)
         for i, (x, y) in enumerate(pairs):
             faster_or_better = [
                 a <= x and (b >= y if higher else b <= y) and (a < x or b != y) for a, b in pairs
             ]
-            assert (i in found) == (not any(faster_or_better))
+            assert (i in best) == (not any(faster_or_better))
 
 
 def point(group: str, latency: float, quality: float) -> Point:
@@ -90,9 +90,9 @@ def point(group: str, latency: float, quality: float) -> Point:
 
 
 def test_a_faster_machine_beats_nobody_on_another_one():
-    found = _marked([point("cpu", 100, 30), point("cpu", 200, 25), point("gpu", 10, 30)], True)
-    assert [one.best for one in found] == [True, False, True]
-    assert [[one.run_id for one in line] for line in frontiers(found)] == [["cpu"], ["gpu"]]
+    points = _marked([point("cpu", 100, 30), point("cpu", 200, 25), point("gpu", 10, 30)], True)
+    assert [placed.best for placed in points] == [True, False, True]
+    assert [[placed.run_id for placed in line] for line in frontiers(points)] == [["cpu"], ["gpu"]]
 
 
 def test_every_task_has_its_metrics():

@@ -40,10 +40,10 @@ def run_id(root: Path) -> str:
 
 
 def test_percentiles_are_those_of_the_raw_records_and_of_the_digest(root: Path, run_id: str):
-    found, rows = tradeoffs(run_id, root), run_digest(run_id, root).rows
-    assert list(found.systems) == ["llm", "hybrid@torch", "hybrid"]
+    run, rows = tradeoffs(run_id, root), run_digest(run_id, root).rows
+    assert list(run.systems) == ["llm", "hybrid@torch", "hybrid"]
     stored = load_run(run_id, root).records
-    for system, times in found.systems.items():
+    for system, times in run.systems.items():
         raw = [r.generation.timing.total_s * 1000 for r in stored if r.system == system]
         assert times.latencies["total"].p50.value == pytest.approx(np.median(raw), rel=1e-4)
         assert times.latencies["total"].values[-1] == pytest.approx(max(raw), rel=1e-4)
@@ -63,20 +63,20 @@ def test_phases_sum_to_the_mean_end_to_end(root: Path, run_id: str):
 
 
 def test_ratios_lie_around_the_speed_up_of_the_digest(root: Path, run_id: str):
-    found, rows = tradeoffs(run_id, root), run_digest(run_id, root).rows
-    assert set(found.systems["llm"].lengths) == set()
+    run, rows = tradeoffs(run_id, root), run_digest(run_id, root).rows
+    assert set(run.systems["llm"].lengths) == set()
     for system in ("hybrid", "hybrid@torch"):
-        ratios = [part.ratio.value for part in found.systems[system].lengths["output"].bins]
+        ratios = [part.ratio.value for part in run.systems[system].lengths["output"].bins]
         assert min(ratios) < rows[system]["speedup_end_to_end"] < max(ratios)
 
 
 def test_it_is_kept_and_comes_back_equal_without_the_answers(root: Path, run_id: str):
-    made = tradeoffs(run_id, root)
+    run = tradeoffs(run_id, root)
 
     def never():
         raise AssertionError("the answers were read again")
 
-    assert tradeoffs(run_id, root, answers=never) == made
+    assert tradeoffs(run_id, root, answers=never) == run
 
 
 def test_a_run_under_way_is_read_anew(root: Path):
@@ -87,14 +87,14 @@ def test_a_run_under_way_is_read_anew(root: Path):
 
 def test_batches_count_once_and_have_no_length(root: Path):
     run_id = store_run(root, 3, examples=40, batch_size=8)
-    found = tradeoffs(run_id, root)
-    assert "batches of 8" in found.why
-    spread = found.systems["hybrid"].latencies["total"]
+    run = tradeoffs(run_id, root)
+    assert "batches of 8" in run.why
+    spread = run.systems["hybrid"].latencies["total"]
     assert (spread.p50.n, spread.answers) == (5, 40)
     assert spread.p50.value == pytest.approx(
         run_digest(run_id, root).rows["hybrid"]["total_ms_p50"], rel=1e-3
     )
-    assert not any(times.lengths for times in found.systems.values())
+    assert not any(times.lengths for times in run.systems.values())
 
 
 @pytest.mark.parametrize(
@@ -110,36 +110,36 @@ def test_the_interval_of_the_median_resamples_examples_with_all_their_repeats(re
     draw, n, draws = np.random.default_rng(4), 31, Resamples(400, seed=2)
     values = draw.lognormal(3, 0.5, (n, repeats))
     units = np.repeat(np.arange(n), repeats)
-    found = distribution(values.ravel(), units, draws)
-    assert found is not None
+    spread = distribution(values.ravel(), units, draws)
+    assert spread is not None
     medians = [np.median(np.repeat(values, counts, axis=0)) for counts in draws.counts(n)]
-    assert found.p50.value == pytest.approx(np.median(values))
-    assert (found.p50.low, found.p50.high) == pytest.approx(tuple(np.percentile(medians, [2.5, 97.5])))
-    assert (found.p50.n, found.answers) == (n, n * repeats)
-    assert found.percentiles == pytest.approx(np.percentile(values, PERCENTS).tolist())
+    assert spread.p50.value == pytest.approx(np.median(values))
+    assert (spread.p50.low, spread.p50.high) == pytest.approx(tuple(np.percentile(medians, [2.5, 97.5])))
+    assert (spread.p50.n, spread.answers) == (n, n * repeats)
+    assert spread.percentiles == pytest.approx(np.percentile(values, PERCENTS).tolist())
 
 
 def test_what_was_not_measured_is_left_out():
     values = np.array([1.0, np.nan, 3.0, np.nan])
-    found = distribution(values, np.array([0, 1, 2, 1]), Resamples(50))
-    assert found is not None
-    assert (found.p50.value, found.p50.n, found.answers) == (2.0, 2, 2)
+    spread = distribution(values, np.array([0, 1, 2, 1]), Resamples(50))
+    assert spread is not None
+    assert (spread.p50.value, spread.p50.n, spread.answers) == (2.0, 2, 2)
     assert distribution(np.full(3, np.nan), np.arange(3), Resamples(50)) is None
 
 
 def test_one_example_carries_no_interval_however_often_it_is_repeated():
-    found = distribution(np.array([1.0, 2.0, 9.0]), np.zeros(3, int), Resamples(50))
-    assert found is not None
-    assert (found.p50.value, found.p50.low, found.p50.n) == (2.0, None, 1)
-    assert found.carried == ()
-    assert found.carried_share == 0
+    spread = distribution(np.array([1.0, 2.0, 9.0]), np.zeros(3, int), Resamples(50))
+    assert spread is not None
+    assert (spread.p50.value, spread.p50.low, spread.p50.n) == (2.0, None, 1)
+    assert spread.carried == ()
+    assert spread.carried_share == 0
 
 
 @pytest.mark.parametrize(("n", "highest"), [(5, 0), (6, 0.5), (36, 0.9), (367, 0.95), (368, 0.99)])
 def test_percentiles_need_enough_examples(n: int, highest: float):
-    found = distribution(np.arange(1.0, n + 1), np.arange(n), Resamples(20))
-    assert found is not None
-    assert found.carried_share == highest
+    spread = distribution(np.arange(1.0, n + 1), np.arange(n), Resamples(20))
+    assert spread is not None
+    assert spread.carried_share == highest
 
 
 @pytest.mark.parametrize("n", [1, 2, 50, 5000])
@@ -159,12 +159,12 @@ def frame(rows: list[dict[str, float]]) -> pd.DataFrame:
 
 
 def test_means_sum_to_the_mean_total_where_some_answers_lack_a_phase():
-    found = phase_means(
+    means = phase_means(
         frame([{"position": 0, "encode_ms": 2, "decode_ms": 10}, {"position": 1, "encode_ms": 4}])
     )
-    assert found == {"encode": 3.0, "decode": 5.0}
-    assert sum(found.values()) == pytest.approx(np.mean([12, 4]))
-    assert list(found) == ["encode", "decode"]
+    assert means == {"encode": 3.0, "decode": 5.0}
+    assert sum(means.values()) == pytest.approx(np.mean([12, 4]))
+    assert list(means) == ["encode", "decode"]
 
 
 def test_a_batch_counts_once_however_many_answers_it_has():

@@ -27,19 +27,19 @@ def test_runs_made_alike_differ_in_nothing(fake_run: Callable[..., StoredRun]):
 
 def test_another_machine_is_flagged_and_stands_apart(fake_run: Callable[..., StoredRun]):
     other = elsewhere(run(fake_run, "b"), device_name="<b>H200</b>", cpu="Another CPU")
-    found = differences_of([run(fake_run, "a"), other])
-    assert found.kinds == ("machine",)
-    assert found.flag == "These runs differ in machine: do not compare across them"
-    assert found.groups["a"] != found.groups["b"]
-    assert "H200" not in found.flag
-    assert "H200" in found.sentences[0]
+    differences = differences_of([run(fake_run, "a"), other])
+    assert differences.kinds == ("machine",)
+    assert differences.flag == "These runs differ in machine: do not compare across them"
+    assert differences.groups["a"] != differences.groups["b"]
+    assert "H200" not in differences.flag
+    assert "H200" in differences.sentences[0]
 
 
 def test_other_software_is_flagged_and_stays_comparable(fake_run: Callable[..., StoredRun]):
     other = elsewhere(run(fake_run, "b"), python="3.12.0", packages={"torch": "2.14"})
-    found = differences_of([run(fake_run, "a"), other])
-    assert found.flag == "These runs differ in software"
-    assert found.groups["a"] == found.groups["b"]
+    differences = differences_of([run(fake_run, "a"), other])
+    assert differences.flag == "These runs differ in software"
+    assert differences.groups["a"] == differences.groups["b"]
 
 
 def test_other_texts_threads_and_batches_stand_apart(fake_run: Callable[..., StoredRun]):
@@ -50,9 +50,9 @@ def test_other_texts_threads_and_batches_stand_apart(fake_run: Callable[..., Sto
         run(fake_run, "d", batch_size=8),
         run(fake_run, "e", limit=2),
     ]
-    found = differences_of(runs)
-    assert set(found.kinds) == {"texts", "threads", "batch size"}
-    assert len(set(found.groups.values())) == 5
+    differences = differences_of(runs)
+    assert set(differences.kinds) == {"texts", "threads", "batch size"}
+    assert len(set(differences.groups.values())) == 5
 
 
 def test_one_run_has_nothing_to_differ_from(fake_run: Callable[..., StoredRun]):
@@ -65,24 +65,24 @@ def of(run_id: str, *systems: str) -> RunDigest:
 
 
 def test_in_one_run_the_colour_is_the_method_and_the_symbol_the_engine():
-    found = marks_of([of("a-1", "llm", "hybrid", "llm@torch", "hybrid@torch")])
-    assert {found["a-1", one].color for one in ("llm", "llm@torch")} == {SYSTEM_COLORS["llm"]}
-    assert found["a-1", "llm"].symbol == found["a-1", "hybrid"].symbol == "circle"
-    assert found["a-1", "llm@torch"].symbol == found["a-1", "hybrid@torch"].symbol != "circle"
-    assert found["a-1", "llm"].dash != found["a-1", "llm@torch"].dash
-    assert [one.name for one in found.values()] == [
+    marks = marks_of([of("a-1", "llm", "hybrid", "llm@torch", "hybrid@torch")])
+    assert {marks["a-1", system].color for system in ("llm", "llm@torch")} == {SYSTEM_COLORS["llm"]}
+    assert marks["a-1", "llm"].symbol == marks["a-1", "hybrid"].symbol == "circle"
+    assert marks["a-1", "llm@torch"].symbol == marks["a-1", "hybrid@torch"].symbol != "circle"
+    assert marks["a-1", "llm"].dash != marks["a-1", "llm@torch"].dash
+    assert [mark.name for mark in marks.values()] == [
         "LLM alone", "Hybrid", "LLM alone in torch", "Hybrid in torch"
     ]  # fmt: skip
 
 
 def test_several_runs_have_a_symbol_and_a_tag_each():
-    found = marks_of([of("20261123-x-d653", "llm"), of("20261123-x-c13e", "llm", "slm")])
-    assert [one.name for one in found.values()] == [
+    marks = marks_of([of("20261123-x-d653", "llm"), of("20261123-x-c13e", "llm", "slm")])
+    assert [mark.name for mark in marks.values()] == [
         "LLM alone (run d653)", "LLM alone (run c13e)", "SLM alone (run c13e)"
     ]  # fmt: skip
-    assert len({one.symbol for one in found.values()}) == 2
+    assert len({mark.symbol for mark in marks.values()}) == 2
     engines = marks_of([of("a-1", "llm", "llm@torch"), of("b-2", "llm")])
-    assert len({one.symbol for one in engines.values()}) == 3
+    assert len({mark.symbol for mark in engines.values()}) == 3
 
 
 def test_tags_are_never_the_same():
