@@ -60,9 +60,9 @@ def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
     for start in range(0, len(SENTENCES), 32):
         part = SENTENCES[start : start + 32]
         together = ask(engine, bundle, "translate-en-de", part, Sampling(64))
-        for text, made in zip(part, together, strict=True):
+        for text, generation in zip(part, together, strict=True):
             (single,) = ask(engine, bundle, "translate-en-de", [text], Sampling(64))
-            if made.token_ids != single.token_ids:
+            if generation.token_ids != single.token_ids:
                 differing.append(text)
     assert differing == []
 
@@ -78,10 +78,13 @@ def test_lossless_methods_give_the_ids_of_the_llm_on_40_texts_of_a_bundled_suite
     expected = answers("llm")
     for method in METHODS:
         if method.startswith("lossless"):
-            made = answers(method)
-            assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+            generations = answers(method)
+            assert [generation.token_ids for generation in generations] == [
+                generation.token_ids for generation in expected
+            ]
             drafted, accepted = (
-                sum(getattr(one, field) for one in made) for field in ("drafted", "accepted")
+                sum(getattr(generation, field) for generation in generations)
+                for field in ("drafted", "accepted")
             )
             print(f"\n{method}: {accepted} of {drafted} drafted ids accepted")  # noqa: T201
             assert accepted > (0.05 if method == "lossless-lookup" else 0.6) * drafted

@@ -29,7 +29,7 @@ def name(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(name, tiny_bundle, dtype) -> Mapping[str, Engine]:
+def by_method(name, tiny_bundle, dtype) -> Mapping[str, Engine]:
     """The engine for all of its methods."""
     config = EngineConfig(BundleSource(tiny_bundle), ENGINES[name].methods, dtype=dtype)
     if name != GRAPHS:
@@ -56,16 +56,17 @@ def some(texts) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def naturally(made, some, answer) -> dict:
+def naturally(by_method, some, answer) -> dict:
     """By method, what each text gives alone."""
     return {
-        method: [answer(engine, text, max_new_tokens=NEW) for text in some] for method, engine in made.items()
+        method: [answer(engine, text, max_new_tokens=NEW) for text in some]
+        for method, engine in by_method.items()
     }
 
 
-def test_it_says_what_a_run_records(name, made, dtype):
-    assert list(made) == list(ENGINES[name].methods)
-    for method, engine in made.items():
+def test_it_says_what_a_run_records(name, by_method, dtype):
+    assert list(by_method) == list(ENGINES[name].methods)
+    for method, engine in by_method.items():
         assert (engine.method, engine.name, engine.device) == (method, name, "cpu")
         assert engine.dtype == dtype
         assert engine.synchronize is None
@@ -82,22 +83,24 @@ def test_ids_are_those_of_generate(exact, naturally, tiny_bundle, some, referenc
             assert same(model, prompt, generation.token_ids, reference(model, [prompt], NEW)[0])
 
 
-def test_a_batch_gives_what_its_prompts_give_alone(exact, made, naturally, tiny_bundle, some, answers, same):
-    for method, engine in made.items():
+def test_a_batch_gives_what_its_prompts_give_alone(
+    exact, by_method, naturally, tiny_bundle, some, answers, same
+):
+    for method, engine in by_method.items():
         if METHODS[method].lossless:
             with pytest.raises(EngineError, match="one prompt at a time"):
                 next(engine.generate(encoded(tiny_bundle, some[:2]), Sampling(NEW)))
             continue
         together = answers(engine, some, max_new_tokens=NEW)
         model = tiny_bundle.model(method)
-        for text, one, alone in zip(some, together, naturally[method], strict=True):
+        for text, generation, alone in zip(some, together, naturally[method], strict=True):
             if exact:
-                assert same(model, prompt_ids(tiny_bundle, text), one.token_ids, alone.token_ids)
-            assert one.prompt_tokens == alone.prompt_tokens
+                assert same(model, prompt_ids(tiny_bundle, text), generation.token_ids, alone.token_ids)
+            assert generation.prompt_tokens == alone.prompt_tokens
 
 
-def test_steps_come_in_order_and_hold_what_they_bring(made, tiny_bundle, some):
-    for method, engine in made.items():
+def test_steps_come_in_order_and_hold_what_they_bring(by_method, tiny_bundle, some):
+    for method, engine in by_method.items():
         batch = 1 if METHODS[method].lossless else 3
         steps = list(engine.generate(encoded(tiny_bundle, some[:batch]), Sampling(NEW)))
         assert ORDER.match("".join(LETTERS[step.phase] for step in steps))
@@ -113,9 +116,9 @@ def test_steps_come_in_order_and_hold_what_they_bring(made, tiny_bundle, some):
                 assert step.accepted[0] <= step.drafted[0]
 
 
-def test_the_end_counts_and_can_be_ignored(made, naturally, some, answer, exact):
-    for method, engine in made.items():
-        ended = [n for n, one in enumerate(naturally[method]) if one.finish_reason == "eos"]
+def test_the_end_counts_and_can_be_ignored(by_method, naturally, some, answer, exact):
+    for method, engine in by_method.items():
+        ended = [n for n, generation in enumerate(naturally[method]) if generation.finish_reason == "eos"]
         assert ended or not exact
         for number in ended[:2]:
             text, natural = some[number], naturally[method][number]
@@ -131,8 +134,8 @@ def test_the_end_counts_and_can_be_ignored(made, naturally, some, answer, exact)
             assert further.token_ids[:count] == natural.token_ids or not exact
 
 
-def test_nothing_is_left_of_an_abandoned_generation(made, naturally, tiny_bundle, some, answer):
-    for method, engine in made.items():
+def test_nothing_is_left_of_an_abandoned_generation(by_method, naturally, tiny_bundle, some, answer):
+    for method, engine in by_method.items():
         abandoned = engine.generate(encoded(tiny_bundle, some[-1:]), Sampling(40, ignore_eos=True))
         for _ in range(3):
             next(abandoned)

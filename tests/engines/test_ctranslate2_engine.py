@@ -34,8 +34,8 @@ def test_an_answer_may_end_at_once(tiny_bundle, answer):
     pytest.importorskip("ctranslate2")
     bundle = absolute_pair("bart", tiny_bundle.tokenizer)
     bundle.models["slm"].final_logits_bias[0, 1] = 100
-    made = answer(create_engines(EngineConfig(BundleSource(bundle), ("slm",)))["slm"], "A bridge.")
-    assert (made.token_ids, made.finish_reason) == ((1,), "eos")
+    generation = answer(create_engines(EngineConfig(BundleSource(bundle), ("slm",)))["slm"], "A bridge.")
+    assert (generation.token_ids, generation.finish_reason) == ((1,), "eos")
 
 
 @pytest.mark.parametrize("method", METHODS_HERE)
@@ -44,9 +44,11 @@ def test_a_batch_gives_what_singles_give(peers, texts, answer, answers, method, 
     several = texts[::6][:32]
     together = answers(peers[method], several, ignore_eos=ignore_eos)
     alone = [answer(peers[method], text, ignore_eos=ignore_eos) for text in several]
-    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
-    assert [one.finish_reason for one in together] == [one.finish_reason for one in alone]
-    assert (len({len(one.token_ids) for one in together}) == 1) == ignore_eos
+    assert [generation.token_ids for generation in together] == [generation.token_ids for generation in alone]
+    assert [generation.finish_reason for generation in together] == [
+        generation.finish_reason for generation in alone
+    ]
+    assert (len({len(generation.token_ids) for generation in together}) == 1) == ignore_eos
 
 
 def test_what_it_records_of_itself(peers, tiny_bundle):
@@ -64,8 +66,10 @@ def test_int8_answers_and_leaves_the_bundle_alone(tiny_bundle, peers, texts, ans
     before = {name: tensor.clone() for name, tensor in tiny_bundle.slm.state_dict().items()}
     settings = tiny_bundle.slm.config.to_dict()
     engine = create_engines(EngineConfig(BundleSource(tiny_bundle), ("slm",), dtype="int8"))["slm"]
-    made, exact = ([answer(one, text).token_ids for text in texts[::5]] for one in (engine, peers["slm"]))
-    alike = sum(a[0] == b[0] for a, b in zip(made, exact, strict=True)) / len(made)
+    rounded, exact = (
+        [answer(peer, text).token_ids for text in texts[::5]] for peer in (engine, peers["slm"])
+    )
+    alike = sum(a[0] == b[0] for a, b in zip(rounded, exact, strict=True)) / len(rounded)
     assert 0.2 < alike < 1  # random models are never sure, so that rounding shows
     after = tiny_bundle.slm.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
@@ -120,7 +124,9 @@ def test_bart_and_marian_run(tiny_bundle, texts, answer, answers, kind, ignore_e
         stop = None if ignore_eos else 1
         expected = [greedy(bundle.model(method), prompt_ids(bundle, t), 24, stop) for t in several]
         assert [answer(engine, text, ignore_eos=ignore_eos).token_ids for text in several] == expected
-        assert [one.token_ids for one in answers(engine, several, ignore_eos=ignore_eos)] == expected
+        assert [
+            generation.token_ids for generation in answers(engine, several, ignore_eos=ignore_eos)
+        ] == expected
         written |= {token for ids in expected for token in ids}
     assert len(written) > 5  # else the test would show little
 
@@ -143,11 +149,11 @@ def test_log_probabilities_are_those_of_the_model(tiny_bundle, peers, texts):
 
 
 def test_closing_ends_the_translation_in_the_middle(tiny_bundle, peers, engines, texts, answer, monkeypatch):
-    told, translate = [], ctranslate2_engine.CTranslate2Engine._translate
+    steps_told, translate = [], ctranslate2_engine.CTranslate2Engine._translate
 
     def watched(self, tokens, sampling, tell):
         def counting(result):
-            told.append(result.step)
+            steps_told.append(result.step)
             return tell(result)
 
         translate(self, tokens, sampling, counting)
@@ -157,9 +163,9 @@ def test_closing_ends_the_translation_in_the_middle(tiny_bundle, peers, engines,
     while next(steps).phase != "prefill":
         pass
     steps.close()
-    done = len(told)
+    done = len(steps_told)
     assert 1 <= done < 100_000
-    assert len(told) == done  # nothing goes on behind our back
+    assert len(steps_told) == done  # nothing goes on behind our back
     monkeypatch.undo()
     assert answer(peers["slm"], texts[0]).token_ids == answer(engines["slm"], texts[0]).token_ids
 
@@ -203,13 +209,17 @@ def test_the_bundled_pair_answers_as_the_reference(method):
     exact, int8 = (
         create_engines(EngineConfig(source, (method,), dtype=dtype))[method] for dtype in ("float32", "int8")
     )
-    made, expected, rough = (
+    generations, expected, rough = (
         [ask(engine, source, suite.task, [text], Sampling())[0] for text in texts]
         for engine in (exact, reference, int8)
     )
-    assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+    assert [generation.token_ids for generation in generations] == [
+        generation.token_ids for generation in expected
+    ]
     batch = ask(exact, source, suite.task, texts[:32], Sampling())
-    assert [one.token_ids for one in batch] == [one.token_ids for one in expected[:32]]
+    assert [generation.token_ids for generation in batch] == [
+        generation.token_ids for generation in expected[:32]
+    ]
     words = [(Counter(a.text.split()), Counter(b.text.split())) for a, b in zip(rough, expected, strict=True)]
     share = sum((a & b).total() for a, b in words) / sum(b.total() for _, b in words)
     print(f"\nctranslate2 {method}: {share:.0%} of the words are those of float32")  # noqa: T201

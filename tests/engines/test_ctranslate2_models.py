@@ -32,20 +32,20 @@ def ask(tiny_bundle, cache):
     """ask(dtype): the SLM's answer from a new engine, and the sentences told while it was made."""
 
     def answer(dtype="float32", source=None):
-        said: list[str] = []
+        sentences: list[str] = []
         source = source or BundleSource(tiny_bundle, {"slm": HASH})
-        watch = lambda event: said.append(event.sentence)  # noqa: E731
+        watch = lambda event: sentences.append(event.sentence)  # noqa: E731
         config = EngineConfig(source, ("slm",), dtype=dtype, observer=watch)
         engine = create_engines(config)["slm"]
         steps = engine.generate(encoded(tiny_bundle, ["The new bridge."]), Sampling(12, ignore_eos=True))
-        return [token for step in steps for ids in step.token_ids for token in ids], said
+        return [token for step in steps for ids in step.token_ids for token in ids], sentences
 
     return answer
 
 
 def test_a_model_is_converted_once_for_each_precision(ask, cache, tiny_bundle):
-    ids, said = ask()
-    assert said == [CONVERTING]
+    ids, sentences = ask()
+    assert sentences == [CONVERTING]
     first = sorted(cache.iterdir())
     assert [folder.name for folder in first] == [f"{HASH[:32]}-float32-{ctranslate2.__version__}"]
     assert {path.name for path in first[0].iterdir()} == {
@@ -62,8 +62,8 @@ def test_a_model_is_converted_once_for_each_precision(ask, cache, tiny_bundle):
 
 
 def test_weights_that_will_not_come_again_are_not_kept(ask, cache, tiny_bundle):
-    ids, said = ask(source=BundleSource(tiny_bundle))
-    assert said == [CONVERTING]
+    ids, sentences = ask(source=BundleSource(tiny_bundle))
+    assert sentences == [CONVERTING]
     assert not cache.exists()
     assert ids == ask()[0]
 

@@ -82,12 +82,12 @@ def test_gaps_are_closed_by_the_last_open_rows(seed):
     rng = random.Random(seed)
     rows = rng.sample(range(100), rng.randint(1, 12))
     open_rows = set(rng.sample(rows, rng.randint(1, len(rows))))
-    cache, kept = list(rows), list(rows)
-    moves = compact(kept, open_rows)
+    cache, left = list(rows), list(rows)
+    moves = compact(left, open_rows)
     for source, gap in moves:
         cache[gap] = cache[source]
-    assert cache[: len(open_rows)] == kept
-    assert set(kept) == open_rows
+    assert cache[: len(open_rows)] == left
+    assert set(left) == open_rows
     assert len(moves) <= len(rows) - len(open_rows)
 
 

@@ -56,11 +56,11 @@ def test_each_item_arrives_while_the_work_goes_on():
             tell(item)
             assert read.acquire(timeout=30), "the item before was not read"
 
-    got = []
+    items = []
     for item in Worker().stream(work):
-        got.append(item)
+        items.append(item)
         read.release()
-    assert got == [0, 1, 2, 3, 4]
+    assert items == [0, 1, 2, 3, 4]
 
 
 def test_an_error_comes_after_what_was_handed_over():
@@ -77,20 +77,20 @@ def test_an_error_comes_after_what_was_handed_over():
 
 
 def test_closing_ends_the_work_and_waits_for_it():
-    told, closing = [], threading.Event()
+    events, closing = [], threading.Event()
 
     def work(tell):
-        told.append(tell(1))
+        events.append(tell(1))
         closing.wait(timeout=30)
         while not tell(2):
             pass
-        told.append("ended")
+        events.append("ended")
 
     stream = Worker().stream(work)
     assert next(stream) == 1
     closing.set()
     stream.close()
-    assert told == [False, "ended"]
+    assert events == [False, "ended"]
 
 
 def test_what_is_asked_meanwhile_waits_and_all_of_it_runs_in_one_thread():
@@ -102,8 +102,8 @@ def test_what_is_asked_meanwhile_waits_and_all_of_it_runs_in_one_thread():
             tell(item)
 
     worker = Worker()
-    one, other = worker.stream(work), worker.stream(work)
-    assert [next(one), *other, *one] == [0, 0, 1, 2, 1, 2]
+    first, second = worker.stream(work), worker.stream(work)
+    assert [next(first), *second, *first] == [0, 0, 1, 2, 1, 2]
     assert threads[0] is threads[1]
     assert threads[0] is not threading.current_thread()
 

@@ -60,9 +60,12 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[EngineConfig]]
 
 def test_the_plans_systems_are_made_and_its_settings_kept():
     plan, engines = load_engines(replace(PLAN, systems=(System("slm"), System("hybrid")), dtype="bfloat16"))
-    assert {name: one.engine.method for name, one in engines.items()} == {"slm": "slm", "hybrid": "hybrid"}
-    assert {one.engine.dtype for one in engines.values()} == {"bfloat16"}
-    assert {one.engine.device for one in engines.values()} == {"cpu"}
+    assert {name: engine.engine.method for name, engine in engines.items()} == {
+        "slm": "slm",
+        "hybrid": "hybrid",
+    }
+    assert {engine.engine.dtype for engine in engines.values()} == {"bfloat16"}
+    assert {engine.engine.device for engine in engines.values()} == {"cpu"}
     assert (plan.engine, plan.dtype) == ("torch", "bfloat16")
 
 
@@ -70,26 +73,26 @@ def test_the_plans_systems_are_made_and_its_settings_kept():
 def test_an_engine_alone_reads_its_own_models_and_answers_the_same(system: System, tiny_bundle):
     from hybrid.engines.torch.engine import TorchEngine
 
-    said: list[str] = []
-    alone = load_engines(PLAN, [system], lambda event: said.append(event.sentence))[1][system]
-    assert f"Reading the {'hybrid' if system == 'hybrid' else system.upper()}" in said
-    assert len([one for one in set(said) if one != "Reading the tokenizer"]) == 1
+    sentences: list[str] = []
+    alone = load_engines(PLAN, [system], lambda event: sentences.append(event.sentence))[1][system]
+    assert f"Reading the {'hybrid' if system == 'hybrid' else system.upper()}" in sentences
+    assert len([sentence for sentence in set(sentences) if sentence != "Reading the tokenizer"]) == 1
     task, texts, sampling = PLAN.task, ["The house by the river is old."], Sampling(12)
     together = TorchEngine(tiny_bundle, system)
-    (made,) = measure_answers(alone, task, texts, sampling)
+    (generation,) = measure_answers(alone, task, texts, sampling)
     (expected,) = ask(together, tiny_bundle, task, texts, sampling)
-    assert made.token_ids == expected.token_ids
+    assert generation.token_ids == expected.token_ids
 
 
 def test_one_run_holds_several_engines(module):
     onnx, peer = module("onnx"), module("ctranslate2")
     systems = tuple(map(System.parse, ("llm", "hybrid", "llm@ctranslate2", "slm@ctranslate2")))
     plan = replace(PLAN, systems=systems, engine="onnx", dtype="int8", engine_options={"int8_encoder": "on"})
-    found, engines = load_engines(plan)
+    loaded_plan, engines = load_engines(plan)
     assert list(engines) == list(systems)
     assert [engines[s].engine.name for s in systems] == ["onnx", "onnx", "ctranslate2", "ctranslate2"]
-    assert found == plan
-    assert [(one.methods, one.dtype, one.options) for one in onnx + peer] == [
+    assert loaded_plan == plan
+    assert [(config.methods, config.dtype, config.options) for config in onnx + peer] == [
         (("llm", "hybrid"), "int8", {"int8_encoder": "on"}),
         (("llm", "slm"), "int8", {}),
     ]
@@ -98,13 +101,13 @@ def test_one_run_holds_several_engines(module):
 def test_auto_takes_the_first_that_runs_and_says_why_others_do_not(module):
     module("onnx", missing="There is no onnxruntime.")
     module("onnx-fp32", missing="There is none.")
-    said: list[str] = []
+    sentences: list[str] = []
     plan, engines = load_engines(
-        replace(PLAN, engine=AUTO, dtype=""), observer=lambda event: said.append(event.sentence)
+        replace(PLAN, engine=AUTO, dtype=""), observer=lambda event: sentences.append(event.sentence)
     )
     assert (plan.engine, plan.dtype) == ("torch", "float32")
-    assert {one.engine.name for one in engines.values()} == {"torch"}
-    assert [sentence for sentence in said if sentence.startswith("Not")] == [
+    assert {engine.engine.name for engine in engines.values()} == {"torch"}
+    assert [sentence for sentence in sentences if sentence.startswith("Not")] == [
         "Not the engine onnx: There is no onnxruntime.",
         "Not the engine onnx-fp32: There is none.",
     ]

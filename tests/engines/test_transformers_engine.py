@@ -37,16 +37,18 @@ def test_a_batch_gives_what_singles_give(peers, texts, answer, answers, method, 
     several = texts[::20]
     together = answers(peers[method], several, ignore_eos=ignore_eos)
     alone = [answer(peers[method], text, ignore_eos=ignore_eos) for text in several]
-    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
-    assert [one.finish_reason for one in together] == [one.finish_reason for one in alone]
-    assert len({len(one.token_ids) for one in together}) == 1 or not ignore_eos
+    assert [generation.token_ids for generation in together] == [generation.token_ids for generation in alone]
+    assert [generation.finish_reason for generation in together] == [
+        generation.finish_reason for generation in alone
+    ]
+    assert len({len(generation.token_ids) for generation in together}) == 1 or not ignore_eos
 
 
 @pytest.mark.parametrize("method", LOSSLESS)
 def test_lossless_methods_give_the_ids_of_the_llm(peers, engines, texts, answer, method):
     for text in texts[::20]:
-        made, expected = answer(peers[method], text), answer(engines["llm"], text)
-        assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
+        generation, expected = answer(peers[method], text), answer(engines["llm"], text)
+        assert (generation.token_ids, generation.text) == (expected.token_ids, expected.text)
 
 
 def test_drafts_are_made_and_nothing_is_read_twice(peers, tiny_bundle, texts, answer):
@@ -57,14 +59,14 @@ def test_drafts_are_made_and_nothing_is_read_twice(peers, tiny_bundle, texts, an
         "drafts": hybrid.slm.decoder, "verifies": llm.decoder,
     }  # fmt: skip
     with called(counts, **parts):
-        made = answer(peers["lossless"], texts[100], ignore_eos=True)
-    assert len(made.token_ids) == 24
+        generation = answer(peers["lossless"], texts[100], ignore_eos=True)
+    assert len(generation.token_ids) == 24
     assert (counts["reads"], counts["reads again"], counts["fuses"]) == (1, 0, 1)
     assert min(counts["drafts"], counts["verifies"]) > 1
 
 
 def test_what_it_records_of_itself(peers):
-    assert {one.method for one in peers.values()} == set(METHODS)
+    assert {engine.method for engine in peers.values()} == set(METHODS)
     for engine in peers.values():
         described = (engine.name, engine.device, engine.dtype, engine.options, engine.synchronize)
         assert described == ("transformers", "cpu", "float32", {}, None)
@@ -171,7 +173,7 @@ def test_bart_and_marian_run_too(absolute, texts, answer, answers, ignore_eos):
         written |= {token for ids in expected for token in ids}
         if method in MODELS:
             together = answers(engine, several, ignore_eos=ignore_eos)
-            assert [one.token_ids for one in together] == expected
+            assert [generation.token_ids for generation in together] == expected
     assert len(written) > 10  # else the test would show little
 
 
@@ -219,7 +221,7 @@ def test_on_a_gpu(tiny_bundle, engines, texts, answer, answers, dtype):
             expected = [answer(reference, text).token_ids for text in texts[::20]]
             assert [answer(engine, text).token_ids for text in texts[::20]] == expected
             if method in MODELS:
-                assert [one.token_ids for one in answers(engine, texts[::20])] == expected
+                assert [generation.token_ids for generation in answers(engine, texts[::20])] == expected
 
 
 @pytest.mark.slow
@@ -234,13 +236,18 @@ def test_the_bundled_pair_answers_as_the_reference(method):
         "float32": create_engines(EngineConfig(source, (method,)))[method],
         "int8": create_engines(EngineConfig(source, (model,), dtype="int8"))[model],
     }
-    made = {
+    generations = {
         name: [ask(engine, source, suite.task, [e.source], Sampling())[0] for e in suite.examples[:20]]
         for name, engine in engines.items()
     }
-    ids = {name: [one.token_ids for one in found] for name, found in made.items()}
+    ids = {
+        name: [generation.token_ids for generation in of_engine] for name, of_engine in generations.items()
+    }
     assert ids["float32"] == ids["reference"]
-    words = {name: [Counter(one.text.split()) for one in found] for name, found in made.items()}
+    words = {
+        name: [Counter(generation.text.split()) for generation in of_engine]
+        for name, of_engine in generations.items()
+    }
     shared = sum((a & b).total() for a, b in zip(words["int8"], words["reference"], strict=True))
     share = shared / sum(row.total() for row in words["reference"])
     print(f"\ntransformers-int8 {model}: {share:.0%} of the words are those of float32")  # noqa: T201

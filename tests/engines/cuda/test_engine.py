@@ -33,15 +33,15 @@ def test_answers_equal_the_torch_engines(
     ends, lengths = set(), set()
     for start in range(0, min(len(mixed), max(20, 3 * size)), size):
         part = mixed[start : start + size]
-        ours, theirs = answers(graph_engines[method], part), answers(engines[method], part)
-        for text, mine, expected in zip(part, ours, theirs, strict=True):
+        graph_answers, torch_answers = answers(graph_engines[method], part), answers(engines[method], part)
+        for text, mine, expected in zip(part, graph_answers, torch_answers, strict=True):
             ids = mine.token_ids, expected.token_ids
             assert same(tiny_bundle.model(method), prompt_ids(tiny_bundle, text), *ids)
             if ids[0] == ids[1]:
                 assert (mine.text, mine.finish_reason) == (expected.text, expected.finish_reason)
             assert mine.prompt_tokens == expected.prompt_tokens
             ends.add(mine.finish_reason)
-        lengths.add(bucket(max(made.prompt_tokens for made in ours), LENGTHS))
+        lengths.add(bucket(max(generation.prompt_tokens for generation in graph_answers), LENGTHS))
     assert ends == {"eos", "length"}
     assert len(lengths) > 2 or size > 3
 
@@ -70,9 +70,9 @@ def test_long_answers_equal_too(graph_engine, tiny_bundle, texts, answer, refere
     text = next(t for t in reversed(texts) if answer(engine, t).finish_reason == "length")
     prompt = prompt_ids(tiny_bundle, text)
     for limit in (60, 100, 150, 20):
-        made = answer(engine, text, max_new_tokens=limit)
-        assert len(made.token_ids) <= limit
-        assert same(model, prompt, made.token_ids, reference(model, [prompt], limit)[0])
+        generation = answer(engine, text, max_new_tokens=limit)
+        assert len(generation.token_ids) <= limit
+        assert same(model, prompt, generation.token_ids, reference(model, [prompt], limit)[0])
 
 
 @pytest.mark.parametrize("method", MODELS)
@@ -99,21 +99,21 @@ def test_max_new_tokens_is_exact(graph_engines, texts, answer):
     for engine in graph_engines.values():
         longer = answer(engine, texts[0], max_new_tokens=40, ignore_eos=True)
         for limit in (1, 2, 7, 18, 33):
-            made = answer(engine, texts[0], max_new_tokens=limit, ignore_eos=True)
-            assert (len(made.token_ids), made.finish_reason) == (limit, "length")
-            assert made.token_ids == longer.token_ids[:limit]
+            generation = answer(engine, texts[0], max_new_tokens=limit, ignore_eos=True)
+            assert (len(generation.token_ids), generation.finish_reason) == (limit, "length")
+            assert generation.token_ids == longer.token_ids[:limit]
 
 
 def test_nothing_of_other_answers_is_left(tiny_bundle, graph_engine, mixed, answers):
     engine = graph_engine("hybrid")
-    expected = [made.token_ids for made in answers(engine, mixed[:4])]
+    expected = [generation.token_ids for generation in answers(engine, mixed[:4])]
     for size, limit in ((7, 24), (4, 40), (1, 5), (32, 24), (3, 200), (4, 24)):
         answers(engine, mixed[-size:], max_new_tokens=limit, ignore_eos=True)
-        assert [made.token_ids for made in answers(engine, mixed[:4])] == expected
+        assert [generation.token_ids for generation in answers(engine, mixed[:4])] == expected
     abandoned = engine.generate(encoded(tiny_bundle, mixed[4:8]), Sampling(30, ignore_eos=True))
     for _ in range(5):
         next(abandoned)
-    assert [made.token_ids for made in answers(engine, mixed[:4])] == expected
+    assert [generation.token_ids for generation in answers(engine, mixed[:4])] == expected
     with pytest.raises(EngineError, match="one generation at a time"):
         next(abandoned)
 
@@ -122,15 +122,15 @@ def test_nothing_of_other_answers_is_left(tiny_bundle, graph_engine, mixed, answ
 def test_engines_made_together_take_turns(engines, tiny_bundle, mixed, answer, steps, monkeypatch):
     """They share the LLM's encoder and where its states stand."""
     monkeypatch.setattr(cuda_engine, "unavailable_reason", lambda _: None)
-    made = create_engines(EngineConfig(BundleSource(tiny_bundle), MODELS, CPU, "float32"))
-    assert list(made) == list(MODELS)
-    assert made["llm"]._packed.encoder is made["hybrid"]._packed.encoder
-    assert made["llm"]._packed.encoder is not made["slm"]._packed.encoder
-    first = made["llm"].generate(encoded(tiny_bundle, mixed[:1]), Sampling(30, ignore_eos=True))
+    together = create_engines(EngineConfig(BundleSource(tiny_bundle), MODELS, CPU, "float32"))
+    assert list(together) == list(MODELS)
+    assert together["llm"]._packed.encoder is together["hybrid"]._packed.encoder
+    assert together["llm"]._packed.encoder is not together["slm"]._packed.encoder
+    first = together["llm"].generate(encoded(tiny_bundle, mixed[:1]), Sampling(30, ignore_eos=True))
     for _ in range(steps):
         next(first)
     expected = answer(engines["hybrid"], mixed[1]).token_ids
-    assert answer(made["hybrid"], mixed[1]).token_ids == expected
+    assert answer(together["hybrid"], mixed[1]).token_ids == expected
     with pytest.raises(EngineError, match="one generation at a time"):
         list(first)
 
@@ -139,23 +139,23 @@ def test_sizes_are_captured_once_and_forgotten_when_they_are_many(
     graph_engine, engines, mixed, answer, answers, monkeypatch
 ):
     monkeypatch.setattr(shared_state, "CACHED_REQUESTS", 2)
-    said = []
-    engine = graph_engine("slm", observer=lambda event: said.append(event.sentence))
+    sentences = []
+    engine = graph_engine("slm", observer=lambda event: sentences.append(event.sentence))
     texts = [mixed[0], " ".join(mixed)[:250], " ".join(mixed)[:120]]
     for text in [*texts, *texts, texts[-1], texts[-1]]:
         assert answer(engine, text).token_ids == answer(engines["slm"], text).token_ids
-    assert len(said) == 6  # three sizes through a memory of two
-    assert all(sentence.startswith("Capturing the slm for 1 x ") for sentence in said)
+    assert len(sentences) == 6  # three sizes through a memory of two
+    assert all(sentence.startswith("Capturing the slm for 1 x ") for sentence in sentences)
     assert len(engine._shared.requests) == 2
     assert engine.notices == []
 
 
 def test_longer_answers_are_captured_anew_and_then_serve_shorter_ones(graph_engine, mixed, answer):
-    said = []
-    engine = graph_engine("slm", observer=lambda event: said.append(event.sentence))
+    sentences = []
+    engine = graph_engine("slm", observer=lambda event: sentences.append(event.sentence))
     for limit in (10, 64, 65, 10, 128, 2):
         answer(engine, mixed[0], max_new_tokens=limit)
-    assert len(said) == 2
+    assert len(sentences) == 2
 
 
 def test_inference_mode_ends_where_the_callers_code_runs(tiny_bundle, graph_engines, texts):

@@ -30,33 +30,35 @@ def mixed(texts) -> list[str]:
 def test_sizes_beyond_what_is_captured_are_left_to_torch(
     tiny_bundle, graph_engine, engines, mixed, answers, size, limit, part
 ):
-    said = []
-    engine = graph_engine("slm", observer=lambda event: said.append(event.sentence))
+    sentences = []
+    engine = graph_engine("slm", observer=lambda event: sentences.append(event.sentence))
     texts = mixed[:size]
-    made = answers(engine, texts, max_new_tokens=limit)
+    generations = answers(engine, texts, max_new_tokens=limit)
     expected = answers(engines["slm"], texts, max_new_tokens=limit)
-    assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+    assert [generation.token_ids for generation in generations] == [
+        generation.token_ids for generation in expected
+    ]
     assert part in engine.options["fallback"]
     assert (
         engine.notices
-        == said
+        == sentences
         == [f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."]
     )
     steps = [step.phase for step in engine.generate(encoded(tiny_bundle, texts), Sampling(3))]
     assert steps[:2] == ["encode", "prefill"]
     answers(engine, mixed[:2])
-    assert said[-1].startswith("Capturing the slm for 2 x")  # what fits is captured all the same
+    assert sentences[-1].startswith("Capturing the slm for 2 x")  # what fits is captured all the same
 
 
 def test_prompts_longer_than_any_size_are_left_to_torch(graph_engine, tiny_bundle, reference):
     bundle = replace(tiny_bundle, manifest=tiny_bundle.manifest | {"max_prompt_tokens": 2000})
     engine = graph_engine("slm", bundle)
     text = "bridge " * 1030
-    (made,) = ask(engine, bundle, "summarize", [text], Sampling(5))
-    assert made.prompt_tokens > LENGTHS[-1]
-    assert f"up to {made.prompt_tokens} tokens" in engine.options["fallback"]
+    (generation,) = ask(engine, bundle, "summarize", [text], Sampling(5))
+    assert generation.prompt_tokens > LENGTHS[-1]
+    assert f"up to {generation.prompt_tokens} tokens" in engine.options["fallback"]
     prompt = prompt_ids(bundle, text)
-    assert list(made.token_ids) == reference(bundle.slm, [prompt], 5)[0]
+    assert list(generation.token_ids) == reference(bundle.slm, [prompt], 5)[0]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,10 @@ def test_when_a_capture_fails_torch_answers_from_then_on(
 
     monkeypatch.setattr(GraphCapturer, "capture", fail)
     for part in (mixed[:3], mixed[:2], mixed[7:8]):
-        made, expected = answers(engine, part), answers(engines["hybrid"], part)
-        assert [one.token_ids for one in made] == [one.token_ids for one in expected]
+        generations, expected = answers(engine, part), answers(engines["hybrid"], part)
+        assert [generation.token_ids for generation in generations] == [
+            generation.token_ids for generation in expected
+        ]
     (notice,) = engine.notices
     assert str(error).partition("\n")[0] in notice
     assert notice == f"The torch engine answers in place of cuda-graph: {engine.options['fallback']}."
@@ -101,7 +105,7 @@ def test_a_device_that_cannot_be_used_is_named_with_the_way_out():
 
 
 @pytest.mark.parametrize(
-    ("version", "count", "device", "said"),
+    ("version", "count", "device", "part"),
     [
         (None, 0, "cuda", "built without CUDA"),
         ("13.0", 0, "cuda", "no GPU"),
@@ -110,12 +114,12 @@ def test_a_device_that_cannot_be_used_is_named_with_the_way_out():
         ("13.0", 1, "cuda", None),
     ],
 )
-def test_devices_of_other_machines(monkeypatch, version, count, device, said):
+def test_devices_of_other_machines(monkeypatch, version, count, device, part):
     monkeypatch.setattr(torch.version, "cuda", version)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     reason = unavailable_reason(Device.parse(device))
-    assert reason is None if said is None else said in reason
+    assert reason is None if part is None else part in reason
 
 
 def test_make_refuses_what_it_cannot(tiny_bundle):

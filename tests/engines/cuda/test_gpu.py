@@ -37,18 +37,18 @@ def best_kernel() -> str:
 
 def test_what_is_captured_is_done_again_on_new_values_in_the_same_memory():
     device = torch.device("cuda")
-    capturer, given, found = (
+    capturer, values, results = (
         GraphCapturer(device),
         torch.ones(8, device=device),
         torch.zeros(8, device=device),
     )
-    twice = capturer.capture(lambda: found.copy_((given * 2).cumsum(0)))
-    thrice = capturer.capture(lambda: found.add_(given * 3), warm_ups=0)
+    twice = capturer.capture(lambda: results.copy_((values * 2).cumsum(0)))
+    thrice = capturer.capture(lambda: results.add_(values * 3), warm_ups=0)
     for value in (1.0, 5.0):
-        given.fill_(value)
+        values.fill_(value)
         twice()
         thrice()
-        assert found.tolist() == [value * (2 * n + 3) for n in range(1, 9)]
+        assert results.tolist() == [value * (2 * n + 3) for n in range(1, 9)]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,10 @@ def test_float32_gives_the_ids_of_torch(
     groups = [texts[-1:], texts[:1], texts[50:52], texts[40:43], texts[100:107], texts[::13], texts[::8]]
     for limit, group in ((24, groups), (70, groups[:4])):
         for part in group:
-            ours, theirs = (answers(one, part, max_new_tokens=limit) for one in (engine, exact[method]))
-            for text, mine, expected in zip(part, ours, theirs, strict=True):
+            graph_answers, torch_answers = (
+                answers(each, part, max_new_tokens=limit) for each in (engine, exact[method])
+            )
+            for text, mine, expected in zip(part, graph_answers, torch_answers, strict=True):
                 prompt = prompt_ids(tiny_bundle, text)
                 assert same(tiny_bundle.model(method), prompt, mine.token_ids, expected.token_ids)
     assert (engine.options, engine.device) == ({"kernels": kernel}, "cuda")
@@ -85,13 +87,13 @@ def test_16_bits_agree_as_often_as_torch_does_in_them(
     for method in MODELS:
         engine = graph_engine(method, device=Device("cuda"), dtype=dtype)
         rounded = TorchEngine(tiny_bundle, method, "cuda", torch.bfloat16)  # it has no float16
-        made, theirs, expected = (
-            [one.token_ids for part in (texts[:1], texts[::4]) for one in answers(each, part)]
+        graph_ids, torch_ids, expected = (
+            [generation.token_ids for part in (texts[:1], texts[::4]) for generation in answers(each, part)]
             for each in (engine, rounded, exact[method])
         )
         first, whole, torchs = (
-            sum(a[:n] == b[:n] for a, b in zip(ours, expected, strict=True)) / len(expected)
-            for ours, n in ((made, 1), (made, None), (theirs, 1))
+            sum(a[:n] == b[:n] for a, b in zip(ids, expected, strict=True)) / len(expected)
+            for ids, n in ((graph_ids, 1), (graph_ids, None), (torch_ids, 1))
         )
         rows.append((method, f"{first:.0%}", f"{whole:.0%}", f"{torchs:.0%}"))
         assert engine.options["kernels"].startswith(best_kernel())
@@ -107,13 +109,13 @@ def test_answers_interrupted_and_of_changing_sizes_leave_nothing_behind(
     tiny_bundle, graph_engine, exact, texts, answers
 ):
     engine = graph_engine("hybrid", device=Device("cuda"))
-    expected = [made.token_ids for made in answers(exact["hybrid"], texts[60:64])]
+    expected = [generation.token_ids for generation in answers(exact["hybrid"], texts[60:64])]
     for size, limit in ((7, 24), (4, 140), (1, 5), (32, 24), (4, 24)):
         answers(engine, texts[-size:], max_new_tokens=limit, ignore_eos=True)
         abandoned = engine.generate(encoded(tiny_bundle, texts[-size:]), Sampling(limit, ignore_eos=True))
         for _ in range(2):
             next(abandoned)
-        assert [made.token_ids for made in answers(engine, texts[60:64])] == expected
+        assert [generation.token_ids for generation in answers(engine, texts[60:64])] == expected
 
 
 def random_source(llm: str, slm: str) -> RandomSource:
@@ -144,10 +146,10 @@ def test_speed_of_steps_and_encoder(pair):
                 EngineConfig(source, (method,), Device("cuda"), "bfloat16", options={"kernels": kernel}),
                 method,
             )
-            encoder, one = captured(engine, 1, 32)
+            encoder, token_ms = captured(engine, 1, 32)
             _, many = captured(engine, 32, PROMPT)
-            best.setdefault(shape, (encoder / eager, one, one / generate))
-            figures = (f"{x:.2f}" for x in (eager, encoder, generate, one, many))
+            best.setdefault(shape, (encoder / eager, token_ms, token_ms / generate))
+            figures = (f"{x:.2f}" for x in (eager, encoder, generate, token_ms, many))
             rows.append((shape, engine.options["kernels"], *figures))
     heads = ("T5 v1.1", "kernels", "encoder, eager", "captured", "generate()", "captured", "of 32 x 128")
     show("milliseconds, of an encoder and of a token, bfloat16, batch 1, 32 tokens in", heads, rows)
@@ -170,14 +172,14 @@ def test_speed_of_whole_requests(llm, slm, least):
     rows, ratios = [], {}
     for batch in (1, 8, 32):
         texts = word_prompts(VOCABULARY, PROMPT, batch, seed=batch)
-        found: dict[str, list] = {method: [] for method in MODELS}
+        timings_of: dict[str, list] = {method: [] for method in MODELS}
         for _ in range(ROUNDS + 1):  # the first captures
             for method, engine in engines.items():
                 answers = ask(engine, source, "summarize", texts, Sampling(NEW, ignore_eos=True))
-                found[method].append(answers[0].timing)
+                timings_of[method].append(answers[0].timing)
         middle = {
             method: sorted(timings[1:], key=lambda timing: timing.total_s)[ROUNDS // 2]
-            for method, timings in found.items()
+            for method, timings in timings_of.items()
         }
         ratios[batch] = middle["llm"].total_s / middle["hybrid"].total_s
         for method, timing in middle.items():
@@ -229,7 +231,7 @@ def generated(model, ids: torch.Tensor) -> float:
 
 def milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
     """The median of what `work` takes on the GPU, after two that are dropped."""
-    found = []
+    times = []
     for _ in range(rounds + 2):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize()
@@ -237,8 +239,8 @@ def milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
         work()
         end.record()
         torch.cuda.synchronize()
-        found.append(start.elapsed_time(end))
-    return statistics.median(found[2:])
+        times.append(start.elapsed_time(end))
+    return statistics.median(times[2:])
 
 
 def show(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

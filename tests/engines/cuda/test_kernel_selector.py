@@ -35,44 +35,44 @@ class Scaled:
 
 
 def test_without_a_gpu_torch_computes_steps(weights, buffers):
-    said = []
-    made = StepKernelSelector(weights, said.append)
-    assert made.kernel == "torch"
-    assert isinstance(made.first(buffers), EagerDecodeStep)
-    assert said == []
+    sentences = []
+    selector = StepKernelSelector(weights, sentences.append)
+    assert selector.kernel == "torch"
+    assert isinstance(selector.first(buffers), EagerDecodeStep)
+    assert sentences == []
 
 
 def test_a_way_that_agrees_is_taken(weights, buffers, monkeypatch):
-    said, fused = [], Scaled(weights, buffers, 1.0001)
+    sentences, fused = [], Scaled(weights, buffers, 1.0001)
     monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: fused)
-    made = StepKernelSelector(weights, said.append, "triton-pdl")
-    assert made.first(buffers) is fused
-    assert (made.kernel, said) == ("triton-pdl", [])
+    selector = StepKernelSelector(weights, sentences.append, "triton-pdl")
+    assert selector.first(buffers) is fused
+    assert (selector.kernel, sentences) == ("triton-pdl", [])
 
 
-@pytest.mark.parametrize(("factor", "said"), [(1.5, "0.5 of"), (float("nan"), "inf of"), (0.0, "1 of")])
-def test_a_way_that_computes_something_else_is_given_up(weights, buffers, monkeypatch, factor, said):
+@pytest.mark.parametrize(("factor", "error"), [(1.5, "0.5 of"), (float("nan"), "inf of"), (0.0, "1 of")])
+def test_a_way_that_computes_something_else_is_given_up(weights, buffers, monkeypatch, factor, error):
     heard = []
     monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: Scaled(weights, buffers, factor))
-    made = StepKernelSelector(weights, heard.append, "triton")
-    assert isinstance(made.first(buffers), EagerDecodeStep)
-    assert made.kernel == "torch"
+    selector = StepKernelSelector(weights, heard.append, "triton")
+    assert isinstance(selector.first(buffers), EagerDecodeStep)
+    assert selector.kernel == "torch"
     (sentence,) = heard
-    assert f"torch kernels in place of triton: its logits are off by {said}" in sentence
+    assert f"torch kernels in place of triton: its logits are off by {error}" in sentence
     assert buffers.self_kv_cache.isfinite().all()
 
 
 def test_kernels_that_fail_are_given_up_one_after_another_and_for_good(weights, buffers, monkeypatch):
     heard, tried = [], []
 
-    def fail(made, *_):
-        tried.append(made.kernel)
-        raise ValueError("no compiler\nwas found" if made.kernel == "triton" else "not on this GPU")
+    def fail(selector, *_):
+        tried.append(selector.kernel)
+        raise ValueError("no compiler\nwas found" if selector.kernel == "triton" else "not on this GPU")
 
     monkeypatch.setattr(StepKernelSelector, "_triton", fail)
-    made = StepKernelSelector(weights, heard.append, "triton-pdl")
+    selector = StepKernelSelector(weights, heard.append, "triton-pdl")
     for _ in range(2):
-        assert isinstance(made.first(buffers), EagerDecodeStep)
+        assert isinstance(selector.first(buffers), EagerDecodeStep)
     assert tried == ["triton-pdl", "triton"]
     assert heard == [
         "Decode steps run with triton kernels in place of triton-pdl: ValueError: not on this GPU.",
@@ -94,14 +94,14 @@ class Watch:
 
 def test_several_answers_take_what_is_fastest_here_and_it_is_timed_once(weights, buffers, monkeypatch):
     monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: Scaled(weights, buffers, 1.0001))
-    made = StepKernelSelector(weights, print)
-    made._kernels = ["triton-pdl", "torch"]
+    selector = StepKernelSelector(weights, print)
+    selector._kernels = ["triton-pdl", "torch"]
     watch = Watch({Scaled: 2.0, EagerDecodeStep: 1.0})
     assert len(buffers.inputs) > 1
     for _ in range(2):
-        assert isinstance(made.fastest(buffers, watch), EagerDecodeStep)
+        assert isinstance(selector.fastest(buffers, watch), EagerDecodeStep)
     assert watch.asked == 2
-    assert made.used == f"triton-pdl, torch for batches of {len(buffers.inputs)}"
+    assert selector.used == f"triton-pdl, torch for batches of {len(buffers.inputs)}"
     watch.seconds_of[EagerDecodeStep] = 3.0
     another = StepKernelSelector(weights, print)
     another._kernels = ["triton-pdl", "torch"]
@@ -114,10 +114,10 @@ def test_too_little_memory_is_no_reason_to_give_a_way_up(weights, buffers, monke
         raise torch.OutOfMemoryError("no more")
 
     monkeypatch.setattr(StepKernelSelector, "_triton", fail)
-    made = StepKernelSelector(weights, print, "triton")
+    selector = StepKernelSelector(weights, print, "triton")
     with pytest.raises(torch.OutOfMemoryError):
-        made.first(buffers)
-    assert made.kernel == "triton"
+        selector.first(buffers)
+    assert selector.kernel == "triton"
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def variant_of(bundle, kind: str):
 def test_variants_of_the_models_equal_generate(graph_engine, tiny_bundle, texts, answers, reference, kind):
     bundle = variant_of(tiny_bundle, kind)
     prompts = [prompt_ids(bundle, text) for text in texts[::20]]
-    made = [list(one.token_ids) for one in answers(graph_engine("hybrid", bundle), texts[::20])]
-    assert made == reference(bundle.hybrid, prompts)
+    ids = [list(generation.token_ids) for generation in answers(graph_engine("hybrid", bundle), texts[::20])]
+    assert ids == reference(bundle.hybrid, prompts)
 
 
 def other_family(bundle, family: str):
@@ -76,11 +76,11 @@ def test_other_models_of_the_family_equal_generate(
     bundle = other_family(tiny_bundle, family)
     part = texts[::9]
     prompts = [prompt_ids(bundle, text) for text in part]
-    made = answers(graph_engine("llm", bundle), part)
+    generations = answers(graph_engine("llm", bundle), part)
     expected = reference(bundle.llm, prompts)
     assert len({tuple(ids) for ids in expected}) > 10
-    for prompt, one, ids in zip(prompts, made, expected, strict=True):
-        assert same(bundle.llm, prompt, one.token_ids, ids)
+    for prompt, generation, ids in zip(prompts, generations, expected, strict=True):
+        assert same(bundle.llm, prompt, generation.token_ids, ids)
 
 
 def test_models_of_other_kinds_are_refused_with_what_runs_them(graph_engine, tiny_bundle):
@@ -97,11 +97,15 @@ def test_16_bits_mostly_agree(graph_engine, engines, mixed, answers, dtype):
     engine = graph_engine("hybrid", dtype=dtype)
     assert engine.dtype == dtype
     for size in (1, 16):
-        made = [one.token_ids[0] for part in parts(mixed, size) for one in answers(engine, part)]
-        expected = [
-            one.token_ids[0] for part in parts(mixed, size) for one in answers(engines["hybrid"], part)
+        first_ids = [
+            generation.token_ids[0] for part in parts(mixed, size) for generation in answers(engine, part)
         ]
-        assert sum(a == b for a, b in zip(made, expected, strict=True)) >= len(made) * 0.7
+        expected = [
+            generation.token_ids[0]
+            for part in parts(mixed, size)
+            for generation in answers(engines["hybrid"], part)
+        ]
+        assert sum(a == b for a, b in zip(first_ids, expected, strict=True)) >= len(first_ids) * 0.7
 
 
 def parts(texts: list[str], size: int, count: int = 24) -> list[list[str]]:
@@ -133,7 +137,7 @@ def test_float16_survives_sums_and_hidden_values_beyond_its_largest_number(
     assert min(seen) > 4 * torch.finfo(torch.float16).max
     bundle = replace(tiny_bundle, models={**tiny_bundle.models, "llm": llm})
     engine, exact = (graph_engine("llm", bundle, dtype=dtype) for dtype in ("float16", "float32"))
-    made, expected = answers(engine, mixed[:16]), answers(exact, mixed[:16])
+    generations, expected = answers(engine, mixed[:16]), answers(exact, mixed[:16])
     request = next(iter(engine._shared.requests._values.values()))
     for tensor in (
         request.graphs[0].states,
@@ -141,7 +145,7 @@ def test_float16_survives_sums_and_hidden_values_beyond_its_largest_number(
         request.decoder("llm")._buffers.self_kv_cache,
     ):
         assert tensor.isfinite().all()
-    first = [a.token_ids[0] == b.token_ids[0] for a, b in zip(made, expected, strict=True)]
+    first = [a.token_ids[0] == b.token_ids[0] for a, b in zip(generations, expected, strict=True)]
     assert sum(first) >= 0.8 * len(first)
 
 

@@ -25,29 +25,29 @@ class Thing:
 
 
 def test_what_was_not_used_for_longest_goes_first():
-    kept, made = LRUCache[str, Thing](count=2, nbytes=100), []
+    cache, created = LRUCache[str, Thing](count=2, nbytes=100), []
 
     def get(name: str, nbytes: int = 10) -> Thing:
-        return kept.get(name, lambda: made.append(name) or Thing(nbytes))
+        return cache.get(name, lambda: created.append(name) or Thing(nbytes))
 
     first = get("a")
     get("b")
     assert get("a") is first
     get("c")  # the third: b goes
-    assert (get("a"), made, len(kept)) == (first, ["a", "b", "c"], 2)
+    assert (get("a"), created, len(cache)) == (first, ["a", "b", "c"], 2)
     get("b")
-    assert made == ["a", "b", "c", "b"]
+    assert created == ["a", "b", "c", "b"]
     assert get("huge", 1000).nbytes == 1000  # stays, alone
-    assert (len(kept), kept.nbytes) == (1, 1000)
+    assert (len(cache), cache.nbytes) == (1, 1000)
     get("a", 60)
     get("b", 60)  # together they are too large
-    assert (len(kept), kept.nbytes) == (1, 60)
+    assert (len(cache), cache.nbytes) == (1, 60)
 
 
 def test_things_can_be_dropped_by_key():
-    kept = LRUCache[tuple[str, int], Thing](count=9, nbytes=100)
+    cache = LRUCache[tuple[str, int], Thing](count=9, nbytes=100)
     for key in (("llm", 1), ("slm", 1), ("llm", 2)):
-        kept.get(key, lambda: Thing(1))
-    kept.drop(lambda key: key[0] == "llm")
-    assert len(kept) == 1
-    assert kept.get(("slm", 1), lambda: Thing(7)).nbytes == 1
+        cache.get(key, lambda: Thing(1))
+    cache.drop(lambda key: key[0] == "llm")
+    assert len(cache) == 1
+    assert cache.get(("slm", 1), lambda: Thing(7)).nbytes == 1

@@ -59,12 +59,12 @@ def run(weights, batch: int, make, steps: int = STEPS, length: int = 64):
         buffers.cross_kv_cache.copy_(torch.randn(buffers.cross_kv_cache.shape, generator=generator))
         buffers.lengths.copy_(torch.randint(1, length + 1, (batch,), generator=generator))
         buffers.restart()
-        found = []
+        logits = []
         for index in range(steps):
             step()
-            found.append(buffers.logits.clone())
+            logits.append(buffers.logits.clone())
             buffers.inputs.copy_(weights.embeddings[torch.arange(batch) + index])  # whatever was chosen
-    return torch.stack(found), buffers
+    return torch.stack(logits), buffers
 
 
 def triton(worth: int):
@@ -78,20 +78,20 @@ def triton(worth: int):
 def test_steps_equal_eager_ones(models, kind, batch, worth):
     weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 64)
     steps = STEPS if batch < 16 else 2
-    (expected, eager), (made, ours) = (
+    (expected, eager), (logits, fused) = (
         run(weights, batch, make, steps) for make in (EagerDecodeStep, triton(worth))
     )
-    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(ours.self_kv_cache, eager.self_kv_cache, rtol=1e-4, atol=1e-4)
-    assert torch.equal(ours.ids[:steps], eager.ids[:steps])
-    assert torch.equal(ours.positions, eager.positions)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fused.self_kv_cache, eager.self_kv_cache, rtol=1e-4, atol=1e-4)
+    assert torch.equal(fused.ids[:steps], eager.ids[:steps])
+    assert torch.equal(fused.positions, eager.positions)
 
 
 def test_inputs_too_wide_for_one_program_are_read_in_parts(models, monkeypatch):
     monkeypatch.setattr(triton_step, "TILE", 16)
     weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
-    expected, made = (run(weights, 1, make, steps=2)[0] for make in (EagerDecodeStep, triton(0)))
-    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
+    expected, logits = (run(weights, 1, make, steps=2)[0] for make in (EagerDecodeStep, triton(0)))
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_parts_that_were_fused_are_those_that_the_test_above_means(models):
@@ -127,10 +127,10 @@ def test_float16_holds_hidden_values_and_sums_beyond_its_largest_number(models, 
         pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 64), batch, EagerDecodeStep, steps=2
     )
     weights = pack_decoder(decoder_of(model), Target(DEVICE, torch.float16), 64)
-    made, buffers = run(weights, batch, triton(2**30), steps=2)
-    assert made.isfinite().all()
+    logits, buffers = run(weights, batch, triton(2**30), steps=2)
+    assert logits.isfinite().all()
     assert buffers.self_kv_cache.isfinite().all()
-    assert (made - exact).norm() / exact.norm() < 0.05
+    assert (logits - exact).norm() / exact.norm() < 0.05
 
 
 def test_the_first_of_equal_logits_is_chosen_and_becomes_the_next_input(models):
@@ -153,6 +153,6 @@ def test_an_engine_finds_that_the_kernels_agree(models):
     with torch.inference_mode():
         heard: list[str] = []
         steps = StepKernelSelector(weights, heard.append, "triton")
-        made = steps.first(DecodeBuffers(weights, PromptBuffers(2, 32, DEVICE), 64))
-    assert isinstance(made, TritonDecodeStep)
+        step = steps.first(DecodeBuffers(weights, PromptBuffers(2, 32, DEVICE), 64))
+    assert isinstance(step, TritonDecodeStep)
     assert (steps.kernel, heard) == ("triton", [])

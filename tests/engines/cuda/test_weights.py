@@ -16,7 +16,7 @@ D, F, H, K = 12, 20, 2, 5
 def decoder(layers: int = 2, gated: bool = True) -> PackedDecoder:
     torch.manual_seed(0)
     inner = H * K
-    made = tuple(
+    packed = tuple(
         PackedDecoderLayer(
             qkv=torch.randn(3 * inner, D),
             out=torch.randn(D, inner),
@@ -27,7 +27,7 @@ def decoder(layers: int = 2, gated: bool = True) -> PackedDecoder:
         for _ in range(layers)
     )
     return PackedDecoder(
-        torch.randn(9, D), made, torch.randn(4, D), torch.randn(9, D), torch.randn(H, 8), H, K, 1e-6, 0
+        torch.randn(9, D), packed, torch.randn(4, D), torch.randn(9, D), torch.randn(H, 8), H, K, 1e-6, 0
     )
 
 
@@ -35,12 +35,12 @@ def decoder(layers: int = 2, gated: bool = True) -> PackedDecoder:
 def test_a_product_stands_for_its_two_matrices(gated):
     weights = decoder(gated=gated)
     x, p, h = torch.randn(1, D), torch.randn(1, H * K), torch.randn(1, F)
-    (first, last), (one, two) = fuse_products(weights), weights.layers
+    (first, last), (lower, upper) = fuse_products(weights), weights.layers
     for product, part, near, ahead in (
-        (first.query, p, one.out, one.cross_query),
-        (first.into, p, one.cross_out, one.feed_forward.into),
-        (first.qkv, h, one.feed_forward.out, two.qkv),
-        (last.into, p, two.cross_out, two.feed_forward.into),
+        (first.query, p, lower.out, lower.cross_query),
+        (first.into, p, lower.cross_out, lower.feed_forward.into),
+        (first.qkv, h, lower.feed_forward.out, upper.qkv),
+        (last.into, p, upper.cross_out, upper.feed_forward.into),
     ):
         torch.testing.assert_close(x @ ahead.T + part @ product.T, (x + part @ near.T) @ ahead.T)
     assert last.qkv is None
@@ -72,9 +72,9 @@ def test_what_float16_does_not_hold_is_not_fused():
         )
         for layer in weights.layers
     )  # fmt: skip
-    for made in fuse_products(PackedDecoder(**{**vars(weights), "layers": (first, second)})):
-        assert made.query is not None
-        assert made.into is made.qkv is None
+    for fused in fuse_products(PackedDecoder(**{**vars(weights), "layers": (first, second)})):
+        assert fused.query is not None
+        assert fused.into is fused.qkv is None
 
 
 def test_products_of_16_bit_matrices_round_once():
@@ -84,7 +84,7 @@ def test_products_of_16_bit_matrices_round_once():
         layer.qkv.bfloat16(), layer.out.bfloat16(), layer.cross_query.bfloat16(), layer.cross_out.bfloat16(),
         PackedFeedForward(layer.feed_forward.into.bfloat16(), layer.feed_forward.out.bfloat16(), True),
     )  # fmt: skip
-    (made,) = fuse_products(PackedDecoder(**{**vars(weights), "layers": (brief,)}))
+    (fused,) = fuse_products(PackedDecoder(**{**vars(weights), "layers": (brief,)}))
     exact = (brief.cross_query.double() @ brief.out.double()).bfloat16()
-    assert made.query.dtype == torch.bfloat16
-    assert (made.query == exact).float().mean() > 0.97
+    assert fused.query.dtype == torch.bfloat16
+    assert (fused.query == exact).float().mean() > 0.97

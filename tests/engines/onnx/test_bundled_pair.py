@@ -33,13 +33,13 @@ def exact(source):
 @pytest.fixture(scope="module")
 def prompts() -> list[tuple[str, str]]:
     """50 tasks and texts, of both suites."""
-    asked = [(s.task, e.source) for s in map(load_suite, SUITES) for e in s.examples]
-    return asked[:: len(asked) // 50][:50]
+    all_prompts = [(s.task, e.source) for s in map(load_suite, SUITES) for e in s.examples]
+    return all_prompts[:: len(all_prompts) // 50][:50]
 
 
 def ids(source, engine, task: str, text: str) -> tuple[int, ...]:
-    (made,) = ask(engine, source, task, [text], Sampling(64, truncate=True))
-    return made.token_ids
+    (generation,) = ask(engine, source, task, [text], Sampling(64, truncate=True))
+    return generation.token_ids
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def expected(source, prompts):
 @pytest.mark.parametrize("method", METHODS)
 def test_ids_of_50_prompts_equal_the_torch_engines(source, exact, prompts, expected, method):
     model = METHODS[method].models[0]
-    made = [ids(source, exact[method], *prompt) for prompt in prompts]
+    onnx_ids = [ids(source, exact[method], *prompt) for prompt in prompts]
     assert len(prompts) == 50
-    assert made == expected[model]
+    assert onnx_ids == expected[model]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
@@ -68,7 +68,7 @@ def test_batches_of_32_give_the_ids_of_single_prompts(source, prompts, model, dt
     texts = [text for task, text in prompts if task == "translate-en-de"][:32]
     together = ask(engine, source, "translate-en-de", texts, Sampling(64))
     assert len(texts) == 32
-    assert [one.token_ids for one in together] == [
+    assert [generation.token_ids for generation in together] == [
         ids(source, engine, "translate-en-de", text) for text in texts
     ]
 
@@ -81,8 +81,10 @@ def test_8_bits_choose_nearly_the_same_ids(source, prompts, expected, model, int
     engine = onnx_engine.create_engines(config)[model]
     parted = alike = 0
     for prompt, reference in zip(prompts, expected[model], strict=True):
-        made = ids(source, engine, *prompt)
-        common = next((i for i, (a, b) in enumerate(zip(made, reference, strict=False)) if a != b), None)
+        rounded_ids = ids(source, engine, *prompt)
+        common = next(
+            (i for i, (a, b) in enumerate(zip(rounded_ids, reference, strict=False)) if a != b), None
+        )
         parted += common is not None
         alike += len(reference) if common is None else common
     record_property("agreement", f"{alike / (alike + parted):.4f}")

@@ -22,16 +22,18 @@ LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
 @pytest.mark.parametrize("model", MODELS)
 def test_ids_equal_the_torch_engines(exact, engines, tiny_bundle, texts, answer, same, model):
-    made = [answer(exact[model], text) for text in texts]
-    assert {one.finish_reason for one in made} == {"eos", "length"}
-    assert max(one.prompt_tokens for one in made) > 128  # beyond T5's last distance bucket
-    for text, one in zip(texts, made, strict=True):
+    generations = [answer(exact[model], text) for text in texts]
+    assert {generation.finish_reason for generation in generations} == {"eos", "length"}
+    assert (
+        max(generation.prompt_tokens for generation in generations) > 128
+    )  # beyond T5's last distance bucket
+    for text, generation in zip(texts, generations, strict=True):
         expected = answer(engines[model], text)
         prompt = prompt_ids(tiny_bundle, text)
-        assert same(tiny_bundle.model(model), prompt, one.token_ids, expected.token_ids)
-        if one.token_ids == expected.token_ids:
-            assert (one.text, one.finish_reason) == (expected.text, expected.finish_reason)
-            assert one.prompt_tokens == expected.prompt_tokens
+        assert same(tiny_bundle.model(model), prompt, generation.token_ids, expected.token_ids)
+        if generation.token_ids == expected.token_ids:
+            assert (generation.text, generation.finish_reason) == (expected.text, expected.finish_reason)
+            assert generation.prompt_tokens == expected.prompt_tokens
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -43,9 +45,9 @@ def test_long_answers_equal_across_chunks_and_capacities(
     engine = make(tiny_bundle, model)[model]
     text = next(t for t in reversed(texts) if answer(engines[model], t).finish_reason == "length")
     for limit in (3, 150, 6, CHUNK, CHUNK + 1, CHUNK + 2, 512):
-        made = answer(engine, text, max_new_tokens=limit, ignore_eos=True)
+        generation = answer(engine, text, max_new_tokens=limit, ignore_eos=True)
         expected = answer(engines[model], text, max_new_tokens=limit, ignore_eos=True)
-        assert (made.token_ids, made.finish_reason) == (expected.token_ids, "length")
+        assert (generation.token_ids, generation.finish_reason) == (expected.token_ids, "length")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -53,10 +55,13 @@ def test_long_answers_equal_across_chunks_and_capacities(
 def test_batches_give_what_singles_give(exact, texts, answer, answers, model, ignore_eos):
     for some in (texts[::7], texts[3:35], texts[:2], texts[80:40:-3]):
         together = answers(exact[model], some, ignore_eos=ignore_eos)
-        for text, made in zip(some, together, strict=True):
+        for text, generation in zip(some, together, strict=True):
             alone = answer(exact[model], text, ignore_eos=ignore_eos)
-            assert (made.token_ids, made.text) == (alone.token_ids, alone.text)
-            assert (made.finish_reason, made.prompt_tokens) == (alone.finish_reason, alone.prompt_tokens)
+            assert (generation.token_ids, generation.text) == (alone.token_ids, alone.text)
+            assert (generation.finish_reason, generation.prompt_tokens) == (
+                alone.finish_reason,
+                alone.prompt_tokens,
+            )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -71,10 +76,13 @@ def test_lossless_ids_equal_those_of_the_llm(exact, texts, answer, method):
     for i, text in enumerate(texts[::4]):
         sampling = {"ignore_eos": bool(i % 2), "max_new_tokens": (24, 1, 2, 3, 40)[i % 5]}
         expected = answer(exact["llm"], text, **sampling)
-        made = answer(exact[method], text, **sampling)
-        assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
-        assert (made.finish_reason, made.prompt_tokens) == (expected.finish_reason, expected.prompt_tokens)
-        drafted, accepted = drafted + made.drafted, accepted + made.accepted
+        generation = answer(exact[method], text, **sampling)
+        assert (generation.token_ids, generation.text) == (expected.token_ids, expected.text)
+        assert (generation.finish_reason, generation.prompt_tokens) == (
+            expected.finish_reason,
+            expected.prompt_tokens,
+        )
+        drafted, accepted = drafted + generation.drafted, accepted + generation.accepted
     assert 0 < accepted < drafted
 
 
@@ -107,11 +115,11 @@ def test_a_second_answer_ends_the_first(tiny_bundle, exact, texts, answer, steps
     for _ in range(steps):
         next(first)
     second = engine.generate(encoded(tiny_bundle, texts[1:2]), Sampling(24, ignore_eos=True))
-    made = [next(second) for _ in range(3)]
+    steps_left = [next(second) for _ in range(3)]
     with pytest.raises(EngineError, match="one generation at a time"):
         list(first)
-    made.extend(second)
-    assert tuple(i for step in made for row in step.token_ids for i in row) == expected
+    steps_left.extend(second)
+    assert tuple(i for step in steps_left for row in step.token_ids for i in row) == expected
 
 
 def test_threads_are_those_of_the_configuration(tiny_bundle, make, answer, texts, exact, monkeypatch):

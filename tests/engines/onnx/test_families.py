@@ -27,8 +27,8 @@ def test_ids_equal_the_torch_engines(bundle, make, texts, answer, answers, same)
         reference = TorchEngine(bundle, model)
         expected = [answer(reference, text).token_ids for text in some]
         together = answers(engines[model], some)
-        for text, one, prompt, ids in zip(some, together, prompts, expected, strict=True):
-            assert same(bundle.model(model), prompt, one.token_ids, ids)
+        for text, generation, prompt, ids in zip(some, together, prompts, expected, strict=True):
+            assert same(bundle.model(model), prompt, generation.token_ids, ids)
             assert same(bundle.model(model), prompt, answer(engines[model], text).token_ids, ids)
         assert len(set(expected)) > 2
     for method in set(METHODS) - set(MODELS):

@@ -21,8 +21,8 @@ def prompts(bundle, texts):
     return [prompt_ids(bundle, text) for text in texts]
 
 
-def off_by(found, expected):
-    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+def off_by(approximate, expected):
+    return np.linalg.norm(approximate - expected) / np.linalg.norm(expected)
 
 
 def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, texts):
@@ -107,7 +107,7 @@ def test_batches_give_what_singles_give_in_8_bits(tiny_bundle, make, texts, answ
     for engine in engines.values():
         some = texts[3::6]
         alone = [answer(engine, text).token_ids for text in some]
-        assert [one.token_ids for one in answers(engine, some)] == alone
+        assert [generation.token_ids for generation in answers(engine, some)] == alone
 
 
 def test_8_bit_lossless_gives_the_ids_of_the_8_bit_llm(tiny_bundle, make, texts, answer):

@@ -31,15 +31,15 @@ def test_a_batch_equals_its_prompts_alone(engines, tiny_bundle, mixed, alone, an
     for start in range(0, len(mixed), size):
         part = mixed[start : start + size]
         together = answers(engines[system], part)
-        ends.add(frozenset(made.finish_reason for made in together))
-        for text, made, single in zip(part, together, alone[system][start : start + size], strict=True):
-            ids = made.token_ids, single.token_ids
+        ends.add(frozenset(generation.finish_reason for generation in together))
+        for text, generation, single in zip(part, together, alone[system][start : start + size], strict=True):
+            ids = generation.token_ids, single.token_ids
             if ids[0] != ids[1]:
                 assert same(tiny_bundle.model(system), prompt_ids(tiny_bundle, text), *ids)
                 continue
-            assert (made.text, made.finish_reason) == (single.text, single.finish_reason)
-            assert made.prompt_tokens == single.prompt_tokens
-            assert len(made.timing.token_times_s) == len(made.token_ids)
+            assert (generation.text, generation.finish_reason) == (single.text, single.finish_reason)
+            assert generation.prompt_tokens == single.prompt_tokens
+            assert len(generation.timing.token_times_s) == len(generation.token_ids)
     assert size == 1 or frozenset({"eos", "length"}) in ends  # both in one batch
 
 
@@ -48,10 +48,10 @@ def test_a_batch_equals_its_prompts_alone(engines, tiny_bundle, mixed, alone, an
 def test_a_batch_equals_padded_generate(engines, tiny_bundle, mixed, answers, reference, same, system, size):
     model, part = tiny_bundle.model(system), mixed[:size]
     prompts = [prompt_ids(tiny_bundle, text) for text in part]
-    for made, prompt, expected in zip(
+    for generation, prompt, expected in zip(
         answers(engines[system], part), prompts, reference(model, prompts), strict=True
     ):
-        assert same(model, prompt, made.token_ids, expected)
+        assert same(model, prompt, generation.token_ids, expected)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -80,17 +80,17 @@ def test_states_of_a_batch_equal_those_of_its_prompts(engines, tiny_bundle, mixe
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_ended_rows_yield_nothing_more_and_the_last_ends_the_stream(tiny_bundle, engines, mixed, system):
     steps = list(engines[system].generate(encoded(tiny_bundle, mixed[:32]), Sampling(24)))
-    made = [step.token_ids for step in steps if step.phase in ("prefill", "decode")]
+    ids_by_step = [step.token_ids for step in steps if step.phase in ("prefill", "decode")]
     assert all(len(step.token_ids) == 32 for step in steps if step.phase in ("prefill", "decode"))
-    assert {len(ids) for ids in made[0]} == {1}
-    assert all(any(rows) for rows in made)
+    assert {len(ids) for ids in ids_by_step[0]} == {1}
+    assert all(any(rows) for rows in ids_by_step)
     lengths = []
     for row in range(32):
-        got = [len(rows[row]) for rows in made]
-        lengths.append(sum(got))
-        assert got == [1] * lengths[-1] + [0] * (len(made) - lengths[-1])
+        counts = [len(rows[row]) for rows in ids_by_step]
+        lengths.append(sum(counts))
+        assert counts == [1] * lengths[-1] + [0] * (len(ids_by_step) - lengths[-1])
     assert len(set(lengths)) > 2
-    assert max(lengths) == len(made) == 24
+    assert max(lengths) == len(ids_by_step) == 24
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -98,30 +98,30 @@ def test_ended_rows_are_not_computed(tiny_bundle, engines, mixed, alone, system,
     rows, real = [], batch_decoder.argmax
     monkeypatch.setattr(batch_decoder, "argmax", lambda logits: rows.append(len(logits)) or real(logits))
     list(engines[system].generate(encoded(tiny_bundle, mixed[:32]), Sampling(24)))
-    lengths = [len(made.token_ids) for made in alone[system][:32]]
+    lengths = [len(generation.token_ids) for generation in alone[system][:32]]
     assert rows == [sum(length > step for length in lengths) for step in range(24)]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_fixed_length_gives_every_row_all_its_tokens(engines, mixed, alone, answers, system):
     together = answers(engines[system], mixed[:5], max_new_tokens=30, ignore_eos=True)
-    assert "eos" in {made.finish_reason for made in alone[system][:5]}
-    for made, natural in zip(together, alone[system][:5], strict=True):
-        assert (len(made.token_ids), made.finish_reason) == (30, "length")
-        assert made.token_ids[: len(natural.token_ids)] == natural.token_ids
+    assert "eos" in {generation.finish_reason for generation in alone[system][:5]}
+    for generation, natural in zip(together, alone[system][:5], strict=True):
+        assert (len(generation.token_ids), generation.finish_reason) == (30, "length")
+        assert generation.token_ids[: len(natural.token_ids)] == natural.token_ids
 
 
 def test_nothing_of_another_batch_is_left(tiny_bundle, mixed, alone, answers):
     """Caches are used again by batches of other sizes and lengths, and by single prompts between them."""
     engine = TorchEngine(tiny_bundle, "hybrid")
-    expected = [made.token_ids for made in alone["hybrid"]]
+    expected = [generation.token_ids for generation in alone["hybrid"]]
     for size, limit in ((7, 24), (2, 40), (1, 5), (32, 24), (3, 200), (5, 24)):
         answers(engine, mixed[-size:], max_new_tokens=limit, ignore_eos=True)
-        assert [made.token_ids for made in answers(engine, mixed[:4])] == expected[:4]
+        assert [generation.token_ids for generation in answers(engine, mixed[:4])] == expected[:4]
     abandoned = engine.generate(encoded(tiny_bundle, mixed[:3]), Sampling(9, ignore_eos=True))
     for _ in range(6):
         next(abandoned)
-    assert [made.token_ids for made in answers(engine, mixed[:4])] == expected[:4]
+    assert [generation.token_ids for generation in answers(engine, mixed[:4])] == expected[:4]
     with pytest.raises(EngineError, match="one generation at a time"):
         next(abandoned)
 
@@ -132,28 +132,32 @@ def test_long_answers_of_a_batch_equal_too(
 ):
     """Caches grow, and beyond 128 tokens distances reach the last bucket."""
     monkeypatch.setattr(batch_decoder, "CAPACITY", 4)
-    long = [text for text, made in zip(mixed, alone[system], strict=True) if made.finish_reason == "length"]
+    long = [
+        text
+        for text, generation in zip(mixed, alone[system], strict=True)
+        if generation.finish_reason == "length"
+    ]
     model, prompts = tiny_bundle.model(system), [prompt_ids(tiny_bundle, text) for text in long[:12]]
     engine = TorchEngine(tiny_bundle, system)
     answers(engine, long[:12], max_new_tokens=3)
     together = answers(engine, long[:12], max_new_tokens=150)
-    assert max(len(made.token_ids) for made in together) == 150
-    for made, prompt, expected in zip(together, prompts, reference(model, prompts, 150), strict=True):
-        assert same(model, prompt, made.token_ids, expected)
+    assert max(len(generation.token_ids) for generation in together) == 150
+    for generation, prompt, expected in zip(together, prompts, reference(model, prompts, 150), strict=True):
+        assert same(model, prompt, generation.token_ids, expected)
 
 
 def test_memory_of_32_answers_of_512_tokens_is_that_of_their_keys_and_values(tiny_bundle, mixed, answers):
     engine = TorchEngine(tiny_bundle, "hybrid")
     together = answers(engine, mixed[:32], max_new_tokens=512, ignore_eos=True)
-    assert {len(made.token_ids) for made in together} == {512}
+    assert {len(generation.token_ids) for generation in together} == {512}
     layers, width = 2, 32
     assert engine.strategy.decoder.batch.memory.numel() == 2 * layers * 32 * 512 * width
 
 
 def test_bfloat16_batches_mostly_agree(tiny_bundle, mixed, alone, answers):
     engine = TorchEngine(tiny_bundle, "hybrid", dtype=torch.bfloat16)
-    first = [made.token_ids[0] for made in answers(engine, mixed[:32])]
-    expected = [made.token_ids[0] for made in alone["hybrid"][:32]]
+    first = [generation.token_ids[0] for generation in answers(engine, mixed[:32])]
+    expected = [generation.token_ids[0] for generation in alone["hybrid"][:32]]
     assert sum(a == b for a, b in zip(first, expected, strict=True)) >= 0.7 * 32
 
 
@@ -162,7 +166,7 @@ def test_bfloat16_batches_mostly_agree(tiny_bundle, mixed, alone, answers):
 def test_a_gpu_gives_the_same_ids_for_a_batch(tiny_bundle, mixed, alone, answers, system):
     exact = TorchEngine(tiny_bundle, system, device=Device("cuda"), dtype=torch.float32)
     brief = TorchEngine(tiny_bundle, system, device=Device("cuda"))
-    expected = [made.token_ids for made in alone[system][:32]]
-    assert [made.token_ids for made in answers(exact, mixed[:32])] == expected
-    first = [made.token_ids[0] for made in answers(brief, mixed[:32])]
+    expected = [generation.token_ids for generation in alone[system][:32]]
+    assert [generation.token_ids for generation in answers(exact, mixed[:32])] == expected
+    first = [generation.token_ids[0] for generation in answers(brief, mixed[:32])]
     assert sum(a == b[0] for a, b in zip(first, expected, strict=True)) >= 0.7 * 32

@@ -42,18 +42,18 @@ def tokens() -> list[int]:
 def expected(model, states, tokens) -> list[int]:
     """transformers' greedy id after each of the tokens."""
     with torch.no_grad():
-        made = model(
+        ids = model(
             encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=torch.tensor([tokens])
         ).logits.argmax(-1)
-    return made[0].tolist()
+    return ids[0].tolist()
 
 
 @pytest.fixture(params=[PLAIN, SEVERAL], ids=["plain", "several"])
 def decoder(request, model, states) -> SingleDecoder:
     with torch.inference_mode():
-        made = SingleDecoder(PackedDecoder(decoder_of(model), request.param), EOS)
-        made.prefill(encoded(states), LENGTH)
-    return made
+        single = SingleDecoder(PackedDecoder(decoder_of(model), request.param), EOS)
+        single.prefill(encoded(states), LENGTH)
+    return single
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +64,10 @@ def _inference():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 17, LENGTH])
 def test_passes_of_any_size_equal_transformers(decoder, tokens, expected, size):
-    said = []
+    ids = []
     for start in range(0, LENGTH, size):
-        said += decoder.verify(tokens[start : start + size], start)
-    assert said == expected
+        ids += decoder.verify(tokens[start : start + size], start)
+    assert ids == expected
 
 
 def test_what_was_rejected_leaves_nothing(decoder, tokens, expected):
@@ -103,8 +103,8 @@ def test_beyond_the_last_distance_bucket(model, states):
     for target in (PLAIN, SEVERAL):
         decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), EOS)
         decoder.prefill(encoded(states), 300)
-        said = [i for start in range(0, 300, 60) for i in decoder.verify(tokens[start : start + 60], start)]
-        assert said == expected.tolist()
+        ids = [i for start in range(0, 300, 60) for i in decoder.verify(tokens[start : start + 60], start)]
+        assert ids == expected.tolist()
 
 
 def test_a_draft_is_what_the_decoder_writes_itself(model, states, monkeypatch):
@@ -129,8 +129,8 @@ def test_a_draft_ends_once_it_is_improbable(model, states, monkeypatch):
     for sure, token in itertools.product((1e-3, 1e-6), range(2, 42)):  # a random model is sure of nothing
         monkeypatch.setattr(module, "MIN_DRAFT_PROBABILITY", sure)
         drafted = decoder.draft(token, 0, LENGTH)
-        given = torch.tensor([[token, *drafted[:-1]]])
-        logits = model(encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=given).logits[0]
+        inputs = torch.tensor([[token, *drafted[:-1]]])
+        logits = model(encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=inputs).logits[0]
         assert logits.argmax(-1).tolist() == drafted
         chances = logits.softmax(-1).gather(1, torch.tensor(drafted)[:, None]).cumprod(0)[:, 0]
         assert (chances[:-1] >= sure).all()

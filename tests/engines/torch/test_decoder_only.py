@@ -168,10 +168,10 @@ def test_cached_equals_uncached(model, strategy, prompts, expected):
 
 def test_the_end_can_be_ignored(model, strategy, prompts, expected):
     chosen = [n for n, ids in enumerate(expected) if ids[-1] == EOS and len(ids) < NEW][:6]
-    given = [prompts[n] for n in chosen]
-    further = [generate(model, prompt, eos_token_id=None) for prompt in given]
-    assert decode(strategy, given, ignore_eos=True) == further
-    for prompt, ids, number in zip(given, further, chosen, strict=True):
+    ending = [prompts[n] for n in chosen]
+    further = [generate(model, prompt, eos_token_id=None) for prompt in ending]
+    assert decode(strategy, ending, ignore_eos=True) == further
+    for prompt, ids, number in zip(ending, further, chosen, strict=True):
         assert decode(strategy, [prompt], ignore_eos=True) == [ids]
         assert ids[: len(expected[number])] == expected[number]
 

@@ -21,14 +21,14 @@ def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, answer, re
     singles = [reference(model, prompts[i : i + 1])[0] for i in range(0, count, 20)]
     expected = [row for i in range(0, count, 50) for row in reference(model, prompts[i : i + 50])]
     expected[::20] = singles  # batch 1, as the engine runs; the rest in batches, to save time
-    made = [answer(engines[system], text, task) for task, text in zip(tasks, texts, strict=True)]
+    generations = [answer(engines[system], text, task) for task, text in zip(tasks, texts, strict=True)]
     assert min(map(len, prompts)) < 10
     assert max(map(len, prompts)) > 128  # beyond T5's last distance bucket
-    assert {one.finish_reason for one in made} == {"eos", "length"}
-    for prompt, one, ids in zip(prompts, made, expected, strict=True):
-        assert same(model, prompt, one.token_ids, ids)
-        assert one.prompt_tokens == len(prompt)
-        assert one.text == tokenizer.decode(ids, skip_special_tokens=True)
+    assert {generation.finish_reason for generation in generations} == {"eos", "length"}
+    for prompt, generation, ids in zip(prompts, generations, expected, strict=True):
+        assert same(model, prompt, generation.token_ids, ids)
+        assert generation.prompt_tokens == len(prompt)
+        assert generation.text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -36,10 +36,10 @@ def test_long_answers_equal_too(engines, tiny_bundle, texts, answer, reference, 
     """Caches grow, and beyond 128 tokens distances reach the last bucket."""
     monkeypatch.setattr(decoder, "CAPACITY", 4)
     text = next(t for t in reversed(texts) if answer(engines[system], t).finish_reason == "length")
-    made = answer(TorchEngine(tiny_bundle, system), text, max_new_tokens=150)
+    generation = answer(TorchEngine(tiny_bundle, system), text, max_new_tokens=150)
     prompt = prompt_ids(tiny_bundle, text)
     expected = reference(tiny_bundle.model(system), [prompt], 150)[0]
-    assert list(made.token_ids) == expected
+    assert list(generation.token_ids) == expected
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -50,11 +50,11 @@ def test_a_second_answer_ends_the_first(tiny_bundle, engines, texts, answer, ste
     for _ in range(steps):
         next(first)
     second = engine.generate(encoded(tiny_bundle, texts[1:2]), Sampling(24, ignore_eos=True))
-    made = [next(second) for _ in range(5)]
+    steps_left = [next(second) for _ in range(5)]
     with pytest.raises(EngineError, match="one generation at a time"):
         list(first)
-    made.extend(second)
-    assert tuple(i for step in made for row in step.token_ids for i in row) == expected
+    steps_left.extend(second)
+    assert tuple(i for step in steps_left for row in step.token_ids for i in row) == expected
 
 
 def test_inference_mode_ends_where_the_callers_code_runs(tiny_bundle, engines, texts):
@@ -84,17 +84,17 @@ def test_variants_of_the_models_equal_generate(tiny_bundle, texts, answer, refer
     bundle = replace(tiny_bundle, models={**tiny_bundle.models, "hybrid": hybrid})
     changed, plain = TorchEngine(bundle, "hybrid"), TorchEngine(tiny_bundle, "hybrid")
     prompts = [prompt_ids(bundle, text) for text in texts[::20]]
-    made = [list(answer(changed, text).token_ids) for text in texts[::20]]
-    assert made == reference(hybrid, prompts)
-    assert variant == "unscaled head" or made != [list(answer(plain, t).token_ids) for t in texts[::20]]
+    ids = [list(answer(changed, text).token_ids) for text in texts[::20]]
+    assert ids == reference(hybrid, prompts)
+    assert variant == "unscaled head" or ids != [list(answer(plain, t).token_ids) for t in texts[::20]]
 
 
 def test_logits_equal_transformers(tiny_bundle, texts, answer):
     """Not only their order: the head's scale and the folded gains are there."""
     engine = TorchEngine(tiny_bundle, "hybrid")
-    made = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
+    generation = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
     prompt = prompt_ids(tiny_bundle, texts[50])
-    written = torch.tensor([[0, *made.token_ids[:3]]])
+    written = torch.tensor([[0, *generation.token_ids[:3]]])
     with torch.no_grad():
         expected = tiny_bundle.hybrid(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[
             0, -1

@@ -15,7 +15,7 @@ def test_padding_and_unpadding_give_the_rows_back(lengths):
     rows = torch.arange(1.0, 2 * sum(lengths) + 1).view(-1, 2)
     padded = layout.pad(rows)
     assert padded.shape == (len(lengths), max(lengths), 2)
-    assert torch.equal(torch.cat([one[:n] for one, n in zip(padded, lengths, strict=True)]), rows)
+    assert torch.equal(torch.cat([block[:n] for block, n in zip(padded, lengths, strict=True)]), rows)
     assert torch.equal(layout.unpad(padded), rows)
 
 

@@ -42,17 +42,17 @@ def lossless(tiny_bundle) -> dict[str, TorchEngine]:
 @pytest.fixture(scope="module")
 def agreeing(tiny_bundle) -> dict[str, TorchEngine]:
     """Engines whose SLM is the LLM itself, unchanged or with some noise: it agrees always, or often."""
-    made = {}
+    by_name = {}
     for name, noise in (("always", 0.0), ("often", 0.005)):
         slm = copy.deepcopy(tiny_bundle.llm)
         torch.manual_seed(3)
         with torch.no_grad():
             for weight in slm.parameters():
                 weight += noise * weight.std() * torch.randn_like(weight)
-        made[name] = TorchEngine(
+        by_name[name] = TorchEngine(
             replace(tiny_bundle, models={"llm": tiny_bundle.llm, "slm": slm}), "lossless-slm"
         )
-    return made
+    return by_name
 
 
 @pytest.mark.parametrize("method", LOSSLESS)
@@ -60,9 +60,12 @@ def test_ids_equal_those_of_the_llm(engines, lossless, texts, answer, method):
     for i, text in enumerate(texts[::4]):
         sampling = {"ignore_eos": bool(i % 2), "max_new_tokens": (24, 1, 2, 3, 40)[i % 5]}
         expected = answer(engines["llm"], text, **sampling)
-        made = answer(lossless[method], text, **sampling)
-        assert (made.token_ids, made.text) == (expected.token_ids, expected.text)
-        assert (made.finish_reason, made.prompt_tokens) == (expected.finish_reason, expected.prompt_tokens)
+        generation = answer(lossless[method], text, **sampling)
+        assert (generation.token_ids, generation.text) == (expected.token_ids, expected.text)
+        assert (generation.finish_reason, generation.prompt_tokens) == (
+            expected.finish_reason,
+            expected.prompt_tokens,
+        )
 
 
 @pytest.mark.parametrize("name", ["always", "often"])
@@ -71,10 +74,14 @@ def test_ids_equal_with_a_drafter_that_agrees(
     engines, agreeing, texts, answer, monkeypatch, name, ignore_eos
 ):
     monkeypatch.setattr("hybrid.engines.torch.decoder.MIN_DRAFT_PROBABILITY", 0.0)
-    made = [answer(agreeing[name], text, ignore_eos=ignore_eos) for text in texts[::4]]
+    generations = [answer(agreeing[name], text, ignore_eos=ignore_eos) for text in texts[::4]]
     expected = [answer(engines["llm"], text, ignore_eos=ignore_eos) for text in texts[::4]]
-    assert [one.token_ids for one in made] == [one.token_ids for one in expected]
-    drafted, accepted = (sum(getattr(one, field) for one in made) for field in ("drafted", "accepted"))
+    assert [generation.token_ids for generation in generations] == [
+        generation.token_ids for generation in expected
+    ]
+    drafted, accepted = (
+        sum(getattr(generation, field) for generation in generations) for field in ("drafted", "accepted")
+    )
     assert drafted > 0
     assert accepted == drafted if name == "always" else 0.1 * drafted < accepted < drafted
 
@@ -135,9 +142,9 @@ def test_drafts_are_what_the_drafting_model_says(
         answer(lossless[method], text)
         ids = torch.tensor([prompt_ids(tiny_bundle, text)])
         for written, drafted in drafts:
-            given = torch.tensor([[0, *written, *drafted[:-1]]])
+            inputs = torch.tensor([[0, *written, *drafted[:-1]]])
             with torch.no_grad():
-                logits = tiny_bundle.model(model)(input_ids=ids, decoder_input_ids=given).logits[0]
+                logits = tiny_bundle.model(model)(input_ids=ids, decoder_input_ids=inputs).logits[0]
             assert logits.argmax(-1)[-len(drafted) :].tolist() == drafted
 
 
@@ -166,8 +173,8 @@ def test_engines_of_one_order_share_what_reads_and_answer_as_each_alone(tiny_bun
     assert len(readers) == 1  # the LLM's encoder, once
     decoders = [together["llm"].strategy.decoder.single]
     decoders += [together[method].strategy.verifier for method in LOSSLESS]
-    assert len({id(one.head) for one in decoders}) == 2  # for one row at a time, and for several
-    assert len({id(one.layers[0].self_kv_cache) for one in decoders}) == 4
+    assert len({id(decoder.head) for decoder in decoders}) == 2  # for one row at a time, and for several
+    assert len({id(decoder.layers[0].self_kv_cache) for decoder in decoders}) == 4
     for text in texts[::40]:
         for method, engine in together.items():
             expected = engines[method if method in MODELS else "llm"]
@@ -186,8 +193,8 @@ def test_generations_of_engines_made_together_do_not_disturb_each_other(tiny_bun
                 del running[method]
             else:
                 ids[method] += [i for row in step.token_ids for i in row]
-    assert {method: tuple(made) for method, made in ids.items()} == {
-        method: one.token_ids for method, one in expected.items()
+    assert {method: tuple(written) for method, written in ids.items()} == {
+        method: generation.token_ids for method, generation in expected.items()
     }
 
 
@@ -197,10 +204,10 @@ def test_the_models_are_gone_once_their_weights_are_packed(tiny_zoo, texts, answ
 
     class Watched(ZooSource):
         def bundle(self, models):
-            made = load_bundle("tiny", tiny_zoo, models=models)
-            bundles.append(weakref.ref(made))
-            modules.extend(weakref.ref(m) for model in made.models.values() for m in model.modules())
-            return made
+            bundle = load_bundle("tiny", tiny_zoo, models=models)
+            bundles.append(weakref.ref(bundle))
+            modules.extend(weakref.ref(m) for model in bundle.models.values() for m in model.modules())
+            return bundle
 
     gc.disable()
     try:
@@ -208,8 +215,8 @@ def test_the_models_are_gone_once_their_weights_are_packed(tiny_zoo, texts, answ
     finally:
         gc.enable()
     assert len(modules) > 100
-    assert [one() for one in bundles] == [None]
-    assert [one() for one in modules if one() is not None] == []
+    assert [reference() for reference in bundles] == [None]
+    assert [reference() for reference in modules if reference() is not None] == []
     assert len({answer(engines[method], texts[3], max_new_tokens=200).token_ids for method in LOSSLESS}) == 1
 
 
@@ -227,5 +234,5 @@ def test_a_pair_with_a_hybrid_alone_keeps_its_llm(tiny_bundle):
     """The hybrid of a bundle may read with another LLM than the bundle's own."""
     hybrid = HybridForConditionalGeneration.from_parts(copy.deepcopy(tiny_bundle.llm), tiny_bundle.slm)
     bundle = replace(tiny_bundle, models={"llm": tiny_bundle.llm, "hybrid": hybrid})
-    made = create_engines(EngineConfig(BundleSource(bundle), ("llm", "hybrid")))
-    assert made["llm"].strategy.encoder.encoder is not made["hybrid"].strategy.encoder.encoder
+    both = create_engines(EngineConfig(BundleSource(bundle), ("llm", "hybrid")))
+    assert both["llm"].strategy.encoder.encoder is not both["hybrid"].strategy.encoder.encoder
