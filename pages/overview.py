@@ -15,6 +15,8 @@ QUESTION = (
     "writes, and both are measured here against the large model alone."
 )
 
+MOST_WARNINGS, LONGEST_WARNING = 2, 400  # of a run, on its card; all of them are on the page of its figures
+
 
 def card(headline: Headline) -> None:
     """One run: two numbers, the verdict, the conditions, the way to its figures."""
@@ -26,12 +28,13 @@ def card(headline: Headline) -> None:
         left.metric("95 % interval", _interval(headline))
         right.metric(f"{headline.metric or 'Quality'} kept", percent(headline.kept, 1))
         st.text(headline.verdict)
-        engines = ", ".join(map(printable, entry.engines[:3]))
         with st.container(key=f"small-{entry.run_id}"):
             st.text(
-                f"{printable(entry.device_name)}; {engines}; batch {entry.batch_size}; "
+                f"{printable(entry.device_name)}; {printable(entry.engines[0])}; batch {entry.batch_size}; "
                 f"pair {printable(entry.pair)}; n = {headline.n} examples; {printable(entry.created_at[:10])}"
             )
+            for warning in headline.warnings[:MOST_WARNINGS]:
+                st.text(printable(warning, LONGEST_WARNING))
         with st.container(horizontal=True, gap="small"):
             here = {"run": entry.run_id}
             st.page_link(

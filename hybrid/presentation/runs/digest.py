@@ -75,7 +75,7 @@ class Headline:
 
     speedup, low, high: end to end, median of paired ratios and its interval; above 1 is faster.
     kept: the hybrid's part of the LLM's quality, by `metric`; None for runs without quality.
-    llm_ms: median of the LLM's end-to-end latency.
+    llm_ms: median of the LLM's end-to-end latency. warnings: of the run, a sentence each.
     """
 
     entry: Entry
@@ -87,6 +87,7 @@ class Headline:
     kept: float | None
     llm_ms: float
     verdict: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -140,7 +141,7 @@ def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | No
     return Headline(
         entry, int(str(row["n"])), speedup, number(row, "speedup_end_to_end_low"),
         number(row, "speedup_end_to_end_high"), METRICS[metric].label if metric else "",
-        _kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why),
+        _kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why), run.warnings,
     )  # fmt: skip
 
 

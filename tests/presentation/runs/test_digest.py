@@ -115,6 +115,7 @@ def test_figures_are_those_of_the_export(tmp_path: Path):
     assert one.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
     assert (one.metric, one.n) == ("BLEU", 10)
     assert one.verdict == run_digest(run_id, tmp_path).verdicts["hybrid"]
+    assert one.warnings == run_digest(run_id, tmp_path).warnings
 
 
 def test_incomplete_runs_and_those_of_other_systems_are_passed_over(tmp_path: Path):
