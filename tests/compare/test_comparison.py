@@ -11,7 +11,7 @@ from hybrid.compare import COLUMNS, as_json, compare_runs
 from hybrid.compare.fidelity import Fidelity
 from hybrid.compare.verdict import ONE_SEED
 from hybrid.errors import InputError
-from hybrid.metrics import score, signatures_of, statistics_of
+from hybrid.metrics import METRICS, score, signatures_of, statistics_of
 from hybrid.schema import CPU, LOSSLESS, Ran, Sampling, System
 from tests.compare.fake import (
     changed,
@@ -113,6 +113,24 @@ def test_numbers_are_plain_python_in_stable_places() -> None:
         "carried",
     }
     assert found["metrics"]["ter"] == {"label": "TER", "unit": "points", "higher_is_better": False}
+
+
+def test_short_answers_that_are_right_are_not_called_bad() -> None:
+    """BLEU of a corpus without a run of four words is 0 for any system: the scores tell nothing."""
+    short = make_run(
+        60, {"llm": lambda i, r: "Ja.", "hybrid": lambda i, r: "Ja.", "slm": lambda i, r: "Nein."}
+    )
+    examples = tuple(replace(example, references=("Ja.",)) for example in short.examples)
+    scored = with_records(
+        replace(short, examples=examples),
+        lambda r: replace(r, statistics=statistics_of("translate-en-de", r.generation.text, ["Ja."])),
+    )
+    llm, slm, hybrid = compare_runs([scored], resamples=50).systems
+    assert llm.summary.quality["bleu"].value == 0
+    assert "both score 0 BLEU, which tells nothing of their quality, at n = 60." in slm.verdict
+    assert ": there is no difference, every answer is the same at n = 60." in hybrid.verdict
+    alone = METRICS["bleu"].of_each([record.statistics["bleu"] for record in scored.records[:3]])
+    assert alone.tolist() == pytest.approx([100, 50, 100])
 
 
 def test_what_no_interval_holds_is_remarked_once() -> None:

@@ -128,3 +128,38 @@ def test_fixed_length_is_said_once_and_its_ends_are_not_cut_offs(good: StoredRun
 def test_damage_is_passed_on(good: StoredRun) -> None:
     damaged = replace(good, problems=("records.jsonl, line 7, is damaged and left out: it is not JSON.",))
     assert sentences(warnings(damaged), "Run run-a: records.jsonl, line 7")
+
+
+def test_code_that_was_not_committed(good: StoredRun) -> None:
+    before = replace(good.run.environment, code="0123456789abcdef+changes")
+    (sentence,) = warnings(changed(good, environment=before))
+    assert sentence.startswith("Run run-a was measured with changes to commit 0123456789ab that were not")
+    later = Resumption(3, before)
+    assert sentences(warnings(changed(good, resumptions=(later, later))), "not committed") == [sentence]
+    assert warnings(good) == ()
+
+
+@pytest.mark.parametrize(
+    ("signature", "reference", "warned"),
+    [
+        ("rougeL|F1|rouge-score:0.1.2", "Собака бежит.", True),
+        ("rougeL|F1|rouge-score:0.1.2", "A dog and a кошка.", False),
+        ("rougeL|F1|tok:unicode|rouge-score:0.1.2", "Собака бежит.", False),
+    ],
+)
+def test_letters_that_rouge_dropped(good: StoredRun, signature: str, reference: str, warned: bool) -> None:
+    texts = tuple(replace(example, references=(reference,)) for example in good.examples)
+    stored = replace(changed(good, signatures={"rougeL": signature}), examples=texts)
+    told = sentences(warnings(stored), "`hybrid score run-a --metric rougeL`", "letters beyond a to z")
+    assert bool(told) == warned
+
+
+def test_texts_too_long_for_a_metric_are_named(good: StoredRun) -> None:
+    def without(record):
+        return replace(record, statistics={n: row for n, row in record.statistics.items() if n != "ter"})
+
+    (sentence,) = warnings(with_records(good, without))
+    assert sentence.endswith(
+        "not scored by TER: `hybrid score run-a` does it; "
+        "an answer or reference of more than 512 words has no TER."
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hybrid.compare.verdict import ONE_SEED
 from hybrid.format import amount, counted, milliseconds, percent, printable, ratio, size
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.cells import PairCell, Source, Times, sized
@@ -253,7 +254,7 @@ def _sources(show: str, cells: Sequence[PairCell], terms: Terms) -> str:
     are = "is" if blank == 1 else "are"
     tail = f" {counted(blank, 'cell')} {are} blank: point at one for why." if blank else ""
     if show == "quality":
-        run = f"{printable(terms.quality.sentence, 300)}. " if terms.quality else ""
+        run = f"{printable(terms.quality.sentence, 300)}. {ONE_SEED} " if terms.quality else ""
         return f"{run}Never predicted: every other pair is not trained.{tail}"
     if show == "memory":
         return f"Not measured: an engine takes more than this.{tail}"
