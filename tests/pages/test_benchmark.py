@@ -123,6 +123,14 @@ def test_another_suite_is_named(root: Path):
     page = drawn(page.run())
     assert "'file:/data/a b.tsv'" in command(page)
     assert "--task=summarize" in command(page)
+    page.text_input(key="columns").set_value("source=2,reference=3")
+    page = drawn(page.run())
+    assert "--columns=source=2,reference=3" in command(page)
+    page.text_input(key="columns").set_value("2 and 3")
+    page = drawn(page.run())
+    assert page.button(key="start").disabled
+    assert any(text.startswith("Columns: '2 and 3' is not like source=NAME,") for text in texts(page))
+    page.text_input(key="columns").set_value("")
     page.text_input(key="name").set_value("--resume=latest")
     page = drawn(page.run())
     assert page.button(key="start").disabled

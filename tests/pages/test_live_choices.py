@@ -185,9 +185,11 @@ def test_two_visitors_never_see_each_others_answers(live: AppTest):
 
 
 def test_a_file_of_prompts_is_measured_whole(live: AppTest):
-    data = "source,reference\n" + f"{OPEN},Die Brücke.\n{SHUT},\n" + f"{'word ' * 400},\n=1+1 <b>x</b>,\n"
-    page = upload(live, "a.csv", data.encode())
+    rows = ((OPEN, "Die Bru\u0308cke."), (SHUT, ""), ("word " * 400, ""), ("=1+1 <b>x</b>", ""))
+    data = "".join("\t".join(row) + "\n" for row in rows)  # as most have it: two columns without names
+    page = upload(live, "a.tsv", data.encode())
     assert not page.exception
+    assert any(c.value.startswith("1 of 4 examples hold texts that are normalized") for c in page.caption)
     page = press(page, "Run 4 prompts")
     assert not page.exception
     batch = page.session_state["batch-of-prompts"]
