@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency
-from hybrid.compare.columns import LATENCY_COLUMNS, SPEEDUP_COLUMNS, Column, N, difference, quality
+from hybrid.compare.columns import GATE, LATENCY_COLUMNS, SPEEDUP_COLUMNS, Column, N, difference, quality
 from hybrid.compare.export import extra_metrics
 from hybrid.compare.verdict import plain_sentence
 from hybrid.format import amount, estimate, printable, ratio
@@ -197,6 +197,7 @@ def _columns(main: Metric, others: Sequence[Metric]) -> tuple[Column, ...]:
             difference(main), label="against the baseline",
             meaning="the system's quality minus the baseline's, on the examples both have answered",
         ),
+        replace(GATE[0], meaning="meets, misses or undecided: 99 % of the quality, 90 % of the length"),
         *map(quality, others),
         *_TIMES,
         N,
@@ -211,7 +212,7 @@ def _cell(column: Column, compared: ComparedSystem) -> Cell:
     if isinstance(value, Latency):
         return amount(value.p50_ms)
     if isinstance(value, Difference):
-        return format_difference(value)
+        return format_difference(value) + ("" if value.low is not None else ", too few to tell")
     return value if isinstance(value, int) else cell_text(column, compared)
 
 

@@ -88,9 +88,17 @@ def test_a_metric_that_a_run_was_scored_by_later_has_a_column(fake_run: Callable
         column(before, name) for name in before.columns
     ]
     assert list(before.columns) == [
-        "system", "engine", "device", "quality", "against the baseline", "total, ms", "TTFT, ms",
+        "system", "engine", "device", "quality", "against the baseline", "gate", "total, ms", "TTFT, ms",
         "TPOT, ms", "speed-up", "per token", "n",
     ]  # fmt: skip
+
+
+def test_few_examples_are_called_few(fake_run: Callable[..., StoredRun]):
+    systems = comparison_rows(compare_runs([fake_run(examples=5)]))
+    cells = table(systems)
+    assert column(cells, "against the baseline")[2].endswith(", too few to tell")
+    assert column(cells, "gate") == [NOTHING, "undecided", "undecided"]
+    assert plain_summary(systems[2], systems).endswith(": too few examples (n = 5) to tell.")
 
 
 def test_another_run_s_system_may_be_the_baseline(two: tuple[Comparison, list[StoredRun]]):
