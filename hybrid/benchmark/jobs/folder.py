@@ -160,11 +160,11 @@ def last_lines(job: Job, name: str = STDERR, most: int = 200) -> list[str]:
         with open_regular(job.folder / name) as file:
             start = max(0, os.fstat(file.fileno()).st_size - LARGEST)
             file.seek(start)
-            text = file.read(LARGEST).decode("utf-8", "replace")
+            lines = file.read(LARGEST).splitlines()[1 if start else 0 :]  # of bytes: at line ends only
     except OSError:
         return []
-    lines = text.splitlines()[1 if start else 0 :]
-    return ["".join(c if c.isprintable() else "�" for c in line.expandtabs()) for line in lines[-most:]]
+    texts = (line.decode("utf-8", "replace").expandtabs() for line in lines[-most:])
+    return ["".join(c if c.isprintable() else "�" for c in text) for text in texts]
 
 
 def moment(text: str) -> datetime:

@@ -13,6 +13,7 @@ import pytest
 
 from hybrid.benchmark import jobs
 from hybrid.benchmark.jobs import ResumeRequest, folder, starting
+from hybrid.benchmark.plans import load_plan
 from hybrid.errors import BusyError, HybridError, StoreError
 from hybrid.live import Request, measure_all
 from hybrid.measuring.lock import holder, measuring
@@ -57,6 +58,15 @@ def test_a_run_is_known_while_it_measures_and_after_a_kill(root, begin):
 def test_the_run_that_goes_on_is_known_from_the_start(root):
     job = jobs.start(ResumeRequest(run_id=RUN_ID, suite="made-up"), root)
     assert job.run_id == RUN_ID
+
+
+def test_a_job_shows_the_name_of_a_suites_file_and_reads_the_whole(root):
+    job = jobs.start(Plan("file:/a folder/plain.tsv", task="summarize", pair="tiny"), root)
+    assert (job.suite, job.shown) == (
+        "file:plain.tsv",
+        "hybrid bench file:plain.tsv --pair=tiny --task=summarize",
+    )
+    assert load_plan(job.folder / "plan.json").suite == "file:/a folder/plain.tsv"
 
 
 # one at a time
