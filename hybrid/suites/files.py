@@ -31,7 +31,7 @@ def load(address: str, task: str | None, columns: Columns) -> Suite:
 
 def file_name(address: str | Path) -> str:
     """Write the name of a file, or of several side by side, without folders."""
-    return ",".join(path.name for path in _paths(str(address)))
+    return ",".join(path.name for path in files_of(str(address)))
 
 
 def load_examples(
@@ -52,11 +52,11 @@ def read_examples(address: str | Path, columns: Columns = None) -> Iterator[Exam
 
 def _placed(address: str | Path, columns: Columns) -> Placed:
     check_columns({role: name for role, name in (columns or {}).items() if role != DELIMITER})
-    paths = _paths(str(address))
+    paths = files_of(str(address))
     return _of_table(paths[0], columns) if len(paths) == 1 else _side_by_side(paths, columns)
 
 
-def _paths(address: str) -> list[Path]:
+def files_of(address: str) -> list[Path]:
     """One file where there is one of that name, commas and all; else those between the commas."""
     whole = Path(address).expanduser()
     parts = address.split(",")

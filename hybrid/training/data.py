@@ -74,7 +74,7 @@ def tokenizer_path(recipe: Recipe) -> Path:
 
 def read_corpus(corpus: Corpus) -> Iterator[Pair]:
     """Yield the usable examples of one file, with the first reference of each."""
-    for example in read_examples(corpus.path):
+    for example in read_examples(corpus.path, corpus.columns or None):
         target = example.references[0]
         if example.domain not in corpus.exclude and _is_usable(example.source, target):
             yield corpus.task, example.source, target

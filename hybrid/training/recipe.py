@@ -11,6 +11,7 @@ from msgspec import Meta
 from hybrid.errors import RecipeError
 from hybrid.schema import MODELS, TASKS, Model
 from hybrid.store.typed_json import check_keys, convert, parse_toml
+from hybrid.suites.files import files_of
 
 LARGEST_RECIPE = 2**20  # bytes
 # Entries that every tokenizer has: padding, end, unknown; bytes; a prefix a task. See data.train_tokenizer.
@@ -30,21 +31,28 @@ PartialShare = Annotated[float, Meta(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Corpus:
-    """One file of examples.
+    """One table of examples.
 
-    path: TSV (domain, source, target) or JSONL (source, document, summary), plain,
-        .xz or .zst; relative to the working directory.
+    path: any that suites are read from, see suites/files.py; relative to the working
+        directory. Files of a text a line stand side by side: SOURCES,TARGETS.
     exclude: domains whose rows are left out.
+    columns: role to column name or number, where the table does not say them.
     """
 
     path: str
     task: str
     exclude: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_path("path", self.path)
         if self.task not in TASKS:
             raise ValueError(f"task is {self.task!r}; available: {', '.join(TASKS)}")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where it lies."""
+        return tuple(files_of(self.path))
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,7 @@ class Recipe:
 
     @property
     def out(self) -> Path:
-        return Path(self.output)
+        return Path(self.output).expanduser()
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -204,8 +212,9 @@ def load_recipe(path: Path) -> Recipe:
     except ValueError as error:
         raise RecipeError(f"{path}: {error}.") from error
     for corpus in (*recipe.data.train, *recipe.data.dev):
-        if not Path(corpus.path).is_file() and not prepared(recipe).is_file():
-            raise RecipeError(f"{path} names {corpus.path}, which is not there.")
+        lacking = [file for file in corpus.files if not file.is_file()]
+        if lacking and not prepared(recipe).is_file():
+            raise RecipeError(f"{path} names {lacking[0]}, which is not there.")
     return recipe
 
 
@@ -238,3 +247,7 @@ def _check_folder_name(key: str, value: str) -> None:
 def _check_path(key: str, value: str) -> None:
     if not value.strip() or not value.isprintable():
         raise ValueError(f"{key} is {value[:80]!r}; give a path without control characters")
+    try:
+        Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{key} is {value[:80]!r}, and there is no such home folder") from error

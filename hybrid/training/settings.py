@@ -37,8 +37,8 @@ def record(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def data_settings(recipe: Recipe) -> dict[str, Any]:
     """Take what the prepared data follow from; of each corpus that is still there also its SHA-256."""
-    paths = (Path(corpus.path) for corpus in (*recipe.data.train, *recipe.data.dev))
-    hashes = {str(path): file_sha256(path) for path in paths if path.is_file()}
+    files = (file for corpus in (*recipe.data.train, *recipe.data.dev) for file in corpus.files)
+    hashes = {str(file): file_sha256(file) for file in files if file.is_file()}
     return {"vocab_size": recipe.vocab_size, "data": asdict(recipe.data), "sha256": hashes}
 
 

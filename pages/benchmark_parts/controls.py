@@ -13,7 +13,7 @@ from hybrid.models.manifest import available_pairs, zoo
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
-from pages.common.notes import note
+from pages.common.notes import note, tell
 
 ANOTHER = "another"
 ABOUT_SUITES = (
@@ -26,7 +26,7 @@ DEVICES = (CPU, Device("cuda"))
 def ask() -> Plan | None:
     """Draw the controls; None, with a sentence on the page, while they do not make a plan."""
     try:
-        pairs = available_pairs()
+        pairs = available_pairs(observer=tell)
         if not pairs:
             raise PairError(f"There are no pairs in {zoo()}. HYBRID_ZOO names another folder of pairs.")
         chosen = _what(list(pairs)) | _how_much() | _more()

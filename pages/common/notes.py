@@ -6,6 +6,8 @@ from typing import Literal
 
 import streamlit as st
 
+from hybrid.schema import Event, Notice
+
 NO_RUNS = "There are no runs yet. Measure one on the Benchmark page, or with `hybrid bench everyday-en-de`."
 Kind = Literal["info", "warning", "error"]
 ICONS = {"info": ":material/info:", "warning": ":material/warning:", "error": ":material/error:"}
@@ -21,6 +23,12 @@ def note(text: str, kind: Kind = "info") -> None:
     with st.container(key=_key(kind, text), horizontal=True, gap="small", wrap=False):
         st.markdown(ICONS[kind], width="content")
         st.text(text)
+
+
+def tell(event: Event) -> None:
+    """Draw what the library has to say beside its result."""
+    if isinstance(event, Notice):
+        note(event.sentence, "warning")
 
 
 def notes(texts: list[str] | tuple[str, ...], kind: Kind = "warning") -> None:

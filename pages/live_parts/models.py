@@ -15,7 +15,7 @@ from hybrid.live import FairLock
 from hybrid.live.choice import engines_here
 from hybrid.live.model_cache import EngineCache, EngineRequest, LoadedSystems
 from hybrid.models.manifest import available_pairs
-from hybrid.schema import TASKS, Device, System
+from hybrid.schema import TASKS, Device, Observer, System, silent
 from hybrid.store.tables import Table
 from pages.common.work import Say, Work
 
@@ -31,9 +31,9 @@ def fair_lock() -> FairLock:
     return FairLock()
 
 
-def pairs() -> dict[str, dict[str, Any]]:
-    """Manifests of the pairs that are here now, by name. Raises PairError."""
-    return available_pairs()
+def pairs(observer: Observer = silent) -> dict[str, dict[str, Any]]:
+    """Manifests of the pairs that are here, by name; `observer` hears of damaged ones. Raises PairError."""
+    return available_pairs(observer=observer)
 
 
 def load(engine_request: EngineRequest, say: Say) -> LoadedSystems:

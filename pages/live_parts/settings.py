@@ -10,7 +10,7 @@ from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.model_cache import EngineRequest
 from hybrid.schema import CPU, LOSSLESS, TASKS, System
 from pages.common.figure import show
-from pages.common.notes import note
+from pages.common.notes import note, tell
 from pages.live_parts import models
 
 ONE, FILE = "One prompt", "Prompts from a file"
@@ -39,7 +39,7 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
 
     Raises HybridError when the pairs cannot be read, or nobody is chosen.
     """
-    pairs = models.pairs()
+    pairs = models.pairs(tell)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.multiselect(
             "Systems", list(systems()), default=list(DEFAULT), format_func=_label, max_selections=MOST,

@@ -108,6 +108,17 @@ def test_the_hybrid_of_a_bundle_reads_with_its_llm(recipe_file: Write, tmp_path:
     assert "bundle.llm is 'other', but the hybrid reads with 'first'" in refusal(path)
 
 
+def test_a_corpus_of_two_plain_files_with_its_columns(recipe_file: Write, tmp_path: Path) -> None:
+    path = recipe_file(tmp_path)
+    text = path.read_text("utf-8").replace("/dev.tsv", "/a.en,b.de").replace(
+        'task = "translate-en-de" }]', 'task = "translate-en-de", columns = { source = "1" } }]'
+    )  # fmt: skip
+    path.write_text(text, "utf-8")
+    assert "a.en, which is not there" in refusal(path)
+    (tmp_path / "a.en").touch()
+    assert "names b.de, which is not there" in refusal(path)
+
+
 def test_a_byte_order_mark_is_no_part_of_a_recipe(recipe_file: Write, tmp_path: Path) -> None:
     path = recipe_file(tmp_path)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
