@@ -45,6 +45,7 @@ SPECIAL = ("<pad>", "</s>", "<unk>")
 TASK = "summarize"  # its prefix is a single word
 SHORTEST_PROMPT = 3  # tokens: the prefix, a word and the end
 SYLLABLES = tuple(consonant + vowel for consonant in "bcdfghjklmnpqrstvwxz" for vowel in "aeiou")
+Part = tuple[Model, *tuple[Shape, ...]]  # a model of a pair: two shapes may bear one name
 BLOCK = 1_048_573  # values of noise; a prime, so that no two rows of a matrix are alike
 
 
@@ -52,7 +53,7 @@ BLOCK = 1_048_573  # values of noise; a prime, so that no two rows of a matrix a
 class RandomWeights:
     """How random models are made. vocabulary: ids in use, of those that every model knows.
 
-    held: models that other pairs use as well, by role and shape; kept only as
+    held: models that other pairs use as well, by role and shapes; kept only as
     long as somebody holds them.
     """
 
@@ -60,7 +61,7 @@ class RandomWeights:
     device: Device = CPU
     dtype: torch.dtype = torch.float32
     max_prompt_tokens: int = 512
-    held: MutableMapping[str, PreTrainedModel] | None = None
+    held: MutableMapping[Part, PreTrainedModel] | None = None
 
     def __post_init__(self) -> None:
         if self.vocabulary < len(_fixed_words()) + 1:
@@ -82,7 +83,7 @@ class RandomSource:
         self.name = f"{llm.name}+{slm.name}"
         self.max_prompt_tokens = make.max_prompt_tokens
         self._llm, self._slm, self._make = llm, slm, make
-        held = weakref.WeakValueDictionary[str, PreTrainedModel]()
+        held = weakref.WeakValueDictionary[Part, PreTrainedModel]()
         self._models = held if make.held is None else make.held
         self._bundle: weakref.ref[Bundle] | None = None
 
@@ -107,18 +108,16 @@ class RandomSource:
     def _built(self, wanted: Collection[Model]) -> dict[Model, PreTrainedModel]:
         found: dict[Model, PreTrainedModel] = {}
         if "llm" in wanted:
-            found["llm"] = self._model("llm", lambda: random_model(self._llm, self._make))
+            found["llm"] = self._model(("llm", self._llm), lambda: random_model(self._llm, self._make))
         if "slm" in wanted:
-            found["slm"] = self._model("slm", lambda: random_model(self._slm, self._make))
+            found["slm"] = self._model(("slm", self._slm), lambda: random_model(self._slm, self._make))
         if "hybrid" in wanted:
-            reader = found.get("llm") or self._models.get(f"llm {self._llm.name}")
-            found["hybrid"] = self._model("hybrid", lambda: self._hybrid(reader))
+            reader = found.get("llm") or self._models.get(("llm", self._llm))
+            found["hybrid"] = self._model(("hybrid", self._llm, self._slm), lambda: self._hybrid(reader))
         return found
 
-    def _model(self, role: Model, build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
+    def _model(self, key: Part, build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
         """Return the model that somebody holds already, or a new one."""
-        parts = {"llm": self._llm.name, "slm": self._slm.name, "hybrid": self.name}
-        key = f"{role} {parts[role]}"
         model = self._models.get(key)
         if model is None:
             self._models[key] = model = build()

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,11 @@ class Shape:
             value = getattr(self, field.name)
             if field.type is int and field.name != "parameters" and not 0 < value <= _LARGEST_SIZE:
                 raise ValueError(f"{field.name} is {value}; it must be 1 to {_LARGEST_SIZE:,}")
+
+    @property
+    def fingerprint(self) -> str:
+        """Give 6 hexadecimal digits of its sizes, whatever it is called and wherever it is from."""
+        return sha256(repr(replace(self, name="", source="")).encode()).hexdigest()[:6]
 
     @property
     def relative_positions(self) -> bool:
@@ -217,12 +223,11 @@ def _bundled(name: str) -> Shape:
 
 
 def _of_file(path: Path) -> Shape:
-    """Return the shape in a config.json, called by its folder's name."""
+    """Return the shape in a config.json, called by its folder and its sizes: many folders bear one name."""
     folder = path.absolute().parent.name
     name = re.sub(r"[^0-9A-Za-z_.-]+", "-", folder).strip("-") or "model"
-    if name in published_shapes() or name in BUNDLED:
-        name = f"my-{name}"
-    return _read(path, name, f"{name}/{CONFIG}")  # no path: where it lay is nobody's business
+    shape = _read(path, name, f"{name}/{CONFIG}")  # no path: where it lay is nobody's business
+    return replace(shape, name=f"{name}-{shape.fingerprint}")
 
 
 def _read(path: Path, name: str, source: str) -> Shape:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -175,7 +176,9 @@ def test_models_are_held_weakly_and_shared_while_held() -> None:
     assert other.bundle(["llm", "slm"]).llm is bundle.llm
     larger = one.bundle(["slm"])
     assert larger.llm is bundle.llm
-    del bundle, larger
+    namesake = random_pair(replace(LLM, encoder_layers=1), SLM, make).bundle(["llm"])  # shapes, not names
+    assert len(namesake.llm.get_encoder().block) == 1
+    del bundle, larger, namesake
     gc.collect()
     assert list(held) == []
 

@@ -1,6 +1,7 @@
 """The table of shapes: it agrees with what is published, and with what transformers builds from it."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -87,22 +88,26 @@ def test_name_like_no_other_has_no_suggestion() -> None:
     assert "Did you mean" not in str(caught.value)
 
 
+def config_of(folder: Path, **more: object) -> str:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(T5 | more))
+    return str(folder / "config.json")
+
+
 def test_config_of_ones_own(tmp_path: Path) -> None:
-    folder = tmp_path / "my model"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(T5))
-    shape = find_shape(str(folder / "config.json"))
-    assert shape == replace(
-        find_shape("t5-small"), name="my-model", source="my-model/config.json"
-    )  # sizes, layers and head as their defaults say
+    shape = find_shape(config_of(tmp_path / "my model"))
+    assert re.fullmatch("my-model-[0-9a-f]{6}", shape.name)
+    published = find_shape("t5-small")  # sizes, layers and head as their defaults say
+    assert shape == replace(published, name=shape.name, source="my-model/config.json")
 
 
-def test_config_of_ones_own_does_not_take_a_known_name(tmp_path: Path) -> None:
-    folder = tmp_path / "t5-small"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(T5 | {"num_layers": 2}))
-    shape = find_shape(str(folder / "config.json"))
-    assert (shape.name, shape.decoder_layers) == ("my-t5-small", 2)
+def test_configs_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    few = find_shape(config_of(tmp_path / "a" / "model", num_layers=2))
+    many = find_shape(config_of(tmp_path / "b" / "model", num_layers=3))
+    assert (few.decoder_layers, many.decoder_layers) == (2, 3)
+    assert few.name != many.name
+    assert find_shape(config_of(tmp_path / "c" / "model", num_layers=3)) == many
+    assert find_shape(config_of(tmp_path / "t5-small", num_layers=2)).name not in published_shapes()
 
 
 @pytest.mark.parametrize(

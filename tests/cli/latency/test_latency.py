@@ -182,17 +182,22 @@ def test_auto_says_which_engine_it_is(
     assert "-transformers-" in found.grid_id
 
 
-def test_a_config_of_ones_own(measure: Callable[..., Result], tmp_path: Path, tiny_zoo: Path) -> None:
-    folder = tmp_path / "narrow"
-    folder.mkdir()
-    config = json.loads((tiny_zoo / "tiny" / "slm" / "config.json").read_text()) | {"num_layers": 1}
-    (folder / "config.json").write_text(json.dumps(config | {"num_decoder_layers": 1}))
+def test_configs_of_ones_own_in_folders_of_one_name(
+    measure: Callable[..., Result], tmp_path: Path, tiny_zoo: Path
+) -> None:
+    config = json.loads((tiny_zoo / "tiny" / "slm" / "config.json").read_text())
+    paths = [tmp_path / name / "model" / "config.json" for name in ("llm", "slm")]
+    for path, layers in zip(paths, (3, 1), strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(config | {"num_layers": layers, "num_decoder_layers": layers}))
     arguments = ("--engine", "torch", "--prompt", "8", "--output", "2", "--repeats", "1")
-    result = measure("--llm", "bundled-llm", "--slm", str(folder / "config.json"), *arguments)
+    result = measure("--llm", str(paths[0]), "--slm", str(paths[1]), *arguments)
     assert result.exit_code == 0, result.output
     grid = load_grid("latest").grid
-    assert grid.slms == ("narrow",)
-    assert grid.shapes["narrow"]["encoder_layers"] == 1
+    (llm,), (slm,) = grid.llms, grid.slms
+    assert llm != slm
+    assert [grid.shapes[name]["encoder_layers"] for name in (llm, slm)] == [3, 1]
+    assert all(name.startswith("model-") and name in result.stdout for name in (llm, slm))
     assert str(tmp_path) not in (tmp_path / "results" / "grids" / f"{grid.grid_id}.jsonl").read_text()
 
 
