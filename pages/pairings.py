@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from hybrid.presentation.pairings.cells import PairCell, beyond
+from hybrid.presentation.pairings.cells import PairCell
+from hybrid.sizing import beyond
 from pages.common import caches
 from pages.common.notes import note, notes
 from pages.pairings_parts import controls, details, size_map
@@ -42,7 +43,10 @@ pair = controls.pair(known, choices)
 with above:
     size_map.draw(choices, cells, terms, pair)
     trust = st.empty()
-    if choices.device.profile is not None and (warning := beyond(choices.device.profile, choices.request)):
+    profile, foreign = choices.device.profile, choices.device.stranger
+    outside = beyond(profile, choices.request) if profile else ""
+    for warning in filter(None, (outside, foreign.sentence if foreign else "")):
         note(warning, "warning")
 details.draw(choices.device, measured, chosen_cell(cells, pair), terms)
-trust.text(caches.prediction_error(choices.device))
+if not (outside or foreign):
+    trust.text(caches.prediction_error(choices.device))

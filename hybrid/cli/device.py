@@ -15,6 +15,7 @@ from hybrid.measuring.collector import collector_off
 from hybrid.schema import Observer, Status
 
 if TYPE_CHECKING:
+    from hybrid.schema import Environment
     from hybrid.sizing import Costs, Profile
 
 LONGEST, LARGEST_BATCH = 65_536, 4_096
@@ -62,7 +63,11 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
 @click.option(
     "--batch", type=click.IntRange(1, LARGEST_BATCH), default=1, show_default=True, help="Prompts at once."
 )
-@click.option("--profile", metavar="NAME", help="As `hybrid device` stored it. [default: the newest]")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    help="As `hybrid device` stored it. [default: this machine's newest, else the newest]",
+)
 @click.option(
     "--price-per-hour", type=click.FloatRange(0), help="Of the machine, for the cost of output tokens."
 )
@@ -73,15 +78,18 @@ def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: A
     NAMES of models are those of `hybrid latency --shapes`, or paths to a
     config.json. What `hybrid device` measured on a machine is laid out over the
     sizes of the models. Every number is predicted; how far such predictions
-    were off on a stored grid of the same machine is said below them.
+    were off on a stored grid of this machine is said below them, unless the
+    profile is of another one, or sizes lie beyond what it was measured at.
     """
     from hybrid.cli.predict_report import Outlook, as_object, report
     from hybrid.models.shapes import find_shape
-    from hybrid.sizing import Pair, Request, load_profile
+    from hybrid.sizing import Pair, Request, load_profile, read_profiles
 
     pair = Pair(find_shape(llm), find_shape(slm))
     request = Request(options["prompt"], options["output"], options["batch"])
     found = Outlook.of(pair, request, load_profile(profile), options["price_per_hour"])
+    for problem in read_profiles()[1] if profile is None else ():
+        notice(problem)
     if as_json:
         out(json.dumps(as_object(found), ensure_ascii=False, allow_nan=False, indent=1))
         return
@@ -101,16 +109,17 @@ def _measured(
     if engine == AUTO:
         engine = fastest_engine(order, observer)
     order["dtype"] = order["dtype"] or default_dtype(engine, order["device"])
-    named = name or _name(environment(order["device"], "").device_name, engine, order)
+    named = name or _name(environment(order["device"], ""), engine, order)
     with measuring(named, "device", wait, observer):
         return measured_profile(named, engine, order, observer)
 
 
-def _name(device_name: str, engine: str, order: dict[str, Any]) -> str:
-    """Such as amd-epyc-torch-float32 or nvidia-h200-cuda-graph-bfloat16."""
-    slug = re.sub(r"[^0-9a-z]+", "-", device_name.lower()).strip("-") or "device"
-    threads = f"-{order['threads']}-threads" if order["device"] == "cpu" and order["threads"] > 1 else ""
-    return f"{slug[:60]}-{engine}-{order['dtype']}{threads}"
+def _name(here: "Environment", engine: str, order: dict[str, Any]) -> str:
+    """Such as amd-epyc-5b1f03-torch-float32, with digits of the machine: others bear its name, too."""
+    threads = f"{order['threads']} threads" if order["device"] == "cpu" and order["threads"] > 1 else ""
+    options = (f"{name} {value}" for name, value in sorted(order["options"].items()))
+    parts = here.device_name[:60], here.hardware.fingerprint, engine, order["dtype"], threads, *options
+    return re.sub(r"[^0-9a-z]+", "-", " ".join(filter(None, parts)).lower()).strip("-")[:100]
 
 
 def _report(profile: "Profile") -> Iterator[str]:

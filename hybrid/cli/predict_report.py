@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hybrid.engines.registry import spec_of
-from hybrid.format import counted, milliseconds, parameters, percent, ratio, size
+from hybrid.format import capitalized, counted, milliseconds, parameters, percent, ratio, size
 from hybrid.models.shapes import Shape
 from hybrid.schema import PHASES, Model
 from hybrid.sizing import (
@@ -17,12 +17,15 @@ from hybrid.sizing import (
     Profile,
     Request,
     Spread,
+    Stranger,
+    beyond,
     break_even,
     cost_per_million_tokens,
     error_report,
     fitting_grid,
     memory_estimate,
     predict,
+    stranger,
 )
 
 BASELINE: Model = "llm"
@@ -35,7 +38,11 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Outlook:
-    """All that is said of one request. costs: per million output tokens; empty without a price."""
+    """All that is said of one request.
+
+    costs: per million output tokens; empty without a price. beyond: why it is extrapolated; empty when it is
+    not. stranger: why the profile is not this machine's own. error: None where none is promised.
+    """
 
     pair: Pair
     request: Request
@@ -45,13 +52,15 @@ class Outlook:
     needs: Mapping[Model, MemoryEstimate]
     costs: Mapping[Model, float]
     error: ErrorReport | None
+    beyond: str = ""
+    stranger: Stranger | None = None
 
     @classmethod
     def of(cls, pair: Pair, request: Request, profile: Profile, price_per_hour: float | None) -> "Outlook":
         """Predict. Raises InputError when a model cannot answer so, StoreError when no grid can be read."""
         methods = predict(pair, request, profile)
-        price = price_per_hour
-        grid = fitting_grid(profile)
+        price, foreign, outside = price_per_hour, stranger(profile), beyond(profile, request)
+        grid = None if foreign or outside else fitting_grid(profile)
         return cls(
             pair, request, profile, methods, break_even(pair, request, profile),
             needs={method: memory_estimate(method, pair, request, profile) for method in methods},
@@ -59,8 +68,13 @@ class Outlook:
                 method: cost_per_million_tokens(times.total_s, request, price)
                 for method, times in methods.items()
             },
-            error=error_report(grid, profile) if grid else None,
+            error=error_report(grid, profile) if grid else None, beyond=outside, stranger=foreign,
         )  # fmt: skip
+
+    @property
+    def how(self) -> str:
+        """Say how its numbers were come by: `predicted` or `extrapolated`."""
+        return "extrapolated" if self.beyond else "predicted"
 
     def speedup(self, method: Model) -> float:
         """Divide the LLM's latency end to end by this one's."""
@@ -84,10 +98,13 @@ def as_object(found: Outlook) -> dict[str, Any]:
     }
     return {
         "predicted": True,
+        "extrapolated": found.beyond or None,
         "llm": found.pair.llm.name,
         "slm": found.pair.slm.name,
         "request": asdict(found.request),
         "profile": found.profile.name,
+        "own_machine": found.stranger is None,
+        "not_own": None if found.stranger is None else found.stranger.sentence,
         "methods": methods,
         "break_even": {
             "output": found.even.output,
@@ -102,12 +119,13 @@ def report(found: Outlook) -> Iterator[str]:
     """Lines of text."""
     profile, request = found.profile, found.request
     yield (
-        f"Predicted, not measured: {_sized(found.pair.llm)} and {_sized(found.pair.slm)}, "
+        f"{capitalized(found.how)}, not measured: {_sized(found.pair.llm)} and {_sized(found.pair.slm)}, "
         f"{counted(request.batch, 'prompt')} of {counted(request.prompt, 'token')}, "
         f"answered with {counted(request.output, 'token')} each."
     )
+    name = profile.name + (f" ({found.stranger.label})" if found.stranger else "")
     yield (
-        f"Profile {profile.name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}"
+        f"Profile {name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}"
         + (f", {counted(profile.threads, 'thread')}." if profile.device == "cpu" else ".")
     )
     yield ""
@@ -116,14 +134,26 @@ def report(found: Outlook) -> Iterator[str]:
     yield from found.even.sentences
     if "hybrid" not in spec_of(profile.engine).methods:
         yield f"The engine {profile.engine} does not run hybrids; the line says what one would take in it."
-    yield NO_GRID if found.error is None else _error(found.error)
+    yield from _trust(found)
+
+
+def _trust(found: Outlook) -> Iterator[str]:
+    """Say how far the numbers can be relied on."""
+    if found.beyond:
+        yield found.beyond
+    if found.stranger:
+        yield found.stranger.sentence
+    if found.error:
+        yield _error(found.error)
+    elif not (found.beyond or found.stranger):
+        yield NO_GRID
 
 
 def _row(found: Outlook, method: Model) -> Row:
     one, need = found.methods[method], found.needs[method]
     phases = {f"{phase} ms": milliseconds(one.phases[phase], "") for phase in PHASES if phase in one.phases}
     row = {
-        "predicted": method,
+        f"≈ {found.how}": method,
         **{f"{phase} ms": phases.get(f"{phase} ms", "") for phase in PHASES if _any(found, phase)},
         "end to end ms": milliseconds(one.total_s, ""),
         "ms a token": milliseconds(one.tpot_s, ""),

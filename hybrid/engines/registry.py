@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.errors import EngineError
+from hybrid.models.architectures import ARCHITECTURES
 from hybrid.schema import METHODS, MODELS, Device, Notice, Observer, Plan, System, silent
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class EngineSpec:
     packages: that it stands on, besides torch and transformers.
     encoder_in_float32: of 8-bit engines, whether embeddings and encoder are not of 8 bits,
     unless the option int8_encoder is on.
+    peer: whether it runs other families of models than models/architectures/ covers, too.
     """
 
     about: str
@@ -48,6 +50,7 @@ class EngineSpec:
     options: Mapping[str, Option] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     encoder_in_float32: bool = False
+    peer: bool = False
 
 
 _KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
@@ -85,6 +88,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         "Peer: transformers' own generate(), assisted generation included.",
         "hybrid.engines.transformers_engine",
         {"cpu": ("float32", "bfloat16"), "cuda": ("bfloat16", "float16", "float32")},
+        peer=True,
     ),
     "transformers-int8": EngineSpec(
         "Peer: generate() after dynamic int8 quantization, the compression baseline.",
@@ -92,6 +96,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         {"cpu": ("int8",)},
         MODELS,
         encoder_in_float32=True,
+        peer=True,
     ),
     "ctranslate2": EngineSpec(
         "Peer: CTranslate2 in int8; takes tokens only, so not the hybrid.",
@@ -99,6 +104,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         {"cpu": ("int8",)},
         ("llm", "slm"),
         packages=("ctranslate2",),
+        peer=True,
     ),
     "ctranslate2-fp32": EngineSpec(
         "Peer: CTranslate2 in float32.",
@@ -106,6 +112,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         {"cpu": ("float32",)},
         ("llm", "slm"),
         packages=("ctranslate2",),
+        peer=True,
     ),
 }
 
@@ -233,6 +240,15 @@ def spec_of(name: str) -> EngineSpec:
     if name not in ENGINES:
         raise EngineError(f"There is no engine {name!r}; available: {', '.join(ENGINES)}.")
     return ENGINES[name]
+
+
+def engines_for(family: str, kind: str) -> tuple[str, ...]:
+    """Name the engines that run models of a family on a kind of device, cpu or cuda."""
+    return tuple(
+        name
+        for name, spec in ENGINES.items()
+        if kind in spec.dtypes and (spec.peer or family in ARCHITECTURES)
+    )
 
 
 def _options_of(name: str, options: Mapping[str, str]) -> dict[str, str]:

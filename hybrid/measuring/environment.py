@@ -49,7 +49,7 @@ def environment(device: Device, weights_sha256: str, packages: Sequence[str] = (
         cpu_count=os.cpu_count() or 1,
         memory_bytes=_memory_bytes(),
         device_name=_gpu_name(device) if gpu else cpu,
-        packages=_versions((*PACKAGES, *packages)) | (_gpu_software() if gpu else {}),
+        packages=versions((*PACKAGES, *packages)) | (_gpu_software() if gpu else {}),
         hardware=hardware(device),
     )
 
@@ -79,7 +79,7 @@ def product_version(root: Path) -> str:
         project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
         return str(project["version"]) if project["name"] == PRODUCT else ""
     except (OSError, ValueError, KeyError):
-        return _versions((PRODUCT,)).get(PRODUCT, "")
+        return versions((PRODUCT,)).get(PRODUCT, "")
 
 
 def code_version(root: Path) -> str:
@@ -104,7 +104,7 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+def versions(packages: Sequence[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed."""
     found = {}
     for name in packages:

@@ -13,6 +13,7 @@ which kinds there are); shapes say how much of it there is.
 """
 
 from hybrid.sizing.cells import Participant, Size, check_lengths, participants, planned, sizes
+from hybrid.sizing.costs import Costs
 from hybrid.sizing.memory import (
     MemoryEstimate,
     check_memory,
@@ -27,12 +28,21 @@ from hybrid.sizing.prediction import (
     Pair,
     Predicted,
     Request,
+    beyond,
     break_even,
     predict,
     predicted,
 )
 from hybrid.sizing.prediction_error import ErrorReport, Spread, error_report, fits, fitting_grid
-from hybrid.sizing.profile import Costs, Profile, load_profile, profile_names, save_profile
+from hybrid.sizing.profile import (
+    Profile,
+    Stranger,
+    load_profile,
+    profile_names,
+    read_profiles,
+    save_profile,
+    stranger,
+)
 
 __all__ = [
     "LONGEST",
@@ -47,6 +57,8 @@ __all__ = [
     "Request",
     "Size",
     "Spread",
+    "Stranger",
+    "beyond",
     "break_even",
     "check_lengths",
     "check_memory",
@@ -63,6 +75,8 @@ __all__ = [
     "predict",
     "predicted",
     "profile_names",
+    "read_profiles",
     "save_profile",
     "sizes",
+    "stranger",
 ]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hybrid.engines.contract import EngineConfig, LoadedSystem
-from hybrid.engines.registry import best_engines, create_engines
+from hybrid.engines.registry import best_engines, create_engines, spec_of
 from hybrid.measuring.answers import measure_answers
 from hybrid.measuring.collector import settled_heap
 from hybrid.measuring.device import measure_machine
@@ -30,13 +30,12 @@ from hybrid.sizing.cost_features import (
     SHARED,
     Terms,
     cross_features,
-    decoder_coordinates,
     encode_features,
-    encoder_coordinates,
     step_features,
 )
+from hybrid.sizing.costs import Costs
 from hybrid.sizing.fitting import Sample, fitted, nonnegative
-from hybrid.sizing.profile import Costs, Profile, between
+from hybrid.sizing.profile import Profile
 
 if TYPE_CHECKING:
     from hybrid.models.random_pair import RandomSource
@@ -114,7 +113,7 @@ def measured_profile(
     encode, prefill, step, error = fitted_costs(seen)
     return Profile(
         name=name, engine=engine, device=device, dtype=dtype, threads=threads, machine=machine,
-        environment=environment(device, ""),
+        environment=environment(device, "", spec_of(engine).packages),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         encode=encode, prefill=prefill, step=step,
         tokenize=_per_token([(one.visit, one.visit.prompt, one.tokenize) for one in seen]),
@@ -141,24 +140,22 @@ def fitted_costs(
     """Costs of encoding, of prefill beyond its step, and of steps; median error of their fit."""
     reading, beyond = [], []
     steps = [
-        Sample((one.visit.batch, 0), _middle_step(one), decoder_coordinates(one.shape), one.step, one.step)
+        Sample((one.visit.batch, 0), _middle_step(one), one.step, one.step)
         for one in seen
         if one.step is not None
     ]
     step = fitted(steps)
     for one in seen:
         size = one.visit.batch, one.visit.prompt
-        terms = encode_features(one.shape, *size)
-        reading.append(Sample(size, terms, encoder_coordinates(one.shape), one.encode, one.encode))
+        reading.append(Sample(size, encode_features(one.shape, *size), one.encode, one.encode))
         if one.prefill is None:
             continue
-        first = between(
-            step, (size[0], 0), step_features(one.shape, one.visit.prompt + 1), decoder_coordinates(one.shape)
-        )
-        beyond.append(Sample(size, cross_features(one.shape, *size), (), one.prefill - first, one.prefill))
+        nearest = min(step, key=lambda costs: abs(costs.batch - size[0]))
+        first = nearest.of(step_features(one.shape, one.visit.prompt + 1))
+        beyond.append(Sample(size, cross_features(one.shape, *size), one.prefill - first, one.prefill))
     encode = fitted(reading, SHARED)
     error = median([*_errors(reading, encode), *_errors(steps, step)])
-    return encode, fitted(beyond, SHARED, keep_ratios=False), step, error
+    return encode, fitted(beyond, SHARED), step, error
 
 
 def _middle_step(one: CalibrationSample) -> Terms:
@@ -167,8 +164,9 @@ def _middle_step(one: CalibrationSample) -> Terms:
 
 
 def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
-    """Absolute relative errors of the costs alone, without the ratios that are interpolated."""
-    return [abs(between(costs, sample.size, sample.terms) / sample.seconds - 1) for sample in samples]
+    """Absolute relative errors of the costs."""
+    of_size = {(one.batch, one.tokens): one for one in costs}
+    return [abs(of_size[sample.size].of(sample.terms) / sample.seconds - 1) for sample in samples]
 
 
 def _climbed(

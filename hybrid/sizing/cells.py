@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hybrid.errors import EngineError
+from hybrid.errors import EngineError, StoreError
 from hybrid.models.shapes import Shape
 from hybrid.schema import METHODS, CellKey, Grid
 from hybrid.store.typed_json import convert
@@ -63,8 +63,14 @@ def planned(grid: Grid) -> tuple[CellKey, ...]:
 
 
 def shapes_of(grid: Grid) -> dict[str, Shape]:
-    """Return the shapes that a grid was begun with, by name. Raises ValueError when they are damaged."""
-    return {name: convert(Shape, sizes) for name, sizes in grid.shapes.items()}
+    """Return the shapes that a grid was begun with, by name. Raises StoreError when they are damaged."""
+    shapes = {}
+    for name, sizes in grid.shapes.items():
+        try:
+            shapes[name] = convert(Shape, sizes)
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"Grid {grid.grid_id} does not describe {name!r} ({error}).") from error
+    return shapes
 
 
 def check_lengths(grid: Grid) -> None:

@@ -15,7 +15,6 @@ more round of a kernel's loop; a layer is its launches, norms and other small th
 Letters: S prompt tokens, B prompts at once, H heads, K head width.
 """
 
-import math
 from collections.abc import Mapping
 
 from hybrid.models.arithmetic import (
@@ -32,7 +31,6 @@ from hybrid.models.shapes import Shape
 SHARED = ("rows", "elements", "pairs")  # of reading: one of them costs the same at any size
 Terms = Mapping[str, float]  # amounts by name
 _PRODUCTS_A_LAYER = 5  # of an encoder
-_CACHED = 24.0  # octaves of weights: no cache of a device holds 16 million, and beyond that all are alike
 
 
 def encode_features(reader: Shape, batch: int, tokens: int) -> Terms:
@@ -63,19 +61,6 @@ def step_features(writer: Shape, past: float) -> Terms:
     read = {"past": layers * past, "cache": layers * past * attention_width(writer)}
     products = layer_products(writer) + head_products(writer)
     return {"fixed": 1, "layers": layers} | read | _matrices(products)
-
-
-def encoder_coordinates(reader: Shape) -> tuple[float, float]:
-    """Where an encoder stands among others: octaves of the weights of one layer, and of all up to _CACHED."""
-    weights = encoder_products(reader).weights
-    return math.log2(weights / reader.encoder_layers), min(_CACHED, math.log2(weights))
-
-
-def decoder_coordinates(writer: Shape) -> tuple[float, float]:
-    """Do the same for all that a step reads."""
-    layers = layer_products(writer).weights
-    weights = layers + head_products(writer).weights
-    return math.log2(layers / writer.decoder_layers), min(_CACHED, math.log2(weights))
 
 
 def _matrices(products: Products) -> dict[str, float]:

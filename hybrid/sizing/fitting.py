@@ -5,13 +5,13 @@ and Hanson 1974, "Solving Least Squares Problems", chapter 23).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.sizing.cost_features import Terms
-from hybrid.sizing.profile import Costs, Known
+from hybrid.sizing.costs import Costs
 
 Array = NDArray[np.float64]
 
@@ -22,19 +22,12 @@ class Sample:
 
     size: tuple[int, int]
     terms: Terms
-    place: tuple[float, ...]
     seconds: float
     scale: float
 
 
-def fitted(
-    samples: Sequence[Sample], shared: Sequence[str] = (), keep_ratios: bool = True
-) -> tuple[Costs, ...]:
-    """Costs for each size, all found at once.
-
-    shared: terms that cost the same at any size. keep_ratios: of the samples,
-    to interpolate between.
-    """
+def fitted(samples: Sequence[Sample], shared: Sequence[str] = ()) -> tuple[Costs, ...]:
+    """Costs for each size, all found at once. shared: terms that cost the same at any size."""
     sizes = sorted({sample.size for sample in samples})
     names = sorted({name for sample in samples for name in sample.terms})
     own = [(name, size) for name in names if name not in shared for size in sizes]
@@ -49,13 +42,7 @@ def fitted(
         for name, amount in sample.terms.items():
             line[place(name, sample.size)] = amount / sample.scale
     found = nonnegative(matrix, np.array([sample.seconds / sample.scale for sample in samples]))
-    plain = [Costs(*size, {name: float(found[place(name, size)]) for name in names}) for size in sizes]
-    if not keep_ratios:
-        return tuple(plain)
-    return tuple(
-        _known(costs, [sample for sample in samples if sample.size == (costs.batch, costs.tokens)])
-        for costs in plain
-    )
+    return tuple(Costs(*size, {name: float(found[place(name, size)]) for name in names}) for size in sizes)
 
 
 def nonnegative(matrix: Array, wanted: Array) -> Array:
@@ -87,13 +74,3 @@ def _inside(matrix: Array, wanted: Array, x: Array, free: NDArray[np.bool_]) -> 
         x = x + step * (best - x)
         free &= x > 1e-14
         x[~free] = 0.0
-
-
-def _known(costs: Costs, samples: Sequence[Sample]) -> Costs:
-    """With what is left over, a geometric mean for each place."""
-    ratios: dict[tuple[float, ...], list[float]] = {}
-    for sample in samples:
-        if said := costs.of(sample.terms):
-            ratios.setdefault(sample.place, []).append(sample.seconds / said)
-    known = [Known(place, float(np.exp(np.mean(np.log(found))))) for place, found in ratios.items()]
-    return replace(costs, known=tuple(known))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psutil
 
-from hybrid.engines.registry import INT8_ENCODER, spec_of
 from hybrid.errors import EngineError
 from hybrid.models.arithmetic import (
     BYTES,
@@ -42,7 +41,7 @@ class MemoryEstimate:
 def memory_estimate(method: Model, pair: Pair, request: Request, profile: Profile) -> MemoryEstimate:
     """Compute the memory of a method, in bytes."""
     writer = writer_of(method, pair.llm, pair.slm)
-    reading, writing = _bytes_each(profile)
+    reading, writing = profile.bytes_each
     written = writer.decoder_parameters
     read = parameters(method, pair.llm, pair.slm) - written
     caches = cache_bytes(writer, request.prompt, request.output, request.batch, profile.dtype)
@@ -56,16 +55,6 @@ def cost_per_million_tokens(total_s: float, request: Request, price_per_hour: fl
     """
     an_hour = request.batch * request.output * SECONDS_AN_HOUR / total_s
     return price_per_hour * 1e6 / an_hour
-
-
-def _bytes_each(profile: Profile) -> tuple[int, int]:
-    """Bytes of a weight of the encoder, and of one of the decoder."""
-    each, spec = bytes_per_weight(profile.dtype), spec_of(profile.engine)
-    if not spec.encoder_in_float32:
-        return each, each
-    option = spec.options.get(INT8_ENCODER)
-    chosen = profile.options.get(INT8_ENCODER) or (option.choices[0] if option else "off")
-    return (each if chosen == "on" else FLOAT32), each
 
 
 def check_memory(grid: Grid, free: int | None) -> None:

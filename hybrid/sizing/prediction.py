@@ -15,21 +15,29 @@ Letters: S prompt tokens, T answer tokens, B prompts at once.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hybrid.engines.registry import engines_for
 from hybrid.errors import InputError
+from hybrid.format import counted, listed
 from hybrid.models.arithmetic import writer_of
 from hybrid.models.shapes import Shape
 from hybrid.schema import MODELS, Model, Phase
 from hybrid.sizing.cost_features import (
     cross_features,
-    decoder_coordinates,
     encode_features,
-    encoder_coordinates,
     projector_features,
     step_features,
 )
-from hybrid.sizing.profile import Profile, between
+from hybrid.sizing.costs import between
+from hybrid.sizing.profile import Profile
+from hybrid.sizing.roofline import cross_bound_s, encode_bound_s, projector_bound_s, step_bound_s
 
 LONGEST = 8192  # tokens that are looked at, of prompts and of answers
+# A step's time grows by the same with each token that it attends to: that line is trusted so many times
+# farther than the longest prompt that was measured.
+_REACH = 2
+_LOOKED_AT: tuple[int, ...] = tuple(
+    sorted({round(float(LONGEST) ** (i / 24)) for i in range(25)})
+)  # before halving in between
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,9 @@ class Predicted:
 
 
 def predict(pair: Pair, request: Request, profile: Profile) -> dict[Model, Predicted]:
-    """All three methods on one request. Raises InputError when a model has too few positions for it."""
+    """All three methods on one request. Raises InputError for a model that cannot answer it, or not there."""
     for shape in (pair.llm, pair.slm):
+        check_runs(shape, profile)
         asked = max(request.prompt, request.output)
         if shape.positions is not None and asked > shape.positions:
             raise InputError(
@@ -83,6 +92,35 @@ def predict(pair: Pair, request: Request, profile: Profile) -> dict[Model, Predi
                 "Shorten the prompt or the answer, or take a T5, which has no such limit."
             )
     return {method: predicted(method, pair, request, profile) for method in MODELS}
+
+
+def check_runs(shape: Shape, profile: Profile) -> None:
+    """Raise InputError when the profile's engine runs no models of this family."""
+    able, kind = engines_for(shape.family, profile.device.kind), profile.device.kind
+    if profile.engine not in able:
+        device = "" if kind == "cpu" else f"--device {kind} "
+        raise InputError(
+            f"{shape.name} is of the family {shape.family}, which the engine {profile.engine} does not run; "
+            f"{listed(able)} can: `hybrid device {device}--engine {able[0]}` measures a profile for it."
+        )
+
+
+def beyond(profile: Profile, request: Request) -> str:
+    """Say what of a request lies outside of what the profile was measured at; empty when nothing does."""
+    batches, prompts = ({getattr(one, name) for one in profile.encode} for name in ("batch", "tokens"))
+    together, outside = _REACH * max(prompts), []
+    if not min(batches) <= request.batch <= max(batches):
+        outside.append(f"batches of {min(batches)} to {max(batches)}")
+    if not min(prompts) <= request.prompt <= max(prompts):
+        outside.append(f"prompts of {min(prompts)} to {max(prompts):,} tokens")
+    if request.prompt <= max(prompts) and request.prompt + request.output > together:
+        outside.append(f"prompts and answers of less than {together:,} tokens together")
+    if not outside:
+        return ""
+    return (
+        f"Extrapolated: the profile was measured with {listed(outside)}; what lies beyond follows from "
+        "operations and bytes, and no error is promised for it."
+    )
 
 
 def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> Predicted:
@@ -107,26 +145,31 @@ def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> 
 
 def encode_s(reader: Shape, request: Request, profile: Profile) -> float:
     """Predict the seconds of an encoder over the prompts."""
-    terms = encode_features(reader, request.batch, request.prompt)
-    return between(profile.encode, (request.batch, request.prompt), terms, encoder_coordinates(reader))
+    size = request.batch, request.prompt
+    seconds = between(profile.encode, size, encode_features(reader, *size), profile.products)
+    return max(seconds, encode_bound_s(reader, *size, profile))
 
 
 def step_s(writer: Shape, batch: int, past: float, profile: Profile) -> float:
     """One step of a decoder, whose answers attend to `past` tokens each, in seconds."""
-    return between(profile.step, (batch, 0), step_features(writer, past), decoder_coordinates(writer))
+    seconds = between(profile.step, (batch, 0), step_features(writer, past), profile.products)
+    return max(seconds, step_bound_s(writer, batch, past, profile))
 
 
 def _prefill_s(writer: Shape, request: Request, profile: Profile) -> float:
     """Keys and values of the prompts, and the first step."""
     size = request.batch, request.prompt
-    beyond = between(profile.prefill, size, cross_features(writer, *size))
+    beyond = between(profile.prefill, size, cross_features(writer, *size), profile.products)
+    beyond = max(beyond, cross_bound_s(writer, request.batch * request.prompt, profile))
     return beyond + step_s(writer, request.batch, request.prompt + 1, profile)
 
 
 def _projecting_s(pair: Pair, request: Request, profile: Profile) -> float:
     """Predict the projector alone: what its products cost an encoder."""
     size = request.batch, request.prompt
-    return between(profile.encode, size, projector_features(pair.llm, pair.slm, *size))
+    features = projector_features(pair.llm, pair.slm, *size)
+    seconds = between(profile.encode, size, features, profile.products)
+    return max(seconds, projector_bound_s(pair.llm, pair.slm, request.batch * request.prompt, profile))
 
 
 def _per_token(seconds: Sequence[float], batch: int, tokens: int) -> float:
@@ -139,34 +182,45 @@ def _per_token(seconds: Sequence[float], batch: int, tokens: int) -> float:
 class BreakEven:
     """Where the hybrid begins and ceases to be the faster one, at the sizes of `request` otherwise.
 
-    output: the shortest answer with which it is. prompt: the longest prompt.
-    None: at no length up to LONGEST; LONGEST: at all of them, for `prompt`.
+    output: the shortest answer from which on it is. prompt: the longest prompt up
+    to which it is. None: at no length up to LONGEST; LONGEST: at all of them, for
+    `prompt`. profiled: the longest answer and prompt that are not extrapolated.
     """
 
     request: Request
     output: int | None
     prompt: int | None
+    profiled: tuple[int, int] = (LONGEST, LONGEST)
 
     @property
     def sentences(self) -> tuple[str, str]:
         """Both in words."""
-        given = self.request
-        at = f"with prompts of {given.prompt} tokens"
+        return self._of_answers(), self._of_prompts()
+
+    def _of_answers(self) -> str:
+        at = f"With prompts of {counted(self.request.prompt, 'token')}, the hybrid is"
         if self.output is None:
-            output = f"{at.capitalize()}, the hybrid is slower than the LLM at any length of answer."
-        elif self.output == 1:
-            output = f"{at.capitalize()}, the hybrid is faster than the LLM from the first token on."
-        else:
-            output = (
-                f"{at.capitalize()}, the hybrid is faster than the LLM when answers have "
-                f"{self.output} tokens or more."
-            )
-        at = f"With answers of {given.output} token{'s' * (given.output > 1)}"
+            mark = self._mark(LONGEST, self.profiled[0])
+            return f"{at} slower than the LLM at any length of answer up to {LONGEST:,} tokens{mark}."
+        if self.output == 1:
+            return f"{at} faster than the LLM from the first token on."
+        mark = self._mark(self.output, self.profiled[0])
+        return f"{at} faster than the LLM when answers have {self.output:,} tokens or more{mark}."
+
+    def _of_prompts(self) -> str:
+        at = f"With answers of {counted(self.request.output, 'token')}, it is"
         if self.prompt is None:
-            return output, f"{at}, it is slower at any length of prompt."
+            return f"{at} slower at any length of prompt."
+        mark = self._mark(self.prompt, self.profiled[1])
         if self.prompt == LONGEST:
-            return output, f"{at}, it is faster at any length of prompt up to {LONGEST} tokens."
-        return output, f"{at}, it is faster when prompts have {self.prompt} tokens or fewer."
+            return f"{at} faster at any length of prompt up to {LONGEST:,} tokens{mark}."
+        return f"{at} faster when prompts have {counted(self.prompt, 'token')} or fewer{mark}."
+
+    @staticmethod
+    def _mark(tokens: int, profiled: int) -> str:
+        if tokens <= profiled:
+            return ""
+        return f" (≈, extrapolated beyond {profiled:,})" if profiled > 0 else " (≈, extrapolated)"
 
 
 def break_even(pair: Pair, request: Request, profile: Profile) -> BreakEven:
@@ -177,18 +231,42 @@ def break_even(pair: Pair, request: Request, profile: Profile) -> BreakEven:
             predicted("hybrid", pair, asked, profile).total_s < predicted("llm", pair, asked, profile).total_s
         )
 
-    output = _first(lambda tokens: gains(replace(request, output=tokens)))
-    loses = _first(lambda tokens: not gains(replace(request, prompt=tokens)))
-    prompt = LONGEST if loses is None else loses - 1 or None
-    return BreakEven(request, output, prompt)
+    longest = max(costs.tokens for costs in profile.encode)
+    answers, prompts = _REACH * longest - request.prompt, longest
+    return BreakEven(
+        request,
+        output=_from_which_on(lambda tokens: gains(replace(request, output=tokens))),
+        prompt=_up_to_which(lambda tokens: gains(replace(request, prompt=tokens))),
+        profiled=(
+            0 if beyond(profile, replace(request, output=1)) else answers,
+            0 if beyond(profile, replace(request, prompt=longest, output=1)) else prompts,
+        ),
+    )
 
 
-def _first(holds: Callable[[int], bool]) -> int | None:
-    """Find the least number of tokens from which on `holds`, which turns true once; None when never."""
-    if not holds(LONGEST):
+def _from_which_on(holds: Callable[[int], bool]) -> int | None:
+    """Find the least number of tokens from which on `holds` up to LONGEST; None when not even there."""
+    failing = [tokens for tokens in _LOOKED_AT if not holds(tokens)]
+    if not failing:
+        return 1
+    if failing[-1] == LONGEST:
         return None
-    low, high = 0, LONGEST
+    low, high = failing[-1], _LOOKED_AT[_LOOKED_AT.index(failing[-1]) + 1]
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
+
+
+def _up_to_which(holds: Callable[[int], bool]) -> int | None:
+    """Find the greatest number of tokens up to which `holds`, LONGEST at the most; None when never."""
+    failing = next((tokens for tokens in _LOOKED_AT if not holds(tokens)), None)
+    if failing is None:
+        return LONGEST
+    if failing == 1:
+        return None
+    low, high = _LOOKED_AT[_LOOKED_AT.index(failing) - 1], failing
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

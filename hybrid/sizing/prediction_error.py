@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.models.shapes import Shape
-from hybrid.schema import MODELS, PHASES, Cell, Grid, Phase
-from hybrid.sizing.prediction import Pair, Predicted, Request, predicted
+from hybrid.schema import MODELS, PHASES, Cell, Device, Environment, Grid, Phase
+from hybrid.sizing.prediction import Pair, Predicted, Request, beyond, predicted
 from hybrid.sizing.profile import Profile
 from hybrid.store.grids import StoredGrid, list_grids, load_grid
 from hybrid.store.typed_json import convert
@@ -69,28 +70,42 @@ def fitting_grid(profile: Profile, root: Path | None = None) -> StoredGrid | Non
 
 
 def fits(grid: Grid, profile: Profile) -> bool:
-    """Whether both are of one engine on the same kind of device, run alike."""
+    """Whether both are of one engine on the same machine, run alike."""
     return all(
         getattr(grid, name) == getattr(profile, name) for name in ("engine", "dtype", "threads")
-    ) and (grid.device.kind, grid.environment.device_name, dict(grid.engine_options)) == (
-        profile.device.kind, profile.environment.device_name, dict(profile.options),
-    )  # fmt: skip
+    ) and _place(grid.device, grid.environment, grid.engine_options) == _place(
+        profile.device, profile.environment, profile.options
+    )
+
+
+def _place(device: Device, environment: Environment, options: Mapping[str, str]) -> tuple[object, ...]:
+    return device.kind, environment.device_name, environment.hardware, dict(options)
 
 
 def _guesses(found: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predicted]]:
-    """Cells of llm, slm and hybrid with what is predicted for them, but where another engine has answered."""
-    shapes = {name: convert(Shape, sizes) for name, sizes in found.grid.shapes.items()}
+    """Cells of llm, slm and hybrid with what is predicted for them.
+
+    Not where another engine has answered, nor beyond what the profile was measured at, where nothing is
+    promised.
+    """
+    shapes = _sound_shapes(found.grid)
     for cell in found.cells:
-        if cell.method in MODELS and "fallback" not in cell.options:
-            llm, slm = (shapes[name or other] for name, other in _named(cell))
-            request = Request(cell.prompt_tokens, cell.output_tokens, cell.batch)
-            yield cell, predicted(cell.method, Pair(llm, slm), request, profile)
+        names = cell.llm or cell.slm, cell.slm or cell.llm  # what a method does without may be any
+        if cell.method not in MODELS or "fallback" in cell.options or not shapes.keys() >= {*names}:
+            continue
+        pair = Pair(*(shapes[name] for name in names if name))
+        request = Request(cell.prompt_tokens, cell.output_tokens, cell.batch)
+        if not beyond(profile, request):
+            yield cell, predicted(cell.method, pair, request, profile)
 
 
-def _named(cell: Cell) -> tuple[tuple[str | None, str], ...]:
-    """Return the names of both shapes; the one that a method does without may be any."""
-    there = cell.llm or cell.slm or ""
-    return (cell.llm, there), (cell.slm, there)
+def _sound_shapes(grid: Grid) -> dict[str, Shape]:
+    """Return the grid's shapes that are not damaged, by name."""
+    shapes = {}
+    for name, sizes in grid.shapes.items():
+        with suppress(ValueError, TypeError):
+            shapes[name] = convert(Shape, sizes)
+    return shapes
 
 
 def _spread(errors: Sequence[float]) -> Spread:

@@ -5,64 +5,31 @@
 Profiles are replaced as a whole. Nothing here imports torch.
 """
 
-import math
 import re
-from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
+from hybrid.engines.registry import ENGINES, INT8_ENCODER, spec_of
 from hybrid.errors import StoreError
 from hybrid.measuring.device import Machine
-from hybrid.schema import Device, Environment
-from hybrid.sizing.cost_features import Terms
+from hybrid.measuring.environment import versions
+from hybrid.measuring.hardware import cpu_hardware, hardware, unlike
+from hybrid.models.arithmetic import BYTES, bytes_per_weight
+from hybrid.schema import Device, Environment, Gpu
+from hybrid.sizing.costs import Costs, Products
 from hybrid.store.files import as_store_error, atomic_write, read_small
 from hybrid.store.folders import results_folder
 from hybrid.store.typed_json import Header, decode, encode, plain
 
-Log2Coordinates = tuple[float, ...]  # sizes of a shape, each as octaves
 FORMAT = 1
 FOLDER = "devices"
+ANOTHER_MACHINE, OTHER_VERSIONS = "profile of another machine", "profile of other library versions"
+_MOST = 1e18  # of bytes or operations in a second
+_LONGEST_S = 1e3  # of one weight, layer or token
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
-_SOFTENING = 0.05  # of distances in octaves squared: a shape that was measured counts some 1000-fold
-
-
-@dataclass(frozen=True)
-class Known:
-    """A shape that was measured: `ratio` of its time to what the costs say, at this place."""
-
-    place: Log2Coordinates
-    ratio: float
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What work costs with so many prompts or answers at once, of so many tokens each.
-
-    tokens: of each prompt; 0 where it does not matter, as each answer's next
-    token is one. seconds: by term, of one of it. known: what the measured shapes
-    took beside that, which is interpolated: caches, and kernels that change with size.
-    """
-
-    batch: int
-    tokens: int
-    seconds: Mapping[str, float]
-    known: tuple[Known, ...] = ()
-
-    def of(self, terms: Terms, place: Log2Coordinates | None = None) -> float:
-        """Seconds of these terms. place: where the shape stands among those that were measured."""
-        plain = sum(self.seconds.get(name, 0.0) * amount for name, amount in terms.items())
-        return plain if place is None else plain * self._ratio(place)
-
-    def _ratio(self, place: Log2Coordinates) -> float:
-        """Of the measured shapes, the nearer the weightier (Shepard 1968, doi 10.1145/800186.810616)."""
-        total = weight = 0.0
-        for one in self.known:
-            distance = sum((a - b) ** 2 for a, b in zip(one.place, place, strict=True))
-            near = (distance + _SOFTENING) ** -1.5
-            total, weight = total + near * math.log(one.ratio), weight + near
-        return math.exp(total / weight) if weight else 1.0
 
 
 @dataclass(frozen=True)
@@ -94,31 +61,62 @@ class Profile:
     took_s: float
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def bytes_each(self) -> tuple[int, int]:
+        """Bytes of a weight of the encoder, and of one of the decoder."""
+        each, spec = bytes_per_weight(self.dtype), spec_of(self.engine)
+        if not spec.encoder_in_float32:
+            return each, each
+        option = spec.options.get(INT8_ENCODER)
+        chosen = self.options.get(INT8_ENCODER) or (option.choices[0] if option else "off")
+        return (each if chosen == "on" else BYTES["float32"]), each
 
-def between(
-    costs: Sequence[Costs], size: tuple[float, float], terms: Terms, place: Log2Coordinates | None = None
-) -> float:
-    """Seconds of these terms at any size, (prompts at once, tokens of each), from the sizes around it.
-
-    Between them on a log-log scale; above the largest every further prompt or
-    token costs what it does between the last two.
-    """
-    batch, tokens = size
-    groups = groupby(costs, key=lambda one: one.batch)
-    lines = [(at, [(one.tokens, one.of(terms, place)) for one in group]) for at, group in groups]
-    return _along([(at, _along(line, tokens)) for at, line in lines], batch)
+    @cached_property
+    def products(self) -> Products:
+        """How products of matrices grow with their rows."""
+        return Products.of(self.machine)
 
 
-def _along(points: Sequence[tuple[float, float]], at: float) -> float:
-    """Return the value at `at` on the line through points of (where, value), in this order."""
-    if len(points) == 1:
-        return points[0][1]
-    index = min(max(1, bisect([where for where, _ in points], at)), len(points) - 1)
-    (low, least), (high, most) = points[index - 1 : index + 1]
-    if at > high or not (least and most):
-        return max(0.0, most + (most - least) / (high - low) * (at - high))
-    share = math.log(at / low) / math.log(high / low)
-    return math.exp(math.log(least) * (1 - share) + math.log(most) * share)
+@dataclass(frozen=True)
+class Stranger:
+    """Why a profile is not this machine's own. label: what it is instead: ANOTHER_MACHINE, or the like."""
+
+    label: str
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """Say what that means for its predictions."""
+        return (
+            f"This is a {self.label}: {self.reason}. How far its predictions are off here is not known; "
+            "`hybrid device` measures a profile of this machine in half a minute."
+        )
+
+
+def stranger(profile: Profile) -> Stranger | None:
+    """Say why a profile is not this machine's own; None when it is."""
+    there, here = profile.environment.hardware, cpu_hardware()
+    if not there.known:
+        return Stranger(ANOTHER_MACHINE, f"{profile.environment.device_name} is all that it says of its own")
+    if differing := unlike(there, here):
+        name, machines = profile.environment.cpu, " against ".join(differing)
+        return Stranger(ANOTHER_MACHINE, f"{name}: {machines} here")
+    if there.gpu and there.gpu != _gpu_here(profile.device):
+        return Stranger(ANOTHER_MACHINE, f"its {there.gpu.name} is not here")
+    libraries = ("torch", "transformers", *spec_of(profile.engine).packages)
+    before, now = profile.environment.packages, versions(libraries)
+    changed = [name for name in libraries if before.get(name) != now.get(name)]
+    if changed:
+        changes = (f"{name} {before.get(name, 'none')}, here {now.get(name, 'none')}" for name in changed)
+        return Stranger(OTHER_VERSIONS, "; ".join(changes))
+    return None
+
+
+def _gpu_here(device: Device) -> Gpu | None:
+    try:
+        return hardware(device).gpu
+    except (AssertionError, ImportError, RuntimeError):  # no such device, or a torch without CUDA
+        return None
 
 
 def save_profile(profile: Profile, root: Path | None = None) -> Path:
@@ -141,19 +139,36 @@ def check_name(name: str) -> None:
 
 
 def load_profile(name: str | None = None, root: Path | None = None) -> Profile:
-    """Load the profile of this name, or the newest. Raises StoreError: unknown, none here, not readable."""
+    """Load the profile of this name, or the newest of this machine's own, or the newest.
+
+    Raises StoreError: unknown, none here, not readable.
+    """
     folder, names = _folder(root), profile_names(root)
     if not names:
         raise StoreError(f"There are no profiles in {folder}. `hybrid device` measures one.")
     if name is None:
-        profiles = [_read(folder / f"{one}.json") for one in names]
-        return max(profiles, key=lambda profile: profile.created_at)
+        profiles, problems = read_profiles(root)
+        if not profiles:
+            raise StoreError(problems[0])
+        return profiles[0]
     if name not in names:
         raise StoreError(
             f"There is no profile {name!r} in {folder}; available: {', '.join(names)}. "
             "`hybrid device` measures another."
         )
     return _read(folder / f"{name}.json")
+
+
+def read_profiles(root: Path | None = None) -> tuple[list[Profile], list[str]]:
+    """Read all profiles, this machine's own first, then the newest; and a sentence for each damaged file."""
+    profiles, problems = [], []
+    for name in profile_names(root):
+        try:
+            profiles.append(_read(_folder(root) / f"{name}.json"))
+        except StoreError as error:
+            problems.append(str(error))
+    profiles.sort(key=lambda profile: profile.created_at, reverse=True)
+    return sorted(profiles, key=lambda profile: stranger(profile) is not None), problems
 
 
 def profile_names(root: Path | None = None) -> list[str]:
@@ -173,9 +188,57 @@ def _read(path: Path) -> Profile:
     try:
         if (given := decode(Header, data).format) != FORMAT:
             raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
-        return replace(decode(Profile, data), name=path.stem)
+        profile = replace(decode(Profile, data), name=path.stem)
+        check_profile(profile)
     except ValueError as error:
         raise StoreError(f"{path} cannot be read: {error}. `hybrid device` measures it anew.") from error
+    return profile
+
+
+def check_profile(profile: Profile) -> None:
+    """Raise ValueError for what no device has and the types leave open."""
+    spec, machine = ENGINES.get(profile.engine), profile.machine
+    if spec is None or profile.device.kind not in spec.dtypes:
+        raise ValueError(f"engine is {profile.engine!r}, and there is none of it on {profile.device}")
+    for dtype in (profile.dtype, machine.dtype):
+        bytes_per_weight(dtype)
+    _check_positive("machine.bandwidth", (machine.bandwidth,))
+    for name, table in (("by_working_set", machine.by_working_set), ("rates", machine.rates)):
+        if {len(row) for row in table} != {2}:
+            raise ValueError(f"machine.{name} is {table!r:.60}, not pairs of numbers")
+        _check_positive(f"machine.{name}", [value for row in table for value in row])
+        _check_increasing(f"machine.{name}", [row[:1] for row in table])
+    for phase in ("encode", "prefill", "step"):
+        _check_costs(phase, getattr(profile, phase))
+    for name in ("tokenize", "detokenize"):
+        if len(values := getattr(profile, name)) != 3:
+            raise ValueError(f"{name} has {len(values)} numbers, not 3")
+        _check_seconds(name, values)
+
+
+def _check_costs(phase: str, several: Sequence[Costs]) -> None:
+    _check_increasing(phase, [(one.batch, one.tokens) for one in several])
+    for one in several:
+        if one.batch < 1 or (one.tokens != 0 if phase == "step" else one.tokens < 1):
+            raise ValueError(f"{phase} is of {one.batch} prompts of {one.tokens} tokens")
+        _check_seconds(phase, one.seconds.values())
+
+
+def _check_increasing(name: str, places: Sequence[tuple[float, ...]]) -> None:
+    if not places or any(one >= other for one, other in pairwise(places)):
+        raise ValueError(f"sizes of {name} are {list(places)!r:.60}, which do not increase")
+
+
+def _check_positive(name: str, values: Iterable[float]) -> None:
+    for value in values:
+        if not 1 <= value <= _MOST:
+            raise ValueError(f"{name} has {value!r:.40}, which is not from 1 to {_MOST:g}")
+
+
+def _check_seconds(name: str, values: Iterable[float]) -> None:
+    for value in values:
+        if not 0 <= value <= _LONGEST_S:
+            raise ValueError(f"{name} takes {value!r:.40} s, which is not from 0 to {_LONGEST_S:g}")
 
 
 def _folder(root: Path | None) -> Path:

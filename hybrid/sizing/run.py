@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybrid.engines.registry import AUTO, default_dtype, unavailable_reason
+from hybrid.engines.registry import AUTO, default_dtype, spec_of, unavailable_reason
 from hybrid.errors import EngineError
 from hybrid.measuring.collector import collector_off
 from hybrid.measuring.environment import environment
@@ -99,7 +99,7 @@ def measure_grid(
         device=request.device,
         dtype=request.dtype or default_dtype(engine, request.device),
         threads=request.threads,
-        environment=environment(request.device, ""),
+        environment=environment(request.device, "", spec_of(engine).packages),
         created_at=now.isoformat(timespec="seconds"),
         engine_options=request.engine_options,
         shapes={name: asdict(shape) for name, shape in (llms | slms).items()},
@@ -129,7 +129,7 @@ def resume_grid(
     _import_libraries(observer)
     _check_engine(grid.engine, grid.device)
     _check(grid)
-    present = environment(grid.device, "")
+    present = environment(grid.device, "", spec_of(grid.engine).packages)
     with (
         measuring(grid.grid_id, "latency", wait_s, observer),
         grids.resume_grid(grid.grid_id, present, root) as writer,

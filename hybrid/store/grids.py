@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hybrid.errors import StoreError
-from hybrid.schema import Cell, CellKey, Environment, Grid, describe_cell
+from hybrid.schema import METHODS, Cell, CellKey, Environment, Grid, describe_cell
 from hybrid.store.codec import decode_cell, decode_grid, encode_cell, encode_grid
 from hybrid.store.files import as_store_error, open_regular, sync_folder
 from hybrid.store.folders import LATEST, RUN_ID, match_id, results_folder
 from hybrid.store.journal import AppendOnlyFile, cut_unsettled, decoded_lines
+from hybrid.store.typed_json import LARGEST
 
 FOLDER, SUFFIX = "grids", ".jsonl"
 
@@ -85,6 +86,7 @@ def load_grid(grid_id: str, root: Path | None = None) -> StoredGrid:
 
     def decode(line: bytes) -> Cell:
         cell = decode_cell(line)
+        _check_cell(cell)
         if cell.key in cells:
             raise ValueError(f"it repeats {describe_cell(cell.key)}")
         return cell
@@ -117,10 +119,13 @@ def resume_grid(grid_id: str, here: Environment, root: Path | None = None) -> "G
     """
     stored = load_grid(grid_id, root)
     grid = stored.grid
-    if grid.environment.device_name != here.device_name:
+    there = grid.environment
+    namesake = there.device_name == here.device_name
+    if not namesake or (there.hardware.known and there.hardware != here.hardware):
         raise StoreError(
-            f"Grid {grid.grid_id} was measured on {grid.environment.device_name}, and this is "
-            f"{here.device_name}. Resume it there, or start a new grid."
+            f"Grid {grid.grid_id} was measured on {there.device_name}, and this is "
+            f"{'another machine of that name' if namesake else here.device_name}. "
+            "Resume it there, or start a new grid."
         )
     path = _folder(root) / f"{grid.grid_id}{SUFFIX}"
     with as_store_error(f"Grid {grid.grid_id} cannot be resumed"):
@@ -187,9 +192,38 @@ class GridWriter:
 def _header(path: Path, line: bytes) -> Grid:
     """Decode the first line of a grid. The file's name is its id, renamed or not."""
     try:
-        return replace(decode_grid(line), grid_id=path.stem)
+        grid = replace(decode_grid(line), grid_id=path.stem)
+        _check_grid(grid)
     except ValueError as error:
         raise StoreError(f"{path}, line 1, cannot be read: {error}.") from error
+    return grid
+
+
+def _check_grid(grid: Grid) -> None:
+    """Raise ValueError for numbers that are none of a measurement; shapes are checked by who reads them."""
+    for name in ("batches", "prompts", "outputs"):
+        _check_count(name, *(values := getattr(grid, name)))
+        if not values or len(values) != len(set(values)):
+            raise ValueError(f"{name} are {list(values)}; name each size once")
+    _check_count("repeats", grid.repeats)
+    _check_count("threads", grid.threads)
+    if unknown := [method for method in grid.methods if method not in METHODS]:
+        raise ValueError(f"method is {unknown[0]!r}, not one of {', '.join(METHODS)}")
+
+
+def _check_count(name: str, *values: int) -> None:
+    for value in values:
+        if not 1 <= value <= LARGEST:
+            raise ValueError(f"{name} is {value!r:.40}; it must be 1 to {LARGEST:,}")
+
+
+def _check_cell(cell: Cell) -> None:
+    """Raise ValueError for a cell that lacks a model, or took no time."""
+    for role, name in (("llm", cell.llm), ("slm", cell.slm)):
+        if name is None and {role, "hybrid"} & {*METHODS[cell.method].models}:
+            raise ValueError(f"it names no {role}")
+    if not all(0 < total < float("inf") for total in cell.total_s):
+        raise ValueError(f"it took {min(cell.total_s)} s")
 
 
 def _folder(root: Path | None) -> Path:

@@ -9,9 +9,11 @@ import pytest
 from click.testing import Result
 
 from hybrid.format import ratio
+from hybrid.measuring.environment import environment
 from hybrid.measuring.lock import measuring
 from hybrid.models.shapes import find_shape
-from hybrid.sizing import Pair, Request, cost_per_million_tokens, load_profile, predict, save_profile
+from hybrid.schema import CPU
+from hybrid.sizing import Pair, Profile, Request, cost_per_million_tokens, load_profile, predict, save_profile
 from hybrid.sizing import calibration as calibrating
 from hybrid.store.grids import create_grid
 from tests.sizing.made_up import cells_of, grid_of, made_up_profile
@@ -33,12 +35,17 @@ def sizes() -> Pair:
     return Pair(find_shape("t5-v1_1-base"), find_shape("t5-small"))
 
 
+def own(**changes: object) -> Profile:
+    """The made-up profile as one of this very machine."""
+    return made_up_profile(environment=environment(CPU, ""), **changes)
+
+
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
 def test_a_table_in_words_and_numbers(run: Run, sizes: Pair) -> None:
-    save_profile(made_up_profile())
+    save_profile(own())
     result = run("predict", *NAMES, "--prompt", "100", "--output", "20", "--batch", "2")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
@@ -46,9 +53,9 @@ def test_a_table_in_words_and_numbers(run: Run, sizes: Pair) -> None:
         "Predicted, not measured: t5-v1_1-base (248M) and t5-small (61M), 2 prompts of 100 tokens, "
         "answered with 20 tokens each."
     )
-    assert lines[1] == "Profile made-up: torch on A CPU, float32, 1 thread."
+    assert lines[1] == f"Profile made-up: torch on {own().environment.device_name}, float32, 1 thread."
     heading, *rows = lines[3:7]
-    assert cells(heading)[:4] == ["predicted", "tokenize ms", "encode ms", "project ms"]
+    assert cells(heading)[:4] == ["≈ predicted", "tokenize ms", "encode ms", "project ms"]
     found = predict(sizes, Request(100, 20, 2), made_up_profile())
     for row, (method, one) in zip(rows, found.items(), strict=True):
         assert cells(row)[0] == method
@@ -85,7 +92,7 @@ def test_cost_is_a_column_only_with_a_price(run: Run) -> None:
 
 
 def test_the_error_on_a_grid_of_the_same_machine_is_said(run: Run, sizes: Pair) -> None:
-    profile = made_up_profile()
+    profile = own()
     save_profile(profile)
     grid = grid_of(sizes, profile)
     with create_grid(grid) as writer:  # all cells took a quarter longer than is predicted
@@ -101,6 +108,47 @@ def test_the_error_on_a_grid_of_the_same_machine_is_said(run: Run, sizes: Pair) 
     assert row["error"]["total"] == pytest.approx({"median": 0.2, "p90": 0.2, "n": 12}, abs=1e-3)
 
 
+def test_a_profile_of_another_machine_promises_nothing(run: Run, sizes: Pair) -> None:
+    elsewhere = replace(own().environment.hardware, model="of another generation")
+    profile = own(name="namesake")
+    profile = replace(profile, environment=replace(profile.environment, hardware=elsewhere))
+    save_profile(profile)
+    with create_grid(grid_of(sizes, profile)) as writer:
+        writer.append(cells_of(sizes, profile, {}))
+    lines = run("predict", *NAMES).stdout.splitlines()
+    assert lines[1].startswith("Profile namesake (profile of another machine): torch on ")
+    assert lines[-1].startswith("This is a profile of another machine: ")
+    assert "`hybrid device` measures a profile of this machine" in lines[-1]
+    assert "Error of such predictions" not in "".join(lines)
+    row = json.loads(run("predict", *NAMES, "--json").stdout)
+    assert (row["own_machine"], row["error"], row["extrapolated"]) == (False, None, None)
+    assert row["not_own"] == lines[-1]
+    save_profile(own(created_at="2026-01-01T00:00:00+00:00"))  # its own goes before, though it is older
+    assert json.loads(run("predict", *NAMES, "--json").stdout)["own_machine"] is True
+
+
+def test_what_is_extrapolated_promises_nothing(run: Run, sizes: Pair) -> None:
+    save_profile(own())
+    with create_grid(grid_of(sizes, own())) as writer:
+        writer.append(cells_of(sizes, own(), {}))
+    lines = run("predict", *NAMES, "--prompt", "8192").stdout.splitlines()
+    assert lines[0].startswith("Extrapolated, not measured: ")
+    assert cells(lines[3])[0] == "≈ extrapolated"
+    assert lines[-1].startswith("Extrapolated: the profile was measured with prompts of 32 to 512 tokens")
+    assert "Error of such predictions" not in "".join(lines)
+    row = json.loads(run("predict", *NAMES, "--prompt", "8192", "--json").stdout)
+    assert (row["extrapolated"], row["error"], row["own_machine"]) == (lines[-1], None, True)
+
+
+def test_a_damaged_profile_is_named_and_passed_over(run: Run, tmp_path: Path) -> None:
+    save_profile(own())
+    save_profile(own(name="zero", tokenize=(0.0,)))
+    result = run("predict", *NAMES)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].startswith("Profile made-up: ")
+    assert "zero.json cannot be read: tokenize has 1 numbers" in result.stderr
+
+
 def test_an_engine_without_hybrids(run: Run) -> None:
     save_profile(made_up_profile(engine="ctranslate2"))
     assert "The engine ctranslate2 does not run hybrids" in run("predict", *NAMES).stdout
@@ -112,6 +160,10 @@ def test_unknown_names_say_what_there_is(run: Run, failure: Failure) -> None:
     assert "available: made-up" in failure(run("predict", *NAMES, "--profile", "other"))
     said = failure(run("predict", "--llm", "t5-larg", "--slm", "t5-small"))
     assert "There is no shape 't5-larg'. Did you mean t5-large" in said
+    assert "the engine torch does not run" in failure(
+        run("predict", "--llm", "bart-base", "--slm", "t5-small")
+    )
+    save_profile(made_up_profile(engine="transformers"))
     said = failure(run("predict", "--llm", "bart-base", "--slm", "t5-small", "--prompt", "2000"))
     assert "bart-base has positions for 1024 tokens and 2000 are asked for" in said
 
@@ -133,7 +185,7 @@ def test_device_measures_stores_and_reports(run: Run, monkeypatch: pytest.Monkey
         "mine: torch on A CPU, float32; 10 small models in 21 s, which the costs below fit with a median "
         "error of 5 %."
     )
-    assert lines[1] == "memory: 20.0 GB/s (float32 products of one row)"
+    assert lines[1] == "memory: 40.0 GB/s (float32 products of one row)"
     assert lines[3] == "arithmetic by rows: 1 10 GFLOP/s, 512 70 GFLOP/s"
     # 4 bytes in 0.2 ns; 2 x 32 operations in 3.2 ns
     assert lines[4] == "a decode step of 1 answer: 20 us, 5 us a layer, weights at 20.0 GB/s"

@@ -13,8 +13,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.measuring.environment import environment
 from hybrid.presentation.pairings.measured import NO_GRID, NO_PROFILE
 from hybrid.presentation.pairings.sources import sources
+from hybrid.schema import Device
 from hybrid.sizing import Pair, Request, load_profile, predict, save_profile
 from hybrid.store.grids import load_grid
 from hybrid.store.tables import original
@@ -92,9 +94,9 @@ def test_cells_are_the_grids_medians_or_the_profiles_predictions(open_page, ship
     assert row["source"] == "predicted"
     assert row["hybrid_total_ms"] == pytest.approx(guess["hybrid"].total_s * 1e3)
     assert "8 cells measured" in said(page)
-    assert "3 cells ≈ predicted" in said(page)
+    assert "3 cells ≈ predicted from a profile of another machine" in said(page)
     assert "9 cells are blank" in said(page)
-    assert "on 405 measured cells" in said(page)
+    assert "How far its predictions are off here is not known; `hybrid device` measures" in said(page)
 
 
 def test_sliders_move_every_cell(open_page, shipped: Path):
@@ -128,7 +130,10 @@ def test_the_pair_in_detail(open_page, shipped: Path):
     page.selectbox(key="llm").set_value("t5-v1_1-xl")
     page.selectbox(key="slm").set_value("t5-v1_1-base").run()
     text = said(page)
-    assert "t5-v1_1-xl 2.8B with t5-v1_1-base 248M, ≈ predicted, not measured" in text
+    assert (
+        "t5-v1_1-xl 2.8B with t5-v1_1-base 248M, ≈ predicted from a profile of another machine, not measured"
+        in text
+    )
     assert "the hybrid is faster than the LLM" in text
     page.selectbox(key="llm").set_value("bundled-llm").run()
     assert "The SLM is not smaller than the LLM." in said(page)
@@ -140,20 +145,21 @@ def test_no_models_are_asked_for(open_page, shipped: Path):
     assert "Choose at least one LLM and one SLM." in said(page)
 
 
-def test_a_prompt_that_a_model_cannot_read_is_said_in_its_cell(open_page, shipped: Path):
+def test_what_an_engine_cannot_run_and_what_is_extrapolated_is_said(open_page, shipped: Path):
     page = open_page(shipped)
     page.multiselect(key="llms").set_value(["bart-large", "t5-v1_1-large"])
     page.select_slider(key="prompt-tokens").set_value(2048).run()
     found = {(row["llm"], row["slm"]): row for row in rows(page)}
-    assert "positions for 1024 tokens and 2048" in found["bart-large", "t5-v1_1-small"]["note"]
-    assert found["t5-v1_1-large", "t5-v1_1-small"]["source"] == "predicted"
+    assert "which the engine onnx does not run" in found["bart-large", "t5-v1_1-small"]["note"]
+    assert found["t5-v1_1-large", "t5-v1_1-small"]["source"] == "extrapolated"
+    assert "Extrapolated: the profile was measured with prompts of 32 to 512 tokens" in said(page)
 
 
 def test_grids_without_a_profile_and_profiles_without_a_grid(open_page, tmp_path: Path):
     store(tmp_path)
     assert NO_PROFILE in said(open_page(tmp_path))
     (tmp_path / "grids" / "grid-1.jsonl").unlink()
-    save_profile(made_up_profile(), tmp_path)
+    save_profile(made_up_profile(environment=environment(Device("cpu"), "")), tmp_path)
     assert NO_GRID in said(open_page(tmp_path))
 
 

@@ -29,14 +29,17 @@ def made_up_profile(**changes: Any) -> Profile:
     reading = {"fixed": 100 * US, "layers": 10 * US, "weights": 1e-9}
     profile = Profile(
         name="made-up", engine="torch", device=CPU, dtype="float32", threads=1,
-        machine=Machine(CPU, "float32", 1, 2e10, ((1e6, 4e10),), ((1.0, 1e10), (512.0, 7e10))),
+        machine=Machine(CPU, "float32", 1, 4e10, ((1e6, 4e10),), ((1.0, 1e10), (512.0, 7e10))),
         environment=environment, created_at="2026-11-23T00:00:00+00:00",
         encode=tuple(
             Costs(batch, tokens, reading | {"weights": batch * tokens * 1e-10})
             for batch in (1, 8)
             for tokens in (32, 512)
         ),
-        prefill=(Costs(1, 32, {"fixed": 5 * US}), Costs(1, 512, {"fixed": 50 * US})),
+        prefill=(
+            Costs(1, 32, {"fixed": 5 * US, "weights": 1e-9}),
+            Costs(1, 512, {"fixed": 50 * US, "weights": 16e-9}),
+        ),
         step=(
             Costs(1, 0, {"fixed": 20 * US, "layers": 5 * US, "weights": 2e-10, "past": 1e-8}),
             Costs(8, 0, {"fixed": 40 * US, "layers": 8 * US, "weights": 6e-10, "past": 2e-8}),

@@ -43,12 +43,18 @@ def test_always_and_never(pair: Pair, made_up) -> None:
     assert (always.output, always.prompt) == (1, LONGEST)
     assert always.sentences == (
         "With prompts of 32 tokens, the hybrid is faster than the LLM from the first token on.",
-        "With answers of 64 tokens, it is faster at any length of prompt up to 8192 tokens.",
+        (
+            "With answers of 64 tokens, it is faster at any length of prompt up to 8,192 tokens "
+            "(≈, extrapolated beyond 512)."
+        ),
     )
     never = break_even(Pair(pair.slm, pair.llm), Request(32, 1), made_up())
     assert (never.output, never.prompt) == (None, None)
     assert never.sentences == (
-        "With prompts of 32 tokens, the hybrid is slower than the LLM at any length of answer.",
+        (
+            "With prompts of 32 tokens, the hybrid is slower than the LLM at any length of answer up to "
+            "8,192 tokens (≈, extrapolated beyond 992)."
+        ),
         "With answers of 1 token, it is slower at any length of prompt.",
     )
 

@@ -5,9 +5,7 @@ import pytest
 from hybrid.models.shapes import Shape
 from hybrid.sizing.cost_features import (
     cross_features,
-    decoder_coordinates,
     encode_features,
-    encoder_coordinates,
     projector_features,
     step_features,
 )
@@ -25,13 +23,6 @@ def test_reading(tiny: Shape) -> None:
         "fixed": 1, "layers": 3, "rows": rows, "weights": weights,
         "elements": 20 * rows, "pairs": 2 * 10 * 10 * 64 * 3,
     }  # fmt: skip
-    assert encoder_coordinates(tiny) == pytest.approx((17, 18.585), abs=1e-3)  # 2**17 weights a layer
-
-
-def test_beyond_any_cache_all_are_alike(shapes) -> None:
-    few, many = (shapes("large", 1024, 4096, 16, layers, vocabulary=32000) for layers in (12, 24))
-    assert encoder_coordinates(few) == encoder_coordinates(many)
-    assert decoder_coordinates(few) == decoder_coordinates(many) == (pytest.approx(24.17, abs=0.01), 24.0)
 
 
 def test_a_step(tiny: Shape) -> None:
@@ -40,9 +31,6 @@ def test_a_step(tiny: Shape) -> None:
         "fixed": 1, "layers": 3, "past": 22.5, "cache": 22.5 * 64,
         "rows": 3 * (128 + 64 + 128 + 64 + 2 * 128 + 256) + 128, "weights": layers + 128 * 512,
     }  # fmt: skip
-    place = decoder_coordinates(tiny)
-    assert 2 ** place[0] == pytest.approx(layers / 3)
-    assert 2 ** place[1] == pytest.approx(layers + 128 * 512)
 
 
 def test_keys_and_values_of_the_prompt(tiny: Shape) -> None:

@@ -39,7 +39,7 @@ def test_a_term_without_amounts_costs_nothing() -> None:
 def sample(size: tuple[int, int], layers: int, weights: float, factor: float = 1.0) -> Sample:
     terms = {"fixed": 1.0, "layers": float(layers), "weights": weights}
     seconds = factor * sum(COSTS[name] * amount for name, amount in terms.items())
-    return Sample(size, terms, (float(layers),), seconds, seconds)
+    return Sample(size, terms, seconds, seconds)
 
 
 def test_costs_of_each_size_and_shared_ones() -> None:
@@ -56,15 +56,3 @@ def test_costs_of_each_size_and_shared_ones() -> None:
         [*samples[:4], *(sample((8, 32), 2 + i, 1e6 * 3**i) for i in range(3))], shared=("layers",)
     )
     assert [costs.seconds["layers"] for costs in alike] == pytest.approx([2e-6, 2e-6])
-
-
-def test_what_is_left_over_is_kept_by_place() -> None:
-    shapes = [(2, 1e6), (8, 1e6), (3, 7e6), (4, 2e7), (5, 4e7), (6, 9e6), (7, 3e7)]
-    samples = [sample((1, 0), *one, factor=1.3 if one[0] == 4 else 1.0) for one in shapes]
-    (costs,) = fitted(samples)
-    ratios = {known.place: known.ratio for known in costs.known}
-    assert len(ratios) == len(shapes)
-    assert max(ratios, key=ratios.__getitem__) == (4.0,)
-    for one in samples:
-        assert costs.of(one.terms, one.place) == pytest.approx(one.seconds, rel=0.02)
-    assert fitted(samples, keep_ratios=False)[0].known == ()

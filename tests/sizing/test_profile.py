@@ -1,4 +1,4 @@
-"""Profiles: costs between those that were measured, and files that come back as they were."""
+"""Profiles: files that come back as they were, what is damaged, and whose machine they are of."""
 
 import json
 from dataclasses import replace
@@ -7,49 +7,14 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import StoreError
-from hybrid.sizing import Costs, load_profile, profile_names, save_profile
-from hybrid.sizing.profile import Known, between
-
-LINE = tuple(Costs(1, tokens, {"fixed": seconds}) for tokens, seconds in ((32, 2.0), (128, 8.0), (512, 16.0)))
-ONE = {"fixed": 1.0}
-
-
-@pytest.mark.parametrize(
-    ("tokens", "seconds"),
-    [(32, 2), (128, 8), (512, 16), (64, 4), (256, 128**0.5), (16, 1), (1024, 16 + 512 * 8 / 384)],
-)
-def test_along_tokens(tokens: int, seconds: float) -> None:
-    assert between(LINE, (1, tokens), ONE) == pytest.approx(seconds)
-
-
-def test_along_prompts_and_tokens() -> None:
-    square = (
-        *LINE,
-        *(replace(costs, batch=8, seconds={"fixed": 2 * costs.seconds["fixed"]}) for costs in LINE),
-    )
-    assert between(square, (8, 128), ONE) == pytest.approx(16)
-    assert between(square, (8**0.5, 64), ONE) == pytest.approx(4 * 2**0.5)
-    assert between(square, (15, 32), ONE) == pytest.approx(6)  # 2 more for 7 more prompts
-
-
-def test_one_size_stands_for_all_and_nothing_costs_less_than_nothing() -> None:
-    assert between(LINE[:1], (5, 999), ONE) == 2.0
-    falling = (Costs(1, 10, {"fixed": 2.0}), Costs(1, 20, {"fixed": 1.0}))
-    assert between(falling, (1, 100), ONE) == 0.0
-    assert between((Costs(1, 10, {}), Costs(1, 20, {"fixed": 4.0})), (1, 15), ONE) == 2.0
-
-
-def test_ratios_of_measured_shapes() -> None:
-    costs = Costs(1, 0, {"fixed": 1.0}, (Known((20.0, 22.0), 2.0), Known((24.0, 26.0), 0.5)))
-    assert costs.of(ONE) == 1.0
-    assert costs.of(ONE, (20.0, 22.0)) == pytest.approx(2.0, rel=0.01)
-    assert costs.of(ONE, (24.0, 26.0)) == pytest.approx(0.5, rel=0.01)
-    assert costs.of(ONE, (22.0, 24.0)) == pytest.approx(1.0)
-    assert costs.of({"other": 5.0}, (22.0, 24.0)) == 0.0
+from hybrid.measuring.environment import environment
+from hybrid.schema import CPU, Device, Gpu, Hardware
+from hybrid.sizing import Costs, Profile, load_profile, profile_names, read_profiles, save_profile, stranger
+from hybrid.sizing import profile as profiles
 
 
 def test_a_profile_comes_back(made_up, tmp_path: Path) -> None:
-    profile = made_up(step=(Costs(1, 0, {"fixed": 1e-6}, (Known((20.0, 21.5), 1.25),)),))
+    profile = made_up(step=(Costs(1, 0, {"fixed": 1e-6}),))
     path = save_profile(profile, tmp_path)
     assert path == tmp_path / "devices" / "made-up.json"
     assert load_profile("made-up", tmp_path) == profile
@@ -89,6 +54,21 @@ def test_names_that_are_no_file_names(made_up, tmp_path: Path, name: str) -> Non
         (lambda row: row.pop("step"), "step"),
         (lambda row: row.update(format=2), "format 2 and this version reads 1"),
         (lambda row: row.update(threads="one"), "threads"),
+        (lambda row: row.update(engine="abacus"), "engine is 'abacus'"),
+        (lambda row: row.update(dtype="float8"), "dtype is 'float8'"),
+        (lambda row: row.update(tokenize=[0, 0]), "tokenize has 2 numbers, not 3"),
+        (lambda row: row.update(detokenize=[0, 0, -1e-9]), "detokenize takes -1e-09 s"),
+        (lambda row: row.update(step=[]), "sizes of step are"),
+        (lambda row: row["step"].reverse(), "sizes of step are .* do not increase"),
+        (lambda row: row["step"][0].update(batch=0), "step is of 0 prompts"),
+        (lambda row: row["encode"][0].update(tokens=0), "encode is of 1 prompts of 0 tokens"),
+        (lambda row: row["encode"][1]["seconds"].update(weights=-1e-12), "encode takes -1e-12 s"),
+        (lambda row: row["encode"][1]["seconds"].update(weights=1e300), "encode takes 1e\\+300 s"),
+        (lambda row: row["machine"].update(bandwidth=0), "machine.bandwidth has 0"),
+        (lambda row: row["machine"].update(rates=[]), "machine.rates is .*, not pairs"),
+        (lambda row: row["machine"].update(rates=[[1, 2, 3]]), "machine.rates is .*, not pairs"),
+        (lambda row: row["machine"].update(rates=[[8, 1e9], [1, 1e9]]), "machine.rates .* do not increase"),
+        (lambda row: row["machine"]["by_working_set"].append([1e7, 0.0]), "by_working_set has 0.0"),
     ],
 )
 def test_damaged_files_are_named(made_up, tmp_path: Path, change, reason: str) -> None:
@@ -101,8 +81,80 @@ def test_damaged_files_are_named(made_up, tmp_path: Path, change, reason: str) -
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 1, "na'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"format": 1, "na', "[" * 100_000, '{"format": 1, "fit_error": NaN}']
+)
 def test_what_is_no_profile(made_up, tmp_path: Path, text: str) -> None:
     save_profile(made_up(), tmp_path).write_text(text)
     with pytest.raises(StoreError, match=r"made-up\.json cannot be read: .* measures it anew"):
         load_profile("made-up", tmp_path)
+
+
+def test_a_damaged_profile_hides_no_other(made_up, tmp_path: Path) -> None:
+    save_profile(made_up(), tmp_path)
+    save_profile(made_up(name="zero", tokenize=(0.0,), created_at="2026-12-24T00:00:00+00:00"), tmp_path)
+    found, (problem,) = read_profiles(tmp_path)
+    assert [profile.name for profile in found] == ["made-up"]
+    assert "zero.json cannot be read: tokenize has 1 numbers" in problem
+    assert load_profile(None, tmp_path).name == "made-up"
+
+
+@pytest.fixture
+def own(made_up) -> Profile:
+    """A profile that was measured here and now."""
+    return made_up(environment=environment(CPU, ""))
+
+
+def on(profile: Profile, **changes: object) -> Profile:
+    """The same on a machine that differs in some of its hardware."""
+    here = profile.environment
+    return replace(profile, environment=replace(here, hardware=replace(here.hardware, **changes)))
+
+
+def test_a_profile_of_this_machine_is_its_own(own: Profile) -> None:
+    assert stranger(own) is None
+
+
+def test_a_profile_of_another_machine_of_that_name(own: Profile) -> None:
+    found = stranger(on(own, family="0", model="1"))
+    assert found is not None
+    assert found.label == "profile of another machine"
+    here = own.environment.hardware
+    reason = f"{own.environment.cpu}: family 0 model 1 against family {here.family} model {here.model} here"
+    assert found.reason == reason
+    assert found.sentence == (
+        f"This is a profile of another machine: {reason}. How far its predictions are off here is not known; "
+        "`hybrid device` measures a profile of this machine in half a minute."
+    )
+
+
+def test_a_profile_that_does_not_say_its_machine(made_up) -> None:
+    found = stranger(made_up())
+    assert found is not None
+    assert found.reason == "A CPU is all that it says of its own"
+
+
+def test_a_profile_of_a_gpu_that_is_not_here(own: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Gpu("NVIDIA H200", "9.0", 150 * 10**9, 132)
+    found = replace(on(own, gpu=card), device=Device("cuda"))
+    monkeypatch.setattr(profiles, "hardware", lambda _: Hardware(gpu=replace(card, multiprocessors=66)))
+    foreign = stranger(found)
+    assert foreign is not None
+    assert foreign.reason == "its NVIDIA H200 is not here"
+    monkeypatch.setattr(profiles, "hardware", lambda _: Hardware(gpu=card))
+    assert stranger(found) is None
+
+
+def test_a_profile_of_other_libraries(own: Profile) -> None:
+    here = own.environment
+    older = replace(own, environment=replace(here, packages={**here.packages, "torch": "1.0"}))
+    found = stranger(older)
+    assert found is not None
+    assert found.label == "profile of other library versions"
+    assert found.reason == f"torch 1.0, here {here.packages['torch']}"
+
+
+def test_this_machines_own_profile_goes_before_newer_ones(own: Profile, tmp_path: Path) -> None:
+    save_profile(replace(own, name="own", created_at="2026-11-01T00:00:00+00:00"), tmp_path)
+    save_profile(replace(on(own, model="another"), name="newer"), tmp_path)
+    assert load_profile(None, tmp_path).name == "own"

@@ -21,12 +21,14 @@ from hybrid.sizing import (
     Predicted,
     Profile,
     Request,
+    beyond,
     cost_per_million_tokens,
     memory_estimate,
     predict,
 )
 
 Source = Literal["measured", "predicted", "none"]
+How = Literal["predicted", "extrapolated"]
 NOT_SMALLER = "The SLM is not smaller than the LLM."
 
 
@@ -51,7 +53,8 @@ class PairCell:
 
     methods: empty where nothing is known, and `why` says so. why: besides, what
     to know of a cell. grid_id: where it was measured, else empty. needs: empty
-    without a profile.
+    without a profile. how: its numbers were come by, if not measured.
+    whose: the profile is when it is not this machine's own, else empty.
     """
 
     llm: Shape
@@ -61,6 +64,13 @@ class PairCell:
     grid_id: str = ""
     needs: Mapping[Model, MemoryEstimate] = field(default_factory=dict)
     why: str = ""
+    how: How = "predicted"
+    whose: str = ""
+
+    @property
+    def estimate(self) -> str:
+        """`extrapolated from a profile of another machine`."""
+        return f"{self.how} from a {self.whose}" if self.whose else self.how
 
     @property
     def source(self) -> Source:
@@ -134,22 +144,10 @@ def pair_cell(device: Device, found: MeasuredPairs, pair: Pair, request: Request
     except InputError as error:
         return PairCell(pair.llm, pair.slm, request, needs=memory, why=printable(str(error), 300))
     methods = {method: _predicted(one) for method, one in guess.items()}
-    if not all(0 < one.total_s < float("inf") for one in methods.values()):
-        return PairCell(pair.llm, pair.slm, request, why="The profile says nothing sensible of these sizes.")
-    return PairCell(pair.llm, pair.slm, request, methods, needs=memory, why=reason)
-
-
-def beyond(profile: Profile, request: Request) -> str:
-    """Give a sentence when a request is outside of what the profile was measured at; else empty."""
-    batches, prompts = ({getattr(one, name) for one in profile.encode} for name in ("batch", "tokens"))
-    asked = []
-    if not min(batches) <= request.batch <= max(batches):
-        asked.append(f"batches of {min(batches)} to {max(batches)}")
-    if not min(prompts) <= request.prompt <= max(prompts):
-        asked.append(f"prompts of {min(prompts)} to {max(prompts)} tokens")
-    if not asked:
-        return ""
-    return f"The profile was measured with {' and '.join(asked)}; beyond that, predictions extrapolate."
+    how: How = "extrapolated" if beyond(device.profile, request) else "predicted"
+    return PairCell(
+        pair.llm, pair.slm, request, methods, needs=memory, why=reason, how=how, whose=device.whose
+    )
 
 
 def _predicted(one: Predicted) -> Times:

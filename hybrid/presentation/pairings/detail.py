@@ -8,6 +8,7 @@ from typing import Literal
 import plotly.graph_objects as go
 
 from hybrid.engines.registry import ENGINES
+from hybrid.errors import InputError
 from hybrid.format import amount, counted, label, milliseconds, ratio, size
 from hybrid.presentation.charts import Drawing
 from hybrid.presentation.charts.axes import framed
@@ -15,10 +16,10 @@ from hybrid.presentation.charts.phase_bars import Bar, phase_bars
 from hybrid.presentation.charts.styles import GRAY, SYSTEM_COLORS
 from hybrid.presentation.pairings.cells import PairCell, pair_cell, sized
 from hybrid.presentation.pairings.measured import MeasuredPairs
-from hybrid.presentation.pairings.metrics import Terms, at_price, spread_words
+from hybrid.presentation.pairings.metrics import OWN, Terms, at_price, spread_words
 from hybrid.presentation.pairings.sources import LONGEST, Device
 from hybrid.schema import METHODS, MODELS, System
-from hybrid.sizing import Pair, Profile, Request, break_even, predicted
+from hybrid.sizing import Pair, Profile, Request, beyond, break_even, predict
 from hybrid.store.tables import Cell, Table
 
 Axis = Literal["prompt", "output"]
@@ -27,12 +28,21 @@ LENGTHS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 102
 
 @dataclass(frozen=True)
 class Curve:
-    """Speed-up end to end by the length of prompts or answers, all else as in `request`; cells by length."""
+    """Speed-up end to end by the length of prompts or answers, all else as in `request`; cells by length.
+
+    extrapolated: lengths of `predicted` beyond what the profile was measured at. whose: see PairCell.
+    """
 
     axis: Axis
     request: Request
     predicted: dict[int, float]
     measured: dict[int, PairCell]
+    extrapolated: frozenset[int] = frozenset()
+    whose: str = ""
+
+    def how(self, length: int) -> str:
+        """Say how the speed-up at this length was come by."""
+        return "extrapolated" if length in self.extrapolated else "predicted"
 
     @property
     def sentence(self) -> str:
@@ -45,7 +55,7 @@ class Curve:
             first, last = min(self.predicted), max(self.predicted)
             parts.append(
                 f"≈ {ratio(self.predicted[first])} at {first:,} and {ratio(self.predicted[last])} at "
-                f"{last:,} tokens as predicted"
+                f"{last:,} tokens as predicted{self._doubts}"
             )
         if self.measured:
             parts.append(
@@ -62,16 +72,27 @@ class Curve:
             if cell := self.measured.get(at):
                 rows.append([at, cell.speedup, f"measured {cell.grid_id}", cell.repeats])
             if at in self.predicted:
-                rows.append([at, self.predicted[at], "predicted", 0])
+                rows.append([at, self.predicted[at], self.how(at), 0])
         return Table(
             {
                 f"{self.axis}_tokens": "of each, which grows",
                 "speedup": "LLM's latency end to end over the hybrid's",
-                "source": "measured GRID, or predicted",
+                "source": "measured GRID, predicted, or extrapolated",
                 "repeats": "measured answers of each method",
             },
             rows,
         )
+
+    @property
+    def _doubts(self) -> str:
+        """Say what the line rests on."""
+        inside = [length for length in self.predicted if length not in self.extrapolated]
+        parts = [f" from a {self.whose}"] if self.whose else []
+        if self.extrapolated:
+            parts.append(
+                f", extrapolated beyond {min(inside):,} to {max(inside):,}" if inside else ", extrapolated"
+            )
+        return "".join(parts)
 
 
 def curve_drawing(curve: Curve) -> Drawing:
@@ -79,11 +100,14 @@ def curve_drawing(curve: Curve) -> Drawing:
     line, color = curve.predicted, SYSTEM_COLORS["hybrid"]
     points = {at: cell.speedup for at, cell in curve.measured.items() if cell.speedup is not None}
     figure = go.Figure()
+    whose = f"<br>from a {curve.whose}" if curve.whose else ""
     if line:
         figure.add_scatter(
             x=list(line), y=list(line.values()), mode="lines", name="≈ predicted",
             line={"color": color, "dash": "dot", "width": 2}, hoverinfo="text",
-            hovertext=[f"≈ {ratio(y)} at {counted(x, 'token')}, predicted" for x, y in line.items()],
+            hovertext=[
+                f"≈ {ratio(y)} at {counted(x, 'token')}, {curve.how(x)}{whose}" for x, y in line.items()
+            ],
         )  # fmt: skip
     if points:
         repeats = {at: label(spread_words(curve.measured[at]), 200) for at in points}
@@ -109,13 +133,16 @@ def curve(device: Device, found: MeasuredPairs, cell: PairCell, axis: Axis) -> C
     """Give a pair's speed-up along one length. The line ends where a model's positions do."""
     pair, request = Pair(cell.llm, cell.slm), cell.request
     asked = [replace(request, **{axis: length}) for length in sorted({*LENGTHS, getattr(request, axis)})]
-    line = {}
+    line, outside = {}, set()
     for one in asked:
         if device.profile is not None and (value := _predicted(pair, one, device.profile)) is not None:
             line[getattr(one, axis)] = value
+            if beyond(device.profile, one):
+                outside.add(getattr(one, axis))
     there = found.along(cell.llm.name, cell.slm.name, request, axis)
     points = {length: pair_cell(device, found, pair, replace(request, **{axis: length})) for length in there}
-    return Curve(axis, request, line, {length: one for length, one in points.items() if one.grid_id})
+    measured = {length: one for length, one in points.items() if one.grid_id}
+    return Curve(axis, request, line, measured, frozenset(outside), device.whose)
 
 
 def sentences(device: Device, cell: PairCell, terms: Terms) -> list[str]:
@@ -123,7 +150,7 @@ def sentences(device: Device, cell: PairCell, terms: Terms) -> list[str]:
     found: list[str] = []
     if device.profile is not None and cell.methods:
         even = _break_even(Pair(cell.llm, cell.slm), cell.request, device.profile)
-        found.append(f"Predicted: {' '.join(even)}")
+        found.append(f"Predicted{f' from a {device.whose}' if device.whose else ''}: {' '.join(even)}")
     costs = {method: cell.cost(method, terms.price) for method in cell.methods}
     if llm := costs.get("llm"):
         others = [f"{amount(cost)} by the {name}" for method, name in _NAMES if (cost := costs.get(method))]
@@ -161,7 +188,7 @@ def times_sentence(cell: PairCell) -> str:
     origin = f"measured in grid {cell.grid_id}, medians of {cell.repeats} repeats, weights random"
     return (
         f"{sized(cell.llm)} with {sized(cell.slm)}, "
-        f"{origin if cell.grid_id else '≈ predicted, not measured'}: {times} for "
+        f"{origin if cell.grid_id else f'≈ {cell.estimate}, not measured'}: {times} for "
         f"{counted(asked.batch, 'prompt')} of {asked.prompt:,} tokens answered with {asked.output:,} each."
     )
 
@@ -171,7 +198,8 @@ def times_table(cell: PairCell, terms: Terms) -> Table:
     phases = list(dict.fromkeys(phase for times in cell.methods.values() for phase in times.phases))
     columns = {
         "method": "llm, slm or hybrid",
-        "source": "measured GRID, or predicted",
+        "source": "measured GRID, predicted, or extrapolated",
+        "profile": "whose it is where nothing was measured",
         **{f"{phase}_ms": "of the whole batch; median where measured" for phase in phases},
         "total_ms": "end to end; medians of parts need not sum to it",
         "ttft_ms": "time to first token",
@@ -180,10 +208,10 @@ def times_table(cell: PairCell, terms: Terms) -> Table:
         "cost": f"of a million output tokens {at_price(terms)}",
         "memory_bytes": "weights and caches, computed from sizes",
     }
-    source = f"measured {cell.grid_id}" if cell.grid_id else "predicted"
+    source = [f"measured {cell.grid_id}", ""] if cell.grid_id else [cell.how, cell.whose or OWN]
     rows: list[Sequence[Cell]] = [
         [
-            method, source, *(times.phases[p] * 1e3 if p in times.phases else None for p in phases),
+            method, *source, *(times.phases[p] * 1e3 if p in times.phases else None for p in phases),
             times.total_s * 1e3, times.ttft_s * 1e3, None if times.tpot_s is None else times.tpot_s * 1e3,
             cell.methods["llm"].total_s / times.total_s, cell.cost(method, terms.price),
             cell.needs[method].total if cell.needs else None,
@@ -197,11 +225,11 @@ _NAMES: tuple[tuple[Literal["slm", "hybrid"], str], ...] = (("slm", "SLM"), ("hy
 
 
 def _predicted(pair: Pair, request: Request, profile: Profile) -> float | None:
-    ends = [shape.positions for shape in (pair.llm, pair.slm) if shape.positions is not None]
-    if max(request.prompt, request.output) > min(ends, default=LONGEST):
+    try:
+        methods = predict(pair, request, profile)
+    except InputError:
         return None
-    llm, hybrid = (predicted(method, pair, request, profile).total_s for method in ("llm", "hybrid"))
-    return llm / hybrid if hybrid > 0 else None
+    return methods["llm"].total_s / methods["hybrid"].total_s
 
 
 def _break_even(pair: Pair, request: Request, profile: Profile) -> list[str]:

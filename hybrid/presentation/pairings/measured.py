@@ -11,13 +11,14 @@ from pathlib import Path
 from hybrid.compare.gate import quality_ratio
 from hybrid.errors import StoreError
 from hybrid.format import difference, percent, printable
+from hybrid.measuring.hardware import unlike
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.models.manifest import MANIFEST, file_sha256, zoo
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.sources import Device, same_sizes, sound
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.digest import RunDigest, number
-from hybrid.schema import BASELINE, TASKS, Cell, Grid, System
+from hybrid.schema import BASELINE, TASKS, Cell, Environment, Grid, System
 from hybrid.sizing import Request, error_report
 from hybrid.store.grids import StoredGrid, load_grid
 
@@ -102,6 +103,8 @@ def error_sentence(device: Device, found: MeasuredPairs) -> str:
     """How far the device's predictions are from what its newest grid measured."""
     if device.profile is None:
         return NO_PROFILE
+    if device.stranger:
+        return device.stranger.sentence
     report = error_report(found.newest, device.profile) if found.newest else None
     if report is None:
         return NO_GRID
@@ -122,10 +125,15 @@ def _sound(stored: StoredGrid, shapes: Mapping[str, Shape], problems: list[str])
     for cell in stored.cells:
         unknown = {name for name in (cell.llm, cell.slm) if name is not None} - good
         strange |= unknown
-        moved = cell.environment is not None and cell.environment.device_name != grid.environment.device_name
+        moved = cell.environment is not None and _moved(grid.environment, cell.environment)
         if not unknown and not moved and cell.median_total_s > 0:
             yield cell
     problems += [_strange(grid, name) for name in sorted(strange)]
+
+
+def _moved(before: Environment, now: Environment) -> bool:
+    """Tell whether a resumed grid went on, as far as can be told, on another machine."""
+    return before.device_name != now.device_name or unlike(before.hardware, now.hardware) is not None
 
 
 def _strange(grid: Grid, name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hybrid.compare.verdict import ONE_SEED
-from hybrid.format import amount, counted, milliseconds, percent, printable, ratio, size
+from hybrid.format import amount, capitalized, counted, milliseconds, percent, printable, ratio, size
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.cells import PairCell, Source, Times, sized
 from hybrid.presentation.pairings.measured import TRAINED, Quality
@@ -18,6 +18,7 @@ NOT_TRAINED = "Not trained: there are no weights of this pair, so it has no qual
 NO_RUN = "No complete run of this pair and its weights is stored, so its quality is not known."
 NO_MEMORY = "Memory is computed for a profile's precision, and there is no profile of this device."
 SHORT = "A single token has no time per token."
+OWN = "this machine's profile"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,8 @@ COLUMNS: Mapping[str, str] = {
     "slm_parameters": "of the whole model",
     "device_name": "where", "engine": "what ran, or would run, the models", "dtype": "precision",
     "batch": "prompts at once", "prompt_tokens": "of each prompt", "output_tokens": "of each answer",
-    "source": "measured GRID, or predicted; empty when nothing is known",
+    "source": "measured GRID, predicted, or extrapolated; empty when nothing is known",
+    "profile": "whose it is where nothing was measured",
     "repeats": "measured answers of each method; 0 when predicted",
     "speedup": "LLM's latency end to end over the hybrid's, medians where measured",
     "speedup_least": "of the repeats; empty when predicted",
@@ -199,7 +201,8 @@ def _row(device: Device, cell: PairCell, terms: Terms) -> list[Cell]:
     return [
         *_names(cell.llm), *_names(cell.slm), device.environment.device_name, device.engine, device.dtype,
         asked.batch, asked.prompt, asked.output,
-        f"measured {cell.grid_id}" if cell.grid_id else "predicted" if methods else "", cell.repeats,
+        f"measured {cell.grid_id}" if cell.grid_id else cell.how if methods else "",
+        "" if cell.grid_id or not methods else cell.whose or OWN, cell.repeats,
         cell.speedup, least, most, cell.speedup_per_token,
         *(methods[one].total_s * 1e3 if one in methods else None for one in ("llm", "slm", "hybrid")),
         *(methods[one].ttft_s * 1e3 if one in methods else None for one in ("llm", "hybrid")),
@@ -220,7 +223,7 @@ def _bytes(found: MemoryEstimate | None) -> int | None:
 
 def _origin(cell: PairCell) -> str:
     if not cell.grid_id:
-        return "≈ Predicted from the device's profile, not measured"
+        return f"≈ {capitalized(cell.how)} from {f'a {cell.whose}' if cell.whose else OWN}, not measured"
     return f"Measured in grid {cell.grid_id}: medians of {cell.repeats} repeats, weights random"
 
 
@@ -268,5 +271,7 @@ def _sources(show: str, cells: Sequence[PairCell], terms: Terms) -> str:
             "weights: random, so speed only, no quality)"
         )
     if predicted:
-        said.append(f"{counted(predicted, 'cell')} ≈ predicted from the profile")
+        guess = next(cell for cell in cells if cell.source == "predicted")
+        whose = f"a {guess.whose}" if guess.whose else "the profile"
+        said.append(f"{counted(predicted, 'cell')} ≈ {guess.how} from {whose}")
     return f"{'; '.join(said)}.{tail}"

@@ -12,7 +12,7 @@ from typing import Literal
 
 import plotly.graph_objects as go
 
-from hybrid.format import label, parameters, printable
+from hybrid.format import capitalized, label, parameters, printable
 from hybrid.models.shapes import Shape
 from hybrid.presentation.charts import Drawing
 from hybrid.presentation.charts.axes import CLEAR, framed
@@ -40,7 +40,7 @@ SEQUENTIAL = ("#eff3ff", "#bdd7e7", "#6baed6", "#3182bd", "#08519c")  # Blues, o
 INK, PAPER, LINE = "#000000", "#ffffff", "rgba(127,127,127,0.45)"
 LEGEND: Mapping[Source, str] = {
     "measured": "Measured: solid, bold",
-    "predicted": "Predicted: hatched, ≈",
+    "predicted": "{}: hatched, ≈",
     "none": "No number: point at it for why",
 }
 _SIDE = 0.94  # of a square
@@ -128,7 +128,8 @@ def map_figure(
     )
     words = {value: tick(name, value) for value in _scale(squares, metric.scale).ticks()}
     place = columns.index(chosen[1]), rows.index(chosen[0])
-    figure = heat_map(squares, (names[0], names[1]), metric.scale, words, place)
+    guess = next((cell.estimate for cell in cells if cell.source == "predicted"), "predicted")
+    figure = heat_map(squares, (names[0], names[1]), metric.scale, words, place, guess)
     return Drawing(figure, sentence(name, device, cells, terms), table(device, cells, terms))
 
 
@@ -138,10 +139,11 @@ def heat_map(
     kind: Kind,
     words: Mapping[float, str],
     chosen: tuple[int, int] | None = None,
+    guess: str = "predicted",
 ) -> go.Figure:
     """Draw LLMs upwards by SLMs to the right. names: of columns and of rows, as (SLMs, LLMs).
 
-    words: the scale's ticks in words. chosen: column and row that are framed.
+    words: the scale's ticks in words. chosen: column and row that are framed. guess: what is not measured is.
     """
     scale = _scale(squares, kind)
     figure = go.Figure()
@@ -149,7 +151,13 @@ def heat_map(
         squares_of = [square for square in squares if square.source == source]
         if squares_of:
             figure.add_trace(_trace(squares_of, source, scale))
-            figure.add_bar(x=[None], y=[None], name=what, marker=_key(source), hoverinfo="skip")
+            figure.add_bar(
+                x=[None],
+                y=[None],
+                name=what.format(capitalized(guess)),
+                marker=_key(source),
+                hoverinfo="skip",
+            )
     if any(square.value is not None for square in squares):
         figure.add_scatter(
             x=[None], y=[None], mode="markers", marker={"color": [0], "coloraxis": "coloraxis"},

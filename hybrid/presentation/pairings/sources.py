@@ -9,32 +9,40 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from hybrid.errors import HybridError, StoreError
+from hybrid.errors import HybridError
 from hybrid.format import printable
 from hybrid.models.manifest import MANIFEST, zoo
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
 from hybrid.schema import Environment, Grid
-from hybrid.sizing import Pair, Profile, Request, fits, load_profile, memory_estimate, predict, profile_names
+from hybrid.sizing import Profile, Stranger, fits, read_profiles, stranger
 from hybrid.store.folders import results_folder
 from hybrid.store.grids import list_grids
 from hybrid.store.typed_json import convert
 
 FOLDERS = ("devices", "grids")
 LONGEST = 8192  # tokens of a prompt or an answer that can be asked for
-_TRIED = (Request(1, 1, 1), Request(300, 20, 3), Request(LONGEST, 2, 64))  # what a sound profile can do
 
 
 @dataclass(frozen=True)
 class Device:
-    """name: of the profile, or `grid` and the id of the oldest. grids: measured alike, the newest first."""
+    """name: of the profile, or `grid` and the id of the oldest. grids: measured alike, the newest first.
+
+    stranger: why the profile is not this machine's own; None when it is, or there is none.
+    """
 
     name: str
     profile: Profile | None
     grids: tuple[Grid, ...]
+    stranger: Stranger | None = None
 
     @property
     def environment(self) -> Environment:
         return self._of.environment
+
+    @property
+    def whose(self) -> str:
+        """`profile of another machine`; empty where it is this machine's own."""
+        return self.stranger.label if self.stranger else ""
 
     @property
     def engine(self) -> str:
@@ -63,8 +71,9 @@ class Device:
 
 @dataclass(frozen=True)
 class Sources:
-    """Devices with a profile first, the newest first. shapes: by name; those of grids included.
+    """Devices with a profile first, this machine's own before others, the newest first.
 
+    shapes: by name; those of grids included.
     problems: a sentence for each file that is damaged; it hides nothing else.
     """
 
@@ -81,11 +90,11 @@ class Sources:
 
 def sources(root: Path | None = None) -> Sources:
     """All that is stored. Raises StoreError when the folder of results cannot be read."""
-    profiles, broken = _profiles(root)
+    profiles, broken = read_profiles(root)
     listing = list_grids(root)
     devices = [
-        Device(one.name, one, tuple(grid for grid in listing.grids if fits(grid, one)))
-        for one in sorted(profiles, key=lambda one: one.created_at, reverse=True)
+        Device(one.name, one, tuple(grid for grid in listing.grids if fits(grid, one)), stranger(one))
+        for one in profiles
     ]
     alone = [grid for grid in listing.grids if not any(grid in device.grids for device in devices)]
     groups: dict[object, list[Grid]] = {}
@@ -117,34 +126,6 @@ def same_sizes(one: Shape, other: Shape) -> bool:
     return replace(one, name="", source="") == replace(other, name="", source="")
 
 
-def _profiles(root: Path | None) -> tuple[list[Profile], list[str]]:
-    """Profiles that can predict, and a sentence for each that cannot."""
-    found, problems = [], []
-    shapes = list(published_shapes().values())
-    pair = Pair(shapes[1], shapes[0])
-    for name in profile_names(root):
-        try:
-            profile = load_profile(name, root)
-            for asked in _TRIED:
-                _try(profile, pair, asked)
-            found.append(profile)
-        except StoreError as error:
-            problems.append(str(error))
-        except (ValueError, ArithmeticError, LookupError, TypeError) as error:
-            problems.append(
-                f"The profile {printable(name)} is damaged and left out: it does not predict "
-                f"({printable(str(error))}). `hybrid device` measures it anew."
-            )
-    return found, problems
-
-
-def _try(profile: Profile, pair: Pair, asked: Request) -> None:
-    for method, one in predict(pair, asked, profile).items():
-        memory_estimate(method, pair, asked, profile)
-        if not 0 < one.total_s < float("inf"):
-            raise ValueError(f"{method} takes {one.total_s} s")
-
-
 def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
     """Shapes by name: published, bundled, and those that only grids know, the newest first."""
     found, problems = dict(published_shapes()), []
@@ -174,7 +155,8 @@ def _conditions(grid: Grid) -> object:
     """Tell what two grids must share to be of one device; fits() asks the same of a profile."""
     kind = grid.device.kind
     options = tuple(sorted(grid.engine_options.items()))
-    return grid.engine, grid.dtype, grid.threads, kind, grid.environment.device_name, options
+    here = grid.environment
+    return grid.engine, grid.dtype, grid.threads, kind, here.device_name, here.hardware.fingerprint, options
 
 
 def _files(path: Path) -> list[str]:

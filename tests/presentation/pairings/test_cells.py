@@ -5,22 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.measuring.environment import environment
 from hybrid.models.shapes import find_shape
-from hybrid.presentation.pairings.cells import NOT_SMALLER, beyond, pair_cells, sized
+from hybrid.presentation.pairings.cells import NOT_SMALLER, pair_cells, sized
 from hybrid.presentation.pairings.measured import measured_pairs
 from hybrid.presentation.pairings.metrics import (
     Terms,
     lines,
     why_none,
 )
+from hybrid.schema import CPU
 from hybrid.sizing import (
     Pair,
-    Profile,
     Request,
     cost_per_million_tokens,
     load_profile,
     memory_estimate,
     predict,
+    save_profile,
 )
 from tests.presentation.pairings.made_grids import ASKED, LARGE, SMALL, TINY, cell_of, only
 from tests.sizing.made_up import made_up_profile
@@ -59,10 +61,14 @@ def test_only_smaller_slms(folder: Path):
         assert lines("speedup", found, Terms(1.0))[1] == NOT_SMALLER
 
 
-def test_too_few_positions_are_said_in_the_cell(folder: Path):
+def test_what_no_engine_of_the_profile_runs_and_too_few_positions_are_said_in_the_cell(folder: Path):
     bart = find_shape("bart-base")
     found = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
     assert found.source == "none"
+    assert "bart-base is of the family bart, which the engine torch does not run" in found.why
+    save_profile(made_up_profile(engine="transformers"), folder)
+    (folder / "grids" / "grid-1.jsonl").unlink()
+    found = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
     assert "bart-base has positions for 1024 tokens and 2000 are asked for" in found.why
     assert why_none("speedup", found, Terms(1.0)) == found.why
     assert cell_of(folder, bart, SMALL, Request(1024, 16, 1)).source == "predicted"
@@ -79,11 +85,24 @@ def test_rows_rise_with_llms_and_columns_with_slms(folder: Path):
     assert [one.source for one in cells] == ["predicted", "none", "predicted", "measured"]
 
 
-def test_beyond_what_the_profile_was_measured_at():
-    profile: Profile = made_up_profile()
-    assert beyond(profile, Request(32, 9000, 8)) == ""
-    said = beyond(profile, Request(1024, 16, 32))
-    assert "batches of 1 to 8 and prompts of 32 to 512 tokens" in said
+def test_beyond_what_the_profile_was_measured_at(folder: Path):
+    inside, outside = (cell_of(folder, request=Request(prompt, 16, 1)) for prompt in (512, 8192))
+    assert (inside.how, outside.how) == ("predicted", "extrapolated")
+    assert "≈ Extrapolated from a profile of another machine, not measured" in lines(
+        "speedup", outside, Terms(1)
+    )
+
+
+def test_a_profile_of_this_machine_and_of_another(folder: Path):
+    guess = cell_of(folder, slm=TINY)
+    assert (guess.whose, guess.estimate) == (
+        "profile of another machine", "predicted from a profile of another machine",
+    )  # fmt: skip
+    save_profile(made_up_profile(environment=environment(CPU, "")), folder)
+    (folder / "grids" / "grid-1.jsonl").unlink()
+    guess = cell_of(folder, slm=TINY)
+    assert (guess.whose, guess.estimate) == ("", "predicted")
+    assert "≈ Predicted from this machine's profile, not measured" in lines("speedup", guess, Terms(1.0))
 
 
 def test_names_carry_their_size():

@@ -23,6 +23,7 @@ from hybrid.sizing import (
     Pair,
     Request,
     predict,
+    save_profile,
 )
 from tests.presentation.pairings.made_grids import (
     ASKED,
@@ -35,6 +36,7 @@ from tests.presentation.pairings.made_grids import (
     only,
     store,
 )
+from tests.sizing.made_up import made_up_profile
 
 
 def test_curves_keep_all_else_fixed(folder: Path):
@@ -51,10 +53,16 @@ def test_curves_keep_all_else_fixed(folder: Path):
     assert made.predicted[64] == pytest.approx(truth["llm"].total_s / truth["hybrid"].total_s)
     rows = [row for row in made.table.rows if row[0] == 64]
     assert [row[2] for row in rows] == ["measured grid-2", "predicted"]
+    assert [row[2] for row in made.table.rows if row[0] == 4096] == ["extrapolated"]
+    assert "as predicted from a profile of another machine, extrapolated beyond 1 to 768" in made.sentence
+    drawn = curve_drawing(made).figure.data[0].hovertext
+    assert drawn[-1].endswith("at 4,096 tokens, extrapolated<br>from a profile of another machine")
     assert "2.5× at 16, 2.5× at 64 measured" in made.sentence
 
 
 def test_a_line_ends_where_positions_do(folder: Path):
+    save_profile(made_up_profile(engine="transformers"), folder)
+    (folder / "grids" / "grid-1.jsonl").unlink()
     found, device = only(folder)
     measured = measured_pairs(device, found.shapes, folder)
     bart = pair_cell(device, measured, Pair(find_shape("bart-large"), SMALL), ASKED)
@@ -66,7 +74,8 @@ def test_details_say_break_even_cost_and_memory(folder: Path):
     device = only(folder)[1]
     one = cell_of(folder)
     said = sentences(device, one, Terms(2.0))
-    assert said[0].startswith("Predicted: With prompts of 32 tokens, the hybrid is ")
+    begins = "Predicted from a profile of another machine: With prompts of 32 tokens, the hybrid is "
+    assert said[0].startswith(begins)
     costs = [2.0 * 1e6 * seconds / (128 * 3600) for seconds in (5.0, 0.5, 2.0)]
     assert all(f"{cost:.3g} by the" in said[1] for cost in costs)
     assert said[2].startswith("Memory for weights and caches, computed from sizes: the LLM ")

@@ -10,7 +10,7 @@ from hybrid.presentation.pairings.metrics import (
     Terms,
     lines,
 )
-from hybrid.presentation.pairings.sources import sources
+from hybrid.presentation.pairings.sources import Device, sources
 from hybrid.sizing import (
     Request,
     error_report,
@@ -48,7 +48,9 @@ def test_without_a_profile_what_was_measured_is_there(tmp_path: Path):
     assert NO_PROFILE in other.why
     device = only(tmp_path)[1]
     assert device.label == "A CPU, torch, float32 (grid grid-1)"
-    assert error_sentence(device, measured_pairs(device, sources(tmp_path).shapes, tmp_path)) == NO_PROFILE
+    assert (
+        error_sentence(own(device), measured_pairs(device, sources(tmp_path).shapes, tmp_path)) == NO_PROFILE
+    )
 
 
 def test_a_grid_of_models_that_are_called_the_same_is_not_used(folder: Path):
@@ -62,19 +64,31 @@ def test_a_grid_of_models_that_are_called_the_same_is_not_used(folder: Path):
         "Cells of t5-small are left out: grid grid-2 means another model by it.",
         "Cells of who are left out: grid grid-2 does not say its sizes.",
     )
-    assert error_sentence(device, measured).startswith("How far")  # of its sound cells, though it is odd
+    assert error_sentence(own(device), measured).startswith("How far")  # of its sound cells, though it is odd
+
+
+def own(device: Device) -> Device:
+    """The same of this very machine."""
+    return replace(device, stranger=None)
+
+
+def test_a_profile_of_another_machine_promises_no_error(folder: Path):
+    found, device = only(folder)
+    said = error_sentence(device, measured_pairs(device, found.shapes, folder))
+    assert said.startswith("This is a profile of another machine: A CPU is all that it says of its own.")
+    assert "%" not in said
 
 
 def test_the_error_is_that_of_the_report(folder: Path):
     found, device = only(folder)
     assert device.profile is not None
     report = error_report(load_grid("grid-1", folder), device.profile)
-    said = error_sentence(device, measured_pairs(device, found.shapes, folder))
+    said = error_sentence(own(device), measured_pairs(device, found.shapes, folder))
     assert "on 3 measured cells of grid grid-1" in said
     assert f"by {100 * report.total.median:.0f} % (median) and {100 * report.total.p90:.0f} %" in said
     (folder / "grids" / "grid-1.jsonl").unlink()
     found, device = only(folder)
-    assert error_sentence(device, measured_pairs(device, found.shapes, folder)) == NO_GRID
+    assert error_sentence(own(device), measured_pairs(device, found.shapes, folder)) == NO_GRID
 
 
 def test_cells_that_took_no_time_are_left_out(folder: Path):
@@ -87,4 +101,4 @@ def test_an_empty_grid_has_no_error(folder: Path):
     found, device = only(folder)
     measured = measured_pairs(device, found.shapes, folder)
     bare = replace(measured, newest=StoredGrid(grid(), (), ()))
-    assert error_sentence(device, bare) == NO_GRID
+    assert error_sentence(own(device), bare) == NO_GRID

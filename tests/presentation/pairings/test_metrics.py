@@ -21,6 +21,7 @@ from hybrid.presentation.pairings.metrics import (
     why_none,
 )
 from hybrid.presentation.pairings.sources import sources
+from hybrid.sizing import Request
 from tests.presentation.pairings.made_grids import (
     ASKED,
     EVIL,
@@ -74,7 +75,7 @@ def test_the_sentence_counts_what_is_measured_and_what_is_not(folder: Path):
     said = sentence("speedup", device, cells, Terms(1.0))
     assert "8 prompts of 32 tokens, answers of 16 tokens" in said
     assert "1 cell measured (medians of 3 repeats in grid grid-1; weights: random" in said
-    assert "2 cells ≈ predicted from the profile" in said
+    assert "2 cells ≈ predicted from a profile of another machine" in said
     assert "1 cell is blank" in said
 
 
@@ -82,12 +83,13 @@ def test_the_table_has_a_row_for_every_cell(folder: Path):
     found, device = only(folder)
     cells = pair_cells(device, measured_pairs(device, found.shapes, folder), [LARGE], [SMALL, LARGE], ASKED)
     measured, none = (dict(zip(COLUMNS, row, strict=True)) for row in table(device, cells, Terms(2.0)).rows)
-    assert (measured["source"], measured["repeats"], measured["speedup"]) == (
-        "measured grid-1",
-        3,
-        pytest.approx(2.5),
-    )
+    assert (measured["source"], measured["profile"], measured["repeats"], measured["speedup"]) == (
+        "measured grid-1", "", 3, pytest.approx(2.5),
+    )  # fmt: skip
     assert (measured["llm_total_ms"], measured["hybrid_total_ms"]) == pytest.approx((5000, 2000))
     assert measured["llm_cost"] == pytest.approx(2.0 * 1e6 / (128 * 3600 / 5.0))
     assert (measured["quality_kept"], measured["quality_run"]) == (None, "")
     assert (none["source"], none["speedup"], none["note"]) == ("", None, NOT_SMALLER)
+    guess = table(device, [cell_of(folder, request=Request(8192, 16, 1))], Terms(2.0)).rows[0]
+    row = dict(zip(COLUMNS, guess, strict=True))
+    assert (row["source"], row["profile"]) == ("extrapolated", "profile of another machine")

@@ -1,0 +1,66 @@
+"""Costs between the sizes that were measured, and beyond them as the device's own products grow."""
+
+from dataclasses import replace
+
+import pytest
+
+from hybrid.measuring.device import Machine
+from hybrid.schema import CPU
+from hybrid.sizing import Costs
+from hybrid.sizing.costs import Products, between
+
+LINE = tuple(Costs(1, tokens, {"fixed": seconds}) for tokens, seconds in ((32, 2.0), (128, 8.0), (512, 16.0)))
+ONE = {"fixed": 1.0}
+# A weight takes 2 s with one row, 4 s with 8, and 200 s with 100; beyond that 2 s a row.
+PRODUCTS = Products.of(Machine(CPU, "float32", 1, 1e10, (), ((1.0, 1.0), (8.0, 4.0), (100.0, 1.0))))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "seconds"), [(32, 2), (128, 8), (512, 16), (64, 4), (256, 128**0.5), (16, 2), (1024, 16)]
+)
+def test_along_tokens(tokens: int, seconds: float) -> None:
+    assert between(LINE, (1, tokens), ONE, PRODUCTS) == pytest.approx(seconds)
+
+
+def test_along_prompts_and_tokens() -> None:
+    twice = (replace(one, batch=8, seconds={"fixed": 2 * one.seconds["fixed"]}) for one in LINE)
+    square = (*LINE, *twice)
+    assert between(square, (8, 128), ONE, PRODUCTS) == pytest.approx(16)
+    assert between(square, (8**0.5, 64), ONE, PRODUCTS) == pytest.approx(4 * 2**0.5)
+    assert between(square, (15, 32), ONE, PRODUCTS) == pytest.approx(4)  # what is paid once stays
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds"), [(0.5, 2), (1, 2), (8, 4), (100, 200), (8**0.5, 8**0.5), (250, 500)]
+)
+def test_products_of_so_many_rows(rows: float, seconds: float) -> None:
+    assert PRODUCTS.seconds(rows) == pytest.approx(seconds)
+
+
+def test_beyond_what_was_measured_products_grow_with_their_rows() -> None:
+    costs = (Costs(1, 8, {"fixed": 3.0, "weights": 1.0}), Costs(1, 100, {"fixed": 3.0, "weights": 20.0}))
+    terms = {"fixed": 1.0, "weights": 1.0}
+    assert between(costs, (1, 100), terms, PRODUCTS) == pytest.approx(23)
+    assert between(costs, (1, 200), terms, PRODUCTS) == pytest.approx(3 + 20 * 2)
+    assert between(costs, (3, 200), terms, PRODUCTS) == pytest.approx(3 + 20 * 6)
+    assert between(costs, (1, 1), terms, PRODUCTS) == pytest.approx(3 + 1 / 2)
+
+
+def test_attention_is_never_cheaper_than_arithmetic_allows_beyond_what_was_measured() -> None:
+    assert PRODUCTS.pair_s == 1.0  # 4 operations at the 4 a second that 8 rows reach
+    untold, told = Costs(1, 10, {}), Costs(1, 10, {"pairs": 3.0})
+    assert between([untold], (1, 10), {"pairs": 100.0}, PRODUCTS) == 0
+    assert between([untold], (1, 20), {"pairs": 400.0}, PRODUCTS) == pytest.approx(300)
+    assert between([told], (1, 20), {"pairs": 400.0}, PRODUCTS) == pytest.approx(1200)
+
+
+def test_caches_are_read_for_each_answer() -> None:
+    step = (Costs(1, 0, {"cache": 1.0}), Costs(4, 0, {"cache": 2.0}))
+    assert between(step, (12, 0), {"cache": 5.0}, PRODUCTS) == pytest.approx(3 * 2 * 5)
+
+
+def test_more_never_takes_less_than_fewer_did() -> None:
+    falling = (Costs(1, 10, {"fixed": 2.0}), Costs(1, 20, {"fixed": 1.0}))
+    assert [between(falling, (1, tokens), ONE, PRODUCTS) for tokens in (10, 15, 20, 100)] == [2.0] * 4
+    nothing = Costs(1, 10, {})
+    assert between((nothing, Costs(1, 20, {"fixed": 4.0})), (1, 15), ONE, PRODUCTS) == 2.0
