@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hybrid.format import SAME, faster, milliseconds
 from hybrid.live.answers import Answers
 from hybrid.metrics import METRICS, Metric, score, score_alone
-from hybrid.schema import BASELINE, Generation, Score, System
+from hybrid.schema import BASELINE, METHODS, Generation, Score, System
 
 HYBRID = System("hybrid")
 
@@ -68,6 +68,13 @@ def remarks(answers: Answers) -> list[str]:
     silent = [s.label for s, answer in answers.items() if not answer.text.strip()]
     notes = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
     return notes + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
+
+
+def fidelity_in_words(system: System, text: str, llm_text: str) -> str:
+    """Say of a lossless system whether it wrote what the LLM wrote; empty for others."""
+    if not METHODS[system.method].lossless:
+        return ""
+    return "The LLM's own answer" if text == llm_text else "Not the LLM's own answer: precision, or rounding"
 
 
 def _name(system: System) -> str:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from hybrid.live import Answers, Request, baseline_of
 from hybrid.live.model_cache import EngineRequest
-from hybrid.live.verdicts import scores, scores_in_words
+from hybrid.live.verdicts import fidelity_in_words, scores, scores_in_words
 from hybrid.presentation.difference import Part, words
 from hybrid.schema import System
 from pages.live_parts.cards import Beside
@@ -62,7 +62,9 @@ def beside(answered: Answered, system: System, against: str | None) -> Beside:
         parts = words(reference, text)
     elif against == TO_LLM and llm and llm != system:
         parts = words(answered.answers[llm].text, text)
-    if parts is not None and all(part.kind == "same" for part in parts):
+    if llm and (told := fidelity_in_words(system, text, answered.answers[llm].text)):
+        judged = f"{judged}. {told}" if judged else told
+    elif parts is not None and all(part.kind == "same" for part in parts):
         same = f"Word for word {'the reference' if against == TO_REFERENCE else 'the answer of the LLM'}"
         judged = f"{judged}. {same}" if judged else same
     return Beside(answered.ran[system], judged, parts)

@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid.live import baseline_of, remarks, speedup, verdict
-from hybrid.live.verdicts import labels, scores, scores_in_words
+from hybrid.live.verdicts import fidelity_in_words, labels, scores, scores_in_words
 from hybrid.metrics import score, score_alone
 from hybrid.schema import TASKS, Generation, System, Timing
 from tests.live.made import generation
@@ -110,3 +110,10 @@ def test_every_task_is_judged_and_nothing_scores_nothing():
     assert all(labels(task) for task in TASKS)
     assert scores("summarize", [], []) == {}
     assert scores("unheard-of", ["a"], ["a"]) == {}
+
+
+def test_a_lossless_answer_is_set_beside_the_llms():
+    lossless = System("lossless", "torch")
+    assert fidelity_in_words(lossless, "Ja.", "Ja.") == "The LLM's own answer"
+    assert fidelity_in_words(lossless, "Ja!", "Ja.").startswith("Not the LLM's own answer")
+    assert fidelity_in_words(System("hybrid"), "Ja.", "Ja.") == ""
