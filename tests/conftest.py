@@ -163,6 +163,7 @@ def _fake_record(position: int, example_id: str, repeat: int, system: Any, token
 
     times = tuple((1000 + 100 * position + 50 * i) / 1e6 for i in range(tokens))
     phases = {phase: (200 + 10 * i + position) / 1e6 for i, phase in enumerate(_PHASES)}
+    phases["decode"] = (1000 + 100 * position + 50 * tokens) / 1e6  # all tokens are there before the end
     generation = Generation(
         system, f"Answer {position}.", tuple(range(tokens)), 9, "eos" if position % 2 else "length",
         Timing(phases, times),

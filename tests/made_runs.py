@@ -1,7 +1,7 @@
 """Runs that nobody measured, stored for pages to show: plausible numbers, real statistics of real metrics."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hybrid.schema import (
     Timing,
 )
 from hybrid.store import create
+from hybrid.store.checksum import seal
 
 TEXT = "der die das Haus Zug Brücke Fluss hält fährt alt neu groß klein hier dort nicht und oder am im"
 WORDS = tuple(TEXT.split())
@@ -78,6 +79,12 @@ def store_run(
             memory = {one: Memory(900_000_000, 600_000_000) for one in systems}
             writer.finish(memory, stamp)
         return writer.run.run_id
+
+
+def rewrite_lines(path: Path, change: Callable[[str], str]) -> None:
+    """Change each line of a stored file, as one who then puts its checksum right."""
+    lines = [line.partition(',"crc32"')[0] + "}" for line in path.read_text("utf-8").splitlines()]
+    path.write_bytes(b"".join(seal(change(line).encode()) for line in lines))
 
 
 def store_many(root: Path, count: int, **plan: object) -> list[str]:

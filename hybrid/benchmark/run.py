@@ -241,6 +241,8 @@ def _resumable(writer: Writer, observer: Observer) -> Iterator[None]:
     try:
         yield
     except (HybridError, KeyboardInterrupt) as error:
+        if writer.lost:  # nothing is left to go on with
+            raise
         kept = writer.done or writer.problems or isinstance(error, StoreError | KeyboardInterrupt)
         if kept:
             observer(Interrupted(run_id=run.run_id, done=len(writer.done), planned=run.planned))

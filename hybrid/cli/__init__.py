@@ -22,6 +22,7 @@ from hybrid.errors import HybridError
 COMMANDS: Mapping[str, str] = {
     "bench": "bench",
     "compare": "stored_runs",
+    "delete": "stored_runs",
     "device": "device",
     "engines": "engines",
     "evaluate": "train",

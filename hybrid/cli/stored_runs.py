@@ -1,4 +1,4 @@
-"""Commands on stored runs: `hybrid runs`, `compare`, `score`, `export` and `report`."""
+"""Commands on stored runs: `hybrid runs`, `compare`, `score`, `export`, `report` and `delete`."""
 
 import errno
 import json
@@ -30,10 +30,13 @@ def runs(as_json: bool) -> None:
     n is examples x repeats. The runs lie in results/, or where HYBRID_RESULTS says.
     """
     from hybrid.store import list_runs, results_folder
+    from hybrid.store.checksum import unsealed_sentence
 
     listing = list_runs()
     for problem in listing.problems:
         notice(problem)
+    if unsealed := [one.run.run_id for one in listing.runs if not one.sealed]:
+        notice(unsealed_sentence(unsealed))
     if as_json:
         rows = [{**asdict(one.run), "records": one.records, "complete": one.complete} for one in listing.runs]
         out(json.dumps(rows, ensure_ascii=False, indent=1))
@@ -243,3 +246,18 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
     with replacing(Path(output)) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
     click.echo(f"Report written to {output}.", err=True)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def delete(names: tuple[str, ...]) -> None:
+    """Remove what is stored for good, damaged or not.
+
+    NAME: the whole id of a run, grids/GRID or devices/PROFILE, as they lie in
+    the folder of results.
+    """
+    from hybrid.store.removal import delete_stored
+
+    for name in dict.fromkeys(names):
+        delete_stored(name)
+        notice(f"{name} was deleted.")

@@ -14,6 +14,7 @@ from hybrid.errors import InputError
 from hybrid.metrics import METRICS, Metric, metrics_of
 from hybrid.schema import LOSSLESS, METHODS, System
 from hybrid.store import StoredRun
+from hybrid.store.checksum import unsealed_sentence
 
 Results = Mapping[str, Mapping[System, SystemResults]]  # by run id, what its systems have answered
 
@@ -86,6 +87,8 @@ def compare_runs(
     systems: list[ComparedSystem] = []
     remarks: list[str] = []
     warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
+    if unsealed := [run_id for run_id, stored in unique.items() if not stored.sealed]:
+        warnings.append(unsealed_sentence(unsealed))
     warnings += run_differences([stored.run for stored in unique.values()])
     for run_id, systems_of_run in results.items():
         base = choose_baseline(baseline, run_id, results)

@@ -43,6 +43,7 @@ from hybrid.schema.runs import (
     Resumption,
     Run,
 )
+from hybrid.schema.statistics import STATISTICS, StatisticsShape
 from hybrid.schema.systems import (
     BASELINE,
     CPU,
@@ -66,6 +67,7 @@ __all__ = [
     "METHODS",
     "MODELS",
     "PHASES",
+    "STATISTICS",
     "SYSTEMS",
     "TASKS",
     "Cell",
@@ -100,6 +102,7 @@ __all__ = [
     "Score",
     "Speedup",
     "Started",
+    "StatisticsShape",
     "Status",
     "Step",
     "Suite",

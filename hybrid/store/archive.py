@@ -7,6 +7,7 @@ bomb (David Fifield, "A better zip bomb", 2019), a directory of millions of file
 """
 
 import os
+import re
 import stat
 import zipfile
 import zlib
@@ -22,6 +23,10 @@ LARGEST_RATIO = 200  # of unpacked to packed; answers shrink to a tenth or so
 SMALL = 1 << 20  # bytes that may have any ratio
 _AT_ONCE = 1 << 20  # most bytes that zipfile may want in one piece, of the list of files too
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+# What the Finder and the Explorer put into an archive beside what they were given, each with its folder.
+_LEFT_BEHIND = re.compile(
+    r"__MACOSX/.*|([^/\\:]+/)?(\._[^/\\]*|\.DS_Store|desktop\.ini|Thumbs\.db)", re.IGNORECASE | re.DOTALL
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
 
@@ -38,7 +43,8 @@ def opened_archive(
 ) -> Iterator[tuple[str, Mapping[str, Readable]]]:
     """Give the folder that an archive holds, "" for none, and its files by name, each to be read once.
 
-    is_part: whether it may hold a file of this name. passed_over: that it may hold too, and nobody reads.
+    is_part: whether it may hold a file of this name. passed_over: that it may hold too, and nobody reads;
+    so is what macOS and Windows leave behind.
     Raises StoreError for an archive that is damaged, or holds anything else.
     """
     try:
@@ -48,6 +54,8 @@ def opened_archive(
     with archive:
         folders, members = set(), {}
         for info in archive.infolist():
+            if _LEFT_BEHIND.fullmatch(info.orig_filename):
+                continue
             folder, name = _place(info)
             folders.add(folder)
             _check_kind(info, name)

@@ -29,12 +29,15 @@ from hybrid.schema import (
 )
 from hybrid.schema.answers import paused
 from hybrid.schema.runs import without_folders
-from hybrid.store.typed_json import Count, Header, decode, encode, parse_text, plain, restore
+from hybrid.store.checks import check_grid, check_run
+from hybrid.store.checksum import CHECKSUM, check_seal, seal
+from hybrid.store.typed_json import LARGEST, Count, Header, decode, encode, parse_text, plain, restore
 
 SCHEMA = 1  # of runs
 FORMAT = 1  # of grids
-Size = Annotated[int, msgspec.Meta(ge=1)]
-Microseconds = Annotated[float, msgspec.Meta(ge=0)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Microseconds = Annotated[float, msgspec.Meta(ge=0, le=1e15)]  # 30 years
+Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]  # of what is counted and summed
 
 
 class _PlanOfFile(msgspec.Struct, frozen=True):
@@ -47,22 +50,32 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     """What run.json holds beside the fields of a Run. run_id: of the run when it was stored.
 
     records, records_bytes: of a complete run, how many there were and the size of their file.
+    checksum: CHECKSUM where each example and record ends in one; empty in runs of before.
     """
 
     schema: Any = None
     run_id: str = ""
-    records: int | None = None
-    records_bytes: int | None = None
+    records: Count | None = None
+    records_bytes: Count | None = None
+    checksum: str = ""
     plan: _PlanOfFile = msgspec.field(default_factory=_PlanOfFile)
 
+    @property
+    def sealed(self) -> bool:
+        """Whether a line without a checksum has lost it."""
+        return self.checksum == CHECKSUM
 
-def encode_run(run: Run, **more: int) -> bytes:
+
+def encode_run(run: Run, **more: int | str) -> bytes:
     """Write run.json: the fields of the Run and `more`, those of RunFile, indented for people."""
-    return encode({"schema": SCHEMA, **plain(run), **more}, indent=1)
+    return seal(encode({"schema": SCHEMA, **plain(run), **more}, indent=1), indented=True)
 
 
 def decode_run(data: bytes) -> tuple[Run, RunFile]:
-    """Read a run.json; fields that are not known are let pass, the folders of a suite's file too."""
+    """Read a run.json; fields that are not known are let pass, the folders of a suite's file too.
+
+    Its checksum is not looked at.
+    """
     header = decode(RunFile, data)
     if type(header.schema) is not int or header.schema < 1:
         raise ValueError("it names no schema")
@@ -74,25 +87,33 @@ def decode_run(data: bytes) -> tuple[Run, RunFile]:
     suite, blocks = without_folders(run.plan.suite), header.plan.blocks
     if (suite, blocks) != (run.plan.suite, run.plan.blocks):
         run = replace(run, plan=replace(run.plan, suite=suite, blocks=blocks))
+    check_run(run)
     return run, header
 
 
 def without_suite_folders(data: bytes) -> bytes:
-    """Rewrite a run.json of before suites' files were stored without their folders; any other as it is."""
+    """Rewrite a run.json of before suites' files were stored without their folders; any other as it is.
+
+    data: of a run that can be read.
+    """
     row = json.loads(data)
     suite = row["plan"]["suite"]
     row["plan"]["suite"] = without_folders(suite)
-    return data if row["plan"]["suite"] == suite else encode(row, indent=1)
+    if row["plan"]["suite"] == suite:
+        return data
+    row.pop("crc32", None)
+    return seal(encode(row, indent=1), indented=True)
 
 
 def encode_example(example: Example) -> bytes:
     """Write one line."""
-    return encode(example)
+    return seal(encode(example))
 
 
-def decode_example(line: bytes) -> Example:
-    """Read one line."""
-    example = decode(Example, line)
+def decode_example(line: bytes, sealed: bool = False) -> Example:
+    """Read one line. sealed: it must have its checksum."""
+    example = decode(Example, line, texts=True)
+    check_seal(line, required=sealed)
     if not example.references:
         raise ValueError("references is empty")
     return example
@@ -110,10 +131,10 @@ class _RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     prompt_tokens: Count
     finish: FinishReason
     text: str
-    phases_us: dict[Phase, float]
-    token_us: list[float]
-    token_ids: tuple[int, ...]
-    statistics: dict[str, tuple[float, ...]]
+    phases_us: dict[Phase, Microseconds]
+    token_us: list[Microseconds]
+    token_ids: tuple[Count, ...]
+    statistics: dict[str, tuple[Amount, ...]]
     drafted: Count = 0
     accepted: Count = 0
     block: Count = 0
@@ -153,15 +174,19 @@ def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
         disturbed=generation.timing.disturbed,
         append=[row + 1, rows] if rows > 1 else None,
     )
-    return encode(line)
+    return seal(encode(line))
 
 
-def decode_record(line: bytes) -> Record:
-    """Read one record; times come back as they were to half a microsecond, phases to a twentieth."""
+def decode_record(line: bytes, sealed: bool = False) -> Record:
+    """Read one record; times come back as they were to half a microsecond, phases to a twentieth.
+
+    sealed: it must have its checksum.
+    """
     try:
         row = _decode_line(line)
     except Exception:  # what is wrong is said, and half a surrogate pair read, by the slower one
-        row = decode(_RecordLine, line)
+        row = decode(_RecordLine, line, texts=True)
+    check_seal(line, required=sealed)
     if not row.token_ids or len(row.token_ids) != len(row.token_us):
         raise ValueError(f"it has {len(row.token_ids)} token_ids and {len(row.token_us)} token_us")
     if row.accepted > row.drafted:
@@ -221,8 +246,8 @@ class _CellLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     prompt_tokens: Size
     output_tokens: Size
     started_at: str
-    drafted: tuple[int, ...] = ()
-    accepted: tuple[int, ...] = ()
+    drafted: tuple[Count, ...] = ()
+    accepted: tuple[Count, ...] = ()
     options: dict[str, str] = {}
     environment: Environment | None = None
     phases_us: dict[Phase, list[Microseconds]]
@@ -232,14 +257,17 @@ class _CellLine(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 def encode_grid(grid: Grid) -> bytes:
     """Write the first line of a grid."""
-    return encode({"format": FORMAT, **plain(grid)})
+    return seal(encode({"format": FORMAT, **plain(grid)}))
 
 
 def decode_grid(line: bytes) -> Grid:
     """Read the first line of a grid. Raises ValueError for what is none of this format."""
     if (given := decode(Header, line).format) != FORMAT:
         raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
-    return decode(Grid, line)
+    grid = decode(Grid, line)
+    check_seal(line)
+    check_grid(grid)
+    return grid
 
 
 def encode_cell(cell: Cell) -> bytes:
@@ -260,13 +288,14 @@ def encode_cell(cell: Cell) -> bytes:
         ttft_us=_microseconds(cell.ttft_s),
         tpot_us=_microseconds(cell.tpot_s),
     )
-    return encode(line)
+    return seal(encode(line))
 
 
-def decode_cell(line: bytes) -> Cell:
-    """Read one line; fields that are not known are let pass."""
+def decode_cell(line: bytes, sealed: bool = False) -> Cell:
+    """Read one line; fields that are not known are let pass. sealed: it must have its checksum."""
     row = decode(_CellLine, line)
     _check_cell(row)
+    check_seal(line, required=sealed)
     return Cell(
         method=row.method,
         llm=row.llm,

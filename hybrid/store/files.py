@@ -18,11 +18,17 @@ LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
 BESIDE = ".new"  # how the name of a file ends that has not yet taken its place
 
 
+class LostFile(OSError):
+    """The file that is being written was removed, moved or replaced: nobody will read what is appended."""
+
+
 @contextmanager
 def as_store_error(what: str, fix: str = "") -> Iterator[None]:
-    """Turn an OSError into a StoreError: `what`, the system's reason, `fix`."""
+    """Turn an OSError into a StoreError: `what`, the system's reason, `fix`; a LostFile cannot be mended."""
     try:
         yield
+    except LostFile as error:
+        raise StoreError(f"{what}: {error.strerror}. Start anew.") from error
     except OSError as error:
         raise StoreError(f"{what}: {error.strerror or error}.{fix and ' ' + fix}") from error
 

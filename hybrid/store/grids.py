@@ -15,10 +15,11 @@ from pathlib import Path
 
 from hybrid.errors import StoreError
 from hybrid.schema import METHODS, Cell, CellKey, Environment, Grid, describe_cell
+from hybrid.store.checksum import check_seal
 from hybrid.store.codec import decode_cell, decode_grid, encode_cell, encode_grid
 from hybrid.store.files import as_store_error, open_regular, sync_folder
 from hybrid.store.folders import LATEST, RUN_ID, match_id, results_folder
-from hybrid.store.journal import AppendOnlyFile, cut_unsettled, decoded_lines
+from hybrid.store.journal import LONGEST_LINE, AppendOnlyFile, cut_unsettled, decoded_lines
 from hybrid.store.typed_json import LARGEST
 
 FOLDER, SUFFIX = "grids", ".jsonl"
@@ -52,7 +53,7 @@ def list_grids(root: Path | None = None) -> GridListing:
     for path in _files(root):
         try:
             with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
-                grids.append(_header(path, file.readline()))
+                grids.append(_header(path, file.readline(LONGEST_LINE)))
         except StoreError as error:
             problems.append(str(error))
     grids.sort(key=lambda grid: (grid.created_at, grid.grid_id), reverse=True)
@@ -80,12 +81,13 @@ def load_grid(grid_id: str, root: Path | None = None) -> StoredGrid:
     """
     path = _folder(root) / f"{find_grid(grid_id, root)}{SUFFIX}"
     with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
-        grid = _header(path, file.readline())
+        first = file.readline(LONGEST_LINE)
+    grid, sealed = _header(path, first), check_seal(first)
     cells: dict[CellKey, Cell] = {}
     problems: list[str] = []
 
     def decode(line: bytes) -> Cell:
-        cell = decode_cell(line)
+        cell = decode_cell(line, sealed)
         _check_cell(cell)
         if cell.key in cells:
             raise ValueError(f"it repeats {describe_cell(cell.key)}")

@@ -23,17 +23,16 @@ from hybrid.store.archive import LARGEST_RUN, Readable, opened_archive
 from hybrid.store.codec import without_suite_folders
 from hybrid.store.files import LARGEST_RUN_FILE, as_store_error, open_regular, read_small, sync_folder
 from hybrid.store.folders import EXAMPLES, LATEST, LOCK, RECORDS, RUN, RUN_ID, results_folder
+from hybrid.store.journal import LONGEST_LINE
 from hybrid.store.reading import RunReader, find_run, read_run
 from hybrid.store.run_lock import claim_folder, new_run_id
 from hybrid.store.scores import SCORES, score_files
 
 FILES = (RUN, EXAMPLES, RECORDS)
-LONGEST_LINE = 4 * 2**20  # bytes, give or take a piece; a record of 4,096 tokens has some 60,000
 _PIECE = 1 << 16
 _TAKEN = re.compile(f"{LATEST}|grids|devices", re.IGNORECASE)  # have another meaning among results
 _LONGEST_ID = 120  # of the 128 characters that there may be, so that other digits fit behind it
 _MOST_FILES = 100  # of a run: one for each metric, and few more
-_LARGEST_NUMBER = 2**53  # beyond which neither JSON's readers nor a table's columns agree
 
 
 def write_archive(run_id: str, file: IO[bytes], root: Path | None = None) -> None:
@@ -152,10 +151,8 @@ def _checked(folder: Path) -> list[str]:
     why = ""
     if not examples:
         why = f"{EXAMPLES} holds no example that can be read"
-    elif planned % each or planned < examples * each or (planned > examples * each and not reader.problems):
+    elif planned < examples * each or (planned > examples * each and not reader.problems):
         why = f"{RUN} plans {planned:,} answers and {examples:,} examples make {examples * each:,}"
-    elif planned > _LARGEST_NUMBER:
-        why = f"{RUN} plans more answers than can be"
     elif not records and reader.problems:
         why = f"no answer in {RECORDS} is to an example in {EXAMPLES}, by a system in {RUN}"
     if why:

@@ -8,15 +8,17 @@ over, and cut off by whoever goes on.
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO, TypeVar
 
 from hybrid.store.codec import rows_to_drop
-from hybrid.store.files import as_store_error, flag, open_regular
+from hybrid.store.files import LostFile, as_store_error, flag, open_regular
 
 T = TypeVar("T")
+LONGEST_LINE = 4 * 2**20  # bytes; a record of 4,096 tokens has some 60,000
 _NAMED = 10  # damaged lines of one file that are named; the rest are counted
 
 
@@ -28,7 +30,7 @@ class AppendOnlyFile:
     """A file that one process appends to. name: of what it holds, such as `run X`, for errors."""
 
     def __init__(self, path: Path, name: str) -> None:
-        self._name = name
+        self._path, self._name = path, name
         self._open: int | None = _open_to_append(path)
 
     @property
@@ -36,8 +38,17 @@ class AppendOnlyFile:
         """Bytes in it."""
         return os.fstat(self._descriptor()).st_size
 
+    def check_place(self) -> None:
+        """Raise LostFile when the path does not lead to this file any more."""
+        own = os.fstat(self._descriptor())
+        with suppress(OSError):
+            if os.path.samestat(own, self._path.lstat()):
+                return
+        raise LostFile(0, f"{self._path} was removed, moved or replaced while it was written")
+
     def append(self, data: bytes) -> None:
-        """Write all or nothing. Raises OSError; ValueError once it is closed."""
+        """Write all or nothing. Raises OSError, LostFile among them; ValueError once it is closed."""
+        self.check_place()
         try:
             _write_whole(self._descriptor(), data)
         except TornWrite:  # half a line is left: whoever goes on cuts it off, another append would not
@@ -94,25 +105,37 @@ def decoded_lines(
     settled: only up to settled_end(). skipped: lines at the beginning that are
     something else. Raises StoreError.
     """
-    damaged = at = 0
     with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
         end = settled_end(file) if settled else sys.maxsize
-        for number, line in enumerate(file, start=1):
-            at += len(line)
-            if at > end:
-                break
-            if number <= skipped:
-                continue
-            try:
-                value = decode(line)
-            except ValueError as error:
-                damaged += 1
-                if damaged <= _NAMED:
-                    problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
-                continue
-            yield value
+        numbered = islice(enumerate(_lines(file, end), start=1), skipped, None)
+        yield from decode_each(path, numbered, decode, problems)
+
+
+def decode_each(
+    path: Path, numbered: Iterable[tuple[int, bytes]], decode: Callable[[bytes], T], problems: list[str]
+) -> Iterator[T]:
+    """Decode lines of the file at `path`, each with its number, as decoded_lines() does."""
+    damaged = 0
+    for number, line in numbered:
+        try:
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
+            value = decode(line)
+        except ValueError as error:
+            damaged += 1
+            if damaged <= _NAMED:
+                problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
+            continue
+        yield value
     if damaged > _NAMED:
         problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
+
+
+def _lines(file: IO[bytes], end: int) -> Iterator[bytes]:
+    """Read the lines up to `end`; one longer than any that is written comes in pieces of such a length."""
+    at = 0
+    while (line := file.readline(LONGEST_LINE + 1)) and (at := at + len(line)) <= end:
+        yield line
 
 
 def _open_to_append(path: Path) -> int:

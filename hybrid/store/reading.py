@@ -5,15 +5,17 @@ being written, or was when its process was killed, is read up to its last
 whole append.
 """
 
-import math
 import os
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record, Run, System
+from hybrid.store.checks import check_record, unsound
+from hybrid.store.checksum import check_seal
 from hybrid.store.codec import RunFile, decode_example, decode_record, decode_run
 from hybrid.store.files import as_store_error, read_small
 from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, match_id, results_folder
@@ -25,10 +27,11 @@ Key = tuple[str, int, System]  # example_id, repeat, system
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run and how many records it has so far."""
+    """A run and how many records it has so far. sealed: each of them ends in a checksum."""
 
     run: Run
     records: int
+    sealed: bool = True
 
     @property
     def complete(self) -> bool:
@@ -37,20 +40,28 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Listing:
-    """Runs, the newest first. problems: a sentence for each that is damaged."""
+    """Runs, the newest first. problems: a sentence for each that is damaged.
+
+    damaged: ids of those that cannot be read at all; delete_run() takes them.
+    """
 
     runs: tuple[RunSummary, ...]
     problems: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """All that is stored of a run. problems: a sentence for each thing that is damaged and left out."""
+    """All that is stored of a run. problems: a sentence for each thing that is damaged and left out.
+
+    sealed: each example and record ends in a checksum, so that a digit that was changed is found.
+    """
 
     run: Run
     examples: tuple[Example, ...]
     records: tuple[Record, ...]
     problems: tuple[str, ...]
+    sealed: bool = True
 
 
 def list_runs(root: Path | None = None) -> Listing:
@@ -61,13 +72,15 @@ def list_runs(root: Path | None = None) -> Listing:
     root = root or results_folder()
     runs: list[RunSummary] = []
     problems: list[str] = []
+    damaged: list[str] = []
     for name in _folders(root):
         try:
             runs.append(_summary(root / name, problems))
         except StoreError as error:
             problems.append(str(error))
+            damaged += [name] if RUN_ID.fullmatch(name) else []
     runs.sort(key=lambda one: (_moment(one.run.created_at), one.run.run_id), reverse=True)
-    return Listing(tuple(runs), tuple(problems))
+    return Listing(tuple(runs), tuple(problems), tuple(damaged))
 
 
 def find_run(text: str, root: Path | None = None) -> str:
@@ -93,20 +106,22 @@ def load_run(run_id: str, root: Path | None = None) -> StoredRun:
     records = tuple(reader.records())
     signatures = {**reader.run.signatures, **reader.score_signatures}
     run = replace(reader.run, signatures=signatures)
-    return StoredRun(run, reader.examples, records, tuple(reader.problems))
+    return StoredRun(run, reader.examples, records, tuple(reader.problems), reader.sealed)
 
 
 class RunReader:
     """One stored run whose records are read one at a time, for runs that are larger than memory.
 
-    problems: grows while records are read.
+    problems: grows while records are read. sealed: as in StoredRun.
     """
 
     def __init__(self, run_id: str, root: Path | None = None) -> None:
         root = root or results_folder()
         self.folder = root / find_run(run_id, root)
         self.problems: list[str] = []
-        self.run, _ = read_run(self.folder)
+        self._unsound = Counter[str]()
+        self.run, self._file = read_run(self.folder, self.problems)
+        self.sealed = self._file.sealed
         self.examples = tuple(self._examples())
 
     @property
@@ -118,14 +133,15 @@ class RunReader:
         """Read the stored records in the order in which they were measured, with all their scores."""
         known = {example.id for example in self.examples}
         seen: set[Key] = set()
+        self._unsound.clear()
 
         def decode(line: bytes) -> Record:
-            record = decode_record(line)
+            record = decode_record(line, self.sealed)
             check_record(record, self.run, known)
             if key_of(record) in seen:
                 raise ValueError(f"it repeats example {record.example_id!r}, {record.system}")
             seen.add(key_of(record))
-            return record
+            return self._without_unsound(record)
 
         finished = self.run.finished_at is not None
         scores = read_scores(self.folder, self.problems)
@@ -134,12 +150,25 @@ class RunReader:
         if finished and len(seen) < self.run.planned:
             lost = f"{self.run.planned - len(seen)} of {self.run.planned} records"
             self.problems.append(f"{self.folder / RECORDS}: {lost} are damaged or missing.")
+        for metric, count in self._unsound.items():
+            lost = f"statistics of {metric} that no answer has are left out, of {count} answers"
+            fix = f"`hybrid score {self.folder.name}` computes them"
+            self.problems.append(f"{self.folder / RECORDS}: {lost}; {fix}.")
+
+    def _without_unsound(self, record: Record) -> Record:
+        """Take out statistics that no answer has; they are counted."""
+        metrics = unsound(record.statistics)
+        if not metrics:
+            return record
+        self._unsound.update(metrics)
+        kept = {metric: values for metric, values in record.statistics.items() if metric not in metrics}
+        return replace(record, statistics=kept)
 
     def _examples(self) -> Iterator[Example]:
         seen: set[str] = set()
 
         def decode(line: bytes) -> Example:
-            example = decode_example(line)
+            example = decode_example(line, self.sealed)
             if example.id in seen:
                 raise ValueError(f"it repeats example {example.id!r}")
             seen.add(example.id)
@@ -151,16 +180,6 @@ class RunReader:
 def key_of(record: Record) -> Key:
     """Return what a run holds only once."""
     return record.example_id, record.repeat, record.system
-
-
-def check_record(record: Record, run: Run, examples: Container[str]) -> None:
-    """Raise ValueError for a record that is no part of its run."""
-    if record.example_id not in examples:
-        raise ValueError(f"the run has no example {record.example_id!r}")
-    if record.system not in run.plan.systems:
-        raise ValueError(f"the run has no system {record.system}")
-    if not 0 <= record.repeat < run.plan.repeats:
-        raise ValueError(f"repeat is {record.repeat} and the run has {run.plan.repeats}, counted from 0")
 
 
 def _folders(root: Path) -> list[str]:
@@ -176,21 +195,26 @@ def _folders(root: Path) -> list[str]:
 
 
 def _summary(folder: Path, problems: list[str]) -> RunSummary:
-    run, header = read_run(folder)
+    sentences: list[str] = []
+    run, header = read_run(folder, sentences)
     path = folder / RECORDS
     if run.finished_at is None:  # only reading it all tells how much of it is whole
         reader = RunReader(folder.name, folder.parent)
         records = sum(1 for _ in reader.records())
         problems += reader.problems
-        return RunSummary(reader.run, records)
+        return RunSummary(reader.run, records, reader.sealed)
     size, stored = _size(path), header.records_bytes
     if stored is not None and size != stored:
-        problems.append(f"{path} has {size} bytes and had {stored} when its run was finished.")
-    return RunSummary(run, run.planned)
+        sentences.append(f"{path} has {size} bytes and had {stored} when its run was finished.")
+    problems += sentences
+    return RunSummary(run, run.planned, header.sealed)
 
 
-def read_run(folder: Path) -> tuple[Run, RunFile]:
-    """Read the Run in a folder and what its file holds beside it. The folder's name is its id."""
+def read_run(folder: Path, problems: list[str] | None = None) -> tuple[Run, RunFile]:
+    """Read the Run in a folder and what its file holds beside it. The folder's name is its id.
+
+    problems: grows by a sentence where the file was changed after it was written. Raises StoreError.
+    """
     path = folder / RUN
     if not RUN_ID.fullmatch(folder.name):
         raise StoreError(f"The name of {str(folder)!r} may have only A-Z, a-z, 0-9, - and _: rename it.")
@@ -200,6 +224,11 @@ def read_run(folder: Path) -> tuple[Run, RunFile]:
         run, header = decode_run(data)
     except ValueError as error:
         raise StoreError(f"{path} cannot be read: {error}.") from error
+    try:
+        check_seal(data, indented=True)
+    except ValueError as error:  # people may write into it, and all in it is still what a run can have
+        if problems is not None:
+            problems.append(f"{path} is to be doubted: {error}.")
     return replace(run, run_id=folder.name), header
 
 
@@ -217,9 +246,6 @@ def _size(path: Path) -> int:
 
 
 def _moment(created_at: str) -> float:
-    """Seconds since 1970; runs whose time cannot be read come last, by their ids."""
-    try:
-        moment = datetime.fromisoformat(created_at)
-    except ValueError:
-        return -math.inf
+    """Seconds since 1970."""
+    moment = datetime.fromisoformat(created_at)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,8 +1,9 @@
 """Scores of a stored run: scores-METRIC.jsonl beside its records, written whole once they are measured.
 
 A line holds what one answer adds to the metric's sums, and the checksum of the text that
-was scored: an answer that was measured again has no score until it is scored again. Runs
-of before hold the same inside their records; what stands in a file of its own goes first.
+was scored: an answer that was measured again has no score until it is scored again. The last
+line is the checksum of the file. Runs of before hold the same inside their records; what
+stands in a file of its own goes first.
 """
 
 import re
@@ -13,14 +14,16 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
-from hybrid.schema import Record
-from hybrid.store.codec import short
+from hybrid.schema import STATISTICS, Record
+from hybrid.store.checksum import CHECKSUM, last_line, without_last_line
+from hybrid.store.codec import Amount, short
 from hybrid.store.files import as_store_error, open_atomic, open_regular
 from hybrid.store.folders import EXAMPLES
-from hybrid.store.journal import decoded_lines
+from hybrid.store.journal import decode_each
 from hybrid.store.typed_json import decode, encode
 
 SCORES = re.compile(r"scores-([0-9A-Za-z_]{1,40})\.jsonl")
@@ -34,7 +37,7 @@ class ScoreHeader(msgspec.Struct, frozen=True, kw_only=True):
     """The first line: what the file was scored by, and of which texts.
 
     version: of the metric's statistics. examples_sha256: of the run's file of texts and references.
-    product: version of hybrid-bench.
+    product: version of hybrid-bench. checksum: CHECKSUM where one is the file's last line.
     """
 
     schema: int = SCHEMA
@@ -43,6 +46,7 @@ class ScoreHeader(msgspec.Struct, frozen=True, kw_only=True):
     signature: str
     examples_sha256: str
     product: str
+    checksum: str = ""
 
 
 class _Line(msgspec.Struct, kw_only=True, gc=False):
@@ -50,7 +54,7 @@ class _Line(msgspec.Struct, kw_only=True, gc=False):
     repeat: int
     system: str
     text_crc32: int
-    statistics: tuple[float, ...]
+    statistics: tuple[Amount, ...]
 
 
 class MetricScores:
@@ -130,12 +134,14 @@ def open_scores(
     """
     with ExitStack() as stack:
         stack.enter_context(as_store_error(f"The scores of run {folder.name} cannot be written"))
-        examples, files = _examples_sha256(folder), {}
+        examples, files = _examples_sha256(folder), dict[str, _SealedFile]()
         for metric, (version, signature) in headers.items():
-            files[metric] = stack.enter_context(open_atomic(folder / f"scores-{metric}.jsonl"))
+            file = stack.enter_context(open_atomic(folder / f"scores-{metric}.jsonl"))
             header = ScoreHeader(
-                metric=metric, version=version, signature=signature, examples_sha256=examples, product=product
-            )
+                metric=metric, version=version, signature=signature, examples_sha256=examples,
+                product=product, checksum=CHECKSUM,
+            )  # fmt: skip
+            files[metric] = _SealedFile(file)
             files[metric].write(encode(header))
 
         def append(record: Record, statistics: Statistics) -> None:
@@ -148,18 +154,48 @@ def open_scores(
                 files[metric].write(encode(line))
 
         yield append
+        for sealed in files.values():
+            sealed.end()
+
+
+class _SealedFile:
+    """A file of lines whose last one is its checksum."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._crc32 = file, 0
+
+    def write(self, line: bytes) -> None:
+        self._crc32 = zlib.crc32(line, self._crc32)
+        self._file.write(line)
+
+    def end(self) -> None:
+        self._file.write(last_line(self._crc32))
 
 
 def _metric_scores(path: Path, metric: str, examples: str, problems: list[str]) -> MetricScores:
     """Read a metric's scores. Raises OSError or ValueError for a file that is none of this run's scores."""
     with open_regular(path) as file:
-        header = _header(file.readline(), metric, examples)
         data = file.read()
+    first, _, rest = data.partition(b"\n")
+    header = _header(first, metric, examples)
+    if header.checksum == CHECKSUM:
+        rest = without_last_line(data)[len(first) + 1 :]
     try:
-        return MetricScores(header, msgspec.json.Decoder(_Line).decode_lines(data))
-    except ValueError:  # one by one, to name those that cannot be read
-        lines = decoded_lines(path, partial(decode, _Line), problems, settled=False, skipped=1)
-        return MetricScores(header, list(lines))
+        lines = msgspec.json.Decoder(_Line).decode_lines(rest)
+        shape = STATISTICS.get(metric)
+        if shape is None or shape.all_hold([line.statistics for line in lines]):
+            return MetricScores(header, lines)
+    except (ValueError, OverflowError, RecursionError):
+        pass  # one by one, to name those that cannot be read
+    numbered = enumerate(rest.splitlines(), start=2)
+    return MetricScores(header, list(decode_each(path, numbered, partial(_decode_line, metric), problems)))
+
+
+def _decode_line(metric: str, line: bytes) -> _Line:
+    row = decode(_Line, line, texts=True)
+    if metric in STATISTICS and not STATISTICS[metric].holds(row.statistics):
+        raise ValueError(f"no answer has such statistics of {metric}")
+    return row
 
 
 def _is_of(line: _Line, record: Record) -> bool:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -20,6 +20,7 @@ from hybrid.schema import Device, System
 
 T = TypeVar("T")
 LARGEST = 2**53  # of a count: more could be no count, and would fit no table
+LONGEST_REASON = 300  # characters of what is wrong: it may quote what is in the file
 _OWN_TEXT = (System, Device)
 _BOUND = re.compile(r"(Expected (?!.*, got ).*?)( - at `\$(.*)`)")  # what is allowed, where
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
@@ -31,17 +32,24 @@ class Header(msgspec.Struct, frozen=True):
     format: Any = None
 
 
-def decode(kind: type[T], data: bytes) -> T:
-    """Read JSON as a value of this type. Raises ValueError."""
+def decode(kind: type[T], data: bytes, texts: bool = False) -> T:
+    """Read JSON as a value of this type. Raises ValueError.
+
+    texts: half a surrogate pair stays what it is, as in an answer that a model gave; elsewhere it is
+    spelled out, \\ud800 or the like, so that whatever is read can be written as UTF-8.
+    """
     try:
         return cast(T, _decoder(cast(Hashable, kind)).decode(data))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except OverflowError as error:
+        raise ValueError("it has a number beyond all bounds") from error
     except msgspec.ValidationError as error:
         raise _plainly(error) from error
     except msgspec.DecodeError as error:
         if b"\\ud" in data.lower():  # perhaps half a surrogate pair, which msgspec does not read
-            return convert(kind, _loads(data))
+            row = _loads(data)
+            return convert(kind, row if texts else _spelled(row))
         raise ValueError(f"it is not JSON: {error}") from error
 
 
@@ -49,6 +57,10 @@ def convert(kind: type[T], row: object) -> T:
     """Make a value of this type of what json or tomllib have read. Raises ValueError, with the value."""
     try:
         return msgspec.convert(row, kind, dec_hook=_parse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except OverflowError as error:
+        raise ValueError("it has a number beyond all bounds") from error
     except msgspec.ValidationError as error:
         raise _plainly(_BOUND.sub(lambda match: _with_given(match, row), str(error))) from error
 
@@ -125,7 +137,23 @@ def parse_text(kind: type[System | Device], text: str) -> object:
 
 
 def _plainly(error: Exception | str) -> ValueError:
-    return ValueError(str(error).replace("`", ""))
+    reason = str(error).replace("`", "")
+    return ValueError(reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]} ...")
+
+
+def _spelled(row: object) -> object:
+    """Write half surrogate pairs as \\ud800 or the like, in all that json has read."""
+    if isinstance(row, str):
+        return row.encode("utf-8", "backslashreplace").decode()
+    if isinstance(row, list):
+        return [_spelled(item) for item in row]
+    if isinstance(row, dict):
+        return {_spelled(name): _spelled(item) for name, item in row.items()}
+    return row
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _with_given(match: re.Match[str], row: object) -> str:
@@ -142,7 +170,7 @@ def _with_given(match: re.Match[str], row: object) -> str:
 
 def _loads(data: bytes) -> object:
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except ValueError as error:

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
 from hybrid.schema import Environment, Example, Memory, Record, Resumption, Run, System
+from hybrid.store.checks import check_record
+from hybrid.store.checksum import CHECKSUM
 from hybrid.store.codec import encode_example, encode_record, encode_run
-from hybrid.store.files import as_store_error, atomic_write, sync_folder
+from hybrid.store.files import LostFile, as_store_error, atomic_write, sync_folder
 from hybrid.store.folders import EXAMPLES, LOCK, RECORDS, RUN, results_folder
 from hybrid.store.journal import AppendOnlyFile, TornWrite, cut_unsettled
-from hybrid.store.reading import Key, RunReader, check_record, find_run, key_of, read_run
+from hybrid.store.reading import Key, RunReader, find_run, key_of, read_run
 from hybrid.store.run_lock import claim_folder, lock_run
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "
         try:
             (folder / RECORDS).touch()
             atomic_write(folder / EXAMPLES, b"".join(map(encode_example, examples)))
-            atomic_write(folder / RUN, encode_run(run))  # last: from here on the folder is a run
+            data = encode_run(run, checksum=CHECKSUM)
+            atomic_write(folder / RUN, data)  # last: from here on the folder is a run
             sync_folder(root)
             return Writer(folder, run, tuple(examples), lock)
         except BaseException:
@@ -95,7 +98,9 @@ class Writer:
         lock: "BaseFileLock",
         earlier: tuple[Record, ...] = (),
         problems: tuple[str, ...] = (),
+        sealed: bool = True,
     ) -> None:
+        self._beside = {"checksum": CHECKSUM} if sealed else {}  # not where earlier lines have none
         self.run, self.examples, self.earlier, self.problems = run, examples, earlier, problems
         self._folder, self._lock, self._done = folder, lock, set(map(key_of, earlier))
         self._known = frozenset(example.id for example in examples)
@@ -106,6 +111,17 @@ class Writer:
     def done(self) -> frozenset[Key]:
         """(example_id, repeat, system) of every record that is stored."""
         return frozenset(self._done)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the run's files were removed, moved or replaced: then nothing of it is stored here."""
+        try:
+            self._check_place()
+        except LostFile:
+            return True
+        except ValueError:  # it is closed, and nothing more will be written
+            pass
+        return False
 
     @property
     def environment(self) -> Environment:
@@ -123,7 +139,7 @@ class Writer:
             run = replace(run, resumptions=(*moves, Resumption(stored, here)))
         if run != self.run:
             with self._explained():
-                atomic_write(self._folder / RUN, encode_run(run))
+                atomic_write(self._folder / RUN, encode_run(run, **self._beside))
             self.run = run
 
     def append(self, records: Sequence[Record]) -> None:
@@ -164,10 +180,12 @@ class Writer:
             raise ValueError(f"{len(self._done)} of {self.run.planned} records are stored")
         run = replace(self.run, memory=dict(memory), finished_at=finished_at)
         with self._explained():
+            self._check_place()
             self._file.sync()  # before run.json says that they are there
-            atomic_write(
-                self._folder / RUN, encode_run(run, records=run.planned, records_bytes=self._file.size)
-            )
+            size = self._file.size
+            data = encode_run(run, **self._beside, records=run.planned, records_bytes=size)
+            atomic_write(self._folder / RUN, data)
+            self._check_place()
             (self._folder / LOCK).unlink(missing_ok=True)  # still held; a complete run is never locked again
         self.run = run
         self.close()
@@ -200,6 +218,13 @@ class Writer:
             with suppress(StoreError):  # the first failure is the one to be seen
                 self.close()
 
+    def _check_place(self) -> None:
+        """Raise LostFile unless the run's files are those that it was begun with."""
+        self._file.check_place()
+        for name in (RUN, EXAMPLES):
+            if not (self._folder / name).is_file():
+                raise LostFile(0, f"{self._folder / name} was removed while the run was written")
+
     def _moves(self) -> tuple[Resumption, ...]:
         """Return the resumptions under which something was measured."""
         return tuple(move for move in self.run.resumptions if move.records_before < len(self._done))
@@ -216,7 +241,8 @@ def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:
     _check_examples(reader)
     cut_unsettled(folder / RECORDS)
     earlier = tuple(reader.records())
-    return Writer(folder, reader.run, reader.examples, lock, earlier, tuple(reader.problems))
+    problems = tuple(reader.problems)
+    return Writer(folder, reader.run, reader.examples, lock, earlier, problems, reader.sealed)
 
 
 def _check_examples(reader: RunReader) -> None:

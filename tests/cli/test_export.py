@@ -97,8 +97,8 @@ def test_each_record_is_a_row_with_its_conditions(fake_run: Callable[..., Stored
         "started_at": "2026-11-23T01:45:04.123456+00:00", "example_id": "news-1", "domain": "news",
         "system": "slm", "prompt_tokens": "9", "output_tokens": "5", "finish_reason": "length",
         "text": "Answer 4.", "source": "Source 1.", "references": "Reference 1. ||| Another.",
-        "total_ms": "1.374", "ttft_ms": "1.4", "tpot_ms": "0.05", "tokenize_ms": "0.204",
-        "encode_ms": "0.214", "project_ms": "0.224", "prefill_ms": "0.234", "decode_ms": "0.244",
+        "total_ms": "2.78", "ttft_ms": "1.4", "tpot_ms": "0.05", "tokenize_ms": "0.204",
+        "encode_ms": "0.214", "project_ms": "0.224", "prefill_ms": "0.234", "decode_ms": "1.65",
         "detokenize_ms": "0.254", "bleu": "", "chrf": "", "ter": "", "rougeL": "14.2857", "rouge1": "50.0",
         "rouge2": "25.0", "length": "0.8889", "draft_ms": "", "verify_ms": "", "drafted": "0",
         "accepted": "0",
@@ -218,7 +218,7 @@ def test_a_run_of_an_unknown_task_hides_no_other(
     result = run("-o", str(tmp_path / "a.csv"))
     assert result.exit_code == 0
     assert {row["run_id"] for row in rows((tmp_path / "a.csv").read_bytes())} == {"a-1"}
-    assert result.stderr.startswith("notice: Run b-2: There is no task 'sing")
+    assert "\nnotice: Run b-2: There is no task 'sing" in result.stderr
     assert "\x1b" not in result.stderr
     assert run("b-2", "-o", "-").exit_code == 1
 

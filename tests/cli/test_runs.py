@@ -89,13 +89,17 @@ def test_a_run_from_elsewhere_cannot_steer_the_terminal(fake_run: Callable[..., 
     assert not {"\x1b", "\u202e"} & set(printed)
 
 
-@pytest.mark.parametrize(
-    "time", ["yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00"]
-)
-def test_a_time_that_is_none_is_shown_as_it_is(time: str, fake_run: Callable[..., StoredRun]) -> None:
-    made = fake_run()
-    store.create(replace(made.run, created_at=time), made.examples).close()
-    assert run().stdout.endswith(f"  {time}\n")
+def test_runs_of_before_there_were_checksums_are_said_once(two_runs: object, results: Path) -> None:
+    for run_id in ("a-1", "b-2"):
+        path = results / run_id / "run.json"
+        row = json.loads(path.read_text())
+        path.write_text(json.dumps({name: row[name] for name in row if name not in ("checksum", "crc32")}))
+    result = run()
+    assert result.stderr == (
+        "notice: Runs b-2, a-1 have no checksums, being stored by an earlier version: a digit that was "
+        "changed since would go unnoticed.\n"
+    )
+    assert result.stdout.count("\n") == 3
 
 
 def test_a_problem_cannot_steer_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

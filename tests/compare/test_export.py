@@ -13,7 +13,7 @@ from hybrid.compare.bootstrap import Array
 from hybrid.compare.export import RECORD_COLUMNS, record_columns, record_rows, summary_columns
 from hybrid.metrics import METRICS
 from hybrid.metrics.rouge import Rouge1
-from hybrid.schema import Resumption, System
+from hybrid.schema import STATISTICS, Resumption, StatisticsShape, System
 from hybrid.store import RunReader, StoredRun
 from hybrid.store.tables import Cell
 
@@ -62,6 +62,7 @@ def test_a_metric_that_changes_takes_only_its_own_statistics(
             return sums[:, 1]
 
     monkeypatch.setitem(METRICS, "rouge1", Changed())
+    monkeypatch.setitem(STATISTICS, "rouge1", StatisticsShape(2))
     fake = fake_run(systems=(System("llm"),))
     odd: list[dict[str, Any]] = [{"rouge1": (0.5,)}, {"rouge1": (3.0, 4.0)}, {}]
     records = tuple(replace(record, statistics=s) for record, s in zip(fake.records, odd, strict=True))

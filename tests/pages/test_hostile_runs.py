@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.made_runs import store_run
+from tests.made_runs import rewrite_lines, store_run
 from tests.pages.conftest import Server, settled
 from tests.pages.test_every_page import PAGES
 
@@ -57,8 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _rename_ids(folder: Path) -> None:
     """Ids with path separators and tags, in both files alike."""
     for name in ("examples.jsonl", "records.jsonl"):
-        path = folder / name
-        path.write_text(path.read_text("utf-8").replace('"x-', '"../../<b>x-'), "utf-8")
+        rewrite_lines(folder / name, lambda line: line.replace('"x-', '"../../<b>x-'))
     run = json.loads((folder / "run.json").read_text("utf-8"))
     run.pop("records_bytes", None)
     (folder / "run.json").write_text(json.dumps(run), "utf-8")

@@ -11,6 +11,7 @@ import pytest
 
 from hybrid.schema import Example, Memory, Probe, Record, Resumption, Run, Sampling, System, Timing
 from hybrid.store import StoredRun
+from hybrid.store.checksum import check_seal, seal
 from hybrid.store.codec import (
     decode_cell,
     decode_example,
@@ -59,7 +60,8 @@ def test_a_run_comes_back_equal(run: Run) -> None:
 
 def test_a_run_keeps_what_is_written_beside_its_fields(run: Run) -> None:
     _, header = decode_run(encode_run(run, records=9, records_bytes=1234))
-    assert (header.schema, header.records, header.records_bytes) == (1, 9, 1234)
+    assert (header.schema, header.records, header.records_bytes, header.sealed) == (1, 9, 1234, False)
+    assert decode_run(encode_run(run, checksum="crc32"))[1].sealed
 
 
 def test_fields_of_a_later_version_are_let_pass(run: Run, record: Record) -> None:
@@ -125,20 +127,25 @@ def test_a_record_comes_back_equal(record: Record) -> None:
     assert decode_record(encode_record(record)) == record
 
 
+def sealed(line: bytes) -> bytes:
+    """A line that may be of before there were checksums."""
+    return line if check_seal(line) else seal(line)
+
+
 def test_every_stored_line_comes_back_byte_for_byte() -> None:
-    """What earlier versions have written is read whole: written again, nothing moves."""
+    """What earlier versions have written is read whole: written again, nothing moves but for a checksum."""
     lines = 0
     forms = {"examples": (decode_example, encode_example), "records": (decode_record, encode_record)}
     for name, (read, write) in forms.items():
         for path in RESULTS.glob(f"*/{name}.jsonl"):
             for line in path.read_bytes().splitlines(keepends=True):
-                assert write(read(line)) == line
+                assert write(read(line)) == sealed(line)
                 lines += 1
     for path in RESULTS.glob("grids/*.jsonl"):
         header, *cells = path.read_bytes().splitlines(keepends=True)
         grid = decode_grid(header)  # to which later versions have added fields
         assert decode_grid(encode_grid(grid)) == grid
-        assert [encode_cell(decode_cell(line)) for line in cells] == cells
+        assert [encode_cell(decode_cell(line)) for line in cells] == list(map(sealed, cells))
     assert lines > 10_000
     for path in RESULTS.glob("*/run.json"):
         run, header = decode_run(path.read_bytes())
@@ -217,6 +224,12 @@ def test_what_is_no_number_is_not_written(record: Record) -> None:
         ({"phases_us": []}, r"got array - at \$\.phases_us"),
         ({"statistics": {"bleu": [None]}}, r"got null - at \$\.statistics"),
         ({"repeat": 0.5}, r"got float - at \$\.repeat"),
+        ({"phases_us": {"decode": -1}}, r">= 0.0 - at \$\.phases_us"),
+        ({"token_us": [-1, 2, 3, 4, 5]}, r">= 0.0 - at \$\.token_us"),
+        ({"token_us": [1, 2, 3, 4, 10**400]}, r"out of range - at \$\.token_us"),
+        ({"statistics": {"ter": [1, -1]}}, r">= 0.0 - at \$\.statistics"),
+        ({"statistics": {"ter": [1, float("nan")]}}, "it is not JSON"),
+        ({"text": "\ud800", "statistics": {"ter": [1, float("inf")]}}, "Infinity is no number"),
     ],
 )
 def test_a_wrong_record_is_refused(record: Record, fields: dict[str, object], reason: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from hybrid.errors import StoreError
 from hybrid.schema import CPU, Cell, Environment, Grid
+from hybrid.store.checksum import check_seal, seal
 from hybrid.store.codec import decode_cell, encode_cell
 from hybrid.store.grids import create_grid, find_grid, list_grids, load_grid, new_grid_id, resume_grid
 from hybrid.store.reading import list_runs
@@ -74,12 +75,13 @@ def test_the_file_is_what_the_format_says(killed: Callable[..., Path]) -> None:
         "environment": None, "format": 1, "grid_id": ID, "weights": "random", "llms": ["large"],
         "prompts": [32], "engine_options": {},
     }  # fmt: skip
-    assert json.loads(line) == {
+    assert check_seal(line.encode(), required=True)
+    assert json.loads(line) | {"crc32": ""} == {
         "method": "lossless", "llm": "large", "slm": "small", "batch": 1, "prompt_tokens": 32,
         "output_tokens": 16, "started_at": "2026-11-23T01:45:13.000+00:00",
         "phases_us": {"encode": [5e5, 2.5e5, 7.5e5], "decode": [1e6, 2e6, 4e6]},
         "ttft_us": [5e5, 2.5e5, 7.5e5], "tpot_us": [62500, 125000, 250000],
-        "drafted": [9, 9, 9], "accepted": [1, 0, 2],
+        "drafted": [9, 9, 9], "accepted": [1, 0, 2], "crc32": "",
     }  # fmt: skip
 
 
@@ -162,7 +164,7 @@ def test_many_damaged_lines_are_counted(killed: Callable[..., Path], tmp_path: P
 
 
 def test_unknown_fields_are_let_pass(killed: Callable[..., Path], tmp_path: Path) -> None:
-    killed([], json.dumps(json.loads(encode_cell(cell())) | {"later": 1}).encode() + b"\n")
+    killed([], seal(encode_cell(cell()).replace(b'"crc32"', b'"later"')))
     assert load_grid(ID, tmp_path).cells == (cell(),)
 
 

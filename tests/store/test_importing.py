@@ -132,6 +132,20 @@ def test_damaged_lines_are_said_and_hide_no_others(files: Files, root: Path) -> 
     assert len(load_run(run_id, root).records) == 8
 
 
+@pytest.mark.parametrize("folder", ["", "my run/"])
+def test_what_macos_and_windows_put_beside_is_passed_over(
+    files: Files, fake: StoredRun, root: Path, folder: str
+) -> None:
+    beside = [
+        f"__MACOSX/{folder}._run.json", f"__MACOSX/{folder}", "__MACOSX/._my run", f"{folder}._records.jsonl",
+        f"{folder}.DS_Store", ".DS_Store", f"{folder}desktop.ini", f"{folder}Thumbs.db", f"{folder}thumbs.db",
+    ]  # fmt: skip
+    inside = {folder + name: data for name, data in files.items()} | dict.fromkeys(beside, b"\0\5\26\7")
+    run_id, problems = import_archive(zipped(inside), root)
+    assert problems == ()
+    assert {path.name: path.read_bytes() for path in (root / run_id).iterdir()} == files
+
+
 # Hostile archives
 
 

@@ -19,6 +19,7 @@ FakeRun = Callable[..., StoredRun]
 Start = Callable[..., Writer]
 Interrupt = Callable[..., Path]
 END = "2026-11-23T02:00:00+00:00"
+OLD = "2025-01-01T00:00:00+00:00"
 NEWER = "it has schema 7 and this version reads 1; install a newer one"
 NO_IDS = ("", ".", "..", "../x", "/etc", "a/b", "a\\b", ".lock", "a\0", "a\n", "ä", "x" * 200)
 
@@ -75,17 +76,23 @@ def test_runs_are_listed_the_newest_first(fake: StoredRun, finished: Finish, tmp
     assert ids(tmp_path) == ["a-2", "c-3", "b-1"]
 
 
-def test_times_that_cannot_be_read_come_last(fake: StoredRun, finished: Finish, tmp_path: Path) -> None:
-    for run_id, created_at in (("a", "yesterday"), ("b", END), ("c", ""), ("d", "0001-01-01T00:00:00+14:00")):
-        finished(fake, tmp_path, run_id=run_id, created_at=created_at)
-    assert ids(tmp_path) == ["b", "d", "c", "a"]
+@pytest.mark.parametrize("created_at", ["", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59"])
+def test_a_run_of_no_time_is_damaged(
+    fake: StoredRun, finished: Finish, tmp_path: Path, created_at: str
+) -> None:
+    finished(fake, tmp_path, run_id="a", created_at=END)
+    finished(fake, tmp_path, run_id="b", created_at=created_at)
+    listing = store.list_runs(tmp_path)
+    assert [one.run.run_id for one in listing.runs] == ["a"]
+    assert listing.damaged == ("b",)
+    assert created_at in listing.problems[0]
 
 
 def test_a_listing_says_how_far_each_run_came(
     fake: StoredRun, finished: Finish, interrupted: Interrupt, tmp_path: Path
 ) -> None:
     run = finished(fake, tmp_path)
-    interrupted(replace(fake, run=replace(fake.run, run_id="other", created_at="")), tmp_path, 4)
+    interrupted(replace(fake, run=replace(fake.run, run_id="other", created_at=OLD)), tmp_path, 4)
     one, other = store.list_runs(tmp_path).runs
     assert (one.run, one.records, one.complete) == (run, 9, True)
     assert (other.run.run_id, other.records, other.complete) == ("other", 4, False)
@@ -196,7 +203,7 @@ def test_records_cut_off_a_complete_run_are_noticed(
 
 def test_a_run_is_found_by_its_beginning(fake: StoredRun, finished: Finish, tmp_path: Path) -> None:
     for run_id in ("2026-a", "2026-ab", "2025-x"):
-        finished(fake, tmp_path, run_id=run_id, created_at=run_id)
+        finished(fake, tmp_path, run_id=run_id)
     assert store.find_run("2025", tmp_path) == "2025-x"
     assert store.find_run("2026-a", tmp_path) == "2026-a"  # an id goes before a beginning
     assert store.find_run("latest", tmp_path) == ids(tmp_path)[0]
@@ -234,7 +241,7 @@ def test_a_damaged_line_is_named_and_hides_no_other(
     assert loaded.records == tuple(fake.records[i] for i in (0, 1, 3, 7, 8))
     assert [problem.removeprefix(str(path)) for problem in loaded.problems] == [
         ", line 3, is damaged and left out: it is not JSON: Input data was truncated.",
-        ", line 5, is damaged and left out: the run has no example 'news-9'.",
+        ", line 5, is damaged and left out: its checksum does not fit: it was changed after it was written.",
         ", line 6, is damaged and left out: it repeats example 'news-0', llm.",
         ", line 7, is damaged and left out: it is not JSON: Input data was truncated.",
         ": 4 of 9 records are damaged or missing.",

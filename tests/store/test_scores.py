@@ -12,6 +12,7 @@ from hybrid import store
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record
 from hybrid.store import RunReader, StoredRun, load_run, open_scores, run_fingerprint
+from hybrid.store.checksum import seal
 
 FakeRun = Callable[..., StoredRun]
 HEADERS = {"ter": (1, "sig|version:1")}
@@ -82,7 +83,11 @@ def test_a_failure_leaves_the_old_scores(stored: RunReader) -> None:
 def test_another_text_has_no_score(stored: RunReader) -> None:
     score(stored)
     path = stored.folder / "records.jsonl"
-    path.write_bytes(path.read_bytes().replace(b"Answer 1.", b"Answer X."))
+    lines = path.read_bytes().splitlines()
+    row = json.loads(lines[1]) | {"text": "Answer X."}
+    del row["crc32"]
+    lines[1] = seal(json.dumps(row).encode()).rstrip()
+    path.write_bytes(b"\n".join(lines) + b"\n")
     assert ["ter" in record.statistics for record in load_run("latest").records[:3]] == [True, False, True]
 
 
@@ -105,9 +110,16 @@ def test_scores_of_other_texts_are_left_out_and_said(stored: RunReader) -> None:
     ],
 )  # fmt: skip
 def test_damage_is_said_and_hides_nothing_else(stored: RunReader, line: int, bad: bytes) -> None:
+    """In a file of before there were checksums; in one that has its own, all scores are in doubt."""
     score(stored)
     path = stored.folder / "scores-ter.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:line], bad + b"\n", *lines[line + 1 :]]))
+    after = load_run("latest")
+    assert len(after.problems) == 1
+    assert str(path) in after.problems[0]
+    assert not any("ter" in record.statistics for record in after.records)
+    lines = [lines[0].replace(b',"checksum":"crc32"', b""), *lines[1:-1]]
     path.write_bytes(b"".join([*lines[:line], bad + b"\n", *lines[line + 1 :]]))
     after = load_run("latest")
     assert len(after.problems) == 1
@@ -173,8 +185,22 @@ def test_the_format(stored: RunReader) -> None:
     score(stored)
     lines = (stored.folder / "scores-ter.jsonl").read_text("utf-8").splitlines()
     header, first = map(json.loads, lines[:2])
-    assert header.keys() == {"schema", "metric", "version", "signature", "examples_sha256", "product"}
+    assert header.keys() == {
+        "schema", "metric", "version", "signature", "examples_sha256", "product", "checksum"
+    }  # fmt: skip
     assert first.keys() == {"example", "repeat", "system", "text_crc32", "statistics"}
+    assert json.loads(lines[-1]).keys() == {"crc32"}
     assert '"statistics":[2,0.30000000000000004]' in lines[1]
     readme = (Path(store.__file__).parents[2] / "results" / "README.md").read_text("utf-8")
     assert all(f"| {name} |" in readme for name in (*header, *first))
+
+
+@pytest.mark.parametrize("values", [(1.0,), (1.0, 2.0, 3.0), (-1.0, 2.0), ()])
+def test_statistics_that_no_answer_can_have_are_left_out(
+    stored: RunReader, values: tuple[float, ...]
+) -> None:
+    """A file whose checksum fits, made by somebody else."""
+    score(stored, lambda record: (1.0, 2.0) if record.position else values)
+    after = load_run("latest")
+    assert ["ter" in record.statistics for record in after.records] == [False] + [True] * 8
+    assert [problem for problem in after.problems if "scores-ter.jsonl, line 2, is damaged" in problem]

@@ -1,9 +1,10 @@
 """`hybrid bench --resume`: what it takes from the store, and where it may go on."""
 
 import json
+import shutil
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from hybrid.cli.bench import Stopped
 from hybrid.errors import StoreError
 from hybrid.metrics import METRICS
 from hybrid.metrics.sacre import Bleu
-from hybrid.schema import Device, Notice, Resumption, silent
-from hybrid.store import load_run
+from hybrid.schema import Device, Notice, Record, Resumption, silent
+from hybrid.store import Writer, load_run
 from hybrid.store.reading import decode_record
 
 
@@ -56,7 +57,7 @@ def test_texts_come_from_the_store_in_the_order_of_measuring(bench, after, monke
 
 def test_each_stored_record_is_read_once(bench, interrupted, monkeypatch):
     read: list[bytes] = []
-    decode = lambda line: read.append(line) or decode_record(line)  # noqa: E731
+    decode = lambda line, sealed: read.append(line) or decode_record(line, sealed)  # noqa: E731
     monkeypatch.setattr("hybrid.store.reading.decode_record", decode)
     monkeypatch.setattr(use_case, "score_run", lambda *_, **__: ())
     assert bench.run("--resume", interrupted).exit_code == 0
@@ -157,3 +158,20 @@ def test_another_cpu_is_not(fake_run, tmp_path: Path):
         assert writer.run.resumptions == (Resumption(1, here),)
     assert [type(event) for event in events] == [Notice]
     assert "cpu A CPU, now Other" in events[0].sentence
+
+
+def test_a_run_whose_folder_vanishes_is_not_reported_as_stored(
+    bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Writer.append
+
+    def losing(writer: Writer, records: Sequence[Record]) -> None:
+        append(writer, records)
+        if len(writer.done) == 3:
+            shutil.rmtree(bench.folder / "results" / writer.run.run_id)
+
+    monkeypatch.setattr(Writer, "append", losing)
+    said = bench.failed(bench.measure("--limit", "2")).splitlines()[-1]
+    assert said.startswith("error: Run ")
+    assert said.endswith("records.jsonl was removed, moved or replaced while it was written. Start anew.")
+    assert list((bench.folder / "results").iterdir()) == []

@@ -12,7 +12,7 @@ from hybrid.metrics import METRICS
 from hybrid.presentation.examples import answers as module
 from hybrid.presentation.examples.answers import COLUMNS, read_answers
 from hybrid.store import RunReader
-from tests.made_runs import store_run
+from tests.made_runs import rewrite_lines, store_run
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_a_run_in_progress_is_read_each_time(tmp_path: Path):
 def test_half_a_character_is_spelled_out(tmp_path: Path):
     run_id = store_run(tmp_path, examples=1, texts=["a smile"])
     records = tmp_path / run_id / "records.jsonl"
-    records.write_bytes(records.read_bytes().replace(b'"text":"a smile"', b'"text":"\\ud83d a smile"'))
+    rewrite_lines(records, lambda line: line.replace('"text":"a smile"', '"text":"\\ud83d a smile"'))
     first = read_answers(run_id, tmp_path)
     assert set(first["text"]) == {"\\ud83d a smile"}
     pd.testing.assert_frame_equal(read_answers(run_id, tmp_path), first)

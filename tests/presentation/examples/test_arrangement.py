@@ -16,7 +16,7 @@ from hybrid.presentation.examples.arrangement import ORDERS, Examples, Query, ar
 from hybrid.presentation.examples.cards import COLUMNS, cards, columns, rows
 from hybrid.schema import Record, Sampling, System
 from hybrid.store import StoredRun, load_run
-from tests.made_runs import store_run
+from tests.made_runs import rewrite_lines, store_run
 
 SYSTEMS = ("llm", "slm", "hybrid")
 
@@ -140,8 +140,8 @@ def test_answers_that_stopped_at_the_limit(tmp_path: Path):
     records = tmp_path / run_id / "records.jsonl"
     lines = records.read_text("utf-8").splitlines(keepends=True)
     hybrids = [place for place, line in enumerate(lines) if '"system":"hybrid"' in line]
-    lines[hybrids[2]] = lines[hybrids[2]].replace('"finish":"eos"', '"finish":"length"')
-    records.write_text("".join(lines), "utf-8")
+    stem = lines[hybrids[2]].partition(',"phases_us"')[0]
+    rewrite_lines(records, lambda line: line.replace('"eos"', '"length"') if line.startswith(stem) else line)
     found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
     cut = find(found, Query("id", "llm", SYSTEMS, stopped=True)).tolist()
     assert len(cut) == 1
@@ -187,8 +187,7 @@ def test_orders_that_say_nothing_are_not_offered():
 def test_without_scores_there_is_no_metric(tmp_path: Path):
     run_id = store_run(tmp_path, examples=3, sampling=Sampling(64, ignore_eos=True))
     records = tmp_path / run_id / "records.jsonl"
-    lines = [line.partition('"statistics"')[0] for line in records.read_text("utf-8").splitlines()]
-    records.write_text("".join(f'{line}"statistics":{{}}}}\n' for line in lines), "utf-8")
+    rewrite_lines(records, lambda line: line.partition('"statistics"')[0] + '"statistics":{}}')
     found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
     assert found.metric is None
     assert np.isnan(found.sides["hybrid"].loss).all()
@@ -227,7 +226,7 @@ def test_of_several_references_the_closest_is_compared(tmp_path: Path):
     run_id = store_run(tmp_path, examples=1, texts=["ein Haus am Fluss"])
     path = tmp_path / run_id / "examples.jsonl"
     more = '"references":["etwas ganz anderes","ein Haus","'
-    path.write_text(path.read_text("utf-8").replace('"references":["', more), "utf-8")
+    rewrite_lines(path, lambda line: line.replace('"references":["', more))
     found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
     (card,) = cards(found, [0], ("hybrid",))
     assert list(card.references) == ["etwas ganz anderes", "ein Haus", "ein Haus am Fluss"]
@@ -268,6 +267,6 @@ def test_ids_made_to_be_slow_to_sort_are_sorted(tmp_path: Path):
     long = "9" * 6000  # more digits than Python turns into a number
     for name in ("examples.jsonl", "records.jsonl"):
         path = tmp_path / run_id / name
-        path.write_text(path.read_text("utf-8").replace('news-2"', f'news-{long}"'), "utf-8")
+        rewrite_lines(path, lambda line: line.replace('news-2"', f'news-{long}"'))
     found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
     assert [one[:8] for one in found.ids] == ["news-0", "news-1", "news-999"]

@@ -1,5 +1,7 @@
 """A digest says what `hybrid export` and `hybrid compare` say, and is kept until the run changes."""
 
+import random
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -7,9 +9,11 @@ import pytest
 
 from hybrid.compare import COLUMNS, compare_runs, summaries
 from hybrid.errors import StoreError
+from hybrid.presentation.examples.answers import read_answers
 from hybrid.presentation.runs import digest as module
 from hybrid.presentation.runs.catalog import catalog
 from hybrid.presentation.runs.digest import headlines, run_digest
+from hybrid.presentation.tradeoffs.results import tradeoffs
 from hybrid.schema import Sampling, System
 from hybrid.store import load_run
 from tests.made_runs import TOKEN_S, store_run
@@ -52,6 +56,34 @@ def test_a_damaged_copy_is_made_anew(tmp_path: Path):
     for path in (tmp_path / "cache" / "views").iterdir():
         path.write_text('{"rows": ', "utf-8")
     assert run_digest(run_id, tmp_path) == first
+
+
+def test_no_changed_byte_of_a_copy_is_believed(tmp_path: Path):
+    """A digit that was changed, a bit flipped anywhere, a copy of another run's file under this name."""
+    run_id, other = (store_run(tmp_path, number, examples=4) for number in range(2))
+    read: dict[str, Callable[[], object]] = {
+        "digest": lambda: run_digest(run_id, tmp_path),
+        "answers": lambda: read_answers(run_id, tmp_path).to_csv(),
+        "tradeoffs": lambda: tradeoffs(run_id, tmp_path),
+    }
+    whole = {name: reading() for name, reading in read.items()}
+    read_answers(other, tmp_path)
+    views, draw = tmp_path / "cache" / "views", random.Random(4)
+    for name, reading in read.items():
+        (path,) = views.glob(f"{name}-*{run_id}*")
+        data = path.read_bytes()
+        for place in draw.sample(range(len(data)), 60):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << draw.randrange(8)
+            path.write_bytes(flipped)
+            assert reading() == whole[name]
+            assert path.read_bytes() == data
+        for wrong in (b"", data[:10], data[: len(data) // 2], data + b"x"):
+            path.write_bytes(wrong)
+            assert reading() == whole[name]
+    (answers,), (others,) = (views.glob(f"answers-*{one}*") for one in (run_id, other))
+    answers.write_bytes(others.read_bytes())
+    assert read["answers"]() == whole["answers"]
 
 
 def test_without_a_folder_to_keep_it_in_it_is_computed_each_time(tmp_path: Path):

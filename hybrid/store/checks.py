@@ -1,0 +1,129 @@
+"""What the types of a stored run leave open: numbers that nothing can have measured, counts without bounds.
+
+Each check raises ValueError in words. What fails is damage of that line, or of that run.
+"""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime
+from operator import gt
+
+from hybrid.schema import STATISTICS, Grid, Record, Run, Timing
+from hybrid.store.typed_json import LARGEST
+
+MOST_SYSTEMS = 100  # of a run: six methods in each engine are some fifty
+MOST_ENTRIES = 1000  # of a list or an object in run.json
+DEEPEST = 20  # lists and objects in one another
+LONGEST_TEXT = 10_000  # characters of a text in run.json: a path may have 4,096
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # of those whose every moment all time zones have
+_ROUNDED_S = 2e-6  # by which a stored time may exceed the stored sum of its phases
+_SIGNED = frozenset({"seed", "others_share", "steal_share"})  # of the numbers in run.json: differences
+
+
+def check_run(run: Run) -> None:
+    """Raise ValueError for what no run can be."""
+    check_bounds(run)
+    plan, planned = run.plan, run.planned
+    if len(plan.systems) > MOST_SYSTEMS:
+        raise ValueError(f"plan.systems are {len(plan.systems):,} and {MOST_SYSTEMS} are the most")
+    if planned < 1 or planned % (plan.repeats * len(plan.systems)):
+        raise ValueError(
+            f"planned is {planned:,}, no multiple of {len(plan.systems)} systems x {plan.repeats:,} repeats"
+        )
+    check_moment("created_at", run.created_at)
+    if run.finished_at is not None:
+        check_moment("finished_at", run.finished_at)
+    for resumption in run.resumptions:
+        if resumption.records_before > planned:
+            raise ValueError(f"records_before is {resumption.records_before:,} and planned is {planned:,}")
+
+
+def check_grid(grid: Grid) -> None:
+    """Raise ValueError for what no grid can be."""
+    check_bounds(replace(grid, shapes={name: {} for name in grid.shapes}))  # whoever uses a shape checks it
+    check_moment("created_at", grid.created_at)
+
+
+def check_record(record: Record, run: Run, examples: Container[str]) -> None:
+    """Raise ValueError for a record that is no part of its run, or that nothing can have measured."""
+    plan = run.plan
+    if record.example_id not in examples:
+        raise ValueError(f"the run has no example {record.example_id!r}")
+    if record.system not in plan.systems:
+        raise ValueError(f"the run has no system {record.system}")
+    if not 0 <= record.repeat < plan.repeats:
+        raise ValueError(f"repeat is {record.repeat} and the run has {plan.repeats}, counted from 0")
+    if not 0 <= record.block < plan.blocks:
+        raise ValueError(f"block is {record.block} and the run has {plan.blocks}, counted from 0")
+    if not 0 <= record.batch < run.planned or not 0 <= record.position < run.planned:
+        raise ValueError(
+            f"batch is {record.batch} and position {record.position}, and the run plans {run.planned} records"
+        )
+    check_moment("started_at", record.started_at)
+    _check_timing(record.generation.timing)
+
+
+def unsound(statistics: Mapping[str, Sequence[float]]) -> list[str]:
+    """Name the metrics whose statistics no answer can have; one that is not known can have any."""
+    known = STATISTICS.get
+    return [
+        metric
+        for metric, values in statistics.items()
+        if (shape := known(metric)) is not None and not shape.holds(values)
+    ]
+
+
+def check_moment(name: str, text: str) -> None:
+    """Raise ValueError for what is no ISO 8601 time, or none that every time zone can show."""
+    try:
+        known = _FIRST_YEAR <= datetime.fromisoformat(text).year <= _LAST_YEAR
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"{name} is {text[:40]!r}, no time of a measurement")
+
+
+def check_bounds(value: object) -> None:
+    """Raise ValueError for a number, a text or a list, anywhere inside, that is larger than it can be."""
+    for place, item in _leaves(value, "", DEEPEST):
+        if isinstance(item, bool) or item is None:
+            continue
+        if isinstance(item, str):
+            if len(item) > LONGEST_TEXT:
+                raise ValueError(f"{place} has {len(item):,} characters and {LONGEST_TEXT:,} are the most")
+        elif isinstance(item, int | float):
+            least = -LARGEST if place.rpartition(".")[2] in _SIGNED else 0
+            if not least <= item <= LARGEST:  # nor NaN
+                raise ValueError(f"{place} is {_brief(item)}, not {least} to {LARGEST}")
+
+
+def _leaves(value: object, place: str, depth: int) -> Iterator[tuple[str, object]]:
+    """Yield texts and numbers inside, each with its place."""
+    if isinstance(value, str) or not (isinstance(value, Mapping | Sequence) or is_dataclass(value)):
+        yield place, value
+        return
+    if not depth:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, Mapping):
+        items = [(f"{place}[...]", item) for pair in value.items() for item in pair]
+    elif isinstance(value, Sequence):
+        items = [(f"{place}[{number}]", item) for number, item in enumerate(value)]
+    else:
+        names = [field.name for field in fields(value)]
+        items = [(f"{place}.{name}".lstrip("."), getattr(value, name)) for name in names]
+    if len(items) > 2 * MOST_ENTRIES:
+        raise ValueError(f"{place} has {len(items):,} entries and {MOST_ENTRIES:,} are the most")
+    for inside, item in items:
+        yield from _leaves(item, inside, depth - 1)
+
+
+def _check_timing(timing: Timing) -> None:
+    times, total_s = timing.token_times_s, timing.total_s
+    if times[0] < 0 or any(map(gt, times, times[1:])):
+        raise ValueError("its token times decrease, or begin before the request")
+    if not times[-1] <= total_s + _ROUNDED_S:
+        raise ValueError(f"its last token came after {times[-1]:.6f} s and all took {total_s:.6f} s")
+
+
+def _brief(number: float) -> str:
+    return f"{number:g}" if abs(number) < 1e300 else "beyond all bounds"
