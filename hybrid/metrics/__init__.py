@@ -14,6 +14,7 @@ A Score always carries the signature that says how it was computed. sacrebleu
 and rouge-score are imported when the first text is scored: reading scores needs neither.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -75,10 +76,14 @@ def metric_of(name: str, task: str) -> Metric:
 
 
 def statistics_of(task: str, answer: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Compute what one answer adds to each default metric of a task. Raises InputError without references."""
+    """Compute what one answer adds to each default metric of a task, but those that leave it without a score.
+
+    Raises InputError without references.
+    """
     _check_references([references])
     text, known = normalized(answer), tuple(map(normalized, references))
-    return {name: METRICS[name].statistics(text, known) for name in default_metrics(task)}
+    rows = {name: METRICS[name].statistics(text, known) for name in default_metrics(task)}
+    return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}
 
 
 def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> Score:

@@ -112,3 +112,8 @@ def test_unknown_names_are_told_what_there_is() -> None:
     with pytest.raises(InputError, match=r"rougeL.*translate-en-de"):
         metric_of("rougeL", "translate-en-de")
     assert metric_of("rougeL", "summarize") is METRICS["rougeL"]
+
+
+def test_an_answer_too_long_for_a_metric_has_the_others() -> None:
+    rows = statistics_of("translate-en-de", "Wort " * 600, ["Ein Wort."])
+    assert set(rows) == set(default_metrics("translate-en-de")) - {"ter"}
