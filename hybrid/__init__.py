@@ -4,8 +4,15 @@
 here imports torch before a model is wanted.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# Libraries that report on their use are told not to before any of them is imported, here and in every
+# process that is started from here. ONNX Runtime: Privacy.md of its package; huggingface_hub:
+# its "Environment variables"; DO_NOT_TRACK: donottrack.sh, for those to come.
+for _switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    os.environ.setdefault(_switch, "1")
 
 if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not one a name
     # ruff: noqa: I001

@@ -10,7 +10,7 @@ from hybrid.presentation.runs.catalog import Entry
 from pages.benchmark_parts import engines
 from pages.benchmark_parts.controls import ask, estimate
 from pages.benchmark_parts.watch import follow
-from pages.common import caches
+from pages.common import access, caches
 from pages.common.notes import note
 
 STATE = st.session_state
@@ -21,6 +21,7 @@ def start(request: Request) -> None:
     """Begin, before the page is drawn again; what keeps it from beginning is said there."""
     STATE.pop(TROUBLE, None)
     try:
+        access.check()
         jobs.start(request)
     except (HybridError, ValueError) as error:
         STATE[TROUBLE] = str(error)
@@ -55,6 +56,9 @@ blocked = jobs.blocking_reason()
 follow(jobs.latest(), blocked is None)
 if TROUBLE in STATE:
     note(STATE[TROUBLE], "error")
+if why := access.refusal():
+    note(why)
+    st.stop()
 st.subheader("What to measure", anchor=False)
 plan = ask()
 if plan is not None:

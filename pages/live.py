@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from hybrid.errors import HybridError
+from pages.common.access import refusal
 from pages.common.notes import note
 from pages.live_parts import answer, batch, prompt, settings
 from pages.live_parts.history import history
@@ -14,6 +15,9 @@ st.caption(
     "A large model (LLM), a small one (SLM), and the hybrid of both answer the same prompt. "
     "They are measured one after another and then replayed side by side."
 )
+if why := refusal():  # every answer is measured anew, on this machine
+    note(why)
+    st.stop()
 play: Callable[[], None] | None = None
 try:
     settings.complain()

@@ -6,7 +6,7 @@ from hybrid.compare.verdict import ONE_SEED
 from hybrid.format import NOTHING, capitalized, faster, percent, printable, ratio
 from hybrid.presentation.runs.digest import Headline, headlines
 from pages.common import caches
-from pages.common.notes import NO_RUNS, note, notes
+from pages.common.notes import NO_RUNS, note, notes, plain
 from pages.overview_parts.method import method
 
 QUESTION = (
@@ -26,7 +26,7 @@ def card(headline: Headline) -> None:
         st.text(f"{headline.task}, suite {printable(entry.suite)}")
         left, right = st.columns(2, gap="small", wrap=False)
         left.metric("95 % interval", _interval(headline))
-        right.metric(f"{headline.metric or 'Quality'} kept", percent(headline.kept, 1))
+        right.metric(plain(f"{headline.metric or 'Quality'} kept"), percent(headline.kept, 1))
         st.text(headline.verdict)
         with st.container(key=f"small-{entry.run_id}"):
             st.text(

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.common import caches
+from pages.common.access import refusal
 from pages.common.notes import NO_RUNS, note, notes
 from pages.runs_parts import comparison as comparing
 from pages.runs_parts import files
@@ -19,6 +20,8 @@ chosen = choose(catalog) if catalog.entries else []
 if not catalog.entries:
     note(NO_RUNS)
 notes(catalog.problems)
+if why := refusal():
+    note(why)
 actions = st.container(horizontal=True, gap="small", vertical_alignment="center")
 compared = None
 if chosen:
@@ -33,8 +36,9 @@ with actions:
         files.archive(ids[0])
     if compared:
         files.report(*compared)
-    if ids and st.button("Delete", icon=":material/delete:", key="delete"):
-        files.delete(ids)
-    files.importing()
+    if refusal() is None:
+        if ids and st.button("Delete", icon=":material/delete:", key="delete"):
+            files.delete(ids)
+        files.importing()
 if compared:
     comparing.draw(compared)

@@ -4,12 +4,14 @@ The command derives its options from PLAN_OPTIONS; pages and the report write
 the line that the command reads.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
+from hybrid.format import counted
 from hybrid.schema import LOSSLESS, METHODS, TASKS, Device, Plan, Sampling, System
 
 _DEFAULT = Plan("")
@@ -26,7 +28,7 @@ class PlanOption:
     low, high: of a whole number; both None where it is none.
     choices: all that may be said; empty where that is open.
     default: where nothing is said; a text is parsed. many: may be given several times.
-    parse: the value of a text; raises ValueError.
+    parse: the value of a text; raises ValueError. notice: what to know of a number, empty for nothing.
     texts: what a plan says with the option; nothing where it has the default.
     """
 
@@ -39,6 +41,7 @@ class PlanOption:
     default: str | int | bool | None = None
     many: bool = False
     parse: Callable[[str], Value] | None = None
+    notice: Callable[[int], str] | None = None
     texts: Callable[[Plan], tuple[str, ...]]
 
     @property
@@ -130,6 +133,15 @@ _ABOUT_ENGINE_OPTIONS = " ".join(
     f"{name}={'|'.join(option.choices)}: {option.about}" for name, option in OPTIONS.items()
 )
 
+def threads_notice(threads: int) -> str:
+    """Say that threads are more than cores, and wait for each other; empty where they are not."""
+    affinity = getattr(os, "sched_getaffinity", None)  # what this process may use, not what the machine has
+    cores = len(affinity(0)) if affinity else os.cpu_count() or threads
+    if threads <= cores:
+        return ""
+    return f"{threads} threads wait for each other on {counted(cores, 'core')}; {cores} are likely faster."
+
+
 # Of every command that runs models.
 ENGINE_OPTIONS = (
     PlanOption(
@@ -150,7 +162,15 @@ ENGINE_OPTIONS = (
         name="device", parse=parse_device, default="cpu", help="cpu, cuda or cuda:N.", texts=_field("device")
     ),
     PlanOption(name="dtype", choices=DTYPES, help="[default: the engine's own]", texts=_field("dtype")),
-    PlanOption(name="threads", low=1, high=1024, default=1, help="CPU threads.", texts=_field("threads")),
+    PlanOption(
+        name="threads",
+        low=1,
+        high=1024,
+        default=1,
+        help="CPU threads.",
+        notice=threads_notice,
+        texts=_field("threads"),
+    ),
 )
 
 COLUMNS = PlanOption(

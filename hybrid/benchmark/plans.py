@@ -13,6 +13,7 @@ from hybrid.benchmark.plan_options import PLAN_OPTIONS
 from hybrid.engines.registry import AUTO, ENGINES, spec_of
 from hybrid.errors import EngineError, PairError, PlanError, SuiteError
 from hybrid.schema import TASKS, Plan, Sampling, System
+from hybrid.store.files import read_bounded
 from hybrid.store.typed_json import convert, encode
 from hybrid.suites import bundled_suites
 
@@ -28,10 +29,10 @@ def encode_plan(plan: Plan) -> bytes:
 
 
 def load_plan(path: Path) -> Plan:
-    """Read the plan in a file, as decode_plan() reads it. Raises PlanError."""
+    """Read the plan in a file as decode_plan() does. Raises PlanError, and InputError beyond LARGEST_FILE."""
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = read_bounded(file, f"The plan {path}", LARGEST_FILE)
     except OSError as error:
         raise PlanError(f"The plan {path} cannot be read: {error.strerror or error}.") from error
     return decode_plan(data, str(path))

@@ -8,6 +8,7 @@ that `--help` and the lists are instant.
 """
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import IO, Any
 
 import click
 
-from hybrid.cli.console import harmless
+from hybrid.cli.console import harmless, open_streams, say
 from hybrid.errors import HybridError
 
 # Each command but `app`, and the module that has it under its own name.
@@ -42,7 +43,7 @@ class _Failure(click.ClickException):
     """A failure as one line on stderr, `error: ...`, and exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"error: {harmless(self.message)}", file=file, err=True)
+        say(f"error: {harmless(self.message)}")
 
 
 class _Commands(click.Group):
@@ -59,6 +60,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            open_streams()
             return super().invoke(ctx)
         except HybridError as error:
             raise _Failure(str(error)) from error
@@ -74,8 +76,15 @@ def main() -> None:
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: 8501 or the next free]")
-def app(port: int | None) -> None:
-    """Open the bench in the browser."""
+@click.option(
+    "--host", metavar="ADDRESS", help="Also for others, such as 0.0.0.0; the address that is printed has a "
+    "token, and without it nothing can be measured, imported or deleted. [default: this machine alone]",
+)  # fmt: skip
+@click.option("--read-only", is_flag=True, help="Only show what is stored, to everyone.")
+@click.option("--any-file", is_flag=True, help="Let pages measure files from outside the folder of suites.")
+def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> None:
+    """Open the bench in the browser. SECURITY.md says who may do what."""
+    from hybrid.presentation import access
     from hybrid.store.folders import APP
 
     if not APP.is_file():
@@ -83,6 +92,13 @@ def app(port: int | None) -> None:
     arguments = ["-m", "streamlit", "run", str(APP)]
     if port is not None:
         arguments += ["--server.port", str(port)]
+    if host is not None:
+        arguments += ["--server.address", host]
+    if host is not None and not access.is_loopback(host):
+        arguments += ["--server.allowedHosts", "*"]
+        os.environ.setdefault(access.TOKEN, secrets.token_urlsafe(24))
+    os.environ |= {access.READ_ONLY: access.ON} if read_only else {}
+    os.environ |= {access.ANY_FILE: access.ON} if any_file else {}
     os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself
 
 

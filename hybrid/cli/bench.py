@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from hybrid.benchmark.plan_options import PLAN_OPTIONS, plan_of_options
-from hybrid.cli.console import Terminal, notice, out, speedups
+from hybrid.benchmark.plan_options import PLAN_OPTIONS, plan_of_options, threads_notice
+from hybrid.cli.console import Terminal, notice, out, say, speedups, standard_input
 from hybrid.cli.options import given_options, is_given, wait_option, with_options
 from hybrid.errors import HybridError, StoreError
 from hybrid.schema import Event, Failed, Observer, Plan
@@ -83,14 +83,20 @@ def bench(
         raise
     medians = speedups(terminal.last)
     medians = medians and f" Speed-up over the LLM, end to end: {medians} (medians)."
-    click.echo(f"All {run.planned} answers are stored.{medians} `hybrid compare` says more.", err=True)
+    say(f"All {run.planned} answers are stored.{medians} `hybrid compare` says more.")
     out(run.run_id)
 
 
 def _plan_in(name: str) -> Plan:
-    from hybrid.benchmark.plans import decode_plan, load_plan
+    from hybrid.benchmark.plans import LARGEST_FILE, decode_plan, load_plan
 
-    return decode_plan(sys.stdin.buffer.read(), "standard input") if name == "-" else load_plan(Path(name))
+    from_stdin = name == "-"
+    plan = (
+        decode_plan(standard_input(LARGEST_FILE), "standard input") if from_stdin else load_plan(Path(name))
+    )
+    if sentence := threads_notice(plan.threads):
+        notice(sentence)
+    return plan
 
 
 def _say_how_to_go_on(terminal: Terminal, error: BaseException) -> None:

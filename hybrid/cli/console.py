@@ -1,31 +1,117 @@
 """What every command shares: data on stdout; notices, a spinner and a bar on stderr."""
 
+import json
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
+from hybrid.errors import HybridError, InputError, StoreError
 from hybrid.format import ratio
 from hybrid.schema import Event, Finished, Interrupted, Notice, Progress, Started, Status, Waiting
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 PLAIN_LINE_EVERY_S = 10.0
+# What steers a terminal: control characters but tabs and line feeds, what turns text around (Unicode's
+# Bidi_Control that embeds, overrides or isolates); and halves of surrogate pairs, which are no text.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def out(line: str) -> None:
-    click.echo(line.encode("utf-8"))  # whatever the locale
+    """Print on stdout, as UTF-8 whatever the locale; what would steer a terminal is a question mark.
+
+    Raises StoreError when it cannot be written.
+    """
+    with standard_output():
+        click.echo(_STEERING.sub("?", line).encode("utf-8"))
+
+
+def out_json(value: object, indent: int | None = 1) -> None:
+    """Print as JSON on stdout; what would steer a terminal is escaped, so that nothing is lost."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    out(_STEERING.sub(lambda found: json.dumps(found[0])[1:-1], text))
+
+
+def say(line: str) -> None:
+    """Print a line on stderr. One that cannot be written, as on a full disk, is lost: it must end nothing."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def notice(text: str) -> None:
     """One line on stderr, for what the user should know but that stops nothing."""
-    click.echo(f"notice: {harmless(text)}", err=True)
+    say(f"notice: {harmless(text)}")
+
+
+def stderr_console() -> "Console":
+    """Give a console on stderr that is a terminal only where stderr is one, whatever FORCE_COLOR says."""
+    from rich.console import Console
+
+    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
+
+
+def open_streams() -> None:
+    """Send closed standard streams nowhere: else the next file to be opened takes their number and text.
+
+    Raises HybridError for a closed stdout, before anything is measured in vain.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # as the lowest number that is free
+    nowhere = Path(os.devnull)
+    sys.stdin = sys.stdin or nowhere.open(encoding="utf-8")  # None where it was closed before Python started
+    sys.stderr = sys.stderr or nowhere.open("w", encoding="utf-8")
+    if sys.stdout is None:
+        raise HybridError("Standard output is closed; send it to a file, or to /dev/null.")
+
+
+@contextmanager
+def standard_output() -> Iterator[IO[bytes]]:
+    """Give stdout as a file of bytes. Raises StoreError when it cannot be written.
+
+    When whoever reads it has enough, that is BrokenPipeError, which click ends quietly with.
+    """
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if sys.stdout is sys.__stdout__:  # what is left in its buffer would fail once more at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StoreError(f"Standard output cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def output_file(name: str) -> Iterator[IO[bytes]]:
+    """Open what -o names; - is stdout, and a file is replaced when the block ends well. Raises StoreError."""
+    from hybrid.store.tables import replacing
+
+    with standard_output() if name == "-" else replacing(Path(name)) as file:
+        yield file
+
+
+def standard_input(limit: int) -> bytes:
+    """Read stdin whole. Raises InputError when it cannot be read, or has more than `limit` bytes."""
+    from hybrid.store.files import read_bounded
+
+    try:
+        return read_bounded(sys.stdin.buffer, "Standard input", limit)
+    except OSError as error:
+        raise InputError(f"Standard input cannot be read: {error.strerror or error}.") from error
 
 
 def harmless(text: str) -> str:
@@ -56,12 +142,10 @@ class Terminal:
     """
 
     def __init__(self, unit: str = "") -> None:
-        from rich.console import Console
-
         self.interrupted: Interrupted | None = None
         self.finished: Finished | None = None
         self.last: Progress | None = None
-        self._console = Console(stderr=True)
+        self._console = stderr_console()
         self._unit = unit and f" {unit}"
         self._title = ""
         self._stack = ExitStack()
@@ -77,7 +161,7 @@ class Terminal:
             case Waiting(sentence=sentence):
                 self._status(sentence)
                 if sentence not in self._told and not sys.stderr.isatty():  # where no spinner turns
-                    click.echo(sentence, err=True)
+                    say(harmless(sentence))
                 self._told.add(sentence)
             case Notice(sentence=sentence):
                 notice(sentence)
@@ -145,7 +229,7 @@ class Terminal:
             self._draw(event.done, _line(event))
         elif time.monotonic() - self._line_s >= PLAIN_LINE_EVERY_S or event.done == event.planned:
             self._line_s = time.monotonic()
-            click.echo("  ".join(filter(None, (harmless(self._title), _line(event, self._unit)))), err=True)
+            say("  ".join(filter(None, (harmless(self._title), _line(event, self._unit)))))
 
 
 def speedups(event: Progress | None) -> str:

@@ -1,6 +1,5 @@
 """`hybrid device`: what this machine and an engine on it can do; `hybrid predict` lays it out over sizes."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import Terminal, harmless, notice, out
-from hybrid.cli.options import engine_options, wait_option
+from hybrid.cli.console import Terminal, harmless, notice, out, out_json
+from hybrid.cli.options import engine_options, price_option, wait_option
 from hybrid.format import bandwidth, counted, percent
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import Observer, Status
@@ -46,8 +45,11 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
                 check_name(name)
             profile = _measured(name, str(options["engine"]), order, wait, terminal)
         path = save_profile(profile)
-    for line in [json.dumps(asdict(profile), indent=1)] if as_json else map(harmless, _report(profile)):
-        out(line)
+    if as_json:
+        out_json(asdict(profile))
+    else:
+        for line in _report(profile):
+            out(harmless(line))
     notice(f"Stored as {path}.")
 
 
@@ -68,9 +70,7 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
     metavar="NAME",
     help="As `hybrid device` stored it. [default: this machine's newest, else the newest]",
 )
-@click.option(
-    "--price-per-hour", type=click.FloatRange(0), help="Of the machine, for the cost of output tokens."
-)
+@price_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: Any) -> None:
     """Predict how long an LLM, an SLM and their hybrid would take, without running them.
@@ -91,7 +91,7 @@ def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: A
     for problem in read_profiles()[1] if profile is None else ():
         notice(problem)
     if as_json:
-        out(json.dumps(as_object(found), ensure_ascii=False, allow_nan=False, indent=1))
+        out_json(as_object(found))
         return
     for line in report(found):
         out(harmless(line))

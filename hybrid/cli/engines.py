@@ -1,11 +1,10 @@
 """`hybrid engines` and `hybrid pairs`: what can run the models here, and which models there are."""
 
-import json
 from typing import Any
 
 import click
 
-from hybrid.cli.console import harmless, notice, out, status
+from hybrid.cli.console import harmless, notice, out, out_json, status
 from hybrid.engines.registry import BEST, ENGINES, unavailable_reason
 from hybrid.format import parameters
 from hybrid.measuring.collector import collector_off
@@ -19,7 +18,7 @@ def engines(as_json: bool) -> None:
     with status("Looking at each engine"), collector_off():
         rows = [_row(name) for name in ENGINES]
     if as_json:
-        out(json.dumps(rows, ensure_ascii=False, indent=1))
+        out_json(rows)
         return
     for row in rows:
         out(f"{row['name']}: {row['about']}")
@@ -62,11 +61,11 @@ def pairs(as_json: bool) -> None:
 
     manifests = available_pairs(observer=lambda event: notice(getattr(event, "sentence", "")))
     if as_json:
-        out(json.dumps(list(manifests.values()), indent=1))  # in ASCII: no name in it steers a terminal
+        out_json(list(manifests.values()))
         return
     if not manifests:
         notice(f"There are no pairs in {zoo()}.")
     for name, manifest in manifests.items():
         sizes = ", ".join(f"{system} {parameters(n)}" for system, n in manifest["parameters"].items())
         limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"
-        out("\t".join([harmless(name), sizes, ", ".join(manifest["tasks"]), limit]))
+        out("\t".join(map(harmless, [name, sizes, ", ".join(manifest["tasks"]), limit])))

@@ -1,19 +1,27 @@
 """`hybrid generate`: one prompt, one answer, its times."""
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import Terminal, notice, out
+from hybrid.cli.console import Terminal, notice, out, out_json, say, standard_input
 from hybrid.cli.options import engine_options
 from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import InputError
 from hybrid.measuring.collector import collector_off, settled_heap
-from hybrid.schema import LOSSLESS, METHODS, TASKS, Generation, Observer, Sampling, Status, System
+from hybrid.schema import (
+    LARGEST_PROMPT,
+    LOSSLESS,
+    METHODS,
+    TASKS,
+    Generation,
+    Observer,
+    Sampling,
+    Status,
+    System,
+)
 
 if TYPE_CHECKING:
     from hybrid.models.source import ZooSource
@@ -58,15 +66,15 @@ def generate(text: str, task: str, system: str, pair: str | None, as_json: bool,
         notice(sentence)
     report = _report(generation, loaded.engine, source.name, task, notices)
     if as_json:
-        out(json.dumps(report, ensure_ascii=False, indent=1))
+        out_json(report)
     else:
         out(generation.text)
-        click.echo(_summary(report), err=True)
+        say(_summary(report))
 
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return standard_input(LARGEST_PROMPT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = f"{error.reason} at byte {error.start + 1}"
         raise InputError(f"Standard input is not UTF-8 text: {where}.") from error

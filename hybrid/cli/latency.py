@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from hybrid.cli.console import Terminal, notice, out
-from hybrid.cli.options import engine_options, given_options, seconds, wait_option
+from hybrid.cli.console import Terminal, notice, out, out_json, say
+from hybrid.cli.options import Finite, engine_options, given_options, wait_option
 from hybrid.schema import METHODS, MODELS
 
 # What may be given beside --resume; all else is in the stored grid.
@@ -94,8 +94,7 @@ def _numbers(low: int, high: int) -> Callable[[click.Context, click.Parameter, s
 @click.option("--resume", metavar="GRID", help="Measure what a stored grid still lacks; or `latest`.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0),
-    callback=seconds,
+    type=Finite(0),
     metavar="SECONDS",
     help="End after the size that is measured by then.",
 )
@@ -138,7 +137,10 @@ def latency(
         _say_state(terminal)
     if not grid.cells:
         notice("Nothing is measured yet.")
-    for line in [as_object(grid)] if as_json else report(grid):
+    if as_json:
+        out_json(as_object(grid))
+        return
+    for line in report(grid):
         out(line)
 
 
@@ -148,7 +150,7 @@ def _say_state(terminal: Terminal) -> None:
     if ended is not None:
         how = f"; `hybrid latency --resume {ended.run_id}` goes on"
         stored = f"{ended.done} of {ended.planned} cells of grid {ended.run_id} are stored{how}."
-        click.echo(stored, err=True)
+        say(stored)
     elif terminal.finished is not None and last is not None:
         stored = f"{last.planned} of {last.planned} cells of grid {terminal.finished.run_id} are stored."
-        click.echo(stored, err=True)
+        say(stored)

@@ -1,5 +1,6 @@
 """What `hybrid latency` prints: tables of medians, and the table of known shapes."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
@@ -18,8 +19,8 @@ def report(found: StoredGrid) -> Iterator[str]:
     return map(harmless, _report(found))
 
 
-def as_object(found: StoredGrid) -> str:
-    """Write the grid and its cells, with medians in milliseconds beside the raw seconds, as JSON."""
+def as_object(found: StoredGrid) -> object:
+    """Give the grid and its cells as JSON has them, with medians in milliseconds beside the raw seconds."""
     medians = [
         plain(cell)
         | {
@@ -32,7 +33,7 @@ def as_object(found: StoredGrid) -> str:
         for cell in found.cells
     ]
     whole = {"grid": plain(found.grid), "cells": medians}
-    return encode(whole, indent=1).decode().rstrip("\n")
+    return json.loads(encode(whole))
 
 
 def shapes_table() -> list[str]:

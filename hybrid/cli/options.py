@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from hybrid.benchmark.plan_options import ENGINE_OPTIONS, PlanOption, parse_engine_options
+from hybrid.cli.console import notice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,20 +27,21 @@ def with_options(options: Iterable[PlanOption]) -> Callable[[F], F]:
 engine_options = with_options(ENGINE_OPTIONS)
 
 
-def seconds(_: click.Context, __: click.Parameter, given: float | None) -> float | None:
-    """Check an option in seconds, as its callback."""
-    if given is not None and math.isnan(given):  # which no range excludes
-        raise click.BadParameter("nan is not a number of seconds.")
-    return given
+class Finite(click.FloatRange):
+    """A number from a range that excludes nan and infinity, too, which no range of click's does."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 wait_option = click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    callback=seconds,
-    default=0,
-    metavar="SECONDS",
-    help="For another measurement to end.",
+    "--wait", type=Finite(0), default=0, metavar="SECONDS", help="For another measurement to end."
+)
+price_option = click.option(
+    "--price-per-hour", type=Finite(0), metavar="PRICE", help="Of the machine, for the cost of output tokens."
 )
 
 
@@ -84,6 +86,8 @@ def _callback(option: PlanOption) -> Callable[[click.Context, click.Parameter, A
     parse = parse_engine_options if option.many else option.parse
 
     def read(_: click.Context, __: click.Parameter, value: Any) -> Any:
+        if option.notice is not None and (sentence := option.notice(value)):
+            notice(sentence)
         if parse is None or value is None:
             return "" if value is None and not option.number and parse is None else value
         try:

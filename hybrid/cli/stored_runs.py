@@ -1,23 +1,18 @@
 """Commands on stored runs: `hybrid runs`, `compare`, `score`, `export`, `report` and `delete`."""
 
-import errno
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hybrid.cli.console import harmless, notice, out, status
-from hybrid.errors import StoreError
+from hybrid.cli.console import harmless, notice, out, out_json, output_file, say, status
+from hybrid.cli.options import price_option
 from hybrid.measuring.collector import collector_off
 
 if TYPE_CHECKING:
     from hybrid.store import RunSummary
-    from hybrid.store.tables import Cell
 
 HEADER = ("run", "suite", "pair", "engine", "systems", "n", "state", "created (UTC)")
 
@@ -39,7 +34,7 @@ def runs(as_json: bool) -> None:
         notice(unsealed_sentence(unsealed))
     if as_json:
         rows = [{**asdict(one.run), "records": one.records, "complete": one.complete} for one in listing.runs]
-        out(json.dumps(rows, ensure_ascii=False, indent=1))
+        out_json(rows)
     elif listing.runs:
         for line in _aligned([HEADER, *map(_row, listing.runs)]):
             out(line)
@@ -84,9 +79,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     "--baseline", default="llm", show_default=True, metavar="SYSTEM",
     help="What the others are compared with, in their own run; RUN:SYSTEM names one for all.",
 )  # fmt: skip
-@click.option(
-    "--price-per-hour", type=click.FloatRange(0), help="Of the machine, for the cost of output tokens."
-)
+@price_option
 @click.option("--resamples", type=click.IntRange(1, 100_000), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--json", "as_object", is_flag=True, help="Print everything as one JSON object.")
@@ -112,7 +105,7 @@ def compare(
         runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
         found = compare_runs(runs, baseline, price_per_hour, resamples, seed)
     if as_object:
-        out(json.dumps(as_json(found), ensure_ascii=False, allow_nan=False, indent=1))
+        out_json(as_json(found))
         return
     from hybrid.cli import compare_report
 
@@ -140,12 +133,12 @@ def score(names: tuple[str, ...], metrics: tuple[str, ...]) -> None:
     from hybrid.store import find_run
 
     run_ids = list(dict.fromkeys(find_run(name) for name in names)) or _all_runs(metrics)
-    with status("Scoring") as say:
+    with status("Scoring") as tell:
         for run_id in run_ids:
 
             def observe(event: Event, run_id: str = run_id) -> None:
                 if isinstance(event, Status):
-                    say(f"{run_id}: {event.sentence}")
+                    tell(f"{run_id}: {event.sentence}")
                 elif isinstance(event, Notice):
                     notice(event.sentence)
 
@@ -192,35 +185,24 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     """
     from hybrid.presentation.runs.exports import columns, complete_runs, rows
     from hybrid.store import find_run
-    from hybrid.store.tables import replacing, write_csv
-
-    chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
-    with status("Reading") as say:
-        found = rows(chosen, records, lenient=not names, notice=notice, say=say)
-        names_of_columns = columns(records, chosen)
-        if output == "-":
-            _to_stdout(names_of_columns, found, bom)
-            return
-        with replacing(Path(output)) as file:
-            count = write_csv(file, names_of_columns, found, bom)
-    click.echo(f"{count} rows written to {output}.", err=True)
-
-
-def _to_stdout(columns: Sequence[str], rows: Iterable[Sequence["Cell"]], bom: bool) -> None:
     from hybrid.store.tables import write_csv
 
-    try:
-        write_csv(sys.stdout.buffer, columns, rows, bom)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        if error.errno == errno.EPIPE:  # whoever read has enough
-            raise
-        raise StoreError(f"Standard output cannot be written: {error.strerror}.") from error
+    chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
+    with status("Reading") as tell:
+        found = rows(chosen, records, lenient=not names, notice=notice, say=tell)
+        with output_file(output) as file:
+            count = write_csv(file, columns(records, chosen), found, bom)
+    _written(f"{count} rows", output)
+
+
+def _written(what: str, output: str) -> None:
+    if output != "-":
+        say(f"{what} written to {harmless(output)}.")
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
-@click.option("-o", "--output", required=True, metavar="FILE", help="HTML to write.")
+@click.option("-o", "--output", required=True, metavar="FILE", help="HTML to write; - is standard output.")
 @click.option(
     "--baseline", default="llm", show_default=True, metavar="SYSTEM",
     help="What the others are compared with, in their own run; RUN:SYSTEM names one for all.",
@@ -233,19 +215,18 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
     from hybrid.compare import compare_runs
     from hybrid.presentation.report import html_report
     from hybrid.store import find_run, load_run
-    from hybrid.store.tables import replacing
 
     where, colon, system = baseline.rpartition(":")
     if colon:
         baseline = f"{find_run(where)}:{system}"
-    with status("Reading") as say, collector_off():
+    with status("Reading") as tell, collector_off():
         runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
-        say("Comparing")
+        tell("Comparing")
         found = compare_runs(runs, baseline)
         page = html_report(found, [stored.run for stored in runs])
-    with replacing(Path(output)) as file:
+    with output_file(output) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
-    click.echo(f"Report written to {output}.", err=True)
+    _written("Report", output)
 
 
 @click.command()

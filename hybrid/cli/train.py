@@ -1,6 +1,5 @@
 """`hybrid train`: the stages of a recipe, shown on stderr; `hybrid evaluate`: quality over files."""
 
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid.benchmark.plan_options import COLUMNS
-from hybrid.cli.console import Terminal, notice, out
-from hybrid.cli.options import seconds, with_options
+from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, stderr_console
+from hybrid.cli.options import Finite, with_options
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import MODELS, TASKS, Model, Status
 
@@ -27,8 +26,7 @@ PLAIN_LINE_EVERY_S = 10.0
 @click.option("--stage", "stages", metavar="NAME", multiple=True, help="Only this stage; may be repeated.")
 @click.option(
     "--stop-after",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=seconds,
+    type=Finite(min=0, min_open=True),
     metavar="SECONDS",
     help="Write a checkpoint and stop; the same command goes on from it.",
 )
@@ -94,16 +92,17 @@ def evaluate(
                     "cut_prompts": one.cut_prompts,
                     "signature": one.score.signature,
                 }
-                plain = "\t".join(f"{key} {value}" for key, value in report.items())
-                out(json.dumps(report, ensure_ascii=False) if options["as_json"] else plain)
+                if options["as_json"]:
+                    out_json(report, indent=None)
+                else:
+                    out("\t".join(harmless(f"{key} {value}") for key, value in report.items()))
 
 
 def _draw(events: Iterable["TrainEvent"]) -> None:
     """Draw a bar per stage on a terminal; elsewhere a plain line now and then."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-    console = Console(stderr=True)
+    console = stderr_console()
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -124,7 +123,7 @@ def _draw(events: Iterable["TrainEvent"]) -> None:
             due = event.kind != "progress" or time.monotonic() - printed_s >= PLAIN_LINE_EVERY_S
             if due and not console.is_terminal:
                 printed_s = time.monotonic()
-                click.echo(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}", err=True)
+                say(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}")
     if not bars:
         notice("Every stage is finished already.")
 

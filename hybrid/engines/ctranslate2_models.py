@@ -24,6 +24,7 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.errors import EngineError
 from hybrid.models.architectures import ARCHITECTURES, sizes_of
 from hybrid.schema import Model, Status
+from hybrid.store.files import make_private
 from hybrid.store.folders import cache_folder
 
 CHECKSUMS = "sha256"
@@ -74,7 +75,7 @@ def _keep(folder: Path, convert: Callable[[Path], None], config: EngineConfig) -
             return
         config.observer(Status(sentence=f"{folder} is damaged and made anew"))
         shutil.rmtree(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_private(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
         converted = Path(beside) / folder.name
         convert(converted)

@@ -20,6 +20,7 @@ from msgspec import Meta
 from hybrid.errors import PairError
 from hybrid.schema import Notice, Observer, silent
 from hybrid.store.files import read_small
+from hybrid.store.folders import named_folder
 from hybrid.store.typed_json import LARGEST, convert
 
 BUNDLED = Path(__file__).parent / "zoo"
@@ -66,7 +67,7 @@ class Manifest:
 
 def zoo() -> Path:
     """Return the folder of bundles: the environment's HYBRID_ZOO, or the bundled one."""
-    return Path(os.environ.get("HYBRID_ZOO", BUNDLED))
+    return named_folder("HYBRID_ZOO") or BUNDLED
 
 
 def available_pairs(root: Path | None = None, observer: Observer = silent) -> dict[str, dict[str, Any]]:

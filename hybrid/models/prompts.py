@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.schema import TASKS, EncodedPrompt
+from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
 
@@ -118,6 +118,9 @@ def _read(task: str, text: str) -> str:
 
 
 def _refuse_unreadable(text: str, name: str) -> None:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > LARGEST_PROMPT:
+        raise InputError(f"{name} has {size:,} bytes; {LARGEST_PROMPT:,} are read at the most. Shorten it.")
     if not normalized(text):
         raise InputError(f"{name} is empty; type a sentence.")
     if found := UNREADABLE.search(text):

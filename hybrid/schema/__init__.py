@@ -6,6 +6,7 @@ turns those into Records, and a Run says under which conditions they were made.
 """
 
 from hybrid.schema.answers import (
+    LARGEST_PROMPT,
     TASKS,
     EncodedPrompt,
     Example,
@@ -63,6 +64,7 @@ from hybrid.schema.systems import (
 __all__ = [
     "BASELINE",
     "CPU",
+    "LARGEST_PROMPT",
     "LOSSLESS",
     "METHODS",
     "MODELS",

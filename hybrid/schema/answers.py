@@ -24,6 +24,7 @@ class Task:
     lines: bool = False
 
 
+LARGEST_PROMPT = 2**20  # bytes in UTF-8; refused before it is tokenized, which takes 70 times the memory
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (

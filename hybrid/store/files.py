@@ -9,10 +9,14 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from hybrid.errors import StoreError
+from hybrid.errors import InputError, StoreError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
 BESIDE = ".new"  # how the name of a file ends that has not yet taken its place
@@ -51,6 +55,16 @@ def read_small(path: Path, limit: int = LARGEST_RUN_FILE) -> bytes:
     if len(data) > limit:
         raise OSError(0, f"it has more than {limit} bytes")
     return data
+
+
+def read_bounded(stream: IO[bytes], name: str, limit: int) -> bytes:
+    """All bytes of a stream that may never end, such as stdin. Raises InputError beyond `limit` bytes."""
+    data = bytearray()
+    while len(data) <= limit and (piece := stream.read(min(1 << 20, limit + 1 - len(data)))):
+        data += piece
+    if len(data) > limit:
+        raise InputError(f"{name} has more than {limit:,} bytes; give that much at the most.")
+    return bytes(data)
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -110,6 +124,47 @@ def open_folder_atomic(folder: Path) -> Iterator[Path]:
     new.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
     sync_folder(folder.parent)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and what it lies in, that only this user can enter (0700); close one that is there.
+
+    Raises OSError, also for what is no folder or another user's.
+    """
+    for each in reversed((folder, *folder.parents)):
+        if not each.exists():
+            each.mkdir(0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(0, "it is not a folder")
+    if hasattr(os, "getuid"):
+        if status.st_uid != os.getuid():
+            raise PermissionError(0, "it belongs to another user")
+        if status.st_mode & 0o077:
+            folder.chmod(0o700)
+
+
+def take_lock(path: Path, wait_s: float = 0.0, mode: int = 0o644) -> "BaseFileLock | None":
+    """Take the kernel's lock on a file, which ends with its process; None while another has it.
+
+    mode: permissions of the file, where it is made. Raises StoreError where it
+    cannot be written, and where the file system has no locks.
+    """
+    from filelock import FileLock, Timeout  # costs a twentieth of a second
+
+    # No soft lock in its place: that one outlives a process that was killed.
+    lock = FileLock(path, mode=mode, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=wait_s)
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno in (ENOLCK, ENOSYS, EOPNOTSUPP):
+            why = f"cannot be locked: its file system has no locks ({error.strerror})"
+        else:
+            why = f"cannot be written: {error.strerror or error}"
+        raise StoreError(f"{path} {why}.") from error
+    return lock
 
 
 def sync_folder(folder: Path) -> None:

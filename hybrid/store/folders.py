@@ -2,13 +2,14 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Collection
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from hybrid.errors import StoreError
-from hybrid.store.files import as_store_error
+from hybrid.store.files import as_store_error, make_private
 
 RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"  # the files of a run
 LOCK = ".lock"  # of a run that is being written
@@ -19,26 +20,74 @@ ROOT = Path(__file__).parents[2]  # of the clone, or the folder of installed pac
 APP = ROOT / "app.py"  # what a clone has and an installed package does not
 
 
+def named_folder(variable: str) -> Path | None:
+    """Return the folder in an environment variable; None where it is unset or empty. Raises StoreError."""
+    given = os.environ.get(variable, "").strip()
+    return expanded(Path(given), f"{variable} names {given!r}") if given else None
+
+
+def expanded(path: Path, what: str) -> Path:
+    """Return `path` with a first part of ~ as the home folder; a name that only begins with ~ is a name.
+
+    Raises StoreError, with `what` as its subject, where there is no home folder.
+    """
+    if path.parts[:1] != ("~",):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise StoreError(f"{what}, and this user has no home folder; write the whole path.") from error
+
+
 def results_folder() -> Path:
     """Return HYBRID_RESULTS, or results/ beside app.py, or, without a clone, results/ right here."""
-    if named := os.environ.get("HYBRID_RESULTS"):
-        return Path(named)
-    return (ROOT if APP.is_file() else Path()) / "results"
+    return named_folder("HYBRID_RESULTS") or (ROOT if APP.is_file() else Path()) / "results"
+
+
+def suites_folder() -> Path:
+    """Return HYBRID_SUITES, else suites/ in the folder of results: what visitors of the pages may name."""
+    return named_folder("HYBRID_SUITES") or results_folder() / "suites"
 
 
 def cache_folder() -> Path:
     """Return HYBRID_CACHE, else hybrid-bench in the folder for caches that the system names.
 
     It holds converted models, built graphs, figures. It need not exist, nor be
-    writable; deleting it costs nothing but time.
+    writable; deleting it costs nothing but time. For a user without a home
+    folder it lies in runtime_folder().
     """
-    if own := os.environ.get("HYBRID_CACHE"):
-        return Path(own).expanduser()
+    if own := named_folder("HYBRID_CACHE"):
+        return own
     from platformdirs import user_cache_path  # not needed by those who only look at results
 
     folder = user_cache_path("hybrid-bench", appauthor=False)
+    if folder.is_absolute():
+        return folder
     # The specification of XDG_CACHE_HOME has relative paths in it ignored.
-    return folder if folder.is_absolute() else Path("~/.cache/hybrid-bench").expanduser()
+    home = Path("~").expanduser() if _has_home() else None
+    return home / ".cache" / "hybrid-bench" if home else runtime_folder() / "cache"
+
+
+def _has_home() -> bool:
+    return Path(os.path.expanduser("~")).is_absolute()  # noqa: PTH111  # Path's raises where there is none
+
+
+def runtime_folder() -> Path:
+    """Return this user's folder for what processes share while they run, such as the lock on measurements.
+
+    HYBRID_RUNTIME, else hybrid-bench-UID in /tmp, closed to others. Not where
+    TMPDIR or XDG_RUNTIME_DIR say, as two processes must meet there; nor in
+    /run/user, which is emptied at logout, under a benchmark that goes on.
+    Raises StoreError.
+    """
+    if own := named_folder("HYBRID_RUNTIME"):
+        return own
+    if not hasattr(os, "getuid"):  # on Windows temporary folders are each user's own
+        return Path(tempfile.gettempdir()) / "hybrid-bench"
+    folder = Path("/tmp") / f"hybrid-bench-{os.getuid()}"
+    with as_store_error(f"{folder} cannot be used", "HYBRID_RUNTIME names another folder."):
+        make_private(folder)
+    return folder
 
 
 def match_id(text: str, ids: Collection[str], noun: str, hint: str) -> str:

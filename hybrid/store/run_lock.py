@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
 from hybrid.schema import Plan
-from hybrid.store.files import BESIDE, as_store_error, sync_folder
+from hybrid.store.files import BESIDE, as_store_error, sync_folder, take_lock
 from hybrid.store.folders import EXAMPLES, LOCK, RECORDS, RUN, RUN_ID, results_folder
 from hybrid.store.reading import find_run
 from hybrid.store.scores import SCORES
@@ -48,15 +48,9 @@ def claim_folder(root: Path, run_id: str) -> Path:
 
 def lock_run(folder: Path) -> "BaseFileLock":
     """Take the lock of a run, which ends with its process however that ends. Raises StoreError."""
-    from filelock import FileLock, Timeout  # costs a twentieth of a second
-
-    lock = FileLock(folder / LOCK, thread_local=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise StoreError(
-            f"Run {folder.name} is being written by another process. Wait for it or stop it."
-        ) from error
+    lock = take_lock(folder / LOCK)
+    if lock is None:
+        raise StoreError(f"Run {folder.name} is being written by another process. Wait for it or stop it.")
     return lock
 
 

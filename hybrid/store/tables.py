@@ -8,14 +8,17 @@ that -0.5 stays a number. original() takes the apostrophe off again.
 import codecs
 import csv
 import io
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from hybrid.store.files import as_store_error, open_atomic
+from hybrid.errors import StoreError
+from hybrid.store.files import open_atomic
 
 Cell = str | int | float | bool | None
 
@@ -37,6 +40,9 @@ class Table:
 # OWASP's list, the full-width forms that some spreadsheets take for the same included.
 # Apostrophes before one of them count too: else original() could not tell ours from theirs.
 _RISKY = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+
+# A file that is open already, as a shell's >(command) is handed over.
+_DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d{1,6})")
 
 
 def write_csv(
@@ -75,16 +81,29 @@ def original(cell: str) -> str:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file to write that becomes `path` when the block ends well, and vanishes when it does not.
 
-    What is there and is no regular file, such as /dev/stdout, is written
-    directly. Raises StoreError when it cannot be written.
+    What is there and is no regular file, such as /dev/stdout or a pipe, is
+    written directly. Raises StoreError when it cannot be written, and
+    BrokenPipeError when whoever reads it has enough.
     """
-    path = path.resolve()  # through a link, to what it names
-    special = path.exists() and not path.is_file()
-    with (
-        as_store_error(f"{path} cannot be written"),
-        path.open("wb") if special else open_atomic(path) as file,
-    ):
-        yield file
+    try:
+        with _opened(path) as file:
+            yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _opened(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """Open a file to write. Raises OSError."""
+    if match := _DESCRIPTOR.fullmatch(str(path)):  # opened anew, a file that stands there would be emptied
+        number = {"stdout": 1, "stderr": 2}.get(match[1]) or int(match[2])
+        return os.fdopen(os.dup(number), "wb")
+    try:
+        kind = path.stat().st_mode  # through links; OSError for one to itself
+    except FileNotFoundError:
+        kind = stat.S_IFREG
+    return open_atomic(path.resolve()) if stat.S_ISREG(kind) else path.open("wb")
 
 
 @dataclass(frozen=True)

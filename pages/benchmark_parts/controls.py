@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from hybrid.benchmark.jobs import check_request
-from hybrid.benchmark.plan_options import parse_columns
+from hybrid.benchmark.plan_options import parse_columns, threads_notice
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.format import printable
@@ -13,12 +13,13 @@ from hybrid.models.manifest import available_pairs, zoo
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
+from pages.common.access import access
 from pages.common.notes import note, tell
 
 ANOTHER = "another"
 ABOUT_SUITES = (
-    "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:PATH, a TSV, CSV or JSONL of source and "
-    "reference, on the machine that runs this bench."
+    "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:NAME, a TSV, CSV or JSONL of source and "
+    "reference in the folder of suites on the machine that runs this bench, suites/ beside the stored runs."
 )
 DEVICES = (CPU, Device("cuda"))
 
@@ -35,6 +36,8 @@ def ask() -> Plan | None:
         if not plan.suite:
             raise SuiteError(f"Name the suite: {ABOUT_SUITES}")
         check_request(plan)
+        if sentence := threads_notice(plan.threads):
+            note(sentence, "warning")
         if plan.suite in bundled_suites():
             check_task(suite(plan.suite), pairs[plan.pair].get("tasks", []), plan.pair)
         _check_here(plan)
@@ -85,7 +88,8 @@ def _what(pairs: list[str]) -> dict[str, Any]:
             help="Of file: and hf: suites, where they are called otherwise: source=NAME,reference=NAME, "
             "or by number where a file names none: source=1,reference=2.",
         )  # fmt: skip
-        chosen |= {"suite": suite.strip(), "task": task or "", "columns": _columns(columns)}
+        suite = access().suite(suite.strip())
+        chosen |= {"suite": suite, "task": task or "", "columns": _columns(columns)}
     return chosen
 
 

@@ -9,6 +9,7 @@ from hybrid.format import printable, ratio
 from hybrid.presentation.running import Running, Watch
 from hybrid.store import results_folder
 from pages.benchmark_parts import engines
+from pages.common import access
 from pages.common.notes import Kind, note, plain
 
 BUSY_S, IDLE_S = 2.0, 5.0  # between looks
@@ -50,7 +51,7 @@ def _running(job: Job, running: Running) -> None:
     st.text(running.sentence)
     _speedups(running, "so far, preliminary")
     _log(job, running)
-    if job.cancelled_at is None:
+    if job.cancelled_at is None and access.refusal() is None:
         with st.popover("Cancel", icon=":material/stop_circle:"):
             st.text("End this measurement? What was measured is kept, and the rest can be measured later.")
             st.button("End it", key="cancel", type="primary", on_click=_cancel, args=(job,))
@@ -96,6 +97,7 @@ def _log(job: Job, running: Running) -> None:
 
 def _cancel(job: Job) -> None:
     try:
+        access.check()
         jobs.cancel(job)
     except HybridError as error:
         st.session_state["benchmark-trouble"] = str(error)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from hybrid.presentation.charts import Drawing
 from hybrid.store.tables import Table
+from pages.common.notes import plain
 
 BEHIND = "Table and downloads"
 CONFIG = {
@@ -87,7 +88,7 @@ def _behind(name: str, plot: go.Figure, table: Table) -> None:
 def show(table: Table, key: str, height: int | None = None) -> None:
     """Draw the rows, which are plain text and numbers."""
     frame = pd.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
-    helps = {name: st.column_config.Column(help=meaning) for name, meaning in table.columns.items()}
+    helps = {name: st.column_config.Column(help=plain(meaning)) for name, meaning in table.columns.items()}
     st.dataframe(frame, hide_index=True, column_config=helps, key=key, height=height or "auto")
 
 

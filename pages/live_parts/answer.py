@@ -9,7 +9,7 @@ from hybrid.errors import BusyError, HybridError, PromptTooLong
 from hybrid.live import Frame, frames, measure_all, paced, remarks, verdict, whole
 from hybrid.live.history import summarize
 from hybrid.live.model_cache import EngineRequest
-from pages.common.notes import note, plain
+from pages.common.notes import note, plain, small
 from pages.live_parts import models
 from pages.live_parts.cards import card, places
 from pages.live_parts.comparison import Answered, beside, controls
@@ -46,7 +46,7 @@ def view(task: str, engine_request: EngineRequest) -> Callable[[], None]:
             note(str(error), "error")
     else:
         if answered:
-            line.header(verdict(answered.answers), anchor=False)
+            line.header(plain(verdict(answered.answers)), anchor=False)
             return _show_answers(answered, cards, below)
     return lambda: None
 
@@ -59,7 +59,7 @@ def _answered(task: str, engine_request: EngineRequest, line: DeltaGenerator) ->
         return previous
 
     def say(sentence: str) -> None:
-        line.header(sentence, anchor=False)  # never given a prompt or an answer
+        line.header(plain(sentence), anchor=False)  # never given a prompt or an answer
 
     loaded = models.load(engine_request, say)
     if request is None:
@@ -84,15 +84,13 @@ def _show_answers(
     with below:
         for notice in answered.notices:
             note(notice, "warning")
-        for remark in remarks(answered.answers):
-            st.caption(remark)
+        small(*remarks(answered.answers))
         slowdown, against = controls(answered)
     redraw = {
         system: card(place, system, answered.answers, beside(answered, system, against))
         for place, system in zip(cards, answered.answers, strict=True)
     }
-    for sentence in answered.conditions:
-        st.caption(plain(sentence))
+    small(*answered.conditions)
     replay: Iterable[Frame] = [whole(answered.answers)]
     if STATE.pop("replay", False):
         loaded = models.load(answered.engine_request, lambda _: None)

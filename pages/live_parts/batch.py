@@ -14,7 +14,7 @@ from hybrid.live.model_cache import EngineRequest, LoadedSystems
 from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, PromptRow, read_prompts, remarks
 from hybrid.schema import Sampling
 from pages.common.figure import save_csv, show
-from pages.common.notes import note, plain
+from pages.common.notes import note, plain, small
 from pages.live_parts import models
 from pages.live_parts.history import remember
 from pages.live_parts.settings import limit
@@ -56,7 +56,7 @@ def view(task: str, engine_request: EngineRequest) -> None:
         st.caption(ABOUT)
         line = st.empty()
         try:  # so that they are ready when Run is pressed
-            models.load(engine_request, lambda sentence: line.caption(sentence))
+            models.load(engine_request, lambda sentence: line.caption(plain(sentence)))
             line.caption("Answers are measured one prompt after another, and one system after another.")
         except HybridError as error:
             with line.container():
@@ -124,7 +124,7 @@ def _row(batch: Batch, prompt: PromptRow, loaded: LoadedSystems, say: Callable[[
 
 
 def _result(batch: Batch) -> None:
-    st.header(headline(batch), anchor=False)
+    st.header(plain(headline(batch)), anchor=False)
     if batch.state == "stopped":
         note(batch.stopped or "Stopped.", "warning" if batch.stopped else "info")
         with st.container(horizontal=True):
@@ -139,5 +139,4 @@ def _result(batch: Batch) -> None:
         with st.container(horizontal=True):
             save_csv(listing, "live-batch")
             st.button("Clear", on_click=_clear)
-    for sentence in batch.conditions:
-        st.caption(plain(sentence))
+    small(*batch.conditions)

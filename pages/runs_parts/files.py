@@ -8,11 +8,12 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from hybrid.compare import Comparison
-from hybrid.errors import StoreError
+from hybrid.errors import HybridError
 from hybrid.presentation.runs.exports import columns, complete_runs, rows
 from hybrid.schema import Run
 from hybrid.store import delete_run, import_archive, import_run, write_archive
 from hybrid.store.tables import write_csv
+from pages.common import access
 from pages.common.notes import Kind, note
 from pages.runs_parts.listing import choose_next
 
@@ -102,8 +103,9 @@ def _delete(run_ids: Sequence[str]) -> None:
 
 def _deleted(run_id: str) -> bool:
     try:
+        access.check()
         delete_run(run_id)
-    except StoreError as error:
+    except HybridError as error:
         _say(str(error), "error")
         return False
     _say(f"Run {run_id} was deleted.")
@@ -120,8 +122,9 @@ def _import(uploaded: Sequence[UploadedFile]) -> None:
         takes.append(partial(import_run, loose))
     for take in takes:
         try:
+            access.check()
             run_id, problems = take()
-        except StoreError as error:
+        except HybridError as error:
             _say(str(error), "error")
             continue
         run_ids.append(run_id)

@@ -6,7 +6,7 @@ from hybrid.format import counted, printable
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.digest import RunDigest
 from hybrid.presentation.tradeoffs.selection import ordered
-from pages.common.notes import note, plain
+from pages.common.notes import note, small
 
 LEADS = "hybrid"  # whose verdict comes first
 
@@ -17,7 +17,7 @@ def verdicts(entry: Entry, digest: RunDigest, several: bool) -> None:
     Those of engines besides the plan's are folded away; of several runs, all but the hybrid's are.
     """
     with st.container(gap="xsmall", key=f"run-{entry.run_id}"):
-        st.caption(plain(conditions(entry)))
+        small(conditions(entry))
         if digest.why:
             note(digest.why, "warning")
         systems = sorted(ordered(digest.verdicts), key=lambda system: system != LEADS)

@@ -43,7 +43,7 @@ PLAN = Plan("mine", engine="torch", sampling=Sampling(5, truncate=True), memory=
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
     monkeypatch.setattr(use_case, "memory_bandwidth", lambda *_: 10e9)
@@ -114,7 +114,7 @@ def test_the_readmes_script_prints_a_verdict_for_each_system(place: Path):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     (script,) = (block for block in blocks if "run_benchmark" in block)
     paths = os.pathsep.join([str(README.parent), *sys.path])
-    environment = os.environ | {"TMPDIR": str(place / "tmp"), "PYTHONPATH": paths}
+    environment = os.environ | {"HYBRID_RUNTIME": str(place / "tmp"), "PYTHONPATH": paths}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=place, check=False)
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ NAMES = ("--llm", "t5-v1_1-base", "--slm", "t5-small")
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.live.made import generation, letters
 @pytest.fixture(autouse=True)
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the lock on this machine's measurements lies: not where a real measurement holds it."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path))
     return tmp_path
 
 

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from hybrid.errors import BusyError, HybridError
+from hybrid.errors import BusyError, HybridError, StoreError
+from hybrid.measuring import lock
 from hybrid.measuring.lock import LOCK, NOTE, measuring
 from hybrid.schema import Event, Waiting
+from hybrid.store.folders import runtime_folder
 
 HOLD = """
 import sys
@@ -160,14 +162,42 @@ def test_a_note_that_cannot_be_written_does_not_stop_a_measurement(tmp_path):
     assert victim.read_text("utf-8") == "precious"  # no link was followed
 
 
-def test_the_lock_lies_in_the_systems_temporary_folder(tmp_path, monkeypatch):
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users have no numbers here")
+def test_the_lock_lies_in_a_folder_of_the_users_own_wherever_temporary_files_go(tmp_path, monkeypatch):
+    monkeypatch.delenv("HYBRID_RUNTIME", raising=False)
+    for variable in ("TMPDIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with measuring("mine", "suite"):
-        assert (tmp_path / LOCK).exists()
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)  # nobody here: made, refused as another's, taken away
+    folder = Path("/tmp/hybrid-bench-4000000")
+    try:
+        with pytest.raises(StoreError, match="it belongs to another user"):
+            runtime_folder()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    finally:
+        folder.rmdir()
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS])
-def test_a_read_only_temporary_folder_is_one_sentence(reason, tmp_path, monkeypatch):
+def test_what_lies_in_the_place_of_the_note_neither_stops_nor_is_believed(tmp_path):
+    os.mkfifo(tmp_path / NOTE)
+    with measuring("mine", "suite", folder=tmp_path):  # neither waits for whoever reads the pipe
+        assert lock.holder(tmp_path) is None  # nor for whoever writes into it
+    (tmp_path / NOTE).unlink()
+    (tmp_path / NOTE).write_bytes(b" " * lock.LARGEST_NOTE + b"{}")
+    assert lock.holder(tmp_path) is None
+
+
+def test_a_note_by_another_than_its_process_is_not_believed(tmp_path, monkeypatch):
+    with measuring("mine", "suite", folder=tmp_path):
+        assert lock.holder(tmp_path) is not None
+        owner = type("Uids", (), {"real": os.getuid() + 1})
+        monkeypatch.setattr("psutil.Process.uids", lambda _: owner)
+        assert lock.holder(tmp_path) is None
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_lock_that_cannot_be_had_is_one_sentence(reason, tmp_path, monkeypatch):
     def refused(*_: object, **__: object) -> None:
         raise OSError(reason, os.strerror(reason))
 
@@ -175,14 +205,16 @@ def test_a_read_only_temporary_folder_is_one_sentence(reason, tmp_path, monkeypa
     with pytest.raises(HybridError) as caught, measuring("mine", "suite", folder=tmp_path):
         pass
     message = str(caught.value)
-    assert message.startswith(f"The lock {tmp_path / LOCK} cannot be written: {os.strerror(reason)}.")
-    assert "TMPDIR" in message
+    assert f"{tmp_path / LOCK} cannot be " in message
+    assert os.strerror(reason) in message
+    assert ("its file system has no locks" in message) == (reason not in (errno.EACCES, errno.EROFS))
+    assert "HYBRID_RUNTIME" in message
 
 
-def test_no_temporary_folder_is_one_sentence(monkeypatch):
-    def nowhere() -> str:
-        raise FileNotFoundError("no usable temporary directory")
+def test_a_file_system_without_locks_gives_no_soft_ones(tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr("tempfile.gettempdir", nowhere)
-    with pytest.raises(HybridError, match=r"No temporary folder can be written.*TMPDIR"), measuring("a", "b"):
+    monkeypatch.setattr("fcntl.flock", refused)
+    with pytest.raises(HybridError, match="no locks"), measuring("mine", "suite", folder=tmp_path):
         pass

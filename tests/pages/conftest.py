@@ -55,7 +55,8 @@ def serve(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         locks = own / "locks"
         locks.mkdir()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLIT_")}
-        environment |= {"TMPDIR": str(locks), "HYBRID_RESULTS": str(results), "PYTHONPATH": str(ROOT)} | extra
+        folders = {"HYBRID_RUNTIME": locks, "HYBRID_RESULTS": results, "PYTHONPATH": ROOT}
+        environment |= {name: str(folder) for name, folder in folders.items()} | extra
         if not (bundled and any(BUNDLED.glob("*/pair.json"))):
             environment["HYBRID_ZOO"] = str(tiny_zoo)
         command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
@@ -165,7 +166,7 @@ def live_zoo(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A copy of the tiny bundle's folder that a test may damage, for a Live page without a browser."""
     zoo = Path(shutil.copytree(tiny_zoo, tmp_path / "zoo"))
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # not where a real measurement holds the lock
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path))  # not where a real measurement holds the lock
     monkeypatch.setattr("pages.live_parts.models.PAINT_S", 0.0)
     monkeypatch.setattr("hybrid.live.answers.LEAD_S", 0.0)
     return zoo

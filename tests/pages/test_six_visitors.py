@@ -100,7 +100,7 @@ def _measured_alone(server: Server, results: Path) -> Times:
     environment = os.environ | {
         "HYBRID_RESULTS": str(results),
         "PYTHONPATH": str(ROOT),
-        "TMPDIR": str(server.locks),
+        "HYBRID_RUNTIME": str(server.locks),
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return _times(results, done.stdout.split()[-1])

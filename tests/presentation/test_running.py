@@ -207,7 +207,7 @@ def watched(root: Path, job: Job, until: str, seconds: float = 60.0) -> running.
 def real(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the real command stores a run of the tiny pair."""
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
     return tmp_path / "results"
 

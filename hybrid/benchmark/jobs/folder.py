@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from hybrid.benchmark.event_log import read_events
 from hybrid.schema import Started
 from hybrid.store import results_folder
 from hybrid.store.files import atomic_write, open_regular, read_small
-from hybrid.store.folders import APP, ROOT, RUN_ID
+from hybrid.store.folders import APP, ROOT, RUN_ID, runtime_folder
 from hybrid.store.typed_json import decode
 
 JOBS = ".jobs"
@@ -178,8 +177,8 @@ def now() -> str:
 
 
 def child_environment(root: Path | None = None) -> dict[str, str]:
-    """Make the environment of a command: this process's results and temporary folder, and this clone."""
-    changed = {"TMPDIR": tempfile.gettempdir()}  # where the lock on the machine is
+    """Make the environment of a command: this process's results and lock, and this clone."""
+    changed = {"HYBRID_RUNTIME": str(runtime_folder().resolve())}
     if root is not None:
         changed["HYBRID_RESULTS"] = str(root.resolve())
     if APP.is_file():  # a clone need not be installed

@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from filelock import FileLock, Timeout
 
 from hybrid.benchmark.jobs.folder import (
     CANCELLED,
@@ -46,7 +45,7 @@ from hybrid.errors import BusyError, HybridError
 from hybrid.measuring.lock import LIVE, holder
 from hybrid.schema.runs import without_folders
 from hybrid.store import check_writable, results_folder
-from hybrid.store.files import as_store_error, atomic_write
+from hybrid.store.files import as_store_error, atomic_write, make_private, take_lock
 
 KEEP = 20  # folders of jobs
 WAIT_S = 120  # for a prompt that is measured on the Live page just then
@@ -172,14 +171,10 @@ def _await(job: Job, cores: Cores | None) -> None:
 def _alone(root: Path) -> Iterator[None]:
     """Of all who would start a job in these results, one at a time."""
     with as_store_error(f"No measurement can be started in {root}"):
-        (root / JOBS).mkdir(exist_ok=True)
-        if (root / JOBS).is_symlink():
-            raise OSError(0, f"{JOBS} is a link")
-        lock = FileLock(root / JOBS / LOCK)
-        try:
-            lock.acquire(timeout=LOCK_S)
-        except Timeout as error:
-            raise BusyError("Somebody else is starting a measurement just now; try again.") from error
+        make_private(root / JOBS)  # the logs of jobs hold what was measured; no link, either
+        lock = take_lock(root / JOBS / LOCK, LOCK_S)
+        if lock is None:
+            raise BusyError("Somebody else is starting a measurement just now; try again.")
         try:
             yield
         finally:

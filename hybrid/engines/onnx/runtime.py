@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 import onnxruntime
 from numpy.typing import NDArray
 
+onnxruntime.disable_telemetry_events()  # hybrid/__init__.py came too late where this was imported before
+
 Array: TypeAlias = NDArray[Any]
 
 # How matrices are held and multiplied. blocks: 8 bits, exact to a block of inputs, fast for the one row of

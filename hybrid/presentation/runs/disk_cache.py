@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 
 from hybrid.measuring.environment import product_version
 from hybrid.store import run_fingerprint
-from hybrid.store.files import open_atomic, open_regular
+from hybrid.store.files import make_private, open_atomic, open_regular
 from hybrid.store.folders import ROOT, cache_folder
 from hybrid.store.typed_json import decode, encode
 
@@ -45,7 +45,7 @@ def cached(
     with suppress(OSError, ValueError):  # ValueError: what JSON cannot hold
         content = BytesIO()
         write(value, content)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         with open_atomic(path, durable=False) as file:
             file.write(_digest(path, content.getbuffer()))
             file.write(content.getbuffer())

@@ -55,7 +55,7 @@ def installed(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Path]:
         (package / "__init__.py").touch()
     (stand_in / "__main__.py").write_text(STAND_IN, "utf-8")
     (folder / "tmp").mkdir()
-    patch.setattr("tempfile.tempdir", str(folder / "tmp"))  # not where the real lock is
+    patch.setenv("HYBRID_RUNTIME", str(folder / "tmp"))  # not where the real lock is
     patch.chdir(folder / "stand-in")  # -m looks here first
     yield folder / "results"
     while (job := jobs.current(folder / "results")) is not None:

@@ -36,7 +36,7 @@ def test_a_job_is_a_session_of_its_own_with_its_output_in_files(root, begin):
 def test_a_job_knows_where_results_and_the_lock_are(root, begin, tmp_path):
     environment = Path(f"/proc/{begin('plain').pid}/environ").read_bytes().split(b"\0")
     assert f"HYBRID_RESULTS={root}".encode() in environment
-    assert f"TMPDIR={tmp_path / 'tmp'}".encode() in environment
+    assert f"HYBRID_RUNTIME={tmp_path / 'tmp'}".encode() in environment
 
 
 def test_the_end_is_stored_with_the_run_it_printed(root, begin):
@@ -165,8 +165,7 @@ print(jobs.start(Plan("file:plain", pair="tiny"), pathlib.Path(sys.argv[2])).job
 def test_a_job_outlives_its_server_and_is_cancelled_from_another(root, monkeypatch):
     clone = Path(__file__).parents[3]
     command = [sys.executable, "-P", "-c", ANOTHER, str(clone), str(root)]
-    environment = os.environ | {"TMPDIR": folder.child_environment()["TMPDIR"]}
-    server = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    server = subprocess.run(command, capture_output=True, text=True, check=True)
     job = jobs.current(root)
     assert job is not None
     assert job.job_id == server.stdout.strip()

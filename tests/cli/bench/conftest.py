@@ -70,7 +70,7 @@ def bench(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "suite.tsv").write_text("".join(LINES), "utf-8")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
     monkeypatch.setattr(use_case, "peak_memory", lambda *_: Memory(2, 1))
     monkeypatch.setattr(use_case, "memory_bandwidth", lambda *_: 10e9)
     monkeypatch.chdir(tmp_path)

@@ -186,7 +186,7 @@ def test_what_cannot_be_resumed_is_one_sentence(bench):
 
 def as_process(*arguments: str, place: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "hybrid.cli", "bench", *arguments]
-    environment = os.environ | {"TMPDIR": str(place / "tmp"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"HYBRID_RUNTIME": str(place / "tmp"), "PYTHONPATH": os.pathsep.join(sys.path)}
     # An ignored SIGINT is inherited and stays ignored, where pytest was started with a script's &.
     heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

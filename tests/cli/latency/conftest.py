@@ -14,7 +14,7 @@ def measure(
     """measure("--llm", ...): `hybrid latency` with results and lock of its own."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
     return lambda *arguments: run("latency", *arguments)
 
 
