@@ -28,13 +28,15 @@ PLAIN_LINE_EVERY_S = 10.0
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def out(line: str) -> None:
+def out(line: str, data: bool = False) -> None:
     """Print on stdout, as UTF-8 whatever the locale; what would steer a terminal is a question mark.
 
-    Raises StoreError when it cannot be written.
+    data: an answer, which stays as it is where stdout is no terminal. Raises StoreError when it cannot be
+    written.
     """
     with standard_output():
-        click.echo(_STEERING.sub("?", line).encode("utf-8"))
+        shown = line if data and not sys.stdout.isatty() else _STEERING.sub("?", line)
+        click.echo(shown.encode("utf-8", "backslashreplace"))
 
 
 def out_json(value: object, indent: int | None = 1) -> None:
@@ -90,8 +92,8 @@ def standard_output() -> Iterator[IO[bytes]]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if sys.stdout is sys.__stdout__:  # what is left in its buffer would fail once more at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.__stdout__ is not None and sys.stdout is sys.__stdout__:  # else its buffer fails again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         raise StoreError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 

@@ -68,7 +68,7 @@ def generate(text: str, task: str, system: str, pair: str | None, as_json: bool,
     if as_json:
         out_json(report)
     else:
-        out(generation.text)
+        out(generation.text, data=True)
         say(_summary(report))
 
 

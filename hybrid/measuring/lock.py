@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from hybrid.errors import BusyError, HybridError, StoreError
+from hybrid.errors import BusyError, HybridError
 from hybrid.schema import Observer, Waiting, silent
 from hybrid.store.files import flag, open_regular, take_lock
 from hybrid.store.folders import runtime_folder
@@ -102,10 +102,10 @@ def _taken(path: Path) -> "BaseFileLock | None":
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return take_lock(path, mode=EVERYONE)
-    except (OSError, StoreError) as error:
+    except OSError as error:
         raise HybridError(
-            f"The lock on this machine's measurements cannot be taken: {str(error).rstrip('.')}. "
-            "Name a folder on a local disk that you can write in HYBRID_RUNTIME."
+            f"The lock on this machine's measurements, {path}, cannot be taken: {error.strerror or error}. "
+            "HYBRID_RUNTIME names another folder for it, on a local disk and yours to write."
         ) from error
 
 

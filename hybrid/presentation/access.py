@@ -39,8 +39,8 @@ class Access:
     @classmethod
     def of_server(cls, address: str) -> Self:
         """Read what `hybrid app` has put into the environment."""
-        names = (READ_ONLY, ANY_FILE)
-        return cls(address, *(os.environ.get(name) == ON for name in names), os.environ.get(TOKEN, ""))
+        read_only, any_file = (os.environ.get(name) == ON for name in (READ_ONLY, ANY_FILE))
+        return cls(address, read_only, any_file, os.environ.get(TOKEN, ""))
 
     def refusal(self, token: str) -> str | None:
         """Why a visitor with this token can only look, in a sentence; None when all is allowed."""

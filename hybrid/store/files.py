@@ -147,7 +147,7 @@ def make_private(folder: Path) -> None:
 def take_lock(path: Path, wait_s: float = 0.0, mode: int = 0o644) -> "BaseFileLock | None":
     """Take the kernel's lock on a file, which ends with its process; None while another has it.
 
-    mode: permissions of the file, where it is made. Raises StoreError where it
+    mode: permissions of the file, where it is made. Raises OSError where it
     cannot be written, and where the file system has no locks.
     """
     from filelock import FileLock, Timeout  # costs a twentieth of a second
@@ -160,10 +160,8 @@ def take_lock(path: Path, wait_s: float = 0.0, mode: int = 0o644) -> "BaseFileLo
         return None
     except OSError as error:
         if error.errno in (ENOLCK, ENOSYS, EOPNOTSUPP):
-            why = f"cannot be locked: its file system has no locks ({error.strerror})"
-        else:
-            why = f"cannot be written: {error.strerror or error}"
-        raise StoreError(f"{path} {why}.") from error
+            raise OSError(error.errno, f"its file system has no locks ({error.strerror})") from error
+        raise
     return lock
 
 

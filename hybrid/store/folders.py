@@ -60,16 +60,12 @@ def cache_folder() -> Path:
         return own
     from platformdirs import user_cache_path  # not needed by those who only look at results
 
-    folder = user_cache_path("hybrid-bench", appauthor=False)
-    if folder.is_absolute():
-        return folder
-    # The specification of XDG_CACHE_HOME has relative paths in it ignored.
-    home = Path("~").expanduser() if _has_home() else None
-    return home / ".cache" / "hybrid-bench" if home else runtime_folder() / "cache"
-
-
-def _has_home() -> bool:
-    return Path(os.path.expanduser("~")).is_absolute()  # noqa: PTH111  # Path's raises where there is none
+    try:
+        folder = user_cache_path("hybrid-bench", appauthor=False)
+        # The specification of XDG_CACHE_HOME has relative paths in it ignored.
+        return folder if folder.is_absolute() else Path("~/.cache/hybrid-bench").expanduser()
+    except RuntimeError:
+        return runtime_folder() / "cache"
 
 
 def runtime_folder() -> Path:

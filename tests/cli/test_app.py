@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from hybrid.presentation.access import ANY_FILE, READ_ONLY, TOKEN, Access
+
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
 
@@ -19,6 +21,34 @@ def test_app_becomes_the_server(monkeypatch: pytest.MonkeyPatch, run: Run) -> No
     page = str(Path(__file__).parents[2] / "app.py")
     streamlit = [sys.executable, sys.executable, "-m", "streamlit", "run", page]
     assert started == [[*streamlit, "--server.port", "8600"]]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Command lines that were started, in an environment of its own."""
+    lines: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, arguments: lines.append(arguments))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in (TOKEN, READ_ONLY, ANY_FILE):
+        os.environ.pop(name, None)
+    return lines
+
+
+def test_what_others_reach_has_a_token(started: list[list[str]], run: Run) -> None:
+    for host in ("127.0.0.1", "::1", "localhost"):
+        assert run("app", "--host", host).exit_code == 0
+        assert started[-1][-2:] == ["--server.address", host]
+        assert TOKEN not in os.environ
+    assert run("app", "--host", "0.0.0.0").exit_code == 0
+    assert started[-1][-4:] == ["--server.address", "0.0.0.0", "--server.allowedHosts", "*"]
+    assert len(os.environ[TOKEN]) >= 32
+
+
+def test_what_pages_allow_is_said_when_they_are_started(started: list[list[str]], run: Run) -> None:
+    run("app")
+    assert Access.of_server("::1") == Access("::1")
+    run("app", "--read-only", "--any-file")
+    assert Access.of_server("::1") == Access("::1", read_only=True, any_file=True)
 
 
 def test_app_needs_a_clone(

@@ -1,5 +1,9 @@
 """What holds for every command: exit codes, one sentence on stderr."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from hybrid.cli.console import harmless, notice, status
+from hybrid.cli.console import harmless, notice, out_json, status
+from tests.made_runs import store_run
 
 SENTENCE = "The house by the river is old."
 Run = Callable[..., Result]
@@ -71,9 +76,84 @@ def test_what_cannot_be_printed_is_replaced() -> None:
 def test_a_status_is_no_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.setenv(name, "1")  # else it is silent here
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with status("Reading file:/data/[/b]x.tsv"):
         pass
     assert "Reading file:/data/[/b]x.tsv" in capsys.readouterr().err
     with status("Reading") as say:
         say("Reading file:/data/[/b]\x1b[2J.tsv")
     assert "Reading file:/data/[/b]?[2J.tsv" in capsys.readouterr().err
+
+
+def test_a_forced_terminal_draws_nothing_into_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.setenv(name, "1")
+    with status("Reading") as tell:
+        tell("Still reading")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_would_steer_a_terminal_is_escaped_in_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    told = {"name": f"ä\n\x9b31m{HOSTILE}👍"}
+    out_json(told)
+    written = capsysbinary.readouterr().out
+    assert json.loads(written) == told
+    assert all(c.isprintable() or c == "\n" for c in written.decode("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("option", "command"),
+    [
+        ("--price-per-hour", ("compare", "latest")),
+        ("--price-per-hour", ("predict", "--llm", "t5-large", "--slm", "t5-small")),
+        ("--wait", ("device",)),
+        ("--wait", ("bench", "everyday-en-de")),
+        ("--time-limit", ("latency",)),
+        ("--stop-after", ("train", "x.toml")),
+    ],
+)
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e999"])
+def test_numbers_are_finite(number: str, option: str, command: tuple[str, ...], run: Run) -> None:
+    result = run(*command, f"{option}={number}")
+    assert result.exit_code == 2
+    assert option in result.stderr
+
+
+def test_more_threads_than_cores_are_said(run: Run) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for threads in (cores, cores + 1):  # the task is wrong, so that nothing else is done
+        said = run("bench", "everyday-en-de", f"--threads={threads}", "--task=sing").stderr
+        assert ("wait for each other" in said) == (threads > cores)
+    assert f"notice: {cores + 1} threads wait for each other on {cores} core" in said
+
+
+# Streams, in a process of its own: what Python and the shell do with them cannot be played here.
+STREAMS = [
+    ("runs >&-", 1, "error: Standard output is closed"),
+    ("runs >/dev/full", 1, "error: Standard output cannot be written: No space left on device."),
+    ("runs --json >/dev/full", 1, "error: Standard output cannot be written: No space left on device."),
+    ("runs 2>&- <&-", 0, ""),
+    ("runs 2>/dev/full", 0, ""),
+    ("generate - </dev/zero", 1, "error: Standard input has more than 1,048,576 bytes"),
+    ("bench --plan - </dev/zero", 1, "error: Standard input has more than 16,777,216 bytes"),
+    ("bench --plan /dev/zero", 1, "error: The plan /dev/zero has more than 16,777,216 bytes"),
+]
+
+
+def test_streams_that_are_closed_full_or_endless_are_one_sentence(tmp_path: Path, tiny_zoo: Path) -> None:
+    """Of all at once, as each process takes a second to start."""
+    environment = os.environ | {"HYBRID_RESULTS": str(tmp_path / "results"), "HYBRID_ZOO": str(tiny_zoo)}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    store_run(tmp_path / "results", 0, examples=1)
+
+    def started(line: str) -> "subprocess.Popen[str]":
+        command = ["sh", "-c", f"{sys.executable} -m hybrid.cli {line}"]
+        return subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True)
+
+    for (line, code, said), process in [(stream, started(stream[0])) for stream in STREAMS]:
+        _, stderr = process.communicate(timeout=60)
+        assert (line, process.returncode) == (line, code), stderr
+        assert stderr.startswith(said), line
+        assert stderr.count("\n") == bool(said), line

@@ -205,7 +205,7 @@ def test_a_lock_that_cannot_be_had_is_one_sentence(reason, tmp_path, monkeypatch
     with pytest.raises(HybridError) as caught, measuring("mine", "suite", folder=tmp_path):
         pass
     message = str(caught.value)
-    assert f"{tmp_path / LOCK} cannot be " in message
+    assert f"{tmp_path / LOCK}, cannot be taken" in message
     assert os.strerror(reason) in message
     assert ("its file system has no locks" in message) == (reason not in (errno.EACCES, errno.EROFS))
     assert "HYBRID_RUNTIME" in message

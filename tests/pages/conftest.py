@@ -9,12 +9,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "hybrid" / "models" / "zoo"
@@ -26,6 +27,9 @@ FLAGS = (
 )  # fmt: skip
 WAIT_MS = 60_000
 LOOKS = ("1440-light", "1440-dark", "390-light", "390-dark")
+
+with chdir(ROOT):  # read once, where it lies: pages without a server are those of one on this machine
+    assert streamlit.get_option("server.address") == "127.0.0.1"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The Benchmark page: what is asked becomes a job that every visitor sees, and nobody can start a second."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from hybrid.benchmark import jobs
 from hybrid.measuring.lock import measuring
-from hybrid.schema import System
+from hybrid.presentation.access import ANY_FILE, READ_ONLY
+from hybrid.schema import Plan, System
 from hybrid.store import list_runs, load_run
 from tests.benchmark.jobs.stand_in import await_that, ended, installed
 from tests.made_runs import store_run
@@ -47,6 +50,34 @@ def arrive(**address: str) -> AppTest:
 def drawn(page: AppTest) -> AppTest:
     assert not page.exception
     return page
+
+
+def test_those_who_can_only_look_start_and_cancel_nothing(root, monkeypatch):
+    page = arrive(bench_suite="another", name="file:plain")
+    jobs.start(Plan("file:plain", pair="tiny"), root)
+    cancelling = drawn(page.run())
+    monkeypatch.setenv(READ_ONLY, "1")
+    said = "This bench is read-only"
+    press(cancelling, "cancel")  # a button from before, or of somebody who needs no page for that
+    assert jobs.current(root).cancelled_at is None
+    page = arrive()
+    assert [button.key for button in page.button] == []
+    assert any(said in text for text in texts(page))
+    assert "file:plain" in " ".join(texts(page))  # what others do is seen
+    os.kill(jobs.current(root).pid, signal.SIGKILL)
+    await_that(lambda: jobs.current(root) is None)
+    monkeypatch.delenv(READ_ONLY)
+    page = arrive()
+    monkeypatch.setenv(READ_ONLY, "1")
+    press(page, "start")
+    assert jobs.current(root) is None
+
+
+@pytest.mark.parametrize("name", ["file:/etc/passwd", "file:../secret.tsv"])
+def test_a_visitor_names_files_in_the_folder_of_suites_alone(name, root):
+    page = arrive(bench_suite="another", name=name)
+    assert any("is not in the folder of suites" in text for text in texts(page))
+    assert page.button(key="start").disabled
 
 
 def press(page: AppTest, key: str) -> AppTest:
@@ -114,7 +145,8 @@ def test_systems_are_those_of_the_chosen_device(root: Path):
     assert "Hybrid, onnx" not in options
 
 
-def test_another_suite_is_named(root: Path):
+def test_another_suite_is_named(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(ANY_FILE, "1")
     page = arrive(bench_suite="another")
     assert page.button(key="start").disabled
     assert any(text.startswith("Name the suite: sacrebleu:") for text in texts(page))
@@ -207,7 +239,8 @@ def test_results_that_cannot_be_written_are_a_sentence(root: Path):
     assert jobs.latest(root) is None
 
 
-def test_a_failed_job_says_its_own_sentence(root: Path):
+def test_a_failed_job_says_its_own_sentence(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(ANY_FILE, "1")
     page = press(arrive(bench_suite="another", name="file:fail"), "start")
     ended(root)
     page = drawn(page.run())

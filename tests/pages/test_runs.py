@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.presentation.access import READ_ONLY
 from hybrid.store import list_runs, write_archive
 from pages.runs_parts.listing import CHOSEN, LISTED, TABLE
 from tests.made_runs import store_many, store_run
@@ -41,6 +42,19 @@ def listed(page: AppTest) -> list[str]:
 
 def press(page: AppTest, key: str) -> AppTest:
     return page.button(key=key).click().run()
+
+
+def test_those_who_can_only_look_import_and_delete_nothing(root: Path, monkeypatch: pytest.MonkeyPatch):
+    store_many(root, 1)
+    page = press(arrive(run="made-0000"), "delete")
+    monkeypatch.setenv(READ_ONLY, "1")
+    page = press(page, "delete-confirm")
+    assert "This bench is read-only" in texts(page)
+    assert [run.run.run_id for run in list_runs(root).runs] == ["made-0000"]
+    page = arrive(run="made-0000")
+    assert "This bench is read-only" in texts(page)
+    assert {button.key for button in page.button} & {"delete", "import"} == set()
+    assert [button.label for button in page.get("download_button")][:2] == ["Summary CSV", "Records CSV"]
 
 
 def test_an_empty_folder_says_how_to_make_a_run_and_takes_imports(root: Path):

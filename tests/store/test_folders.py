@@ -1,11 +1,15 @@
 """The cache lies where the user says, else where the system keeps caches; fingerprints follow a run."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
+from hybrid.errors import StoreError
+from hybrid.models.manifest import zoo
 from hybrid.store import create, results_fingerprint, run_fingerprint
-from hybrid.store.folders import cache_folder
+from hybrid.store.files import make_private
+from hybrid.store.folders import cache_folder, results_folder, runtime_folder, suites_folder
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,54 @@ def test_the_folder(monkeypatch, own, shared, expected):
         else:
             monkeypatch.setenv(name, value)
     assert cache_folder() == Path(expected)
+
+
+NAMED = {"HYBRID_RESULTS": results_folder, "HYBRID_SUITES": suites_folder, "HYBRID_CACHE": cache_folder,
+         "HYBRID_RUNTIME": runtime_folder, "HYBRID_ZOO": zoo}  # fmt: skip
+
+
+@pytest.mark.parametrize("variable", NAMED)
+def test_every_folder_that_is_named_is_read_alike(variable, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    home = "/home/somebody"
+    for given, expected in (("~/x", f"{home}/x"), ("~", home), ("~x/y", "~x/y"), ("/x", "/x")):
+        monkeypatch.setenv(variable, given)
+        assert NAMED[variable]() == Path(expected)
+    monkeypatch.delenv(variable)
+    unnamed = NAMED[variable]()
+    for given in ("", " "):
+        monkeypatch.setenv(variable, given)
+        assert NAMED[variable]() == unnamed
+
+
+@pytest.fixture
+def homeless(monkeypatch, tmp_path):
+    """A user whom the system does not know, as in a container, without HOME."""
+    monkeypatch.delenv("HOME", raising=False)
+    for name in ("HYBRID_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("variable", NAMED)
+def test_without_a_home_folder_the_whole_path_is_asked_for(variable, homeless, monkeypatch):
+    assert cache_folder() == homeless / "cache"
+    monkeypatch.setenv(variable, "~/x")
+    with pytest.raises(StoreError, match=rf"{variable} names '~/x'.*no home folder; write the whole path"):
+        NAMED[variable]()
+
+
+def test_what_is_kept_is_closed_to_others(tmp_path):
+    (tmp_path / "views").mkdir(mode=0o755)
+    for folder in (tmp_path / "views", tmp_path / "new" / "onnx"):
+        make_private(folder)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    (tmp_path / "link").symlink_to("views")
+    with pytest.raises(NotADirectoryError):
+        make_private(tmp_path / "link")
 
 
 def test_a_fingerprint_follows_every_append_and_the_end(tmp_path: Path, fake_run):

@@ -168,6 +168,31 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, name: str, reason: str) 
         pass
 
 
+def test_a_link_to_itself_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StoreError, match="cannot be written: Too many levels"), replacing(tmp_path / "loop"):
+        pass
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no such folder here")
+def test_what_is_open_already_is_written_where_it_is(tmp_path: Path) -> None:
+    """As >(command), a pipe, and as /dev/stdout of a shell's >> file, which must not be emptied."""
+    reading, writing = os.pipe()
+    for name in (f"/dev/fd/{writing}", f"/proc/self/fd/{writing}"):
+        with replacing(Path(name)) as file:
+            file.write(b"piped")
+        assert os.read(reading, 99) == b"piped"
+    os.close(reading)
+    with pytest.raises(BrokenPipeError), replacing(Path(f"/dev/fd/{writing}")) as file:
+        file.write(b"nobody reads")
+    os.close(writing)
+    path = tmp_path / "a.csv"
+    path.write_text("old ")
+    with path.open("ab") as shell, replacing(Path(f"/dev/fd/{shell.fileno()}")) as file:
+        file.write(b"new")
+    assert path.read_text() == "old new"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
 def test_a_full_disk_is_said() -> None:
     told = "cannot be written: No space left on device"

@@ -235,7 +235,7 @@ def test_folders_of_jobs_may_be_a_link_or_a_file_and_nothing_follows(root, tmp_p
     (tmp_path / "elsewhere").mkdir()
     (root / ".jobs").symlink_to(tmp_path / "elsewhere")
     assert jobs.latest(root) is None
-    with pytest.raises(StoreError, match=r"No measurement can be started in .*: \.jobs is a link"):
+    with pytest.raises(StoreError, match=r"No measurement can be started in .*: it is not a folder"):
         jobs.start(PLAIN, root)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     (root / ".jobs").unlink()
