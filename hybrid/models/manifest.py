@@ -7,7 +7,6 @@ whoever reads it checks the rest.
 
 import hashlib
 import json
-import os
 import re
 import stat
 from collections.abc import Mapping
