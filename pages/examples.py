@@ -13,7 +13,7 @@ from hybrid.presentation.examples.cards import cards, columns, rows
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.store.tables import write_csv
 from pages.common import caches
-from pages.common.notes import NO_RUNS, note, notes, plain
+from pages.common.notes import NO_RUNS, note, notes
 from pages.examples_parts.cards import draw
 from pages.examples_parts.controls import (
     PAGE_SIZES,
@@ -132,7 +132,7 @@ if not examples.ids:
     note("This run has no answers yet. They appear here as they are measured.")
     st.stop()
 query = replace(chosen.query, domain=choose_domain(chosen.domain, examples.domains))
-st.caption(plain(remarks(examples, entry)))
+st.caption(remarks(examples, entry))
 if example_id := st.query_params.get("example"):
     one_example(examples, chosen, example_id)
 else:

@@ -46,7 +46,7 @@ def view(task: str, engine_request: EngineRequest) -> Callable[[], None]:
             note(str(error), "error")
     else:
         if answered:
-            line.header(plain(verdict(answered.answers)), anchor=False)
+            line.header(verdict(answered.answers), anchor=False)
             return _show_answers(answered, cards, below)
     return lambda: None
 

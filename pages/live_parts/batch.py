@@ -124,7 +124,7 @@ def _row(batch: Batch, prompt: PromptRow, loaded: LoadedSystems, say: Callable[[
 
 
 def _result(batch: Batch) -> None:
-    st.header(plain(headline(batch)), anchor=False)
+    st.header(headline(batch), anchor=False)
     if batch.state == "stopped":
         note(batch.stopped or "Stopped.", "warning" if batch.stopped else "info")
         with st.container(horizontal=True):

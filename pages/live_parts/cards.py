@@ -15,7 +15,6 @@ from hybrid.presentation.charts.phase_bars import time_bar, time_bar_in_words
 from hybrid.presentation.difference import Part
 from hybrid.schema import System
 from pages.common.difference import difference
-from pages.common.notes import plain
 
 ROLES: Mapping[str, str] = {
     "llm": "The LLM reads and writes",
@@ -65,11 +64,11 @@ def card(
     gain = speedup(answer, answers[base]) if answer and answers else None
     alone = not answers or len(answers) == 1
     with place.container(gap="xsmall"):
-        st.subheader(plain(system.label), anchor=False)
-        st.caption(plain(ROLES[system.method] + (f" · {beside.ran}" if beside.ran else "")))
+        st.subheader(system.label, anchor=False)
+        st.caption(ROLES[system.method] + (f" · {beside.ran}" if beside.ran else ""))
         text = st.container(height=_height(answers), border=False).empty()
         if beside.judged:
-            st.caption(plain(beside.judged))
+            st.caption(beside.judged)
         left, right = st.columns(2, gap="xsmall", wrap=False)
         clock = left.empty()
         pace = _gain(system == base, gain.per_token) if gain and not alone else None

@@ -54,4 +54,4 @@ def texts_of(answers: dict[str, Generation]) -> list[str]:
 def line(page: AppTest) -> str:
     """The one line above the cards."""
     (header,) = page.header
-    return header.value
+    return header.value.replace("\\", "")

@@ -51,7 +51,7 @@ def test_run_shows_three_answers_with_their_figures(live: AppTest):
         str(len(made[s].token_ids)) for s in SYSTEMS
     ]
     assert {m.delta for m in page.metric[:4]} == {"baseline", ""}
-    assert any("1 thread, engine onnx in int8" in c.value.replace("\\", "") for c in page.caption)
+    assert any("1 thread, engine onnx in int8" in text.value for text in page.text)
 
 
 def test_answers_are_measured_alone_and_in_order(live: AppTest, monkeypatch: pytest.MonkeyPatch):
@@ -150,7 +150,7 @@ def test_the_limit_of_new_tokens_holds_and_is_said(live: AppTest):
     page = ask(live, "The bridge is open.")
     made = answers(page)
     assert all(len(made[s].token_ids) <= 2 for s in SYSTEMS)
-    assert any("limit of new tokens" in c.value for c in page.caption)
+    assert any("limit of new tokens" in text.value for text in page.text)
 
 
 def test_prompts_and_answers_are_never_markdown(live: AppTest, monkeypatch: pytest.MonkeyPatch):
@@ -224,9 +224,9 @@ def test_another_pair_answers_anew(live: AppTest, live_zoo: Path):
     shutil.copytree(live_zoo / "tiny", live_zoo / "wide")
     page = ask(arrive(), "The bridge is open.")
     before = answers(page)
-    assert any("Pair tiny" in caption.value for caption in page.caption)
+    assert any("Pair tiny" in text.value for text in page.text)
     page.selectbox(key="live_pair").set_value("wide").run()
-    assert any("Pair wide" in caption.value for caption in page.caption)
+    assert any("Pair wide" in text.value for text in page.text)
     assert answers(page) is not before
 
 

@@ -49,7 +49,7 @@ def test_any_systems_answer_each_in_its_engine(live: AppTest):
         "baseline",
         "",
     }  # no LLM: the first is what others are compared with
-    assert any("times compare these" in c.value for c in page.caption)
+    assert any("times compare these" in text.value for text in page.text)
 
 
 def test_one_system_alone_is_compared_with_nothing(live: AppTest):

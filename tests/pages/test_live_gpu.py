@@ -24,7 +24,7 @@ def fresh(live_zoo: Path) -> Iterator[None]:
 
 
 def captions(page: AppTest) -> str:
-    return "\n".join(caption.value.replace("\\", "") for caption in page.caption)
+    return "\n".join(text.value for text in page.text)
 
 
 def test_all_three_answer_in_recorded_graphs():

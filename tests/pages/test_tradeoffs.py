@@ -70,7 +70,7 @@ def test_at_first_the_newest_complete_run_is_drawn(visit_app: Callable[..., AppT
     assert drawn(page) == 4
     found = run_digest("made-0008", results)
     assert all(verdict in words(page) for verdict in found.verdicts.values())
-    assert "n \\= 20 examples" in words(page)
+    assert "n = 20 examples" in words(page)
 
 
 def test_filters_narrow_the_runs_and_a_run_they_take_away_gives_way(visit_app: Callable[..., AppTest]):
