@@ -21,34 +21,34 @@ def small() -> StoredRun:
     return make_run(N, run_id="small", systems=(System("slm"), System("hybrid")))
 
 
-def pairs(found: Comparison) -> dict[str, str | None]:
+def pairs(comparison: Comparison) -> dict[str, str | None]:
     return {
-        f"{one.summary.run_id}:{one.summary.system}": one.against
-        and f"{one.against.run_id}:{one.against.system}"
-        for one in found.systems
+        f"{system.summary.run_id}:{system.summary.system}": system.against
+        and f"{system.against.run_id}:{system.against.system}"
+        for system in comparison.systems
     }
 
 
 def test_each_run_has_its_own(full: StoredRun) -> None:
     again = make_run(N, run_id="again")
-    found = pairs(compare_runs([full, again], resamples=5))
-    assert found["full:hybrid"] == "full:llm"
-    assert found["again:hybrid"] == "again:llm"
-    assert found["full:llm"] is found["again:llm"] is None
+    baselines = pairs(compare_runs([full, again], resamples=5))
+    assert baselines["full:hybrid"] == "full:llm"
+    assert baselines["again:hybrid"] == "again:llm"
+    assert baselines["full:llm"] is baselines["again:llm"] is None
 
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_run_without_it_takes_the_first_that_has_it(full: StoredRun, small: StoredRun, first: int) -> None:
-    found = pairs(compare_runs([full, small] if first == 0 else [small, full], resamples=5))
-    assert found["small:hybrid"] == found["small:slm"] == "full:llm"
-    assert found["full:slm"] == "full:llm"
+    baselines = pairs(compare_runs([full, small] if first == 0 else [small, full], resamples=5))
+    assert baselines["small:hybrid"] == baselines["small:slm"] == "full:llm"
+    assert baselines["full:slm"] == "full:llm"
 
 
 def test_one_for_all(full: StoredRun, small: StoredRun) -> None:
-    found = pairs(compare_runs([full, small], "small:slm", resamples=5))
-    assert found["small:slm"] is None
-    assert {found[name] for name in found if name != "small:slm"} == {"small:slm"}
-    assert found["full:slm"] == "small:slm"
+    baselines = pairs(compare_runs([full, small], "small:slm", resamples=5))
+    assert baselines["small:slm"] is None
+    assert {baselines[name] for name in baselines if name != "small:slm"} == {"small:slm"}
+    assert baselines["full:slm"] == "small:slm"
 
 
 def test_another_system(full: StoredRun) -> None:

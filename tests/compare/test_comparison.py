@@ -26,10 +26,15 @@ from tests.compare.fake import (
 
 
 def test_everything_about_one_run() -> None:
-    found = compare_runs([make_run(60)], price_per_hour=3.6, resamples=100, seed=7)
-    assert [one.summary.system for one in found.systems] == ["llm", "slm", "hybrid"]
-    llm, _, hybrid = found.systems
-    assert (found.baseline, found.resamples, found.seed, found.level) == ("llm", 100, 7, 0.95)
+    comparison = compare_runs([make_run(60)], price_per_hour=3.6, resamples=100, seed=7)
+    assert [system.summary.system for system in comparison.systems] == ["llm", "slm", "hybrid"]
+    llm, _, hybrid = comparison.systems
+    assert (comparison.baseline, comparison.resamples, comparison.seed, comparison.level) == (
+        "llm",
+        100,
+        7,
+        0.95,
+    )
     assert llm.against is None
     assert llm.verdict.startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
@@ -37,16 +42,16 @@ def test_everything_about_one_run() -> None:
     assert hybrid.verdict.startswith(f"hybrid is 4.0× [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
     assert "the loss is decisive at n = 60; it misses the gate: 9" in hybrid.verdict
     assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
-    assert found.signatures["bleu"] == bleu.signature
+    assert comparison.signatures["bleu"] == bleu.signature
 
 
 def test_a_seed_repeats_and_another_moves_only_the_intervals() -> None:
     stored = make_run(40)
-    one, same, other = (compare_runs([stored], resamples=50, seed=seed) for seed in (1, 1, 2))
-    assert one == same
-    ours, theirs = (found.systems[2].against.differences["bleu"] for found in (one, other))
-    assert ours.value == theirs.value
-    assert (ours.low, ours.high) != (theirs.low, theirs.high)
+    first, same, reseeded = (compare_runs([stored], resamples=50, seed=seed) for seed in (1, 1, 2))
+    assert first == same
+    before, after = (comparison.systems[2].against.differences["bleu"] for comparison in (first, reseeded))
+    assert before.value == after.value
+    assert (before.low, before.high) != (after.low, after.high)
 
 
 def test_runs_of_two_tasks_stand_beside_each_other() -> None:
@@ -56,12 +61,12 @@ def test_runs_of_two_tasks_stand_beside_each_other() -> None:
     plan = {"task": "summarize", "suite": "briefs"}
     signatures = signatures_of("summarize", [["The house."]])
     briefs = changed(with_records(make_run(8, run_id="b"), summaries), plan, signatures=signatures)
-    found = compare_runs([make_run(8, run_id="a"), briefs], resamples=20)
-    assert "BLEU" in found.systems[2].verdict
-    assert "ROUGE-L" in found.systems[5].verdict
-    assert set(found.systems[5].summary.quality) == {"rougeL", "rouge1", "rouge2", "length"}
-    assert found.systems[5].verdict.startswith("hybrid of run b ")
-    assert {"bleu", "rougeL"} < set(as_json(found)["metrics"])
+    comparison = compare_runs([make_run(8, run_id="a"), briefs], resamples=20)
+    assert "BLEU" in comparison.systems[2].verdict
+    assert "ROUGE-L" in comparison.systems[5].verdict
+    assert set(comparison.systems[5].summary.quality) == {"rougeL", "rouge1", "rouge2", "length"}
+    assert comparison.systems[5].verdict.startswith("hybrid of run b ")
+    assert {"bleu", "rougeL"} < set(as_json(comparison)["metrics"])
 
 
 STRANGE = {
@@ -84,27 +89,34 @@ STRANGE = {
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_strange_runs_have_sane_results(name: str) -> None:
-    found = compare_runs([STRANGE[name]], resamples=30, price_per_hour=1.0)
-    text = json.dumps(as_json(found), allow_nan=False)  # no NaN, no infinity
-    assert len(found.systems) == 3
-    assert all(one.verdict.endswith(".") for one in found.systems)
+    comparison = compare_runs([STRANGE[name]], resamples=30, price_per_hour=1.0)
+    text = json.dumps(as_json(comparison), allow_nan=False)  # no NaN, no infinity
+    assert len(comparison.systems) == 3
+    assert all(system.verdict.endswith(".") for system in comparison.systems)
     assert json.loads(text)["systems"][0]["summary"]["system"] == "llm"
 
 
 def test_numbers_are_plain_python_in_stable_places() -> None:
-    found = json.loads(json.dumps(as_json(compare_runs([make_run(9)], resamples=10)), allow_nan=False))
-    assert set(found) == {
+    written = json.loads(json.dumps(as_json(compare_runs([make_run(9)], resamples=10)), allow_nan=False))
+    assert set(written) == {
         "baseline", "level", "resamples", "seed", "price_per_hour", "systems", "signatures", "warnings",
         "metrics", "remarks",
     }  # fmt: skip
-    one = found["systems"][2]
-    assert set(one) == {
+    system = written["systems"][2]
+    assert set(system) == {
         "suite", "task", "pair", "engine", "device", "summary", "against", "fidelity", "verdict",
     }  # fmt: skip
-    assert set(one["against"]["differences"]["bleu"]) == {"value", "low", "high", "n", "p_value", "baseline"}
-    assert set(one["against"]["speedups"]) == {"end_to_end", "per_token", "ttft"}
-    assert set(one["against"]["gate"]) == {"verdict", "metric", "quality", "length", "deciding_n"}
-    assert set(one["summary"]["latencies"]["total"]) == {
+    assert set(system["against"]["differences"]["bleu"]) == {
+        "value",
+        "low",
+        "high",
+        "n",
+        "p_value",
+        "baseline",
+    }
+    assert set(system["against"]["speedups"]) == {"end_to_end", "per_token", "ttft"}
+    assert set(system["against"]["gate"]) == {"verdict", "metric", "quality", "length", "deciding_n"}
+    assert set(system["summary"]["latencies"]["total"]) == {
         "p50_ms",
         "p90_ms",
         "p99_ms",
@@ -112,7 +124,7 @@ def test_numbers_are_plain_python_in_stable_places() -> None:
         "answers",
         "carried",
     }
-    assert found["metrics"]["ter"] == {"label": "TER", "unit": "points", "higher_is_better": False}
+    assert written["metrics"]["ter"] == {"label": "TER", "unit": "points", "higher_is_better": False}
 
 
 def test_short_answers_that_are_right_are_not_called_bad() -> None:
@@ -159,11 +171,11 @@ def test_lossless_answers_are_counted_against_the_llm_of_the_same_arithmetic() -
         slow_llm: Ran("onnx", CPU, "float32"),
         fast: Ran("onnx", CPU, "float32"),
     }
-    llm, _, told = compare_runs([changed(stored, ran=ran)], resamples=10).systems
-    assert told.fidelity == Fidelity(
+    llm, _, lossless = compare_runs([changed(stored, ran=ran)], resamples=10).systems
+    assert lossless.fidelity == Fidelity(
         llm=slow_llm, alike=True, dtype="float32", llm_dtype="float32", equal=17, n=20
     )
-    assert told.verdict.endswith("; 17 of 20 answers equal those of llm@onnx, both in float32.")
+    assert lossless.verdict.endswith("; 17 of 20 answers equal those of llm@onnx, both in float32.")
     assert llm.fidelity is None
 
 

@@ -41,18 +41,18 @@ def compared(
 def test_the_speed_up_is_the_median_of_paired_ratios() -> None:
     ratios = [2.0, 3.0, 5.0, 5.0, 5.0, 7.0, 11.0]
     stored = make_run(7, seconds={"hybrid": lambda i, r: slow(i) / ratios[i]})
-    found = compared(stored)
-    assert found.speedups["end_to_end"].value == pytest.approx(5.0)
-    assert found.speedups["ttft"].value == pytest.approx(5.0)
-    assert 2.0 <= found.speedups["end_to_end"].low < 5.0 < found.speedups["end_to_end"].high <= 11.0
-    assert (found.n, found.speedups["end_to_end"].n, found.paired_by) == (7, 7, "example")
+    paired = compared(stored)
+    assert paired.speedups["end_to_end"].value == pytest.approx(5.0)
+    assert paired.speedups["ttft"].value == pytest.approx(5.0)
+    assert 2.0 <= paired.speedups["end_to_end"].low < 5.0 < paired.speedups["end_to_end"].high <= 11.0
+    assert (paired.n, paired.speedups["end_to_end"].n, paired.paired_by) == (7, 7, "example")
 
 
 def test_repeats_count_by_their_median_and_not_as_examples() -> None:
     slips = [1.0, 1.0, 9.0]  # something else ran on the machine in the last repeat
     stored = make_run(9, seconds={"hybrid": lambda i, r: slow(i) / 4 * slips[r]}, repeats=3)
-    found = compared(stored).speedups["end_to_end"]
-    assert (found.value, found.low, found.high, found.n) == pytest.approx((4.0, 4.0, 4.0, 9))
+    paired = compared(stored).speedups["end_to_end"]
+    assert (paired.value, paired.low, paired.high, paired.n) == pytest.approx((4.0, 4.0, 4.0, 9))
 
 
 def test_time_per_token_leaves_out_answers_of_one_token() -> None:
@@ -61,8 +61,8 @@ def test_time_per_token_leaves_out_answers_of_one_token() -> None:
             return replace(record, generation=generation("hybrid", "", 0.1, tokens=1))
         return record
 
-    found = compared(with_records(make_run(6), shorten)).speedups
-    assert (found["per_token"].n, found["ttft"].n) == (4, 6)
+    paired = compared(with_records(make_run(6), shorten)).speedups
+    assert (paired["per_token"].n, paired["ttft"].n) == (4, 6)
     nothing = with_records(
         make_run(3), lambda r: replace(r, generation=generation(r.system, "", 0.1, tokens=1))
     )
@@ -71,32 +71,32 @@ def test_time_per_token_leaves_out_answers_of_one_token() -> None:
 
 def test_batches_are_pairs_and_are_resampled_as_batches() -> None:
     stored = make_run(20, seconds={"hybrid": lambda batch, r: slow(batch) / (2 + batch)}, batch_size=4)
-    found = compared(stored)
-    speedup = found.speedups["end_to_end"]
-    assert (speedup.value, speedup.n, found.paired_by) == (pytest.approx(4.0), 5, "batch")
-    assert found.differences["bleu"].n == 20
+    paired = compared(stored)
+    speedup = paired.speedups["end_to_end"]
+    assert (speedup.value, speedup.n, paired.paired_by) == (pytest.approx(4.0), 5, "batch")
+    assert paired.differences["bleu"].n == 20
 
 
 def test_only_batches_of_the_same_examples_are_pairs() -> None:
     four, all_its_own = make_run(12, run_id="four", batch_size=4), {"llm": lambda batch, r: 100.0 + batch}
     turned = reordered(make_run(12, run_id="turned", batch_size=4, seconds=all_its_own))
-    found = compared(four, other=turned)
-    speedup = found.speedups["end_to_end"]
-    assert (found.n, found.paired_by, speedup.n) == (12, "batch", 1)
+    paired = compared(four, other=turned)
+    speedup = paired.speedups["end_to_end"]
+    assert (paired.n, paired.paired_by, speedup.n) == (12, "batch", 1)
     assert speedup.value == pytest.approx(101.0 / quarter(1))  # the middle batch holds the same four for both
-    for one, other in ((four, make_run(12, run_id="two", batch_size=2)), (make_run(12), four)):
-        for system, baseline in ((one, other), (other, one)):
-            found = compared(system, other=baseline)
-            assert (found.paired_by, set(found.speedups.values())) == ("batch", {None})
-            assert found.differences["bleu"].n == 12
+    for run, another in ((four, make_run(12, run_id="two", batch_size=2)), (make_run(12), four)):
+        for system, baseline in ((run, another), (another, run)):
+            paired = compared(system, other=baseline)
+            assert (paired.paired_by, set(paired.speedups.values())) == ("batch", {None})
+            assert paired.differences["bleu"].n == 12
 
 
 def test_a_batch_with_another_text_is_no_pair() -> None:
-    ours = make_run(8, run_id="ours", batch_size=4)
-    theirs = make_run(8, run_id="theirs", batch_size=4)
-    texts = tuple(replace(e, source="Another text.") if e.id == "e0001" else e for e in theirs.examples)
-    found = compared(ours, other=replace(theirs, examples=texts))
-    assert (found.n, found.speedups["end_to_end"].n) == (7, 1)
+    own_run = make_run(8, run_id="ours", batch_size=4)
+    base_run = make_run(8, run_id="theirs", batch_size=4)
+    texts = tuple(replace(e, source="Another text.") if e.id == "e0001" else e for e in base_run.examples)
+    paired = compared(own_run, other=replace(base_run, examples=texts))
+    assert (paired.n, paired.speedups["end_to_end"].n) == (7, 1)
 
 
 def reordered(stored: StoredRun) -> StoredRun:
@@ -118,78 +118,85 @@ def test_zero_durations_give_no_ratio(system: System) -> None:
 
 
 def test_differences_are_system_minus_baseline() -> None:
-    found = compared(make_run(30)).differences
-    wanted = [[reference(i)] for i in range(30)]
-    assert set(found) == {"bleu", "chrf", "ter"}
-    for metric, one in found.items():
-        system = score(metric, [worse(i) for i in range(30)], wanted).value
-        baseline = score(metric, [right(i) for i in range(30)], wanted).value
-        assert one.value == pytest.approx(system - baseline)
-        assert one.low < one.value < one.high
-        assert one.decided
-        assert one.p_value < 0.05
-    assert found["ter"].value > 0 > found["bleu"].value
+    paired = compared(make_run(30)).differences
+    references = [[reference(i)] for i in range(30)]
+    assert set(paired) == {"bleu", "chrf", "ter"}
+    for metric, difference in paired.items():
+        system = score(metric, [worse(i) for i in range(30)], references).value
+        baseline = score(metric, [right(i) for i in range(30)], references).value
+        assert difference.value == pytest.approx(system - baseline)
+        assert difference.low < difference.value < difference.high
+        assert difference.decided
+        assert difference.p_value < 0.05
+    assert paired["ter"].value > 0 > paired["bleu"].value
 
 
 def test_resamples_are_shared_so_that_equal_outputs_never_differ() -> None:
-    found = compared(make_run(12, {"llm": worse}))
-    for one in found.differences.values():
-        assert (one.value, one.low, one.high, one.p_value) == (0.0, 0.0, 0.0, 1.0)
-    assert (found.length_ratio.low, found.length_ratio.high, found.agreement) == (1.0, 1.0, 1.0)
+    paired = compared(make_run(12, {"llm": worse}))
+    for difference in paired.differences.values():
+        assert (difference.value, difference.low, difference.high, difference.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert (paired.length_ratio.low, paired.length_ratio.high, paired.agreement) == (1.0, 1.0, 1.0)
 
 
 def test_length_and_agreement() -> None:
-    found = compared(make_run(30))
+    paired = compared(make_run(30))
     words = [
         sum(METRICS["length"].statistics(text(i), [""])[0] for i in range(30)) for text in (worse, right)
     ]
-    assert found.length_ratio.value == pytest.approx(words[0] / words[1])
-    assert found.length_ratio.low < found.length_ratio.value < found.length_ratio.high < 1
-    assert found.agreement == pytest.approx(2 / 3)
+    assert paired.length_ratio.value == pytest.approx(words[0] / words[1])
+    assert paired.length_ratio.low < paired.length_ratio.value < paired.length_ratio.high < 1
+    assert paired.agreement == pytest.approx(2 / 3)
 
 
 def test_only_shared_examples_with_the_same_text_count() -> None:
-    ours = make_run(20, run_id="ours", answered=lambda system, i, r: i >= 5)
-    theirs = make_run(12, run_id="theirs")
+    own_run = make_run(20, run_id="ours", answered=lambda system, i, r: i >= 5)
+    base_run = make_run(12, run_id="theirs")
     other = Example("e0007", "made", "Another text.", ("Etwas.",))
     texts = tuple(other if e.id == "e0007" else e for e in examples(12))
-    found = compared(ours, other=replace(theirs, examples=texts))
+    paired = compared(own_run, other=replace(base_run, examples=texts))
     shared = [i for i in range(5, 12) if i != 7]
-    assert found.n == len(shared)
-    assert (found.run_id, found.system) == ("theirs", "llm")
-    wanted = [[reference(i)] for i in shared]
-    gap = score("bleu", [worse(i) for i in shared], wanted).value - 100
-    assert found.differences["bleu"].value == pytest.approx(gap)
+    assert paired.n == len(shared)
+    assert (paired.run_id, paired.system) == ("theirs", "llm")
+    references = [[reference(i)] for i in shared]
+    gap = score("bleu", [worse(i) for i in shared], references).value - 100
+    assert paired.differences["bleu"].value == pytest.approx(gap)
 
 
 def test_pairs_do_not_depend_on_the_order_of_examples() -> None:
     stored = make_run(9, seconds={"hybrid": lambda i, r: slow(i) / (1 + i)}, texts={"hybrid": worse})
     turned = replace(stored, examples=stored.examples[::-1], records=stored.records[::-1])
-    one, other = compared(stored), compared(stored, other=turned)
-    assert other.speedups["end_to_end"].value == one.speedups["end_to_end"].value == pytest.approx(5.0)
-    assert other.differences["bleu"].value == pytest.approx(one.differences["bleu"].value)
+    in_order, in_reverse = compared(stored), compared(stored, other=turned)
+    assert (
+        in_reverse.speedups["end_to_end"].value == in_order.speedups["end_to_end"].value == pytest.approx(5.0)
+    )
+    assert in_reverse.differences["bleu"].value == pytest.approx(in_order.differences["bleu"].value)
 
 
 def test_nothing_shared_and_other_tasks_are_refused() -> None:
-    ours = make_run(4, run_id="ours")
-    theirs = make_run(4, run_id="theirs")
-    theirs = replace(theirs, examples=tuple(replace(e, source="Other.") for e in theirs.examples))
+    own_run = make_run(4, run_id="ours")
+    base_run = make_run(4, run_id="theirs")
+    base_run = replace(base_run, examples=tuple(replace(e, source="Other.") for e in base_run.examples))
     with pytest.raises(InputError, match="hybrid of run ours and the baseline llm of run theirs have no"):
-        compared(ours, other=theirs)
+        compared(own_run, other=base_run)
     with pytest.raises(InputError, match="compare runs of one task"):
-        compared(ours, other=changed(theirs, {"task": "summarize"}))
+        compared(own_run, other=changed(base_run, {"task": "summarize"}))
 
 
 def test_fixed_length_compares_times_only() -> None:
-    found = compared(make_run(6, sampling=Sampling(ignore_eos=True)))
-    assert (found.differences, found.length_ratio, found.agreement, found.gate) == (None, None, None, None)
-    assert found.speedups["end_to_end"].value == pytest.approx(4.0)
+    paired = compared(make_run(6, sampling=Sampling(ignore_eos=True)))
+    assert (paired.differences, paired.length_ratio, paired.agreement, paired.gate) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert paired.speedups["end_to_end"].value == pytest.approx(4.0)
 
 
 def test_one_example_has_values_without_intervals() -> None:
-    found = compared(make_run(1))
-    assert (found.speedups["end_to_end"].low, found.differences["bleu"].p_value) == (None, None)
-    assert found.speedups["end_to_end"].value == pytest.approx(4.0)
+    paired = compared(make_run(1))
+    assert (paired.speedups["end_to_end"].low, paired.differences["bleu"].p_value) == (None, None)
+    assert paired.speedups["end_to_end"].value == pytest.approx(4.0)
 
 
 def test_the_gate_asks_for_quality_and_length() -> None:
@@ -241,10 +248,10 @@ def test_quality_ratio(higher: bool, system: float, baseline: float, ratio: floa
 
 def test_medians_agree_with_a_direct_computation() -> None:
     draw = np.random.default_rng(0)
-    ours, theirs = draw.random((30, 3)) + 0.5, draw.random((30, 3)) + 1
+    own_run, base_run = draw.random((30, 3)) + 0.5, draw.random((30, 3)) + 1
     stored = make_run(
-        30, seconds={"hybrid": lambda i, r: ours[i, r], "llm": lambda i, r: theirs[i, r]}, repeats=3
+        30, seconds={"hybrid": lambda i, r: own_run[i, r], "llm": lambda i, r: base_run[i, r]}, repeats=3
     )
-    wanted = statistics.median(np.median(theirs, axis=1) / np.median(ours, axis=1))
-    assert compared(stored).speedups["end_to_end"].value == pytest.approx(wanted)
+    expected = statistics.median(np.median(base_run, axis=1) / np.median(own_run, axis=1))
+    assert compared(stored).speedups["end_to_end"].value == pytest.approx(expected)
     assert quarter(3) == pytest.approx(slow(3) / 4)

@@ -22,28 +22,30 @@ def of(stored: StoredRun, system: System = "llm") -> SystemResults:
 
 def test_quality_is_the_corpus_score_of_the_first_answers() -> None:
     stored = make_run(30, {"hybrid": lambda i, r: worse(i) if r == 0 else "anything"}, repeats=2)
-    found = summarize(of(stored, "hybrid"), DRAWS).quality
-    assert found is not None
+    quality = summarize(of(stored, "hybrid"), DRAWS).quality
+    assert quality is not None
     for metric in ("bleu", "chrf", "ter", "length"):
-        wanted = score(metric, [worse(i) for i in range(30)], [[reference(i)] for i in range(30)])
-        assert found[metric].value == pytest.approx(wanted.value)
-        assert found[metric].n == 30
-        assert found[metric].low < found[metric].value < found[metric].high
+        expected = score(metric, [worse(i) for i in range(30)], [[reference(i)] for i in range(30)])
+        assert quality[metric].value == pytest.approx(expected.value)
+        assert quality[metric].n == 30
+        assert quality[metric].low < quality[metric].value < quality[metric].high
 
 
 def test_other_resamples_have_other_scores() -> None:
     system = of(make_run(20), "hybrid")
-    one, more, other = (system.scores(draws)["bleu"] for draws in (DRAWS, Resamples(300), Resamples(200, 1)))
-    assert one.value == more.value == other.value
-    assert (len(one.values), len(more.values)) == (200, 300)
-    assert (one.values != other.values).any()
+    fewer, more, reseeded = (
+        system.scores(draws)["bleu"] for draws in (DRAWS, Resamples(300), Resamples(200, 1))
+    )
+    assert fewer.value == more.value == reseeded.value
+    assert (len(fewer.values), len(more.values)) == (200, 300)
+    assert (fewer.values != reseeded.values).any()
 
 
 def test_fixed_length_runs_have_no_quality() -> None:
     stored = make_run(5, sampling=Sampling(max_new_tokens=16, ignore_eos=True))
-    found = summarize(of(stored), DRAWS)
-    assert found.quality is None
-    assert found.latencies["total"] is not None
+    summary = summarize(of(stored), DRAWS)
+    assert summary.quality is None
+    assert summary.latencies["total"] is not None
 
 
 def test_statistics_that_are_missing_or_damaged_are_no_quality() -> None:
@@ -52,42 +54,44 @@ def test_statistics_that_are_missing_or_damaged_are_no_quality() -> None:
         statistics = dict(record.statistics) | ({"bleu": (float("nan"),) * 10, "ter": ()} if damaged else {})
         return replace(record, statistics=statistics)
 
-    found = summarize(of(with_records(make_run(5), damage)), DRAWS).quality
-    assert set(found) == {"chrf", "length"}
+    quality = summarize(of(with_records(make_run(5), damage)), DRAWS).quality
+    assert set(quality) == {"chrf", "length"}
 
 
 def test_percentiles_are_over_all_answers_and_say_how_many_are_independent() -> None:
     stored = make_run(40, seconds={"llm": lambda i, r: slow(i) + r}, repeats=3)
-    found = summarize(of(stored), DRAWS).latencies["total"]
+    latency = summarize(of(stored), DRAWS).latencies["total"]
     times = [1000 * (slow(i) + r) for i in range(40) for r in range(3)]
-    assert (found.p50_ms, found.p90_ms, found.p99_ms) == pytest.approx(np.percentile(times, (50, 90, 99)))
-    assert (found.n, found.answers, found.carried) == (40, 120, (50, 90))
+    assert (latency.p50_ms, latency.p90_ms, latency.p99_ms) == pytest.approx(
+        np.percentile(times, (50, 90, 99))
+    )
+    assert (latency.n, latency.answers, latency.carried) == (40, 120, (50, 90))
 
 
 def test_ttft_and_tpot_by_hand() -> None:
     def answer(record):
         return replace(record, generation=generation(record.system, "a b", 1.0, tokens=5))
 
-    found = summarize(of(with_records(make_run(3), answer)), DRAWS).latencies
-    assert found["ttft"].p50_ms == pytest.approx(100)
-    assert found["tpot"].p50_ms == pytest.approx(800 / 4)
+    latencies = summarize(of(with_records(make_run(3), answer)), DRAWS).latencies
+    assert latencies["ttft"].p50_ms == pytest.approx(100)
+    assert latencies["tpot"].p50_ms == pytest.approx(800 / 4)
 
 
 def test_answers_of_one_token_have_no_time_per_token() -> None:
     def answer(record):
         return replace(record, generation=generation(record.system, "", 1.0, tokens=1))
 
-    found = summarize(of(with_records(make_run(3), answer)), DRAWS)
-    assert found.latencies["tpot"] is None
-    assert found.latencies["ttft"] is not None
+    summary = summarize(of(with_records(make_run(3), answer)), DRAWS)
+    assert summary.latencies["tpot"] is None
+    assert summary.latencies["ttft"] is not None
 
 
 def test_throughput_is_over_the_time_answers_were_made_in() -> None:
     def answer(record):
         return replace(record, generation=generation(record.system, "ab", 0.5, tokens=10))
 
-    one = summarize(of(with_records(make_run(6), answer)), DRAWS)
-    assert (one.tokens_per_s, one.characters_per_s, one.requests_per_s) == pytest.approx((20, 4, 2))
+    alone = summarize(of(with_records(make_run(6), answer)), DRAWS)
+    assert (alone.tokens_per_s, alone.characters_per_s, alone.requests_per_s) == pytest.approx((20, 4, 2))
     # Three at once take as long as one.
     three = summarize(of(with_records(make_run(6, batch_size=3), answer)), DRAWS)
     assert (three.tokens_per_s, three.characters_per_s, three.requests_per_s) == pytest.approx((60, 12, 6))
@@ -96,10 +100,10 @@ def test_throughput_is_over_the_time_answers_were_made_in() -> None:
 
 def test_a_clock_that_stands_still_gives_no_rate() -> None:
     stored = make_run(4, seconds={"llm": lambda i, r: 0.0})
-    found = summarize(of(stored), DRAWS, price_per_hour=1.0)
-    assert found.tokens_per_s is None
-    assert found.cost_per_million_tokens is None
-    assert found.latencies["total"].p50_ms == 0
+    summary = summarize(of(stored), DRAWS, price_per_hour=1.0)
+    assert summary.tokens_per_s is None
+    assert summary.cost_per_million_tokens is None
+    assert summary.latencies["total"].p50_ms == 0
 
 
 def test_cost_by_hand() -> None:

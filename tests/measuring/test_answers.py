@@ -88,14 +88,14 @@ class FakeClock:
 
 def test_each_gap_belongs_to_the_phase_that_ends_it():
     clock = FakeClock()
-    (made,) = answered((1, 2, 4, 8, 16, 32, 64), clock.sleep, clock)
+    (generation,) = answered((1, 2, 4, 8, 16, 32, 64), clock.sleep, clock)
     phases = {"tokenize": 1, "encode": 2, "project": 4, "prefill": 8, "decode": 48, "detokenize": 64}
-    assert made.timing.phases == phases
-    assert list(made.timing.phases) == list(phases)
-    assert made.timing.token_times_s == (15, 31, 63)
-    assert (made.timing.ttft_s, made.timing.tpot_s, made.timing.total_s) == (15, 24, 127)
-    assert (made.system, made.text, made.token_ids) == ("hybrid", "7 8 1", (7, 8, 1))
-    assert (made.prompt_tokens, made.finish_reason) == (5, "eos")
+    assert generation.timing.phases == phases
+    assert list(generation.timing.phases) == list(phases)
+    assert generation.timing.token_times_s == (15, 31, 63)
+    assert (generation.timing.ttft_s, generation.timing.tpot_s, generation.timing.total_s) == (15, 24, 127)
+    assert (generation.system, generation.text, generation.token_ids) == ("hybrid", "7 8 1", (7, 8, 1))
+    assert (generation.prompt_tokens, generation.finish_reason) == (5, "eos")
 
 
 def test_tokens_of_one_step_share_its_time():
@@ -105,9 +105,9 @@ def test_tokens_of_one_step_share_its_time():
         clock.sleep(3)
         yield Step("decode", ((4, 5),))
 
-    (made,) = measure(chunk, clock, "llm")
-    assert made.timing.token_times_s == (3, 3)
-    assert made.finish_reason == "length"
+    (generation,) = measure(chunk, clock, "llm")
+    assert generation.timing.token_times_s == (3, 3)
+    assert generation.finish_reason == "length"
 
 
 def test_rows_of_a_batch_share_phases_and_have_their_own_tokens():
@@ -124,16 +124,16 @@ def test_rows_of_a_batch_share_phases_and_have_their_own_tokens():
 
     codec = FakeCodec(decode=lambda: clock.sleep(1))
     first, second, third = measure(batch, clock, "slm", ("one two", "three", "f i v e"), codec)
-    assert [made.token_ids for made in (first, second, third)] == [(4, 6, 7, 8), (5, 1), (1,)]
+    assert [generation.token_ids for generation in (first, second, third)] == [(4, 6, 7, 8), (5, 1), (1,)]
     assert first.timing.token_times_s == (2, 4, 6, 6)
     assert second.timing.token_times_s == (2, 4)
     assert third.timing.token_times_s == (2,)
-    assert [made.prompt_tokens for made in (first, second, third)] == [2, 1, 4]
-    assert [made.text for made in (first, second, third)] == ["4 6 7 8", "5 1", "1"]
-    assert [made.finish_reason for made in (first, second, third)] == ["length", "eos", "eos"]
+    assert [generation.prompt_tokens for generation in (first, second, third)] == [2, 1, 4]
+    assert [generation.text for generation in (first, second, third)] == ["4 6 7 8", "5 1", "1"]
+    assert [generation.finish_reason for generation in (first, second, third)] == ["length", "eos", "eos"]
     phases = {"tokenize": 0, "prefill": 2, "decode": 4, "detokenize": 3}
-    assert all(made.timing.phases == phases for made in (first, second, third))
-    assert {made.timing.total_s for made in (first, second, third)} == {9}
+    assert all(generation.timing.phases == phases for generation in (first, second, third))
+    assert {generation.timing.total_s for generation in (first, second, third)} == {9}
 
 
 def test_drafted_and_accepted_ids_are_summed():
@@ -141,8 +141,8 @@ def test_drafted_and_accepted_ids_are_summed():
         Step("prefill", ((3,),)), Step("draft"), Step("verify", ((4, 5),), (2,), (1,)), Step("draft"),
         Step("verify", ((6, 1),), (3,), (1,)),
     ]  # fmt: skip
-    (made,) = measure(steps, system="lossless")
-    assert (made.token_ids, made.drafted, made.accepted) == ((3, 4, 5, 6, 1), 5, 2)
+    (generation,) = measure(steps, system="lossless")
+    assert (generation.token_ids, generation.drafted, generation.accepted) == ((3, 4, 5, 6, 1), 5, 2)
 
 
 def deviations() -> tuple[float, float, float]:
@@ -156,14 +156,14 @@ def deviations() -> tuple[float, float, float]:
 
     gc.collect()
     start = time.perf_counter()
-    (made,) = answered((0.01, 0.03, 0.02, 0.02, 0.01, 0.02, 0.01), sleep)
+    (generation,) = answered((0.01, 0.03, 0.02, 0.02, 0.01, 0.02, 0.01), sleep)
     outside = time.perf_counter() - start
     expected = [*slept[:4], slept[4] + slept[5], slept[6]]
-    phases = made.timing.phases.values()
-    worst = max(abs(found - wanted) for found, wanted in zip(phases, expected, strict=True))
+    phases = generation.timing.phases.values()
+    worst = max(abs(measured - slept_s) for measured, slept_s in zip(phases, expected, strict=True))
     per_token = (slept[4] + slept[5]) / 2
-    tpot = abs(made.timing.tpot_s - per_token) / per_token
-    return worst, tpot, abs(made.timing.total_s - outside) / outside
+    tpot = abs(generation.timing.tpot_s - per_token) / per_token
+    return worst, tpot, abs(generation.timing.total_s - outside) / outside
 
 
 def test_known_sleeps_are_reported_and_sum_to_the_time_outside():
@@ -204,9 +204,9 @@ def test_the_device_is_waited_for_before_each_reading_of_the_clock():
             yield Step(phase, ids)
 
     # work that was still in flight when the step was yielded
-    (made,) = measure(steps, clock, synchronize=lambda: clock.sleep(0.5))
-    assert made.timing.phases == {"tokenize": 0.5, "encode": 1.5, "prefill": 1.5, "detokenize": 0.5}
-    assert made.timing.total_s == 4  # nothing of what still ran before the start
+    (generation,) = measure(steps, clock, synchronize=lambda: clock.sleep(0.5))
+    assert generation.timing.phases == {"tokenize": 0.5, "encode": 1.5, "prefill": 1.5, "detokenize": 0.5}
+    assert generation.timing.total_s == 4  # nothing of what still ran before the start
 
 
 def test_the_collector_rests_while_the_clock_runs():
@@ -224,15 +224,15 @@ def test_the_collector_rests_while_the_clock_runs():
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "error"),
     [
         ([], "llm tell tokens of 0 rows"),
         ([Step("prefill", ((),))], "no token for row 0"),
         ([Step("prefill", ((3,), (4,)))], "tokens of 2 rows for 1 prompts"),
     ],
 )
-def test_steps_that_do_not_tell_all_are_refused(steps, said):
-    with pytest.raises(ValueError, match=said):
+def test_steps_that_do_not_tell_all_are_refused(steps, error):
+    with pytest.raises(ValueError, match=error):
         measure(steps, system="llm")
 
 

@@ -47,7 +47,7 @@ def test_the_main_metrics() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_stored_statistics_give_the_score_of_any_subset(task: str) -> None:
-    rows = [statistics_of(task, text, wanted) for text, wanted in zip(MADE, WANTED, strict=True)]
+    rows = [statistics_of(task, text, references) for text, references in zip(MADE, WANTED, strict=True)]
     for name in default_metrics(task):
         stored = np.array([row[name] for row in rows])
         for subset in ([0, 1, 2], [2], [0, 0, 1]):
@@ -61,7 +61,9 @@ def test_stored_statistics_give_the_score_of_any_subset(task: str) -> None:
 def test_values_of_many_sums_are_those_of_each(name: str) -> None:
     metric = METRICS[name]
     assert len(metric.statistics("", [""])) == metric.width
-    rows = np.array([metric.statistics(text, wanted) for text, wanted in zip(MADE, WANTED, strict=True)])
+    rows = np.array(
+        [metric.statistics(text, references) for text, references in zip(MADE, WANTED, strict=True)]
+    )
     together = metric.score(np.stack([rows[:2], rows[1:]]), 1)  # (2, 2, k)
     assert together.shape == (2, 2)
     assert together[1, 1] == metric.score(rows[2], 1)
@@ -71,8 +73,8 @@ def test_values_of_many_sums_are_those_of_each(name: str) -> None:
 @pytest.mark.parametrize("name", OF_REFERENCES)
 def test_equal_texts_have_the_best_score(name: str) -> None:
     best = {"ter": 0.0, "length": 1.0}.get(name, 100.0)
-    found = score(name, [wanted[0] for wanted in WANTED], WANTED)
-    assert found.value == pytest.approx(best)
+    best_score = score(name, [references[0] for references in WANTED], WANTED)
+    assert best_score.value == pytest.approx(best)
     assert METRICS[name].higher_is_better is {"ter": False, "length": None}.get(name, True)
 
 
@@ -84,15 +86,19 @@ def test_signatures_say_the_number_of_references(name: str, counts: tuple[int, i
 
 
 def test_a_run_stores_the_signatures_its_scores_carry() -> None:
-    found = signatures_of("translate-en-de", WANTED)
-    assert found == {name: score(name, MADE, WANTED).signature for name in default_metrics("translate-en-de")}
+    signatures = signatures_of("translate-en-de", WANTED)
+    assert signatures == {
+        name: score(name, MADE, WANTED).signature for name in default_metrics("translate-en-de")
+    }
 
 
 @pytest.mark.parametrize("name", METRICS)
-@pytest.mark.parametrize(("made", "wanted"), [([], []), (["a"], []), (["a", "b"], [["a"]])])
-def test_nothing_or_unequal_lists_are_refused(name: str, made: list[str], wanted: list[list[str]]) -> None:
-    with pytest.raises(InputError, match=f"{len(made)} outputs and {len(wanted)} references"):
-        score(name, made, wanted)
+@pytest.mark.parametrize(("outputs", "references"), [([], []), (["a"], []), (["a", "b"], [["a"]])])
+def test_nothing_or_unequal_lists_are_refused(
+    name: str, outputs: list[str], references: list[list[str]]
+) -> None:
+    with pytest.raises(InputError, match=f"{len(outputs)} outputs and {len(references)} references"):
+        score(name, outputs, references)
 
 
 def test_an_example_without_references_is_refused() -> None:

@@ -29,8 +29,8 @@ WANTED = [
 def test_the_mean_of_rouge_scores(kind: str) -> None:
     scorer = rouge_scorer.RougeScorer([kind], use_stemmer=False)
     values = [scorer.score_multi(w, m)[kind].fmeasure for m, w in zip(MADE, WANTED, strict=True)]
-    found = score(kind, MADE, WANTED)
-    assert found.value == pytest.approx(100 * sum(values) / 4, abs=1e-9)
+    mean = score(kind, MADE, WANTED)
+    assert mean.value == pytest.approx(100 * sum(values) / 4, abs=1e-9)
     assert len(set(values)) == 4
 
 
@@ -43,16 +43,16 @@ def test_resamples_are_means(kind: str) -> None:
 
 def test_rouge_l_by_hand() -> None:
     # Longest common subsequences: "a c d", 3 of 4 and 4 words; none; all.
-    found = score("rougeL", ["a b c d", "x", "so it is"], [["a c d e"], ["y"], ["so it is"]])
-    assert found.value == pytest.approx(100 * (0.75 + 0 + 1) / 3)
+    mean = score("rougeL", ["a b c d", "x", "so it is"], [["a c d e"], ["y"], ["so it is"]])
+    assert mean.value == pytest.approx(100 * (0.75 + 0 + 1) / 3)
 
 
 def test_the_best_of_several_references_counts() -> None:
     far, near = "entirely different words", "the old house stands here"
-    made = ["the old house stands"]
-    best = score("rougeL", made, [[far, near]]).value
-    assert best == score("rougeL", made, [[near, far]]).value == score("rougeL", made, [[near]]).value
-    assert best > score("rougeL", made, [[far]]).value
+    outputs = ["the old house stands"]
+    best = score("rougeL", outputs, [[far, near]]).value
+    assert best == score("rougeL", outputs, [[near, far]]).value == score("rougeL", outputs, [[near]]).value
+    assert best > score("rougeL", outputs, [[far]]).value
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=80), st.text("ab c-_'.9Z\n", max_size=80))
