@@ -93,18 +93,18 @@ def test_batches_are_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gate_that_is_missed_narrowly_is_not_rounded_to_its_need() -> None:
-    found = compare_runs([make_run(3)], resamples=5)
-    (one,) = (one for one in found.systems if one.summary.system == "hybrid")
+    comparison = compare_runs([make_run(3)], resamples=5)
+    (hybrid,) = (system for system in comparison.systems if system.summary.system == "hybrid")
     narrow = replace(
-        one,
-        against=replace(one.against, gate=MISSES),
+        hybrid,
+        against=replace(hybrid.against, gate=MISSES),
     )
-    lines = list(compare_report.report(replace(found, systems=(narrow,))))
-    wanted = (
+    lines = list(compare_report.report(replace(comparison, systems=(narrow,))))
+    line = (
         "- hybrid misses it: 98.996 % [98.993, 98.999] of the BLEU (needs 99 %) and "
         "90.010 % [90.004, 90.200] of the length (needs 90 %)."
     )
-    assert wanted in lines
+    assert line in lines
 
 
 def test_one_baseline_for_all(root: Path) -> None:
@@ -115,10 +115,10 @@ def test_one_baseline_for_all(root: Path) -> None:
 
 def test_json_is_the_whole_comparison(root: Path) -> None:
     done = run(root, ONE, "--json", "--resamples", "30")
-    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert (found["baseline"], found["resamples"]) == ("llm", 30)
-    assert [one["summary"]["system"] for one in found["systems"]] == ["llm", "slm", "hybrid"]
-    assert found["systems"][2]["against"]["speedups"]["end_to_end"]["value"] == pytest.approx(4.0)
+    comparison = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (comparison["baseline"], comparison["resamples"]) == ("llm", 30)
+    assert [system["summary"]["system"] for system in comparison["systems"]] == ["llm", "slm", "hybrid"]
+    assert comparison["systems"][2]["against"]["speedups"]["end_to_end"]["value"] == pytest.approx(4.0)
 
 
 def test_what_is_not_there_is_said(root: Path) -> None:

@@ -19,22 +19,22 @@ RAN = {
 
 def test_bound_share_and_rate_are_quotients_of_what_was_measured():
     stored = changed(make_run(n=7), ran=RAN, memory_bandwidth=10e9)
-    found = roofline(results_by_system(stored)["llm"])
-    assert found is not None
-    assert found.decode_bound_ms == pytest.approx(8.0)  # 80 MB at 10 GB/s
+    bound = roofline(results_by_system(stored)["llm"])
+    assert bound is not None
+    assert bound.decode_bound_ms == pytest.approx(8.0)  # 80 MB at 10 GB/s
     llm = results_by_system(stored)["llm"]
     tpot_s = sorted(llm.all_times["tpot"])[3]
-    assert found.decode_bound_share == pytest.approx(0.008 / tpot_s)
+    assert bound.decode_bound_share == pytest.approx(0.008 / tpot_s)
     totals = sorted(record.generation.timing.total_s for record in llm.records)
-    assert found.encode_flops == 4_000_000 * 12 + 1_000 * 12**2
-    assert found.encode_flops_per_s == pytest.approx(found.encode_flops / (0.05 * totals[3]))
+    assert bound.encode_flops == 4_000_000 * 12 + 1_000 * 12**2
+    assert bound.encode_flops_per_s == pytest.approx(bound.encode_flops / (0.05 * totals[3]))
 
 
 def test_the_prompts_of_a_batch_are_read_at_once():
     stored = changed(make_run(n=8, batch_size=4), ran=RAN, memory_bandwidth=10e9)
-    found = roofline(results_by_system(stored)["llm"])
-    assert found is not None
-    assert found.encode_flops == 4 * (4_000_000 * 12 + 1_000 * 12**2)
+    bound = roofline(results_by_system(stored)["llm"])
+    assert bound is not None
+    assert bound.encode_flops == 4 * (4_000_000 * 12 + 1_000 * 12**2)
 
 
 @pytest.mark.parametrize("known", [{"ran": RAN}, {"memory_bandwidth": 10e9}, {}])
@@ -52,6 +52,6 @@ def test_a_run_without_a_reading_phase_has_no_rate():
         )
         for r in stored.records
     ]
-    found = roofline(results_by_system(replace(stored, records=tuple(bare)))["llm"])
-    assert found is not None
-    assert found.encode_flops_per_s is None
+    bound = roofline(results_by_system(replace(stored, records=tuple(bare)))["llm"])
+    assert bound is not None
+    assert bound.encode_flops_per_s is None

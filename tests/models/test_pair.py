@@ -34,15 +34,15 @@ def own_pair(pair):
 def prompts(tiny_bundle) -> list[torch.Tensor]:
     tasks = [*TASKS, *TASKS]
     ids = [prompt_ids(tiny_bundle, text, task) for task, text in zip(tasks, TEXTS, strict=True)]
-    return [torch.tensor([one]) for one in ids]
+    return [torch.tensor([prompt]) for prompt in ids]
 
 
 def copy_of(pair, fusion="add") -> HybridForConditionalGeneration:
     config = copy.deepcopy(pair.config)
     config.fusion = fusion
-    made = HybridForConditionalGeneration(config).eval()
-    made.load_state_dict(pair.state_dict())
-    return made
+    copied = HybridForConditionalGeneration(config).eval()
+    copied.load_state_dict(pair.state_dict())
+    return copied
 
 
 def padded(prompts: list[torch.Tensor], filler: int = 0) -> dict[str, torch.Tensor]:
@@ -72,7 +72,7 @@ def test_batch_equals_singles(pair, prompts, fusion, shortest):
     together = model.generate(**padded(prompts), **settings)
     alone = [answer(model.generate(ids, **settings)[0]) for ids in prompts]
     assert [answer(row) for row in together] == alone
-    assert shortest == 1 or len({tuple(one) for one in alone}) == len(prompts)
+    assert shortest == 1 or len({tuple(written) for written in alone}) == len(prompts)
 
 
 @pytest.mark.parametrize("fusion", ["add", "replace"])
@@ -91,16 +91,16 @@ def test_what_padding_holds_never_leaks(pair, prompts, fusion):
     assert torch.equal(logits(model, dirty["input_ids"], attention_mask=dirty["attention_mask"]), expected)
     states = model.read(**clean)
     states[clean["attention_mask"] == 0] = 1e6
-    found = logits(
+    padded_logits = logits(
         model, clean["input_ids"], attention_mask=clean["attention_mask"], llm_hidden_states=states
     )
-    assert torch.equal(found, expected)
+    assert torch.equal(padded_logits, expected)
 
 
 def test_padding_is_recognised_without_a_mask(pair, prompts):
     batch = padded(prompts)
-    given = logits(pair, batch["input_ids"], attention_mask=batch["attention_mask"])
-    assert torch.equal(logits(pair, batch["input_ids"]), given)
+    with_mask = logits(pair, batch["input_ids"], attention_mask=batch["attention_mask"])
+    assert torch.equal(logits(pair, batch["input_ids"]), with_mask)
 
 
 def test_a_zero_projector_with_add_equals_the_slm(own_pair, prompts):
@@ -174,10 +174,13 @@ def test_loss_ignores_what_is_not_scored(pair, prompts):
 
 
 def test_parts_are_shared_not_copied(tiny_bundle, pair):
-    made = HybridForConditionalGeneration.from_parts(tiny_bundle.llm, pair.slm)
-    mine, theirs = made.llm.get_input_embeddings().weight, tiny_bundle.llm.get_input_embeddings().weight
-    assert mine.data_ptr() == theirs.data_ptr()
-    assert made.slm is pair.slm
+    assembled = HybridForConditionalGeneration.from_parts(tiny_bundle.llm, pair.slm)
+    shared, original = (
+        assembled.llm.get_input_embeddings().weight,
+        tiny_bundle.llm.get_input_embeddings().weight,
+    )
+    assert shared.data_ptr() == original.data_ptr()
+    assert assembled.slm is pair.slm
 
 
 def test_it_needs_something_to_read(pair):

@@ -40,15 +40,15 @@ def test_the_page_explains_itself_before_the_first_run(live: AppTest):
 
 def test_run_shows_three_answers_with_their_figures(live: AppTest):
     page = ask(live, "The bridge is open.")
-    made = answers(page)
+    by_system = answers(page)
     assert not page.exception
-    assert list(made) == list(SYSTEMS)
-    assert texts(page) == texts_of(made)
+    assert list(by_system) == list(SYSTEMS)
+    assert texts(page) == texts_of(by_system)
     assert line(page).startswith("Hybrid ")
     assert " against " in line(page)
     assert [m.label for m in page.metric] == ["Total time", "First token", "Per token", "Tokens"] * 3
     assert [m.value for m in page.metric if m.label == "Tokens"] == [
-        str(len(made[s].token_ids)) for s in SYSTEMS
+        str(len(by_system[s].token_ids)) for s in SYSTEMS
     ]
     assert {m.delta for m in page.metric[:4]} == {"baseline", ""}
     assert any("1 thread, engine onnx in int8" in text.value for text in page.text)
@@ -91,10 +91,10 @@ def test_visitors_of_one_server_queue_and_are_not_refused(live: AppTest):
     other = arrive()
     with ThreadPoolExecutor(1) as pool:
         with models.fair_lock().held():  # somebody else's prompt is being measured
-            asked = pool.submit(ask, other, "The bridge is open.")
+            future = pool.submit(ask, other, "The bridge is open.")
             with pytest.raises(TimeoutError):
-                asked.result(0.5)
-        page = asked.result(30)
+                future.result(0.5)
+        page = future.result(30)
     assert len(texts(page)) == 3
 
 
@@ -148,8 +148,8 @@ def test_a_new_run_measures_anew_and_a_replay_does_not(live: AppTest):
 def test_the_limit_of_new_tokens_holds_and_is_said(live: AppTest):
     live.number_input(key="limit").set_value(2)
     page = ask(live, "The bridge is open.")
-    made = answers(page)
-    assert all(len(made[s].token_ids) <= 2 for s in SYSTEMS)
+    by_system = answers(page)
+    assert all(len(by_system[s].token_ids) <= 2 for s in SYSTEMS)
     assert any("limit of new tokens" in text.value for text in page.text)
 
 
@@ -188,7 +188,7 @@ def test_a_prompt_that_is_too_long_is_cut_only_when_asked(live: AppTest):
     assert not texts(page)
     page = press(page, "Answer only its first 160 tokens")
     assert "cut to its first 160 of " in said(page)[0]
-    assert [made.prompt_tokens for made in answers(page).values()] == [160] * 3
+    assert [answer.prompt_tokens for answer in answers(page).values()] == [160] * 3
     assert page.text_area(key=f"prompt-{TRANSLATE}").value == LONG
     assert "reads at most" in said(press(page, "Run"))[0]  # asked once is not asked for ever
 

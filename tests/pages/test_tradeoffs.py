@@ -57,7 +57,7 @@ def visit_app(results: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def words(page: AppTest) -> str:
-    return "\n".join(one.value for kind in ("text", "caption", "header") for one in page.get(kind))
+    return "\n".join(element.value for kind in ("text", "caption", "header") for element in page.get(kind))
 
 
 def drawn(page: AppTest) -> int:
@@ -68,8 +68,8 @@ def test_at_first_the_newest_complete_run_is_drawn(visit_app: Callable[..., AppT
     page = visit_app()
     assert page.multiselect(key="tradeoffs-runs").value == ["made-0008"]
     assert drawn(page) == 4
-    found = run_digest("made-0008", results)
-    assert all(verdict in words(page) for verdict in found.verdicts.values())
+    digest = run_digest("made-0008", results)
+    assert all(verdict in words(page) for verdict in digest.verdicts.values())
     assert "n = 20 examples" in words(page)
 
 
@@ -96,11 +96,11 @@ def test_a_link_is_the_view(visit_app: Callable[..., AppTest]):
         length="By length of prompt", scale="Share of each", system=["hybrid", "hybrid@torch"],
     )  # fmt: skip
     assert page.multiselect(key="tradeoffs-runs").value == ["made-0001", "made-0007"]
-    said = words(page)
-    assert "chrF against time to first token (TTFT)" in said
-    assert "Speed-up over the LLM by length of the prompt" in said
-    assert "Hybrid in torch (run 0001)" in said
-    assert "SLM alone (run 0001)" not in said
+    text = words(page)
+    assert "chrF against time to first token (TTFT)" in text
+    assert "Speed-up over the LLM by length of the prompt" in text
+    assert "Hybrid in torch (run 0001)" in text
+    assert "SLM alone (run 0001)" not in text
 
 
 def test_what_a_link_gets_wrong_is_ignored(visit_app: Callable[..., AppTest]):
@@ -111,10 +111,10 @@ def test_what_a_link_gets_wrong_is_ignored(visit_app: Callable[..., AppTest]):
 
 
 def test_several_tasks_are_not_one_figure_of_quality(visit_app: Callable[..., AppTest]):
-    said = words(visit_app(run=["made-0003", "made-0001"]))
-    assert "Not in this figure: made-0001." in said
-    assert "ROUGE-L against end-to-end latency" in said
-    assert "BLEU against" not in said
+    text = words(visit_app(run=["made-0003", "made-0001"]))
+    assert "Not in this figure: made-0001." in text
+    assert "ROUGE-L against end-to-end latency" in text
+    assert "BLEU against" not in text
 
 
 def test_fixed_length_batches_and_a_missing_llm_are_said(visit_app: Callable[..., AppTest]):

@@ -55,17 +55,17 @@ def words(page: str) -> str:
 
 
 def test_it_says_verdicts_warnings_conditions_and_how_to_redo_it(page: str, translated: list[StoredRun]):
-    said, found = words(page), compare_runs(translated)
-    assert all(one.verdict in said for one in found.systems)
-    assert found.warnings
-    assert all(warning in said for warning in found.warnings)
+    text, comparison = words(page), compare_runs(translated)
+    assert all(system.verdict in text for system in comparison.systems)
+    assert comparison.warnings
+    assert all(warning in text for warning in comparison.warnings)
     for stored in translated:
-        assert stored.run.plan.suite_hash in said
-        assert stored.run.environment.weights_sha256 in said
-        assert redo_command(stored.run) in said
-        assert all(signature in said for signature in stored.run.signatures.values())
-    assert "23 November 2026, 08:00 UTC" in said
-    assert "Hybrid [1] answers " in said
+        assert stored.run.plan.suite_hash in text
+        assert stored.run.environment.weights_sha256 in text
+        assert redo_command(stored.run) in text
+        assert all(signature in text for signature in stored.run.signatures.values())
+    assert "23 November 2026, 08:00 UTC" in text
+    assert "Hybrid [1] answers " in text
 
 
 def test_plotly_is_in_it_once_and_draws_two_figures(page: str):
@@ -82,11 +82,13 @@ def test_no_tag_names_another_file(page: str):
 
 def test_the_policy_lets_only_its_own_scripts_run(page: str):
     of_policy = {"http-equiv": "Content-Security-Policy"}.items()
-    policy = next(one["content"] for _, one in Tags(page).found if of_policy <= one.items())
+    policy = next(
+        attributes["content"] for _, attributes in Tags(page).found if of_policy <= attributes.items()
+    )
     assert "default-src 'none'" in policy
     scripts = re.search(r"script-src ([^;]*);", policy)[1].split()
     assert len(scripts) == 4
-    assert all(re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", one) for one in scripts)
+    assert all(re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", source) for source in scripts)
     assert "http" not in policy
 
 
@@ -95,18 +97,18 @@ def test_names_from_elsewhere_are_text(tmp_path: Path):
         tmp_path, examples=8, suite=EVIL, pair=EVIL, engine=EVIL, device_name=EVIL, dtype=EVIL,
         systems=(System("llm"), System("hybrid", EVIL)),
     )  # fmt: skip
-    made = reported(load_run(run_id, tmp_path))
-    tags = Tags(made).found
+    html = reported(load_run(run_id, tmp_path))
+    tags = Tags(html).found
     assert sum(tag == "script" for tag, _ in tags) == 4
     assert not any(tag == "img" for tag, _ in tags)
-    assert EVIL in words(made)
+    assert EVIL in words(html)
 
 
 def test_a_run_without_quality_has_a_report(fake_run: Callable[..., StoredRun]):
-    made = reported(fake_run(examples=8, sampling=Sampling(5, ignore_eos=True)))
-    assert "there is no quality to compare" in words(made)
-    assert "exactly 5 new tokens" in words(made)
-    assert len(re.findall(r'class="plotly-graph-div"', made)) == 1
+    html = reported(fake_run(examples=8, sampling=Sampling(5, ignore_eos=True)))
+    assert "there is no quality to compare" in words(html)
+    assert "exactly 5 new tokens" in words(html)
+    assert len(re.findall(r'class="plotly-graph-div"', html)) == 1
 
 
 def test_one_system_alone_has_a_report(fake_run: Callable[..., StoredRun]):

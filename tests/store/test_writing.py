@@ -80,15 +80,15 @@ def test_the_disk_is_waited_for_every_ten_seconds_only(
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
     """Which files, by inode, have been put on the disk, and with how many bytes."""
-    found: set[tuple[int, int]] = set()
+    sizes: set[tuple[int, int]] = set()
     fsync = os.fsync
 
     def noted(file: int) -> None:
         fsync(file)
-        found.add((os.fstat(file).st_ino, os.fstat(file).st_size))
+        sizes.add((os.fstat(file).st_ino, os.fstat(file).st_size))
 
     monkeypatch.setattr(os, "fsync", noted)
-    return found
+    return sizes
 
 
 def test_the_examples_of_a_new_run_outlast_a_power_failure(
@@ -128,16 +128,16 @@ def test_a_record_is_stored_once(fake: StoredRun, started: Start, tmp_path: Path
 
 
 def test_a_record_of_another_run_is_refused(fake_run: FakeRun, started: Start, tmp_path: Path) -> None:
-    one = fake_run(systems=(System("llm"), System("slm")))
-    with started(one, tmp_path) as writer:
+    stored = fake_run(systems=(System("llm"), System("slm")))
+    with started(stored, tmp_path) as writer:
         for strange, reason in (
-            (replace(one.records[0], example_id="x"), "no example 'x'"),
-            (replace(one.records[0], repeat=1), "repeat is 1"),
+            (replace(stored.records[0], example_id="x"), "no example 'x'"),
+            (replace(stored.records[0], repeat=1), "repeat is 1"),
             (fake_run().records[2], "no system hybrid"),
         ):
             with pytest.raises(ValueError, match=reason):
                 writer.append([strange])
-    assert store.load_run(one.run.run_id, tmp_path).records == ()
+    assert store.load_run(stored.run.run_id, tmp_path).records == ()
 
 
 def test_a_run_is_finished_only_when_it_is_whole(fake: StoredRun, started: Start, tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_a_closed_run_takes_no_more(fake: StoredRun, started: Start, tmp_path: P
 def test_the_second_writer_of_a_run_is_told_so(
     fake: StoredRun, started: Start, python: Python, tmp_path: Path
 ) -> None:
-    told = f"Run {fake.run.run_id} is being written by another process"
+    error = f"Run {fake.run.run_id} is being written by another process"
     with started(fake, tmp_path, 1) as writer:
-        with pytest.raises(StoreError, match=told):
+        with pytest.raises(StoreError, match=error):
             store.resume(fake.run.run_id, tmp_path)
         code = """
             import sys, pathlib
@@ -173,7 +173,7 @@ def test_the_second_writer_of_a_run_is_told_so(
                 print(error)
             """
         output, _ = python(code, fake.run.run_id, str(tmp_path)).communicate()
-        assert output.decode().startswith(told)
+        assert output.decode().startswith(error)
         writer.append(fake.records[1:2])  # the first is not disturbed
     with store.resume(fake.run.run_id, tmp_path) as writer:
         assert len(writer.done) == 2
@@ -182,16 +182,16 @@ def test_the_second_writer_of_a_run_is_told_so(
 def test_what_is_being_written_can_be_read(fake: StoredRun, started: Start, tmp_path: Path) -> None:
     with started(fake, tmp_path, 3):
         assert store.load_run(fake.run.run_id, tmp_path).records == fake.records[:3]
-        (one,) = store.list_runs(tmp_path).runs
-        assert (one.records, one.complete) == (3, False)
+        (summary,) = store.list_runs(tmp_path).runs
+        assert (summary.records, summary.complete) == (3, False)
 
 
 def test_different_runs_are_written_side_by_side(fake: StoredRun, started: Start, tmp_path: Path) -> None:
-    with started(fake, tmp_path) as one, started(fake, tmp_path) as two:
+    with started(fake, tmp_path) as first, started(fake, tmp_path) as second:
         for record in fake.records:
-            one.append([record])
-            two.append([record])
-        runs = [writer.finish({}, END) for writer in (one, two)]
+            first.append([record])
+            second.append([record])
+        runs = [writer.finish({}, END) for writer in (first, second)]
     assert runs[0].run_id != runs[1].run_id
     for run in runs:
         assert store.load_run(run.run_id, tmp_path) == replace(fake, run=run)

@@ -42,7 +42,7 @@ def texts(suite: Suite) -> list[tuple[str, str]]:
 
 def flawed(pairs: list[tuple[str, str]], pattern: str) -> list[tuple[str, str]]:
     """Texts that hold the pattern, by id, with what was found."""
-    return [(key, found[0]) for key, text in pairs if (found := re.search(pattern, text))]
+    return [(key, flaw[0]) for key, text in pairs if (flaw := re.search(pattern, text))]
 
 
 def test_the_folder_holds_the_suites_and_nothing_else() -> None:
@@ -81,9 +81,9 @@ def test_sizes_of_the_summaries(summaries: Suite) -> None:
     assert min(domains.values()) >= 10
     assert [(e.id, words(e.source)) for e in summaries.examples if not 60 <= words(e.source) <= 300] == []
     for example in summaries.examples:
-        one, two = example.references
-        assert one != two, example.id
-        for summary in (one, two):
+        first, second = example.references
+        assert first != second, example.id
+        for summary in (first, second):
             assert 1 <= len(_SENTENCE_END.findall(summary)) <= 2, (example.id, summary)
             assert words(summary) < 0.6 * words(example.source), example.id
             assert summary not in example.source, example.id
@@ -98,17 +98,17 @@ def test_ids_and_texts_are_unique(suite: Suite) -> None:
 
 
 def test_spelling_of_blanks_and_punctuation(suite: Suite) -> None:
-    found = texts(suite)
-    assert [key for key, text in found if text != text.strip()] == []
-    assert [key for key, text in found if unicodedata.normalize("NFC", text) != text] == []
-    assert flawed(found, r"  |[^\S \n]|\n[ ]|[ ]\n") == []
-    assert flawed(found, r" [,.;:!?](?!\w)") == []  # ".com" may follow a blank
-    assert flawed(found, r",,|\.\.(?!\.)(?<!\.\.\.)|;;|\?\?|!!|\( | \)") == []
-    assert flawed(found, r"[,;][^\W\d_]") == []  # no blank behind it
+    pairs = texts(suite)
+    assert [key for key, text in pairs if text != text.strip()] == []
+    assert [key for key, text in pairs if unicodedata.normalize("NFC", text) != text] == []
+    assert flawed(pairs, r"  |[^\S \n]|\n[ ]|[ ]\n") == []
+    assert flawed(pairs, r" [,.;:!?](?!\w)") == []  # ".com" may follow a blank
+    assert flawed(pairs, r",,|\.\.(?!\.)(?<!\.\.\.)|;;|\?\?|!!|\( | \)") == []
+    assert flawed(pairs, r"[,;][^\W\d_]") == []  # no blank behind it
     assert (
-        flawed(found, r"(?i)\b(\w{2,}) \1\b(?<!\bthat that)(?<!\bhad had)(?<!\bdie die)(?<!\bder der)") == []
+        flawed(pairs, r"(?i)\b(\w{2,}) \1\b(?<!\bthat that)(?<!\bhad had)(?<!\bdie die)(?<!\bder der)") == []
     )
-    assert flawed(found, r"[’‘`´…]|[\U0001F000-\U0001FFFF]|[\u200b-\u200f\ufeff]") == []
+    assert flawed(pairs, r"[’‘`´…]|[\U0001F000-\U0001FFFF]|[\u200b-\u200f\ufeff]") == []
 
 
 def test_letters_and_quotes_are_those_of_the_language(suite: Suite) -> None:
@@ -132,10 +132,12 @@ def test_a_sentence_ends_like_its_translation(translation: Suite) -> None:
 
 def test_numbers_survive_translation(translation: Suite) -> None:
     for example in translation.examples:
-        there, here = (
+        in_source, in_reference = (
             {re.sub("[.,]", "", number) for number in _NUMBER.findall(text)}
             for text in (example.source, example.references[0])
         )
-        afternoon = {str(int(n) + 12) for n in there if int(n) < 12} if "p.m." in example.source else set()
-        lost = {n for n in there - here if str(int(n) + 12) not in afternoon & here}
+        afternoon = (
+            {str(int(n) + 12) for n in in_source if int(n) < 12} if "p.m." in example.source else set()
+        )
+        lost = {n for n in in_source - in_reference if str(int(n) + 12) not in afternoon & in_reference}
         assert not lost, (example.id, lost)

@@ -79,13 +79,13 @@ def test_an_8_bit_encoder_is_near_the_exact_one(tiny_bundle, texts, part, bound)
         encoders = [
             EncoderSession(encoder_graph(encoder_for("onnx", tiny_bundle.llm), how), 1) for how in kinds
         ]
-        runs = [lambda ids, one=one: one([ids]).hidden[0] for one in encoders]
+        runs = [lambda ids, session=session: session([ids]).hidden[0] for session in encoders]
     elif part == "fusion":
         fused = [
             FusionSession(fusion_graph(hybrid.projector, "add", encoder_for("onnx", hybrid.slm), how), 1)
             for how in kinds
         ]
-        runs = [lambda ids, one=one: one(llm([ids])).hidden[0] for one in fused]
+        runs = [lambda ids, session=session: session(llm([ids])).hidden[0] for session in fused]
     else:
         step = decoder_graph(decoder_for("onnx", tiny_bundle.llm), "float32")
         sessions = [
@@ -94,7 +94,10 @@ def test_an_8_bit_encoder_is_near_the_exact_one(tiny_bundle, texts, part, bound)
             )
             for how in kinds
         ]
-        runs = [lambda ids, one=one: one.cross_kv_cache(llm([ids]).hidden[0])[3] for one in sessions]
+        runs = [
+            lambda ids, session=session: session.cross_kv_cache(llm([ids]).hidden[0])[3]
+            for session in sessions
+        ]
     for ids in prompts(tiny_bundle, texts[::25]):
         exact, near = (run(ids).numpy() for run in runs)
         assert exact.shape == near.shape

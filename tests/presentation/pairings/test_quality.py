@@ -40,9 +40,9 @@ def weights(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def of_weights(run_id: str, weights: str, root: Path) -> RunDigest:
     """A run's digest as if its weights were these."""
-    found = run_digest(run_id, root)
-    rows = {system: dict(row) | {"weights_sha256": weights} for system, row in found.rows.items()}
-    return replace(found, rows=rows)
+    digest = run_digest(run_id, root)
+    rows = {system: dict(row) | {"weights_sha256": weights} for system, row in digest.rows.items()}
+    return replace(digest, rows=rows)
 
 
 def found_in(root: Path, weights: str, device: Device = DEVICE) -> Quality | None:
@@ -53,14 +53,14 @@ def found_in(root: Path, weights: str, device: Device = DEVICE) -> Quality | Non
 def test_the_newest_complete_run_of_the_pair(weights: str, tmp_path: Path):
     for number, more in enumerate([{}, {}, {"answered": 0.5}, {"pair": "other"}, {"systems": SYSTEMS[:2]}]):
         store_run(tmp_path, number, examples=6, **more)
-    made = found_in(tmp_path, weights)
+    quality = found_in(tmp_path, weights)
     rows = run_digest("made-0001", tmp_path).rows
-    assert made is not None
-    assert made.entry.run_id == "made-0001"
-    assert made.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
-    assert made.value == pytest.approx(rows["hybrid"]["bleu"] - rows["llm"]["bleu"])
-    assert (made.metric, made.n) == ("BLEU", 6)
-    assert "made-0001" in made.sentence
+    assert quality is not None
+    assert quality.entry.run_id == "made-0001"
+    assert quality.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
+    assert quality.value == pytest.approx(rows["hybrid"]["bleu"] - rows["llm"]["bleu"])
+    assert (quality.metric, quality.n) == ("BLEU", 6)
+    assert "made-0001" in quality.sentence
 
 
 def test_a_run_in_the_devices_own_engine_goes_first(weights: str, tmp_path: Path):
@@ -83,14 +83,14 @@ def test_runs_of_other_weights_or_of_fixed_length_do_not_count(weights: str, tmp
 
 def test_only_the_trained_pair_shows_it(weights: str, tmp_path: Path):
     store_run(tmp_path, 0, examples=4)
-    made = found_in(tmp_path, weights)
+    quality = found_in(tmp_path, weights)
     slm = replace(SMALL, name="bundled-slm")
     trained, other = (
         PairCell(SHAPES["bundled-llm"], slm, ASKED),
         PairCell(SHAPES["bundled-llm"], SMALL, ASKED),
     )
-    terms = Terms(1.0, made)
-    assert on_cell("quality", trained, terms) == f"{100 * made.kept:.1f} %"
+    terms = Terms(1.0, quality)
+    assert on_cell("quality", trained, terms) == f"{100 * quality.kept:.1f} %"
     assert cell_source("quality", trained, terms) == "measured"
     assert any("made-0000" in line for line in lines("quality", trained, terms))
     assert on_cell("quality", other, terms) == "not trained"

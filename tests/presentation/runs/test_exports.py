@@ -24,8 +24,8 @@ def stored(fake: StoredRun, root: Path, complete: bool = True) -> str:
 def test_rows_have_the_columns(fake_run: Callable[..., StoredRun], tmp_path: Path):
     run_id = stored(fake_run(), tmp_path)
     for records, count in ((False, 3), (True, 9)):
-        found = list(rows([run_id], records, root=tmp_path))
-        assert [len(row) for row in found] == [len(columns(records))] * count
+        written = list(rows([run_id], records, root=tmp_path))
+        assert [len(row) for row in written] == [len(columns(records))] * count
 
 
 def test_a_damaged_run_is_a_notice_only_when_all_are_asked_for(
@@ -33,10 +33,10 @@ def test_a_damaged_run_is_a_notice_only_when_all_are_asked_for(
 ):
     ids = [stored(fake_run(run_id=name), tmp_path) for name in ("a-1", "b-2")]
     (tmp_path / "a-1" / "run.json").write_text("{")
-    told: list[str] = []
-    found = list(rows(ids, True, lenient=True, notice=told.append, root=tmp_path))
-    assert {row[0] for row in found} == {"b-2"}
-    assert told[0].startswith("Run a-1: ")
+    notices: list[str] = []
+    written = list(rows(ids, True, lenient=True, notice=notices.append, root=tmp_path))
+    assert {row[0] for row in written} == {"b-2"}
+    assert notices[0].startswith("Run a-1: ")
     with pytest.raises(StoreError):
         list(rows(ids, True, root=tmp_path))
 
@@ -49,6 +49,6 @@ def test_an_incomplete_run_is_left_out_of_all_and_said_when_named(
     part = stored(fake_run(), tmp_path, complete=False)
     whole = stored(fake_run(), tmp_path)
     assert complete_runs(print, tmp_path) == [whole]
-    told: list[str] = []
-    assert len(list(rows([part], True, notice=told.append, root=tmp_path))) == 4
-    assert told == [f"Run {part} is incomplete: 4 of 9 records."]
+    notices: list[str] = []
+    assert len(list(rows([part], True, notice=notices.append, root=tmp_path))) == 4
+    assert notices == [f"Run {part} is incomplete: 4 of 9 records."]

@@ -14,15 +14,15 @@ def run(fake_run: Callable[..., StoredRun], run_id: str, **plan: object) -> Run:
     return fake_run(run_id=run_id, **plan).run
 
 
-def elsewhere(one: Run, **environment: object) -> Run:
-    return replace(one, environment=replace(one.environment, **environment))
+def elsewhere(original: Run, **environment: object) -> Run:
+    return replace(original, environment=replace(original.environment, **environment))
 
 
 def test_runs_made_alike_differ_in_nothing(fake_run: Callable[..., StoredRun]):
-    found = differences_of([run(fake_run, "a"), run(fake_run, "b", engine="onnx")])
-    assert (found.kinds, found.flag) == ((), "")
-    assert found.groups["a"] == found.groups["b"]
-    assert len(found.sentences) == 1  # the engine: to be known, though the figure shows it
+    differences = differences_of([run(fake_run, "a"), run(fake_run, "b", engine="onnx")])
+    assert (differences.kinds, differences.flag) == ((), "")
+    assert differences.groups["a"] == differences.groups["b"]
+    assert len(differences.sentences) == 1  # the engine: to be known, though the figure shows it
 
 
 def test_another_machine_is_flagged_and_stands_apart(fake_run: Callable[..., StoredRun]):
