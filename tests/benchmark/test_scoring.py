@@ -43,8 +43,8 @@ def test_scored_later_is_scored_at_once() -> None:
     later = load_run(run_id)
     assert [record.statistics for record in later.records] == [r.statistics for r in at_once.records]
     assert later.run.signatures == at_once.run.signatures
-    ours, theirs = (compare_runs([run], resamples=50) for run in (later, at_once))
-    for one, other in zip(ours.systems, theirs.systems, strict=True):
+    scored_later, scored_at_once = (compare_runs([run], resamples=50) for run in (later, at_once))
+    for one, other in zip(scored_later.systems, scored_at_once.systems, strict=True):
         assert one.summary.quality == other.summary.quality is not None
         if one.against and other.against:
             assert one.against.differences == other.against.differences is not None
@@ -90,7 +90,7 @@ def test_an_incomplete_run_is_scored_and_completed_later() -> None:
     assert [bool(record.statistics) for record in load_run(run_id).records] == [True] * 9 + [False] * 9
     assert score_run(run_id) == metrics_of("translate-en-de")
     for record in load_run(run_id).records:
-        example = next(one for one in run.examples if one.id == record.example_id)
+        example = next(candidate for candidate in run.examples if candidate.id == record.example_id)
         expected = statistics_of("translate-en-de", record.generation.text, example.references)
         assert expected.items() <= record.statistics.items()
 

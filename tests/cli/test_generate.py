@@ -132,7 +132,7 @@ def test_another_script_is_answered_with_a_notice(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         ([""], "The prompt is empty"),
         ([" \n\t "], "The prompt is empty"),
@@ -142,8 +142,8 @@ def test_another_script_is_answered_with_a_notice(answer: Answer) -> None:
         ([SENTENCE, "--pair", "../tiny"], "There is no pair '../tiny'; available: tiny."),
     ],
 )
-def test_bad_input_is_one_sentence(arguments: list[str], said: str, run: Run, failure: Failure) -> None:
-    assert said in failure(run("generate", *arguments))
+def test_bad_input_is_one_sentence(arguments: list[str], error: str, run: Run, failure: Failure) -> None:
+    assert error in failure(run("generate", *arguments))
 
 
 def test_standard_input_must_be_utf8(run: Run, failure: Failure) -> None:

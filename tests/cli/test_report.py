@@ -43,7 +43,7 @@ def test_a_baseline_of_another_run_is_named_by_its_beginning(run: Run, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         (("nothing",), "There is no run 'nothing'"),
         (("a", "c", "--baseline", "a:llm"), "compare runs of one task"),
@@ -51,9 +51,9 @@ def test_a_baseline_of_another_run_is_named_by_its_beginning(run: Run, tmp_path:
     ],
 )
 def test_what_cannot_be_compared_leaves_no_file(
-    run: Run, failure: Callable[[Result], str], tmp_path: Path, arguments: tuple[str, ...], said: str
+    run: Run, failure: Callable[[Result], str], tmp_path: Path, arguments: tuple[str, ...], error: str
 ) -> None:
-    assert said in failure(run("report", *arguments, "-o", str(tmp_path / "r.html")))
+    assert error in failure(run("report", *arguments, "-o", str(tmp_path / "r.html")))
     assert not (tmp_path / "r.html").exists()
 
 

@@ -13,7 +13,7 @@ Failure = Callable[[Result], str]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "error"),
     [
         (None, "There is no recipe"),
         ("name = ", "is not valid TOML"),
@@ -22,14 +22,14 @@ Failure = Callable[[Result], str]
     ],
 )
 def test_wrong_recipe_is_one_sentence(
-    content: str | None, said: str, tmp_path: Path, run: Run, failure: Failure
+    content: str | None, error: str, tmp_path: Path, run: Run, failure: Failure
 ) -> None:
     recipe = tmp_path / "recipe.toml"
     if content is not None:
         recipe.write_text(content)
     message = failure(run("train", str(recipe)))
     assert str(recipe) in message
-    assert said in message
+    assert error in message
 
 
 @pytest.fixture

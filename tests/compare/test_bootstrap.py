@@ -95,9 +95,9 @@ def test_p_is_below_5_percent_exactly_where_the_interval_leaves_out_0(
     resampled = np.random.default_rng(seed).normal(shift, 1, resamples)
     if rounded:  # many resamples that are exactly 0, as of systems that seldom differ
         resampled = np.round(resampled)
-    told = difference(shift, resampled, np.zeros(resamples), 50, 30.0)
-    assert (told.p_value < 0.05) == told.decided
-    assert 2 / (resamples + 1) <= told.p_value <= 1
+    result = difference(shift, resampled, np.zeros(resamples), 50, 30.0)
+    assert (result.p_value < 0.05) == result.decided
+    assert 2 / (resamples + 1) <= result.p_value <= 1
 
 
 def test_values_that_are_missing_are_left_out_of_every_resample() -> None:
@@ -107,9 +107,9 @@ def test_values_that_are_missing_are_left_out_of_every_resample() -> None:
         drawn = np.repeat(values, row)
         drawn = drawn[~np.isnan(drawn)]
         assert math.isnan(median) if not drawn.size else median == np.median(drawn)
-    found = median_estimate(values, counts)
-    assert found is not None
-    assert (found.value, found.low, found.n) == (2.0, None, 3)
+    median_of_three = median_estimate(values, counts)
+    assert median_of_three is not None
+    assert (median_of_three.value, median_of_three.low, median_of_three.n) == (2.0, None, 3)
     wide = median_estimate(np.tile(values, 3), Resamples(60).counts(15))
     assert wide is not None
     assert (wide.low, wide.high, wide.n) == (1.0, 3.0, 9)
@@ -117,16 +117,16 @@ def test_values_that_are_missing_are_left_out_of_every_resample() -> None:
 
 
 def test_intervals_are_percentiles() -> None:
-    found = estimate(50.0, np.arange(101.0), 10)
-    assert (found.low, found.high) == (2.5, 97.5)
-    assert found.excludes(2.4)
-    assert not found.excludes(2.5)
+    interval = estimate(50.0, np.arange(101.0), 10)
+    assert (interval.low, interval.high) == (2.5, 97.5)
+    assert interval.excludes(2.4)
+    assert not interval.excludes(2.5)
 
 
 def test_one_example_and_equal_values() -> None:
     for few in range(1, FEWEST):  # of which no two-sided test at 5 % can decide anything
-        told = difference(-9.0, np.full(100, 1.0), np.full(100, 10.0), few, 10.0)
-        assert (told.low, told.high, told.p_value, told.decided) == (None, None, None, False)
+        result = difference(-9.0, np.full(100, 1.0), np.full(100, 10.0), few, 10.0)
+        assert (result.low, result.high, result.p_value, result.decided) == (None, None, None, False)
     least = difference(-9.0, np.full(100, 1.0), np.full(100, 10.0), FEWEST, 10.0)
     assert (least.low, least.decided, least.p_value) == (-9.0, True, 2 / 101)
     same = difference(0.0, np.full(100, 3.0), np.full(100, 3.0), 6, 3.0)
@@ -137,29 +137,36 @@ def test_one_example_and_equal_values() -> None:
 def corpus(n: int, seed: int) -> tuple[list[str], list[str], list[str]]:
     """References and two systems, the second a little worse."""
     draw = random.Random(seed)
-    wanted = [draw.choices(WORDS, k=draw.randint(6, 15)) for _ in range(n)]
+    references = [draw.choices(WORDS, k=draw.randint(6, 15)) for _ in range(n)]
 
     def system(right: float) -> list[str]:
-        return [" ".join(w if draw.random() < right else draw.choice(WORDS) for w in row) for row in wanted]
+        return [
+            " ".join(w if draw.random() < right else draw.choice(WORDS) for w in row) for row in references
+        ]
 
-    return [" ".join(row) for row in wanted], system(0.80), system(0.775)
+    return [" ".join(row) for row in references], system(0.80), system(0.775)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_intervals_agree_with_sacrebleus_paired_bootstrap(seed: int) -> None:
     resamples, n = 1000, 80
-    wanted, baseline, system = corpus(n, seed)
+    references, baseline, system = corpus(n, seed)
     metrics = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
     named = [("baseline", baseline), ("system", system)]
-    _, found = significance.PairedTest(named, metrics, [wanted], "bs", resamples)()
+    _, results = significance.PairedTest(named, metrics, [references], "bs", resamples)()
     counts = Resamples(resamples).counts(n)
-    for name, theirs in zip(metrics, (found["BLEU"][1], found["chrF2"][1], found["TER"][1]), strict=True):
+    for name, expected in zip(
+        metrics, (results["BLEU"][1], results["chrF2"][1], results["TER"][1]), strict=True
+    ):
         metric = METRICS[name]
         rows = [
             np.array(
-                [metric.statistics(text, [reference]) for text, reference in zip(made, wanted, strict=True)]
+                [
+                    metric.statistics(text, [reference])
+                    for text, reference in zip(texts, references, strict=True)
+                ]
             )
-            for made in (system, baseline)
+            for texts in (system, baseline)
         ]
-        own = estimate(theirs.score, metric.score(sums(rows[0], counts), n), n)
-        assert (own.high - own.low) / 2 == pytest.approx(theirs.ci, rel=0.15)
+        own = estimate(expected.score, metric.score(sums(rows[0], counts), n), n)
+        assert (own.high - own.low) / 2 == pytest.approx(expected.ci, rel=0.15)

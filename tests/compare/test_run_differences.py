@@ -57,17 +57,17 @@ def test_plans_that_differ(good: StoredRun, other: StoredRun, plan, parts) -> No
 def test_runs_that_each_have_their_own_baseline_are_compared_too(good: StoredRun) -> None:
     gpu = replace(ENVIRONMENT, device_name="NVIDIA H200")
     plan = {"device": "cuda", "dtype": "half"}
-    one, two = (changed(good, plan, run_id=name, environment=gpu) for name in ("gpu-1", "gpu-2"))
-    assert warnings(good, one) == (
+    first, second = (changed(good, plan, run_id=name, environment=gpu) for name in ("gpu-1", "gpu-2"))
+    assert warnings(good, first) == (
         "Run gpu-1 was measured differently from run run-a: device (cuda and cpu), dtype (half and float32).",
         "Run gpu-1 was made in another environment than run run-a: device name (NVIDIA H200 and A CPU).",
     )
-    found = warnings(good, one, two)
-    assert [w.partition(" from ")[0].partition(" than ")[0] for w in found] == [
+    texts = warnings(good, first, second)
+    assert [w.partition(" from ")[0].partition(" than ")[0] for w in texts] == [
         "Runs gpu-1 and gpu-2 were measured differently",
         "Runs gpu-1 and gpu-2 were made in another environment",
     ]
-    assert warnings(one, two) == ()
+    assert warnings(first, second) == ()
 
 
 def test_machines_of_one_name(good: StoredRun, other: StoredRun) -> None:
@@ -77,8 +77,8 @@ def test_machines_of_one_name(good: StoredRun, other: StoredRun) -> None:
     def on(hardware: Hardware, name: str) -> StoredRun:
         return changed(good, {}, run_id=name, environment=replace(ENVIRONMENT, hardware=hardware))
 
-    (said,) = warnings(on(older, "run-a"), on(newer, "run-b"))
-    assert said == (
+    (sentence,) = warnings(on(older, "run-a"), on(newer, "run-b"))
+    assert sentence == (
         "Run run-b was made on another machine than run run-a: A CPU: family 26 model 2 with avx_vnni "
         "against family 25 model 17 without avx_vnni; int8 answers may differ between instruction sets."
     )
@@ -88,13 +88,13 @@ def test_machines_of_one_name(good: StoredRun, other: StoredRun) -> None:
     assert warnings(on(older, "run-a"), on(older, "run-b")) == ()
     unknown = [on(Hardware(), name) for name in ("run-a", "run-c")]
     assert warnings(*unknown) == ()
-    said = warnings(unknown[0], on(older, "run-b"), unknown[1], on(newer, "run-d"))
-    assert len(said) == 2
-    assert said[0] == (
+    several = warnings(unknown[0], on(older, "run-b"), unknown[1], on(newer, "run-d"))
+    assert len(several) == 2
+    assert several[0] == (
         "Runs run-a and run-c were made on what may be another machine than run run-b: A CPU is all that is "
         "known."
     )
-    assert said[1].startswith("Run run-d was made on another machine than run run-b: ")
+    assert several[1].startswith("Run run-d was made on another machine than run run-b: ")
 
 
 def test_runs_of_two_tasks_may_differ_in_their_suites(good: StoredRun) -> None:
@@ -145,10 +145,10 @@ def test_other_signatures(good: StoredRun, other: StoredRun) -> None:
 
 def test_examples_that_the_baselines_run_lacks(good: StoredRun) -> None:
     larger = make_run(2 * SMALL, run_id="run-b", systems=(System("hybrid"),))
-    found = sentences(
+    of_examples = sentences(
         warnings(good, larger), f"{SMALL} of {2 * SMALL} examples of run run-b are not compared"
     )
-    assert len(found) == 1
+    assert len(of_examples) == 1
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_examples_that_the_baselines_run_lacks(good: StoredRun) -> None:
     ],
 )
 def test_few_pairs(batches: int, end: str) -> None:
-    found = warnings(make_run(60, batch_size=60 // batches))
+    texts = warnings(make_run(60, batch_size=60 // batches))
     starts = (f"A speed-up of {system} of run run-a over llm of run run-a " for system in ("slm", "hybrid"))
-    assert found == (tuple(start + end for start in starts) if end else ())
+    assert texts == (tuple(start + end for start in starts) if end else ())
 
 
 def test_batches_of_other_examples(good: StoredRun, other: StoredRun) -> None:

@@ -10,18 +10,18 @@ from tests.compare.fake import ENVIRONMENT, make_run
 def test_rows_hold_the_numbers_of_the_comparison() -> None:
     stored = make_run(60, repeats=2)
     rows = summaries(stored, resamples=100, seed=3)
-    found = compare_runs([stored], resamples=100, seed=3).systems
-    for row, one in zip(rows, found, strict=True):
+    systems = compare_runs([stored], resamples=100, seed=3).systems
+    for row, system in zip(rows, systems, strict=True):
         assert list(row) == list(COLUMNS)
-        assert (row["system"], row["n"], row["answers"]) == (one.summary.system, 60, 120)
-        quality = one.summary.quality["bleu"]
+        assert (row["system"], row["n"], row["answers"]) == (system.summary.system, 60, 120)
+        quality = system.summary.quality["bleu"]
         assert (row["bleu"], row["bleu_low"], row["bleu_high"]) == (quality.value, quality.low, quality.high)
         assert row["bleu_signature"] == stored.run.signatures["bleu"]
-        assert row["total_ms_p90"] == one.summary.latencies["total"].p90_ms
+        assert row["total_ms_p90"] == system.summary.latencies["total"].p90_ms
         assert (row["total_n"], row["total_carried"]) == (60, "p50 p90")
-        assert row["tokens_per_s"] == one.summary.tokens_per_s
+        assert row["tokens_per_s"] == system.summary.tokens_per_s
         assert row["peak_resident_bytes"] == 900_000_000
-    hybrid, against = rows[2], found[2].against
+    hybrid, against = rows[2], systems[2].against
     speedup, difference = against.speedups["per_token"], against.differences["chrf"]
     assert [hybrid[f"speedup_per_token{end}"] for end in ("", "_low", "_high")] == [
         speedup.value, speedup.low, speedup.high,
@@ -36,13 +36,13 @@ def test_rows_hold_the_numbers_of_the_comparison() -> None:
 
 def test_rows_hold_the_conditions() -> None:
     row = summaries(make_run(3, threads=4, limit=3, sampling=Sampling(99, truncate=True)), resamples=5)[1]
-    wanted = {
+    conditions = {
         "run_id": "run-a", "suite": "made", "pair": "tiny", "engine": "torch", "device": "cpu", "threads": 4,
         "batch_size": 1, "limit": 3, "max_new_tokens": 99, "ignore_eos": False, "truncate": True,
         "cpu": ENVIRONMENT.cpu, "operating_system": "Linux 6.1", "system": "slm", "packages": "torch 2.13.0",
         "licence": "CC0-1.0", "weights_sha256": "f" * 64, "device_name": "A CPU",
     }  # fmt: skip
-    assert {name: row[name] for name in wanted} == wanted
+    assert {name: row[name] for name in conditions} == conditions
 
 
 def test_the_llm_is_not_compared_with_itself() -> None:

@@ -36,12 +36,12 @@ def gate(quality: float, length: float = 1.0, half: float = 0.002, n: int = 250)
     return Gate(verdict=verdict, metric="bleu", quality=ratios[0], length=ratios[1], deciding_n=deciding_n)
 
 
-def said(found: PairedComparison, task: str = "translate-en-de") -> str:
-    return sentence("hybrid", task, found)
+def verdict_of(comparison: PairedComparison, task: str = "translate-en-de") -> str:
+    return sentence("hybrid", task, comparison)
 
 
 def test_the_sentence_of_the_specification() -> None:
-    assert said(against()) == (
+    assert verdict_of(against()) == (
         "hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250."
     )
 
@@ -61,22 +61,22 @@ def test_the_sentence_of_the_specification() -> None:
     ],
 )
 def test_quality(quality: Difference, end: str) -> None:
-    assert said(against(quality=quality)) == f"hybrid is 4.6× [4.4, 4.8] faster {end} at n = 250."
+    assert verdict_of(against(quality=quality)) == f"hybrid is 4.6× [4.4, 4.8] faster {end} at n = 250."
 
 
 def test_answers_that_are_all_the_same_differ_in_nothing() -> None:
     zero = Difference(0.0, 0.0, 0.0, 60, 1.0, 0.0)
     same = replace(against(quality=zero), agreement=1.0)
-    assert ": there is no difference, every answer is the same at n = 60." in said(same)
+    assert ": there is no difference, every answer is the same at n = 60." in verdict_of(same)
     assert "; every answer is the same (n = 250)" in plain_sentence("Hybrid", "LLM", same, "translate-en-de")
 
 
 def test_without_quality_or_interval() -> None:
-    assert said(against(quality=None)) == (
+    assert verdict_of(against(quality=None)) == (
         "hybrid is 4.6× [4.4, 4.8] faster at n = 250; there is no quality to compare."
     )
     few = against(Estimate(4.0, None, None, 2), Difference(-0.5, None, None, 2, None))
-    assert said(few) == "hybrid is 4.0× faster at -0.5 BLEU: too few examples (n = 2) to tell."
+    assert verdict_of(few) == "hybrid is 4.0× faster at -0.5 BLEU: too few examples (n = 2) to tell."
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_without_quality_or_interval() -> None:
     ],
 )
 def test_speed(speed: Estimate | None, begin: str) -> None:
-    assert said(against(speed)).startswith(begin)
+    assert verdict_of(against(speed)).startswith(begin)
 
 
 def test_no_rounded_end_contradicts_the_words() -> None:
-    decisive = said(against(quality=Difference(-0.3, -0.64, -0.04, 250, 0.01)))
+    decisive = verdict_of(against(quality=Difference(-0.3, -0.64, -0.04, 250, 0.01)))
     assert "at -0.30 BLEU [-0.64, -0.04]: the loss is decisive" in decisive
     narrow = against(Estimate(1.0031, 1.0012, 1.0049, 250))
-    assert said(narrow).startswith("hybrid is 1.003× [1.001, 1.005] faster at")
+    assert verdict_of(narrow).startswith("hybrid is 1.003× [1.001, 1.005] faster at")
     slower = against(Estimate(0.9969, 0.9951, 0.9988, 250))
-    assert said(slower).startswith("hybrid is 1.003× [1.001, 1.005] slower at")
+    assert verdict_of(slower).startswith("hybrid is 1.003× [1.001, 1.005] slower at")
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_no_rounded_end_contradicts_the_words() -> None:
     ],
 )
 def test_what_the_gate_says(judged: Gate | None, end: str) -> None:
-    told = said(replace(against(), gate=judged))
-    assert told.endswith(f"the loss is not decisive at n = 250{end}.")
+    text = verdict_of(replace(against(), gate=judged))
+    assert text.endswith(f"the loss is not decisive at n = 250{end}.")
 
 
 def ratio(value: float, low: float | None, high: float | None) -> Estimate:
@@ -166,16 +166,16 @@ def test_intervals_decide_the_gate(
 
 
 def test_why_the_gate_cannot_be_told() -> None:
-    def told(comparison: PairedComparison) -> str:
+    def gate_of(comparison: PairedComparison) -> str:
         return gate_sentence("hybrid", "translate-en-de", comparison)
 
-    assert told(against()) == "hybrid: cannot be told, there is no quality or length to compare."
+    assert gate_of(against()) == "hybrid: cannot be told, there is no quality or length to compare."
     zero = against(quality=Difference(3.0, 1.0, 5.0, 60, 0.01, 0.0))
-    assert told(zero) == "hybrid: cannot be told, the baseline scores 0 BLEU."
-    assert said(zero).endswith("the gain is decisive at n = 60; the baseline scores 0.")
+    assert gate_of(zero) == "hybrid: cannot be told, the baseline scores 0 BLEU."
+    assert verdict_of(zero).endswith("the gain is decisive at n = 60; the baseline scores 0.")
     few = Gate(verdict="undecided", metric="bleu", quality=Estimate(0.8, None, None, 2), length=WHOLE)
-    assert told(replace(against(), gate=few)) == "hybrid: undecided, too few examples (n = 2) to tell."
-    assert told(replace(against(), gate=gate(0.97451))) == (
+    assert gate_of(replace(against(), gate=few)) == "hybrid: undecided, too few examples (n = 2) to tell."
+    assert gate_of(replace(against(), gate=gate(0.97451))) == (
         "hybrid misses it: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %) and "
         "100.0 % [99.8, 100.2] of the length (needs 90 %)."
     )
@@ -201,8 +201,8 @@ def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
     counted = Fidelity(
         llm=System("llm", "torch"), alike=True, dtype="bfloat16", llm_dtype="bfloat16", equal=248, n=270
     )
-    told = sentence("lossless", "translate-en-de", against(), fidelity=counted)
-    assert told.endswith("at n = 250; 248 of 270 answers equal those of llm@torch, both in bfloat16.")
+    text = sentence("lossless", "translate-en-de", against(), fidelity=counted)
+    assert text.endswith("at n = 250; 248 of 270 answers equal those of llm@torch, both in bfloat16.")
     other = replace(counted, llm=BASELINE, alike=False, dtype="float32", llm_dtype="int8")
     assert "of llm, which is in int8 in another engine and this in float32." in sentence(
         "lossless", "translate-en-de", against(quality=None), fidelity=other
@@ -224,15 +224,17 @@ def test_a_baseline_of_another_run_is_named(speed: Estimate | None, words: str) 
 
 
 def test_the_main_metric_of_the_task_decides() -> None:
-    found = against(quality=LOSS, metric="rougeL")
-    assert "at -0.3 ROUGE-L [-0.7, 0.1]" in said(found, "summarize")
-    assert "no quality" in said(found)
+    comparison = against(quality=LOSS, metric="rougeL")
+    assert "at -0.3 ROUGE-L [-0.7, 0.1]" in verdict_of(comparison, "summarize")
+    assert "no quality" in verdict_of(comparison)
 
 
 def test_more_is_worse_where_lower_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict, "main_metric", lambda task: METRICS["ter"])
-    assert ": the loss is decisive" in said(against(quality=Difference(2, 1, 3, 9, 0.01), metric="ter"))
-    assert ": the gain is decisive" in said(against(quality=Difference(-2, -3, -1, 9, 0.01), metric="ter"))
+    assert ": the loss is decisive" in verdict_of(against(quality=Difference(2, 1, 3, 9, 0.01), metric="ter"))
+    assert ": the gain is decisive" in verdict_of(
+        against(quality=Difference(-2, -3, -1, 9, 0.01), metric="ter")
+    )
 
 
 def test_the_baseline() -> None:

@@ -79,8 +79,8 @@ def test_answers_that_were_cut_off(good: StoredRun) -> None:
     def cut(count: int):
         def change(record):
             stop = record.system == "hybrid" and record.example_id < f"e{count:04}"
-            made = replace(record.generation, finish_reason="length" if stop else "eos")
-            return replace(record, generation=made)
+            answer = replace(record.generation, finish_reason="length" if stop else "eos")
+            return replace(record, generation=answer)
 
         return change
 
@@ -95,9 +95,9 @@ def test_prompts_that_were_cut(good: StoredRun) -> None:
         tokens = 512 if longest else 100 + int(record.example_id[1:])
         return replace(record, generation=replace(record.generation, prompt_tokens=tokens))
 
-    found = changed(with_records(good, change), max_prompt_tokens=512)
-    assert warnings(found) == ()  # a prompt that is too long would have been refused
-    truncating = changed(found, {"sampling": Sampling(truncate=True)})
+    long_prompts = changed(with_records(good, change), max_prompt_tokens=512)
+    assert warnings(long_prompts) == ()  # a prompt that is too long would have been refused
+    truncating = changed(long_prompts, {"sampling": Sampling(truncate=True)})
     (sentence,) = warnings(truncating)
     assert sentence == (
         f"llm and hybrid of run run-a read 3 of {SMALL} prompts as long as the pair reads, 512 tokens: "

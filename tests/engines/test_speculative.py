@@ -39,11 +39,11 @@ class Table:
         assert position <= len(self.cache), "a position was left out"
         self.passes.append(len(tokens))
         del self.cache[position:]
-        said = []
+        ids = []
         for token in tokens:
             self.cache.append(token)
-            said.append(self.rule(tuple(self.cache)))
-        return said
+            ids.append(self.rule(tuple(self.cache)))
+        return ids
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
         assert count >= 1
@@ -69,8 +69,8 @@ def agreeing(target: Rule, share: float, seed: int = 7) -> Rule:
 
     def after(prefix: tuple[int, ...]) -> int:
         rng = random.Random(f"agree {seed} {prefix}")
-        said = target(prefix)
-        return said if rng.random() < share else (said + 1) % VOCABULARY
+        token = target(prefix)
+        return token if rng.random() < share else (token + 1) % VOCABULARY
 
     return after
 
@@ -197,11 +197,11 @@ def test_the_drafters_cache_follows_what_was_written(share):
                 expected.append(own((START, *written, *expected)))
             assert drafted == expected
             assert 1 <= len(drafted) <= 6
-            said = [target((START, *written, *drafted[:i])) for i in range(len(drafted) + 1)]
+            ids = [target((START, *written, *drafted[:i])) for i in range(len(drafted) + 1)]
             right = next(
-                (i for i, (a, b) in enumerate(zip(drafted, said, strict=False)) if a != b), len(drafted)
+                (i for i, (a, b) in enumerate(zip(drafted, ids, strict=False)) if a != b), len(drafted)
             )
-            written += said[: right + 1]
+            written += ids[: right + 1]
 
 
 def test_after_a_right_draft_one_pass_catches_up():

@@ -44,9 +44,9 @@ def test_a_step_reads_the_decoder_and_the_head(name: str) -> None:
     crossed = {n: p for n, p in decoder.items() if "EncDec" in n or "encoder_attn" in n}
     once_a_prompt = {n: p for n, p in crossed.items() if n.split(".")[-2] in ("k", "v", "k_proj", "v_proj")}
     assert len(once_a_prompt) == 2 * shape.decoder_layers
-    made = sum(p.numel() for p in once_a_prompt.values())
-    assert cross_products(shape).weights == made
-    assert layer_products(shape).weights == sum(p.numel() for p in decoder.values()) - made
+    cross_weights = sum(p.numel() for p in once_a_prompt.values())
+    assert cross_products(shape).weights == cross_weights
+    assert layer_products(shape).weights == sum(p.numel() for p in decoder.values()) - cross_weights
     assert head_products(shape).weights == shape.vocabulary * shape.d_model
 
 
@@ -110,14 +110,14 @@ def test_bytes_of_caches(name: str) -> None:
     shape = sized(name, 32, 4, layers=3)
     model, states = random_model(shape, RandomWeights(shape.vocabulary)), torch.zeros(2, PROMPT, 32)
     written = torch.ones(2, 5, dtype=torch.long)
-    found = model(encoder_outputs=(states,), decoder_input_ids=written, use_cache=True).past_key_values
-    kept = [
+    past = model(encoder_outputs=(states,), decoder_input_ids=written, use_cache=True).past_key_values
+    tensors = [
         tensor
-        for cache in (found.self_attention_cache, found.cross_attention_cache)
+        for cache in (past.self_attention_cache, past.cross_attention_cache)
         for layer in cache.layers
         for tensor in (layer.keys, layer.values)
     ]
-    assert cache_bytes(shape, PROMPT, 5, 2, "float32") == sum(tensor.nbytes for tensor in kept)
+    assert cache_bytes(shape, PROMPT, 5, 2, "float32") == sum(tensor.nbytes for tensor in tensors)
 
 
 def test_8_bit_engines_keep_caches_in_float32() -> None:

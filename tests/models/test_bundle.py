@@ -111,9 +111,9 @@ def test_only_the_wanted_systems_are_loaded(system, tiny_zoo, tiny_bundle):
     alone = load_bundle(root=tiny_zoo, models=[system])
     assert list(alone.models) == [system]
     expected = tiny_bundle.model(system).state_dict()
-    found = alone.model(system).state_dict()
-    assert list(found) == list(expected)
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    weights = alone.model(system).state_dict()
+    assert list(weights) == list(expected)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
     with pytest.raises(KeyError):
         _ = alone.model("slm" if system == "llm" else "llm")
 
@@ -226,21 +226,21 @@ def state() -> dict[str, torch.Tensor]:
 
 
 def test_the_error_of_a_weight_is_at_most_half_its_rows_scale():
-    given = state()
-    packed = quantize(given)
+    exact = state()
+    packed = quantize(exact)
     scale = packed["matrix" + SCALE_SUFFIX]
-    error = (dequantize(packed)["matrix"] - given["matrix"]).abs()
+    error = (dequantize(packed)["matrix"] - exact["matrix"]).abs()
     assert packed["matrix"].dtype == torch.int8
-    assert torch.equal(scale, given["matrix"].abs().amax(1) / 127)
+    assert torch.equal(scale, exact["matrix"].abs().amax(1) / 127)
     assert (error <= scale[:, None] * 0.5001).all()  # the rounding of floats beside half a scale
     assert error.max() > 0
 
 
 def test_vectors_pass_through_exactly():
-    given = state()
-    back = dequantize(quantize(given))
-    assert back.keys() == given.keys()
-    assert torch.equal(back["gain"], given["gain"])
+    exact = state()
+    back = dequantize(quantize(exact))
+    assert back.keys() == exact.keys()
+    assert torch.equal(back["gain"], exact["gain"])
 
 
 def test_a_row_of_zeros_stays_zero():

@@ -59,7 +59,7 @@ def test_a_control_character_is_named_with_its_position(tokenizer, text, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "plain", "said"),
+    ("text", "plain", "notice"),
     [
         ("one\r\n\ttwo", "one two", "white space"),
         ("a cafe\u0301", "a caf\u00e9", "accents"),
@@ -67,11 +67,11 @@ def test_a_control_character_is_named_with_its_position(tokenizer, text, name):
         ("ten\u00a0 men", "ten men", "white space"),
     ],
 )
-def test_what_looks_alike_is_encoded_alike_and_that_is_said(tokenizer, text, plain, said):
+def test_what_looks_alike_is_encoded_alike_and_that_is_said(tokenizer, text, plain, notice):
     assert encode_prompt(tokenizer, TASK, text, 100) == encode_prompt(tokenizer, TASK, plain, 100)
     (sentence,) = notices(tokenizer, TASK, text, 100)
     assert sentence.startswith("The prompt was normalized before it was read: ")
-    assert said in sentence
+    assert notice in sentence
     assert notices(tokenizer, TASK, plain, 100) == ()
 
 

@@ -112,7 +112,7 @@ def test_packed_files_hold_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "error"),
     [
         (b"only\ttwo", "the line has 2 columns and the first one 3"),
         (b"one\ttwo\tthree\tfour", "the line has 4 columns and the first one 3"),
@@ -120,11 +120,11 @@ def test_packed_files_hold_the_same(tmp_path: Path) -> None:
         (b"bad\tbytes \xff\xfe\there", "is not UTF-8 text (byte 0xFF at position 11)"),
     ],
 )
-def test_a_wrong_tsv_line_is_named(tmp_path: Path, line: bytes, said: str) -> None:
+def test_a_wrong_tsv_line_is_named(tmp_path: Path, line: bytes, error: str) -> None:
     path = written(tmp_path / "a.tsv", TSV.encode() + line + b"\n" + TSV.encode())
     message = refusal(path)
     assert f"{path}, line 3" in message
-    assert said in message
+    assert error in message
     found = []
     with pytest.raises(SuiteError):
         found.extend(read_examples(path))
@@ -132,7 +132,7 @@ def test_a_wrong_tsv_line_is_named(tmp_path: Path, line: bytes, said: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "error"),
     [
         ("{not json}", "not JSON"),
         ("[" * 100_000, "not JSON"),  # nested too deeply
@@ -151,15 +151,15 @@ def test_a_wrong_tsv_line_is_named(tmp_path: Path, line: bytes, said: str) -> No
         ("{}", "no column 'reference'; available: none"),
     ],
 )
-def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, said: str) -> None:
+def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, error: str) -> None:
     path = written(tmp_path / "a.jsonl", GOOD + line + "\n")
     message = refusal(path)
     assert message.startswith(f"{path}, line 2: ")
-    assert said in message
+    assert error in message
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "error"),
     [
         ('{"source": " ", "references": ["b"]}', "the source is empty"),
         ('{"source": "a", "references": ""}', "the reference is empty"),
@@ -170,11 +170,11 @@ def test_a_wrong_json_line_is_named(tmp_path: Path, line: str, said: str) -> Non
         ('{"id": "1", "source": "c", "references": ["b"]}', "the id '1' is already that of"),
     ],
 )
-def test_what_a_suite_may_not_hold_is_named(tmp_path: Path, line: str, said: str) -> None:
+def test_what_a_suite_may_not_hold_is_named(tmp_path: Path, line: str, error: str) -> None:
     path = written(tmp_path / "a.jsonl", GOOD + line + "\n")
     message = suite_refusal(path)
     assert message.startswith(f"{path}, line 2: ")
-    assert said in message
+    assert error in message
 
 
 def test_columns_that_do_not_exist(tmp_path: Path) -> None:
@@ -193,15 +193,15 @@ def test_columns_that_do_not_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         ("en\tde\na\tb\na\n", "line 3: the line has 1 column and the first one 2"),
         ("en\tde\na\tb\tc\n", "line 2: the line has 3 columns and the first one 2"),
         ("en\ten\na\tb\n", "line 1: two columns are named 'en'"),
     ],
 )
-def test_wrong_tsv_with_names(tmp_path: Path, text: str, said: str) -> None:
-    assert said in refusal(written(tmp_path / "a.tsv", text), {"source": "en", "reference": "de"})
+def test_wrong_tsv_with_names(tmp_path: Path, text: str, error: str) -> None:
+    assert error in refusal(written(tmp_path / "a.tsv", text), {"source": "en", "reference": "de"})
 
 
 def test_other_encodings(tmp_path: Path) -> None:

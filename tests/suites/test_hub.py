@@ -29,8 +29,8 @@ def answer(monkeypatch: pytest.MonkeyPatch):
             calls.append((path, name, split, streaming))
             if isinstance(rows, Exception):
                 raise rows
-            made = datasets.Dataset.from_list(rows)
-            return made.to_iterable_dataset() if streamed else made
+            dataset = datasets.Dataset.from_list(rows)
+            return dataset.to_iterable_dataset() if streamed else dataset
 
         def info(_self: object, dataset: str, timeout: float) -> object:
             if isinstance(card, Exception):
@@ -106,16 +106,16 @@ def test_wrong_columns_name_the_row_and_what_there_is(answer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "error"),
     [
         ({"source": "", "reference": "b"}, "row 1: the source is empty"),
         ({"source": "a", "reference": " "}, "row 1: the reference is empty"),
         ({"source": None, "reference": "b"}, "row 1: the column 'source' is not a text but empty (null)"),
     ],
 )
-def test_wrong_rows_are_named(answer, row: dict[str, object], said: str) -> None:
+def test_wrong_rows_are_named(answer, row: dict[str, object], error: str) -> None:
     answer([{"source": "a", "reference": "b"}, row])
-    assert f"{NAME}, {said}" in refusal()
+    assert f"{NAME}, {error}" in refusal()
 
 
 def test_empty_and_endless_splits(answer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +135,8 @@ def test_wrong_names(name: str) -> None:
 
 
 def test_a_task_is_needed() -> None:
-    said = "does not say its task; choose one (--task): translate-en-de, summarize."
-    assert refusal(task=None) == f"{NAME} {said}"
+    error = "does not say its task; choose one (--task): translate-en-de, summarize."
+    assert refusal(task=None) == f"{NAME} {error}"
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

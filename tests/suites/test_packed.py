@@ -25,10 +25,10 @@ def unpacked(path: Path) -> bytes:
 
 
 def test_several_frames_are_one_stream(tmp_path: Path) -> None:
-    one, two = os.urandom(3000), b"line\n" * 100_000
+    first, second = os.urandom(3000), b"line\n" * 100_000
     pack = zstandard.ZstdCompressor().compress
-    path = packed(tmp_path / "a.zst", pack(one), pack(b""), pack(two))
-    assert unpacked(path) == one + two
+    path = packed(tmp_path / "a.zst", pack(first), pack(b""), pack(second))
+    assert unpacked(path) == first + second
     assert unpacked(packed(path)) == b""
 
 

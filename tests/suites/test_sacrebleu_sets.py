@@ -59,13 +59,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Da
                 entry.size = len(data)
                 tar.addfile(entry, io.BytesIO(data))
         sums = [md5 or hashlib.md5(archive.read_bytes()).hexdigest()]
-        found = kind(
+        dataset = kind(
             "tiny/set", data=[archive.as_uri()], description="Three segments.", md5=sums,
             langpairs={"en-de": list(files), "de-en": list(files)}, **more,
         )  # fmt: skip
-        found._outdir, found._rawdir = str(tmp_path / "cache"), str(tmp_path / "cache" / "raw")
-        monkeypatch.setitem(DATASETS, "tiny/set", found)
-        return found
+        dataset._outdir, dataset._rawdir = str(tmp_path / "cache"), str(tmp_path / "cache" / "raw")
+        monkeypatch.setitem(DATASETS, "tiny/set", dataset)
+        return dataset
 
     return put
 
@@ -123,7 +123,7 @@ def test_the_references_of_an_xml_file_are_always_in_the_same_order(install: Cal
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "said"),
+    ("name", "task", "error"),
     [
         ("sacrebleu:wmt2O/en-de", None, "no test set 'wmt2O', but for example wmt24,"),
         ("sacrebleu:multi30k/2061/en-de", None, "no test set 'multi30k/2061', but for example multi30k/201"),
@@ -135,9 +135,9 @@ def test_the_references_of_an_xml_file_are_always_in_the_same_order(install: Cal
         ("sacrebleu:wmt20/en-de", "summarize", "is for translate-en-de (en to de), not for summarize (en)."),
     ],
 )
-def test_wrong_names(name: str, task: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_names(name: str, task: str | None, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_: pytest.fail("nothing is to be fetched"))
-    assert said in refusal(name, task)
+    assert error in refusal(name, task)
 
 
 def test_columns_are_refused() -> None:
@@ -196,12 +196,12 @@ def test_files_that_do_not_match_are_named(install: Callable[..., Dataset]) -> N
 def test_a_cache_that_cannot_be_written(
     install: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = install(SGML)
+    dataset = install(SGML)
 
     def full(*_args: object, **_more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(found), "process_to_text", full)
+    monkeypatch.setattr(type(dataset), "process_to_text", full)
     assert "(No space left on device); name another folder in the variable SACREBLEU." in refusal()
 
 

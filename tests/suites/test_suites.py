@@ -26,7 +26,7 @@ def altered(**changes: object) -> Suite:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("name", "meant"),
     [
         ("everday-en-de", "; did you mean everyday-en-de?"),
         ("briefs", "; did you mean briefs-en?"),
@@ -39,10 +39,10 @@ def altered(**changes: object) -> Suite:
         ("a\0b", "."),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_known_ones(given: str, meant: str) -> None:
+def test_an_unknown_name_is_answered_with_the_known_ones(name: str, meant: str) -> None:
     with pytest.raises(SuiteError) as caught:
-        load_suite(given)
-    assert str(caught.value) == f"There is no suite {given!r}{meant} Available: {FORMS}"
+        load_suite(name)
+    assert str(caught.value) == f"There is no suite {name!r}{meant} Available: {FORMS}"
 
 
 def test_a_file_without_its_prefix_is_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +80,10 @@ def test_other_content_has_another_hash(other: Suite) -> None:
 def test_the_hash_of_a_file_does_not_depend_on_its_form(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("d\tx\ty\n", "utf-8")
     (tmp_path / "b.jsonl").write_text('{"domain": "d", "source": "x", "references": ["y"]}\n', "utf-8")
-    one, two = (load_suite(f"file:{tmp_path / name}", "summarize") for name in ("a.tsv", "b.jsonl"))
-    assert one.content_hash == two.content_hash
+    from_tsv, from_jsonl = (
+        load_suite(f"file:{tmp_path / name}", "summarize") for name in ("a.tsv", "b.jsonl")
+    )
+    assert from_tsv.content_hash == from_jsonl.content_hash
 
 
 def test_public_names_and_a_light_import() -> None:

@@ -69,7 +69,7 @@ def test_two_plain_files_side_by_side(tmp_path: Path, packed: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contents", "said"),
+    ("contents", "error"),
     [
         (("a\nb\n", "c\n"), "b.de ends before line 2, where another file goes on"),
         (("a\nb\n", "c\nd\n\ne"), "a.en ends before line 3"),
@@ -79,21 +79,21 @@ def test_two_plain_files_side_by_side(tmp_path: Path, packed: bool) -> None:
         (("", ""), "is empty; a suite has at least one example"),
     ],
 )
-def test_files_that_do_not_go_together(tmp_path: Path, contents: tuple[str, str], said: str) -> None:
+def test_files_that_do_not_go_together(tmp_path: Path, contents: tuple[str, str], error: str) -> None:
     paths = [written(tmp_path / name, text) for name, text in zip(("a.en", "b.de"), contents, strict=True)]
     with pytest.raises(SuiteError) as caught:
         load_examples(",".join(map(str, paths)))
-    assert said in str(caught.value)
+    assert error in str(caught.value)
 
 
 def test_tables_side_by_side_and_files_that_are_not_there(tmp_path: Path) -> None:
     table, plain = written(tmp_path / "a.tsv", "a\tb\n"), written(tmp_path / "b.de", "c\n")
-    for address, said in (
+    for address, error in (
         (f"{plain},{table}", "a.tsv is a table; files side by side have a text a line"),
         (f"{plain},{tmp_path}/none", "There is no file .*none"),
         (str(plain), "b.de is of no known format; .* SOURCES,REFERENCES"),
     ):
-        with pytest.raises(SuiteError, match=said):
+        with pytest.raises(SuiteError, match=error):
             load_examples(address)
     with pytest.raises(SuiteError, match="no columns to name"):
         load_examples(f"{plain},{plain}", {"source": "1"})
@@ -124,7 +124,7 @@ def test_what_parts_the_columns_can_be_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "error"),
     [
         ("a.tsv", "en\tde\na\tb\n", "line 1: en, de could be texts or names of columns; name them"),
         (
@@ -146,10 +146,10 @@ def test_what_parts_the_columns_can_be_said(tmp_path: Path) -> None:
         ("a.tsv", "a\fb\tc\n", "line 1: there is a control character (U+000C) at position 2"),
     ],
 )
-def test_what_is_not_clear_or_wrong_is_named(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_what_is_not_clear_or_wrong_is_named(tmp_path: Path, name: str, content: str, error: str) -> None:
     with pytest.raises(SuiteError) as caught:
         load_examples(written(tmp_path / name, content))
-    assert said in str(caught.value)
+    assert error in str(caught.value)
     assert name in str(caught.value)
     assert str(caught.value).count("\n") == 0
 

@@ -86,13 +86,13 @@ def test_one_checkpoint_is_whole_at_every_rename(
     save_checkpoint(folder, 4, *state(1, 4))
     if killed_twice:
         folder.replace(tmp_path / "checkpoint.old")
-    found: list[int] = []
+    steps: list[int] = []
 
     def watched(function):
         def call(self, *args, **kwargs):
-            found.append(load_checkpoint(folder, *state(2, 0)))
+            steps.append(load_checkpoint(folder, *state(2, 0)))
             done = function(self, *args, **kwargs)
-            found.append(load_checkpoint(folder, *state(2, 0)))
+            steps.append(load_checkpoint(folder, *state(2, 0)))
             return done
 
         return call
@@ -100,8 +100,8 @@ def test_one_checkpoint_is_whole_at_every_rename(
     monkeypatch.setattr(Path, "replace", watched(Path.replace))
     monkeypatch.setattr(shutil, "rmtree", watched(shutil.rmtree))
     save_checkpoint(folder, 8, *state(1, 8))
-    assert set(found) == {4, 8}
-    assert found == sorted(found)
+    assert set(steps) == {4, 8}
+    assert steps == sorted(steps)
 
 
 def test_weights_alone(tmp_path: Path) -> None:

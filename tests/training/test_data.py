@@ -53,10 +53,10 @@ def stored_rows(recipe: Recipe) -> list[tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def test_unusable_and_excluded_rows_are_left_out(prepared_recipe: Recipe) -> None:
-    found = list(read_corpus(prepared_recipe.data.train[0]))
-    assert len(found) == 150  # of 157: 5 excluded by domain, one empty, one left untranslated
-    assert all(task == "translate-en-de" for task, *_ in found)
-    assert not any(source == target for _, source, target in found)
+    rows = list(read_corpus(prepared_recipe.data.train[0]))
+    assert len(rows) == 150  # of 157: 5 excluded by domain, one empty, one left untranslated
+    assert all(task == "translate-en-de" for task, *_ in rows)
+    assert not any(source == target for _, source, target in rows)
 
 
 def test_training_reads_a_prompt_as_the_product_does(prepared_recipe: Recipe) -> None:
@@ -142,15 +142,15 @@ def test_an_epoch_serves_stored_examples_at_most_once(prepared_recipe: Recipe) -
 
 
 def test_batch_k_depends_on_seed_and_k_alone(prepared_recipe: Recipe) -> None:
-    one, two, other = (batches(prepared_recipe, seed=s) for s in (7, 7, 8))
-    per_epoch = one.steps_per_epoch
+    stream, same, reseeded = (batches(prepared_recipe, seed=s) for s in (7, 7, 8))
+    per_epoch = stream.steps_per_epoch
     steps = [0, 3, per_epoch, 2 * per_epoch + 1]
-    first = {k: one[k] for k in steps}
+    first = {k: stream[k] for k in steps}
     for k in reversed(steps):  # asked in another order
-        assert torch.equal(two[k].source, first[k].source)
-        assert torch.equal(two[k].labels, first[k].labels)
-    assert any(rows_of(other[k]) != rows_of(one[k]) for k in steps)
-    epochs = [[rows_of(b) for b in one.epoch(n)] for n in (0, 1)]
+        assert torch.equal(same[k].source, first[k].source)
+        assert torch.equal(same[k].labels, first[k].labels)
+    assert any(rows_of(reseeded[k]) != rows_of(stream[k]) for k in steps)
+    epochs = [[rows_of(b) for b in stream.epoch(n)] for n in (0, 1)]
     assert epochs[0] != epochs[1]
 
 
@@ -170,8 +170,8 @@ def test_two_processes_share_the_global_batch(prepared_recipe: Recipe) -> None:
 
 
 def test_examples_show_every_shape_once_the_most_lopsided_first(prepared_recipe: Recipe) -> None:
-    shown = [(b.source.shape[1], b.labels.shape[1]) for b in batches(prepared_recipe).examples()]
-    assert shown == [(48, 32), (10, 10)]
+    shapes = [(b.source.shape[1], b.labels.shape[1]) for b in batches(prepared_recipe).examples()]
+    assert shapes == [(48, 32), (10, 10)]
 
 
 def test_nothing_to_train_on_is_said(

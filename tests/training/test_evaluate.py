@@ -41,8 +41,10 @@ def one_by_one(bundle: Bundle, system, task: str, sources: list[str]) -> tuple[s
     texts = []
     for text in sources:
         ids = prompt_ids(bundle, task, text)
-        made = bundle.model(system).generate(ids, max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1)
-        texts.append(bundle.tokenizer.decode(made[0], skip_special_tokens=True))
+        generated = bundle.model(system).generate(
+            ids, max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1
+        )
+        texts.append(bundle.tokenizer.decode(generated[0], skip_special_tokens=True))
     return tuple(texts)
 
 
@@ -86,16 +88,16 @@ def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: P
         ids, foreign = prompt_ids(tiny_bundle, task, text), prompt_ids(tiny_bundle, task, other)
         latent = pair.read(foreign, torch.ones_like(foreign))
         latent = latent[:, torch.arange(ids.shape[1]) % foreign.shape[1]]
-        made = pair.generate(
+        generated = pair.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), llm_hidden_states=latent,
             max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1,
         )  # fmt: skip
-        expected.append(tiny_bundle.tokenizer.decode(made[0], skip_special_tokens=True))
+        expected.append(tiny_bundle.tokenizer.decode(generated[0], skip_special_tokens=True))
     assert control.outputs == tuple(expected)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "error"),
     [
         ("", "is empty; a suite has at least one example"),
         ("x\tGood.\tGut.\nx\t\tGut.\n", "line 2: the source is empty"),
@@ -105,11 +107,11 @@ def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: P
     ],
 )
 def test_what_cannot_be_scored_is_named_and_never_scored(
-    tiny_bundle: Bundle, tmp_path: Path, content: str, said: str
+    tiny_bundle: Bundle, tmp_path: Path, content: str, error: str
 ) -> None:
     path = tmp_path / "wrong.tsv"
     path.write_text(content, "utf-8")
-    with pytest.raises(SuiteError, match=rf"wrong\.tsv.*{said}"):
+    with pytest.raises(SuiteError, match=rf"wrong\.tsv.*{error}"):
         list(quality(tiny_bundle, [path], "summarize", ["slm"]))
 
 

@@ -40,9 +40,9 @@ def test_cross_entropy_and_its_gradient(case, smoothing: float) -> None:
     plain = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
     torch.testing.assert_close(sums, torch.stack([smoothed, plain, torch.zeros(())]))
     for index, expected in enumerate([smoothed, plain]):
-        got = torch.autograd.grad(sums[index], [states, weight], retain_graph=True)
-        wanted = torch.autograd.grad(expected, [states, weight], retain_graph=True)
-        torch.testing.assert_close(got, wanted)
+        gradients = torch.autograd.grad(sums[index], [states, weight], retain_graph=True)
+        expected_gradients = torch.autograd.grad(expected, [states, weight], retain_graph=True)
+        torch.testing.assert_close(gradients, expected_gradients)
 
 
 @pytest.mark.usefixtures("_chunks")
@@ -58,8 +58,8 @@ def test_kl_from_the_teacher_and_its_gradient(case) -> None:
     expected = F.kl_div(log_p[scored], log_q[scored], reduction="sum", log_target=True)
     torch.testing.assert_close(kl, expected)
     assert kl > 1
-    got = torch.autograd.grad(kl, [states, weight], retain_graph=True)
-    torch.testing.assert_close(got, torch.autograd.grad(expected, [states, weight]))
+    gradients = torch.autograd.grad(kl, [states, weight], retain_graph=True)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, [states, weight]))
 
 
 def test_kl_to_itself_is_zero(case) -> None:
@@ -72,8 +72,8 @@ def test_only_one_chunk_of_logits_exists(case, monkeypatch: pytest.MonkeyPatch) 
     states, weight, labels = case
     monkeypatch.setattr(losses, "CHUNK_TOKENS", 5)
     sizes: list[int] = []
-    made = Head.logits
-    monkeypatch.setattr(Head, "logits", lambda self, s: (sizes.append(len(s)), made(self, s))[1])
+    logits_of = Head.logits
+    monkeypatch.setattr(Head, "logits", lambda self, s: (sizes.append(len(s)), logits_of(self, s))[1])
     token_losses(states, labels, Head(weight, 1.0), 0.0).sum().backward()
     assert max(sizes) == 5
     assert sum(sizes) == 2 * N  # once forward, once again backward

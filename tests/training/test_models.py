@@ -31,21 +31,21 @@ def exported(finished) -> Bundle:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_bundle_answers(exported: Bundle, system) -> None:
     engine = TorchEngine(exported, system)
-    (made,) = ask(engine, exported, "translate-en-de", ["one old house"], Sampling(8))
-    assert 1 <= len(made.token_ids) <= 8
-    assert made.prompt_tokens == 5  # prefix, three words, </s>
+    (generation,) = ask(engine, exported, "translate-en-de", ["one old house"], Sampling(8))
+    assert 1 <= len(generation.token_ids) <= 8
+    assert generation.prompt_tokens == 5  # prefix, three words, </s>
 
 
 @pytest.mark.parametrize(("system", "stage"), [("llm", "first"), ("slm", "second"), ("hybrid", "third")])
 def test_the_bundle_holds_the_trained_weights(finished, exported: Bundle, system, stage: str) -> None:
     recipe, _ = finished
-    model, wanted = exported.model(system), trained(recipe, stage)
-    assert not wanted.training
+    model, trained_model = exported.model(system), trained(recipe, stage)
+    assert not trained_model.training
     ids = torch.tensor([[5, 6, 7, 1], [9, 1, 0, 0]])
     inputs = {"input_ids": ids, "attention_mask": ids.ne(0).long(), "labels": torch.tensor([[4, 1], [8, 1]])}
     with torch.no_grad():
-        got, expected = model(**inputs).logits, wanted(**inputs).logits
-    assert (got - expected).norm() < 0.05 * expected.norm()  # int8 rows
+        bundle_logits, expected = model(**inputs).logits, trained_model(**inputs).logits
+    assert (bundle_logits - expected).norm() < 0.05 * expected.norm()  # int8 rows
 
 
 def test_the_manifest_says_how_it_was_made(finished, exported: Bundle) -> None:
@@ -92,9 +92,9 @@ def test_the_answers_are_the_llms_own_greedy_ones(finished) -> None:
     assert answers != _rows(prepared(recipe), "target")
     llm = trained(recipe, "first")
     for source, answer in list(zip(sources, answers, strict=True))[:12]:
-        made = llm.generate(torch.tensor([source]), max_new_tokens=32, do_sample=False, num_beams=1)
+        generated = llm.generate(torch.tensor([source]), max_new_tokens=32, do_sample=False, num_beams=1)
         assert answer[-1] == 1
-        assert answer[:-1] == [i for i in made[0, 1:].tolist() if i != 1][: len(answer) - 1]
+        assert answer[:-1] == [i for i in generated[0, 1:].tolist() if i != 1][: len(answer) - 1]
 
 
 def test_the_answers_are_written_once(finished) -> None:

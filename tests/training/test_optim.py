@@ -19,8 +19,8 @@ def test_orthogonalize(shape: tuple[int, int]) -> None:
     before = torch.linalg.svdvals(batch / batch.flatten(1).norm(dim=1)[:, None, None])
     assert values[before > 0.01].min() > 0.6
     assert (before > 0.01).float().mean() > 0.9
-    for one, whole in zip(batch, done, strict=True):  # a matrix does not depend on its neighbours
-        torch.testing.assert_close(orthogonalize(one[None])[0], whole, rtol=1e-4, atol=1e-4)
+    for matrix, whole in zip(batch, done, strict=True):  # a matrix does not depend on its neighbours
+        torch.testing.assert_close(orthogonalize(matrix[None])[0], whole, rtol=1e-4, atol=1e-4)
     left, _, right = torch.linalg.svd(batch, full_matrices=False)
     cosines = ((left @ right) * done).sum((1, 2)) / (left @ right).norm(dim=(1, 2)) / done.norm(dim=(1, 2))
     assert cosines.min() > 0.95
@@ -30,19 +30,19 @@ def test_the_adam_part_is_torchs_adam() -> None:
     torch.manual_seed(1)
     start = torch.randn(20) * 0.3
     rms = start.pow(2).mean().sqrt().item()
-    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    mine = MuonAdam({"layer_norm.weight": ours}, 0.02, 0.05)
-    adam = torch.optim.Adam([theirs], lr=0.05 * rms, betas=(0.9, 0.98), eps=1e-12)
+    weights, torchs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    mine = MuonAdam({"layer_norm.weight": weights}, 0.02, 0.05)
+    adam = torch.optim.Adam([torchs], lr=0.05 * rms, betas=(0.9, 0.98), eps=1e-12)
     for step in range(8):
         factor = linear_schedule(step, 3, 8)
         gradient = torch.randn(20)
-        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+        weights.grad, torchs.grad = gradient.clone(), gradient.clone()
         mine.prepare(step, factor)
         mine.step()
         adam.param_groups[0]["lr"] = 0.05 * rms * factor
         adam.step()
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
-    assert (ours - start).abs().mean() > 0.01 * rms
+        torch.testing.assert_close(weights, torchs, rtol=1e-5, atol=1e-7)
+    assert (weights - start).abs().mean() > 0.01 * rms
 
 
 def test_tables_and_vectors_are_adams_and_matrices_muons() -> None:

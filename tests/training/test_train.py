@@ -118,10 +118,10 @@ def test_killed_at_every_checkpoint_the_losses_are_the_same(
     assert runs == 3 + 3 + 2 + 1  # one for each checkpoint, and one that finds the rest done
     assert losses(events) == losses(whole)
     for stage in recipe.stages:
-        ours, theirs = (
+        weights, expected = (
             load_file(r.out / stage.name / "checkpoint" / "model.safetensors") for r in (recipe, reference)
         )
-        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+        assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_stop_after_writes_a_checkpoint_that_training_goes_on_from(
@@ -134,8 +134,8 @@ def test_stop_after_writes_a_checkpoint_that_training_goes_on_from(
     (recipe.out / "first" / "checkpoint").rename(recipe.out / "first" / "checkpoint.old")  # killed in a save
     more = list(train(recipe, ["first"]))
     assert more[0].values["resumed_from"] == 5
-    wanted = {key: value for key, value in losses(finished[1]).items() if key[1] == "first"}
-    assert losses(events + more) == wanted
+    expected = {key: value for key, value in losses(finished[1]).items() if key[1] == "first"}
+    assert losses(events + more) == expected
     assert list(train(recipe, ["first"])) == []  # finished: skipped
 
 

@@ -24,7 +24,7 @@ def boxes(
     points: list[tuple[float, float]], labels: list[str]
 ) -> dict[int, tuple[float, float, float, float]]:
     """Where the labels are, told from their sides alone."""
-    found = {}
+    label_boxes = {}
     for i, ((x, y), side, text) in enumerate(
         zip(points, place_labels(points, labels, SIZE), labels, strict=True)
     ):
@@ -32,8 +32,8 @@ def boxes(
             width = CHARACTER_PX * len(text)
             left = x + POINT_PX / 2 if "right" in side else x - POINT_PX / 2 - width
             top = y - POINT_PX / 2 - LABEL_PX if "top" in side else y + POINT_PX / 2
-            found[i] = (left, top, left + width, top + LABEL_PX)
-    return found
+            label_boxes[i] = (left, top, left + width, top + LABEL_PX)
+    return label_boxes
 
 
 def apart(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
@@ -44,10 +44,10 @@ def test_labels_cover_neither_each_other_nor_a_point():
     draw = random.Random(5)
     for count in (1, 3, 14, 60):
         points = [(draw.uniform(0, 800), draw.uniform(0, 300)) for _ in range(count)]
-        found = boxes(points, ["Hybrid, torch"] * count)
-        assert found or count == 60
-        assert all(apart(a, b) for a, b in itertools.combinations(found.values(), 2))
-        for box in found.values():
+        label_boxes = boxes(points, ["Hybrid, torch"] * count)
+        assert label_boxes or count == 60
+        assert all(apart(a, b) for a, b in itertools.combinations(label_boxes.values(), 2))
+        for box in label_boxes.values():
             assert all(apart(box, (x - 6, y - 6, x + 6, y + 6)) for x, y in points)
             assert box[0] >= 0
             assert box[2] <= 800

@@ -29,9 +29,15 @@ def test_on_a_dark_page_faint_phases_are_dark():
 
 def test_the_sum_stands_at_the_end_of_its_bar():
     notes = phase_bars(BARS, "ms").layout.annotations
-    assert [(one.x, one.y, one.text) for one in notes] == [(100, 0, "100 ms"), (20, 1, "20.0 ms")]
+    assert [(annotation.x, annotation.y, annotation.text) for annotation in notes] == [
+        (100, 0, "100 ms"),
+        (20, 1, "20.0 ms"),
+    ]
     shares = phase_bars(BARS, "ms", share=True)
-    assert [(one.x, one.text) for one in shares.layout.annotations] == [(100, "100 ms"), (100, "20.0 ms")]
+    assert [(annotation.x, annotation.text) for annotation in shares.layout.annotations] == [
+        (100, "100 ms"),
+        (100, "20.0 ms"),
+    ]
     assert sum(trace.x[1] for trace in shares.data) == 100
 
 
