@@ -36,6 +36,8 @@ def ask() -> Plan | None:
         if not plan.suite:
             raise SuiteError(f"Name the suite: {ABOUT_SUITES}")
         check_request(plan)
+        if plan.suite.startswith(("file:", "hf:")) and not plan.task:
+            raise SuiteError(f"{plan.suite} does not say its task: choose it beside the name.")
         if sentence := threads_notice(plan.threads):
             note(sentence, "warning")
         if plan.suite in bundled_suites():

@@ -151,6 +151,9 @@ def test_another_suite_is_named(root: Path, monkeypatch: pytest.MonkeyPatch):
     assert page.button(key="start").disabled
     assert any(text.startswith("Name the suite: sacrebleu:") for text in texts(page))
     page.text_input(key="name").set_value(" file:/data/a b.tsv ")
+    page = drawn(page.run())
+    assert page.button(key="start").disabled
+    assert "file:/data/a b.tsv does not say its task: choose it beside the name." in texts(page)
     page.selectbox(key="asked-task").set_value("summarize")
     page = drawn(page.run())
     assert "'file:/data/a b.tsv'" in command(page)
@@ -241,7 +244,8 @@ def test_results_that_cannot_be_written_are_a_sentence(root: Path):
 
 def test_a_failed_job_says_its_own_sentence(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(ANY_FILE, "1")
-    page = press(arrive(bench_suite="another", name="file:fail"), "start")
+    page = arrive(bench_suite="another", name="file:fail")
+    page = press(page.selectbox(key="asked-task").set_value("summarize").run(), "start")
     ended(root)
     page = drawn(page.run())
     assert "There is no file x." in texts(page)
