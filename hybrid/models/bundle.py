@@ -19,12 +19,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from tokenizers import Tokenizer
-from transformers import (
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    T5ForConditionalGeneration,
-)
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from hybrid.errors import PairError
 from hybrid.models.architectures import configuration, empty_model
@@ -55,12 +50,12 @@ class Bundle:
         return int(self.manifest["max_prompt_tokens"])
 
     @property
-    def llm(self) -> T5ForConditionalGeneration:
-        return cast(T5ForConditionalGeneration, self.model("llm"))
+    def llm(self) -> PreTrainedModel:
+        return self.model("llm")
 
     @property
-    def slm(self) -> T5ForConditionalGeneration:
-        return cast(T5ForConditionalGeneration, self.model("slm"))
+    def slm(self) -> PreTrainedModel:
+        return self.model("slm")
 
     @property
     def hybrid(self) -> HybridForConditionalGeneration:

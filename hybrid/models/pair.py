@@ -16,7 +16,6 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
-    AutoModelForTextEncoding,
     GenerationConfig,
     GenerationMixin,
     PretrainedConfig,
@@ -24,6 +23,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
+from hybrid.models.architectures import new_encoder, new_model
 from hybrid.models.fusion import FUSIONS, Fusion, Projector, fuse
 
 
@@ -57,7 +57,7 @@ class HybridConfig(PretrainedConfig):
         self.fusion: Fusion = fusion
         kwargs.setdefault("is_encoder_decoder", True)
         for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
-            kwargs.setdefault(key, getattr(self.slm, key))
+            kwargs.setdefault(key, getattr(self.slm, key, None))
         super().__init__(**kwargs)
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
@@ -84,9 +84,9 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: HybridConfig) -> None:
         super().__init__(config)
-        self.llm = AutoModelForTextEncoding.from_config(config.llm)
+        self.llm = new_encoder(config.llm)
         self.projector = Projector(config.llm.hidden_size, config.slm.hidden_size)
-        self.slm = AutoModelForSeq2SeqLM.from_config(config.slm)
+        self.slm = new_model(config.slm)
         self.llm.requires_grad_(False)
         self.generation_config = GenerationConfig.from_model_config(config)
         # Held outside the module tree: it owns no parameters of its own.
@@ -135,7 +135,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return cast(nn.Module, self.__dict__["_reader"])
 
     def get_input_embeddings(self) -> nn.Module:
-        return cast(nn.Module, self.slm.get_input_embeddings())
+        return self.slm.get_input_embeddings()
 
     def get_output_embeddings(self) -> nn.Module | None:
         return cast(nn.Module | None, self.slm.get_output_embeddings())

@@ -18,21 +18,10 @@ from zlib import crc32
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    AutoModelForSeq2SeqLM,
-    AutoModelForTextEncoding,
-    BartConfig,
-    MarianConfig,
-    MT5Config,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    T5Config,
-)
-from transformers.models.bart.modeling_bart import BartEncoder
-from transformers.models.marian.modeling_marian import MarianEncoder
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PairError
+from hybrid.models import architectures
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
 from hybrid.models.prompts import TextCodec
@@ -146,35 +135,31 @@ def random_model(shape: Shape, make: RandomWeights, seed: int = 0) -> PreTrained
 
 def empty_model(shape: Shape) -> PreTrainedModel:
     """Build the same on the meta device: sizes without memory."""
-    with torch.device("meta"):
-        model = AutoModelForSeq2SeqLM.from_config(model_config(shape))
-        if not shape.tied_head:
-            _untie_head(model)
-    return cast(PreTrainedModel, model)
+    model = architectures.empty_model(model_config(shape))
+    if not shape.tied_head:
+        _untie_head(model)
+    return model
 
 
 def model_config(shape: Shape) -> PretrainedConfig:
     """Return transformers' configuration of a shape, with the ids of word_tokenizer()."""
-    kind: Any = {"t5": T5Config, "mt5": MT5Config, "bart": BartConfig, "marian": MarianConfig}[shape.family]
     ids = {"pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": PAD}
     same = {"vocab_size": shape.vocabulary, "d_model": shape.d_model} | ids
     if shape.relative_positions:
-        made = kind(
-            **same, d_ff=shape.d_ff, d_kv=shape.d_kv, num_heads=shape.heads,
+        return AutoConfig.for_model(
+            shape.family, **same, d_ff=shape.d_ff, d_kv=shape.d_kv, num_heads=shape.heads,
             num_layers=shape.encoder_layers, num_decoder_layers=shape.decoder_layers,
             feed_forward_proj=shape.feed_forward,
             tie_word_embeddings=shape.tied_head,  # in transformers 5 this only scales the outputs
         )  # fmt: skip
-    else:
-        made = kind(
-            **same, encoder_ffn_dim=shape.d_ff, decoder_ffn_dim=shape.d_ff,
-            encoder_attention_heads=shape.heads, decoder_attention_heads=shape.heads,
-            encoder_layers=shape.encoder_layers, decoder_layers=shape.decoder_layers,
-            activation_function=shape.feed_forward, max_position_embeddings=shape.positions,
-            scale_embedding=shape.family == "marian",
-            bos_token_id=PAD, forced_bos_token_id=None, forced_eos_token_id=None,
-        )  # fmt: skip
-    return cast(PretrainedConfig, made)
+    return AutoConfig.for_model(
+        shape.family, **same, encoder_ffn_dim=shape.d_ff, decoder_ffn_dim=shape.d_ff,
+        encoder_attention_heads=shape.heads, decoder_attention_heads=shape.heads,
+        encoder_layers=shape.encoder_layers, decoder_layers=shape.decoder_layers,
+        activation_function=shape.feed_forward, max_position_embeddings=shape.positions,
+        scale_embedding=shape.family == "marian",
+        bos_token_id=PAD, forced_bos_token_id=None, forced_eos_token_id=None,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4)
@@ -272,9 +257,3 @@ def _word(index: int) -> str:
     """Three syllables, another word for every index below a million: bababa, babace, ..."""
     size = len(SYLLABLES)
     return "".join(SYLLABLES[index // size**place % size] for place in (2, 1, 0))
-
-
-# transformers has encoders alone for T5 and mT5; with these the hybrid reads with BART and Marian as well.
-# exist_ok: classes of transformers itself are silently left out without it.
-AutoModelForTextEncoding.register(BartConfig, BartEncoder, exist_ok=True)
-AutoModelForTextEncoding.register(MarianConfig, MarianEncoder, exist_ok=True)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
+from transformers import PreTrainedModel
 
 from hybrid.errors import RecipeError
 from hybrid.format import parameters, size
+from hybrid.models.architectures import configuration, new_model
 from hybrid.models.bundle import save_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.models.pair import HybridForConditionalGeneration
@@ -28,31 +29,20 @@ SOURCE_TOKENS_PER_BATCH = 16384
 FROZEN_BYTES, TRAINED_BYTES = 4, 12
 
 
-def new_t5(shape: Shape, vocab_size: int) -> T5ForConditionalGeneration:
-    """Build a T5 v1.1 of a shape with T5's own initialization and tied embeddings."""
-    settings: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "d_model": shape.d_model,
-        "d_ff": shape.d_ff,
-        "d_kv": shape.d_kv,
-        "num_heads": shape.heads,
-        "num_layers": shape.layers,
-        "num_decoder_layers": shape.layers,
-        "dropout_rate": shape.dropout,
-        "feed_forward_proj": "gated-gelu",
-        "pad_token_id": 0,
-        "eos_token_id": 1,
-        "decoder_start_token_id": 0,
-    }
-    return T5ForConditionalGeneration(T5Config(**settings))
+def untrained(shape: Shape, vocab_size: int) -> PreTrainedModel:
+    """Build a model of a recipe's shape with its family's own initialization. Raises RecipeError."""
+    try:
+        return new_model(configuration(shape.settings(vocab_size)))
+    except ValueError as error:
+        raise RecipeError(f"No model has the recipe's sizes: {error}.") from error
 
 
 def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrainedModel | None]:
     """Student, at its starting point, and frozen teacher of a stage."""
     teacher = trained(recipe, stage.teacher) if stage.teacher else None
     if stage.trains == "llm":
-        return _started(recipe, stage, new_t5(recipe.llm, recipe.vocab_size)), teacher
-    slm = _started(recipe, stage, new_t5(recipe.slm, recipe.vocab_size))
+        return _started(recipe, stage, untrained(recipe.llm, recipe.vocab_size)), teacher
+    slm = _started(recipe, stage, untrained(recipe.slm, recipe.vocab_size))
     if stage.trains == "slm":
         return slm, teacher
     assert stage.reads_with is not None  # checked by Stage
@@ -85,11 +75,11 @@ def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
     if stage.trains == "hybrid":
         assert stage.reads_with is not None
         pair = HybridForConditionalGeneration.from_parts(
-            trained(recipe, stage.reads_with), new_t5(recipe.slm, recipe.vocab_size)
+            trained(recipe, stage.reads_with), untrained(recipe.slm, recipe.vocab_size)
         )
         load_weights(checkpoint, pair.trainable())
         return pair.train(False)
-    model: PreTrainedModel = new_t5(recipe.llm if stage.trains == "llm" else recipe.slm, recipe.vocab_size)
+    model = untrained(recipe.llm if stage.trains == "llm" else recipe.slm, recipe.vocab_size)
     load_weights(checkpoint, dict(model.named_parameters()))
     model.train(False)
     return model
@@ -129,7 +119,7 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return save_bundle(folder, tokenizer_path(recipe), models, recipe.data.max_source, tasks, about)
 
 
-def _started(recipe: Recipe, stage: Stage, model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
+def _started(recipe: Recipe, stage: Stage, model: PreTrainedModel) -> PreTrainedModel:
     if stage.starts_from is not None:
         load_weights(_checkpoint_of(recipe, stage.starts_from), dict(model.named_parameters()))
     return model

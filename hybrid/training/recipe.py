@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -81,6 +81,24 @@ class Shape:
     layers: Count
     dropout: PartialShare = 0.1
     d_kv: Count = 64
+
+    def settings(self, vocabulary: int) -> dict[str, Any]:
+        """Say this shape as a config.json does."""
+        return {
+            "model_type": "t5",
+            "vocab_size": vocabulary,
+            "d_model": self.d_model,
+            "d_ff": self.d_ff,
+            "d_kv": self.d_kv,
+            "num_heads": self.heads,
+            "num_layers": self.layers,
+            "num_decoder_layers": self.layers,
+            "dropout_rate": self.dropout,
+            "feed_forward_proj": "gated-gelu",
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "decoder_start_token_id": 0,
+        }
 
     def parameters(self, vocabulary: int) -> int:
         """Count the weights, but for those of norms and positions."""

@@ -22,6 +22,7 @@ class StageModule(nn.Module):
         self.student = student
         self.teacher = teacher.requires_grad_(False).eval() if teacher is not None else None
         self.read_by_teacher = stage.teacher is not None and stage.teacher == stage.reads_with
+        self.start = int(student.config.decoder_start_token_id)
         self.kl_weight = stage.kl_weight
         self.label_smoothing = stage.label_smoothing
 
@@ -33,7 +34,7 @@ class StageModule(nn.Module):
 
     def forward(self, source: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Means over scored tokens, (4,): objective, smoothed and plain cross-entropy, KL."""
-        shifted = shift_right(labels)
+        shifted = shift_right(labels, self.start)
         taught, teacher_head, read = None, None, None
         if self.teacher is not None:
             with torch.no_grad():
@@ -66,9 +67,9 @@ def compile_parts(module: StageModule) -> None:
             part.compile(dynamic=True)
 
 
-def shift_right(labels: torch.Tensor) -> torch.Tensor:
-    """Return decoder inputs for labels, (B, T): a start token (0, as in T5), then all but the last label."""
-    shifted = torch.zeros_like(labels)
+def shift_right(labels: torch.Tensor, start: int) -> torch.Tensor:
+    """Return decoder inputs for labels, (B, T): the id `start`, then all but the last label."""
+    shifted = torch.full_like(labels, start)
     shifted[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, 0)
     return shifted
 

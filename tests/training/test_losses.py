@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from hybrid.training import losses
 from hybrid.training.losses import IGNORED, Head, token_losses
-from hybrid.training.models import new_t5
+from hybrid.training.models import untrained
 from hybrid.training.recipe import Shape
 
 N, V, D, D_TEACHER = 23, 31, 6, 9
@@ -80,7 +80,7 @@ def test_only_one_chunk_of_logits_exists(case, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_tied_t5_head_is_scaled() -> None:
-    model = new_t5(Shape(16, 32, 2, 1, d_kv=8), 40)
+    model = untrained(Shape(16, 32, 2, 1, d_kv=8), 40)
     head = Head.of(model)
     assert head.scale == 0.25
     assert head.weight is model.shared.weight

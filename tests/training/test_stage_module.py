@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.training.models import new_t5
+from hybrid.training.models import untrained
 from hybrid.training.recipe import Shape, Stage
 from hybrid.training.stage_module import StageModule, shift_right
 
@@ -29,7 +29,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.fixture
 def models():
     torch.manual_seed(6)
-    return new_t5(LARGE, V), new_t5(SMALL, V)
+    return untrained(LARGE, V), untrained(SMALL, V)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["large", "small"])
@@ -65,7 +65,7 @@ def test_a_hybrid_reads_with_its_own_llm_not_with_another_teacher(batch, models)
     llm, slm = models
     pair = HybridForConditionalGeneration.from_parts(llm, slm)
     stage = Stage("h", "hybrid", 1, reads_with="llm", teacher="other", kl_weight=0.25)
-    losses = StageModule(stage, pair, new_t5(LARGE, V)).eval()(source, mask, labels)
+    losses = StageModule(stage, pair, untrained(LARGE, V)).eval()(source, mask, labels)
     torch.testing.assert_close(losses[2], pair(source, mask, labels=labels).loss)
 
 
@@ -96,7 +96,7 @@ def test_llm_and_teacher_stay_in_eval_mode(models) -> None:
 
 def test_kl_of_a_student_identical_to_the_teacher_is_zero(batch, models) -> None:
     llm, slm = models
-    twin = new_t5(LARGE, V)
+    twin = untrained(LARGE, V)
     twin.load_state_dict(llm.state_dict())
     stage = Stage("s", "llm", 1, teacher="llm", kl_weight=0.5)
     assert StageModule(stage, twin, llm).eval()(*batch)[3].abs() < 1e-5
@@ -112,4 +112,4 @@ def test_padding_does_not_change_the_loss(batch, models) -> None:
 
 def test_shift_right() -> None:
     labels = torch.tensor([[7, 8, 1], [9, 1, -100], [1, -100, -100]])
-    assert shift_right(labels).tolist() == [[0, 7, 8], [0, 9, 1], [0, 1, 0]]
+    assert shift_right(labels, 5).tolist() == [[5, 7, 8], [5, 9, 1], [5, 1, 0]]

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from hybrid.errors import RecipeError
 from hybrid.training.checkpoint import load_checkpoint
-from hybrid.training.models import _events, build_model
+from hybrid.training.models import _events, build_model, untrained
 from hybrid.training.optim import MuonAdam
-from hybrid.training.recipe import Recipe, load_recipe
+from hybrid.training.recipe import Recipe, Shape, load_recipe
 from hybrid.training.step import Update
 from hybrid.training.train import LOSSES, TrainEvent, train, trainable
 
@@ -278,6 +278,11 @@ def test_a_checkpoint_of_another_model_is_named(finished) -> None:
     named = trainable(build_model(recipe, recipe.stage("first"))[0])
     with pytest.raises(RecipeError, match=r"second/checkpoint/model\.safetensors cannot be used: .* alone"):
         load_checkpoint(recipe.out / "second" / "checkpoint", named, MuonAdam(named, 0.02, 0.01))
+
+
+def test_a_model_of_more_layers_than_there_are_is_a_sentence() -> None:
+    with pytest.raises(RecipeError, match=r"Expected int <= 1000, got 1001 - at \$\.num_layers"):
+        untrained(Shape(d_model=8, d_ff=8, heads=1, layers=1001, d_kv=8), 300)
 
 
 def test_a_log_whose_last_line_was_torn_is_read(finished, tmp_path: Path) -> None:

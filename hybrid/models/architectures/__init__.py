@@ -99,13 +99,31 @@ def configuration(config: Config) -> "PretrainedConfig":
     return AutoConfig.for_model(**architecture_of(config).settings(config))
 
 
+def new_model(config: "PretrainedConfig") -> "PreTrainedModel":
+    """Build a model with the first weights of its family. Raises ValueError for a decoder-only one."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    if not config.is_encoder_decoder:
+        raise ValueError(f"a {config.model_type} is decoder-only; the models of a pair are encoder-decoders")
+    return cast("PreTrainedModel", AutoModelForSeq2SeqLM.from_config(config))
+
+
 def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
     """Build a model on the meta device: names and shapes of all weights, and no memory."""
     import torch
-    from transformers import AutoModelForSeq2SeqLM
 
     with torch.device("meta"):
-        return cast("PreTrainedModel", AutoModelForSeq2SeqLM.from_config(config))
+        return new_model(config)
+
+
+def new_encoder(config: "PretrainedConfig") -> "PreTrainedModel":
+    """Build what reads a prompt alone. Raises ValueError for a decoder-only model."""
+    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, AutoModelForTextEncoding
+
+    if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
+        return cast("PreTrainedModel", AutoModelForTextEncoding.from_config(config))
+    kind: Any = type(empty_model(config).get_encoder())  # where transformers has no model of it
+    return cast("PreTrainedModel", kind._from_config(config))
 
 
 def check_supported(config: Any) -> None:
