@@ -13,6 +13,7 @@ from typing import Self
 
 from hybrid.errors import SuiteError
 from hybrid.store.folders import suites_folder
+from hybrid.suites.files import files_of
 
 READ_ONLY, ANY_FILE, TOKEN = "HYBRID_READ_ONLY", "HYBRID_ANY_FILE", "HYBRID_TOKEN"  # of the environment
 ON = "1"
@@ -68,11 +69,15 @@ class Access:
         if self.any_file or not name.startswith(FILE):
             return name
         folder = suites_folder().resolve()
-        path = (folder / name.removeprefix(FILE)).resolve()  # through links
-        if path == folder or not path.is_relative_to(folder):
+        paths = [path.resolve() for path in files_of(name.removeprefix(FILE), folder)]  # through links
+        several = len(paths) > 1  # whose whole names are parted by commas again
+        if any(
+            path == folder or not path.is_relative_to(folder) or (several and "," in str(path))
+            for path in paths
+        ):
             raise SuiteError(
                 f"{name} is not in the folder of suites, suites/ beside the stored runs or what "
                 "HYBRID_SUITES names. Put the file there and write file:NAME; `hybrid app --any-file` allows "
                 "any path."
             )
-        return f"{FILE}{path}"
+        return FILE + ",".join(map(str, paths))

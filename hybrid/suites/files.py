@@ -56,13 +56,24 @@ def _placed(address: str | Path, columns: Columns) -> Placed:
     return _of_table(paths[0], columns) if len(paths) == 1 else _side_by_side(paths, columns)
 
 
-def files_of(address: str) -> list[Path]:
-    """One file where there is one of that name, commas and all; else those between the commas."""
-    whole = Path(address).expanduser()
+def files_of(address: str, folder: Path = Path()) -> list[Path]:
+    """Name one file where there is one of that name, commas and all; else those between the commas.
+
+    folder: where names begin that are no whole paths. A first part of ~ is the home
+    folder; a name that only begins with ~ is a name. Raises SuiteError where there is no home.
+    """
     parts = address.split(",")
-    if len(parts) == 1 or whole.exists() or not all(parts):
-        return [whole]
-    return [Path(part).expanduser() for part in parts]
+    if len(parts) == 1 or not all(parts) or (folder / _expanded(address)).exists():
+        parts = [address]
+    return [folder / _expanded(part) for part in parts]
+
+
+def _expanded(name: str) -> Path:
+    path = Path(name)
+    try:
+        return path.expanduser() if path.parts[:1] == ("~",) else path
+    except RuntimeError as error:
+        raise SuiteError(f"{name}: this user has no home folder; write the whole path.") from error
 
 
 def _of_table(path: Path, columns: Columns) -> Placed:

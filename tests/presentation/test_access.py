@@ -60,7 +60,14 @@ def test_a_page_may_name_a_file_in_the_folder_of_suites(name: str, suites: Path)
     assert Access("127.0.0.1").suite(f"file:{name}") == f"file:{(suites / name).resolve()}"
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../secret.tsv", "link.tsv", "", ".", "sub/../../x"])
+def test_it_may_name_two_files_of_that_folder(suites: Path):
+    folder = suites.resolve()
+    assert Access("127.0.0.1").suite("file:a.en,sub/a.de") == f"file:{folder}/a.en,{folder}/sub/a.de"
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../secret.tsv", "link.tsv", "", ".", "sub/../../x", "mine,/etc/passwd", "~/x"]
+)
 def test_it_may_name_no_other(name: str, suites: Path):
     with pytest.raises(SuiteError, match="--any-file"):
         Access("127.0.0.1").suite(f"file:{name}")

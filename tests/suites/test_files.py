@@ -283,5 +283,7 @@ def test_the_suite_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         load_suite("file:a.tsv")
     with pytest.raises(SuiteError, match=r"no task 'poem'; available: translate-en-de, summarize"):
         load_suite("file:a.tsv", "poem")
+    written(tmp_path / "~a.tsv", TSV)  # a name that only begins so
+    assert load_suite("file:~a.tsv", "translate-en-de").content_hash == suite.content_hash
     with pytest.raises(SuiteError, match="write file:PATH"):
         load_suite("file:", "summarize")
