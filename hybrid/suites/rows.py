@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hybrid.errors import SuiteError
+from hybrid.format import printable
 from hybrid.schema import TASKS, Example
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
@@ -131,9 +132,8 @@ def _find(row: Row, name: str) -> object:
         if not isinstance(value, Mapping) or part not in value:
             available = sorted(_column_names(row))
             more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
-            raise RowError(
-                f"there is no column {name!r}; available: {', '.join(available[:_SHOWN]) or 'none'}{more}"
-            )
+            shown = ", ".join(map(printable, available[:_SHOWN])) or "none"
+            raise RowError(f"there is no column {name!r}; available: {shown}{more}")
         value = value[part]
     return value
 

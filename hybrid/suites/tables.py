@@ -22,6 +22,7 @@ from itertools import chain, islice
 from typing import IO
 
 from hybrid.errors import SuiteError
+from hybrid.format import printable
 from hybrid.suites.rows import REFERENCES, ROLES, SOURCES, SUMMARIES, Row, RowError, own_names, to_example
 
 LONGEST_LINE = 1_000_000  # characters
@@ -233,7 +234,7 @@ def _layout(first: Sequence[str], columns: Mapping[str, str], prompts: bool, num
         how += "; or say which to read (--columns): source=NAME,reference=NAME, or source=1,reference=2"
     likely = [name for name in names if name in _ROLE_NAMES | _LIKELY_NAMES]
     if len(likely) > 1 or {"source", "reference"} & set(roles):
-        shown = ", ".join(first)[:80]
+        shown = printable(", ".join(first))
         raise RowError(f"{shown} could be texts or names of columns; {how}", number)
     if width not in _LAYOUTS or (width == 1 and not prompts):
         kinds = "2 (source, reference) or 3 (domain, source, reference)"
