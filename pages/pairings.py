@@ -4,7 +4,7 @@ import streamlit as st
 
 from hybrid.presentation.pairings.cells import PairCell
 from hybrid.sizing import beyond
-from pages.common import caches
+from pages.common import caches, removal
 from pages.common.notes import note, notes
 from pages.pairings_parts import controls, details, size_map
 
@@ -24,9 +24,11 @@ st.caption(
     "predicted from the device's profile elsewhere. Speed and memory follow from sizes alone; quality does "
     "not, so only trained pairs have one."
 )
+removal.said()
 known = caches.sources()
 if not known.devices:
     notes(known.problems)
+    removal.damaged(known.damaged)
     note(MAKE_ONE)
     st.stop()
 choices = controls.choose(known)
@@ -35,6 +37,7 @@ if not choices.llms or not choices.slms:
     st.stop()
 measured = caches.measured_pairs(choices.device)
 notes((*known.problems, *measured.problems))
+removal.damaged(known.damaged)
 terms = size_map.terms_of(choices, known)
 cells = caches.cells(choices.device, choices.llms, choices.slms, choices.request)
 above = st.container()

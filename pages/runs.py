@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from pages.common import caches
+from pages.common import caches, removal
 from pages.common.access import refusal
 from pages.common.notes import NO_RUNS, note, notes
 from pages.runs_parts import comparison as comparing
 from pages.runs_parts import files
-from pages.runs_parts.listing import choose
+from pages.runs_parts.listing import choose, choose_next
 
 st.title("Stored runs", anchor=False)
 st.caption(
@@ -15,11 +15,12 @@ st.caption(
     "says, several to compare them; take the numbers home as CSV, or a report to mail."
 )
 catalog = caches.catalog()
-files.said()
+removal.said()
 chosen = choose(catalog) if catalog.entries else []
 if not catalog.entries:
     note(NO_RUNS)
 notes(catalog.problems)
+removal.damaged(catalog.damaged)
 if why := refusal():
     note(why)
 actions = st.container(horizontal=True, gap="small", vertical_alignment="center")
@@ -38,7 +39,7 @@ with actions:
         files.report(*compared)
     if refusal() is None:
         if ids and st.button("Delete", icon=":material/delete:", key="delete"):
-            files.delete(ids)
+            removal.delete(ids, choose_next)
         files.importing()
 if compared:
     comparing.draw(compared)

@@ -36,10 +36,11 @@ class StoredGrid:
 
 @dataclass(frozen=True)
 class GridListing:
-    """Grids, the newest first. problems: a sentence for each that cannot be read."""
+    """Grids, the newest first. problems: a sentence for each that cannot be read; damaged: their ids."""
 
     grids: tuple[Grid, ...]
     problems: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def new_grid_id(engine: str, now: datetime) -> str:
@@ -49,15 +50,16 @@ def new_grid_id(engine: str, now: datetime) -> str:
 
 def list_grids(root: Path | None = None) -> GridListing:
     """List the grids of a results folder, by their headers. One without a folder of grids has none."""
-    grids, problems = [], []
+    grids, problems, damaged = [], [], []
     for path in _files(root):
         try:
             with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
                 grids.append(_header(path, file.readline(LONGEST_LINE)))
         except StoreError as error:
             problems.append(str(error))
+            damaged.append(path.stem)
     grids.sort(key=lambda grid: (grid.created_at, grid.grid_id), reverse=True)
-    return GridListing(tuple(grids), tuple(problems))
+    return GridListing(tuple(grids), tuple(problems), tuple(damaged))
 
 
 def find_grid(text: str, root: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What leaves the page and what comes to it: CSV, the report, imports; and what is deleted."""
+"""What leaves the page and what comes to it: CSV, the report, imports."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,20 +11,14 @@ from hybrid.compare import Comparison
 from hybrid.errors import HybridError
 from hybrid.presentation.runs.exports import columns, complete_runs, rows
 from hybrid.schema import Run
-from hybrid.store import delete_run, import_archive, import_run, write_archive
+from hybrid.store import import_archive, import_run, write_archive
 from hybrid.store.tables import write_csv
 from pages.common import access
-from pages.common.notes import Kind, note
+from pages.common.removal import tell
 from pages.runs_parts.listing import choose_next
 
 STATE = st.session_state
-SAID, UPLOADS = "runs-said", "runs-uploads"
-
-
-def said() -> None:
-    """Draw what was done last, once."""
-    for text, kind in STATE.pop(SAID, ()):
-        note(text, kind)
+UPLOADS = "runs-uploads"
 
 
 def exports(run_ids: Sequence[str]) -> None:
@@ -84,34 +78,6 @@ def importing() -> None:
             st.rerun()
 
 
-@st.dialog("Delete for good?", icon=":material/delete:")
-def delete(run_ids: Sequence[str]) -> None:
-    """Ask, naming the runs. Those that cannot be deleted stay chosen."""
-    st.text("\n".join(run_ids))
-    st.text("All of it is removed from the results folder. There is no way back.")
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep", type="primary", key="delete-cancel"):
-            st.rerun()
-        those = "this run" if len(run_ids) == 1 else f"{len(run_ids)} runs"
-        if st.button(f"Delete {those}", key="delete-confirm", on_click=_delete, args=(run_ids,)):
-            st.rerun()
-
-
-def _delete(run_ids: Sequence[str]) -> None:
-    choose_next([run_id for run_id in run_ids if not _deleted(run_id)])
-
-
-def _deleted(run_id: str) -> bool:
-    try:
-        access.check()
-        delete_run(run_id)
-    except HybridError as error:
-        _say(str(error), "error")
-        return False
-    _say(f"Run {run_id} was deleted.")
-    return True
-
-
 def _import(uploaded: Sequence[UploadedFile]) -> None:
     """Each .zip is a run, and what is no .zip is the files of one; the runs are chosen then."""
     archives = [file for file in uploaded if file.name.lower().endswith(".zip")]
@@ -125,18 +91,14 @@ def _import(uploaded: Sequence[UploadedFile]) -> None:
             access.check()
             run_id, problems = take()
         except HybridError as error:
-            _say(str(error), "error")
+            tell(str(error), "error")
             continue
         run_ids.append(run_id)
-        _say(f"Run {run_id} was imported.")
+        tell(f"Run {run_id} was imported.")
         for problem in problems:
-            _say(problem, "warning")
+            tell(problem, "warning")
     if run_ids:
         choose_next(run_ids)
-
-
-def _say(text: str, kind: Kind = "info") -> None:
-    STATE[SAID] = [*STATE.get(SAID, ()), (text, kind)]
 
 
 def _csv(run_ids: Sequence[str], records: bool) -> Callable[[], BytesIO]:

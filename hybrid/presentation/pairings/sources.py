@@ -14,7 +14,7 @@ from hybrid.format import printable
 from hybrid.models.manifest import MANIFEST, zoo
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
 from hybrid.schema import Environment, Grid
-from hybrid.sizing import Profile, Stranger, fits, read_profiles, stranger
+from hybrid.sizing import Profile, Stranger, fits, profile_names, read_profiles, stranger
 from hybrid.store.folders import results_folder
 from hybrid.store.grids import list_grids
 from hybrid.store.typed_json import convert
@@ -75,11 +75,13 @@ class Sources:
 
     shapes: by name; those of grids included.
     problems: a sentence for each file that is damaged; it hides nothing else.
+    damaged: names of what is of no use at all, as delete_stored() takes them.
     """
 
     devices: tuple[Device, ...]
     shapes: Mapping[str, Shape]
     problems: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
     def sizes(self, name: str, common: Iterable[int], limit: int) -> list[int]:
         """Tell what a slider offers: common values and those of the grids. name: of a field of Grid."""
@@ -103,7 +105,12 @@ def sources(root: Path | None = None) -> Sources:
     # No profile's name has a blank in it. The oldest grid's id stays when others join it.
     devices += [Device(f"grid {grids[-1].grid_id}", None, tuple(grids)) for grids in groups.values()]
     shapes, unknown = _shapes(listing.grids)
-    return Sources(tuple(devices), shapes, (*broken, *listing.problems, *unknown))
+    useless = {*profile_names(root)} - {profile.name for profile in profiles}
+    damaged = (
+        *(f"devices/{name}" for name in sorted(useless)),
+        *(f"grids/{name}" for name in listing.damaged),
+    )
+    return Sources(tuple(devices), shapes, (*broken, *listing.problems, *unknown), damaged)
 
 
 def sources_stamp(root: Path | None = None) -> str:

@@ -37,16 +37,20 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Runs, the newest first. problems: a sentence for each that is damaged."""
+    """Runs, the newest first. problems: a sentence for each that is damaged.
+
+    damaged: names of those that cannot be read at all, as delete_stored() takes them.
+    """
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def catalog(root: Path | None = None) -> Catalog:
     """All runs of a results folder. Raises StoreError when it cannot be read."""
     listing = list_runs(root)
-    return Catalog(tuple(map(_entry, listing.runs)), listing.problems)
+    return Catalog(tuple(map(_entry, listing.runs)), listing.problems, listing.damaged)
 
 
 def passes(entry: Entry, filters: Mapping[str, str | int | None]) -> bool:
