@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -85,7 +86,7 @@ def main() -> None:
 def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> None:
     """Open the bench in the browser. SECURITY.md says who may do what."""
     from hybrid.presentation import access
-    from hybrid.store.folders import APP
+    from hybrid.store.folders import APP, runtime_folder
 
     if not APP.is_file():
         raise HybridError(f"{APP} is missing; run the bench from a clone installed with `pip install -e .`.")
@@ -99,6 +100,10 @@ def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> 
         os.environ.setdefault(access.TOKEN, secrets.token_urlsafe(24))
     os.environ |= {access.READ_ONLY: access.ON} if read_only else {}
     os.environ |= {access.ANY_FILE: access.ON} if any_file else {}
+    try:
+        Path.home()
+    except RuntimeError:  # a user whom the system does not know; Streamlit looks for its settings there
+        os.environ["HOME"] = str(runtime_folder())
     os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself
 
 

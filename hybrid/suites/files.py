@@ -16,6 +16,7 @@ from hybrid.suites.rows import DEFAULT_DOMAIN, RowError, check_columns, checked,
 from hybrid.suites.tables import DELIMITER, KINDS, plain_texts, read_rows, text_lines
 
 LICENCE = "not stated"
+LARGEST = 64 * 2**20  # characters of a suite
 
 Columns = Mapping[str, str] | None
 Placed = Iterator[tuple[str, Example]]  # "FILE, line 3", and what is there
@@ -38,7 +39,8 @@ def load_examples(
     address: str | Path, columns: Columns = None, limit: int | None = None
 ) -> tuple[Example, ...]:
     """Read the examples of a file, or the first `limit`, checked to be a suite. Raises SuiteError."""
-    return checked(islice(_placed(address, columns), limit), str(address))
+    placed = _bounded(_placed(address, columns), str(address))
+    return checked(islice(placed, limit), str(address))
 
 
 def read_examples(address: str | Path, columns: Columns = None) -> Iterator[Example]:
@@ -74,6 +76,16 @@ def _expanded(name: str) -> Path:
         return path.expanduser() if path.parts[:1] == ("~",) else path
     except RuntimeError as error:
         raise SuiteError(f"{name}: this user has no home folder; write the whole path.") from error
+
+
+def _bounded(placed: Placed, name: str) -> Placed:
+    """Refuse a suite, which is held in memory, beyond LARGEST characters."""
+    size = 0
+    for place, example in placed:
+        size += len(example.source) + sum(map(len, example.references))
+        if size > LARGEST:
+            raise SuiteError(f"{name} has more than {LARGEST:,} characters; take a part of it.")
+        yield place, example
 
 
 def _of_table(path: Path, columns: Columns) -> Placed:

@@ -34,7 +34,10 @@ LINK = {
 OTHERS = [
     pytest.param(name, marks=pytest.mark.slow) for name in ("overview", "tradeoffs", "pairings", "runs")
 ]
-NAME = "<img src=x onerror=\"window.harmed='name'\"> ../../etc [n](http://evil.example) \u202e" + "n" * 300
+NAME = (
+    "<img src=x onerror=\"window.harmed='name'\"> www.evil.example me@evil.example http://evil.example "
+    "../../etc [n](http://evil.example) \u202e" + "n" * 300
+)
 
 
 @pytest.fixture(scope="module")
