@@ -52,7 +52,7 @@ def bench(
     """Measure the systems of a pair on SUITE and store the run; its id is the last line.
 
     SUITE: everyday-en-de, briefs-en, sacrebleu:wmt20/en-de,
-    hf:DATASET:CONFIG:SPLIT or file:PATH.
+    hf:DATASET:CONFIG:SPLIT, file:PATH or file:SOURCES,REFERENCES.
 
     Ctrl-C and SIGTERM keep what was measured; the exit code is then 130 or
     143, and `hybrid bench --resume RUN` goes on. Only one measurement runs on

@@ -98,14 +98,13 @@ def test_ordinary_texts_have_the_ids_that_the_bundled_pair_was_trained_with(bund
     for suite in map(load_suite, bundled_suites()):
         texts |= {text for e in suite.examples for text in (e.source, *e.references)}
     assert len(texts) > 1000
-    codec = TextCodec(bundled, 10_000)
+    codec, encoder = TextCodec(bundled, 10_000), TextEncoder(bundled.backend_tokenizer)
     for task in TASKS:
-        for text, prompt in zip(texts, codec.encode(task, list(texts)), strict=True):
-            assert [*prompt.token_ids[:-1]] == old_ids(bundled, task, text)
-        rows = [(task, text) for text in texts]
-        encoder = TextEncoder(bundled.backend_tokenizer)
-        assert encoder.prompts(rows) == [old_ids(bundled, task, text) for text in texts]
-        assert encoder.answers(rows) == [bundled.encode(text, add_special_tokens=False) for text in texts]
+        expected = [old_ids(bundled, task, text) for text in texts]
+        assert [[*prompt.token_ids[:-1]] for prompt in codec.encode(task, list(texts))] == expected
+        assert encoder.prompts((task, text) for text in texts) == expected
+    answers = encoder.answers(("summarize", text) for text in texts)
+    assert answers == [bundled.encode(text, add_special_tokens=False) for text in texts]
 
 
 @pytest.mark.parametrize("task", TASKS)
