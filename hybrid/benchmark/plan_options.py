@@ -133,6 +133,7 @@ _ABOUT_ENGINE_OPTIONS = " ".join(
     f"{name}={'|'.join(option.choices)}: {option.about}" for name, option in OPTIONS.items()
 )
 
+
 def threads_notice(threads: int) -> str:
     """Say that threads are more than cores, and wait for each other; empty where they are not."""
     affinity = getattr(os, "sched_getaffinity", None)  # what this process may use, not what the machine has

@@ -38,12 +38,13 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
     with Terminal() as terminal:
         terminal(Status(sentence="Starting"))
         with collector_off():
-            from hybrid.sizing import save_profile
+            from hybrid.sizing import save_profile, stranger
             from hybrid.sizing.profile import check_name
 
             if name is not None:
                 check_name(name)
             profile = _measured(name, str(options["engine"]), order, wait, terminal)
+            doubt = stranger(profile)
         path = save_profile(profile)
     if as_json:
         out_json(asdict(profile))
@@ -51,6 +52,8 @@ def device(name: str | None, wait: float, as_json: bool, **options: Any) -> None
         for line in _report(profile):
             out(harmless(line))
     notice(f"Stored as {path}.")
+    if doubt is not None:
+        notice(doubt.sentence)
 
 
 @click.command()

@@ -78,6 +78,15 @@ def cpu_name() -> str:
     return named or platform.processor() or platform.machine()
 
 
+def described(machine: Hardware) -> str:
+    """Describe a machine beyond its name, in words; empty when it is not known."""
+    if not machine.known:
+        return ""
+    numbers = (f"{name} {value}" for name in _FIELDS if (value := getattr(machine, name)))
+    caches = (f"{name} of {count // 2**10} KiB" for name, count in machine.caches.items())
+    return ", ".join([" ".join(numbers), counted(machine.cores, "core"), *caches, *machine.instructions])
+
+
 def unlike(one: Hardware, other: Hardware) -> tuple[str, str] | None:
     """Return in what two machines differ, in words for each; None when they do not, or one is not known.
 

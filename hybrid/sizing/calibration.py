@@ -98,7 +98,7 @@ def measured_profile(
     order: the fields of Order but its source and methods. Raises EngineError
     when the engine cannot run here.
     """
-    begun = clock()
+    begun, begun_cpu = clock(), time.process_time()
     device, dtype, threads = Device.parse(order["device"]), str(order["dtype"]), int(order["threads"])
     rungs = calibration_grid(device)
     seen: list[CalibrationSample] = []
@@ -111,6 +111,8 @@ def measured_profile(
     observer(Status(sentence=f"Measuring memory and arithmetic of {device}"))
     machine = measure_machine(device, dtype, threads)
     encode, prefill, step, error = fitted_costs(seen)
+    took_s = clock() - begun
+    share = (time.process_time() - begun_cpu) / took_s if device.kind == "cpu" and took_s else None
     return Profile(
         name=name, engine=engine, device=device, dtype=dtype, threads=threads, machine=machine,
         environment=environment(device, "", spec_of(engine).packages),
@@ -118,8 +120,8 @@ def measured_profile(
         encode=encode, prefill=prefill, step=step,
         tokenize=_per_token([(one.visit, one.visit.prompt, one.tokenize) for one in seen]),
         detokenize=_per_token([(one.visit, 1 + one.visit.steps, one.detokenize) for one in seen]),
-        fit_error=error, shapes=len({one.shape.name for one in seen}), took_s=clock() - begun,
-        options=dict(order.get("options", {})),
+        fit_error=error, shapes=len({one.shape.name for one in seen}), took_s=took_s,
+        options=dict(order.get("options", {})), cpu_share=share,
     )  # fmt: skip
 
 

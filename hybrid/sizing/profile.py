@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hybrid.engines.registry import ENGINES, INT8_ENCODER, spec_of
 from hybrid.errors import StoreError
+from hybrid.format import percent
 from hybrid.measuring.device import Machine
 from hybrid.measuring.environment import versions
 from hybrid.measuring.hardware import cpu_hardware, hardware, unlike
@@ -27,6 +28,8 @@ from hybrid.store.typed_json import Header, decode, encode, plain
 FORMAT = 1
 FOLDER = "devices"
 ANOTHER_MACHINE, OTHER_VERSIONS = "profile of another machine", "profile of other library versions"
+BUSY_MACHINE = "profile of a busy machine"
+_BUSY = 0.85  # of cpu_share
 _MOST = 1e18  # of bytes or operations in a second
 _LONGEST_S = 1e3  # of one weight, layer or token
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
@@ -40,7 +43,8 @@ class Profile:
     encode, prefill, step: costs by size, of prefill those beyond a step.
     tokenize, detokenize: seconds of one request, of each prompt, of each token.
     fit_error: median absolute relative error on the shapes that were measured.
-    shapes: how many were. took_s: what measuring took.
+    shapes: how many were. took_s: what measuring took. cpu_share: CPU time over
+    that; well below 1 others had the cores meanwhile. None on a GPU, or not known.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Profile:
     shapes: int
     took_s: float
     options: Mapping[str, str] = field(default_factory=dict)
+    cpu_share: float | None = None
 
     @property
     def bytes_each(self) -> tuple[int, int]:
@@ -79,7 +84,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Stranger:
-    """Why a profile is not this machine's own. label: what it is instead: ANOTHER_MACHINE, or the like."""
+    """Why a profile does not hold for this machine. label: what it is instead, as ANOTHER_MACHINE."""
 
     label: str
     reason: str
@@ -94,7 +99,7 @@ class Stranger:
 
 
 def stranger(profile: Profile) -> Stranger | None:
-    """Say why a profile is not this machine's own; None when it is."""
+    """Say why a profile does not hold for this machine; None when it does."""
     there, here = profile.environment.hardware, cpu_hardware()
     if not there.known:
         return Stranger(ANOTHER_MACHINE, f"{profile.environment.device_name} is all that it says of its own")
@@ -109,6 +114,8 @@ def stranger(profile: Profile) -> Stranger | None:
     if changed:
         changes = (f"{name} {before.get(name, 'none')}, here {now.get(name, 'none')}" for name in changed)
         return Stranger(OTHER_VERSIONS, "; ".join(changes))
+    if profile.cpu_share is not None and profile.cpu_share < _BUSY:
+        return Stranger(BUSY_MACHINE, f"others had the core for {percent(1 - profile.cpu_share)} of the time")
     return None
 
 

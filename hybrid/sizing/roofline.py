@@ -50,8 +50,15 @@ def bound_s(flops: float, bytes_: float, profile: Profile) -> float:
     """Seconds that so many operations on so many bytes take at the least."""
     machine = profile.machine
     # As much as is read over and over may come from a cache that holds it.
-    holding = [rate for size, rate in machine.by_working_set if size >= bytes_]
-    return max(flops / _peak(profile), bytes_ / max(machine.bandwidth, *holding, 0.0))
+    holding = (rate for size, rate in machine.by_working_set if size >= bytes_)
+    return max(flops / _peak(profile), bytes_ / max(machine.bandwidth, _decoding_rate(profile), *holding))
+
+
+def _decoding_rate(profile: Profile) -> float:
+    """Bytes per second at which the engine itself has read weights: no bound is below what was reached."""
+    _, written = profile.bytes_each
+    seconds = profile.step[0].seconds.get("weights", 0.0)
+    return written / seconds if seconds > 0 else 0.0
 
 
 def _peak(profile: Profile) -> float:

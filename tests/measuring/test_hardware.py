@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from hybrid.measuring import hardware as reading
-from hybrid.measuring.hardware import cpu_hardware, cpu_name, hardware, unlike
+from hybrid.measuring.hardware import cpu_hardware, cpu_name, described, hardware, unlike
 from hybrid.schema import CPU, Device, Hardware
 
 X86 = """\
@@ -78,6 +78,9 @@ def test_an_x86_cpu(machine) -> None:
     assert found.instructions == ("avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16")
     assert found.caches == {"L1d": 2**15, "L1i": 2**15, "L2": 2**20, "L3": 2**25}
     assert (cpu_name(), found.gpu, found.known) == ("AMD EPYC", None, True)
+    said = described(replace(found, cores=2, instructions=("avx2",), caches={"L3": 2**25}))
+    assert said == "vendor AuthenticAMD family 25 model 17 stepping 1, 2 cores, L3 of 32768 KiB, avx2"
+    assert described(Hardware()) == ""
 
 
 def test_an_arm_cpu_of_two_kinds_of_cores(machine) -> None:

@@ -1,6 +1,6 @@
 """A visitor without a browser, as a script: starts the server, opens pages, is refused with foreign names.
 
-    visitor.py PAGE...
+visitor.py PAGE...
 """
 
 import subprocess

@@ -204,6 +204,9 @@ def test_a_profile_of_this_machine(pair: Pair) -> None:
     assert [(costs.batch, costs.tokens) for costs in profile.encode] == [(1, 8), (1, 16), (2, 8)]
     assert [(costs.batch, costs.tokens) for costs in profile.step] == [(1, 0), (2, 0)]
     assert said[0] == "Measuring torch on models of 64 columns, 1 of 3"
+    assert profile.cpu_share is not None
+    assert 0 < profile.cpu_share < 4
+    assert profile.environment.hardware.known
     found = predicted("llm", pair, Request(16, 8), profile)
     assert min(found.phases.values()) > 0
     assert found.total_s > predicted("slm", pair, Request(16, 8), profile).total_s

@@ -154,6 +154,16 @@ def test_a_profile_of_other_libraries(own: Profile) -> None:
     assert found.reason == f"torch 1.0, here {here.packages['torch']}"
 
 
+def test_a_profile_of_a_busy_machine(own: Profile) -> None:
+    assert stranger(replace(own, cpu_share=0.97)) is None
+    found = stranger(replace(own, cpu_share=0.3))
+    assert found is not None
+    assert (found.label, found.reason) == (
+        "profile of a busy machine",
+        "others had the core for 70 % of the time",
+    )
+
+
 def test_this_machines_own_profile_goes_before_newer_ones(own: Profile, tmp_path: Path) -> None:
     save_profile(replace(own, name="own", created_at="2026-11-01T00:00:00+00:00"), tmp_path)
     save_profile(replace(on(own, model="another"), name="newer"), tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hybrid.errors import StoreError
-from hybrid.schema import CPU, Cell, Environment, Grid
+from hybrid.schema import CPU, Cell, Environment, Grid, Hardware
 from hybrid.store.checksum import check_seal, seal
 from hybrid.store.codec import decode_cell, encode_cell
 from hybrid.store.grids import create_grid, find_grid, list_grids, load_grid, new_grid_id, resume_grid
@@ -142,6 +142,23 @@ def test_damaged_line_is_named_and_hides_no_other(
     assert reason in problem
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"llm": None}, "it names no llm"),
+        ({"slm": None}, "it names no slm"),
+        ({"phases_s": {"encode": (1.0, 0.0, 1.0)}}, "it took 0.0 s"),
+    ],
+)
+def test_a_cell_without_a_model_or_a_time_is_left_out(
+    change: dict, reason: str, killed: Callable[..., Path], tmp_path: Path
+) -> None:
+    killed([cell("llm", None), replace(cell(), **change)])
+    found = load_grid(ID, tmp_path)
+    assert found.cells == (cell("llm", None),)
+    assert found.problems[0].endswith(f"is damaged and left out: {reason}.")
+
+
 def test_missing_field_is_named(killed: Callable[..., Path], tmp_path: Path) -> None:
     row = json.loads(encode_cell(cell()))
     del row["ttft_us"]
@@ -189,6 +206,26 @@ def test_grid_without_a_header_is_reported(tmp_path: Path, header: bytes, reason
     assert len(listing.problems) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"prompts": (0,)}, "prompts is 0; it must be 1 to"),
+        ({"outputs": ()}, "outputs are \\[\\]; name each size once"),
+        ({"outputs": (16, 16)}, "outputs are .*; name each size once"),
+        ({"repeats": 0}, "repeats is 0; it must be 1 to"),
+        ({"methods": ("guess",)}, "method is 'guess', not one of llm"),
+    ],
+)
+def test_numbers_of_a_header_must_be_those_of_a_measurement(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    with create_grid(grid(**change), tmp_path):
+        pass
+    with pytest.raises(StoreError, match=rf"line 1, cannot be read: {reason}"):
+        load_grid(ID, tmp_path)
+    assert list_grids(tmp_path).grids == ()
+
+
 def test_shapes_of_a_header_must_be_objects(tmp_path: Path) -> None:
     with create_grid(grid(shapes={"large": "big"}), tmp_path):
         pass
@@ -209,6 +246,15 @@ def test_another_device_cannot_go_on(killed: Callable[..., Path], tmp_path: Path
     killed([])
     with pytest.raises(StoreError, match="was measured on A CPU, and this is Another"):
         resume_grid(ID, replace(HERE, device_name="Another"), tmp_path)
+
+
+def test_a_namesake_of_the_machine_cannot_go_on(tmp_path: Path) -> None:
+    older, newer = (replace(HERE, hardware=Hardware("AuthenticAMD", "25", model)) for model in ("17", "1"))
+    with create_grid(grid(environment=older), tmp_path):
+        pass
+    with pytest.raises(StoreError, match="was measured on A CPU, and this is another machine of that name"):
+        resume_grid(ID, newer, tmp_path)
+    resume_grid(ID, older, tmp_path).close()
 
 
 def test_a_cell_is_stored_once(tmp_path: Path) -> None:

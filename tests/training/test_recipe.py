@@ -76,7 +76,7 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ('name = "first"', 'name = "a\\nb"', (r"name is 'a\nb'", "folder's name")),
         ('name = "first"', 'name = "Data"', ("name is 'Data'", "another folder")),
         ('name = "second"', 'name = "FIRST"', ("two stages are called 'FIRST'",)),
-        ("/out\"", "/o\\u001but\"", (r"\x1but", "control characters")),
+        ('/out"', '/o\\u001but"', (r"\x1but", "control characters")),
         ('llm = "first"', 'llm = "second"', ("bundle.llm is 'second'", "train the llm: first")),
         ('llm = "first"\n', "", ("names no stage for llm",)),
         ('starts_from = "second"', 'starts_from = "third"', ("'third'", "starts_from", "no earlier stage")),

@@ -1,7 +1,7 @@
 """One pair at one size: break-even lengths, needs, where its time goes, its speed-up as lengths grow."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -89,10 +89,16 @@ class Curve:
         inside = [length for length in self.predicted if length not in self.extrapolated]
         parts = [f" from a {self.whose}"] if self.whose else []
         if self.extrapolated:
-            parts.append(
-                f", extrapolated beyond {min(inside):,} to {max(inside):,}" if inside else ", extrapolated"
-            )
+            parts.append(f", extrapolated{_outside(self.predicted, inside)}")
         return "".join(parts)
+
+
+def _outside(lengths: Iterable[int], inside: Sequence[int]) -> str:
+    """Say which lengths are not inside: ` beyond 512`, ` outside 32 to 512`, or nothing where all are not."""
+    if not inside:
+        return ""
+    first = "beyond" if min(lengths) in inside else f"outside {min(inside):,} to"
+    return f" {first} {max(inside):,}"
 
 
 def curve_drawing(curve: Curve) -> Drawing:

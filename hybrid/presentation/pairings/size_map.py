@@ -154,7 +154,7 @@ def heat_map(
             figure.add_bar(
                 x=[None],
                 y=[None],
-                name=what.format(capitalized(guess)),
+                name=_legend(what, guess),
                 marker=_key(source),
                 hoverinfo="skip",
             )
@@ -178,6 +178,11 @@ def heat_map(
     for width, color in ((5, PAPER), (2, INK)) if chosen else ():
         figure.add_shape(_frame(chosen or (0, 0), width, color))
     return figure
+
+
+def _legend(what: str, guess: str) -> str:
+    """Put how values were come by into a text of LEGEND, in lines that fit a phone."""
+    return "<br>".join(wrap(what.format(capitalized(guess)), 36))
 
 
 def axis_name(name: str, size: str, narrow: bool = False) -> str:

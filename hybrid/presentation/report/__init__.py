@@ -23,6 +23,7 @@ from hybrid.benchmark.plans import is_suite_name
 from hybrid.compare import Comparison
 from hybrid.compare.verdict import gate_sentence
 from hybrid.format import printable, size
+from hybrid.measuring.hardware import described
 from hybrid.metrics import METRICS
 from hybrid.presentation.charts.styles import color_of
 from hybrid.presentation.runs.comparison_view import (
@@ -159,6 +160,7 @@ def _conditions(run: Run) -> Mapping[str, str]:
     machine = (
         here.device_name,
         f"CPU {here.cpu}, {here.cpu_count} logical",
+        described(here.hardware),
         size(here.memory_bytes),
     )
     conditions = {
@@ -170,7 +172,7 @@ def _conditions(run: Run) -> Mapping[str, str]:
         f"seed {plan.seed}, threads {plan.threads}, "
         f"limit {plan.limit or 'none'}, {length}",
         "Engines": "; ".join(f"{name}: {ran.engine} in {ran.dtype} on {ran.device}" for name, ran in engines),
-        "Machine": "; ".join((*machine, here.system)),
+        "Machine": "; ".join(filter(None, (*machine, here.system))),
         "Software": f"hybrid-bench {here.product}, code {here.code or 'unknown'}, Python {here.python}; "
         + ", ".join(f"{name} {version}" for name, version in here.packages.items()),
         "Signatures": "; ".join(f"{name}: {signature}" for name, signature in run.signatures.items()),

@@ -54,7 +54,7 @@ def test_curves_keep_all_else_fixed(folder: Path):
     rows = [row for row in made.table.rows if row[0] == 64]
     assert [row[2] for row in rows] == ["measured grid-2", "predicted"]
     assert [row[2] for row in made.table.rows if row[0] == 4096] == ["extrapolated"]
-    assert "as predicted from a profile of another machine, extrapolated beyond 1 to 768" in made.sentence
+    assert "as predicted from a profile of another machine, extrapolated beyond 768" in made.sentence
     drawn = curve_drawing(made).figure.data[0].hovertext
     assert drawn[-1].endswith("at 4,096 tokens, extrapolated<br>from a profile of another machine")
     assert "2.5× at 16, 2.5× at 64 measured" in made.sentence

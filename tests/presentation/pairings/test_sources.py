@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.errors import StoreError
 from hybrid.presentation.pairings.cells import pair_cell
 from hybrid.presentation.pairings.measured import measured_pairs
 from hybrid.presentation.pairings.sources import sources, sources_stamp
-from hybrid.sizing import (
-    Pair,
-)
+from hybrid.sizing import Pair, error_report
+from hybrid.sizing.cells import shapes_of
+from hybrid.store.grids import load_grid
 from tests.presentation.pairings.made_grids import (
     ASKED,
     HERE,
@@ -62,12 +63,21 @@ def test_a_damaged_file_is_named_and_hides_nothing(folder: Path):
     assert cell_of(folder).speedup == pytest.approx(2.5)
 
 
-def test_damaged_shapes_of_a_grid_are_named(folder: Path):
-    shapes = {"large": asdict(LARGE), "small": asdict(SMALL) | {"heads": -1}}
-    store(folder, grid_id="grid-2", shapes=shapes)
+@pytest.mark.parametrize(
+    "damage", [{"heads": -1}, {"d_kv": 0}, {"d_kv": 2.5}, {"d_ff": {"d_ff": [8]}}, {"family": "abacus"}]
+)
+def test_damaged_shapes_of_a_grid_are_named(folder: Path, damage: dict[str, object]):
+    shapes = {"large": asdict(LARGE), "small": asdict(SMALL) | damage}
+    store(folder, grid_id="grid-2", shapes=shapes, created_at="2026-12-24T01:00:00+00:00")
     found = sources(folder)
     assert any("grid-2 does not describe small" in one for one in found.problems)
     assert found.shapes["small"] == SMALL  # as the other grid says
+    (device,) = found.devices
+    report = error_report(load_grid("grid-2", folder), device.profile)
+    assert report is not None
+    assert report.total.n == 1  # of the LLM alone
+    with pytest.raises(StoreError, match="Grid grid-2 does not describe 'small'"):
+        shapes_of(device.grids[0])
 
 
 def test_sliders_offer_what_grids_have(folder: Path):
