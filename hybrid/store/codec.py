@@ -1,26 +1,21 @@
-"""How runs, examples, records and cells are written as JSON: as results/README.md says.
+"""How runs, examples and records are written as JSON: as results/README.md says.
 
-Objects hold seconds, files hold microseconds: of a record whole ones for tokens
-and tenths for phases, of a cell tenths. Bytes that are not what they should be
+Objects hold seconds, files hold microseconds: whole ones for tokens, tenths for
+phases. Bytes that are not what they should be
 raise ValueError.
 """
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 
 from hybrid.schema import (
-    METHODS,
-    Cell,
-    Environment,
     Example,
     FinishReason,
     Generation,
-    Grid,
     Phase,
     Record,
     Run,
@@ -29,13 +24,11 @@ from hybrid.schema import (
 )
 from hybrid.schema.answers import paused
 from hybrid.schema.runs import without_folders
-from hybrid.store.checks import check_grid, check_run
+from hybrid.store.checks import check_run
 from hybrid.store.checksum import CHECKSUM, check_seal, seal
-from hybrid.store.typed_json import LARGEST, Count, Header, decode, encode, parse_text, plain, restore
+from hybrid.store.typed_json import LARGEST, Count, decode, encode, parse_text, plain, restore
 
 SCHEMA = 1  # of runs
-FORMAT = 1  # of grids
-Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 Microseconds = Annotated[float, msgspec.Meta(ge=0, le=1e15)]  # 30 years
 Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]  # of what is counted and summed
 
@@ -236,105 +229,6 @@ def rows_to_drop(line: bytes) -> int:
     return row if 0 < row < rows else 0
 
 
-class _CellLine(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """A cell as a line has it."""
-
-    method: str
-    llm: str | None
-    slm: str | None
-    batch: Size
-    prompt_tokens: Size
-    output_tokens: Size
-    started_at: str
-    drafted: tuple[Count, ...] = ()
-    accepted: tuple[Count, ...] = ()
-    options: dict[str, str] = {}
-    environment: Environment | None = None
-    phases_us: dict[Phase, list[Microseconds]]
-    ttft_us: list[Microseconds]
-    tpot_us: list[Microseconds] = []
-
-
-def encode_grid(grid: Grid) -> bytes:
-    """Write the first line of a grid."""
-    return seal(encode({"format": FORMAT, **plain(grid)}))
-
-
-def decode_grid(line: bytes) -> Grid:
-    """Read the first line of a grid. Raises ValueError for what is none of this format."""
-    if (given := decode(Header, line).format) != FORMAT:
-        raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
-    grid = decode(Grid, line)
-    check_seal(line)
-    check_grid(grid)
-    return grid
-
-
-def encode_cell(cell: Cell) -> bytes:
-    """Write one line."""
-    line = _CellLine(
-        method=cell.method,
-        llm=cell.llm,
-        slm=cell.slm,
-        batch=cell.batch,
-        prompt_tokens=cell.prompt_tokens,
-        output_tokens=cell.output_tokens,
-        started_at=cell.started_at,
-        drafted=cell.drafted,
-        accepted=cell.accepted,
-        options=dict(cell.options),
-        environment=cell.environment,
-        phases_us={phase: _microseconds(times) for phase, times in cell.phases_s.items()},
-        ttft_us=_microseconds(cell.ttft_s),
-        tpot_us=_microseconds(cell.tpot_s),
-    )
-    return seal(encode(line))
-
-
-def decode_cell(line: bytes, sealed: bool = False) -> Cell:
-    """Read one line; fields that are not known are let pass. sealed: it must have its checksum."""
-    row = decode(_CellLine, line)
-    _check_cell(row)
-    check_seal(line, required=sealed)
-    return Cell(
-        method=row.method,
-        llm=row.llm,
-        slm=row.slm,
-        batch=row.batch,
-        prompt_tokens=row.prompt_tokens,
-        output_tokens=row.output_tokens,
-        started_at=row.started_at,
-        phases_s={phase: _seconds(times) for phase, times in row.phases_us.items()},
-        ttft_s=_seconds(row.ttft_us),
-        tpot_s=_seconds(row.tpot_us),
-        drafted=row.drafted,
-        accepted=row.accepted,
-        options=row.options,
-        environment=row.environment,
-    )
-
-
-def _check_cell(row: _CellLine) -> None:
-    """Raise ValueError for what the types leave open."""
-    if row.method not in METHODS:
-        raise ValueError(f"method is {row.method!r}, not one of {', '.join(METHODS)}")
-    every = (row.ttft_us, *row.phases_us.values())
-    lengths = {len(several) for several in every}
-    lengths |= {len(values) for values in (row.tpot_us, row.drafted, row.accepted) if values}
-    if not row.phases_us:
-        raise ValueError("it has no phases")
-    if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} repeats")
-
-
 def short(value: float) -> float:
     """Write a count as a whole number."""
     return int(value) if math.isfinite(value) and float(value).is_integer() else value
-
-
-def _microseconds(times: Sequence[float]) -> list[float]:
-    return [round(s * 1e6, 1) for s in times]
-
-
-def _seconds(times: Sequence[float]) -> tuple[float, ...]:
-    return tuple([us / 1e6 for us in times])

@@ -84,7 +84,12 @@ def import_run(
             problems = _checked(folder)
             place = _moved(folder, root, name)
         sync_folder(root)
-    return place.name, tuple(problem.replace(str(folder), str(place)) for problem in problems)
+    return place.name, tuple(_placed(problem, folder, place) for problem in problems)
+
+
+def _placed(problem: str, folder: Path, place: Path) -> str:
+    """Name in a sentence the run where it lies now."""
+    return problem.replace(str(folder), str(place)).replace(f" score {folder.name}`", f" score {place.name}`")
 
 
 def _is_part(name: str) -> bool:

@@ -13,19 +13,16 @@ from hybrid.schema import Example, Memory, Probe, Record, Resumption, Run, Sampl
 from hybrid.store import StoredRun
 from hybrid.store.checksum import check_seal, seal
 from hybrid.store.codec import (
-    decode_cell,
     decode_example,
-    decode_grid,
     decode_record,
     decode_run,
-    encode_cell,
     encode_example,
-    encode_grid,
     encode_record,
     encode_run,
     rows_to_drop,
 )
 from hybrid.store.folders import ROOT
+from hybrid.store.grid_codec import decode_cell, decode_grid, encode_cell, encode_grid
 
 RESULTS = ROOT / "results"
 FakeRun = Callable[..., StoredRun]
