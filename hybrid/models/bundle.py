@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from hybrid.errors import PairError
+from hybrid.format import printable
 from hybrid.models.architectures import configuration, empty_model
 from hybrid.models.manifest import FORMAT, checked, find_pair, read_config, write_manifest, zoo
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
@@ -31,6 +32,7 @@ from hybrid.store.files import open_folder_atomic
 
 M = TypeVar("M", bound=PreTrainedModel)
 
+TRIAL = "Größe 12, naïve; 日本 🙂"  # some files are read, and fail in use
 LARGEST_TOKENIZER = 64 * 2**20  # bytes; the largest in use, of 256,000 entries, has some 35 million
 # Of an encoder-decoder's settings and its encoder's: no part of what the encoder computes.
 MODES = ("is_encoder_decoder", "use_cache", "dtype")
@@ -133,13 +135,16 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         backend = Tokenizer.from_file(str(path))
         backend.no_truncation()  # a file may ask for either
         backend.no_padding()
-        return PreTrainedTokenizerFast(
+        tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
             clean_up_tokenization_spaces=False,
         )  # fmt: skip
-    except Exception as error:  # tokenizers raises no class of its own
-        reason = " ".join(str(error).split())[:200]
-        raise PairError(f"{path} is no tokenizer that can be read: {reason}.") from error
+        tokenizer.decode(tokenizer.encode(TRIAL, add_special_tokens=False))
+        return tokenizer
+    except BaseException as error:  # tokenizers raises no class of its own, and panics beside Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise PairError(f"{path} is no tokenizer that can be read: {printable(str(error), 200)}.") from error
 
 
 def read_tokenizer(folder: Path, manifest: dict[str, Any]) -> PreTrainedTokenizerFast:
@@ -179,7 +184,7 @@ def _config(folder: Path, role: Model, manifest: dict[str, Any]) -> PretrainedCo
     except KeyError as error:
         reason = f"{error.args[0]} is missing"
     except ValueError as error:
-        reason = str(error)
+        reason = printable(str(error), 400)
     raise PairError(f"{folder / path} does not describe a model of a pair: {reason}.")
 
 

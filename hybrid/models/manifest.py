@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from hybrid.errors import PairError
+from hybrid.format import printable
 from hybrid.schema import Notice, Observer, silent
 from hybrid.store.files import read_small
 from hybrid.store.folders import named_folder
@@ -108,7 +109,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         convert(Manifest, manifest)
     except ValueError as error:
-        raise PairError(f"{path} is damaged: {error}. {RESTORE}.") from error
+        raise PairError(f"{path} is damaged: {printable(str(error), 400)}. {RESTORE}.") from error
     return manifest
 
 

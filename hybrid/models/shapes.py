@@ -238,6 +238,6 @@ def _read(path: Path, name: str, source: str) -> Shape:
         raise PairError(f"{path} cannot be read: {error.strerror}.") from error
     except KeyError as error:
         reason = f"{error.args[0]} is missing"
-    except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
+    except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
         reason = str(error)
     raise PairError(f"{path} does not describe a model that can be built: {reason}.")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hybrid.errors import PairError
+from hybrid.format import printable
 from hybrid.models.manifest import checked
 
 SHARD_BYTES = 15 * 2**20
@@ -82,7 +83,8 @@ def read_weights(
         try:
             shard = load_file(path)
         except (SafetensorError, OSError) as error:
-            raise PairError(f"{path} is not a readable safetensors file: {error}.") from error
+            reason = printable(str(error), 200)
+            raise PairError(f"{path} is not a readable safetensors file: {reason}.") from error
         for name in shard.keys() & packed.keys():
             raise PairError(f"{path}: the tensor {name[:200]!r} is in {files[name].name}, too.")
         packed |= shard

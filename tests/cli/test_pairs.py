@@ -1,6 +1,7 @@
 """`hybrid pairs` lists what is here."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,3 +38,17 @@ def test_unreadable_manifest_is_one_sentence(
     (tmp_path / "torn" / "pair.json").write_text('{"format": 1, "na')
     monkeypatch.setenv("HYBRID_ZOO", str(tmp_path))
     assert str(tmp_path / "torn" / "pair.json") in failure(run("pairs"))
+
+
+def test_a_damaged_pair_is_told_and_no_name_steers_the_terminal(
+    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    shutil.copytree(tiny_zoo / "tiny", tmp_path / "a\x1b[2J")
+    shutil.copytree(tiny_zoo / "tiny", tmp_path / "b\x9b")
+    (tmp_path / "b\x9b" / "pair.json").write_text("[]")
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path))
+    result = run("pairs")
+    assert result.stdout.startswith("a?[2J\t")
+    assert result.stderr.startswith("notice: ")
+    assert "b?/pair.json is damaged" in result.stderr
+    assert (result.stdout + result.stderr).replace("\n", "").replace("\t", "").isprintable()

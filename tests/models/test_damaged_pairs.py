@@ -3,77 +3,23 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from hybrid.errors import PairError
 from hybrid.models.bundle import load_bundle
 from hybrid.models.manifest import available_pairs, write_manifest
 from hybrid.models.source import ZooSource
 from hybrid.schema import Event, Notice
-
-Damage = Callable[[Path], object]
+from tests.models.damage import Damage, instead, settings, tensors, text, vocabulary
 
 
 @pytest.fixture
 def pair(tiny_zoo: Path, tmp_path: Path) -> Path:
     """A copy of the tiny pair that a test may damage."""
     return Path(shutil.copytree(tiny_zoo / "tiny", tmp_path / "zoo" / "tiny"))
-
-
-def settings(file: str, **changes: Any) -> Damage:
-    """Change keys of a JSON file; `part__key` is a key of the object `part`, and None takes one away."""
-
-    def damage(folder: Path) -> None:
-        content = json.loads((folder / file).read_text("utf-8"))
-        for name, value in changes.items():
-            *parts, key = name.split("__")
-            place = content
-            for part in parts:
-                place = place[part]
-            place[key] = value
-            if value is None:
-                del place[key]
-        (folder / file).write_text(json.dumps(content), "utf-8")
-
-    return damage
-
-
-def text(file: str, content: str | bytes) -> Damage:
-    data = content.encode() if isinstance(content, str) else content
-    return lambda folder: (folder / file).write_bytes(data)
-
-
-def tensors(file: str, change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
-    def damage(folder: Path) -> None:
-        weights = load_file(folder / file)
-        change(weights)
-        save_file(weights, folder / file)
-
-    return damage
-
-
-def instead(file: str, make: Callable[[Path], object]) -> Damage:
-    def damage(folder: Path) -> None:
-        (folder / file).unlink()
-        make(folder / file)
-
-    return damage
-
-
-def vocabulary(**changes: Any) -> Damage:
-    def damage(folder: Path) -> None:
-        content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-        content["model"]["vocab"] |= changes
-        (folder / "tokenizer.json").write_text(json.dumps(content), "utf-8")
-
-    return damage
-
 
 Q = "decoder.block.0.layer.0.SelfAttention.q.weight"
 SCALE = Q + ".int8_scale"
@@ -85,6 +31,18 @@ WITH_RIGHT_HASHES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "tokenizer: not JSON": (text("tokenizer.json", "{"), ("tokenizer.json is no tokenizer",)),
     "tokenizer: another file": (text("tokenizer.json", "[]"), ("tokenizer.json is no tokenizer",)),
     "tokenizer: nested": (text("tokenizer.json", NESTED), ("tokenizer.json is no tokenizer",)),
+    "tokenizer: one that makes its library panic": (
+        settings("tokenizer.json", model__continuing_subword_prefix="a prefix of no entry"),
+        ("tokenizer.json is no tokenizer",),
+    ),
+    "tokenizer: one that knows no word": (
+        settings("tokenizer.json", model={"type": "WordLevel", "vocab": {}, "unk_token": "none"}),
+        ("tokenizer.json is no tokenizer", "Missing"),
+    ),
+    "tokenizer: a version that steers": (
+        settings("tokenizer.json", version=f"2{ESCAPES}"),
+        ("tokenizer.json is no tokenizer", "version"),
+    ),
     "tokenizer: huge": (
         lambda folder: os.truncate(folder / "tokenizer.json", 2**31),
         ("tokenizer.json has 2,147,483,648 bytes",),
@@ -131,6 +89,10 @@ WITH_RIGHT_HASHES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "config: no truth value": (
         settings("llm/config.json", tie_word_embeddings="no"),
         ("llm/config.json", "tie_word_embeddings"),
+    ),
+    "config: a name that steers": (
+        settings("llm/config.json", feed_forward_proj=f"relu{ESCAPES}"),
+        ("llm/config.json", "feed_forward_proj"),
     ),
     "config: no size": (settings("llm/config.json", d_kv=None), ("llm/config.json", "d_kv")),
     "config: no epsilon": (
@@ -203,6 +165,12 @@ WITH_RIGHT_HASHES: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ("slm/model.safetensors", "is in model-2.safetensors, too"),
     ),
     "weights: huge": (lambda folder: os.truncate(folder / SLM, 2**40), (f"{SLM} has 1,099,",)),
+    "weights: a type that steers": (
+        lambda folder: (folder / SLM).write_bytes(
+            (folder / SLM).read_bytes().replace(b'"dtype":"F32"', b'"dtype":"\x9b2J"', 1)
+        ),
+        (SLM, "not a readable safetensors"),
+    ),
     "weights: not a safetensors file": (text(SLM, b"\x80\x04 a pickle"), (SLM, "not a readable safetensors")),
 }  # fmt: skip
 
