@@ -94,13 +94,14 @@ def read_rows(
 
 
 def plain_texts(lines: Lines) -> Lines:
-    """Texts of a line each, without their ends; blank ones at the end of the file are none."""
-    blank: list[tuple[int, str]] = []
+    """Texts of a line each, without their ends; blank ones are empty, and at the end of the file none."""
+    last = 0
     for number, line in lines:
-        blank.append((number, line.rstrip("\r\n")))
         if line.strip():
-            yield from blank
-            blank.clear()
+            for blank in range(last + 1, number):
+                yield blank, ""
+            yield number, line.rstrip("\r\n")
+            last = number
 
 
 def _objects(lines: Lines) -> Iterator[tuple[int, Row]]:
@@ -147,10 +148,19 @@ def _csv(
     lines: Lines, columns: Mapping[str, str], delimiter: str | None, prompts: bool
 ) -> Iterator[tuple[int, list[str]]]:
     if delimiter is None:
-        sample = list(islice(lines, _SAMPLE))
+        sample = list(_beginning(lines))
         delimiter = _likely_delimiter(sample, columns, prompts)
         lines = chain(sample, lines)
     return _cells(lines, DELIMITERS[delimiter], csv.QUOTE_MINIMAL)
+
+
+def _beginning(lines: Lines) -> Lines:
+    size = 0
+    for number, line in islice(lines, _SAMPLE):
+        yield number, line
+        size += len(line)
+        if size > LONGEST_LINE:
+            return
 
 
 def _likely_delimiter(sample: Sequence[tuple[int, str]], columns: Mapping[str, str], prompts: bool) -> str:
