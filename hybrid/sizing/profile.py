@@ -21,6 +21,7 @@ from hybrid.measuring.hardware import cpu_hardware, hardware, unlike
 from hybrid.models.arithmetic import BYTES, bytes_per_weight
 from hybrid.schema import Device, Environment, Gpu
 from hybrid.sizing.costs import Costs, Products
+from hybrid.store.checksum import check_seal, seal
 from hybrid.store.files import as_store_error, atomic_write, read_small
 from hybrid.store.folders import results_folder
 from hybrid.store.typed_json import Header, decode, encode, plain
@@ -132,7 +133,7 @@ def save_profile(profile: Profile, root: Path | None = None) -> Path:
     path = _folder(root) / f"{profile.name}.json"
     with as_store_error(f"{path} cannot be written", "HYBRID_RESULTS names another folder for results."):
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, encode({"format": FORMAT, **plain(profile)}, indent=1))
+        atomic_write(path, seal(encode({"format": FORMAT, **plain(profile)}, indent=1), indented=True))
     return path
 
 
@@ -197,6 +198,7 @@ def _read(path: Path) -> Profile:
             raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
         profile = replace(decode(Profile, data), name=path.stem)
         check_profile(profile)
+        check_seal(data, indented=True)
     except ValueError as error:
         raise StoreError(f"{path} cannot be read: {error}. `hybrid device` measures it anew.") from error
     return profile

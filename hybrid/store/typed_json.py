@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Hashable, Mapping
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
 import msgspec
@@ -130,7 +130,7 @@ def _parse(kind: type, value: object) -> object:
     return parse_text(kind, value)
 
 
-@cache
+@lru_cache(maxsize=1024)  # of names in files from elsewhere there may be any number
 def parse_text(kind: type[System | Device], text: str) -> object:
     """Read a value that is its own text. Raises ValueError."""
     return kind.parse(text)

@@ -168,3 +168,13 @@ def test_this_machines_own_profile_goes_before_newer_ones(own: Profile, tmp_path
     save_profile(replace(own, name="own", created_at="2026-11-01T00:00:00+00:00"), tmp_path)
     save_profile(replace(on(own, model="another"), name="newer"), tmp_path)
     assert load_profile(None, tmp_path).name == "own"
+
+
+def test_a_digit_that_was_changed_is_found(made_up, tmp_path: Path) -> None:
+    path = save_profile(made_up(), tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"fit_error": 0.05', b'"fit_error": 0.01'))
+    with pytest.raises(StoreError, match="its checksum does not fit"):
+        load_profile("made-up", tmp_path)
+    path.write_bytes(data.partition(b',\n "crc32"')[0] + b"\n}\n")  # as earlier versions wrote it
+    assert load_profile("made-up", tmp_path) == made_up()
