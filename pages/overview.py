@@ -28,13 +28,16 @@ def card(headline: Headline) -> None:
         left.metric("95 % interval", _interval(headline))
         right.metric(plain(f"{headline.metric or 'Quality'} kept"), percent(headline.kept, 1))
         st.text(headline.verdict)
+        warnings = [printable(warning, LONGEST_WARNING) for warning in headline.warnings[:MOST_WARNINGS]]
+        if entry.busy:  # which is the first one
+            note(warnings.pop(0), "warning")
         with st.container(key=f"small-{entry.run_id}"):
             st.text(
                 f"{printable(entry.device_name)}; {printable(entry.engines[0])}; batch {entry.batch_size}; "
                 f"pair {printable(entry.pair)}; n = {headline.n} examples; {printable(entry.created_at[:10])}"
             )
-            for warning in headline.warnings[:MOST_WARNINGS]:
-                st.text(printable(warning, LONGEST_WARNING))
+            for warning in warnings:
+                st.text(warning)
         with st.container(horizontal=True, gap="small"):
             here = {"run": entry.run_id}
             st.page_link(

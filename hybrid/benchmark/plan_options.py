@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
 from hybrid.format import counted
 from hybrid.schema import LOSSLESS, METHODS, TASKS, Device, Plan, Sampling, System
+from hybrid.schema.runs import MOST_BLOCKS
 
 _DEFAULT = Plan("")
 _COLUMNS = re.compile(r",(?=[^,=]*=)")  # a column's own name may hold commas
@@ -207,7 +208,7 @@ PLAN_OPTIONS = (
     PlanOption(
         name="blocks",
         low=1,
-        high=100,
+        high=MOST_BLOCKS,
         default=3,
         help="Fresh processes that measure the answers in parts: what changes between them is then known.",
         texts=_field("blocks"),

@@ -1,27 +1,22 @@
 """A benchmark from a plan to a stored run: check, load, measure, store, and end well in any case."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hybrid.benchmark.block import BlockRequest, Measured, Messages, Ready, measure_blocks
 from hybrid.benchmark.plans import check_plan
-from hybrid.benchmark.schedule import RunProgress, measure_records, select_examples
+from hybrid.benchmark.schedule import RunProgress, select_examples
 from hybrid.benchmark.scoring import score_run
-from hybrid.engines.contract import Engine, LoadedSystem
-from hybrid.engines.registry import load_engines, spec_of
 from hybrid.errors import EngineError, HybridError, PairError, StoreError, SuiteError
-from hybrid.measuring.collector import collector_off
-from hybrid.measuring.device import memory_bandwidth
-from hybrid.measuring.environment import differences, environment
+from hybrid.measuring.environment import differences
 from hybrid.measuring.lock import measuring
-from hybrid.measuring.memory import peak_memory, running_out_of_memory
+from hybrid.measuring.memory import peak_memory
 from hybrid.metrics import default_metrics
-from hybrid.models.arithmetic import token_costs
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, zoo
-from hybrid.models.shapes import Shape, pair_shapes
 from hybrid.schema import (
     Environment,
     Example,
@@ -31,7 +26,6 @@ from hybrid.schema import (
     Notice,
     Observer,
     Plan,
-    Ran,
     Run,
     Started,
     Status,
@@ -85,31 +79,28 @@ def run_benchmark(
     check_writable(root)  # before models are loaded
     run_id, weights = new_run_id(plan, datetime.now(UTC)), file_sha256(folder / MANIFEST)
     observer(Status(sentence="Starting"))
-    with measuring(run_id, plan.suite, wait_s, observer):
-        plan, loaded = _load(plan, observer)
-        shapes = pair_shapes(folder, manifest)
+    request = BlockRequest(plan=plan, examples=examples, weights_sha256=weights)
+    with (
+        measuring(run_id, plan.suite, wait_s, observer),
+        closing(measure_blocks(request, observer)) as stream,
+    ):
+        ready = next(stream)
+        assert isinstance(ready, Ready), "the models are loaded before anything is measured"
         run = Run(
             run_id,
-            plan,
-            _environment(plan, weights),
+            ready.plan,
+            ready.environment,
             suite.licence,
             {},
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),
-            ran={system: _ran(one.engine, shapes) for system, one in loaded.items()},
-            memory_bandwidth=_bandwidth(plan, observer),
+            ran=ready.ran,
+            memory_bandwidth=ready.probe.bandwidth,
+            probes=(ready.probe,),
         )
         with create(run, examples, root) as writer:
-            return _complete(writer, loaded, observer, root)
-
-
-def _ran(engine: Engine, shapes: tuple[Shape, Shape] | None) -> Ran:
-    """Describe how `engine` runs. shapes: None for models whose arithmetic is not known."""
-    weight_bytes, flops, attention = (
-        token_costs(engine.method, engine.dtype, *shapes) if shapes else (0, 0, 0)
-    )
-    return Ran(engine.name, engine.device, engine.dtype, dict(engine.options), weight_bytes, flops, attention)
+            return _complete(writer, stream, observer, root)
 
 
 def resume_benchmark(
@@ -133,10 +124,17 @@ def resume_benchmark(
         run = writer.run
         _check_weights(run)
         observer(Status(sentence="Starting"))
-        with measuring(run.run_id, run.plan.suite, wait_s, observer):
-            _, loaded = _load(run.plan, observer)
-            _note_environment(writer, _environment(run.plan, run.environment.weights_sha256), observer)
-            return _complete(writer, loaded, observer, root, memory)
+        request = BlockRequest(
+            plan=run.plan,
+            examples=writer.examples,
+            done=writer.done,
+            weights_sha256=run.environment.weights_sha256,
+        )
+        with (
+            measuring(run.run_id, run.plan.suite, wait_s, observer),
+            closing(measure_blocks(request, observer)) as stream,
+        ):
+            return _complete(writer, stream, observer, root, memory)
 
 
 def _suite_of(plan: Plan, observer: Observer) -> Suite:
@@ -154,31 +152,21 @@ def _check_suite(plan: Plan, suite: Suite) -> None:
         )
 
 
-def _load(plan: Plan, observer: Observer) -> tuple[Plan, dict[System, LoadedSystem]]:
-    """Load an engine for each system, and fill in the plan what its engine came to."""
-    observer(Status(sentence="Loading the models"))
-    with collector_off():
-        import hybrid.models.bundle  # noqa: F401  # torch and transformers: seconds
-    with running_out_of_memory(f"The pair {plan.pair} does not fit into the memory of {plan.device}."):
-        return load_engines(plan, observer=observer)
-
-
 def _complete(
     writer: Writer,
-    loaded: dict[System, LoadedSystem],
+    stream: Messages,
     observer: Observer,
     root: Path | None,
     memory: bool | None = None,
 ) -> Run:
-    """Measure and store what is missing, scores and memory included; `loaded` is empty then."""
+    """Store what `stream` measures, and then scores and memory."""
     with _resumable(writer, observer):
         try:
-            _measure(writer, loaded, observer)
+            _store(writer, stream, observer)
         except (HybridError, KeyboardInterrupt):
             with suppress(HybridError):  # the first failure is the one to be seen
                 _score(writer.run, observer, root)
             raise
-        loaded.clear()  # the memory pass may need their room
         _score(writer.run, observer, root)
         writer.sync()  # the memory pass takes a while
         plan = writer.run.plan
@@ -189,28 +177,25 @@ def _complete(
     return run
 
 
-def _measure(writer: Writer, loaded: Mapping[System, LoadedSystem], observer: Observer) -> None:
-    """Store each item's records as they come. Raises EngineError when memory does not suffice."""
-    plan, run = writer.run.plan, writer.run
-    several = plan.batch_size > 1
-    too_large = (
-        f"{f'A batch of {plan.batch_size}' if several else 'A single prompt'} does not fit into the memory "
-        f"of {plan.device}."
-    )
-    fix = ", or start a new run with a smaller --batch-size" if several else ""
-    progress = RunProgress(plan, run.planned, writer.earlier)
-    observer(Started(run_id=run.run_id, title=plan.suite, planned=run.planned, done=progress.done))
+def _store(writer: Writer, stream: Messages, observer: Observer) -> None:
+    """Store each item's records as they come, and each probe of the machine."""
+    run = writer.run
+    progress = RunProgress(run.plan, run.planned, writer.earlier)
+    observer(Started(run_id=run.run_id, title=run.plan.suite, planned=run.planned, done=progress.done))
     if progress.done == run.planned:
         observer(progress.event)
-    stream = measure_records(plan, writer.examples, loaded, writer.done)
     sent_s = float("-inf")
-    with running_out_of_memory(too_large, f"Free some of it{fix}."), closing(stream):
-        for records in stream:
-            writer.append(records)
-            progress.add(records)
-            if time.monotonic() - sent_s >= PROGRESS_EVERY_S or progress.done == run.planned:
-                observer(progress.event)
-                sent_s = time.monotonic()
+    for message in stream:
+        if not isinstance(message, Measured):
+            if isinstance(message, Ready):
+                _note_environment(writer, message.environment, observer)
+            writer.add_probe(message.probe)
+            continue
+        writer.append(message.records)
+        progress.add(message.records)
+        if time.monotonic() - sent_s >= PROGRESS_EVERY_S or progress.done == run.planned:
+            observer(progress.event)
+            sent_s = time.monotonic()
 
 
 def _score(run: Run, observer: Observer, root: Path | None) -> None:
@@ -249,22 +234,6 @@ def _resumable(writer: Writer, observer: Observer) -> Iterator[None]:
         else:
             writer.discard()
         raise
-
-
-def _bandwidth(plan: Plan, observer: Observer) -> float | None:
-    """Of the device's memory; None, with a notice, where there is no room to measure it."""
-    observer(Status(sentence="Measuring the memory's bandwidth"))
-    try:
-        return memory_bandwidth(plan.device, plan.dtype, plan.threads)
-    except EngineError as error:
-        observer(Notice(sentence=str(error)))
-    return None
-
-
-def _environment(plan: Plan, weights_sha256: str) -> Environment:
-    names = {plan.engine_of(system) for system in plan.systems}
-    packages = {package for name in sorted(names) for package in spec_of(name).packages}
-    return environment(plan.device, weights_sha256, sorted(packages))
 
 
 def _check_weights(run: Run) -> None:

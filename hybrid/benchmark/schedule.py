@@ -1,10 +1,17 @@
 """A benchmark as a stream of records: all systems answer the same prompts in turn, timed from outside.
 
-    for repeat, for batch of examples, for system:  answer (timed) -> yield the records
+    for block, for repeat, for batch of examples, for system:  answer (timed) -> yield the records
 
-Systems take turns at every batch, so that a machine that slows down slows all
-alike, and another system begins each time: ABC BCA CAB. Quality and latency
-come from the same outputs, and nothing but the engine runs inside a measurement.
+Systems take turns at every batch, so that a machine that slows down meets all of
+them, though not all alike: one that waits for memory loses more than one that
+computes. Another system begins each time: ABC BCA CAB. Quality and latency come
+from the same outputs, and nothing but the engine runs inside a measurement.
+
+What a process draws at its start (addresses, pages, cores) shifts all its times
+together, and resampling examples cannot see that. So batch i of repeat r is
+measured in block (i + r) % blocks, each block in a process of its own: as much
+work as in one, and with more repeats an example visits more blocks (Kalibera and
+Jones 2013, "Rigorous Benchmarking in Reasonable Time").
 """
 
 import random
@@ -31,6 +38,7 @@ class WorkItem:
     batch: int
     position: int
     examples: tuple[Example, ...]
+    block: int = 0
 
     def key(self, example: Example) -> Key:
         """Return what a run holds only once."""
@@ -48,12 +56,20 @@ def schedule(plan: Plan, examples: tuple[Example, ...]) -> Iterator[WorkItem]:
     """Every item of a plan, in the order of measuring."""
     systems, batches = plan.systems, _batches(plan, examples)
     position = 0
-    for repeat in range(plan.repeats):
-        for index, batch in enumerate(batches):
-            first = (repeat + index) % len(systems)
-            for system in systems[first:] + systems[:first]:
-                yield WorkItem(system, repeat, index, position, batch)
-                position += 1
+    for block in range(plan.blocks):
+        for repeat in range(plan.repeats):
+            for index in range((block - repeat) % plan.blocks, len(batches), plan.blocks):
+                first = (repeat + index // plan.blocks) % len(systems)
+                for system in systems[first:] + systems[:first]:
+                    yield WorkItem(system, repeat, index, position, batches[index], block)
+                    position += 1
+
+
+def missing_items(
+    plan: Plan, examples: tuple[Example, ...], done: Collection[Key] = frozenset()
+) -> list[WorkItem]:
+    """List the items that are not wholly in `done`, in the order of measuring."""
+    return [item for item in schedule(plan, examples) if any(item.key(e) not in done for e in item.examples)]
 
 
 def measure_records(
@@ -62,6 +78,7 @@ def measure_records(
     loaded: Mapping[System, LoadedSystem],
     done: Collection[Key] = frozenset(),
     clock: Callable[[], float] = time.perf_counter,
+    block: int | None = None,
 ) -> Generator[tuple[Record, ...], None, None]:
     """Measure the records of each item, after a warm-up that is dropped.
 
@@ -69,14 +86,13 @@ def measure_records(
     loaded: each of the plan's systems, ready on the plan's device.
     done: keys of records that are stored already; items that only have these
     are left out, and an item that lost a part of its records is measured anew
-    and yields that part. Errors of engine and clock pass through.
+    and yields that part. block: only its items; those of all when None. Errors of
+    engine and clock pass through.
     """
-    missing = [
-        item for item in schedule(plan, examples) if any(item.key(e) not in done for e in item.examples)
-    ]
+    missing = [item for item in missing_items(plan, examples, done) if block in (None, item.block)]
     if not missing:
         return
-    _warm_up(plan, examples, loaded)
+    _warm_up(plan, examples, loaded, {item.batch for item in missing})
     with settled_heap():
         for item in missing:
             started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -95,12 +111,14 @@ def _batches(plan: Plan, examples: tuple[Example, ...]) -> list[tuple[Example, .
     return [examples[start : start + size] for start in range(0, len(examples), size)]
 
 
-def _warm_up(plan: Plan, examples: tuple[Example, ...], loaded: Mapping[System, LoadedSystem]) -> None:
+def _warm_up(
+    plan: Plan, examples: tuple[Example, ...], loaded: Mapping[System, LoadedSystem], batches: Collection[int]
+) -> None:
     """Each engine answers the longest batch and the first one, with as many tokens as it may be asked for.
 
     Whatever a measured answer needs, memory for its keys and values above all, is
     there after that. On a GPU, kernels are chosen and loaded for every new shape,
-    40 ms for each new length of prompt on an H200: there each batch is answered once.
+    40 ms for each new length of prompt on an H200: there each of `batches` is answered once.
     """
     size = plan.batch_size
     longest = sorted(examples, key=lambda example: len(example.source))[-size:]
@@ -113,14 +131,14 @@ def _warm_up(plan: Plan, examples: tuple[Example, ...], loaded: Mapping[System, 
     # A single answer's shapes are all there with its second token; a batch shrinks as its rows end.
     two = replace(plan.sampling, max_new_tokens=min(2, plan.sampling.max_new_tokens))
     sampling = plan.sampling if size > 1 else two
-    for batch in _batches(plan, examples):
+    for index, batch in enumerate(_batches(plan, examples)):
         texts = [example.source for example in batch]
-        for system in plan.systems:
+        for system in plan.systems if index in batches else ():
             answer_unmeasured(loaded[system], plan.task, texts, sampling)
 
 
 def _record(item: WorkItem, started_at: str, example: Example, answer: Generation) -> Record:
-    return Record(example.id, item.repeat, item.batch, item.position, started_at, answer, {})
+    return Record(example.id, item.repeat, item.batch, item.position, started_at, answer, {}, item.block)
 
 
 class RunProgress:
@@ -153,6 +171,8 @@ class RunProgress:
         for record in records[:1]:  # the rows of a batch share its time
             batch = record.repeat, record.batch
             if (*batch, record.system) in self._totals_s:
+                continue
+            if record.generation.timing.disturbed:
                 continue
             self._totals_s[*batch, record.system] = record.generation.timing.total_s
             # A pair is complete with the later of its two items.

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
-from hybrid.compare import Comparison
+from hybrid.compare import ComparedSystem, Comparison
 from hybrid.compare.summary import PERCENTILES, carries
-from hybrid.compare.verdict import gate_sentence
+from hybrid.compare.verdict import IN_BLOCKS, gate_sentence
 from hybrid.format import bandwidth, listed
 from hybrid.metrics import METRICS
 from hybrid.presentation.runs.sections import (
@@ -34,7 +34,7 @@ def _report(comparison: Comparison) -> Iterator[str]:
     places = {run_id: f" [{number}]" for number, run_id in enumerate(runs, start=1)}
     several = len(runs) > 1
     rows = [
-        (f"{system.summary.system}{places[system.summary.run_id] if several else ''}", system)
+        (_name(system, places[system.summary.run_id] if several else ""), system)
         for system in comparison.systems
     ]
     for system in comparison.systems:
@@ -56,9 +56,13 @@ def _report(comparison: Comparison) -> Iterator[str]:
     yield from _list("How this was computed", list(_notes(comparison)))
 
 
+def _name(system: ComparedSystem, place: str) -> str:
+    return f"{system.summary.system}{place}{system.summary.mark}"
+
+
 def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
-        f"[low, high]: {100 * comparison.level:.0f} % percentile bootstrap interval over examples, "
+        f"[low, high]: {100 * comparison.level:.0f} % interval, percentile bootstrap over examples, "
         f"{comparison.resamples:,} resamples, seed {comparison.seed}; "
         "differences, p and speed-ups are paired. Decisive: 0 lies outside."
     )
@@ -71,6 +75,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield from comparison.remarks
     yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
+    if comparison.in_blocks:
+        yield IN_BLOCKS
     bandwidths = {roof.bandwidth for system in comparison.systems if (roof := system.summary.roofline)}
     if bandwidths:
         each = listed([bandwidth(rate) for rate in sorted(bandwidths)])

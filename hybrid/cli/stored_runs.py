@@ -1,6 +1,6 @@
 """Commands on stored runs: `hybrid runs`, `compare`, `score`, `export`, `report` and `delete`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ import click
 
 from hybrid.cli.console import harmless, notice, out, out_json, output_file, say, status
 from hybrid.cli.options import price_option
+from hybrid.errors import InputError
 from hybrid.measuring.collector import collector_off
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def runs(as_json: bool) -> None:
 
     n is examples x repeats. The runs lie in results/, or where HYBRID_RESULTS says.
     """
+    from hybrid.measuring.probes import busy_reasons
     from hybrid.store import list_runs, results_folder
     from hybrid.store.checksum import unsealed_sentence
 
@@ -33,7 +35,15 @@ def runs(as_json: bool) -> None:
     if unsealed := [one.run.run_id for one in listing.runs if not one.sealed]:
         notice(unsealed_sentence(unsealed))
     if as_json:
-        rows = [{**asdict(one.run), "records": one.records, "complete": one.complete} for one in listing.runs]
+        rows = [
+            {
+                **asdict(one.run),
+                "records": one.records,
+                "complete": one.complete,
+                "busy": busy_reasons(one.run),
+            }
+            for one in listing.runs
+        ]
         out_json(rows)
     elif listing.runs:
         for line in _aligned([HEADER, *map(_row, listing.runs)]):
@@ -43,6 +53,8 @@ def runs(as_json: bool) -> None:
 
 
 def _row(one: "RunSummary") -> tuple[str, ...]:
+    from hybrid.measuring.probes import BUSY_MARK, busy_reasons
+
     run, plan = one.run, one.run.plan
     examples = run.planned // (plan.repeats * len(plan.systems))
     return (
@@ -52,7 +64,8 @@ def _row(one: "RunSummary") -> tuple[str, ...]:
         f"{plan.engine}/{plan.device}",
         ",".join(plan.systems),
         f"{examples} x {plan.repeats}",
-        "complete" if one.complete else f"incomplete {one.records}/{run.planned}",
+        ("complete" if one.complete else f"incomplete {one.records}/{run.planned}")
+        + (BUSY_MARK if busy_reasons(run) else ""),
         _minute(run.created_at),
     )
 
@@ -73,6 +86,23 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+_no_busy = click.option("--no-busy", is_flag=True, help="Leave out runs measured on a busy machine.")
+
+
+def _chosen(run_ids: Iterable[str], no_busy: bool) -> list[str]:
+    """Each run once; without those that were measured on a busy machine, where that is asked for."""
+    from hybrid.measuring.probes import busy_reasons
+    from hybrid.store import run_of
+
+    chosen = list(dict.fromkeys(run_ids))
+    busy = {run_id: reasons for run_id in chosen if no_busy and (reasons := busy_reasons(run_of(run_id)))}
+    for run_id, reasons in busy.items():
+        notice(f"Run {run_id} is left out, as its machine was busy: {'; '.join(reasons)}.")
+    if len(busy) == len(chosen):
+        raise InputError("All of these runs were measured on a busy machine; leave out --no-busy.")
+    return [run_id for run_id in chosen if run_id not in busy]
+
+
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
 @click.option(
@@ -83,6 +113,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 @click.option("--resamples", type=click.IntRange(1, 100_000), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
 @click.option("--json", "as_object", is_flag=True, help="Print everything as one JSON object.")
+@_no_busy
 def compare(
     names: tuple[str, ...],
     baseline: str,
@@ -90,6 +121,7 @@ def compare(
     resamples: int,
     seed: int,
     as_object: bool,
+    no_busy: bool,
 ) -> None:
     """Compare the systems of stored RUNs: quality, speed, latency, memory and cost.
 
@@ -102,7 +134,7 @@ def compare(
     if colon:
         baseline = f"{find_run(where)}:{system}"
     with collector_off():  # records are many small objects, and none is garbage
-        runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
+        runs = [load_run(name) for name in _chosen(map(find_run, names), no_busy)]
         found = compare_runs(runs, baseline, price_per_hour, resamples, seed)
     if as_object:
         out_json(as_json(found))
@@ -154,7 +186,6 @@ def score(names: tuple[str, ...], metrics: tuple[str, ...]) -> None:
 
 def _all_runs(metrics: Sequence[str]) -> list[str]:
     """Ids of the runs that these metrics, or any, can judge. Raises InputError for an unknown metric."""
-    from hybrid.errors import InputError
     from hybrid.metrics import METRICS
     from hybrid.store import list_runs
 
@@ -177,7 +208,8 @@ def _all_runs(metrics: Sequence[str]) -> list[str]:
 @click.option("-o", "--output", required=True, metavar="FILE", help="CSV to write; - is standard output.")
 @click.option("--records", is_flag=True, help="A row for each answer instead of each system.")
 @click.option("--bom", is_flag=True, help="Begin with a byte order mark, for older spreadsheets.")
-def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> None:
+@_no_busy
+def export(names: tuple[str, ...], output: str, records: bool, bom: bool, no_busy: bool) -> None:
     """Write stored runs as CSV: a row for each system of each RUN.
 
     RUN: an id, the beginning of one, or `latest`; all complete runs when none
@@ -187,7 +219,7 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool) -> Non
     from hybrid.store import find_run
     from hybrid.store.tables import write_csv
 
-    chosen = list(dict.fromkeys(find_run(name) for name in names)) or complete_runs(notice)
+    chosen = _chosen(map(find_run, names) if names else complete_runs(notice), no_busy)
     with status("Reading") as tell:
         found = rows(chosen, records, lenient=not names, notice=notice, say=tell)
         with output_file(output) as file:

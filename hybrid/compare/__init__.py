@@ -9,7 +9,7 @@ Nothing is measured or scored here: a stored record holds what its scores are
 made of, so that a comparison is sums over resampled examples.
 """
 
-from hybrid.compare.bootstrap import Difference, Estimate
+from hybrid.compare.bootstrap import Difference, Estimate, Ratio
 from hybrid.compare.comparison import ComparedSystem, Comparison, as_json, compare_runs
 from hybrid.compare.export import COLUMNS, summaries
 from hybrid.compare.fidelity import Fidelity
@@ -27,6 +27,7 @@ __all__ = [
     "Gate",
     "Latency",
     "PairedComparison",
+    "Ratio",
     "Roofline",
     "Summary",
     "as_json",

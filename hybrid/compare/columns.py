@@ -18,7 +18,7 @@ from hybrid.store.tables import Cell
 Value = Cell | Estimate | Latency
 # How a value is written for people, and into which parts CSV takes it apart.
 Kind = Literal[
-    "text", "count", "decimal", "amount", "share", "bytes", "ms", "flop", "flop/s",  # one cell
+    "text", "count", "decimal", "amount", "share", "half", "bytes", "ms", "flop", "flop/s",  # one cell
     "estimate", "difference", "ratio", "latency",  # several
 ]  # fmt: skip
 
@@ -149,6 +149,17 @@ def _speedup(name: str, latency: Column) -> Column:
     )
 
 
+def _spread(name: str, part: Literal["between", "within"], label: str) -> Column:
+    return Column(
+        name=f"speedup_{name}_{part}",
+        meaning=f"what spread {label} alone would make of the half width of its interval, a share of it",
+        label=label,
+        kind="half",
+        value=lambda system: getattr(system.against and system.against.speedups[name], part, None),
+        optional=True,
+    )
+
+
 SYSTEM = column_of(
     "summary", "system", "text", "system",
     "llm, slm, hybrid, lossless ...; with @ENGINE when it is not the run's own",
@@ -230,4 +241,28 @@ BOUND_SHARE = column_of(
 FLOPS_PER_S = column_of(
     "roofline", "encode_flops_per_s", "flop/s", "achieved",
     "operations on the prompt over the median time of reading it", optional=True,
+)  # fmt: skip
+BLOCKS = column_of(
+    "summary", "blocks", "count", "blocks", "processes that the answers were dealt to, one after another"
+)
+# The parts of the interval's half width, by speed-up: between blocks, and between examples.
+SPREADS: Mapping[str, tuple[Column, Column]] = {
+    name: (
+        _spread(name, "between", "between blocks"),
+        _spread(name, "within", "between examples"),
+    )
+    for name in SPEEDUPS
+}
+DISTURBED = column_of(
+    "summary", "disturbed", "count", "disturbed",
+    "answers in which the process was stopped or starved: left out of all times",
+)  # fmt: skip
+BUSY = Column(
+    name="busy", label="busy machine", kind="text",
+    meaning="whether it was measured on a busy machine; empty where the machine was not probed",
+    value=lambda system: None if system.summary.busy is None else bool(system.summary.busy),
+)  # fmt: skip
+BUSY_WHY = Column(
+    name="busy_why", label="why", kind="text", meaning="what moved, or who took what, meanwhile",
+    value=lambda system: "; ".join(system.summary.busy or ()) or None,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from hybrid.compare.fidelity import Fidelity, fidelity
 from hybrid.compare.paired import PairedComparison, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
-from hybrid.compare.verdict import ONE_SEED, baseline_sentence, sentence
+from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED, baseline_sentence, sentence
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, Metric, metrics_of
@@ -57,6 +57,16 @@ class Comparison:
     warnings: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the interval of a speed-up holds what changes between processes."""
+        return any(
+            speedup and speedup.between is not None
+            for system in self.systems
+            if system.against
+            for speedup in system.against.speedups.values()
+        )
+
     def metrics_of(self, task: str) -> tuple[Metric, ...]:
         """Give what tables show of a task: its default metrics and others that occur, the main one first."""
         present = {n for system in self.systems if system.task == task for n in system.summary.quality or {}}
@@ -96,7 +106,7 @@ def compare_runs(
         for system in systems_of_run.values():
             comparison = None if system is base else paired_comparison(system, base, draws)
             warnings += pair_warnings(system, base, comparison) if comparison else ()
-            remarks += _remarks(system, base) if comparison and comparison.differences else ()
+            remarks += _remarks(system, base, comparison) if comparison else ()
             summary, same = summarize(system, draws, price_per_hour), fidelity(system, systems_of_run)
             systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1))
     return Comparison(
@@ -186,6 +196,7 @@ def _compared(
 ) -> ComparedSystem:
     plan, ran = system.run.plan, system.run.ran_as(system.system)
     name = f"{system.system} of run {system.run.run_id}" if several else str(system.system)
+    name += summary.mark
     elsewhere = f"{base.system} of run {base.run.run_id}" if base.run.run_id != system.run.run_id else ""
     verdict = baseline_sentence(name, plan.task, summary)
     if comparison:
@@ -203,8 +214,13 @@ def _compared(
     )
 
 
-def _remarks(system: SystemResults, base: SystemResults) -> Iterator[str]:
-    """Say what no interval of quality holds."""
+def _remarks(system: SystemResults, base: SystemResults, comparison: PairedComparison) -> Iterator[str]:
+    """Say what no interval of speed or quality holds."""
+    speedup = comparison.speedups["end_to_end"]
+    if speedup and speedup.low is not None and speedup.blocks == 1:
+        yield ONE_BLOCK
+    if not comparison.differences:
+        return
     if _training(system) != _training(base):
         yield ONE_SEED
     if METHODS[system.system.method].lossless:

@@ -7,7 +7,7 @@ scored by later. results/README.md repeats the columns for those who read the fi
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from hybrid.compare.bootstrap import Resamples
 from hybrid.compare.columns import (
@@ -15,15 +15,20 @@ from hybrid.compare.columns import (
     AGREEMENT,
     ANSWERS,
     BEFORE_MODEL,
+    BLOCKS,
     BOUND,
     BOUND_SHARE,
+    BUSY,
+    BUSY_WHY,
     DEVICE_MEMORY,
+    DISTURBED,
     FLOPS_PER_S,
     GATE,
     LATENCY_COLUMNS,
     LENGTH_RATIO,
     MEMORY,
     SPEEDUP_COLUMNS,
+    SPREADS,
     STOPPED,
     SYSTEM,
     THROUGHPUT,
@@ -87,6 +92,7 @@ _INTERVALS = {
     "interval_seed": "of those resamples",
 }
 _DEVICE = (ACCEPTANCE, BOUND, BOUND_SHARE, FLOPS_PER_S)
+_RELIABILITY = (BLOCKS, *chain(*SPREADS.values()), DISTURBED, BUSY, BUSY_WHY)
 
 
 def _quality_names(metrics: Iterable[Metric]) -> Iterator[tuple[str, str]]:
@@ -109,7 +115,7 @@ COLUMNS: Mapping[str, str] = (
     | _names(_TIMES)
     | _names(_OUTPUT)
     | _INTERVALS
-    | _names((*_DEVICE, *GATE))
+    | _names((*_DEVICE, *GATE, *_RELIABILITY))
 )
 
 
@@ -152,7 +158,7 @@ def _row(
     for name in system.summary.quality or {}:
         cells |= quality(METRICS[name]).cells(system) | {f"{name}_signature": run.signatures.get(name)}
         cells |= difference(METRICS[name]).cells(system)
-    for column in (*_COUNTS, *_TIMES, *_OUTPUT, *_DEVICE, *GATE):
+    for column in (*_COUNTS, *_TIMES, *_OUTPUT, *_DEVICE, *GATE, *_RELIABILITY):
         cells |= column.cells(system)
     cells |= {"interval_resamples": draws.resamples, "interval_seed": draws.seed}
     return {name: cells.get(name) for name in names}
@@ -192,6 +198,8 @@ RECORD_COLUMNS: Mapping[str, str] = {name: CONDITIONS[name] for name in _CONDITI
     "verify_ms": "phase: the LLM checks them; lossless only",
     "drafted": "tokens that were proposed",
     "accepted": "and how many of them the LLM agreed with",
+    "block": "of the process that measured it, from 0",
+    "disturbed": "whether the process was stopped or starved meanwhile: not the system's own times",
 }
 BETWEEN_REFERENCES = " ||| "  # as in Moses' n-best lists
 
@@ -274,6 +282,7 @@ def _later_cells(record: Record) -> Iterator[Cell]:
     generation = record.generation
     yield from (_milliseconds(generation.timing.phases.get(phase)) for phase in _LATER_PHASES)
     yield from (generation.drafted, generation.accepted)
+    yield from (record.block, generation.timing.disturbed)
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -5,9 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples, estimate, median_estimate
+from hybrid.compare.bootstrap import Array, Difference, Estimate, Ratio, Resamples, estimate, nested_median
 from hybrid.compare.gate import Gate, gate_of
-from hybrid.compare.results import Indices, Scores, SystemResults, shared, timed_alike
+from hybrid.compare.results import (
+    Indices,
+    Scores,
+    SystemResults,
+    dealt_alike,
+    median_of,
+    shared,
+    timed_alike,
+)
 from hybrid.errors import InputError
 from hybrid.schema import System
 
@@ -37,7 +45,7 @@ class PairedComparison:
     system: System
     n: int
     differences: Mapping[str, Difference] | None
-    speedups: Mapping[str, Estimate | None]
+    speedups: Mapping[str, Ratio | None]
     paired_by: str
     length_ratio: Estimate | None
     agreement: float | None
@@ -88,28 +96,36 @@ def paired_comparison(
 
 def _speedups(
     system: SystemResults, baseline: SystemResults, resamples: Resamples
-) -> dict[str, Estimate | None]:
+) -> dict[str, Ratio | None]:
     ours, theirs = timed_alike(system, baseline)
     if not len(ours):
         return dict.fromkeys(SPEEDUPS)
-    speedups = {}
+    speedups, batches = {}, system.batches[ours]
     for name, latency in SPEEDUPS.items():
-        system_s, baseline_s = system.times[latency][ours], baseline.times[latency][theirs]
-        known = (system_s > 0) & (baseline_s > 0)  # a clock too coarse for the answer gives no ratio
-        ratios = np.divide(baseline_s, system_s, out=np.full(len(ours), np.nan), where=known)
-        speedups[name] = _median_over(ratios, system.batches[ours], resamples)
+        values = _ratios(system.times[latency][ours], baseline.times[latency][theirs])
+        by_block = values[:, np.newaxis]
+        if dealt_alike(system, baseline):
+            by_block = _ratios(system.times_by_block[latency][ours], baseline.times_by_block[latency][theirs])
+        both = _by_batch(np.column_stack([values, by_block]), batches)
+        speedups[name] = nested_median(both[:, 0], both[:, 1:], resamples.counts(len(both)))
     return speedups
 
 
-def _median_over(values: Array, labels: Indices, resamples: Resamples) -> Estimate | None:
-    """Compute the median over batches of the batches' own medians, resampled by batch."""
+def _ratios(system_s: Array, baseline_s: Array) -> Array:
+    """Divide times of any shape; a clock too coarse for the answer gives no ratio."""
+    known = (system_s > 0) & (baseline_s > 0)
+    ratios: Array = np.divide(baseline_s, system_s, out=np.full(system_s.shape, np.nan), where=known)
+    return ratios
+
+
+def _by_batch(values: Array, labels: Indices) -> Array:
+    """Compute the medians of the rows (N, k) of each batch: batches are what is resampled."""
     _, group = np.unique(labels, return_inverse=True)
-    if group.max() + 1 < len(values):
-        order = np.argsort(group, kind="stable")
-        ends = np.cumsum(np.bincount(group))[:-1]
-        parts = [part[~np.isnan(part)] for part in np.split(values[order], ends)]
-        values = np.array([np.median(part) if part.size else np.nan for part in parts])
-    return median_estimate(values, resamples.counts(len(values)))
+    if group.max() + 1 == len(values):
+        return values
+    order = np.argsort(group, kind="stable")
+    parts = np.split(values[order], np.cumsum(np.bincount(group))[:-1])
+    return np.array([[median_of(column) for column in part.T] for part in parts])
 
 
 def _agreement(

@@ -114,12 +114,24 @@ class SystemResults:
         return self._scores.get(key, {})
 
     @cached_property
+    def disturbed(self) -> NDArray[np.bool_]:
+        """Whether the process was stopped or starved in each of `records`, or in another of its batch."""
+        batches = {
+            (record.repeat, record.batch) for record in self.records if record.generation.timing.disturbed
+        }
+        return np.array([(record.repeat, record.batch) in batches for record in self.records], dtype=bool)
+
+    @cached_property
     def all_times(self) -> dict[str, Array]:
-        """By latency, the seconds of every answer in the order of `records`; NaN where there is none."""
+        """By latency, the seconds of every answer in the order of `records`; NaN where there is none.
+
+        An answer in which the process was disturbed has none.
+        """
         timings = [record.generation.timing for record in self.records]
         rows = [(timing.total_s, timing.ttft_s, timing.tpot_s) for timing in timings]
         columns = np.array(rows, dtype=np.float64).T  # None becomes NaN
-        return dict(zip(LATENCIES, np.where(np.isfinite(columns), columns, np.nan), strict=True))
+        known = np.isfinite(columns) & ~self.disturbed
+        return dict(zip(LATENCIES, np.where(known, columns, np.nan), strict=True))
 
     @cached_property
     def times(self) -> dict[str, Array]:
@@ -128,9 +140,30 @@ class SystemResults:
             return self.all_times
         ends = np.cumsum([len(records) for records in self.answers.values()])[:-1]
         return {
-            name: np.array([_median(part) for part in np.split(values, ends)])
+            name: np.array([median_of(part) for part in np.split(values, ends)])
             for name, values in self.all_times.items()
         }
+
+    @cached_property
+    def times_by_block(self) -> dict[str, Array]:
+        """By latency, the median over the repeats of each example in each block, (N, plan.blocks) seconds.
+
+        NaN where an example was not measured in a block.
+        """
+        blocks = self.run.plan.blocks
+        sizes = [len(records) for records in self.answers.values()]
+        cells = np.repeat(np.arange(len(sizes)), sizes) * blocks + [record.block for record in self.records]
+        order = np.argsort(cells, kind="stable")
+        present, starts = np.unique(cells[order], return_index=True)
+        tables = {}
+        for name, values in self.all_times.items():
+            table = np.full(len(sizes) * blocks, np.nan)
+            if len(present) == len(cells):
+                table[cells] = values
+            else:
+                table[present] = [median_of(part) for part in np.split(values[order], starts[1:])]
+            tables[name] = table.reshape(-1, blocks)
+        return tables
 
     @cached_property
     def batches(self) -> Indices:
@@ -201,6 +234,14 @@ def timed_alike(system: SystemResults, baseline: SystemResults) -> tuple[Indices
     return ours[alike], theirs[alike]
 
 
-def _median(values: Array) -> float:
+def dealt_alike(system: SystemResults, baseline: SystemResults) -> bool:
+    """Tell whether both have measured each example in blocks of the same number."""
+    ours, theirs = system.run.plan, baseline.run.plan
+    names = ("blocks", "repeats", "batch_size", "suite_hash", "limit", "seed")
+    return all(getattr(ours, name) == getattr(theirs, name) for name in names)
+
+
+def median_of(values: Array) -> float:
+    """Compute the median of what is known; NaN where nothing is."""
     known = values[~np.isnan(values)]
     return float(np.median(known)) if known.size else np.nan

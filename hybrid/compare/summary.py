@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
 from hybrid.compare.bootstrap import Array, Estimate, Resamples
 from hybrid.compare.results import LATENCIES, SystemResults
+from hybrid.measuring.probes import BUSY_MARK, busy_reasons
 from hybrid.schema import Memory, Phase, Ran, System
 
 PERCENTILES = (50, 90, 99)
@@ -72,6 +74,10 @@ class Summary:
     stopped_share: of answers that ended at max_new_tokens, 0 to 1.
     acceptance: share of drafted tokens that the LLM agreed with; None without drafts.
     roofline: times beside what memory and arithmetic allow; None where too little is known.
+    disturbed: answers in which the process was stopped or starved: in no number
+        that is made of times.
+    blocks: processes that the run was measured in, one after another.
+    busy: why the machine counts as busy meanwhile, see busy_reasons().
     """
 
     run_id: str
@@ -89,14 +95,23 @@ class Summary:
     stopped_share: float
     acceptance: float | None
     roofline: Roofline | None
+    disturbed: int = 0
+    blocks: int = 1
+    busy: tuple[str, ...] | None = None
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the system's name wherever it is shown; mostly nothing."""
+        return BUSY_MARK if self.busy else ""
 
 
 def summarize(results: SystemResults, resamples: Resamples, price_per_hour: float | None = None) -> Summary:
     """Sum up one system without a baseline. price_per_hour: of the machine, any currency."""
     generations = [record.generation for record in results.records]
     tokens, seconds = sum(len(generation.token_ids) for generation in generations), results.busy_s
+    timed = list(compress(generations, ~results.disturbed))
     quality = {name: scores.estimate() for name, scores in results.scores(resamples).items()}
-    tokens_per_s = _rate(tokens, seconds)
+    tokens_per_s = _rate(sum(len(generation.token_ids) for generation in timed), seconds)
     stopped = sum(generation.finish_reason == "length" for generation in generations)
     accepted = sum(generation.accepted for generation in generations)
     return Summary(
@@ -107,14 +122,17 @@ def summarize(results: SystemResults, resamples: Resamples, price_per_hour: floa
         quality=quality or None,
         latencies={name: _latency(results, results.all_times[name]) for name in LATENCIES},
         tokens_per_s=tokens_per_s,
-        characters_per_s=_rate(sum(len(generation.text) for generation in generations), seconds),
-        requests_per_s=_rate(len(generations), seconds),
+        characters_per_s=_rate(sum(len(generation.text) for generation in timed), seconds),
+        requests_per_s=_rate(len(timed), seconds),
         memory=results.run.memory.get(results.system),
         cost_per_million_tokens=cost_per_million_tokens(price_per_hour, tokens_per_s),
         mean_output_tokens=tokens / len(generations),
         stopped_share=stopped / len(generations),
         acceptance=_rate(accepted, sum(generation.drafted for generation in generations)),
         roofline=roofline(results),
+        disturbed=len(generations) - len(timed),
+        blocks=results.run.plan.blocks,
+        busy=busy_reasons(results.run),
     )
 
 
@@ -177,12 +195,14 @@ def _latency(results: SystemResults, seconds: Array) -> Latency | None:
 def _encode_flops(results: SystemResults, ran: Ran) -> tuple[float, float]:
     """Operations on the prompts of the median batch, and the median time of reading one, in seconds."""
     batches: dict[int, tuple[int, float]] = {}
-    for record in results.records:
+    for record in compress(results.records, ~results.disturbed):
         generation = record.generation
         tokens, (before, _) = generation.prompt_tokens, batches.get(record.position, (0, 0.0))
         flops = before + ran.encode_flops * tokens + ran.attention_flops * tokens**2
         phases = generation.timing.phases
         batches[record.position] = flops, sum(phases.get(phase, 0.0) for phase in PROMPT_PHASES)
+    if not batches:
+        return 0.0, 0.0
     median_flops, median_s = np.median(np.array(list(batches.values()), dtype=np.float64), axis=0).tolist()
     return median_flops, median_s
 

@@ -11,6 +11,15 @@ from hybrid.compare.summary import Summary
 from hybrid.metrics import METRICS, Metric, main_metric
 
 _SAME = 0.0005  # share of a score that is no difference when it may be chance
+IN_BLOCKS = (
+    "Intervals of speed-ups that were measured in several blocks, each in a fresh process, hold both what "
+    "changes between blocks (Student's t) and between examples (bootstrap); ± is what each alone would make "
+    "of the half width."
+)
+ONE_BLOCK = (
+    "Measured in one block: the interval of a speed-up holds what changes from example to example, not what "
+    "changes from process to process, as with --blocks 3."
+)
 ONE_SEED = (
     "One training seed: each model was trained once, and how another training would differ is not in the "
     "intervals of quality."

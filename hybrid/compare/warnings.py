@@ -14,6 +14,7 @@ from hybrid.compare.results import SystemResults, shared, timed_alike
 from hybrid.format import counted
 from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
+from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import METRICS, Metric, default_metrics
 from hybrid.schema import Run
 from hybrid.store import StoredRun
@@ -37,6 +38,11 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
     """Say what is doubtful about one run whatever it is compared with."""
     run = stored.run
     name = f"Run {run.run_id}"
+    if reasons := busy_reasons(run):
+        yield (
+            f"{name} was measured on a busy machine: {joined(reasons)}. Its times and speed-ups are not "
+            "those of a quiet one."
+        )
     for problem in stored.problems:
         yield f"{name}: {problem}"
     if run.finished_at is None:
@@ -140,6 +146,11 @@ def _doubts(results: SystemResults) -> Iterator[str]:
         yield (
             f"stopped at {run.plan.sampling.max_new_tokens} tokens in {stopped} of {n} answers: "
             "they are cut off, and their times end there"
+        )
+    if disturbed := int(results.disturbed.sum()):
+        yield (
+            f"stood still in {disturbed} of {counted(len(results.records), 'answer')}, as the process was "
+            "stopped or starved: these are left out of all times"
         )
     limit = run.max_prompt_tokens
     longest = sum(record.generation.prompt_tokens == limit for record in results.firsts)

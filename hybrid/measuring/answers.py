@@ -14,9 +14,14 @@ from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import MeasurementError
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import EncodedPrompt, Generation, Phase, Sampling, Step, Timing
+from hybrid.schema.answers import paused
 
 WARM_UP_TEXT = "The quick brown fox jumps over the lazy dog."
 Clock = Callable[[], float]
+# A process that is stopped, or gets no core, is not on the CPU for longer than the slowest step waits for
+# memory or another thread: for a second, and for most of that step.
+LOST_S = 1.0
+LOST_SHARE = 0.5
 
 
 def measure_answers(
@@ -25,17 +30,21 @@ def measure_answers(
     texts: Sequence[str],
     sampling: Sampling,
     clock: Clock = time.perf_counter,
+    cpu_clock: Clock = time.process_time,
 ) -> tuple[Generation, ...]:
     """Let a system answer B texts at once, and give each answer with raw times in seconds.
 
     Each gap belongs to the phase that ends it, the bookkeeping in between to the
-    next, so that the phases sum to the time from text to text. Errors of codec
-    and engine pass through. Raises MeasurementError when the clock goes
-    backwards, ValueError when the steps do not tell of every row a token.
+    next, so that the phases sum to the time from text to text. An answer in which
+    the process was stopped or starved is marked as disturbed: on a CPU, which
+    works all the time, by its CPU time, and everywhere by a gap between tokens
+    that is far longer than the others. Errors of codec and engine pass through.
+    Raises MeasurementError when the clock goes backwards, ValueError when the
+    steps do not tell of every row a token.
     """
     gc.collect()  # what is left of the answer before, memory of a GPU perhaps
     with collector_off():
-        watch = _Watch(loaded, clock)
+        watch = _Watch(loaded, clock, cpu_clock)
         prompts = loaded.codec.encode(task, texts, sampling.truncate)
         watch.note("tokenize")
         steps: list[tuple[float, Step]] = []  # sorted into rows when all are there: it costs time
@@ -44,7 +53,7 @@ def measure_answers(
         rows = _Rows(loaded, steps, len(prompts))
         written = [loaded.codec.decode(ids) for ids in rows.ids]
         watch.note("detokenize")
-    return tuple(rows.generations(prompts, written, sampling, watch.phases))
+    return tuple(rows.generations(prompts, written, sampling, watch))
 
 
 def warm_up(loaded: LoadedSystem, task: str, texts: Sequence[str] = (WARM_UP_TEXT,), tokens: int = 8) -> None:
@@ -66,12 +75,14 @@ def answer_unmeasured(loaded: LoadedSystem, task: str, texts: Sequence[str], sam
 class _Watch:
     """Times phases from when it is made on; the device has finished before each reading of the clock."""
 
-    def __init__(self, loaded: LoadedSystem, clock: Clock) -> None:
-        self._clock, self._system = clock, loaded.system
+    def __init__(self, loaded: LoadedSystem, clock: Clock, cpu_clock: Clock) -> None:
+        self._clock, self._cpu_clock, self._system = clock, cpu_clock, loaded.system
         self._synchronize = loaded.engine.synchronize
         self.phases: dict[Phase, float] = {}
+        self.starved = False
         if self._synchronize is not None:
             self._synchronize()  # what still runs from before is not part of this
+        self._cpu_s = cpu_clock()
         self._start = self._last = clock()
 
     def note(self, phase: Phase) -> float:
@@ -84,7 +95,13 @@ class _Watch:
                 f"The clock went backwards by {self._last - now:.6g} s while {self._system} was measured, "
                 "so its times cannot be trusted; measure again."
             )
-        self.phases[phase] = self.phases.get(phase, 0.0) + now - self._last
+        gap_s = now - self._last
+        self.phases[phase] = self.phases.get(phase, 0.0) + gap_s
+        if self._synchronize is None and gap_s > LOST_S:  # of a GPU, the CPU has nothing to do meanwhile
+            lost_s = gap_s - (self._cpu_clock() - self._cpu_s)
+            self.starved |= lost_s > max(LOST_S, LOST_SHARE * gap_s)
+        if self._synchronize is None:
+            self._cpu_s = self._cpu_clock()
         self._last = now
         return now - self._start
 
@@ -117,9 +134,10 @@ class _Rows:
         prompts: Sequence[EncodedPrompt],
         texts: Sequence[str],
         sampling: Sampling,
-        phases: dict[Phase, float],
+        watch: _Watch,
     ) -> Iterator[Generation]:
-        """Give each row's answer; the rows of a batch share `phases`."""
+        """Give each row's answer; the rows of a batch share the phases, and what disturbs one of them."""
+        disturbed = watch.starved or any(map(paused, self._times))
         stop = None if sampling.ignore_eos else self._loaded.codec.eos_id
         for row, ids in enumerate(self.ids):
             yield Generation(
@@ -128,7 +146,7 @@ class _Rows:
                 token_ids=tuple(ids),
                 prompt_tokens=len(prompts[row].token_ids),
                 finish_reason="eos" if ids[-1] == stop else "length",
-                timing=Timing(phases, tuple(self._times[row])),
+                timing=Timing(watch.phases, tuple(self._times[row]), disturbed),
                 drafted=self._drafted[row],
                 accepted=self._accepted[row],
             )

@@ -15,7 +15,7 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from hybrid.errors import EngineError
-from hybrid.schema import Device
+from hybrid.schema import CPU, Device
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +35,8 @@ _ROWS = (1, 8, 32, 128, 512, 4096)
 _RATE_WIDTH = {"cpu": 1024, "cuda": 4096}  # of the square matrices whose products are timed
 _ENOUGH_S = 0.06  # of one figure's products
 _REPEATS = 5
+_PROBE_WIDTH = 512  # of the square matrices of the one fixed product: they fit a cache
+_PROBE_TRIES = 12  # spread over more than a few time slices: the best one had the machine for itself
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ def memory_bandwidth(device: Device, dtype: str, threads: int = 1) -> float:
         return products.streaming()
 
 
+def fixed_product() -> tuple[float, float]:
+    """Seconds of one product of float32 matrices on one thread of the CPU, and CPU time over wall time.
+
+    The best of several, and the share of all of them: what else runs on the core
+    takes from the share, what else heats, clocks or shares it adds to the seconds.
+    """
+    with _products(CPU, "float32", 1) as products:
+        return products.fixed(_PROBE_WIDTH, _PROBE_TRIES)
+
+
 @contextmanager
 def _products(device: Device, dtype: str, threads: int) -> Iterator["_Products"]:
     """Torch's threads are as before when the block ends."""
@@ -107,13 +119,21 @@ class _Products:
         size = _STREAM_BYTES[self._device.type]
         columns = size // (_STREAM_ROWS * self._type.itemsize)
         matrix, row = self._matrix(_STREAM_ROWS, columns), self._noise(1, _STREAM_ROWS)
-        return size / min(self._timed(lambda: row @ matrix))
+        return size / min(self._timed(lambda: row @ matrix, _PROBE_TRIES))
 
     def cycling(self, size: int) -> float:
         """Bytes per second of small matrices, `size` bytes in all, one after another."""
         shape = _SET_MATRIX[self._device.type]
         matrices, row = self._matrices(shape, size), self._noise(1, shape[0])
         return shape[0] * shape[1] * self._type.itemsize / _median(self._timed(lambda: row @ next(matrices)))
+
+    def fixed(self, width: int, tries: int) -> tuple[float, float]:
+        """Seconds of a product of square matrices, and CPU time of this thread over wall time."""
+        left, right = self._noise(width, width), self._noise(width, width)
+        left @ right  # the first one pays for memory
+        started_s, cpu_s = time.perf_counter(), time.thread_time()
+        best_s = min(self._timed(lambda: left @ right, tries))
+        return best_s, (time.thread_time() - cpu_s) / (time.perf_counter() - started_s)
 
     def rate(self, rows: int) -> float:
         """Operations per second of `rows` rows with square matrices that no cache holds."""
@@ -137,7 +157,7 @@ class _Products:
 
         return torch.empty(shape, device=self._device, dtype=self._type).uniform_(-0.1, 0.1)
 
-    def _timed(self, product: Callable[[], object]) -> list[float]:
+    def _timed(self, product: Callable[[], object], repeats: int = _REPEATS) -> list[float]:
         """Seconds of one `product`, a few times over."""
         wait = self._wait()
         product()  # the first one pays for memory and kernels
@@ -147,7 +167,7 @@ class _Products:
         wait()
         times = max(1, round(_ENOUGH_S / _REPEATS / (time.perf_counter() - start)))
         marks = [time.perf_counter()]
-        for _ in range(_REPEATS):
+        for _ in range(repeats):
             for _ in range(times):
                 product()
             wait()

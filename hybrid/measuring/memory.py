@@ -50,7 +50,7 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
             encoding="utf-8",
             timeout=TIMEOUT_S,
             check=True,
-            env=_environment(),
+            env=module_environment(),
         )
         return decode(Memory, done.stdout.splitlines()[-1].encode())
     except subprocess.CalledProcessError as error:
@@ -62,7 +62,7 @@ def peak_memory(plan: Plan, system: System, examples: Sequence[Example]) -> Memo
     raise EngineError(f"The memory of {system} was not measured: {reason}")
 
 
-def _environment() -> dict[str, str]:
+def module_environment() -> dict[str, str]:
     """Return this process's environment, in which a Python finds the same `hybrid`, installed or not."""
     if ROOT.name in ("site-packages", "dist-packages"):
         return dict(os.environ)  # found anyway, and there only after the standard library

@@ -8,6 +8,8 @@ from hybrid.schema.answers import Generation, Sampling
 from hybrid.schema.hardware import Hardware
 from hybrid.schema.systems import CPU, SYSTEMS, Device, System
 
+MOST_BLOCKS = 100  # of a run
+
 
 def without_folders(suite: str) -> str:
     """Write a suite's name as it is stored and shown: of `file:PATH` only `file:NAME`.
@@ -40,7 +42,7 @@ class Plan:
 
     An empty suite_hash, task, pair or dtype, and the engine `auto`, are settled
     when the plan is run: the plan of a stored run names them.
-    Raises ValueError for numbers below 1 and systems that come twice.
+    Raises ValueError for numbers below 1, too many blocks and systems that come twice.
     """
 
     suite: str
@@ -66,6 +68,8 @@ class Plan:
         for name in ("threads", "batch_size", "repeats", "blocks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.blocks > MOST_BLOCKS:
+            raise ValueError(f"blocks is {self.blocks}; it must be at most {MOST_BLOCKS}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit is {self.limit}; it must be at least 1")
         if not self.systems or len(set(self.systems)) != len(self.systems):

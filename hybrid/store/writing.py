@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
-from hybrid.schema import Environment, Example, Memory, Record, Resumption, Run, System
+from hybrid.schema import Environment, Example, Memory, Probe, Record, Resumption, Run, System
 from hybrid.store.checks import check_record
 from hybrid.store.checksum import CHECKSUM
 from hybrid.store.codec import encode_example, encode_record, encode_run
@@ -138,9 +138,12 @@ class Writer:
         elif here != self.environment:
             run = replace(run, resumptions=(*moves, Resumption(stored, here)))
         if run != self.run:
-            with self._explained():
-                atomic_write(self._folder / RUN, encode_run(run, **self._beside))
-            self.run = run
+            self._rewrite(run)
+
+    def add_probe(self, probe: Probe) -> None:
+        """Store what the machine could do after the records so far."""
+        probe = replace(probe, records_before=len(self._done))
+        self._rewrite(replace(self.run, probes=(*self.run.probes, probe)))
 
     def append(self, records: Sequence[Record]) -> None:
         """Store records that belong together, all or none; when this returns, a killed process loses none.
@@ -224,6 +227,11 @@ class Writer:
         for name in (RUN, EXAMPLES):
             if not (self._folder / name).is_file():
                 raise LostFile(0, f"{self._folder / name} was removed while the run was written")
+
+    def _rewrite(self, run: Run) -> None:
+        with self._explained():
+            atomic_write(self._folder / RUN, encode_run(run, **self._beside))
+        self.run = run
 
     def _moves(self) -> tuple[Resumption, ...]:
         """Return the resumptions under which something was measured."""

@@ -109,4 +109,3 @@ def _with_token(scope: Scope) -> Response | None:
     if access().accepts(token):
         response.set_cookie(cookie(), token, httponly=True, samesite="strict")
     return response
-

@@ -79,8 +79,8 @@ def draw(compared: Compared) -> None:
     st.subheader("The numbers", anchor=False)
     show(table(systems), key="compared")
     st.caption(
-        "[low, high] is a 95 % bootstrap interval over examples; times are medians over all answers; "
-        "speed-ups are medians of paired ratios, above 1 is faster."
+        "[low, high] is a 95 % interval over examples, of speed-ups over blocks, too; times are medians over "
+        "all answers; speed-ups are medians of paired ratios, above 1 is faster."
     )
     for remark in comparison.remarks:
         st.caption(remark)

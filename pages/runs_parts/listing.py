@@ -10,7 +10,14 @@ from hybrid.presentation.runs.catalog import Catalog, Entry, choices, passes
 
 STATE = st.session_state
 CHOSEN, TABLE, NEXT, LISTED = "run", "runs-table", "runs-next", "runs-listed"
-FILTERS = {"suite": "Suite", "pair": "Pair", "engine": "Engine", "device": "Device", "batch": "Batch"}
+FILTERS = {
+    "suite": "Suite",
+    "pair": "Pair",
+    "engine": "Engine",
+    "device": "Device",
+    "batch": "Batch",
+    "machine": "Machine",
+}
 ROW_PX, MOST_ROWS = 35, 10
 _HELP = {
     "run": "its id, the name of its folder",
@@ -18,6 +25,7 @@ _HELP = {
     "engines": "what ran the models, the plan's own first",
     "batch": "prompts answered at once",
     "n": "examples x repeats, each answered by every system",
+    "machine": "busy where it was meanwhile, by its probes; empty where it was not probed",
     "state": "incomplete ones say how many answers they have",
 }
 
@@ -98,6 +106,7 @@ def _row(entry: Entry) -> dict[str, object]:
         "device": entry.device_name,
         "batch": entry.batch_size,
         "n": f"{entry.examples:,} x {entry.repeats:,}",
+        "machine": entry.machine,
         "state": "complete" if entry.complete else f"incomplete, {entry.records:,} of {entry.planned:,}",
     }
 

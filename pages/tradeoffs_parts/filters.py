@@ -9,7 +9,14 @@ from hybrid.presentation.runs.catalog import Catalog, Entry, choices, newest_com
 from pages.common.notes import note
 
 MOST_RUNS = 6
-FILTERS = {"suite": "Suite", "pair": "Pair", "engine": "Engine", "device": "Device", "batch": "Batch size"}
+FILTERS = {
+    "suite": "Suite",
+    "pair": "Pair",
+    "engine": "Engine",
+    "device": "Device",
+    "batch": "Batch size",
+    "machine": "Machine",
+}
 RUNS = "tradeoffs-runs"
 STATE = st.session_state
 

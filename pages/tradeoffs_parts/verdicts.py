@@ -47,5 +47,5 @@ def conditions(entry: Entry) -> str:
         f"{printable(entry.pair)}, engine{'s' * (len(entry.engines) > 1)} {engines}, "
         f"{printable(entry.device_name)}, {printable(entry.dtype)}, {counted(entry.threads, 'thread')}, "
         f"batch {entry.batch_size}"
-        f"{length}"
+        f"{length}{', measured on a busy machine' if entry.busy else ''}"
     )

@@ -73,7 +73,9 @@ class Bench:
 
     def plan(self, **fields: object) -> Plan:
         sampling = Sampling(max_new_tokens=6, truncate=True)
-        return replace(Plan("seven", self.suite.content_hash, TASK, "tiny", sampling=sampling), **fields)
+        return replace(
+            Plan("seven", self.suite.content_hash, TASK, "tiny", sampling=sampling, blocks=1), **fields
+        )
 
     def stream(
         self, plan: Plan, loaded: Mapping[System, LoadedSystem] | None = None, **more: Any

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from hybrid import run_benchmark
-from hybrid.benchmark import run as use_case
+from hybrid.benchmark import block
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.cli import main
 from hybrid.errors import SuiteError
@@ -23,6 +23,7 @@ from hybrid.schema import (
     Example,
     Finished,
     Plan,
+    Probe,
     Progress,
     Sampling,
     Started,
@@ -37,7 +38,8 @@ SUITE = Suite(
     "mine", "translate-en-de", "CC0-1.0",
     tuple(Example(f"e{n}", "d", f"House number {n} is old.", (f"Haus {n} ist alt.",)) for n in range(3)),
 )  # fmt: skip
-PLAN = Plan("mine", engine="torch", sampling=Sampling(5, truncate=True), memory=False)
+PLAN = Plan("mine", engine="torch", sampling=Sampling(5, truncate=True), memory=False, blocks=1)
+PROBE = Probe(taken_at="2026-11-23T01:45:12+00:00", bandwidth=10e9)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,7 @@ def place(tmp_path: Path, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
-    monkeypatch.setattr(use_case, "memory_bandwidth", lambda *_: 10e9)
+    monkeypatch.setattr(block, "take_probe", lambda *_, **__: PROBE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -111,16 +113,21 @@ def test_a_stored_plan_is_measured_again_from_its_file(place: Path):
 
 
 def test_the_readmes_script_prints_a_verdict_for_each_system(place: Path):
+    """It has no main guard, its suite is in its memory only, and torch is in its two processes alone."""
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     (script,) = (block for block in blocks if "run_benchmark" in block)
+    script = script.replace("Plan(suite.name)", "Plan(suite.name, blocks=2, memory=False)")
     paths = os.pathsep.join([str(README.parent), *sys.path])
     environment = os.environ | {"HYBRID_RUNTIME": str(place / "tmp"), "PYTHONPATH": paths}
-    command = [sys.executable, "-c", script]
+    command = [sys.executable, "-c", f"{script}\nimport sys; assert 'torch' not in sys.modules"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=place, check=False)
     assert done.returncode == 0, done.stderr
     verdicts = done.stdout.splitlines()
     assert [line.split()[0] for line in verdicts] == ["llm", "slm", "hybrid"]
     assert "baseline" in verdicts[0]
     assert all("BLEU" in line for line in verdicts)
-    assert load_run("latest").run.planned == 18
+    stored = load_run("latest")
+    assert stored.run.planned == 18
+    assert [record.block for record in stored.records] == [0] * 9 + [1] * 9
+    assert [probe.records_before for probe in stored.run.probes] == [0, 9, 9, 18]
     assert "my-sentences" in bench_command(load_run("latest").run.plan)

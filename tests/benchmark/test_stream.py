@@ -2,6 +2,7 @@
 
 import gc
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -50,6 +51,35 @@ def test_batches_cover_the_examples_in_order(bench):
         ["e6"],
     ]
     assert found[1] == WorkItem("slm", 0, 1, 1, bench.suite.examples[3:6])
+
+
+@pytest.mark.parametrize(
+    ("blocks", "repeats", "size"), [(3, 1, 1), (3, 3, 1), (2, 3, 2), (5, 2, 3), (9, 1, 1), (100, 4, 7)]
+)
+def test_blocks_deal_the_same_items_and_each_repeat_of_one_to_another_block(bench, blocks, repeats, size):
+    plan = bench.plan(blocks=blocks, repeats=repeats, batch_size=size)
+    found = list(schedule(plan, bench.suite.examples))
+    whole = list(schedule(replace(plan, blocks=1), bench.suite.examples))
+    assert {(i.repeat, i.batch, i.system) for i in found} == {(i.repeat, i.batch, i.system) for i in whole}
+    assert len(found) == len(whole)
+    assert all(item.block == (item.batch + item.repeat) % blocks for item in found)
+    assert [item.block for item in found] == sorted(item.block for item in found)
+    assert [item.position for item in found] == list(range(len(found)))
+
+
+def test_systems_take_turns_in_every_block(bench):
+    found = [item for item in schedule(bench.plan(blocks=2), bench.suite.examples) if item.block == 1]
+    assert "".join(item.system[0] for item in found) == "lsh" + "shl" + "hls"
+
+
+def test_a_block_measures_its_own_items_after_its_own_warm_up(bench):
+    plan = bench.plan(blocks=3, device=Device("cuda"))
+    records = [r for records in bench.stream(plan, block=1) for r in records]
+    examples = select_examples(plan, bench.suite)
+    assert {r.example_id for r in records} == {examples[1].id, examples[4].id}
+    assert {r.block for r in records} == {1}
+    asked = {texts for _, texts, sampling in bench.calls if sampling.max_new_tokens == 2}
+    assert asked == {(examples[1].source,), (examples[4].source,)}
 
 
 def test_the_seed_shuffles_and_a_smaller_run_is_a_part_of_a_larger_one(bench):

@@ -101,7 +101,7 @@ def test_each_record_is_a_row_with_its_conditions(fake_run: Callable[..., Stored
         "encode_ms": "0.214", "project_ms": "0.224", "prefill_ms": "0.234", "decode_ms": "1.65",
         "detokenize_ms": "0.254", "bleu": "", "chrf": "", "ter": "", "rougeL": "14.2857", "rouge1": "50.0",
         "rouge2": "25.0", "length": "0.8889", "draft_ms": "", "verify_ms": "", "drafted": "0",
-        "accepted": "0",
+        "accepted": "0", "block": "0", "disturbed": "false",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hybrid.compare import COLUMNS, as_json, compare_runs
 from hybrid.compare.fidelity import Fidelity
-from hybrid.compare.verdict import ONE_SEED
+from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, score, signatures_of, statistics_of
 from hybrid.schema import CPU, LOSSLESS, Ran, Sampling, System
@@ -148,12 +148,14 @@ def test_short_answers_that_are_right_are_not_called_bad() -> None:
 def test_what_no_interval_holds_is_remarked_once() -> None:
     lossless = System("lossless")
     stored = make_run(8, {lossless: right}, {lossless: quarter}, systems=(System("llm"), lossless))
-    assert compare_runs([make_run(8), make_run(8, run_id="b")], resamples=10).remarks == (ONE_SEED,)
-    assert compare_runs([stored], resamples=10).remarks == (LOSSLESS,)
-    assert compare_runs([make_run(8, sampling=Sampling(ignore_eos=True))], resamples=10).remarks == ()
+    assert compare_runs([make_run(8), make_run(8, run_id="b")], resamples=10).remarks == (ONE_BLOCK, ONE_SEED)
+    assert compare_runs([stored], resamples=10).remarks == (ONE_BLOCK, LOSSLESS)
+    assert compare_runs([make_run(8, sampling=Sampling(ignore_eos=True))], resamples=10).remarks == (
+        ONE_BLOCK,
+    )
     other = changed(make_run(8, run_id="b", systems=(System("llm"),)), {"pair": "another"})
     alone = make_run(8, systems=(System("llm"),))
-    assert compare_runs([alone, other], "run-a:llm", resamples=10).remarks == (ONE_SEED,)
+    assert compare_runs([alone, other], "run-a:llm", resamples=10).remarks == (ONE_BLOCK, ONE_SEED)
 
 
 def test_lossless_answers_are_counted_against_the_llm_of_the_same_arithmetic() -> None:

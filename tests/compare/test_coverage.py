@@ -1,13 +1,22 @@
-"""95 % intervals hold the truth in 95 % of 1,000 simulated benchmarks, give or take 2."""
+"""95 % intervals hold the truth in 95 % of simulated benchmarks, give or take 2; over blocks 3."""
 
 import numpy as np
 import pytest
 
-from hybrid.compare.bootstrap import Array, Estimate, Resamples, estimate, median_estimate, sums
+from hybrid.compare.bootstrap import (
+    Array,
+    Estimate,
+    Resamples,
+    estimate,
+    median_estimate,
+    nested_median,
+    sums,
+)
 from hybrid.compare.gate import GATE_QUALITY, gate_verdict
 from hybrid.metrics import METRICS
 
 DRAWS = 1000
+BLOCK_DRAWS = 300
 POPULATION = 20_000
 
 
@@ -18,6 +27,31 @@ def test_median_speed_up(n: int) -> None:
         found = median_estimate(4 * np.exp(0.4 * draw.standard_t(4, n)), counts)
         held += not found.excludes(4.0)
     assert held / DRAWS == pytest.approx(0.95, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [60, 270])
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.15])
+@pytest.mark.parametrize("visits", [1, 3])
+def test_median_speed_up_of_three_blocks(n: int, spread: float, visits: int) -> None:
+    """spread: between blocks; 10 % between examples. visits: in how many of the blocks an example is."""
+    draw, counts = np.random.default_rng(11), Resamples(80).counts(n)
+    held = held_over_examples = 0
+    blocks = (np.arange(n)[:, np.newaxis] + np.arange(visits)) % 3
+    for _ in range(BLOCK_DRAWS):
+        logs = (
+            draw.normal(0, 0.1, (n, 1))
+            + draw.normal(0, spread, 3)[blocks]
+            + draw.normal(0, 0.02, blocks.shape)
+        )
+        by_block = np.full((n, 3), np.nan)
+        np.put_along_axis(by_block, blocks, 4 * np.exp(logs), axis=1)
+        values = 4 * np.exp(np.median(logs, axis=1))
+        ratio, over_examples = nested_median(values, by_block, counts), median_estimate(values, counts)
+        held += not ratio.excludes(4.0)
+        held_over_examples += not over_examples.excludes(4.0)
+        assert ratio.value == over_examples.value
+    assert held / BLOCK_DRAWS == pytest.approx(0.95, abs=0.03)
+    assert spread == 0 or held_over_examples / BLOCK_DRAWS < 0.75  # which cannot see blocks
 
 
 def test_difference_in_bleu() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import hybrid.measuring.memory
 from hybrid.errors import EngineError
-from hybrid.measuring.memory import _environment, main, peak_memory, peak_resident
+from hybrid.measuring.memory import main, module_environment, peak_memory, peak_resident
 from hybrid.schema import Example, Memory, Plan, Sampling
 
 PLAN = Plan("suite", task="translate-en-de", pair="tiny", engine="torch", sampling=Sampling(8, truncate=True))
@@ -72,9 +72,9 @@ def test_the_process_finds_the_same_code_and_not_the_current_folder(monkeypatch,
     root = str(Path(hybrid.__file__).parents[1])
     for given, expected in (("", root), (f"/a{os.pathsep}", os.pathsep.join([root, "/a"]))):
         monkeypatch.setenv("PYTHONPATH", given)
-        assert _environment()["PYTHONPATH"] == expected
+        assert module_environment()["PYTHONPATH"] == expected
     monkeypatch.setattr(hybrid.measuring.memory, "ROOT", tmp_path / "site-packages")
-    assert _environment()["PYTHONPATH"] == f"/a{os.pathsep}"
+    assert module_environment()["PYTHONPATH"] == f"/a{os.pathsep}"
 
 
 def failure(plan: Plan = PLAN) -> str:

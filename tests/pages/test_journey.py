@@ -22,7 +22,7 @@ def test_from_a_measurement_to_its_numbers(
     serve: Callable[..., Any], visit: Callable[..., Any], tmp_path: Path
 ):
     with serve(tmp_path / "results") as server, visit(shot="journey-end") as page:
-        page.goto(f"{server.address}/benchmark?examples=4&memory=false")
+        page.goto(f"{server.address}/benchmark?examples=4&memory=false&blocks=1")
         page.get_by_text("4 examples × 3 systems × 1 repeat = 12 answers.").wait_for()
         page.get_by_role("button", name="Start", exact=True).click()
         page.get_by_text("All 12 answers are stored.", exact=True).wait_for(timeout=150_000)

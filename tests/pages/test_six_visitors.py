@@ -95,7 +95,7 @@ def test_nobody_disturbs_another(serve: Callable[..., Any], request: pytest.Fixt
 
 def _measured_alone(server: Server, results: Path) -> Times:
     """The same benchmark while nobody is there."""
-    options = ["everyday-en-de", f"--limit={EXAMPLES}", "--no-memory"]
+    options = ["everyday-en-de", f"--limit={EXAMPLES}", "--no-memory", "--blocks=1"]
     command = [sys.executable, "-m", "hybrid.cli", "bench", *options]
     environment = os.environ | {
         "HYBRID_RESULTS": str(results),
@@ -210,7 +210,7 @@ class _Wanders:
 def _two_minutes(pages: Sequence[Any], server: Server, expected: dict[str, list[str]]) -> None:
     """One starts the benchmark and watches it, three ask, two wander."""
     first = pages[0]
-    first.goto(f"{server.address}/benchmark?examples={EXAMPLES}&memory=false")
+    first.goto(f"{server.address}/benchmark?examples={EXAMPLES}&memory=false&blocks=1")
     first.get_by_text("--no-memory").wait_for()
     first.get_by_role("button", name="Start", exact=True).click()
     asking = [_Asks(page, number, expected) for number, page in enumerate(pages[1:4])]

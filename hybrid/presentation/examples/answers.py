@@ -20,16 +20,17 @@ from hybrid.store import RunReader, run_of
 
 Say = Callable[[str], None]
 Floats = NDArray[np.float64]
-Columns = Mapping[str, "NDArray[np.int64] | Floats | pd.Series[str]"]
+Columns = Mapping[str, "NDArray[np.int64] | NDArray[np.bool_] | Floats | pd.Series[str]"]
 
 _SCORES = tuple(METRICS)
 COLUMNS = (
     "example_id", "domain", "system", "repeat", "batch", "position", "prompt_tokens", "output_tokens",
     "finish_reason", "text", "source", "references", "total_ms", "ttft_ms", "tpot_ms",
-    *(f"{phase}_ms" for phase in PHASES), *_SCORES, "drafted", "accepted",
+    *(f"{phase}_ms" for phase in PHASES), *_SCORES, "drafted", "accepted", "block", "disturbed",
 )  # fmt: skip
-_VERSION = "2"  # of how the columns are computed
+_VERSION = "3"  # of how the columns are computed
 _FORMAT = crc32(",".join((*COLUMNS, _VERSION)).encode())  # of what is kept: another metric, another table
+_TIMES = ("total_ms", "ttft_ms", "tpot_ms", *(f"{phase}_ms" for phase in PHASES))
 _REPEATED = ("domain", "system", "finish_reason")
 _SAY_EVERY = 2000  # records, that are read at once
 
@@ -37,9 +38,10 @@ _SAY_EVERY = 2000  # records, that are read at once
 def read_answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) -> pd.DataFrame:
     """Give the stored answers of a run in the order of measuring, with COLUMNS of `hybrid export --records`.
 
-    Times are in milliseconds, scores are of each answer alone, what is not known
-    is NaN. attrs["problems"]: a sentence for each thing that is damaged and left
-    out. say: is told how far a long run is. Raises StoreError.
+    Times are in milliseconds, scores are of each answer alone. What is not known is
+    NaN, and so are the times of answers in which the process was disturbed.
+    attrs["problems"]: a sentence for each thing that is damaged and left out. say:
+    is told how far a long run is. Raises StoreError.
     """
 
     def compute() -> pd.DataFrame:
@@ -68,6 +70,8 @@ def _read(run_id: str, root: Path | None, say: Say) -> pd.DataFrame:
     frame = pd.concat(parts[1:] or parts, ignore_index=True)
     of_examples = pd.DataFrame(_of_examples(reader.examples)).take(frame.pop("place").to_numpy())
     frame = pd.concat([frame, of_examples.reset_index(drop=True)], axis="columns")[list(COLUMNS)]
+    batches = frame.loc[frame["disturbed"], "position"]  # whose answers share what has disturbed one
+    frame.loc[frame["position"].isin(batches), list(_TIMES)] = math.nan
     frame = frame.astype(dict.fromkeys(_REPEATED, "category"))
     frame.attrs["problems"] = list(reader.problems)
     return frame
@@ -96,9 +100,11 @@ def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
         "output_tokens": [len(generation.token_ids) for generation in generations],
         "drafted": [generation.drafted for generation in generations],
         "accepted": [generation.accepted for generation in generations],
+        "block": [record.block for record in chunk],
     }
     return {
         **{name: np.array(values, dtype=np.int64) for name, values in whole.items()},
+        "disturbed": np.array([timing.disturbed for timing in timings], dtype=np.bool_),
         "system": _texts([generation.system for generation in generations]),
         "finish_reason": _texts([generation.finish_reason for generation in generations]),
         "text": _texts([generation.text for generation in generations]),

@@ -21,9 +21,10 @@ from markupsafe import Markup
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.benchmark.plans import is_suite_name
 from hybrid.compare import Comparison
-from hybrid.compare.verdict import gate_sentence
+from hybrid.compare.verdict import IN_BLOCKS, gate_sentence
 from hybrid.format import printable, size
 from hybrid.measuring.hardware import described
+from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import METRICS
 from hybrid.presentation.charts.styles import color_of
 from hybrid.presentation.runs.comparison_view import (
@@ -175,6 +176,7 @@ def _conditions(run: Run) -> Mapping[str, str]:
         "Machine": "; ".join(filter(None, (*machine, here.system))),
         "Software": f"hybrid-bench {here.product}, code {here.code or 'unknown'}, Python {here.python}; "
         + ", ".join(f"{name} {version}" for name, version in here.packages.items()),
+        "Busy machine": "; ".join(busy_reasons(run) or ()),
         "Signatures": "; ".join(f"{name}: {signature}" for name, signature in run.signatures.items()),
     }  # fmt: skip
     for resumption in run.resumptions:
@@ -187,13 +189,15 @@ def _conditions(run: Run) -> Mapping[str, str]:
 
 def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
-        f"[low, high] is a {100 * comparison.level:.0f} % percentile bootstrap interval over examples "
+        f"[low, high] is a {100 * comparison.level:.0f} % interval, percentile bootstrap over examples "
         f"({comparison.resamples:,} resamples, seed {comparison.seed}); differences and speed-ups are "
         "paired. A difference is decisive when its interval leaves out 0; p is two-sided and says the same."
     )
     yield from comparison.remarks
     yield "Quality is that of the first answer to each example, decoded greedily: the same that was timed."
     yield "Speed-up is the median, over examples or batches, of the baseline's time over the system's."
+    if comparison.in_blocks:
+        yield IN_BLOCKS
     yield "TTFT is the time to the first token, TPOT the time per token after it: medians, in milliseconds."
     for metric, signature in comparison.signatures.items():
         yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybrid.measuring.probes import busy_reasons
 from hybrid.schema import System
 from hybrid.store import RunSummary, list_runs
+
+BUSY, NOT_BUSY = "busy", "not busy"  # a run of before machines were probed does not show that it was
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,7 @@ class Entry:
     """One stored run. examples: that it was asked to answer, each `repeats` times by each system.
 
     engines: of its systems, the plan's own first. records, planned: answers, so far and in all.
+    busy: why the machine counts as busy meanwhile, None where it was not probed.
     """
 
     run_id: str
@@ -33,6 +37,12 @@ class Entry:
     planned: int
     complete: bool
     fixed_length: bool
+    busy: tuple[str, ...] | None = None
+
+    @property
+    def machine(self) -> str:
+        """In a word whether it was busy; nothing where it was not probed."""
+        return "" if self.busy is None else BUSY if self.busy else "quiet"
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ def values_of(entry: Entry, name: str) -> tuple[str | int, ...]:
         "engine": entry.engines,
         "device": (entry.device_name,),
         "batch": (entry.batch_size,),
+        "machine": (BUSY if entry.busy else NOT_BUSY,),
     }
     return values[name]
 
@@ -87,5 +98,5 @@ def _entry(summary: RunSummary) -> Entry:
         run.run_id, run.created_at, plan.suite, plan.task, plan.pair, tuple(plan.systems),
         tuple(dict.fromkeys(engines)), plan.device, run.environment.device_name, plan.dtype, plan.threads,
         plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), summary.records,
-        run.planned, summary.complete, plan.sampling.ignore_eos,
+        run.planned, summary.complete, plan.sampling.ignore_eos, busy_reasons(run),
     )  # fmt: skip

@@ -45,6 +45,7 @@ NUMBERS = {
     "speedup_high": "upper end",
     "n": "examples answered",
     "pairs": "examples, or batches, behind the speed-up",
+    "busy": "whether the machine was busy meanwhile; empty where it was not probed",
 }
 
 
@@ -80,7 +81,9 @@ def comparison_rows(comparison: Comparison) -> tuple[ComparisonRow, ...]:
     engines = list(dict.fromkeys(system.engine for system in comparison.systems))
     return tuple(
         ComparisonRow(
-            printable(system.summary.system.label) + places.get(system.summary.run_id, ""),
+            printable(system.summary.system.label)
+            + places.get(system.summary.run_id, "")
+            + system.summary.mark,
             engines.index(system.engine),
             system,
         )
@@ -221,6 +224,7 @@ def _numbers(system: ComparedSystem) -> Mapping[str, Cell]:
     cells: dict[str, Cell] = {
         "run": summary.run_id, "system": summary.system, "engine": system.engine,
         "metric": METRICS[main].label, "n": summary.n,
+        "busy": None if summary.busy is None else bool(summary.busy),
     }  # fmt: skip
     for name, latency in summary.latencies.items():
         cells[f"{name}_ms"] = latency.p50_ms if latency else None

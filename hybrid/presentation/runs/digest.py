@@ -49,7 +49,7 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
 
-    return cached_json("digest-3.json", run_id, RunDigest, compute, root)
+    return cached_json("digest-4.json", run_id, RunDigest, compute, root)
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:

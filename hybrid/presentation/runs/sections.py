@@ -17,6 +17,7 @@ from hybrid.compare.columns import (
     LENGTH_RATIO,
     MEMORY,
     SPEEDUP_COLUMNS,
+    SPREADS,
     THROUGHPUT,
     TOKENS,
     Column,
@@ -84,7 +85,7 @@ def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, Sec
 SPEED_SECTIONS = (
     Section(
         title="Speed-up over the baseline",
-        columns=(*SPEEDUP_COLUMNS.values(), PAIRS, PAIRED_BY),
+        columns=(*SPEEDUP_COLUMNS.values(), PAIRS, PAIRED_BY, *SPREADS["end_to_end"]),
         paired=True,
     ),
     Section(
@@ -114,6 +115,7 @@ _NUMBERS: Mapping[Kind, Callable[[float, int], str]] = {
     "amount": lambda value, digits: text.amount(value),
     "ms": lambda value, digits: text.amount(value),
     "share": lambda value, digits: text.percent(value),
+    "half": lambda value, digits: f"± {text.percent(value, digits)}",
     "bytes": lambda value, digits: text.size(value),
     "flop": lambda value, digits: f"{value / 1e9:,.2f} GFLOP",
     "flop/s": lambda value, digits: f"{value / 1e9:,.0f} GFLOP/s",

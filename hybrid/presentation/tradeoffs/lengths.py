@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hybrid.compare import Estimate
-from hybrid.compare.bootstrap import Array, Counts, Resamples, estimate, median_estimate, sums
+from hybrid.compare.bootstrap import Array, Counts, Resamples, estimate, nested_median, sums
 from hybrid.compare.results import Indices
 from hybrid.schema import BASELINE, System
 
@@ -100,11 +100,17 @@ def by_length(answers: pd.DataFrame, draws: Resamples) -> Mapping[System, Mappin
     of_llm = answers[answers["system"] == baseline_name].sort_values("repeat").drop_duplicates("example_id")
     lengths = of_llm.set_index("example_id").reindex(times.index)
     systems: dict[System, dict[Length, ByLength]] = {}
+    in_blocks = answers.pivot_table(
+        index="example_id", columns=["system", "block"], values="total_ms", aggfunc="median", observed=True
+    )
     for name in times.columns.drop(baseline_name):
         baseline, own = times[baseline_name].to_numpy(), times[name].to_numpy()
         timed = (baseline > 0) & (own > 0)  # NaN is not
+        by_block = (in_blocks[baseline_name] / in_blocks[name]).to_numpy()[timed]
         systems[System.parse(name)] = {
-            kind: _by_length(lengths[column].to_numpy(np.float64)[timed], baseline[timed], own[timed], draws)
+            kind: _by_length(
+                lengths[column].to_numpy(np.float64)[timed], baseline[timed], own[timed], by_block, draws
+            )
             for kind, column in LENGTHS.items()
         }
     return {system: kinds for system, kinds in systems.items() if kinds["output"].break_even.n}
@@ -158,12 +164,12 @@ def break_even(lengths: Array, gains: Array, draws: Resamples) -> MeasuredBreakE
     return result("from" if value[0, 1] > 0 else "up to", at)
 
 
-def _by_length(lengths: Array, baseline: Array, own: Array, draws: Resamples) -> ByLength:
-    """Tokens (N,) and the times of both, in ms (N,)."""
+def _by_length(lengths: Array, baseline: Array, own: Array, by_block: Array, draws: Resamples) -> ByLength:
+    """Tokens (N,), the times of both in ms (N,), and their ratios in each block (N, B)."""
     measured = []
     for places in bins(lengths):
         part, ratios = lengths[places], baseline[places] / own[places]
-        ratio = median_estimate(ratios, draws.counts(len(places)))
+        ratio = nested_median(ratios, by_block[places], draws.counts(len(places)))
         assert ratio is not None, "a bin has examples, all of them with a ratio"
         measured.append(Bin(int(part.min()), int(part.max()), float(np.median(part)), ratio))
     return ByLength(tuple(measured), _consistent(break_even(lengths, baseline - own, draws), measured))

@@ -39,7 +39,7 @@ _SHORT = {"llm": "LLM", "slm": "SLM", "hybrid": "Hybrid"}
 _COLUMNS = COLUMNS | {
     "n": "examples with quality",
     "latency_ms": "median over all answers",
-    "latency_ms_low": "lower end of its 95 % bootstrap interval",
+    "latency_ms_low": "lower end of its 95 % interval",
     "latency_ms_high": "upper end of it",
     "latency_n": "examples, or batches, behind it",
     "quality": "score of all answers together",
@@ -284,7 +284,7 @@ def _says(
     groups = len({point.group for _, point in placed})
     among = "" if groups == 1 else ", each among runs that can be compared"
     return (
-        f"{metric.label} against {latency}, with 95 % bootstrap intervals of both: {'; '.join(numbers)}. "
+        f"{metric.label} against {latency}, with 95 % intervals of both: {'; '.join(numbers)}. "
         f"No other system is at once as fast and as good as {best} (the Pareto frontier{among})."
         f"{selection.remark}"
     )

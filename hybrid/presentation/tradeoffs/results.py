@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hybrid.compare import Estimate
-from hybrid.compare.bootstrap import Array, Resamples, estimate, medians
+from hybrid.compare.bootstrap import Array, Resamples, estimate, medians, nested_median
 from hybrid.compare.results import Indices
 from hybrid.compare.summary import carries
 from hybrid.presentation.examples.answers import read_answers
@@ -90,7 +90,7 @@ def tradeoffs(
 
     if run.finished_at is None:
         return compute()
-    return cached_json("tradeoffs-3.json", run_id, Tradeoffs, compute, root)
+    return cached_json("tradeoffs-4.json", run_id, Tradeoffs, compute, root)
 
 
 def tradeoffs_of(run_id: str, plan: Plan, answers: pd.DataFrame) -> Tradeoffs:
@@ -103,28 +103,40 @@ def tradeoffs_of(run_id: str, plan: Plan, answers: pd.DataFrame) -> Tradeoffs:
     for system in plan.systems:
         own = answers[answers["system"] == str(system)]
         if len(own):
-            units = pd.factorize(own[unit].to_numpy())[0]
+            units, blocks = pd.factorize(own[unit].to_numpy())[0], own["block"].to_numpy()
             latencies = {
-                name: distribution(own[f"{name}_ms"].to_numpy(np.float64), units, draws) for name in LATENCIES
+                name: distribution(own[f"{name}_ms"].to_numpy(np.float64), units, draws, blocks)
+                for name in LATENCIES
             }
             known = {name: spread for name, spread in latencies.items() if spread}
             systems[system] = SystemTimes(known, phase_means(own), lengths.get(system, {}))
     return Tradeoffs(run_id, plan.batch_size, systems, why)
 
 
-def distribution(values: Array, units: Indices, draws: Resamples) -> Distribution | None:
+def distribution(
+    values: Array, units: Indices, draws: Resamples, blocks: Indices | None = None
+) -> Distribution | None:
     """Describe latencies (N,) in ms, NaN where there is none; None when there is none at all.
 
     units: (N,) numbers from 0 of the example, or batch, that each value belongs to.
+    blocks: (N,) that each was measured in; of several the interval of the median
+    holds what changes between them, too.
     """
     known = np.sort(values[~np.isnan(values)])
     if not known.size:
         return None
     n = len(np.unique(units[~np.isnan(values)]))
-    resampled = medians(values, draws.counts(int(units.max()) + 1)[:, units])
+    counts = draws.counts(int(units.max()) + 1)
+    p50 = estimate(float(np.percentile(known, 50)), medians(values, counts[:, units]), n)
+    if blocks is not None and blocks.max() and known[0] > 0:
+        of_units = pd.Series(values).groupby([units, blocks]).median().unstack()
+        spread = nested_median(of_units.median(axis=1).to_numpy(), of_units.to_numpy(), counts)
+        if spread and spread.low and spread.high:
+            scale = p50.value / spread.value
+            p50 = Estimate(p50.value, scale * spread.low, scale * spread.high, n)
     steps, shares = ecdf(known)
     return Distribution(
-        p50=estimate(float(np.percentile(known, 50)), resampled, n),
+        p50=p50,
         answers=known.size,
         percentiles=tuple(np.percentile(known, PERCENTS).tolist()),
         carried=tuple(p for p in PERCENTS if carries(n, max(p, 100 - p))),
@@ -150,7 +162,7 @@ def phase_means(answers: pd.DataFrame) -> Mapping[Phase, float]:
     Means, not medians: only they sum to the total. answers: of one system. The answers of a batch
     share its times, which count once.
     """
-    once = answers.drop_duplicates("position")
+    once = answers.drop_duplicates("position").dropna(how="all", subset=[f"{phase}_ms" for phase in PHASES])
     means = {phase: float(once[f"{phase}_ms"].fillna(0.0).mean()) for phase in PHASES}
     return {phase: mean for phase, mean in means.items() if mean > 0}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hybrid.compare.warnings import run_differences
 from hybrid.format import listed
+from hybrid.measuring.probes import BUSY_MARK
 from hybrid.presentation.charts.styles import Mark
 from hybrid.presentation.runs.digest import Row, RunDigest
 from hybrid.presentation.tradeoffs.results import SystemTimes, Tradeoffs
@@ -163,6 +164,7 @@ def marks_of(digests: Sequence[RunDigest]) -> Mapping[Key, Mark]:
     for digest, system in keys:
         name = METHODS[system.method].label + f" in {system.engine}" * bool(system.engine)
         name += f" (run {tags[digest.run_id]})" if len(digests) > 1 else ""
+        name += BUSY_MARK * bool(digest.rows[system].get("busy"))
         marks[digest.run_id, system] = Mark.of(name, system, engines.index(_engine(digest, system)))
     return marks
 

@@ -33,7 +33,7 @@ _COLUMNS = COLUMNS | {
     "tokens_median": "median length in the bin",
     "n": "examples in the bin",
     "speedup": "LLM's time over the system's, median of paired ratios; above 1 is faster",
-    "speedup_low": "lower end of its 95 % bootstrap interval",
+    "speedup_low": "lower end of its 95 % interval",
     "speedup_high": "upper end of it",
     "break_even": "of the system, in words",
     "break_even_tokens": "where a line fitted to paired differences of time over length crosses 0",
@@ -167,7 +167,7 @@ def _says(drawn: list[tuple[SelectedSystem, ByLength]], kind: Length) -> str:
     many = f"{least}" if least == most else f"{least} to {most}"
     return (
         f"Speed-up over the LLM by {WORDS[kind]}: each point is the median of {many} paired ratios, LLM's "
-        f"time over the system's, on examples of similar length, with its 95 % bootstrap interval. "
+        f"time over the system's, on examples of similar length, with its 95 % interval. "
         f"Break-even, from a straight line fitted by least squares to the paired differences of time over "
         f"length ({LEAST} examples or more, bootstrap interval): {_break_evens(drawn)}."
     )

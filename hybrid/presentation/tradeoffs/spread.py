@@ -19,7 +19,7 @@ _COLUMNS = (
     COLUMNS
     | {"n": "independent measurements: examples, or batches", "answers": "values that percentiles are of"}
     | {f"p{number}_ms": f"percentile {number}, linear interpolation" for number in PERCENTS}
-    | {"p50_ms_low": "lower end of the 95 % bootstrap interval of p50", "p50_ms_high": "upper end of it"}
+    | {"p50_ms_low": "lower end of the 95 % interval of p50", "p50_ms_high": "upper end of it"}
     | {"carried": "the percentiles that n can carry; others are guesses"}
 )
 
@@ -140,5 +140,5 @@ def _says(spreads: list[tuple[SelectedSystem, Distribution]], title: str, select
     doubt = f" n = {fewest.p50.n} is too small for {listed(lost)}: faded, with hollow marks." if lost else ""
     return (
         f"Share of answers within a time, {title}; marks are p50, p90 and p99. "
-        f"p50, with its 95 % bootstrap interval, and p90: {'; '.join(parts)}.{doubt}{selection.remark}"
+        f"p50, with its 95 % interval, and p90: {'; '.join(parts)}.{doubt}{selection.remark}"
     )

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from hybrid.benchmark import block
 from hybrid.benchmark import run as use_case
-from hybrid.schema import Memory
+from hybrid.schema import Memory, Probe
 from hybrid.store import StoredRun, load_run
 
 LINES = [
     f"d\tThe house number {n} by the river is old.\tDas Haus Nummer {n} am Fluss ist alt.\n" for n in range(8)
 ]
+PROBE = Probe(taken_at="2026-11-23T01:45:12+00:00", bandwidth=10e9, product_s=0.004, cpu_share=1.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Command:
         return self.invoke("bench", *arguments)
 
     def measure(self, *arguments: str) -> Result:
-        fixed = ("--task", "translate-en-de", "--max-new-tokens", "6", "--engine", "torch")
+        fixed = ("--task", "translate-en-de", "--max-new-tokens", "6", "--engine", "torch", "--blocks", "1")
         return self.run("file:suite.tsv", *fixed, *arguments)
 
     def stored(self, result: Result, exit_code: int = 0) -> StoredRun:
@@ -50,10 +52,10 @@ class Command:
 
     def stop_after(self, items: int, patch: pytest.MonkeyPatch, how: BaseException | None = None) -> None:
         """Let the benchmark end with `how`, or with SIGTERM, after so many items."""
-        stream = use_case.measure_records
+        stream = block.measure_records
 
-        def stopped(*arguments: Any) -> Iterator[Any]:
-            measured = stream(*arguments)
+        def stopped(*arguments: Any, **more: Any) -> Iterator[Any]:
+            measured = stream(*arguments, **more)
             for _ in range(items):
                 yield next(measured)
             if how is not None:
@@ -61,7 +63,7 @@ class Command:
             os.kill(os.getpid(), signal.SIGTERM)
             yield from measured
 
-        patch.setattr(use_case, "measure_records", stopped)
+        patch.setattr(block, "measure_records", stopped)
 
 
 @pytest.fixture
@@ -72,6 +74,6 @@ def bench(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
     monkeypatch.setattr(use_case, "peak_memory", lambda *_: Memory(2, 1))
-    monkeypatch.setattr(use_case, "memory_bandwidth", lambda *_: 10e9)
+    monkeypatch.setattr(block, "take_probe", lambda *_, **__: PROBE)
     monkeypatch.chdir(tmp_path)
     return Command(tmp_path, run)

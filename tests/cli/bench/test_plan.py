@@ -23,8 +23,9 @@ from hybrid.schema import (
 )
 
 PLAN = Plan(
-    "file:suite.tsv", task="translate-en-de", engine="torch", limit=2, sampling=Sampling(6, truncate=True)
-)
+    "file:suite.tsv", task="translate-en-de", engine="torch", limit=2, sampling=Sampling(6, truncate=True),
+    blocks=1,
+)  # fmt: skip
 
 
 def events(bench: Any) -> list[Event]:
@@ -33,7 +34,7 @@ def events(bench: Any) -> list[Event]:
 
 def test_a_file_says_all_that_is_measured(bench):
     (bench.folder / "plan.toml").write_text(
-        'suite = "file:suite.tsv"\ntask = "translate-en-de"\nengine = "torch"\nlimit = 2\n'
+        'suite = "file:suite.tsv"\ntask = "translate-en-de"\nengine = "torch"\nlimit = 2\nblocks = 1\n'
         'systems = ["slm"]\nmemory = false\n[sampling]\nmax_new_tokens = 6\n'
     )
     found = bench.stored(bench.run("--plan", "plan.toml"))

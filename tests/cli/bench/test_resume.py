@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from hybrid.benchmark import block
 from hybrid.benchmark import run as use_case
 from hybrid.cli.bench import Stopped
 from hybrid.errors import EngineError
@@ -60,7 +62,7 @@ def test_an_interrupt_before_anything_is_measured_leaves_no_run(bench, monkeypat
     def load(*_: Any, **__: Any) -> None:
         raise Stopped(signal.SIGINT)
 
-    monkeypatch.setattr("hybrid.benchmark.run.load_engines", load)
+    monkeypatch.setattr("hybrid.benchmark.block.load_engines", load)
     assert bench.failed(bench.measure(), exit_code=130) == ""
     assert list_runs().runs == ()
 
@@ -122,7 +124,7 @@ def test_models_that_do_not_fit_are_one_sentence(bench, monkeypatch):
     def load(*_: Any, **__: Any) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("hybrid.benchmark.run.load_engines", load)
+    monkeypatch.setattr("hybrid.benchmark.block.load_engines", load)
     said = "error: The pair tiny does not fit into the memory of cpu. Free some of it.\n"
     assert bench.failed(bench.measure()) == said
     assert list_runs().runs == ()
@@ -197,7 +199,8 @@ def as_process(*arguments: str, place: Path) -> "subprocess.Popen[str]":
         signal.signal(signal.SIGINT, heard)
 
 
-def test_ctrl_c_on_a_real_process_leaves_a_run_that_resumes(bench):
+def test_ctrl_c_on_a_real_process_leaves_a_run_that_resumes(bench, monkeypatch):
+    """And ends the process of its block."""
     arguments = ("file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "200", "--no-memory")
     with as_process(*arguments, place=bench.folder) as process:
         deadline = time.monotonic() + 60
@@ -205,14 +208,18 @@ def test_ctrl_c_on_a_real_process_leaves_a_run_that_resumes(bench):
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        (measuring,) = psutil.Process(process.pid).children()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert not measuring.is_running()
     (run_id,) = out.splitlines()
     assert err.endswith(f"of 24 answers are stored; `hybrid bench --resume {run_id}` goes on.\n")
     assert "Traceback" not in err
     before = load_run(run_id).records
     assert 0 < len(before) < 24
+    monkeypatch.setattr(block, "in_process", block.measure_block)  # which is quicker
     again = bench.stored(bench.run("--resume", run_id, "--no-memory"))
     assert again.records[: len(before)] == before
+    assert [record.block for record in again.records] == [0] * 9 + [1] * 9 + [2] * 6
     assert len({(r.example_id, r.system) for r in again.records}) == 24

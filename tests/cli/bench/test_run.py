@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hybrid.measuring.lock import measuring
 from hybrid.schema import SYSTEMS, Memory, Plan
 from hybrid.store import list_runs
 from hybrid.suites import load_suite
+from tests.cli.bench.conftest import PROBE
 
 # a run
 
@@ -72,7 +74,9 @@ def test_the_options_reach_the_plan(bench):
 
 
 def test_fixed_length_runs_have_times_but_no_quality(bench):
-    result = bench.run("file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "9", "--limit", "2")
+    result = bench.run(
+        "file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "9", "--limit", "2", "--blocks", "1"
+    )
     found = bench.stored(result)
     assert {len(r.generation.token_ids) for r in found.records} == {9}
     assert {len(r.statistics) for r in found.records} == {0}
@@ -158,7 +162,7 @@ def test_a_second_measurement_waits_when_told(bench):
         (("x", "--dtype", "int3"), "'int3' is not one of 'float32', 'bfloat16'"),
         (("x", "--limit", "0"), "0 is not in the range"),
         (("x", "--wait", "-1"), "-1.0 is not in the range"),
-        (("x", "--wait", "nan"), "nan is not a number of seconds"),
+        (("x", "--wait", "nan"), "nan is not a finite number"),
         (("x", "--columns", "source"), "'source' is not like source=NAME,reference=NAME"),
         (("x", "--fixed-length", "4", "--max-new-tokens", "4"), "exclude each other"),
     ],
@@ -178,7 +182,17 @@ def test_wrong_usage_is_exit_code_2(bench, arguments, said):
             "There is no pair 'huge'; available: tiny.",
         ),
         (
-            ("file:suite.tsv", "--task", "summarize", "--device", "cuda:99", "--engine", "torch"),
+            (
+                "file:suite.tsv",
+                "--task",
+                "summarize",
+                "--device",
+                "cuda:99",
+                "--engine",
+                "torch",
+                "--blocks",
+                "1",
+            ),
             "Device 'cuda:99' cannot be used here",
         ),
     ],
@@ -206,7 +220,7 @@ def test_results_that_cannot_be_written_fail_before_models_are_loaded(bench, mon
     def load(*_: Any, **__: Any) -> None:
         raise AssertionError("models were loaded")
 
-    monkeypatch.setattr("hybrid.benchmark.run.load_engines", load)
+    monkeypatch.setattr("hybrid.benchmark.block.load_engines", load)
     (bench.folder / "results").write_text("a file", "utf-8")
     message = bench.failed(bench.measure())
     assert message.startswith(f"error: No run can be stored in {bench.folder / 'results'}: ")
@@ -259,11 +273,7 @@ def test_a_lossless_system_answers_one_prompt_at_a_time(bench):
     assert "answers one prompt at a time, and 2 were given; use --batch-size 1" in said
 
 
-def test_a_place_without_room_has_no_bandwidth(bench, monkeypatch):
-    def full(*_: Any) -> float:
-        raise EngineError("There is no room to measure.")
-
-    monkeypatch.setattr(use_case, "memory_bandwidth", full)
-    result = bench.measure("--limit", "1")
-    assert bench.stored(result).run.memory_bandwidth is None
-    assert "notice: There is no room to measure." in result.stderr
+def test_the_machine_is_probed_before_and_after(bench):
+    run = bench.stored(bench.measure("--limit", "2")).run
+    assert run.probes == (PROBE, replace(PROBE, records_before=6))
+    assert run.memory_bandwidth == 10e9

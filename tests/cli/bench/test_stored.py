@@ -38,7 +38,7 @@ def test_texts_come_from_the_store_in_the_order_of_measuring(bench, after, monke
     """Neither the suite's file nor its columns are asked for again, and nothing is shuffled again."""
     (bench.folder / "other.tsv").write_text("".join(["kind\ten\tde\n", *bench.lines]), "utf-8")
     arguments = ["file:other.tsv", "--task", "translate-en-de", "--columns", "source=en,reference=de"]
-    arguments += ["--limit", "5", "--seed", "3", "--batch-size", "2", "--repeats", "2"]
+    arguments += ["--limit", "5", "--seed", "3", "--batch-size", "2", "--repeats", "2", "--blocks", "1"]
     with monkeypatch.context() as patched:
         bench.stop_after(after, patched, Stopped(signal.SIGINT))
         part = bench.stored(bench.run(*arguments, "--max-new-tokens", "4"), exit_code=130)

@@ -39,7 +39,7 @@ def frame(n: int = 40, repeats: int = 2) -> pd.DataFrame:
                 own = tokens if system == "llm" else 7
                 rows.append((f"e{i}", system, repeat, 100 + 2 * i, own, took + 0.01 * repeat))
     columns = ["example_id", "system", "repeat", "prompt_tokens", "output_tokens", "total_ms"]
-    return pd.DataFrame(rows, columns=columns).astype({"system": "category"})
+    return pd.DataFrame(rows, columns=columns).astype({"system": "category"}).assign(block=0)
 
 
 def test_ratios_are_paired_and_lengths_are_the_llms():
@@ -82,7 +82,9 @@ def test_a_bin_that_is_decidedly_slower_forbids_to_say_faster_at_every_length():
         for system, took in (("llm", np.full(60, 100.0)), ("slm", own))
     ]
     columns = ["example_id", "system", "repeat", "prompt_tokens", "output_tokens", "total_ms"]
-    by_output = by_length(pd.DataFrame(rows, columns=columns), Resamples(200))["slm"]["output"]
+    by_output = by_length(pd.DataFrame(rows, columns=columns).assign(block=0), Resamples(200))["slm"][
+        "output"
+    ]
     assert by_output.bins[0].ratio.high < 1
     assert by_output.break_even.kind == "unclear"
 
@@ -162,3 +164,15 @@ def test_too_few_examples_or_one_length_carry_no_line():
     assert "all lengths are 32 tokens" in same.sentence
     none = break_even(np.array([]), np.array([]), Resamples(50))
     assert (none.kind, none.n) == ("unknown", 0)
+
+
+def test_bins_of_several_blocks_hold_what_changes_between_them() -> None:
+    """Systems are twice as far apart in the second block."""
+    rows = [
+        (f"e{i}", system, 0, 5, 10 + i, took, i % 2)
+        for i in range(60)
+        for system, took in (("llm", 100.0 * (1 + i % 2)), ("slm", 50.0))
+    ]
+    columns = ["example_id", "system", "repeat", "prompt_tokens", "output_tokens", "total_ms", "block"]
+    apart = by_length(pd.DataFrame(rows, columns=columns), Resamples(50))["slm"]["output"].bins
+    assert all(part.ratio.low is not None and part.ratio.low < 2 and part.ratio.high > 4 for part in apart)
