@@ -99,6 +99,30 @@ def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer
         torch.testing.assert_close(again[name], tensor)
 
 
+def test_a_bundle_that_cannot_be_written_leaves_the_one_before(
+    tiny_bundle, root, tiny_tokenizer_file, monkeypatch
+):
+    from hybrid.models import bundle
+
+    def full(folder: Path, state: dict[str, torch.Tensor]) -> None:
+        save_weights(folder, state)
+        if folder.name == "hybrid":
+            raise OSError(28, "No space left on device")
+
+    save_weights = bundle.save_weights
+    models = {system: tiny_bundle.model(system) for system in SYSTEMS}
+    (root / "tiny" / "llm" / "README.md").write_text("A card.", "utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "save_weights", full)
+        with pytest.raises(OSError, match="No space left"):
+            bundle.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
+    assert load_bundle("tiny", root).max_prompt_tokens == 160
+    bundle.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
+    assert load_bundle("tiny", root).max_prompt_tokens == 99
+    assert (root / "tiny" / "llm" / "README.md").read_text("utf-8") == "A card."
+    assert [path.name for path in root.iterdir()] == ["tiny"]
+
+
 def test_the_first_pair_is_the_default_and_progress_is_told(tiny_zoo):
     events: list[Event] = []
     assert load_bundle(root=tiny_zoo, observer=events.append).name == "tiny"
