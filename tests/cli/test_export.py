@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from hybrid import cli, store
 from hybrid.compare import COLUMNS
 from hybrid.compare.export import RECORD_COLUMNS
-from hybrid.schema import CPU, Memory, Run, System
+from hybrid.schema import CPU, Memory, Probe, Run, System
 from hybrid.store import StoredRun
 from hybrid.store.tables import original
 
@@ -273,3 +273,32 @@ def test_a_run_larger_than_memory_is_written_as_it_is_read(
     megabytes = float(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (tmp_path / "a.csv").read_bytes().count(b"\n") == 40_001
     assert megabytes < 200
+
+
+# Busy machines
+
+
+def probed(fake: StoredRun, others_share: float) -> StoredRun:
+    probe = Probe(taken_at=END, others_share=others_share)
+    return replace(fake, run=replace(fake.run, probes=(probe,)))
+
+
+def test_runs_on_a_busy_machine_say_so_and_are_left_out_when_asked(
+    fake_run: Callable[..., StoredRun],
+) -> None:
+    stored(probed(fake_run(run_id="a-1"), 0.02))
+    stored(probed(fake_run(run_id="b-2"), 0.48))
+    stored(fake_run(run_id="c-3"))
+    assert {(row["run_id"], row["busy"]) for row in exported()} == {
+        ("a-1", "false"), ("b-2", "true"), ("c-3", ""),
+    }  # fmt: skip
+    result = run("--no-busy", "-o", "-")
+    assert {row["run_id"] for row in rows(result.stdout_bytes)} == {"a-1", "c-3"}
+    assert "Run b-2 is left out, as its machine was busy: other processes took 48 %" in result.stderr
+    compared = CliRunner().invoke(cli.main, ["compare", "a-1", "b-2"])
+    assert "slm [2] (busy machine)" in compared.stdout
+    assert "slm [1] (busy machine)" not in compared.stdout
+    listed = CliRunner().invoke(cli.main, ["runs"]).stdout.splitlines()
+    assert ["busy machine" in line for line in sorted(listed[1:])] == [False, True, False]
+    alone = CliRunner().invoke(cli.main, ["compare", "b-2", "--no-busy"])
+    assert (alone.exit_code, "leave out --no-busy" in alone.stderr) == (1, True)

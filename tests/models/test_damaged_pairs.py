@@ -21,6 +21,7 @@ def pair(tiny_zoo: Path, tmp_path: Path) -> Path:
     """A copy of the tiny pair that a test may damage."""
     return Path(shutil.copytree(tiny_zoo / "tiny", tmp_path / "zoo" / "tiny"))
 
+
 Q = "decoder.block.0.layer.0.SelfAttention.q.weight"
 SCALE = Q + ".int8_scale"
 SLM = "slm/model.safetensors"

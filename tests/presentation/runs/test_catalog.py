@@ -1,5 +1,6 @@
 """Runs as pages list and filter them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,17 @@ def test_the_newest_complete_run_is_found(tmp_path: Path):
     entries = catalog(tmp_path).entries
     assert newest_complete(entries).run_id == done
     assert newest_complete(entries[:1]) is None
+
+
+@pytest.mark.parametrize(
+    ("busy", "word", "passing"),
+    [(None, "", "not busy"), ((), "quiet", "not busy"), (("it moved",), "busy", "busy")],
+)
+def test_a_busy_machine_can_be_left_out(
+    results: Path, busy: tuple[str, ...] | None, word: str, passing: str
+) -> None:
+    entry = replace(catalog(results).entries[0], busy=busy)
+    assert entry.machine == word
+    assert [passes(entry, {"machine": value}) for value in ("busy", "not busy")] == [
+        passing == "busy", passing == "not busy",
+    ]  # fmt: skip

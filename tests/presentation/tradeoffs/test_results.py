@@ -170,3 +170,14 @@ def test_means_sum_to_the_mean_total_where_some_answers_lack_a_phase():
 def test_a_batch_counts_once_however_many_answers_it_has():
     batch = [{"position": 0, "decode_ms": 30.0}] * 3
     assert phase_means(frame([*batch, {"position": 1, "decode_ms": 10.0}])) == {"decode": 20.0}
+
+
+def test_the_median_of_several_blocks_holds_what_changes_between_them():
+    values = np.tile([10.0, 20.0, 40.0], 20) + np.arange(60) / 100
+    blocks, draws = np.arange(60) % 3, Resamples(50)
+    whole, apart = (distribution(values, np.arange(60), draws, which) for which in (None, blocks))
+    assert whole is not None
+    assert apart is not None
+    assert apart.p50.value == whole.p50.value
+    assert apart.p50.low < 10 < 40 < apart.p50.high
+    assert apart.percentiles == whole.percentiles
