@@ -15,12 +15,14 @@ from starlette.datastructures import URL, Headers, MutableHeaders, QueryParams
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from pages.common.access import access, cookie
 
 TOKEN = "token"  # in the address
 READS = ("GET", "HEAD", "OPTIONS")
 ANY = "*"
+POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 # No other page may frame these, read them, or learn their address, which may hold a prompt.
 HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -49,6 +51,8 @@ class Guard:
             await send(message)
 
         answer = _refused(scope) or _with_token(scope) or self._app
+        if scope["type"] == "websocket" and isinstance(answer, Response):
+            answer = WebSocketClose(POLICY_VIOLATION)  # before it is open: the browser is told 403
         await answer(scope, receive, with_headers)
 
 

@@ -44,6 +44,8 @@ def ask(method: str = "GET", query: str = "", kind: str = "http", **headers: str
     }  # fmt: skip
     with pytest.raises(StopIteration):  # nothing here waits, and a browser's test may have a loop running
         Guard(streamlit)(scope, None, send).send(None)  # type: ignore[arg-type]
+    if sent[0]["type"] == "websocket.close":
+        return 403, {}
     return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
