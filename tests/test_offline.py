@@ -32,6 +32,12 @@ counts |= {n: int(v) for n, v in map(str.split, pathlib.Path("/proc/net/snmp6").
 seen = ("IpOutNoRoutes", "Ip6OutNoRoutes", "UdpOutDatagrams", "Udp6OutDatagrams")
 print(json.dumps({"codes": codes, "left": sum(counts.get(name, 0) for name in seen)}))
 """
+COMMANDS = """
+from hybrid.cli import main
+suite = "everyday-en-de --limit 2 --systems llm,hybrid --engine onnx --max-new-tokens 4 --no-memory"
+for line in (f"bench {suite}", "export -o all.csv", "report latest -o all.html"):
+    main(line.split(), standalone_mode=False)
+"""
 LOADED = """
 import sys, time
 from hybrid.engines.registry import create_engines
@@ -76,11 +82,9 @@ def test_the_witness_sees_a_look_up(home: Path, tiny_zoo: Path) -> None:
 
 
 def test_measuring_and_the_pages_ask_nobody(home: Path, tiny_zoo: Path) -> None:
-    hybrid = f"{sys.executable} -m hybrid.cli"
-    suite = "everyday-en-de --limit 2 --systems llm,hybrid --engine onnx --max-new-tokens 4 --no-memory"
-    bench = f"{hybrid} bench {suite} && {hybrid} export -o all.csv && {hybrid} report latest -o all.html"
+    bench = [sys.executable, "-c", COMMANDS]
     visit = [sys.executable, str(ROOT / "tests" / "pages" / "visitor.py"), "overview", "benchmark", "runs"]
-    assert left_by(["sh", "-ec", bench], visit, home=home, zoo=tiny_zoo) == 0
+    assert left_by(bench, visit, home=home, zoo=tiny_zoo) == 0
     assert list(home.rglob("*")) == []
 
 
