@@ -4,6 +4,7 @@ Told by its events; only those that were written since the last look are read,
 as watching a measurement must not disturb it.
 """
 
+import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ from hybrid.schema import (
     Waiting,
 )
 from hybrid.store import RunReader, results_folder
+from hybrid.store.folders import suites_folder
 
 State = Literal[
     "starting", "loading", "measuring", "finishing", "cancelling", "finished", "cancelled", "failed"
@@ -92,7 +94,7 @@ class Watch:
                 planned=progress.planned,
                 eta_s=progress.eta_s if job.alive else None,
                 speedups=self._speedups,
-                log=tuple(last_lines(job)),
+                log=tuple(map(_without_folder, last_lines(job))),
             )
             return replace(running, sentence=self._sentence(job, running))
 
@@ -155,9 +157,14 @@ class Watch:
     def _why(self, job: Job, log: tuple[str, ...]) -> str:
         """Give the command's own sentence, or what else is known of its end."""
         if self._failure is not None:
-            return self._failure.sentence
+            return _without_folder(self._failure.sentence)
         if job.exit_code is not None and job.exit_code < 0:
             return f"It was killed by signal {-job.exit_code}."
         if log:
             return f"It ended unexpectedly. The last line of its log: {log[-1]}"
         return "It ended without a word; somebody may have killed it."
+
+
+def _without_folder(text: str) -> str:
+    """Leave out where this server keeps its suites: whoever opens the page reads the text."""
+    return text.replace(f"{suites_folder().resolve()}{os.sep}", "")

@@ -241,3 +241,13 @@ def test_a_real_run_on_a_gpu_is_followed_to_its_end(real: Path):
     assert status.run_id is not None
     assert (status.done, load_run(status.run_id, real).run.plan.device) == (30, "cuda")
     assert set(status.speedups) == {"slm", "hybrid"}
+
+
+def test_where_the_server_keeps_its_suites_is_not_shown(job: Job, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HYBRID_SUITES", str(tmp_path / "confidential"))
+    sentence = f"{tmp_path / 'confidential' / 'sub' / 'x.tsv'}, line 3: the source is empty."
+    tell(job, Failed(error="SuiteError", sentence=sentence))
+    (job.folder / "stderr").write_text(f"error: {sentence}\n", "utf-8")
+    status = Watch(tmp_path).look(replace(job, alive=False, exit_code=1))
+    assert status.sentence == "sub/x.tsv, line 3: the source is empty."
+    assert status.log == (f"error: {status.sentence}",)
