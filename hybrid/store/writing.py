@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
 from hybrid.schema import Environment, Example, Memory, Probe, Record, Resumption, Run, System
-from hybrid.store.checks import check_record
+from hybrid.store.checks import check_bounds, check_record
 from hybrid.store.checksum import CHECKSUM
 from hybrid.store.codec import encode_example, encode_record, encode_run
 from hybrid.store.files import LostFile, as_store_error, atomic_write, sync_folder
@@ -44,9 +44,14 @@ def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "
     """Start a run in a folder of its own and hold its lock.
 
     When its id is taken, by a clock that was set back or another process, it
-    gets other digits: `writer.run` is what was stored. Raises StoreError.
+    gets other digits: `writer.run` is what was stored. Raises StoreError, also
+    for a run that nobody could read again.
     """
     root = root or results_folder()
+    try:
+        check_bounds(run)
+    except ValueError as error:
+        raise StoreError(f"No such run can be stored: {error}.") from error
     with _room(root):
         folder = claim_folder(root, run.run_id)
         lock = lock_run(folder)
@@ -230,6 +235,7 @@ class Writer:
 
     def _rewrite(self, run: Run) -> None:
         with self._explained():
+            self._check_place()
             atomic_write(self._folder / RUN, encode_run(run, **self._beside))
         self.run = run
 

@@ -1,5 +1,6 @@
 """Whatever a command is given, it ends with a code of its own and a sentence, never with a traceback."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hybrid import cli
+from hybrid.schema import Plan
+from hybrid.store.typed_json import plain
+from tests.fuzz.mutations import mutations
 from tests.made_runs import store_run
 
 FEW, MANY = 40, int(os.environ.get("FUZZ", 3000))
@@ -73,12 +77,16 @@ def place(results: Path, tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
 
 
+PLAN = json.dumps(plain(Plan("file:missing.tsv", task="translate-en-de")), default=plain).encode()
+
+
 def _one(data: st.DataObject) -> None:
     command = data.draw(st.sampled_from(COMMANDS))
+    given = data.draw(mutations(PLAN, lines=False)) if "--plan" in command else b""
     arguments = [
         part.replace("{}", data.draw(st.sampled_from(ODD))) if "{}" in part else part for part in command
     ]
-    result = CliRunner().invoke(cli.main, arguments, input=b"")
+    result = CliRunner().invoke(cli.main, arguments, input=given)
     assert result.exception is None or isinstance(result.exception, SystemExit), (arguments, result.exception)
     assert result.exit_code in (0, 1, 2), (arguments, result.output)
     assert "Traceback" not in result.output

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hybrid.benchmark.scoring import score_run
 from hybrid.compare import as_json, compare_runs, summaries
 from hybrid.errors import HybridError
 from hybrid.presentation.examples.answers import read_answers
@@ -25,7 +26,7 @@ from hybrid.presentation.runs.comparison_view import comparison_rows, table
 from hybrid.presentation.runs.digest import headlines, run_digest
 from hybrid.presentation.runs.exports import columns, rows
 from hybrid.presentation.tradeoffs.results import tradeoffs
-from hybrid.store import delete_run, import_archive, list_runs, load_run, write_archive
+from hybrid.store import delete_run, import_archive, list_runs, load_run, resume, write_archive
 from hybrid.store.tables import write_csv
 from tests.fuzz.mutations import mutations
 from tests.made_runs import store_run
@@ -39,8 +40,6 @@ Use = Callable[[Path, str], object]
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sound run, scored by one metric more."""
-    from hybrid.benchmark.scoring import score_run
-
     root = tmp_path_factory.mktemp("whole")
     run_id = store_run(root, examples=3)
     score_run(run_id, ("repetition",), root=root)
@@ -83,7 +82,13 @@ def sent(root: Path, run_id: str) -> None:
         delete_run(again, root)
 
 
-USES: tuple[Use, ...] = (compared, exported, listed, shown, sent)
+def gone_on_with(root: Path, run_id: str) -> None:
+    """By scoring and by resuming: what is damaged is said, and never in the way of a sentence."""
+    score_run(run_id, ("repetition",), root=root)
+    resume(run_id, root).close()
+
+
+USES: tuple[Use, ...] = (compared, exported, listed, shown, sent, gone_on_with)
 
 
 def used(root: Path, run_id: str) -> None:
@@ -96,7 +101,7 @@ def used(root: Path, run_id: str) -> None:
     assert len(read) + len(listing.damaged) == 1
     for use in USES:
         with suppress(HybridError) if use is not listed else nullcontext():
-            if run_id in read or use in (listed, compared, exported):
+            if run_id in read or use in (listed, compared, exported, gone_on_with):
                 use(root, run_id)
 
 

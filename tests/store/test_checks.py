@@ -218,3 +218,10 @@ def test_a_seed_may_be_negative_and_nothing_else(fake: StoredRun) -> None:
     check_run(planned(seed=-5))
     with pytest.raises(ValueError, match=r"plan\.seed"):
         check_run(planned(seed=2**70))
+
+
+def test_no_run_is_begun_that_nobody_could_read_again(fake: StoredRun, tmp_path: Path) -> None:
+    plan = replace(fake.run.plan, repeats=HUGE)
+    with pytest.raises(StoreError, match=r"No such run can be stored: plan\.repeats is beyond all bounds"):
+        store.create(replace(fake.run, plan=plan), fake.examples, tmp_path)
+    assert list(tmp_path.iterdir()) == []
