@@ -191,7 +191,7 @@ class Terminal:
 
     def _status(self, sentence: str) -> None:
         if self._draw is not None and self.last is not None and self.last.done < self.last.planned:
-            self._draw(self.last.done, sentence)
+            self._draw(self.last.done, harmless(sentence))
             return
         if self._spin is None:
             self.close()
@@ -244,7 +244,7 @@ def _line(event: Progress, unit: str = "") -> str:
     ratios = speedups(event)
     eta = "" if event.eta_s is None else f"ETA {timedelta(seconds=round(event.eta_s))}"
     parts = (f"{event.done}/{event.planned}{unit}", ratios and f"speed-up {ratios}", event.detail, eta)
-    return "  ".join(filter(None, parts))
+    return harmless("  ".join(filter(None, parts)))
 
 
 def _plain(sentence: str) -> "Text":

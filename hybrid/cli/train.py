@@ -115,7 +115,7 @@ def _draw(events: Iterable["TrainEvent"]) -> None:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for event in events:
             if event.stage not in bars:
-                bars[event.stage] = progress.add_task(event.stage, line="")
+                bars[event.stage] = progress.add_task(harmless(event.stage), line="")
                 figures = {}
             figures |= _figures(event)
             line = "  ".join(figures.values())
@@ -123,7 +123,7 @@ def _draw(events: Iterable["TrainEvent"]) -> None:
             due = event.kind != "progress" or time.monotonic() - printed_s >= PLAIN_LINE_EVERY_S
             if due and not console.is_terminal:
                 printed_s = time.monotonic()
-                say(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}")
+                say(harmless(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}"))
     if not bars:
         notice("Every stage is finished already.")
 

@@ -57,5 +57,12 @@ def test_what_cannot_be_compared_leaves_no_file(
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_dash_is_standard_output(run: Run) -> None:
+    done = run("report", "a", "-o", "-")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("<!doctype html>")
+    assert "written" not in done.stderr
+
+
 def test_a_file_is_needed(run: Run) -> None:
     assert run("report", "a").exit_code == 2

@@ -5,7 +5,7 @@ import pytest
 from hybrid.errors import InputError, PromptTooLong
 from hybrid.models.prompts import TextCodec, TextEncoder
 from hybrid.models.source import ZooSource
-from hybrid.schema import TASKS
+from hybrid.schema import LARGEST_PROMPT, TASKS
 from hybrid.suites import bundled_suites, load_suite
 
 TASK = "translate-en-de"
@@ -130,6 +130,14 @@ def test_what_is_typed_never_becomes_a_token_of_its_own(tokenizer, bundled, task
         (answer,) = TextEncoder(each.backend_tokenizer).answers([(task, text)])
         assert not added.keys() & set(answer)
         assert each.decode(answer) == text
+
+
+@pytest.mark.parametrize("text", ["a" * (LARGEST_PROMPT + 1), "ä" * (LARGEST_PROMPT // 2 + 1)])
+def test_a_prompt_that_would_fill_the_memory_is_refused_before_it_is_read(tokenizer, text, monkeypatch):
+    monkeypatch.setattr(TextEncoder, "prompt", lambda *_: pytest.fail("it was tokenized"))
+    for truncate in (False, True):
+        with pytest.raises(InputError, match=r"The prompt has 1,048,57\d bytes; 1,048,576 are read"):
+            encode_prompt(tokenizer, TASK, text, 100, truncate)
 
 
 def test_too_long_states_both_numbers(tokenizer):

@@ -287,3 +287,11 @@ def test_the_suite_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert load_suite("file:~a.tsv", "translate-en-de").content_hash == suite.content_hash
     with pytest.raises(SuiteError, match="write file:PATH"):
         load_suite("file:", "summarize")
+
+
+def test_a_suite_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("hybrid.suites.files.LARGEST", 100)
+    (tmp_path / "a.tsv").write_text("news\tsource\treference\n" * 10, "utf-8")
+    with pytest.raises(SuiteError, match="has more than 100 characters; take a part of it"):
+        load_examples(tmp_path / "a.tsv")
+    assert len(load_examples(tmp_path / "a.tsv", limit=5)) == 5
