@@ -142,6 +142,8 @@ def _report(profile: "Profile") -> Iterator[str]:
     yield f"arithmetic by rows: {rates}"
     for costs in profile.step:
         read = f"weights at {bandwidth(each / weight)}" if (weight := _weight(costs)) else ""
+        if beyond := costs.seconds.get("uncached", 0.0):
+            read += f"{', ' if read else ''}from memory at {bandwidth(each / (weight + beyond))}"
         yield f"a decode step of {counted(costs.batch, 'answer')}: {_small(costs)}{read}"
     for costs in profile.encode:
         rows = costs.batch * costs.tokens

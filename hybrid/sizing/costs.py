@@ -21,6 +21,7 @@ from hybrid.sizing.cost_features import Terms
 
 Points = Sequence[tuple[float, float]]  # (where, value), in this order
 PAIR_FLOPS = 4  # of a pair of tokens, per column of the heads: the score and the sum over values
+_PER_WEIGHT = frozenset(("weights", "uncached"))
 _PER_ANSWER = frozenset(("past", "cache"))  # what attention reads of each answer's own
 
 
@@ -102,8 +103,8 @@ def _stretched(one: Costs, terms: Terms, beyond: tuple[float, float], products: 
         return one.of(terms)
     rows = one.batch * max(one.tokens, 1)
     grown = dict(terms)
-    if "weights" in grown:
-        grown["weights"] *= products.seconds(rows * batch * tokens) / products.seconds(rows)
+    for name in _PER_WEIGHT & grown.keys():
+        grown[name] *= products.seconds(rows * batch * tokens) / products.seconds(rows)
     for name in _PER_ANSWER & grown.keys():
         grown[name] *= batch
     # Where small models did not tell what a pair of tokens costs, arithmetic still bounds it.

@@ -30,7 +30,13 @@ def test_a_step(tiny: Shape) -> None:
     assert step_features(tiny, 7.5) == {
         "fixed": 1, "layers": 3, "past": 22.5, "cache": 22.5 * 64,
         "rows": 3 * (128 + 64 + 128 + 64 + 2 * 128 + 256) + 128, "weights": layers + 128 * 512,
+        "uncached": 0,
     }  # fmt: skip
+
+
+def test_weights_that_no_cache_holds(shapes) -> None:
+    many = step_features(shapes("large", 1024, 4096, 16, 4, vocabulary=4096), 1)
+    assert many["uncached"] == many["weights"] - 2**22 > 0
 
 
 def test_keys_and_values_of_the_prompt(tiny: Shape) -> None:
