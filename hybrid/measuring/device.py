@@ -36,6 +36,7 @@ _RATE_WIDTH = {"cpu": 1024, "cuda": 4096}  # of the square matrices whose produc
 _ENOUGH_S = 0.06  # of one figure's products
 _REPEATS = 5
 _PROBE_WIDTH = 512  # of the square matrices of the one fixed product: they fit a cache
+_PROBE_PRODUCTS = 4  # of a try: each is timed, and together they tell the share
 _PROBE_TRIES = 12  # spread over more than a few time slices: the best one had the machine for itself
 
 
@@ -80,8 +81,8 @@ def memory_bandwidth(device: Device, dtype: str, threads: int = 1) -> float:
 def fixed_product() -> tuple[float, float]:
     """Seconds of one product of float32 matrices on one thread of the CPU, and CPU time over wall time.
 
-    The best of several, and the share of all of them: what else runs on the core
-    takes from the share, what else heats, clocks or shares it adds to the seconds.
+    The best of several tries, and the median share: what else runs on the core most
+    of the time takes from the share, what heats, clocks or shares it adds to the seconds.
     """
     with _products(CPU, "float32", 1) as products:
         return products.fixed(_PROBE_WIDTH, _PROBE_TRIES)
@@ -131,9 +132,13 @@ class _Products:
         """Seconds of a product of square matrices, and CPU time of this thread over wall time."""
         left, right = self._noise(width, width), self._noise(width, width)
         left @ right  # the first one pays for memory
-        started_s, cpu_s = time.perf_counter(), time.thread_time()
-        best_s = min(self._timed(lambda: left @ right, tries))
-        return best_s, (time.thread_time() - cpu_s) / (time.perf_counter() - started_s)
+        marks = [(time.perf_counter(), time.thread_time())]
+        for _ in range(_PROBE_PRODUCTS * tries):
+            left @ right
+            marks.append((time.perf_counter(), time.thread_time()))
+        best_s = min(end_s - start_s for (start_s, _), (end_s, _) in pairwise(marks))
+        longer = pairwise(marks[::_PROBE_PRODUCTS])  # than what a busy core is given at a time
+        return best_s, _median([(cpu_end - cpu) / (end - start) for (start, cpu), (end, cpu_end) in longer])
 
     def rate(self, rows: int) -> float:
         """Operations per second of `rows` rows with square matrices that no cache holds."""
