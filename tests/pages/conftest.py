@@ -13,6 +13,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import streamlit
@@ -151,6 +152,17 @@ def settled(page: Any) -> None:
         "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
     )
     page.wait_for_timeout(200)
+
+
+def wait_for_address(page: Any, **choices: str | list[str]) -> None:
+    """Wait until the address carries these choices, [] for none: the server writes them after drawing."""
+    expected = {name: [value] if isinstance(value, str) else value for name, value in choices.items()}
+
+    def carries(url: str) -> bool:
+        query = parse_qs(urlsplit(url).query)
+        return all(query.get(name, []) == values for name, values in expected.items())
+
+    page.wait_for_url(carries)
 
 
 def is_probe(said: Any) -> bool:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import streamlit as st
@@ -18,7 +17,7 @@ from hybrid.schema import Generation
 from hybrid.store import load_run
 from hybrid.store.tables import original
 from tests.made_runs import store_run
-from tests.pages.conftest import LOOKS, Server, settled
+from tests.pages.conftest import LOOKS, Server, settled, wait_for_address
 
 APP = Path(__file__).parents[2] / "app.py"
 HOSTILE = (
@@ -172,10 +171,6 @@ def answers_to(example_id: str, stored: tuple[Path, str]) -> dict[str, Generatio
     return {one.system: one.generation for one in records if one.example_id == example_id}
 
 
-def address_of(page: Any) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
-
-
 def test_a_visitor_sorts_pages_searches_links_and_saves(
     server: Server, stored: tuple[Path, str], visit: Callable[..., Any]
 ):
@@ -192,7 +187,7 @@ def test_a_visitor_sorts_pages_searches_links_and_saves(
         page.get_by_text("Page 2 of 4").wait_for()
         settled(page)
         assert names.all_inner_texts() == [f"news-{number}" for number in range(13, 23)]
-        assert address_of(page) == {"page": "2", "run": stored[1], "sort": "Order of the suite"}
+        wait_for_address(page, page="2", run=stored[1], sort="Order of the suite")
         page.get_by_placeholder("Find in").fill("sOURCE 17")
         page.keyboard.press("Enter")
         page.get_by_text("1 of 40 examples").wait_for()
@@ -208,7 +203,7 @@ def test_a_visitor_sorts_pages_searches_links_and_saves(
             assert float(row["total_ms"]) == pytest.approx(1000 * made[row["system"]].timing.total_s)
         page.get_by_role("button", name="Link to this example").click()
         page.get_by_text("The address of this page leads to this example.").wait_for()
-        assert address_of(page)["example"] == "news-17"
+        wait_for_address(page, example="news-17")
         link = page.url
     with visit() as page:
         page.goto(link)

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from hybrid.compare.export import RECORD_COLUMNS, record_rows
 from hybrid.store import RunReader, list_runs
 from hybrid.store.tables import original
-from tests.pages.conftest import settled
+from tests.pages.conftest import settled, wait_for_address
 
 
 def test_from_a_measurement_to_its_numbers(
@@ -38,7 +37,7 @@ def _see_it_on_trade_offs(page: Any, run_id: str) -> None:
     page.get_by_role("heading", name="Is it worth it?").wait_for()
     page.locator(".js-plotly-plot").nth(2).wait_for()
     settled(page)
-    assert _query(page)["run"] == [run_id]
+    wait_for_address(page, run=run_id)
     drawn = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map((e) => e.data.length)")
     assert all(drawn)
 
@@ -49,9 +48,7 @@ def _open_the_worst_example(page: Any, run_id: str, results: Path) -> None:
     page.get_by_text("Link to this example").first.click()
     page.get_by_role("button", name=re.compile("all examples", re.IGNORECASE)).first.wait_for()
     settled(page)
-    query = _query(page)
-    assert query["run"] == [run_id]
-    assert query["example"] == [_worst(run_id, results)]
+    wait_for_address(page, run=run_id, example=_worst(run_id, results))
 
 
 def _worst(run_id: str, results: Path) -> str:
@@ -81,7 +78,3 @@ def _export_the_records(page: Any, run_id: str, results: Path) -> None:
         assert int(row["output_tokens"]) == len(record["token_ids"])
         assert 1000 * float(row["total_ms"]) == pytest.approx(sum(record["phases_us"].values()))
         assert 1000 * float(row["ttft_ms"]) == pytest.approx(record["token_us"][0])
-
-
-def _query(page: Any) -> dict[str, list[str]]:
-    return urllib.parse.parse_qs(urllib.parse.urlsplit(page.url).query)

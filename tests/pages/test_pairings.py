@@ -20,7 +20,7 @@ from hybrid.schema import Device
 from hybrid.sizing import Pair, Request, load_profile, predict, save_profile
 from hybrid.store.grids import load_grid
 from hybrid.store.tables import original
-from tests.pages.conftest import settled
+from tests.pages.conftest import settled, wait_for_address
 from tests.presentation.pairings.made_grids import EVIL, cell, store
 from tests.sizing.made_up import made_up_profile
 
@@ -243,8 +243,7 @@ def test_a_click_shows_a_pair_and_its_link_shows_it_again(
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         wait_for_text(page, "t5-v1_1-small 77M with bundled-slm 6.0M, measured in grid")
         settled(page)
-        assert "slm=bundled-slm" in page.url
-        assert "llm=t5-v1_1-small" in page.url
+        wait_for_address(page, slm="bundled-slm", llm="t5-v1_1-small")
         link = page.url
     with closing(browser.new_context()) as context:
         again = context.new_page()

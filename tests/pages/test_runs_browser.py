@@ -13,7 +13,7 @@ from hybrid.compare import compare_runs
 from hybrid.presentation.report import html_report
 from hybrid.store import load_run
 from tests.made_runs import store_run
-from tests.pages.conftest import ROOT, Server, settled
+from tests.pages.conftest import ROOT, Server, settled, wait_for_address
 
 TITLE = "Stored runs"
 
@@ -43,9 +43,10 @@ def open_runs(page: Any, server: Server) -> None:
 def tick(page: Any, *rows: int) -> None:
     """Tick rows of the list, which is drawn on a canvas."""
     for row in rows:
+        address = page.url
         box = page.locator("[data-testid=stDataFrame] canvas").first.bounding_box()
         page.mouse.click(box["x"] + 16, box["y"] + 35 * (row + 1) + 17)
-        page.wait_for_timeout(300)
+        page.wait_for_url(lambda url, before=address: url != before)
         settled(page)
 
 
@@ -77,8 +78,8 @@ def test_csv_is_what_the_command_writes_byte_for_byte(
         open_runs(page, server)
         assert downloaded(page, "Summary CSV") == exported(stored)
         tick(page, 0, 2)
-        assert page.url.endswith("?run=made-0002&run=made-0000")
-        chosen = ("made-0002", "made-0000")
+        chosen = ["made-0002", "made-0000"]
+        wait_for_address(page, run=chosen)
         assert downloaded(page, "Summary CSV") == exported(stored, *chosen)
         assert downloaded(page, "Records CSV") == exported(stored, *chosen, "--records")
         page.get_by_role("heading", name="How much faster?").wait_for()
@@ -124,7 +125,7 @@ def test_a_run_goes_out_comes_back_and_is_deleted(
         page.get_by_text("was imported").wait_for()
         settled(page)
         (new,) = {path.name for path in stored.iterdir()} - {"made-0000", "made-0001", "made-0002"}
-        assert page.url.endswith(f"?run={new}")
+        wait_for_address(page, run=new)
         for path in (stored / "made-0002").iterdir():
             assert (stored / new / path.name).read_bytes() == path.read_bytes()
         page.get_by_role("button", name="Delete", exact=True).click()
@@ -133,7 +134,7 @@ def test_a_run_goes_out_comes_back_and_is_deleted(
         page.get_by_text(f"Run {new} was deleted.").wait_for()
         settled(page)
         assert sorted(path.name for path in stored.iterdir()) == ["made-0000", "made-0001", "made-0002"]
-        assert "run=" not in page.url
+        wait_for_address(page, run=[])
 
 
 @pytest.mark.slow
