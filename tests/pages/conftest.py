@@ -125,10 +125,7 @@ def visit(browser: Any) -> Callable[..., Any]:
         page.on("request", lambda asked: troubles.append(asked.url) if is_foreign(asked.url) else None)
         try:
             yield page
-            assert page.locator("[data-testid=stException]").count() == 0
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            if shot:
-                screenshot(page, f"{shot}-{look}", int(width))
+            look_at(page, f"{shot}-{look}" if shot else None)
         finally:
             context.close()
         assert troubles == []
@@ -136,13 +133,23 @@ def visit(browser: Any) -> Callable[..., Any]:
     return open_page
 
 
-def screenshot(page: Any, name: str, width: int = 1440) -> None:
+def look_at(page: Any, shot: str | None = None) -> None:
+    """Nothing has gone wrong on the page, and it is not wider than the window. shot: a screenshot's name."""
+    assert page.locator("[data-testid=stException]").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if shot:
+        screenshot(page, shot)
+
+
+def screenshot(page: Any, name: str) -> None:
     """The whole page, however long, in screenshots/."""
     SCREENSHOTS.mkdir(exist_ok=True)
+    before = page.viewport_size
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    page.set_viewport_size({"width": width, "height": max(900, min(height, 6000))})
+    page.set_viewport_size({"width": before["width"], "height": max(900, min(height, 6000))})
     page.wait_for_timeout(300)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    page.set_viewport_size(before)
 
 
 def settled(page: Any) -> None:
