@@ -155,6 +155,8 @@ def in_process(request: BlockRequest, observer: Observer, command: tuple[str, ..
         try:
             _send(process.stdin, encode(plain(request) | {"done": sorted(request.done)}))
             for line in process.stdout:
+                if not line.endswith(b"\n"):
+                    break  # it died while it wrote
                 message = _decode_message(line)
                 if isinstance(message, Failed):
                     raise _error(message)
@@ -166,6 +168,8 @@ def in_process(request: BlockRequest, observer: Observer, command: tuple[str, ..
             code = process.wait()
         finally:
             process.kill()
+            with suppress(BrokenPipeError):  # of what it has not read
+                process.stdin.close()
     if code:
         how = f"signal {-code}" if code < 0 else f"code {code}"
         raise EngineError(

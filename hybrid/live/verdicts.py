@@ -66,8 +66,13 @@ def remarks(answers: Answers) -> list[str]:
     """Tell what a reader must know before comparing these answers, in sentences."""
     cut = [s.label for s, answer in answers.items() if answer.finish_reason == "length"]
     silent = [s.label for s, answer in answers.items() if not answer.text.strip()]
-    notes = [f"Stopped at the limit of new tokens, before the answer's end: {', '.join(cut)}."] if cut else []
-    return notes + ([f"Answered with no text: {', '.join(silent)}."] if silent else [])
+    disturbed = [s.label for s, answer in answers.items() if answer.timing.disturbed]
+    found = {
+        "Stopped at the limit of new tokens, before the answer's end": cut,
+        "Answered with no text": silent,
+        "Not its own times, as the process was stopped or starved meanwhile; ask again": disturbed,
+    }
+    return [f"{what}: {', '.join(names)}." for what, names in found.items() if names]
 
 
 def fidelity_in_words(system: System, text: str, llm_text: str) -> str:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def test_messages_come_as_they_were_sent() -> None:
         ("raise KeyError('a bug')\nyield", RuntimeError, "KeyError: 'a bug'"),
         ("class Own(Exception): pass\nraise Own('a bug')\nyield", RuntimeError, "Own: a bug"),
         ("os.kill(os.getpid(), signal.SIGKILL)\nyield", EngineError, "block 3 of 4 ended with signal 9"),
+        ("os.write(3, b'{\"kind\"')\nos._exit(3)\nyield", EngineError, "block 3 of 4 ended with code 3"),
         ("os._exit(3)\nyield", EngineError, "block 3 of 4 ended with code 3"),
     ],
 )
@@ -81,6 +83,12 @@ def test_what_breaks_there_breaks_here_in_the_same_words(
         measured(script)
     assert type(caught.value) is kind
     assert sentence in str(caught.value)
+
+
+def test_a_process_that_dies_before_it_has_read_anything_is_one_sentence() -> None:
+    large = replace(REQUEST, examples=(Example("e", "d", "word " * 100_000, ("r",)),))
+    with pytest.raises(EngineError, match="block 3 of 4 ended with code 4"):
+        list(in_process(large, lambda _: None, (sys.executable, "-c", "import os; os._exit(4)")))
 
 
 def test_nothing_is_measured_while_the_last_records_are_stored_and_leaving_ends_the_process() -> None:

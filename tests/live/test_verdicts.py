@@ -1,5 +1,7 @@
 """What the figures of a few answers say."""
 
+from dataclasses import replace
+
 import pytest
 
 from hybrid.live import baseline_of, remarks, speedup, verdict
@@ -46,6 +48,14 @@ def test_remarks_name_cut_and_empty_answers():
     assert "LLM alone, Hybrid" in cut
     assert "SLM alone" in empty
     assert remarks(answers_of(generation("llm", [0.1]))) == []
+
+
+def test_remarks_name_an_answer_in_which_the_process_stood_still():
+    answer = generation("hybrid", [0.1])
+    stopped = replace(answer, timing=replace(answer.timing, disturbed=True))
+    (remark,) = remarks(answers_of(generation("llm", [0.1]), stopped))
+    assert "starved" in remark
+    assert remark.endswith(": Hybrid.")
 
 
 def test_remarks_name_the_engine_too():
