@@ -6,7 +6,6 @@ Each check raises ValueError in words. What fails is damage of that line, or of 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
-from operator import gt
 
 from hybrid.schema import STATISTICS, Grid, Record, Run, Timing
 from hybrid.store.typed_json import LARGEST
@@ -119,7 +118,7 @@ def _leaves(value: object, place: str, depth: int) -> Iterator[tuple[str, object
 
 def _check_timing(timing: Timing) -> None:
     times, total_s = timing.token_times_s, timing.total_s
-    if times[0] < 0 or any(map(gt, times, times[1:])):
+    if times[0] < 0 or sorted(times) != list(times):
         raise ValueError("its token times decrease, or begin before the request")
     if not times[-1] <= total_s + _ROUNDED_S:
         raise ValueError(f"its last token came after {times[-1]:.6f} s and all took {total_s:.6f} s")

@@ -138,9 +138,9 @@ class RunReader:
         def decode(line: bytes) -> Record:
             record = decode_record(line, self.sealed)
             check_record(record, self.run, known)
-            if key_of(record) in seen:
+            if (key := key_of(record)) in seen:
                 raise ValueError(f"it repeats example {record.example_id!r}, {record.system}")
-            seen.add(key_of(record))
+            seen.add(key)
             return self._without_unsound(record)
 
         finished = self.run.finished_at is not None

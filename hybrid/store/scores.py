@@ -10,7 +10,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +23,7 @@ from hybrid.store.codec import Amount, short
 from hybrid.store.files import as_store_error, open_atomic, open_regular
 from hybrid.store.folders import EXAMPLES
 from hybrid.store.journal import decode_each
-from hybrid.store.typed_json import decode, encode
+from hybrid.store.typed_json import decode, encode, restore
 
 SCORES = re.compile(r"scores-([0-9A-Za-z_]{1,40})\.jsonl")
 SCHEMA = 1
@@ -88,7 +87,7 @@ def scored(record: Record, scores: Mapping[str, MetricScores]) -> Record:
     for metric, of_metric in scores.items():
         if (values := of_metric.statistics(record, checksum)) is not None:
             statistics[metric] = values
-    return replace(record, statistics=statistics)
+    return restore(Record, {**vars(record), "statistics": statistics})  # as in decode_record()
 
 
 def score_files(folder: Path) -> dict[str, Path]:
