@@ -4,7 +4,8 @@ Beyond the largest and below the smallest size, products of matrices take as muc
 shorter as the device's own products of so many rows do: with few rows they wait for the
 weights, with many for arithmetic (the roofline model, Williams et al. 2009, doi
 10.1145/1498765.1498785). Attention grows with the amounts that it computes and reads, which
-are quadratic in a prompt; what is paid once, or once a layer, stays what it was.
+are quadratic in a prompt. What is paid once, or once a layer, stays what it was at the
+smallest size; what it had grown by since then goes on in proportion.
 
 More work never takes less time: with costs that are not negative that holds at each size,
 and from size to size the longest time so far counts, whatever noise has said.
@@ -22,6 +23,7 @@ from hybrid.sizing.cost_features import Terms
 Points = Sequence[tuple[float, float]]  # (where, value), in this order
 PAIR_FLOPS = 4  # of a pair of tokens, per column of the heads: the score and the sum over values
 _PER_WEIGHT = frozenset(("weights", "uncached"))
+_PER_SIZE = frozenset(("fixed", "layers", "rows"))  # what is paid once, or for each of these
 _PER_ANSWER = frozenset(("past", "cache"))  # what attention reads of each answer's own
 
 
@@ -74,7 +76,7 @@ def between(costs: Sequence[Costs], size: tuple[float, float], terms: Terms, pro
     for at, group in groups:
         inside = min(max(tokens, group[0].tokens), group[-1].tokens)
         beyond = batch / near, tokens / inside if inside else 1.0
-        line = [(one.tokens, _stretched(one, terms, beyond, products)) for one in group]
+        line = [(one.tokens, _stretched(one, costs[0], terms, beyond, products)) for one in group]
         lines.append((at, along(line, inside)))
     return along(lines, near)
 
@@ -96,8 +98,13 @@ def along(points: Points, at: float) -> float:
     return math.exp((1 - share) * math.log(least) + share * math.log(most))
 
 
-def _stretched(one: Costs, terms: Terms, beyond: tuple[float, float], products: Products) -> float:
-    """Seconds by the costs of one size. beyond: how many times as many prompts, and tokens, as measured."""
+def _stretched(
+    one: Costs, least: Costs, terms: Terms, beyond: tuple[float, float], products: Products
+) -> float:
+    """Seconds by the costs of one size. least: of the smallest size.
+
+    beyond: how many times as many prompts, and tokens, as measured.
+    """
     batch, tokens = beyond
     if beyond == (1.0, 1.0):
         return one.of(terms)
@@ -109,4 +116,8 @@ def _stretched(one: Costs, terms: Terms, beyond: tuple[float, float], products: 
         grown[name] *= batch
     # Where small models did not tell what a pair of tokens costs, arithmetic still bounds it.
     pairs = terms.get("pairs", 0.0) * max(0.0, 1 - 1 / tokens**2)
-    return one.of(grown) + pairs * max(0.0, products.pair_s - one.seconds.get("pairs", 0.0))
+    extra = pairs * max(0.0, products.pair_s - one.seconds.get("pairs", 0.0))
+    for name in _PER_SIZE & grown.keys():
+        grew = max(0.0, one.seconds.get(name, 0.0) - least.seconds.get(name, 0.0))
+        extra += grew * terms[name] * (batch * tokens - 1)
+    return one.of(grown) + extra

@@ -16,7 +16,7 @@ PRODUCTS = Products.of(Machine(CPU, "float32", 1, 1e10, (), ((1.0, 1.0), (8.0, 4
 
 
 @pytest.mark.parametrize(
-    ("tokens", "seconds"), [(32, 2), (128, 8), (512, 16), (64, 4), (256, 128**0.5), (16, 2), (1024, 16)]
+    ("tokens", "seconds"), [(32, 2), (128, 8), (512, 16), (64, 4), (256, 128**0.5), (16, 2), (1024, 16 + 14)]
 )
 def test_along_tokens(tokens: int, seconds: float) -> None:
     assert between(LINE, (1, tokens), ONE, PRODUCTS) == pytest.approx(seconds)
@@ -27,7 +27,8 @@ def test_along_prompts_and_tokens() -> None:
     square = (*LINE, *twice)
     assert between(square, (8, 128), ONE, PRODUCTS) == pytest.approx(16)
     assert between(square, (8**0.5, 64), ONE, PRODUCTS) == pytest.approx(4 * 2**0.5)
-    assert between(square, (15, 32), ONE, PRODUCTS) == pytest.approx(4)  # what is paid once stays
+    # what is paid once stays, and what it grew by since the smallest size goes on growing
+    assert between(square, (15, 32), ONE, PRODUCTS) == pytest.approx(2 + 2 * 15 / 8)
 
 
 @pytest.mark.parametrize(
