@@ -47,7 +47,10 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name in [name for name in headers if name.startswith("access-control-")]:
+                    del headers[name]  # Streamlit's for uploads let other ports of this machine read them
+                headers.update(HEADERS)
             await send(message)
 
         answer = _refused(scope) or _with_token(scope) or self._app

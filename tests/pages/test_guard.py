@@ -31,7 +31,8 @@ def ask(method: str = "GET", query: str = "", kind: str = "http", **headers: str
     sent: list[Any] = []
 
     async def streamlit(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        cors = [(b"access-control-allow-origin", b"http://localhost:1"), (b"vary", b"Origin")]
+        await send({"type": "http.response.start", "status": 200, "headers": cors})
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -71,10 +72,11 @@ def test_a_foreign_page_is_refused_and_nobody_is_asked(
     assert ask(origin=f"http://{HERE}")[0] == 200
 
 
-def test_no_page_may_frame_these(server: Any):
+def test_no_page_may_frame_or_read_these(server: Any):
     answered = ask()[1]
-    assert {name: answered[name.lower()] for name in HEADERS} == HEADERS
-    assert answered["content-security-policy"] == "frame-ancestors 'none'"
+    assert {name: answered.pop(name.lower()) for name in HEADERS} == HEADERS
+    assert answered == {"vary": "Origin"}  # no Access-Control-Allow-Origin
+    assert HEADERS["Content-Security-Policy"] == "frame-ancestors 'none'"
 
 
 def test_files_are_taken_from_those_who_may_import_them(server: Any, monkeypatch: pytest.MonkeyPatch):
