@@ -117,45 +117,45 @@ def sized(shape: Shape) -> str:
 
 def by_size(shapes: Iterable[Shape]) -> list[Shape]:
     """Put the smallest first."""
-    return sorted(shapes, key=lambda one: (one.parameters, one.name))
+    return sorted(shapes, key=lambda shape: (shape.parameters, shape.name))
 
 
 def pair_cells(
-    device: Device, found: MeasuredPairs, llms: Sequence[Shape], slms: Sequence[Shape], request: Request
+    device: Device, measured: MeasuredPairs, llms: Sequence[Shape], slms: Sequence[Shape], request: Request
 ) -> tuple[PairCell, ...]:
     """Every LLM with every SLM, by size: rows of LLMs, in them SLMs."""
     pairs = [Pair(llm, slm) for llm in by_size(llms) for slm in by_size(slms)]
-    return tuple(pair_cell(device, found, pair, request) for pair in pairs)
+    return tuple(pair_cell(device, measured, pair, request) for pair in pairs)
 
 
-def pair_cell(device: Device, found: MeasuredPairs, pair: Pair, request: Request) -> PairCell:
+def pair_cell(device: Device, measured: MeasuredPairs, pair: Pair, request: Request) -> PairCell:
     """One of them: measured, else predicted, else why not."""
     if pair.slm.parameters >= pair.llm.parameters:
         return PairCell(pair.llm, pair.slm, request, why=NOT_SMALLER)
     place = place_of(pair.llm.name, pair.slm.name, request)
-    reason = found.left_out.get(place, "")
+    reason = measured.left_out.get(place, "")
     memory = _needs(device.profile, pair, request)
-    if one := found.pairs.get(place):
-        return PairCell(pair.llm, pair.slm, request, _measured(one), one.grid_id, memory)
+    if cells := measured.pairs.get(place):
+        return PairCell(pair.llm, pair.slm, request, _measured(cells), cells.grid_id, memory)
     if device.profile is None:
         return PairCell(pair.llm, pair.slm, request, why=reason or f"It was not measured. {NO_PROFILE}")
     try:
-        guess = predict(pair, request, device.profile)
+        predictions = predict(pair, request, device.profile)
     except InputError as error:
         return PairCell(pair.llm, pair.slm, request, needs=memory, why=printable(str(error), 300))
-    methods = {method: _predicted(one) for method, one in guess.items()}
+    methods = {method: _predicted(prediction) for method, prediction in predictions.items()}
     how: How = "extrapolated" if beyond(device.profile, request) else "predicted"
     return PairCell(
         pair.llm, pair.slm, request, methods, needs=memory, why=reason, how=how, whose=device.whose
     )
 
 
-def _predicted(one: Predicted) -> Times:
-    return Times(one.total_s, one.ttft_s, one.tpot_s, dict(one.phases))
+def _predicted(prediction: Predicted) -> Times:
+    return Times(prediction.total_s, prediction.ttft_s, prediction.tpot_s, dict(prediction.phases))
 
 
-def _measured(one: Measured) -> dict[Model, Times]:
-    cells: dict[Model, Cell | None] = {"llm": one.llm, "slm": one.slm, "hybrid": one.hybrid}
+def _measured(measured: Measured) -> dict[Model, Times]:
+    cells: dict[Model, Cell | None] = {"llm": measured.llm, "slm": measured.slm, "hybrid": measured.hybrid}
     return {method: _times(cell) for method in MODELS if (cell := cells[method]) is not None}
 
 

@@ -135,43 +135,45 @@ def curve_drawing(curve: Curve) -> Drawing:
     return Drawing(figure, curve.sentence, curve.table)
 
 
-def curve(device: Device, found: MeasuredPairs, cell: PairCell, axis: Axis) -> Curve:
+def curve(device: Device, grids: MeasuredPairs, cell: PairCell, axis: Axis) -> Curve:
     """Give a pair's speed-up along one length. The line ends where a model's positions do."""
     pair, request = Pair(cell.llm, cell.slm), cell.request
-    asked = [replace(request, **{axis: length}) for length in sorted({*LENGTHS, getattr(request, axis)})]
+    requests = [replace(request, **{axis: length}) for length in sorted({*LENGTHS, getattr(request, axis)})]
     line, outside = {}, set()
-    for one in asked:
-        if device.profile is not None and (value := _predicted(pair, one, device.profile)) is not None:
-            line[getattr(one, axis)] = value
-            if beyond(device.profile, one):
-                outside.add(getattr(one, axis))
-    there = found.along(cell.llm.name, cell.slm.name, request, axis)
-    points = {length: pair_cell(device, found, pair, replace(request, **{axis: length})) for length in there}
-    measured = {length: one for length, one in points.items() if one.grid_id}
+    for at in requests:
+        if device.profile is not None and (value := _predicted(pair, at, device.profile)) is not None:
+            line[getattr(at, axis)] = value
+            if beyond(device.profile, at):
+                outside.add(getattr(at, axis))
+    lengths = grids.along(cell.llm.name, cell.slm.name, request, axis)
+    points = {
+        length: pair_cell(device, grids, pair, replace(request, **{axis: length})) for length in lengths
+    }
+    measured = {length: point for length, point in points.items() if point.grid_id}
     return Curve(axis, request, line, measured, frozenset(outside), device.whose)
 
 
 def sentences(device: Device, cell: PairCell, terms: Terms) -> list[str]:
     """From when on the pair pays, what it costs, and what it needs; plain text."""
-    found: list[str] = []
+    texts: list[str] = []
     if device.profile is not None and cell.methods:
         even = _break_even(Pair(cell.llm, cell.slm), cell.request, device.profile)
-        found.append(f"Predicted{f' from a {device.whose}' if device.whose else ''}: {' '.join(even)}")
+        texts.append(f"Predicted{f' from a {device.whose}' if device.whose else ''}: {' '.join(even)}")
     costs = {method: cell.cost(method, terms.price) for method in cell.methods}
     if llm := costs.get("llm"):
         others = [f"{amount(cost)} by the {name}" for method, name in _NAMES if (cost := costs.get(method))]
-        found.append(
+        texts.append(
             f"A million output tokens cost {', '.join([f'{amount(llm)} by the LLM', *others])}, "
             f"{at_price(terms)} that does nothing else."
         )
     if cell.needs:
         parts = [f"the LLM {size(cell.needs['llm'].total)}"]
         parts += [f"the {name} {size(cell.needs[method].total)}" for method, name in _NAMES]
-        found.append(f"Memory for weights and caches, computed from sizes: {', '.join(parts)}.")
+        texts.append(f"Memory for weights and caches, computed from sizes: {', '.join(parts)}.")
     engine = ENGINES.get(device.engine)
     if engine is not None and "hybrid" not in engine.methods:
-        found.append(f"The engine {device.engine} does not run hybrids: this is what one would take in it.")
-    return found
+        texts.append(f"The engine {device.engine} does not run hybrids: this is what one would take in it.")
+    return texts
 
 
 def times_drawing(cell: PairCell, terms: Terms, ground: str = "#ffffff") -> Drawing:
@@ -189,13 +191,16 @@ def times_drawing(cell: PairCell, terms: Terms, ground: str = "#ffffff") -> Draw
 def times_sentence(cell: PairCell) -> str:
     """How long each method takes, and whether anyone measured it; plain text."""
     names = {"llm": "the LLM", "slm": "the SLM", "hybrid": "the hybrid"}
-    times = ", ".join(f"{names[one]} {milliseconds(found.total_s)}" for one, found in cell.methods.items())
-    asked = cell.request
+    times = ", ".join(
+        f"{names[method]} {milliseconds(took.total_s)}" for method, took in cell.methods.items()
+    )
+    request = cell.request
     origin = f"measured in grid {cell.grid_id}, medians of {cell.repeats} repeats, weights random"
     return (
         f"{sized(cell.llm)} with {sized(cell.slm)}, "
         f"{origin if cell.grid_id else f'≈ {cell.estimate}, not measured'}: {times} for "
-        f"{counted(asked.batch, 'prompt')} of {asked.prompt:,} tokens answered with {asked.output:,} each."
+        f"{counted(request.batch, 'prompt')} of {request.prompt:,} tokens answered with "
+        f"{request.output:,} each."
     )
 
 
@@ -240,8 +245,8 @@ def _predicted(pair: Pair, request: Request, profile: Profile) -> float | None:
 
 def _break_even(pair: Pair, request: Request, profile: Profile) -> list[str]:
     """Both sentences, and how far they hold where a model has few positions."""
-    said = list(break_even(pair, request, profile).sentences)
+    texts = list(break_even(pair, request, profile).sentences)
     ends = [shape.positions for shape in (pair.llm, pair.slm) if shape.positions is not None]
     if ends and min(ends) < LONGEST:
-        said.append(f"All that up to {min(ends):,} tokens, where the positions of one of the models end.")
-    return said
+        texts.append(f"All that up to {min(ends):,} tokens, where the positions of one of the models end.")
+    return texts

@@ -61,13 +61,13 @@ class MeasuredPairs:
 
     def along(self, llm: str, slm: str, request: Request, axis: str) -> dict[int, Measured]:
         """Tell what was measured of a pair by the length of prompts or answers, all else as in `request`."""
-        found = {}
-        for place, one in self.pairs.items():
+        by_length = {}
+        for place, measured in self.pairs.items():
             at = Request(batch=place[2], prompt=place[3], output=place[4])
             length: int = getattr(at, axis)
             if place[:2] == (llm, slm) and replace(at, **{axis: getattr(request, axis)}) == request:
-                found[length] = one
-        return dict(sorted(found.items()))
+                by_length[length] = measured
+        return dict(sorted(by_length.items()))
 
 
 def place_of(llm: str, slm: str, request: Request) -> Place:
@@ -89,27 +89,28 @@ def measured_pairs(device: Device, shapes: Mapping[str, Shape], root: Path | Non
         problems += stored.problems
         sane = replace(stored, cells=tuple(_sound(stored, shapes, problems)))
         newest = newest or sane
-        for place, one in _pairs(sane):
-            reasons = (printable(cell.options.get("fallback", ""), 200) for cell in (one.llm, one.hybrid))
+        for place, measured in _pairs(sane):
+            cells = (measured.llm, measured.hybrid)
+            reasons = (printable(cell.options.get("fallback", ""), 200) for cell in cells)
             if reason := next(filter(None, reasons), ""):
                 other = f"another engine answered for {printable(device.engine)}: {reason}"
                 left_out.setdefault(place, f"Grid {grid.grid_id} has it, but {other}.")
             else:
-                pairs.setdefault(place, one)
+                pairs.setdefault(place, measured)
     return MeasuredPairs(pairs, left_out, newest, tuple(problems))
 
 
-def error_sentence(device: Device, found: MeasuredPairs) -> str:
+def error_sentence(device: Device, measured: MeasuredPairs) -> str:
     """How far the device's predictions are from what its newest grid measured."""
     if device.profile is None:
         return NO_PROFILE
     if device.stranger:
         return device.stranger.sentence
-    report = error_report(found.newest, device.profile) if found.newest else None
+    report = error_report(measured.newest, device.profile) if measured.newest else None
     if report is None:
         return NO_GRID
     phases = "; ".join(
-        f"{phase} {percent(one.median)} and {percent(one.p90)}" for phase, one in report.phases.items()
+        f"{phase} {percent(error.median)} and {percent(error.p90)}" for phase, error in report.phases.items()
     )
     return (
         f"How far predictions are off, on {report.total.n} measured cells of grid {report.grid_id} (LLM, SLM "
@@ -213,25 +214,25 @@ def quality(
     except OSError:
         return None
     here = device.engine, device.dtype, device.environment.device_name
-    alike = sorted(runs, key=lambda one: (one.engines[0], one.dtype, one.device_name) != here)
+    alike = sorted(runs, key=lambda entry: (entry.engines[0], entry.dtype, entry.device_name) != here)
     for entry in alike[:LOOKED_AT]:
         try:
-            said = digest(entry.run_id)
+            run_digest = digest(entry.run_id)
         except StoreError:
             continue
-        if found := _quality(entry, said, weights):
-            return found
+        if of_run := _quality(entry, run_digest, weights):
+            return of_run
     return None
 
 
-def _quality(entry: Entry, said: RunDigest, weights: str) -> Quality | None:
+def _quality(entry: Entry, run_digest: RunDigest, weights: str) -> Quality | None:
     metric = metrics_of(entry.task)[0]
-    row, base = said.rows.get(SYSTEM, {}), said.rows.get(BASELINE, {})
-    ours, theirs, change = number(row, metric), number(base, metric), number(row, f"{metric}_vs_llm")
-    if row.get("weights_sha256") != weights or ours is None or theirs is None or change is None:
+    row, base = run_digest.rows.get(SYSTEM, {}), run_digest.rows.get(BASELINE, {})
+    score, base_score, change = number(row, metric), number(base, metric), number(row, f"{metric}_vs_llm")
+    if row.get("weights_sha256") != weights or score is None or base_score is None or change is None:
         return None
-    kept = quality_ratio(METRICS[metric].higher_is_better, ours, theirs)
-    if kept is None:
+    share = quality_ratio(METRICS[metric].higher_is_better, score, base_score)
+    if share is None:
         return None
     ends = number(row, f"{metric}_vs_llm_low"), number(row, f"{metric}_vs_llm_high")
-    return Quality(entry, METRICS[metric].label, kept, change, *ends, n=int(number(row, "n") or 0))
+    return Quality(entry, METRICS[metric].label, share, change, *ends, n=int(number(row, "n") or 0))

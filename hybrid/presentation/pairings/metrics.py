@@ -49,8 +49,8 @@ def _memory(cell: PairCell, _: Terms) -> float | None:
 
 
 def _kept(cell: PairCell, terms: Terms) -> float | None:
-    found = terms.of(cell)
-    return found.kept if found else None
+    quality = terms.of(cell)
+    return quality.kept if quality else None
 
 
 CELL_METRICS: Mapping[str, CellMetric] = {
@@ -122,38 +122,39 @@ def why_none(show: str, cell: PairCell, terms: Terms) -> str:
 
 def lines(show: str, cell: PairCell, terms: Terms) -> tuple[str, ...]:
     """Tell what stands behind a cell, a line each; plain text, names from elsewhere in it."""
-    found = [f"{sized(cell.llm)} with {sized(cell.slm)}"]
+    texts = [f"{sized(cell.llm)} with {sized(cell.slm)}"]
     if reason := why_none(show, cell, terms):
-        found.append(reason)
+        texts.append(reason)
     if cell.methods:
-        found += [_origin(cell), _speeds(cell)]
-        found += [f"{name}: {_times(cell.methods[key])}" for key, name in _NAMED.items()]
+        texts += [_origin(cell), _speeds(cell)]
+        texts += [f"{name}: {_times(cell.methods[key])}" for key, name in _NAMED.items()]
         costs = _both(cell, lambda method: amount(cell.cost(method, terms.price) or 0))
-        found.append(f"A million output tokens cost: {costs}, {at_price(terms)}")
+        texts.append(f"A million output tokens cost: {costs}, {at_price(terms)}")
     if cell.methods and cell.needs:
-        found.append(f"Memory: {_both(cell, lambda method: size(cell.needs[method].total))}")
+        texts.append(f"Memory: {_both(cell, lambda method: size(cell.needs[method].total))}")
     if quality := terms.of(cell):
-        found.append(f"Quality: {printable(quality.sentence, 300)}")
+        texts.append(f"Quality: {printable(quality.sentence, 300)}")
     if cell.why and cell.why != reason:
-        found.append(cell.why)
-    return tuple(found)
+        texts.append(cell.why)
+    return tuple(texts)
 
 
 def sentence(show: str, device: Device, cells: Sequence[PairCell], terms: Terms) -> str:
     """Tell what the map shows, with numbers; plain text, names from elsewhere in it."""
     chosen = CELL_METRICS[show]
-    found = [(value, cell) for cell in cells if (value := chosen.number(cell, terms)) is not None]
-    asked = cells[0].request
+    valued = [(value, cell) for cell in cells if (value := chosen.number(cell, terms)) is not None]
+    request = cells[0].request
     head = f"{chosen.label}: {chosen.says}"
     if show != "quality":
-        prompts, tokens = counted(asked.batch, "prompt"), counted(asked.output, "token")
-        head += f", on {device.label}; {prompts} of {asked.prompt:,} tokens, answers of {tokens}"
-    if not found:
+        prompts, tokens = counted(request.batch, "prompt"), counted(request.output, "token")
+        head += f", on {device.label}; {prompts} of {request.prompt:,} tokens, answers of {tokens}"
+    if not valued:
         pairs = counted(len(cells), "pair")
         return f"{head}. None of these {pairs} has a number here: point at a cell for why."
-    (least, lower), (most, upper) = min(found, key=lambda one: one[0]), max(found, key=lambda one: one[0])
+    least, lower = min(valued, key=lambda pair: pair[0])
+    most, upper = max(valued, key=lambda pair: pair[0])
     spread = f"{chosen.words(least)} ({sized(lower.llm)} with {sized(lower.slm)})"
-    if len(found) > 1:
+    if len(valued) > 1:
         spread = f"from {spread} to {chosen.words(most)} ({sized(upper.llm)} with {sized(upper.slm)})"
     return f"{head}: {spread}. {_sources(show, cells, terms)}"
 
@@ -196,19 +197,20 @@ _SOURCES: Mapping[str, Source] = {"quality": "measured", "memory": "predicted"}
 
 
 def _row(device: Device, cell: PairCell, terms: Terms) -> list[Cell]:
-    asked, methods, found = cell.request, cell.methods, terms.of(cell)
+    request, methods, quality = cell.request, cell.methods, terms.of(cell)
     least, most = cell.spread or (None, None)
     return [
         *_names(cell.llm), *_names(cell.slm), device.environment.device_name, device.engine, device.dtype,
-        asked.batch, asked.prompt, asked.output,
+        request.batch, request.prompt, request.output,
         f"measured {cell.grid_id}" if cell.grid_id else cell.how if methods else "",
         "" if cell.grid_id or not methods else cell.whose or OWN, cell.repeats,
         cell.speedup, least, most, cell.speedup_per_token,
-        *(methods[one].total_s * 1e3 if one in methods else None for one in ("llm", "slm", "hybrid")),
-        *(methods[one].ttft_s * 1e3 if one in methods else None for one in ("llm", "hybrid")),
+        *(methods[name].total_s * 1e3 if name in methods else None for name in ("llm", "slm", "hybrid")),
+        *(methods[name].ttft_s * 1e3 if name in methods else None for name in ("llm", "hybrid")),
         cell.cost("llm", terms.price), cell.cost("hybrid", terms.price), terms.price,
-        *(_bytes(cell.needs.get(one)) for one in ("llm", "hybrid")),
-        found.kept if found else None, found.metric if found else "", found.entry.run_id if found else "",
+        *(_bytes(cell.needs.get(name)) for name in ("llm", "hybrid")),
+        quality.kept if quality else None, quality.metric if quality else "",
+        quality.entry.run_id if quality else "",
         cell.why,
     ]  # fmt: skip
 
@@ -217,8 +219,8 @@ def _names(shape: Shape) -> tuple[str, int]:
     return shape.name, shape.parameters
 
 
-def _bytes(found: MemoryEstimate | None) -> int | None:
-    return found.total if found else None
+def _bytes(memory: MemoryEstimate | None) -> int | None:
+    return memory.total if memory else None
 
 
 def _origin(cell: PairCell) -> str:
@@ -228,10 +230,10 @@ def _origin(cell: PairCell) -> str:
 
 
 def _speeds(cell: PairCell) -> str:
-    said = f"Speed-up end to end {ratio(cell.speedup or 0)}"
+    text = f"Speed-up end to end {ratio(cell.speedup or 0)}"
     if cell.spread:
-        said += f" ({spread_words(cell)})"
-    return said + (f", per token {ratio(cell.speedup_per_token)}" if cell.speedup_per_token else "")
+        text += f" ({spread_words(cell)})"
+    return text + (f", per token {ratio(cell.speedup_per_token)}" if cell.speedup_per_token else "")
 
 
 def spread_words(cell: PairCell) -> str:
@@ -241,9 +243,9 @@ def spread_words(cell: PairCell) -> str:
     return f"{counted(cell.repeats, 'repeat')} from {ratio(cell.spread[0])} to {ratio(cell.spread[1])}"
 
 
-def _times(found: Times) -> str:
-    phases = ", ".join(f"{phase} {milliseconds(seconds)}" for phase, seconds in found.phases.items())
-    return f"{milliseconds(found.total_s)} = {phases}"
+def _times(times: Times) -> str:
+    phases = ", ".join(f"{phase} {milliseconds(seconds)}" for phase, seconds in times.phases.items())
+    return f"{milliseconds(times.total_s)} = {phases}"
 
 
 def _both(cell: PairCell, words: Callable[[Model], str]) -> str:
@@ -262,16 +264,16 @@ def _sources(show: str, cells: Sequence[PairCell], terms: Terms) -> str:
     if show == "memory":
         return f"Not measured: an engine takes more than this.{tail}"
     measured, predicted = sources.count("measured"), sources.count("predicted")
-    said = []
+    parts = []
     if measured:
         repeats = " or ".join(str(n) for n in sorted({cell.repeats for cell in cells if cell.grid_id}))
         grids = ", ".join(sorted({cell.grid_id for cell in cells if cell.grid_id}))
-        said.append(
+        parts.append(
             f"{counted(measured, 'cell')} measured (medians of {repeats} repeats in grid {grids}; "
             "weights: random, so speed only, no quality)"
         )
     if predicted:
         guess = next(cell for cell in cells if cell.source == "predicted")
         whose = f"a {guess.whose}" if guess.whose else "the profile"
-        said.append(f"{counted(predicted, 'cell')} ≈ {guess.how} from {whose}")
-    return f"{'; '.join(said)}.{tail}"
+        parts.append(f"{counted(predicted, 'cell')} ≈ {guess.how} from {whose}")
+    return f"{'; '.join(parts)}.{tail}"

@@ -275,6 +275,8 @@ def _ink(fill: str) -> str:
 
 def _luminance(color: str) -> float:
     """Relative luminance, 0 to 1 (WCAG 2.2)."""
-    parts = [one / 255 for one in channels(color)]
-    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    parts = [part / 255 for part in channels(color)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -62,7 +62,7 @@ class Device:
         where = [self.environment.device_name, self.engine, self.dtype]
         if self._of.device == "cpu" and self.threads > 1:
             where.append(f"{self.threads} threads")
-        return f"{', '.join(printable(one, 40) for one in where)} ({printable(self.name)})"
+        return f"{', '.join(printable(part, 40) for part in where)} ({printable(self.name)})"
 
     @property
     def _of(self) -> Profile | Grid:
@@ -95,8 +95,13 @@ def sources(root: Path | None = None) -> Sources:
     profiles, broken = read_profiles(root)
     listing = list_grids(root)
     devices = [
-        Device(one.name, one, tuple(grid for grid in listing.grids if fits(grid, one)), stranger(one))
-        for one in profiles
+        Device(
+            profile.name,
+            profile,
+            tuple(grid for grid in listing.grids if fits(grid, profile)),
+            stranger(profile),
+        )
+        for profile in profiles
     ]
     alone = [grid for grid in listing.grids if not any(grid in device.grids for device in devices)]
     groups: dict[object, list[Grid]] = {}
@@ -116,10 +121,10 @@ def sources(root: Path | None = None) -> Sources:
 def sources_stamp(root: Path | None = None) -> str:
     """Stamp what changes whenever a profile, a grid or the bundled pair does. Cheap."""
     root = root or results_folder()
-    found = [str(root)]
+    stamps = [str(root)]
     for path in (*(root / name for name in FOLDERS), *sorted(zoo().glob(f"*/{MANIFEST}"))):
-        found += _files(path)
-    return sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        stamps += _files(path)
+    return sha256("\n".join(stamps).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def sound(row: Mapping[str, object], name: str) -> Shape:
@@ -135,13 +140,13 @@ def same_sizes(one: Shape, other: Shape) -> bool:
 
 def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
     """Shapes by name: published, bundled, and those that only grids know, the newest first."""
-    found, problems = dict(published_shapes()), []
+    shapes, problems = dict(published_shapes()), []
     for name in BUNDLED:
         try:
-            found[name] = find_shape(name)
+            shapes[name] = find_shape(name)
         except HybridError as error:
             problems.append(str(error))
-    labels = {printable(name) for name in found}
+    labels = {printable(name) for name in shapes}
     for grid in grids:
         for name, row in grid.shapes.items():
             try:
@@ -152,10 +157,10 @@ def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
                     "its cells with it are left out."
                 )
                 continue
-            if name not in found and printable(name) not in labels:
-                found[name] = shape
+            if name not in shapes and printable(name) not in labels:
+                shapes[name] = shape
                 labels.add(printable(name))
-    return found, list(dict.fromkeys(problems))
+    return shapes, list(dict.fromkeys(problems))
 
 
 def _conditions(grid: Grid) -> object:
@@ -170,7 +175,7 @@ def _files(path: Path) -> list[str]:
     """Tell what changes when a file, or a file in a folder, does."""
     try:
         paths = sorted(path.iterdir()) if path.is_dir() else [path]
-        stats = [(one, one.lstat()) for one in paths]
+        stats = [(file, file.lstat()) for file in paths]
     except OSError:
         return [str(path)]
-    return [f"{one} {found.st_mtime_ns} {found.st_size} {found.st_ino}" for one, found in stats]
+    return [f"{file} {stat.st_mtime_ns} {stat.st_size} {stat.st_ino}" for file, stat in stats]
