@@ -60,9 +60,11 @@ def differing(one: Environment, other: Environment) -> dict[str, tuple[str, str]
     `machine` says in what the machines differ, where both are known. Memory is left out: virtual machines
     are given more of it while they run.
     """
-    ours, theirs = _flat(one), _flat(other)
-    names = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-    changes = {name.replace("_", " "): (_short(ours.get(name)), _short(theirs.get(name))) for name in names}
+    fields, other_fields = _flat(one), _flat(other)
+    names = [name for name in fields | other_fields if fields.get(name) != other_fields.get(name)]
+    changes = {
+        name.replace("_", " "): (_short(fields.get(name)), _short(other_fields.get(name))) for name in names
+    }
     machines = unlike(one.hardware, other.hardware)
     return changes | ({"machine": machines} if machines else {})
 
@@ -106,13 +108,13 @@ def _git(root: Path, *arguments: str) -> str:
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed."""
-    found = {}
+    installed = {}
     for name in packages:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _memory_bytes() -> int:
@@ -132,19 +134,19 @@ def _gpu_software() -> dict[str, str]:
     """Versions of CUDA and of NVIDIA's kernel driver, as far as they can be read."""
     import torch
 
-    found = {"cuda": str(torch.version.cuda)}
+    software = {"cuda": str(torch.version.cuda)}
     try:
         driver = re.search(r"\d+\.\d+(\.\d+)?", NVIDIA_DRIVER.read_text("utf-8"))
     except OSError:
         driver = None
-    return found | ({"nvidia-driver": driver[0]} if driver else {})
+    return software | ({"nvidia-driver": driver[0]} if driver else {})
 
 
 def _flat(environment: Environment) -> dict[str, object]:
     fields = asdict(environment)
     del fields["memory_bytes"], fields["hardware"]
     packages: Mapping[str, str] = fields.pop("packages")
-    return fields | {f"package {name}": found for name, found in packages.items()}
+    return fields | {f"package {name}": value for name, value in packages.items()}
 
 
 def _short(value: object) -> str:

@@ -193,10 +193,10 @@ def _caches(facts: Mapping[str, str]) -> dict[str, int]:
 def _gpu(device: Device) -> Gpu:
     import torch
 
-    found = torch.cuda.get_device_properties(device)
+    properties = torch.cuda.get_device_properties(device)
     return Gpu(
-        name=str(found.name),
-        capability=f"{found.major}.{found.minor}",
-        memory_bytes=int(found.total_memory),
-        multiprocessors=int(found.multi_processor_count),
+        name=str(properties.name),
+        capability=f"{properties.major}.{properties.minor}",
+        memory_bytes=int(properties.total_memory),
+        multiprocessors=int(properties.multi_processor_count),
     )

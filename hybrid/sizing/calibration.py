@@ -118,9 +118,9 @@ def measured_profile(
         environment=environment(device, "", spec_of(engine).packages),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         encode=encode, prefill=prefill, step=step,
-        tokenize=_per_token([(one.visit, one.visit.prompt, one.tokenize) for one in seen]),
-        detokenize=_per_token([(one.visit, 1 + one.visit.steps, one.detokenize) for one in seen]),
-        fit_error=error, shapes=len({one.shape.name for one in seen}), took_s=took_s,
+        tokenize=_per_token([(sample.visit, sample.visit.prompt, sample.tokenize) for sample in seen]),
+        detokenize=_per_token([(sample.visit, 1 + sample.visit.steps, sample.detokenize) for sample in seen]),
+        fit_error=error, shapes=len({sample.shape.name for sample in seen}), took_s=took_s,
         options=dict(order.get("options", {})), cpu_share=share,
     )  # fmt: skip
 
@@ -142,32 +142,34 @@ def fitted_costs(
     """Costs of encoding, of prefill beyond its step, and of steps; median error of their fit."""
     reading, beyond = [], []
     steps = [
-        Sample((one.visit.batch, 0), _middle_step(one), one.step, one.step)
-        for one in seen
-        if one.step is not None
+        Sample((sample.visit.batch, 0), _middle_step(sample), sample.step, sample.step)
+        for sample in seen
+        if sample.step is not None
     ]
     step = fitted(steps)
-    for one in seen:
-        size = one.visit.batch, one.visit.prompt
-        reading.append(Sample(size, encode_features(one.shape, *size), one.encode, one.encode))
-        if one.prefill is None:
+    for sample in seen:
+        size = sample.visit.batch, sample.visit.prompt
+        reading.append(Sample(size, encode_features(sample.shape, *size), sample.encode, sample.encode))
+        if sample.prefill is None:
             continue
         nearest = min(step, key=lambda costs: abs(costs.batch - size[0]))
-        first = nearest.of(step_features(one.shape, one.visit.prompt + 1))
-        beyond.append(Sample(size, cross_features(one.shape, *size), one.prefill - first, one.prefill))
+        first = nearest.of(step_features(sample.shape, sample.visit.prompt + 1))
+        beyond.append(
+            Sample(size, cross_features(sample.shape, *size), sample.prefill - first, sample.prefill)
+        )
     encode = fitted(reading, SHARED)
     error = median([*_errors(reading, encode), *_errors(steps, step)])
     return encode, fitted(beyond, SHARED), step, error
 
 
-def _middle_step(one: CalibrationSample) -> Terms:
+def _middle_step(sample: CalibrationSample) -> Terms:
     """Of the step in the middle of those after the first, whose time is their mean."""
-    return step_features(one.shape, one.visit.prompt + 1 + (one.visit.steps + 1) / 2)
+    return step_features(sample.shape, sample.visit.prompt + 1 + (sample.visit.steps + 1) / 2)
 
 
 def _errors(samples: Sequence[Sample], costs: Sequence[Costs]) -> list[float]:
     """Absolute relative errors of the costs."""
-    of_size = {(one.batch, one.tokens): one for one in costs}
+    of_size = {(cost.batch, cost.tokens): cost for cost in costs}
     return [abs(of_size[sample.size].of(sample.terms) / sample.seconds - 1) for sample in samples]
 
 
@@ -216,18 +218,18 @@ def _seen(
     if cold:
         answer(1 + visit.steps)
     timings = list(_repeated(lambda: answer(1 + visit.steps), clock))
-    phase = {name: median(one.phases.get(name, 0.0) for one in timings) for name in timings[0].phases}
+    phase = {name: median(timing.phases.get(name, 0.0) for timing in timings) for name in timings[0].phases}
     if "prefill" in phase:
         first, rest = phase["prefill"], phase.get("decode", 0.0)
     else:  # this engine does not tell the first token from the others
         whole = phase["decode"]
-        first = median(one.phases["decode"] for one in _repeated(lambda: answer(1), clock))
+        first = median(timing.phases["decode"] for timing in _repeated(lambda: answer(1), clock))
         rest = whole - first
     step = rest / visit.steps if visit.steps and rest > 0 else None
-    told = "encode" in phase  # by some engines reading and writing are not told apart; then all is reading
-    encode = phase["encode"] if told else first - (step or 0.0)
+    apart = "encode" in phase  # by some engines reading and writing are not told apart; then all is reading
+    encode = phase["encode"] if apart else first - (step or 0.0)
     return CalibrationSample(
-        shape, visit, phase["tokenize"], encode, first if told else step, step, phase["detokenize"]
+        shape, visit, phase["tokenize"], encode, first if apart else step, step, phase["detokenize"]
     )
 
 
@@ -243,8 +245,8 @@ def _per_token(measured: Sequence[tuple[CalibrationSize, int, float]]) -> tuple[
     """Seconds of a request, of each of its prompts, and of each token of these."""
     matrix = [[1, visit.batch, visit.batch * tokens] for visit, tokens, _ in measured]
     seconds = np.array([taken for *_, taken in measured])
-    found = nonnegative(np.array(matrix, dtype=float) / seconds[:, None], np.ones(len(seconds)))
-    return tuple(map(float, found))
+    seconds_each = nonnegative(np.array(matrix, dtype=float) / seconds[:, None], np.ones(len(seconds)))
+    return tuple(map(float, seconds_each))
 
 
 def _shape(width: int, inner: int, heads: int, layers: int, vocabulary: int) -> Shape:

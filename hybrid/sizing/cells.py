@@ -35,8 +35,8 @@ class Participant(NamedTuple):
 
 def participants(grid: Grid, llm: str) -> tuple[Participant, ...]:
     """All that take turns beside this LLM, each once."""
-    found = (models_named(method, llm, slm) for slm in grid.slms for method in grid.methods)
-    return tuple(dict.fromkeys(found))
+    named = (models_named(method, llm, slm) for slm in grid.slms for method in grid.methods)
+    return tuple(dict.fromkeys(named))
 
 
 def models_named(method: str, llm: str, slm: str) -> Participant:
@@ -87,6 +87,6 @@ def check_lengths(grid: Grid) -> None:
 def _keys(grid: Grid) -> Iterator[CellKey]:
     for llm in grid.llms:
         for size in sizes(grid):
-            for one in participants(grid, llm):
-                if one.measured_at(size):
-                    yield one.key(size)
+            for participant in participants(grid, llm):
+                if participant.measured_at(size):
+                    yield participant.key(size)

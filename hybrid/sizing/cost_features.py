@@ -55,8 +55,8 @@ def projector_features(llm: Shape, slm: Shape, batch: int, tokens: int) -> Terms
 def cross_features(writer: Shape, batch: int, tokens: int) -> Terms:
     """Count the terms that prefill has beyond a step."""
     layers = writer.decoder_layers
-    made = {"elements": batch * tokens * layers * attention_width(writer)}
-    return {"fixed": 1, "layers": layers} | made | {"weights": cross_products(writer).weights}
+    elements = {"elements": batch * tokens * layers * attention_width(writer)}
+    return {"fixed": 1, "layers": layers} | elements | {"weights": cross_products(writer).weights}
 
 
 def step_features(writer: Shape, past: float) -> Terms:

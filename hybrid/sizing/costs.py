@@ -70,13 +70,13 @@ def between(costs: Sequence[Costs], size: tuple[float, float], terms: Terms, pro
     costs: by batch, in it by tokens, in this order. terms: of that size.
     """
     batch, tokens = size
-    groups = [(at, list(group)) for at, group in groupby(costs, key=lambda one: one.batch)]
+    groups = [(at, list(group)) for at, group in groupby(costs, key=lambda at_size: at_size.batch)]
     near = min(max(batch, groups[0][0]), groups[-1][0])
     lines = []
     for at, group in groups:
         inside = min(max(tokens, group[0].tokens), group[-1].tokens)
         beyond = batch / near, tokens / inside if inside else 1.0
-        line = [(one.tokens, _stretched(one, costs[0], terms, beyond, products)) for one in group]
+        line = [(at_size.tokens, _stretched(at_size, costs[0], terms, beyond, products)) for at_size in group]
         lines.append((at, along(line, inside)))
     return along(lines, near)
 
@@ -99,7 +99,7 @@ def along(points: Points, at: float) -> float:
 
 
 def _stretched(
-    one: Costs, least: Costs, terms: Terms, beyond: tuple[float, float], products: Products
+    measured: Costs, least: Costs, terms: Terms, beyond: tuple[float, float], products: Products
 ) -> float:
     """Seconds by the costs of one size. least: of the smallest size.
 
@@ -107,8 +107,8 @@ def _stretched(
     """
     batch, tokens = beyond
     if beyond == (1.0, 1.0):
-        return one.of(terms)
-    rows = one.batch * max(one.tokens, 1)
+        return measured.of(terms)
+    rows = measured.batch * max(measured.tokens, 1)
     grown = dict(terms)
     for name in _PER_WEIGHT & grown.keys():
         grown[name] *= products.seconds(rows * batch * tokens) / products.seconds(rows)
@@ -116,8 +116,8 @@ def _stretched(
         grown[name] *= batch
     # Where small models did not tell what a pair of tokens costs, arithmetic still bounds it.
     pairs = terms.get("pairs", 0.0) * max(0.0, 1 - 1 / tokens**2)
-    extra = pairs * max(0.0, products.pair_s - one.seconds.get("pairs", 0.0))
+    extra = pairs * max(0.0, products.pair_s - measured.seconds.get("pairs", 0.0))
     for name in _PER_SIZE & grown.keys():
-        grew = max(0.0, one.seconds.get(name, 0.0) - least.seconds.get(name, 0.0))
+        grew = max(0.0, measured.seconds.get(name, 0.0) - least.seconds.get(name, 0.0))
         extra += grew * terms[name] * (batch * tokens - 1)
-    return one.of(grown) + extra
+    return measured.of(grown) + extra

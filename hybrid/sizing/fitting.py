@@ -41,11 +41,11 @@ def fitted(samples: Sequence[Sample], shared: Sequence[str] = ()) -> tuple[Costs
     for line, sample in zip(matrix, samples, strict=True):
         for name, amount in sample.terms.items():
             line[place(name, sample.size)] = amount / sample.scale
-    found = nonnegative(matrix, np.array([sample.seconds / sample.scale for sample in samples]))
-    return tuple(Costs(*size, {name: float(found[place(name, size)]) for name in names}) for size in sizes)
+    costs = nonnegative(matrix, np.array([sample.seconds / sample.scale for sample in samples]))
+    return tuple(Costs(*size, {name: float(costs[place(name, size)]) for name in names}) for size in sizes)
 
 
-def nonnegative(matrix: Array, wanted: Array) -> Array:
+def nonnegative(matrix: Array, target: Array) -> Array:
     """Find the x >= 0 for which matrix @ x comes nearest to `wanted`."""
     scale = np.abs(matrix).max(axis=0)
     scale[scale == 0] = 1.0
@@ -53,20 +53,20 @@ def nonnegative(matrix: Array, wanted: Array) -> Array:
     x = np.zeros(scaled.shape[1])
     free = np.zeros(len(x), dtype=bool)
     for _ in range(3 * len(x)):
-        gain = scaled.T @ (wanted - scaled @ x)
+        gain = scaled.T @ (target - scaled @ x)
         gain[free] = -np.inf
         if gain.max(initial=-np.inf) <= 1e-10:
             break
         free[int(gain.argmax())] = True
-        x = _inside(scaled, wanted, x, free)
+        x = _inside(scaled, target, x, free)
     return np.asarray(x / scale, dtype=np.float64)
 
 
-def _inside(matrix: Array, wanted: Array, x: Array, free: NDArray[np.bool_]) -> Array:
+def _inside(matrix: Array, target: Array, x: Array, free: NDArray[np.bool_]) -> Array:
     """Least squares over the columns that are `free`, of which those that would turn negative are not."""
     while True:
         best = np.zeros(len(x))
-        best[free] = np.linalg.lstsq(matrix[:, free], wanted, rcond=None)[0]
+        best[free] = np.linalg.lstsq(matrix[:, free], target, rcond=None)[0]
         below = free & (best <= 0)
         if not below.any():
             return best

@@ -58,14 +58,14 @@ def _beside(
     """Yield the cells of one LLM, whose engines are gone when this ends."""
     turns = participants(grid, llm)
     todo = {
-        size: [one for one in turns if one.measured_at(size) and one.key(size) not in done]
+        size: [turn for turn in turns if turn.measured_at(size) and turn.key(size) not in done]
         for size in sizes(grid)
     }
     todo = {size: missing for size, missing in todo.items() if missing}
     if not todo:
         return
-    wanted = {one for missing in todo.values() for one in missing}
-    engines = _engines(grid, llm, [one for one in turns if one in wanted], observer, make)
+    needed = {turn for missing in todo.values() for turn in missing}
+    engines = _engines(grid, llm, [turn for turn in turns if turn in needed], observer, make)
     with settled_heap():
         for size, ready in _warmed(grid, todo, engines):
             yield _measured(grid, size, ready, clock)
@@ -90,7 +90,7 @@ def _hardness(shape: Shape) -> tuple[bool, bool]:
 
 
 def _engines(
-    grid: Grid, llm: str, wanted: Collection[Participant], observer: Observer, make: Make
+    grid: Grid, llm: str, needed: Collection[Participant], observer: Observer, make: Make
 ) -> dict[Participant, LoadedSystem]:
     """Create an engine for each participant; every model is built once, kept only while one needs it."""
     shapes = shapes_of(grid)
@@ -102,22 +102,22 @@ def _engines(
         held=weakref.WeakValueDictionary(),
     )
     loaded: dict[Participant, LoadedSystem] = {}
-    kept = []  # bundles: what the pairs of an LLM share is built once
+    bundles = []  # what the pairs of an LLM share is built once
     for slm in grid.slms:
-        group = [one for one in wanted if one not in loaded and one.slm in (slm, None)]
+        group = [turn for turn in needed if turn not in loaded and turn.slm in (slm, None)]
         if not group:
             continue
         observer(Status(sentence=f"Building {llm} and {slm}"))
         source = random_pair(shapes[llm], shapes[slm], weights)
-        methods = tuple(one.method for one in group)
-        kept.append(source.bundle(models_of(methods)))
+        methods = tuple(turn.method for turn in group)
+        bundles.append(source.bundle(models_of(methods)))
         config = EngineConfig(
             source, methods, grid.device, grid.dtype, grid.threads, grid.engine_options, observer
         )
         engines = make(grid.engine, config)
-        for one in group:
-            loaded[one] = LoadedSystem(
-                system=System(one.method), engine=engines[one.method], codec=source.codec(one.method)
+        for turn in group:
+            loaded[turn] = LoadedSystem(
+                system=System(turn.method), engine=engines[turn.method], codec=source.codec(turn.method)
             )
     return loaded
 
@@ -140,11 +140,11 @@ def _warmed(
     """
     warm: set[tuple[Participant, int, int]] = set()
     for size, missing in todo.items():
-        for one in missing:
-            if (one, size.batch, size.prompt) not in warm:
-                warm_up(engines[one], TASK, _texts(grid, size, 0), size.output)
-            warm.add((one, size.batch, size.prompt))
-        yield size, {one: engines[one] for one in missing}
+        for turn in missing:
+            if (turn, size.batch, size.prompt) not in warm:
+                warm_up(engines[turn], TASK, _texts(grid, size, 0), size.output)
+            warm.add((turn, size.batch, size.prompt))
+        yield size, {turn: engines[turn] for turn in missing}
 
 
 def _measured(
@@ -154,25 +154,25 @@ def _measured(
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     sampling = Sampling(size.output, ignore_eos=True)
     order = list(turns)
-    answers: dict[Participant, list[tuple[Generation, ...]]] = {one: [] for one in order}
+    answers: dict[Participant, list[tuple[Generation, ...]]] = {turn: [] for turn in order}
     for repeat in range(grid.repeats):
         texts = _texts(grid, size, repeat + 1)
         first = repeat % len(order)
-        for one in order[first:] + order[:first]:
-            answers[one].append(measure_answers(turns[one], TASK, texts, sampling, clock))
+        for turn in order[first:] + order[:first]:
+            answers[turn].append(measure_answers(turns[turn], TASK, texts, sampling, clock))
     return tuple(
-        replace(_cell(one, size, started_at, answers[one]), options=dict(turns[one].engine.options))
-        for one in order
+        replace(_cell(turn, size, started_at, answers[turn]), options=dict(turns[turn].engine.options))
+        for turn in order
     )
 
 
-def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Generation, ...]]) -> Cell:
+def _cell(turn: Participant, size: Size, started_at: str, answers: list[tuple[Generation, ...]]) -> Cell:
     """answers: by repeat, a Generation for each prompt; these share their times."""
     for rows in answers:
         for row in rows:
             if (row.prompt_tokens, len(row.token_ids)) != (size.prompt, size.output):
                 raise MeasurementError(
-                    f"{one.method} read {row.prompt_tokens} and wrote {len(row.token_ids)} tokens where "
+                    f"{turn.method} read {row.prompt_tokens} and wrote {len(row.token_ids)} tokens where "
                     f"{size.prompt} and {size.output} were asked for; this engine cannot be measured so."
                 )
     timings = [rows[0].timing for rows in answers]
@@ -183,7 +183,7 @@ def _cell(one: Participant, size: Size, started_at: str, answers: list[tuple[Gen
         tuple(sum(getattr(row, name) for row in rows) for rows in answers) for name in ("drafted", "accepted")
     )
     return Cell(
-        **one._asdict(), batch=size.batch, prompt_tokens=size.prompt, output_tokens=size.output,
+        **turn._asdict(), batch=size.batch, prompt_tokens=size.prompt, output_tokens=size.output,
         started_at=started_at, phases_s=phases,
         ttft_s=tuple(timing.ttft_s for timing in timings),
         tpot_s=tuple(timing.tpot_s for timing in timings if timing.tpot_s is not None),

@@ -80,16 +80,16 @@ def needed_bytes(grid: Grid, llm: str) -> int:
     """
     shapes = shapes_of(grid)
     largest = max(sizes(grid), key=lambda size: size.batch * (size.prompt + size.output))
-    kept = widest = 0
-    for one in participants(grid, llm):
-        pair = _pair(grid, llm, one, shapes)
-        for model in METHODS[one.method].models:
+    caches = widest = 0
+    for participant in participants(grid, llm):
+        pair = _pair(grid, llm, participant, shapes)
+        for model in METHODS[participant.method].models:
             writer = writer_of(model, *pair)
-            kept += cache_bytes(writer, largest.prompt, largest.output, largest.batch, grid.dtype)
+            caches += cache_bytes(writer, largest.prompt, largest.output, largest.batch, grid.dtype)
         width = max(3 * attention_width(shape) + 2 * shape.d_ff for shape in pair)
         logits = max(shape.vocabulary for shape in pair)
         widest = max(widest, largest.batch * (largest.prompt * width + logits) * FLOAT32)
-    return weight_bytes(grid, llm) + kept + widest
+    return weight_bytes(grid, llm) + caches + widest
 
 
 def weight_bytes(grid: Grid, llm: str) -> int:
@@ -99,21 +99,22 @@ def weight_bytes(grid: Grid, llm: str) -> int:
     packed = 0
     built: dict[tuple[Model, str | None, str | None], int] = {}
     turns = participants(grid, llm)
-    shared = any("llm" in METHODS[one.method].models for one in turns)  # the hybrids read with its encoder
-    for one in turns:
-        pair = _pair(grid, llm, one, shapes)
-        for model in METHODS[one.method].models:
+    # The hybrids read with the LLM's encoder where that is there.
+    shared = any("llm" in METHODS[participant.method].models for participant in turns)
+    for participant in turns:
+        pair = _pair(grid, llm, participant, shapes)
+        for model in METHODS[participant.method].models:
             count = parameters(model, *pair)
             packed += count * each
-            names = None if model == "slm" else one.llm, None if model == "llm" else one.slm
+            names = None if model == "slm" else participant.llm, None if model == "llm" else participant.slm
             own = count - pair[0].encoder_parameters if model == "hybrid" and shared else count
             built[model, *names] = own * (FLOAT32 if grid.dtype == "int8" else each)
     return packed + sum(built.values())
 
 
-def _pair(grid: Grid, llm: str, one: Participant, shapes: Mapping[str, Shape]) -> tuple[Shape, Shape]:
+def _pair(grid: Grid, llm: str, participant: Participant, shapes: Mapping[str, Shape]) -> tuple[Shape, Shape]:
     """Return the two shapes beside which `one` is measured, whether it needs both or not."""
-    return shapes[one.llm or llm], shapes[one.slm or grid.slms[0]]
+    return shapes[participant.llm or llm], shapes[participant.slm or grid.slms[0]]
 
 
 def free_bytes(device: Device) -> int | None:

@@ -85,10 +85,10 @@ def predict(pair: Pair, request: Request, profile: Profile) -> dict[Model, Predi
     """All three methods on one request. Raises InputError for a model that cannot answer it, or not there."""
     for shape in (pair.llm, pair.slm):
         check_runs(shape, profile)
-        asked = max(request.prompt, request.output)
-        if shape.positions is not None and asked > shape.positions:
+        longest = max(request.prompt, request.output)
+        if shape.positions is not None and longest > shape.positions:
             raise InputError(
-                f"{shape.name} has positions for {shape.positions} tokens and {asked} are asked for. "
+                f"{shape.name} has positions for {shape.positions} tokens and {longest} are asked for. "
                 "Shorten the prompt or the answer, or take a T5, which has no such limit."
             )
     return {method: predicted(method, pair, request, profile) for method in MODELS}
@@ -107,7 +107,7 @@ def check_runs(shape: Shape, profile: Profile) -> None:
 
 def beyond(profile: Profile, request: Request) -> str:
     """Say what of a request lies outside of what the profile was measured at; empty when nothing does."""
-    batches, prompts = ({getattr(one, name) for one in profile.encode} for name in ("batch", "tokens"))
+    batches, prompts = ({getattr(costs, name) for costs in profile.encode} for name in ("batch", "tokens"))
     together, outside = _REACH * max(prompts), []
     if not min(batches) <= request.batch <= max(batches):
         outside.append(f"batches of {min(batches)} to {max(batches)}")
@@ -226,9 +226,10 @@ class BreakEven:
 def break_even(pair: Pair, request: Request, profile: Profile) -> BreakEven:
     """Both lengths, each with all else as in `request`."""
 
-    def gains(asked: Request) -> bool:
+    def gains(changed: Request) -> bool:
         return (
-            predicted("hybrid", pair, asked, profile).total_s < predicted("llm", pair, asked, profile).total_s
+            predicted("hybrid", pair, changed, profile).total_s
+            < predicted("llm", pair, changed, profile).total_s
         )
 
     longest = max(costs.tokens for costs in profile.encode)

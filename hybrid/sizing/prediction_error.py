@@ -34,11 +34,11 @@ class ErrorReport:
     phases: Mapping[Phase, Spread]
 
 
-def error_report(found: StoredGrid, profile: Profile) -> ErrorReport | None:
+def error_report(stored: StoredGrid, profile: Profile) -> ErrorReport | None:
     """Compute the errors of a profile's predictions; None when the grid has no cell of llm, slm or hybrid."""
     totals: list[float] = []
     phases: dict[Phase, list[float]] = {}
-    for cell, guess in _guesses(found, profile):
+    for cell, guess in _guesses(stored, profile):
         totals.append(abs(guess.total_s / cell.median_total_s - 1))
         medians = cell.median_phases_s
         for phase, seconds in told_apart(guess.phases, medians).items():
@@ -47,18 +47,18 @@ def error_report(found: StoredGrid, profile: Profile) -> ErrorReport | None:
     if not totals:
         return None
     by_phase = {phase: _spread(phases[phase]) for phase in JUDGED if phase in phases}
-    return ErrorReport(found.grid.grid_id, _spread(totals), by_phase)
+    return ErrorReport(stored.grid.grid_id, _spread(totals), by_phase)
 
 
 def told_apart(phases: Mapping[Phase, float], seen: Mapping[Phase, object]) -> dict[Phase, float]:
     """Predicted phases as an engine tells them apart: what it does not falls into the next that it does."""
-    found: dict[Phase, float] = {}
+    apart: dict[Phase, float] = {}
     carried = 0.0
     for phase in PHASES:
         carried += phases.get(phase, 0.0)
         if phase in seen:
-            found[phase], carried = carried, 0.0
-    return found
+            apart[phase], carried = carried, 0.0
+    return apart
 
 
 def fitting_grid(profile: Profile, root: Path | None = None) -> StoredGrid | None:
@@ -82,14 +82,14 @@ def _place(device: Device, environment: Environment, options: Mapping[str, str])
     return device.kind, environment.device_name, environment.hardware, dict(options)
 
 
-def _guesses(found: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predicted]]:
+def _guesses(stored: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predicted]]:
     """Cells of llm, slm and hybrid with what is predicted for them.
 
     Not where another engine has answered, nor beyond what the profile was measured at, where nothing is
     promised.
     """
-    shapes = _sound_shapes(found.grid)
-    for cell in found.cells:
+    shapes = _sound_shapes(stored.grid)
+    for cell in stored.cells:
         names = cell.llm or cell.slm, cell.slm or cell.llm  # what a method does without may be any
         if cell.method not in MODELS or "fallback" in cell.options or not shapes.keys() >= {*names}:
             continue

@@ -101,14 +101,14 @@ class Stranger:
 
 def stranger(profile: Profile) -> Stranger | None:
     """Say why a profile does not hold for this machine; None when it does."""
-    there, here = profile.environment.hardware, cpu_hardware()
-    if not there.known:
+    measured_on, this_machine = profile.environment.hardware, cpu_hardware()
+    if not measured_on.known:
         return Stranger(ANOTHER_MACHINE, f"{profile.environment.device_name} is all that it says of its own")
-    if differing := unlike(there, here):
+    if differing := unlike(measured_on, this_machine):
         name, machines = profile.environment.cpu, " against ".join(differing)
         return Stranger(ANOTHER_MACHINE, f"{name}: {machines} here")
-    if there.gpu and there.gpu != _gpu_here(profile.device):
-        return Stranger(ANOTHER_MACHINE, f"its {there.gpu.name} is not here")
+    if measured_on.gpu and measured_on.gpu != _gpu_here(profile.device):
+        return Stranger(ANOTHER_MACHINE, f"its {measured_on.gpu.name} is not here")
     libraries = ("torch", "transformers", *spec_of(profile.engine).packages)
     before, now = profile.environment.packages, versions(libraries)
     changed = [name for name in libraries if before.get(name) != now.get(name)]
@@ -194,8 +194,8 @@ def _read(path: Path) -> Profile:
     with as_store_error(f"{path} cannot be read"):
         data = read_small(path)
     try:
-        if (given := decode(Header, data).format) != FORMAT:
-            raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
+        if (version := decode(Header, data).format) != FORMAT:
+            raise ValueError(f"it has format {version!r} and this version reads {FORMAT}")
         profile = replace(decode(Profile, data), name=path.stem)
         check_profile(profile)
         check_seal(data, indented=True)
@@ -226,11 +226,11 @@ def check_profile(profile: Profile) -> None:
 
 
 def _check_costs(phase: str, several: Sequence[Costs]) -> None:
-    _check_increasing(phase, [(one.batch, one.tokens) for one in several])
-    for one in several:
-        if one.batch < 1 or (one.tokens != 0 if phase == "step" else one.tokens < 1):
-            raise ValueError(f"{phase} is of {one.batch} prompts of {one.tokens} tokens")
-        _check_seconds(phase, one.seconds.values())
+    _check_increasing(phase, [(costs.batch, costs.tokens) for costs in several])
+    for costs in several:
+        if costs.batch < 1 or (costs.tokens != 0 if phase == "step" else costs.tokens < 1):
+            raise ValueError(f"{phase} is of {costs.batch} prompts of {costs.tokens} tokens")
+        _check_seconds(phase, costs.seconds.values())
 
 
 def _check_increasing(name: str, places: Sequence[tuple[float, ...]]) -> None:

@@ -70,7 +70,7 @@ def _peak(profile: Profile) -> float:
     timed = max(rate for _, rate in machine.rates)
     if machine.dtype == profile.dtype:
         return timed
-    rows = ((one.batch * one.tokens, one.seconds.get("weights", 0.0)) for one in profile.encode)
+    rows = ((costs.batch * costs.tokens, costs.seconds.get("weights", 0.0)) for costs in profile.encode)
     reached = (2 * count / seconds for count, seconds in rows if seconds > 0)
     return max(timed * BYTES[machine.dtype] / BYTES[profile.dtype], *reached, 0.0)
 
