@@ -36,12 +36,12 @@ def score_run(
     """
     reader = RunReader(run_id, root)
     task, fixed = reader.run.plan.task, reader.run.plan.sampling.ignore_eos
-    wanted = [metric_of(name, task) for name in (metrics_of(task) if metrics is None else metrics)]
+    chosen = [metric_of(name, task) for name in (metrics_of(task) if metrics is None else metrics)]
     if fixed and metrics:
         raise InputError(
             f"Run {reader.run.run_id} has a fixed length: its answers carry no quality to score."
         )
-    lacking = [] if fixed else _lacking(reader, wanted, named=metrics is not None)
+    lacking = [] if fixed else _lacking(reader, chosen, named=metrics is not None)
     if not lacking:
         return ()
     observer(Status(sentence=f"Scoring the answers by {', '.join(metric.label for metric in lacking)}"))
@@ -83,6 +83,6 @@ def _signature(reader: RunReader, metric: Metric) -> str:
 
 def _statistics(metrics: Sequence[Metric], text: str, references: Sequence[str], source: str) -> Statistics:
     """Compute an answer's statistics by metric; those with what is no number are left out."""
-    answer, known, asked = normalized(text), tuple(map(normalized, references)), normalized(source)
-    rows = {metric.name: metric.statistics(answer, known, asked) for metric in metrics}
+    answer, known, prompt = normalized(text), tuple(map(normalized, references)), normalized(source)
+    rows = {metric.name: metric.statistics(answer, known, prompt) for metric in metrics}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

@@ -58,10 +58,10 @@ def bench(
     143, and `hybrid bench --resume RUN` goes on. Only one measurement runs on
     a machine at a time.
     """
-    if resume is not None and (given := given_options(ctx, BESIDE_RESUME)):
-        raise click.UsageError(f"--resume goes on with the stored plan; leave out {', '.join(given)}.")
-    if plan is not None and (given := given_options(ctx, BESIDE_PLAN)):
-        raise click.UsageError(f"--plan says all that is measured; leave out {', '.join(given)}.")
+    if resume is not None and (surplus := given_options(ctx, BESIDE_RESUME)):
+        raise click.UsageError(f"--resume goes on with the stored plan; leave out {', '.join(surplus)}.")
+    if plan is not None and (surplus := given_options(ctx, BESIDE_PLAN)):
+        raise click.UsageError(f"--plan says all that is measured; leave out {', '.join(surplus)}.")
     if suite is None and plan is None and resume is None:
         raise click.UsageError("Missing argument 'SUITE'; only --plan and --resume go without.")
     if options["fixed_length"] and is_given(ctx, "max_new_tokens"):
@@ -101,13 +101,13 @@ def _plan_in(name: str) -> Plan:
 
 def _say_how_to_go_on(terminal: Terminal, error: BaseException) -> None:
     """Of a run that ended early and is kept: its state, and its id as the last line."""
-    kept = terminal.interrupted
-    if kept is None:
+    interrupted = terminal.interrupted
+    if interrupted is None:
         return
     if not isinstance(error, StoreError):  # it says so itself
-        how = f"`hybrid bench --resume {kept.run_id}` goes on."
-        notice(f"{kept.done} of {kept.planned} answers are stored; {how}")
-    out(kept.run_id)
+        how = f"`hybrid bench --resume {interrupted.run_id}` goes on."
+        notice(f"{interrupted.done} of {interrupted.planned} answers are stored; {how}")
+    out(interrupted.run_id)
 
 
 @contextmanager
@@ -128,9 +128,11 @@ def _logged(terminal: Terminal, path: str | None) -> Iterator[Observer]:
             yield both
         except Exception as error:
             name = type(error).__name__
-            ours = isinstance(error, HybridError | click.ClickException)
+            expected = isinstance(error, HybridError | click.ClickException)
             log(
-                Failed(error=name, sentence=str(error) if ours else f"It ended unexpectedly: {name}: {error}")
+                Failed(
+                    error=name, sentence=str(error) if expected else f"It ended unexpectedly: {name}: {error}"
+                )
             )
             raise
 

@@ -35,14 +35,14 @@ def out(line: str, data: bool = False) -> None:
     written.
     """
     with standard_output():
-        shown = line if data and not sys.stdout.isatty() else _STEERING.sub("?", line)
-        click.echo(shown.encode("utf-8", "backslashreplace"))
+        text = line if data and not sys.stdout.isatty() else _STEERING.sub("?", line)
+        click.echo(text.encode("utf-8", "backslashreplace"))
 
 
 def out_json(value: object, indent: int | None = 1) -> None:
     """Print as JSON on stdout; what would steer a terminal is escaped, so that nothing is lost."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    out(_STEERING.sub(lambda found: json.dumps(found[0])[1:-1], text))
+    out(_STEERING.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
 
 def say(line: str) -> None:

@@ -90,13 +90,13 @@ def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: A
 
     pair = Pair(find_shape(llm), find_shape(slm))
     request = Request(options["prompt"], options["output"], options["batch"])
-    found = Outlook.of(pair, request, load_profile(profile), options["price_per_hour"])
+    outlook = Outlook.of(pair, request, load_profile(profile), options["price_per_hour"])
     for problem in read_profiles()[1] if profile is None else ():
         notice(problem)
     if as_json:
-        out_json(as_object(found))
+        out_json(as_object(outlook))
         return
-    for line in report(found):
+    for line in report(outlook):
         out(harmless(line))
 
 

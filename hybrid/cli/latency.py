@@ -119,8 +119,8 @@ def latency(
         for line in shapes_table():
             out(line)
         return
-    if resume is not None and (given := given_options(ctx, NOT_OF_THE_GRID)):
-        raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(given)}.")
+    if resume is not None and (surplus := given_options(ctx, NOT_OF_THE_GRID)):
+        raise click.UsageError(f"--resume goes on with the stored grid; leave out {', '.join(surplus)}.")
     if resume is None and not (options["llms"] and options["slms"]):
         raise click.UsageError("Missing option '--llm' or '--slm'. `hybrid latency --shapes` lists models.")
     terminal = Terminal(unit="cells")

@@ -14,12 +14,12 @@ PIPED = 1000  # columns: wide enough for any table
 Row = Mapping[str, str]
 
 
-def report(found: StoredGrid) -> Iterator[str]:
+def report(stored: StoredGrid) -> Iterator[str]:
     """Lines of text: what was measured, how, and what it does not say."""
-    return map(harmless, _report(found))
+    return map(harmless, _report(stored))
 
 
-def as_object(found: StoredGrid) -> object:
+def as_object(stored: StoredGrid) -> object:
     """Give the grid and its cells as JSON has them, with medians in milliseconds beside the raw seconds."""
     medians = [
         plain(cell)
@@ -30,9 +30,9 @@ def as_object(found: StoredGrid) -> object:
             "tpot_ms": None if cell.median_tpot_s is None else cell.median_tpot_s * 1e3,
             "phases_ms": {phase: seconds * 1e3 for phase, seconds in cell.median_phases_s.items()},
         }
-        for cell in found.cells
+        for cell in stored.cells
     ]
-    whole = {"grid": plain(found.grid), "cells": medians}
+    whole = {"grid": plain(stored.grid), "cells": medians}
     return json.loads(encode(whole))
 
 
@@ -55,21 +55,21 @@ def shapes_table() -> list[str]:
     return _drawn([[row] for row in rows], left=("name", "source"), sections=False)
 
 
-def _report(found: StoredGrid) -> Iterator[str]:
-    grid = found.grid
+def _report(stored: StoredGrid) -> Iterator[str]:
+    grid = stored.grid
     threads = f", {counted(grid.threads, 'thread')}" if grid.device == "cpu" else ""
     yield (
         f"{grid.engine} on {grid.environment.device_name} ({grid.device}), {grid.dtype}{threads}; "
         f"medians of {grid.repeats}; weights: {grid.weights}; speed only, no quality."
     )
     for llm in grid.llms:
-        groups = list(_by_size(found.cells, llm))
+        groups = list(_by_size(stored.cells, llm))
         if groups:
             yield from ("", f"Latency in ms beside {llm} ({_parameters(grid, llm)})")
             yield from _drawn([[_times(grid, cell, group) for cell in group] for group in groups])
             yield from ("", f"Phases in ms beside {llm}")
             yield from _drawn([[_phases(grid, cell) for cell in group] for group in groups])
-    yield from ("", *(f"- {note}" for note in _notes(found)))
+    yield from ("", *(f"- {note}" for note in _notes(stored)))
 
 
 def _by_size(cells: Sequence[Cell], llm: str) -> Iterator[list[Cell]]:
@@ -83,7 +83,7 @@ def _by_size(cells: Sequence[Cell], llm: str) -> Iterator[list[Cell]]:
 
 
 def _times(grid: Grid, cell: Cell, group: Sequence[Cell]) -> Row:
-    baseline = next((one for one in group if one.method == "llm"), None)
+    baseline = next((candidate for candidate in group if candidate.method == "llm"), None)
     speedup = baseline.median_total_s / cell.median_total_s if baseline else None
     return _name(grid, cell) | {
         "first token": milliseconds(cell.median_ttft_s, ""),
@@ -110,24 +110,24 @@ def _name(grid: Grid, cell: Cell) -> dict[str, str]:
     }
 
 
-def _notes(found: StoredGrid) -> Iterator[str]:
+def _notes(stored: StoredGrid) -> Iterator[str]:
     yield (
         "Weights are random: an answer takes as long as with trained ones, but says nothing. "
         "Every answer goes on to exactly `output` tokens."
     )
     yield "speed-up: the LLM's median end-to-end latency over this one's, of the same size."
-    if any(METHODS[cell.method].lossless for cell in found.cells):
+    if any(METHODS[cell.method].lossless for cell in stored.cells):
         yield (
             "Lossless methods are at their worst here: a random LLM agrees with next to no draft. "
             "`hybrid bench` measures them with trained weights."
         )
-    if found.grid.slms and any(cell.method == "slm" for cell in found.cells) and len(found.grid.llms) > 1:
+    if stored.grid.slms and any(cell.method == "slm" for cell in stored.cells) and len(stored.grid.llms) > 1:
         yield "The SLM alone is measured beside the first LLM only; its times stand for all."
     for reason in dict.fromkeys(
-        cell.options["fallback"] for cell in found.cells if "fallback" in cell.options
+        cell.options["fallback"] for cell in stored.cells if "fallback" in cell.options
     ):
-        yield f"Where {found.grid.engine} could not, another engine has answered for it: {reason}."
-    if any(cell.environment for cell in found.cells):
+        yield f"Where {stored.grid.engine} could not, another engine has answered for it: {reason}."
+    if any(cell.environment for cell in stored.cells):
         yield "Parts were measured after the grid was resumed in another environment; --json says which."
 
 

@@ -81,97 +81,99 @@ class Outlook:
         return self.methods[BASELINE].total_s / self.methods[method].total_s
 
 
-def as_object(found: Outlook) -> dict[str, Any]:
+def as_object(outlook: Outlook) -> dict[str, Any]:
     """Give what --json prints."""
     methods = {
         method: {
-            "phases_ms": {phase: seconds * 1e3 for phase, seconds in one.phases.items()},
-            "total_ms": one.total_s * 1e3,
-            "ttft_ms": one.ttft_s * 1e3,
-            "tpot_ms": None if one.tpot_s is None else one.tpot_s * 1e3,
-            "speedup": found.speedup(method),
-            "weights_bytes": found.needs[method].weights,
-            "caches_bytes": found.needs[method].caches,
-            "cost_per_million_output_tokens": found.costs.get(method),
+            "phases_ms": {phase: seconds * 1e3 for phase, seconds in times.phases.items()},
+            "total_ms": times.total_s * 1e3,
+            "ttft_ms": times.ttft_s * 1e3,
+            "tpot_ms": None if times.tpot_s is None else times.tpot_s * 1e3,
+            "speedup": outlook.speedup(method),
+            "weights_bytes": outlook.needs[method].weights,
+            "caches_bytes": outlook.needs[method].caches,
+            "cost_per_million_output_tokens": outlook.costs.get(method),
         }
-        for method, one in found.methods.items()
+        for method, times in outlook.methods.items()
     }
     return {
         "predicted": True,
-        "extrapolated": found.beyond or None,
-        "llm": found.pair.llm.name,
-        "slm": found.pair.slm.name,
-        "request": asdict(found.request),
-        "profile": found.profile.name,
-        "own_machine": found.stranger is None,
-        "not_own": None if found.stranger is None else found.stranger.sentence,
+        "extrapolated": outlook.beyond or None,
+        "llm": outlook.pair.llm.name,
+        "slm": outlook.pair.slm.name,
+        "request": asdict(outlook.request),
+        "profile": outlook.profile.name,
+        "own_machine": outlook.stranger is None,
+        "not_own": None if outlook.stranger is None else outlook.stranger.sentence,
         "methods": methods,
         "break_even": {
-            "output": found.even.output,
-            "prompt": found.even.prompt,
-            "sentences": list(found.even.sentences),
+            "output": outlook.even.output,
+            "prompt": outlook.even.prompt,
+            "sentences": list(outlook.even.sentences),
         },
-        "error": None if found.error is None else asdict(found.error),
+        "error": None if outlook.error is None else asdict(outlook.error),
     }
 
 
-def report(found: Outlook) -> Iterator[str]:
+def report(outlook: Outlook) -> Iterator[str]:
     """Lines of text."""
-    profile, request = found.profile, found.request
+    pair, profile, request = outlook.pair, outlook.profile, outlook.request
     yield (
-        f"{capitalized(found.how)}, not measured: {_sized(found.pair.llm)} and {_sized(found.pair.slm)}, "
+        f"{capitalized(outlook.how)}, not measured: {_sized(pair.llm)} and {_sized(pair.slm)}, "
         f"{counted(request.batch, 'prompt')} of {counted(request.prompt, 'token')}, "
         f"answered with {counted(request.output, 'token')} each."
     )
-    name = profile.name + (f" ({found.stranger.label})" if found.stranger else "")
+    name = profile.name + (f" ({outlook.stranger.label})" if outlook.stranger else "")
     yield (
         f"Profile {name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}"
         + (f", {counted(profile.threads, 'thread')}." if profile.device == "cpu" else ".")
     )
     yield ""
-    yield from _drawn([_row(found, method) for method in found.methods])
+    yield from _drawn([_row(outlook, method) for method in outlook.methods])
     yield ""
-    yield from found.even.sentences
+    yield from outlook.even.sentences
     if "hybrid" not in spec_of(profile.engine).methods:
         yield f"The engine {profile.engine} does not run hybrids; the line says what one would take in it."
-    yield from _trust(found)
+    yield from _trust(outlook)
 
 
-def _trust(found: Outlook) -> Iterator[str]:
+def _trust(outlook: Outlook) -> Iterator[str]:
     """Say how far the numbers can be relied on."""
-    if found.beyond:
-        yield found.beyond
-    if found.stranger:
-        yield found.stranger.sentence
-    if found.error:
-        yield _error(found.error)
-    elif not (found.beyond or found.stranger):
+    if outlook.beyond:
+        yield outlook.beyond
+    if outlook.stranger:
+        yield outlook.stranger.sentence
+    if outlook.error:
+        yield _error(outlook.error)
+    elif not (outlook.beyond or outlook.stranger):
         yield NO_GRID
 
 
-def _row(found: Outlook, method: Model) -> Row:
-    one, need = found.methods[method], found.needs[method]
-    phases = {f"{phase} ms": milliseconds(one.phases[phase], "") for phase in PHASES if phase in one.phases}
+def _row(outlook: Outlook, method: Model) -> Row:
+    times, need = outlook.methods[method], outlook.needs[method]
+    phases = {
+        f"{phase} ms": milliseconds(times.phases[phase], "") for phase in PHASES if phase in times.phases
+    }
     row = {
-        f"≈ {found.how}": method,
-        **{f"{phase} ms": phases.get(f"{phase} ms", "") for phase in PHASES if _any(found, phase)},
-        "end to end ms": milliseconds(one.total_s, ""),
-        "ms a token": milliseconds(one.tpot_s, ""),
-        "speed-up": "baseline" if method == BASELINE else ratio(found.speedup(method)),
+        f"≈ {outlook.how}": method,
+        **{f"{phase} ms": phases.get(f"{phase} ms", "") for phase in PHASES if _any(outlook, phase)},
+        "end to end ms": milliseconds(times.total_s, ""),
+        "ms a token": milliseconds(times.tpot_s, ""),
+        "speed-up": "baseline" if method == BASELINE else ratio(outlook.speedup(method)),
         "memory": size(need.total),
     }
-    return row | ({"cost of 1M tokens": f"{found.costs[method]:,.2f}"} if found.costs else {})
+    return row | ({"cost of 1M tokens": f"{outlook.costs[method]:,.2f}"} if outlook.costs else {})
 
 
-def _any(found: Outlook, phase: str) -> bool:
-    return any(phase in one.phases for one in found.methods.values())
+def _any(outlook: Outlook, phase: str) -> bool:
+    return any(phase in times.phases for times in outlook.methods.values())
 
 
-def _error(found: ErrorReport) -> str:
-    phases = ", ".join(f"{phase} {_percent(spread)}" for phase, spread in found.phases.items())
+def _error(errors: ErrorReport) -> str:
+    phases = ", ".join(f"{phase} {_percent(spread)}" for phase, spread in errors.phases.items())
     return (
-        f"Error of such predictions on grid {found.grid_id}, measured with this engine on such a device: "
-        f"end to end {_percent(found.total)} ({counted(found.total.n, 'cell')}); "
+        f"Error of such predictions on grid {errors.grid_id}, measured with this engine on such a device: "
+        f"end to end {_percent(errors.total)} ({counted(errors.total.n, 'cell')}); "
         f"{phases}. Median and 90th percentile, either way."
     )
 

@@ -80,17 +80,17 @@ def evaluate(
         chosen = systems or MODELS
         for path in files:
             terminal(Status(sentence=path.name))
-            wanted = options["control"], options["limit"]
-            for one in quality(
-                bundle, [path], task, chosen, *wanted, columns=options["columns"], observer=terminal
+            settings = options["control"], options["limit"]
+            for result in quality(
+                bundle, [path], task, chosen, *settings, columns=options["columns"], observer=terminal
             ):
                 report = {
-                    "file": one.file,
-                    "system": one.system,
-                    METRICS[one.score.metric].label: round(one.score.value, 2),
-                    "n": one.score.n,
-                    "cut_prompts": one.cut_prompts,
-                    "signature": one.score.signature,
+                    "file": result.file,
+                    "system": result.system,
+                    METRICS[result.score.metric].label: round(result.score.value, 2),
+                    "n": result.score.n,
+                    "cut_prompts": result.cut_prompts,
+                    "signature": result.score.signature,
                 }
                 if options["as_json"]:
                     out_json(report, indent=None)

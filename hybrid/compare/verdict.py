@@ -79,14 +79,14 @@ def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task:
         elif _both_zero(metric, difference):
             quality = f"both score 0 {metric.label}, which tells nothing of their quality"
         return f"{name} {speed}; {quality} (n = {comparison.n})."
-    kept = f"{name} {speed} and keeps {text.percent(gate.quality.value, 1)} of its {metric.label}"
+    opening = f"{name} {speed} and keeps {text.percent(gate.quality.value, 1)} of its {metric.label}"
     if difference.low is None:
-        return f"{kept}: {too_few(difference.n)}."
+        return f"{opening}: {too_few(difference.n)}."
     if abs(gate.quality.value - 1) < _SAME and not difference.decided:
         return f"{name} {speed} and keeps all of its {metric.label} (n = {comparison.n})."
     change = "loss" if gate.quality.value < 1 else "gain"
     chance = "beyond chance" if difference.decided else "that may be chance"
-    return f"{kept}, a {change} {chance} (n = {comparison.n})."
+    return f"{opening}, a {change} {chance} (n = {comparison.n})."
 
 
 def too_few(n: int) -> str:
@@ -116,10 +116,10 @@ def _gate(gate: Gate | None, quality: Difference) -> str:
         return "; the baseline scores 0" if quality.value and quality.baseline == 0 else ""
     if gate.verdict == "meets":
         return "; it meets the gate"
-    told = " and ".join(_parts(gate, in_question=True))
+    parts = " and ".join(_parts(gate, in_question=True))
     if gate.verdict == "misses":
-        return f"; it misses the gate: {told}"
-    return f"; the gate is undecided at this n: {told}{_needed(gate)}"
+        return f"; it misses the gate: {parts}"
+    return f"; the gate is undecided at this n: {parts}{_needed(gate)}"
 
 
 def _parts(gate: Gate, in_question: bool = False) -> list[str]:

@@ -109,24 +109,27 @@ def pair_warnings(
 ) -> Iterator[str]:
     """Say which examples and times of a system and its baseline fall out of the comparison."""
     apart = system.run.run_id != baseline.run.run_id
-    ours, theirs = (
+    system_name, baseline_name = (
         f"{'' if apart else f'{results.system} of '}run {results.run.run_id}"
         for results in (system, baseline)
     )
     n = len(shared(system, baseline)[0])
-    for results, name, other in ((system, ours, theirs), (baseline, theirs, ours)):
+    for results, name, other in (
+        (system, system_name, baseline_name),
+        (baseline, baseline_name, system_name),
+    ):
         if n < len(results.ids):
             lost = f"{len(results.ids) - n} of {len(results.ids)} examples of {name}"
             yield f"{lost} are not compared: {other} has not answered the same text."
     if untimed := n - len(timed_alike(system, baseline)[0]):
         yield (
-            f"{untimed} of {n} examples are left out of the speed-up of {ours} over {theirs}: "
+            f"{untimed} of {n} examples are left out of the speed-up of {system_name} over {baseline_name}: "
             "they were answered in batches with others than there."
         )
     pairs = min((speedup.n for speedup in comparison.speedups.values() if speedup), default=FEWEST)
     if pairs < FEWEST <= n:
         few = f"1 {comparison.paired_by}" if pairs == 1 else f"{pairs} {PLURALS[comparison.paired_by]}"
-        yield f"A speed-up of {ours} over {theirs} rests on only {few}: it carries no interval."
+        yield f"A speed-up of {system_name} over {baseline_name} rests on only {few}: it carries no interval."
 
 
 def joined(names: Sequence[str]) -> str:
@@ -231,58 +234,58 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _in_task(ours: Run, theirs: Run) -> Differences:
+def _in_task(run: Run, other: Run) -> Differences:
     """In texts and scores. Suites of two tasks have other metrics and numbers of references in any case."""
-    if ours.plan.suite_hash != theirs.plan.suite_hash:
-        yield "given a suite of other content than", _both(_suite(ours), _suite(theirs))
-    elif part := _part(ours, theirs):
+    if run.plan.suite_hash != other.plan.suite_hash:
+        yield "given a suite of other content than", _both(_suite(run), _suite(other))
+    elif part := _part(run, other):
         yield "given another part of the suite than", part
-    if signatures := _signatures(ours, theirs):
+    if signatures := _signatures(run, other):
         yield "scored differently from", signatures
 
 
-def _in_conditions(ours: Run, theirs: Run) -> Differences:
+def _in_conditions(run: Run, other: Run) -> Differences:
     """In models, decoding, plan and environment."""
-    if ours.plan.pair != theirs.plan.pair:
-        yield "made with another pair than", _both(ours.plan.pair, theirs.plan.pair)
-    environment = differing(ours.environment, theirs.environment)
-    if (weights := environment.pop("weights sha256", None)) and ours.plan.pair == theirs.plan.pair:
-        yield f"made with other weights of pair {ours.plan.pair} than", _both(*weights)
-    if sampling := _fields(ours.plan.sampling, theirs.plan.sampling, _SAMPLING):
+    if run.plan.pair != other.plan.pair:
+        yield "made with another pair than", _both(run.plan.pair, other.plan.pair)
+    environment = differing(run.environment, other.environment)
+    if (weights := environment.pop("weights sha256", None)) and run.plan.pair == other.plan.pair:
+        yield f"made with other weights of pair {run.plan.pair} than", _both(*weights)
+    if sampling := _fields(run.plan.sampling, other.plan.sampling, _SAMPLING):
         yield "decoded differently from", sampling
-    if plan := _fields(ours.plan, theirs.plan, _PLAN):
+    if plan := _fields(run.plan, other.plan, _PLAN):
         yield "measured differently from", plan
     environment.pop("machine", None)
     if others := _listed(environment):
         yield "made in another environment than", others
 
 
-def _in_machine(ours: Run, theirs: Run) -> Differences:
-    """In machines of one name. theirs: made on a machine that is known, or `ours` itself."""
-    here, there = ours.environment, theirs.environment
-    if machines := unlike(here.hardware, there.hardware):
+def _in_machine(run: Run, other: Run) -> Differences:
+    """In machines of one name. other: made on a machine that is known, or `run` itself."""
+    here, reference = run.environment, other.environment
+    if machines := unlike(here.hardware, reference.hardware):
         rounding = "; int8 answers may differ between instruction sets"
-        alike = here.hardware.instructions == there.hardware.instructions
+        alike = here.hardware.instructions == reference.hardware.instructions
         values = f"{here.device_name}: {' against '.join(machines)}{'' if alike else rounding}"
         yield "made on another machine than", values
-    elif there.hardware.known and not here.hardware.known and here.device_name == there.device_name:
+    elif reference.hardware.known and not here.hardware.known and here.device_name == reference.device_name:
         yield "made on what may be another machine than", f"{here.device_name} is all that is known"
 
 
-def _part(ours: Run, theirs: Run) -> str:
+def _part(run: Run, other: Run) -> str:
     """Compare limit and seed: a seed decides which examples a limit leaves; without one, only their order."""
-    limited = ours.plan.limit or theirs.plan.limit
-    return _fields(ours.plan, theirs.plan, ("limit", "seed")) if limited else ""
+    limited = run.plan.limit or other.plan.limit
+    return _fields(run.plan, other.plan, ("limit", "seed")) if limited else ""
 
 
-def _signatures(ours: Run, theirs: Run) -> str:
+def _signatures(run: Run, other: Run) -> str:
     """Of the metrics that both have; a fixed-length run has none."""
-    both = [name for name in ours.signatures if name in theirs.signatures]
-    return _listed({name: (ours.signatures[name], theirs.signatures[name]) for name in both})
+    both = [name for name in run.signatures if name in other.signatures]
+    return _listed({name: (run.signatures[name], other.signatures[name]) for name in both})
 
 
-def _fields(ours: object, theirs: object, names: Sequence[str]) -> str:
-    return _listed({name: (getattr(ours, name), getattr(theirs, name)) for name in names})
+def _fields(part: object, other: object, names: Sequence[str]) -> str:
+    return _listed({name: (getattr(part, name), getattr(other, name)) for name in names})
 
 
 def _suite(run: Run) -> str:
@@ -294,5 +297,5 @@ def _listed(values: Mapping[str, tuple[object, object]]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} ({_both(a, b)})" for name, (a, b) in values.items() if a != b)
 
 
-def _both(ours: object, theirs: object) -> str:
-    return " and ".join("none" if value in ("", None) else str(value) for value in (ours, theirs))
+def _both(first: object, second: object) -> str:
+    return " and ".join("none" if value in ("", None) else str(value) for value in (first, second))

@@ -57,7 +57,7 @@ def _edits(words: list[str], reference: list[str]) -> int:
 def _candidates(words: list[str], reference: list[str], trace: str, limit: int) -> Iterator[Candidate]:
     """Shifts worth trying, until `limit` is reached: the loop of lib_ter._shift."""
     align, reference_errors, errors = lib_ter.trace_to_alignment(trace.translate(lib_ter._FLIP_OPS))
-    found = 0
+    count = 0
     for start, place, length in _matches(words, reference):
         if not any(errors[start : start + length]) or not any(reference_errors[place : place + length]):
             continue
@@ -73,9 +73,9 @@ def _candidates(words: list[str], reference: list[str], trace: str, limit: int) 
                 break
             if target != previous:
                 previous = target
-                found += 1
+                count += 1
                 yield length, -start, -target, lib_ter._perform_shift(words, start, length, target)
-        if found >= limit:
+        if count >= limit:
             return
 
 
@@ -115,8 +115,8 @@ def _distances(candidates: Sequence[list[str]], reference_words: list[str]) -> N
         high = width if i == columns else high
         changed = row[:, low:high] + 1  # a word deleted
         first = max(low, 1)  # the reference's first word is in column 1
-        kept = row[:, first - 1 : high - 1] + (texts[:, i - 1, None] != reference[first - 1 : high - 1])
-        changed[:, first - low :] = np.minimum(changed[:, first - low :], kept)
+        matched = row[:, first - 1 : high - 1] + (texts[:, i - 1, None] != reference[first - 1 : high - 1])
+        changed[:, first - low :] = np.minimum(changed[:, first - low :], matched)
         # A word inserted costs 1 each: the smallest of the cells to the left plus the way from there.
         row = buffers[i % 2]
         row[:, low:high] = np.minimum.accumulate(changed - steps[low:high], axis=1) + steps[low:high]

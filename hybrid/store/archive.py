@@ -110,10 +110,10 @@ class _Member:
 
 def _place(info: zipfile.ZipInfo) -> tuple[str, str]:
     """Folder and name of an entry; the name of the folder's own entry is empty."""
-    given = info.orig_filename
-    folder, slash, name = given.rpartition("/")
-    odd = any(sign in given for sign in ("\\", ":", "\0")) or folder in (".", "..") or (slash and not folder)
-    if odd or "/" in folder or info.filename != given:
+    path = info.orig_filename
+    folder, slash, name = path.rpartition("/")
+    odd = any(sign in path for sign in ("\\", ":", "\0")) or folder in (".", "..") or (slash and not folder)
+    if odd or "/" in folder or info.filename != path:
         raise _refused(f"it holds {_shown(info)}, which is neither in one folder nor in none")
     return folder, name
 

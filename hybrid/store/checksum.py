@@ -25,8 +25,8 @@ def seal(data: bytes, indented: bool = False) -> bytes:
 def check_seal(data: bytes, indented: bool = False, required: bool = False) -> bool:
     """Tell whether it has a checksum. Raises ValueError where it does not fit, or `required` and missing."""
     key, end = _INDENTED if indented else _LINE
-    body, found, rest = data.rpartition(key)
-    if not found:
+    body, separator, rest = data.rpartition(key)
+    if not separator:
         if required:
             raise ValueError("it has lost its checksum")
         return False
@@ -43,10 +43,10 @@ def last_line(checksum: int) -> bytes:
 
 def without_last_line(data: bytes) -> bytes:
     """Take last_line() off the bytes of a file. Raises ValueError where it is missing or does not fit."""
-    body, found, rest = data.rpartition(_LAST_LINE[0])
-    if not found:
+    body, separator, rest = data.rpartition(_LAST_LINE[0])
+    if not separator:
         raise ValueError("it has lost its end")
-    if found + rest != last_line(crc32(body)):
+    if separator + rest != last_line(crc32(body)):
         raise ValueError("its checksum does not fit: it was changed after it was written")
     return body
 

@@ -22,8 +22,8 @@ APP = ROOT / "app.py"  # what a clone has and an installed package does not
 
 def named_folder(variable: str) -> Path | None:
     """Return the folder in an environment variable; None where it is unset or empty. Raises StoreError."""
-    given = os.environ.get(variable, "").strip()
-    return expanded(Path(given), f"{variable} names {given!r}") if given else None
+    value = os.environ.get(variable, "").strip()
+    return expanded(Path(value), f"{variable} names {value!r}") if value else None
 
 
 def expanded(path: Path, what: str) -> Path:

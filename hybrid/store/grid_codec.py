@@ -45,8 +45,8 @@ def encode_grid(grid: Grid) -> bytes:
 
 def decode_grid(line: bytes) -> Grid:
     """Read the first line of a grid. Raises ValueError for what is none of this format."""
-    if (given := decode(Header, line).format) != FORMAT:
-        raise ValueError(f"it has format {given!r} and this version reads {FORMAT}")
+    if (version := decode(Header, line).format) != FORMAT:
+        raise ValueError(f"it has format {version!r} and this version reads {FORMAT}")
     grid = decode(Grid, line)
     check_seal(line)
     check_grid(grid)

@@ -123,11 +123,11 @@ def resume_grid(grid_id: str, here: Environment, root: Path | None = None) -> "G
     """
     stored = load_grid(grid_id, root)
     grid = stored.grid
-    there = grid.environment
-    namesake = there.device_name == here.device_name
-    if not namesake or (there.hardware.known and there.hardware != here.hardware):
+    before = grid.environment
+    namesake = before.device_name == here.device_name
+    if not namesake or (before.hardware.known and before.hardware != here.hardware):
         raise StoreError(
-            f"Grid {grid.grid_id} was measured on {there.device_name}, and this is "
+            f"Grid {grid.grid_id} was measured on {before.device_name}, and this is "
             f"{'another machine of that name' if namesake else here.device_name}. "
             "Resume it there, or start a new grid."
         )

@@ -106,7 +106,7 @@ def _check_names(files: Mapping[str, object]) -> None:
         raise StoreError(
             f"The run is not imported: it has {len(files)} files and {_MOST_FILES} are the most."
         )
-    if missing := [one for one in FILES if one not in files]:
+    if missing := [name for name in FILES if name not in files]:
         raise StoreError(f"The run is not imported: it consists of {parts}; missing: {', '.join(missing)}.")
 
 
@@ -121,11 +121,11 @@ def _aside(root: Path) -> Iterator[Path]:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _copy(given: bytes | Readable, path: Path, room: int) -> int:
+def _copy(content: bytes | Readable, path: Path, room: int) -> int:
     """Write what is given and return its bytes, of which there may be `room`."""
     name = path.name
     most = min(room, LARGEST_RUN_FILE) if name == RUN else room
-    source = BytesIO(given) if isinstance(given, bytes) else given
+    source = BytesIO(content) if isinstance(content, bytes) else content
     size = line = 0
     with path.open("xb") as file:
         while piece := source.read(_PIECE):
@@ -168,8 +168,8 @@ def _checked(folder: Path) -> list[str]:
 def _moved(folder: Path, root: Path, name: str) -> Path:
     """Move the folder to its place among the results, and return that."""
     run, header = read_run(folder)
-    wanted = _usable(name) or _usable(header.run_id) or new_run_id(run.plan, datetime.now(UTC))
-    place = claim_folder(root, wanted)
+    run_id = _usable(name) or _usable(header.run_id) or new_run_id(run.plan, datetime.now(UTC))
+    place = claim_folder(root, run_id)
     try:
         return folder.rename(place)  # onto an empty folder, which is no run and is taken by no other process
     except OSError:

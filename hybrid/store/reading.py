@@ -79,7 +79,7 @@ def list_runs(root: Path | None = None) -> Listing:
         except StoreError as error:
             problems.append(str(error))
             damaged += [name] if RUN_ID.fullmatch(name) else []
-    runs.sort(key=lambda one: (_moment(one.run.created_at), one.run.run_id), reverse=True)
+    runs.sort(key=lambda summary: (_moment(summary.run.created_at), summary.run.run_id), reverse=True)
     return Listing(tuple(runs), tuple(problems), tuple(damaged))
 
 
@@ -161,8 +161,8 @@ class RunReader:
         if not metrics:
             return record
         self._unsound.update(metrics)
-        kept = {metric: values for metric, values in record.statistics.items() if metric not in metrics}
-        return replace(record, statistics=kept)
+        sound = {metric: values for metric, values in record.statistics.items() if metric not in metrics}
+        return replace(record, statistics=sound)
 
     def _examples(self) -> Iterator[Example]:
         seen: set[str] = set()

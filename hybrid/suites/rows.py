@@ -73,7 +73,7 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
     one of white space and of what shows nothing) or holds what the engines refuse.
     """
     places: dict[str, str] = {}
-    found: list[Example] = []
+    examples: list[Example] = []
     for place, example in placed:
         _check_texts(place, example)
         if example.id in places:
@@ -82,10 +82,10 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
                 "give every example its own."
             )
         places[example.id] = place
-        found.append(example)
-    if not found:
+        examples.append(example)
+    if not examples:
         raise SuiteError(f"{name} is empty; a suite has at least one example.")
-    return tuple(found)
+    return tuple(examples)
 
 
 def remarks(examples: Sequence[Example], task: str) -> tuple[str, ...]:
@@ -95,9 +95,9 @@ def remarks(examples: Sequence[Example], task: str) -> tuple[str, ...]:
     kinds: dict[str, None] = {}
     for example in examples:
         texts = (example.source, *example.references)
-        found = dict.fromkeys(kind for text in texts for kind in changes(text, lines))
-        changed, quoted = changed + bool(found), quoted + any(map(_QUOTED.fullmatch, texts))
-        kinds |= found
+        of_example = dict.fromkeys(kind for text in texts for kind in changes(text, lines))
+        changed, quoted = changed + bool(of_example), quoted + any(map(_QUOTED.fullmatch, texts))
+        kinds |= of_example
     sentences = (
         (changed, f"texts that are normalized before they are read and scored ({', '.join(kinds)})"),
         (quoted, "texts quoted like the cells of a CSV; save a TSV as .csv if the marks are no part of them"),

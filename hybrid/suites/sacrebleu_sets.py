@@ -49,10 +49,10 @@ def _find(address: str) -> tuple["Dataset", str, str]:
             f"sacrebleu:{address} names no languages; add them, as in sacrebleu:{address}/en-de."
         )
     if test_set not in DATASETS:
-        given = test_set or address
-        close = get_close_matches(given, DATASETS, n=5, cutoff=0.5) or list(DATASETS)[:5]
+        name = test_set or address
+        close = get_close_matches(name, DATASETS, n=5, cutoff=0.5) or list(DATASETS)[:5]
         raise SuiteError(
-            f"sacrebleu has no test set {given!r}, but for example {', '.join(close)}; "
+            f"sacrebleu has no test set {name!r}, but for example {', '.join(close)}; "
             "write sacrebleu:SET/PAIR, as in sacrebleu:wmt20/en-de."
         )
     return DATASETS[test_set], test_set, pair
@@ -84,9 +84,9 @@ def _examples(
     rows = zip(sources, domains, zip(*references, strict=True), strict=True)
     for number, (source, domain, targets) in enumerate(rows, start=1):
         # Some sets leave single segments without one of their references, or without any.
-        kept = tuple(without_controls(text).strip() for text in targets if text.strip())
-        if kept and source.strip():
-            yield Example(str(number), domain.strip() or test_set, without_controls(source).strip(), kept)
+        texts = tuple(without_controls(text).strip() for text in targets if text.strip())
+        if texts and source.strip():
+            yield Example(str(number), domain.strip() or test_set, without_controls(source).strip(), texts)
 
 
 def _licence(dataset: "Dataset") -> str:

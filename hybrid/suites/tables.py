@@ -72,8 +72,8 @@ def read_rows(
     rows.to_example(); also numbers, from 1, of columns without names, and
     DELIMITER. prompts: rows need no reference. Raises SuiteError.
     """
-    given = dict(columns or {})
-    delimiter = given.pop(DELIMITER, None)
+    by_role = dict(columns or {})
+    delimiter = by_role.pop(DELIMITER, None)
     number = 0
     try:
         if delimiter is not None and (kind != ".csv" or delimiter not in DELIMITERS):
@@ -83,9 +83,9 @@ def read_rows(
         elif kind in (".jsonl", ".ndjson"):
             rows = _objects(lines)
         elif kind == ".csv":
-            rows = _named(_csv(lines, given, delimiter, prompts), given, prompts)
+            rows = _named(_csv(lines, by_role, delimiter, prompts), by_role, prompts)
         else:
-            rows = _named(_cells(lines, "\t", csv.QUOTE_NONE), given, prompts)
+            rows = _named(_cells(lines, "\t", csv.QUOTE_NONE), by_role, prompts)
         for number, row in rows:
             yield number, row
     except RowError as error:
@@ -244,8 +244,8 @@ def _layout(first: Sequence[str], columns: Mapping[str, str], prompts: bool, num
         how += "; or say which to read (--columns): source=NAME,reference=NAME, or source=1,reference=2"
     likely = [name for name in names if name in _ROLE_NAMES | _LIKELY_NAMES]
     if len(likely) > 1 or {"source", "reference"} & set(roles):
-        shown = printable(", ".join(first))
-        raise RowError(f"{shown} could be texts or names of columns; {how}", number)
+        heading = printable(", ".join(first))
+        raise RowError(f"{heading} could be texts or names of columns; {how}", number)
     if width not in _LAYOUTS or (width == 1 and not prompts):
         kinds = "2 (source, reference) or 3 (domain, source, reference)"
         raise RowError(f"the line has {_count(first)} instead of {kinds}; {how}", number)

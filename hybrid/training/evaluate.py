@@ -62,8 +62,8 @@ def quality(
             runs.append(("hybrid", True))
         for model, swapped in runs:
             outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, swapped)
-            found = score(main_metric(task).name, outputs, references)
-            yield Evaluated(file_name(path), CONTROL if swapped else model, found, cut, tuple(outputs))
+            corpus_score = score(main_metric(task).name, outputs, references)
+            yield Evaluated(file_name(path), CONTROL if swapped else model, corpus_score, cut, tuple(outputs))
 
 
 @torch.inference_mode()
@@ -79,8 +79,8 @@ def _answers(
         if swapped:
             others = [prompts[(i + 1) % len(prompts)].token_ids for i in rows]
             inputs["llm_hidden_states"] = _foreign_latent(bundle.hybrid, others, ids.shape[1])
-        made = generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
-        for i, text in zip(rows, tokenizer.batch_decode(made, skip_special_tokens=True), strict=True):
+        generated = generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
+        for i, text in zip(rows, tokenizer.batch_decode(generated, skip_special_tokens=True), strict=True):
             answers[i] = text
     return answers, sum(prompt.truncated for prompt in prompts)
 

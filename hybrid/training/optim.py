@@ -66,8 +66,8 @@ class MuonAdam(torch.optim.Optimizer):
 
     def moments(self, copy: bool = False) -> list[torch.Tensor]:
         """All running averages, in a fixed order."""
-        kept = [s[key] for s in self.state.values() for key in ("mean", "square") if key in s]
-        return [tensor.clone() for tensor in kept] if copy else kept
+        averages = [s[key] for s in self.state.values() for key in ("mean", "square") if key in s]
+        return [tensor.clone() for tensor in averages] if copy else averages
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

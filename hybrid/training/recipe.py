@@ -185,15 +185,15 @@ class Recipe:
     @staticmethod
     def _check_link(stage: Stage, link: str, earlier: Mapping[str, Model]) -> None:
         """Check that links name earlier stages, of an LLM but for the SLM an SLM or hybrid starts from."""
-        wanted = getattr(stage, link)
-        if wanted is None:
+        origin = getattr(stage, link)
+        if origin is None:
             return
-        if wanted not in earlier:
-            raise ValueError(f"stage {stage.name!r}: {link} names {wanted!r}, which is no earlier stage")
+        if origin not in earlier:
+            raise ValueError(f"stage {stage.name!r}: {link} names {origin!r}, which is no earlier stage")
         kind = "slm" if link == "starts_from" and stage.trains != "llm" else "llm"
-        if earlier[wanted] != kind:
-            trains = f"which trains the {earlier[wanted]}, not the {kind}"
-            raise ValueError(f"stage {stage.name!r}: {link} names {wanted!r}, {trains}")
+        if earlier[origin] != kind:
+            trains = f"which trains the {earlier[origin]}, not the {kind}"
+            raise ValueError(f"stage {stage.name!r}: {link} names {origin!r}, {trains}")
 
     def _check_bundle(self, stages: Mapping[str, Model]) -> None:
         """Check that each system is a stage that trains it, and the hybrid's LLM the bundle's."""

@@ -87,13 +87,13 @@ class Update:
             return self.optimizer.step
         # Capturing needs a run that has warmed up; its update is taken back.
         graph = torch.cuda.CUDAGraph()
-        kept = [p.detach().clone() for p in self.params], self.optimizer.moments(copy=True)
+        saved = [p.detach().clone() for p in self.params], self.optimizer.moments(copy=True)
         self.optimizer.step()
         torch.cuda.synchronize()
         with torch.cuda.graph(graph):
             self.optimizer.step()
-        torch._foreach_copy_([p.data for p in self.params], kept[0])
-        torch._foreach_copy_(self.optimizer.moments(), kept[1])
+        torch._foreach_copy_([p.data for p in self.params], saved[0])
+        torch._foreach_copy_(self.optimizer.moments(), saved[1])
         return graph.replay
 
 

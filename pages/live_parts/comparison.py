@@ -62,8 +62,8 @@ def beside(answered: Answered, system: System, against: str | None) -> Beside:
         parts = words(reference, text)
     elif against == TO_LLM and llm and llm != system:
         parts = words(answered.answers[llm].text, text)
-    if llm and (told := fidelity_in_words(system, text, answered.answers[llm].text)):
-        judged = f"{judged}. {told}" if judged else told
+    if llm and (fidelity := fidelity_in_words(system, text, answered.answers[llm].text)):
+        judged = f"{judged}. {fidelity}" if judged else fidelity
     elif parts is not None and all(part.kind == "same" for part in parts):
         same = f"Word for word {'the reference' if against == TO_REFERENCE else 'the answer of the LLM'}"
         judged = f"{judged}. {same}" if judged else same

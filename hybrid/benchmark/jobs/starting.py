@@ -117,11 +117,11 @@ def _command(request: Request, folder: Path) -> tuple[str, ...]:
     """Make the command line, and write what it reads into the job's folder."""
     if isinstance(request, ResumeRequest):
         atomic_write(folder / RUN, request.run_id.encode())
-        given = request.arguments
+        arguments = request.arguments
     else:
         atomic_write(folder / PLAN, encode_plan(request))
-        given = (f"--plan={folder / PLAN}",)
-    return *COMMAND, "bench", *given, f"--events={folder / EVENTS}", f"--wait={WAIT_S}"
+        arguments = (f"--plan={folder / PLAN}",)
+    return *COMMAND, "bench", *arguments, f"--events={folder / EVENTS}", f"--wait={WAIT_S}"
 
 
 def cancel(job: Job) -> None:
@@ -191,8 +191,8 @@ def divided_cores(threads: int) -> Cores | None:
     if not hasattr(os, "sched_setaffinity"):
         return None
     cores = sorted(os.sched_getaffinity(0))
-    kept = min(len(cores) // 2, len(cores) - threads)
-    return Cores(frozenset(cores[:kept]), frozenset(cores[kept:])) if kept > 0 else None
+    count = min(len(cores) // 2, len(cores) - threads)
+    return Cores(frozenset(cores[:count]), frozenset(cores[count:])) if count > 0 else None
 
 
 @contextmanager
