@@ -49,8 +49,8 @@ def store_run(
     texts: sources to take instead of made ones, also as answers.
     """
     draw = random.Random(number)
-    asked = [_example(draw, i, texts) for i in range(examples)]
-    of_suite = Suite(suite, task, "CC0-1.0", tuple(asked))
+    suite_examples = [_example(draw, i, texts) for i in range(examples)]
+    of_suite = Suite(suite, task, "CC0-1.0", tuple(suite_examples))
     plan = {"pair": "tiny", "engine": "onnx", "dtype": "int8", "sampling": Sampling(64)} | plan
     whole = Plan(suite, of_suite.content_hash, task, systems=tuple(systems), repeats=repeats, **plan)
     environment = Environment(
@@ -58,25 +58,25 @@ def store_run(
         {"torch": "2.13.0"},
     )  # fmt: skip
     ran = {
-        one: Ran(whole.engine_of(one), whole.device, whole.dtype, {}, 6_000_000, 40_000_000, 3000)
-        for one in systems
+        system: Ran(whole.engine_of(system), whole.device, whole.dtype, {}, 6_000_000, 40_000_000, 3000)
+        for system in systems
     }
     day, minute = divmod(number, 1440)
     stamp = f"{2026 - day // 28:04}-10-{1 + day % 28:02}T{minute // 60:02}:{minute % 60:02}:00+00:00"
     run = Run(
         f"made-{number:04}", whole, environment, "CC0-1.0",
-        dict(signatures_of(task, [one.references for one in asked])), examples * repeats * len(systems),
-        stamp,
+        dict(signatures_of(task, [example.references for example in suite_examples])),
+        examples * repeats * len(systems), stamp,
         max_prompt_tokens=512, ran=ran, memory_bandwidth=2e10,
     )  # fmt: skip
-    records = _records(draw, whole, asked, texts)
-    with create(run, asked, root) as writer:
+    records = _records(draw, whole, suite_examples, texts)
+    with create(run, suite_examples, root) as writer:
         keep = round(len(records) * answered)
         for start in range(0, keep, 500):
             for record in records[start : min(start + 500, keep)]:
                 writer.append([record])
         if answered >= 1:
-            memory = {one: Memory(900_000_000, 600_000_000) for one in systems}
+            memory = {system: Memory(900_000_000, 600_000_000) for system in systems}
             writer.finish(memory, stamp)
         return writer.run.run_id
 
@@ -114,7 +114,7 @@ def _example(draw: random.Random, number: int, texts: Sequence[str]) -> Example:
 def _records(
     draw: random.Random, plan: Plan, examples: Sequence[Example], texts: Sequence[str]
 ) -> list[Record]:
-    found: list[Record] = []
+    records: list[Record] = []
     size = plan.batch_size
     for repeat in range(plan.repeats):
         for start in range(0, len(examples), size):
@@ -123,14 +123,14 @@ def _records(
                     _generation(draw, plan, system, e, e.source in texts)
                     for e in examples[start : start + size]
                 ]
-                slowest = max(rows, key=lambda made: made.timing.total_s).timing.phases
-                position = len(found)
-                for example, made in zip(examples[start : start + size], rows, strict=True):
+                slowest = max(rows, key=lambda generation: generation.timing.total_s).timing.phases
+                position = len(records)
+                for example, generation in zip(examples[start : start + size], rows, strict=True):
                     last = sum(slowest.values()) - slowest["detokenize"]
-                    times = tuple(min(t, last) for t in made.timing.token_times_s)
-                    made = replace(made, timing=Timing(slowest, times))
-                    found.append(_record(plan, example, repeat, start // size, position, made))
-    return found
+                    times = tuple(min(t, last) for t in generation.timing.token_times_s)
+                    generation = replace(generation, timing=Timing(slowest, times))
+                    records.append(_record(plan, example, repeat, start // size, position, generation))
+    return records
 
 
 def _generation(
@@ -156,10 +156,12 @@ def _generation(
     return Generation(system, text, (*range(2, count + 1), 1), len(words) + 6, "eos", Timing(phases, times))
 
 
-def _record(plan: Plan, example: Example, repeat: int, batch: int, position: int, made: Generation) -> Record:
+def _record(
+    plan: Plan, example: Example, repeat: int, batch: int, position: int, generation: Generation
+) -> Record:
     statistics = {
-        name: tuple(METRICS[name].statistics(made.text, example.references))
+        name: tuple(METRICS[name].statistics(generation.text, example.references))
         for name in default_metrics(plan.task)
     }
     started = f"2026-10-01T00:{position // 60 % 60:02}:{position % 60:02}.000000+00:00"
-    return Record(example.id, repeat, batch, position, started, made, statistics)
+    return Record(example.id, repeat, batch, position, started, generation, statistics)

@@ -20,7 +20,7 @@ Failure = Callable[[Result], str]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         (["generate"], "Missing argument 'TEXT'"),
         (["generate", SENTENCE, "--task", "sing"], "'sing' is not one of 'translate-en-de', 'summarize'"),
@@ -34,11 +34,11 @@ Failure = Callable[[Result], str]
         (["dance"], "No such command 'dance'"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(arguments: list[str], said: str, run: Run) -> None:
+def test_wrong_usage_is_exit_code_2(arguments: list[str], error: str, run: Run) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert said in result.stderr
+    assert error in result.stderr
 
 
 def test_interrupt_is_one_sentence(monkeypatch: pytest.MonkeyPatch, run: Run, failure: Failure) -> None:

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 def drawn(page: AppTest) -> list[dict[str, object]]:
     """The data that each drawn difference gives to its script."""
     assert not page.exception
-    return [json.loads(one.proto.json) for one in page.main.children.values()]
+    return [json.loads(element.proto.json) for element in page.main.children.values()]
 
 
 def script() -> None:

@@ -180,7 +180,9 @@ def test_two_visitors_never_see_each_others_answers(live: AppTest):
     for one, text in ((page, OPEN), (other.run(), "x " * 60)):
         assert [entry.request.text for entry in one.session_state["history"]] == [text]
         assert texts(one) == texts_of(answers(one))
-    mine, theirs = ({made.prompt_tokens for made in answers(one).values()} for one in (page, other))
+    mine, theirs = (
+        {generation.prompt_tokens for generation in answers(one).values()} for one in (page, other)
+    )
     assert mine != theirs
 
 

@@ -94,10 +94,10 @@ def test_a_crooked_gpu_is_predicted(made_up, name: str, shapes_measured: int) ->
     for batch in (1, 8, 32):
         for prompt in (32, 128, 512):
             for output in (16, 256):
-                found = predicted("llm", Pair(shape, shape), Request(prompt, output, batch), profile)
+                prediction = predicted("llm", Pair(shape, shape), Request(prompt, output, batch), profile)
                 truth = gpu.encode(shape, batch, prompt) + gpu.prefill(shape, batch, prompt)
                 truth += sum(gpu.step(shape, batch, prompt + 1 + t) for t in range(1, output))
-                errors.append(abs(found.total_s / truth - 1))
+                errors.append(abs(prediction.total_s / truth - 1))
     assert median(errors) < 0.13
     assert max(errors) < 0.25
 
@@ -154,35 +154,35 @@ class MadeUpEngine:
 
 
 @pytest.mark.parametrize(
-    ("told", "encode", "prefill"),
+    ("phases", "encode", "prefill"),
     [
         (("encode", "prefill", "decode"), 10, 4),
         (("encode", "decode"), 10, 4),
         (("decode",), 13, 1),  # reading holds all of prefill but a step
     ],
 )
-def test_what_is_seen_of_an_engine(shapes, told: Sequence[str], encode: float, prefill: float) -> None:
-    engine, visit = MadeUpEngine(told), CalibrationSize(2, 8, 6)
-    found = calibrating._seen(
+def test_what_is_seen_of_an_engine(shapes, phases: Sequence[str], encode: float, prefill: float) -> None:
+    engine, visit = MadeUpEngine(phases), CalibrationSize(2, 8, 6)
+    sample = calibrating._seen(
         shapes("any", 64, 64, 1, 1), visit, engine.loaded(), lambda: engine.now, cold=True
     )
-    assert (found.encode, found.prefill, found.step) == (encode, prefill, 1)
-    assert (found.tokenize, found.detokenize) == (1, 2)
+    assert (sample.encode, sample.prefill, sample.step) == (encode, prefill, 1)
+    assert (sample.tokenize, sample.detokenize) == (1, 2)
     assert engine.asked[:2] == [7, 7]
 
 
 def test_a_size_that_is_only_read(shapes) -> None:
     engine = MadeUpEngine(("encode", "prefill", "decode"))
-    found = calibrating._seen(
+    sample = calibrating._seen(
         shapes("any", 64, 64, 1, 1), CalibrationSize(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
-    assert (found.encode, found.prefill, found.step) == (10, 4, None)
+    assert (sample.encode, sample.prefill, sample.step) == (10, 4, None)
     assert set(engine.asked) == {1}
     engine = MadeUpEngine(("decode",))
-    found = calibrating._seen(
+    sample = calibrating._seen(
         shapes("any", 64, 64, 1, 1), CalibrationSize(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
-    assert (found.encode, found.prefill, found.step) == (14, None, None)
+    assert (sample.encode, sample.prefill, sample.step) == (14, None, None)
 
 
 @pytest.fixture
@@ -198,18 +198,18 @@ def short_calibration(monkeypatch: pytest.MonkeyPatch, shapes) -> None:
 
 @pytest.mark.usefixtures("short_calibration")
 def test_a_profile_of_this_machine(pair: Pair) -> None:
-    said: list[str] = []
-    profile = measured_profile("here", "torch", ORDER, lambda event: said.append(event.sentence))
+    sentences: list[str] = []
+    profile = measured_profile("here", "torch", ORDER, lambda event: sentences.append(event.sentence))
     assert (profile.name, profile.engine, profile.shapes) == ("here", "torch", 3)
     assert [(costs.batch, costs.tokens) for costs in profile.encode] == [(1, 8), (1, 16), (2, 8)]
     assert [(costs.batch, costs.tokens) for costs in profile.step] == [(1, 0), (2, 0)]
-    assert said[0] == "Measuring torch on models of 64 columns, 1 of 3"
+    assert sentences[0] == "Measuring torch on models of 64 columns, 1 of 3"
     assert profile.cpu_share is not None
     assert 0 < profile.cpu_share < 4
     assert profile.environment.hardware.known
-    found = predicted("llm", pair, Request(16, 8), profile)
-    assert min(found.phases.values()) > 0
-    assert found.total_s > predicted("slm", pair, Request(16, 8), profile).total_s
+    prediction = predicted("llm", pair, Request(16, 8), profile)
+    assert min(prediction.phases.values()) > 0
+    assert prediction.total_s > predicted("slm", pair, Request(16, 8), profile).total_s
 
 
 @pytest.mark.usefixtures("short_calibration")
@@ -222,9 +222,9 @@ def test_when_time_is_over_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("short_calibration")
 def test_engines_that_do_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hybrid.engines.onnx.engine.unavailable_reason", lambda _: "It is not installed.")
-    said: list[str] = []
-    assert fastest_engine(ORDER | {"dtype": ""}, lambda event: said.append(event.sentence)) == "torch"
-    assert said == [f"Not the engine {name}: It is not installed." for name in ("onnx", "onnx-fp32")]
+    sentences: list[str] = []
+    assert fastest_engine(ORDER | {"dtype": ""}, lambda event: sentences.append(event.sentence)) == "torch"
+    assert sentences == [f"Not the engine {name}: It is not installed." for name in ("onnx", "onnx-fp32")]
     with pytest.raises(EngineError, match=r"It is not installed\."):
         measured_profile("here", "onnx", ORDER | {"dtype": "int8"})
 
@@ -237,11 +237,11 @@ def test_predictions_of_shapes_that_were_not_measured() -> None:
     profile = measured_profile("here", "torch", ORDER)
     took_s = time.perf_counter() - begun
     pair = Pair(find_shape("t5-v1_1-small"), find_shape("bundled-slm"))
-    asked = grid_of(pair, profile, prompts=(32, 128), outputs=(16, 64), repeats=3)
+    grid = grid_of(pair, profile, prompts=(32, 128), outputs=(16, 64), repeats=3)
     cells = [
-        cell for cells in measure_cells(replace(asked, methods=("llm", "slm", "hybrid"))) for cell in cells
+        cell for cells in measure_cells(replace(grid, methods=("llm", "slm", "hybrid"))) for cell in cells
     ]
-    report = error_report(StoredGrid(asked, tuple(cells), ()), profile)
+    report = error_report(StoredGrid(grid, tuple(cells), ()), profile)
     assert report is not None
     print(f"{took_s:.1f} s; {report}")  # noqa: T201  # figures for whoever runs it
     assert took_s < 30

@@ -86,9 +86,9 @@ def test_the_newest_grid_that_fits(pair: Pair, made_up, tmp_path: Path) -> None:
         )
         with create_grid(grid, tmp_path) as writer:
             writer.append(cells_of(pair, profile, {}))
-    found = fitting_grid(profile, tmp_path)
-    assert found is not None
-    assert found.grid.grid_id == "grid-2"
-    report = error_report(found, profile)
+    stored = fitting_grid(profile, tmp_path)
+    assert stored is not None
+    assert stored.grid.grid_id == "grid-2"
+    report = error_report(stored, profile)
     assert report is not None
     assert report.total.p90 < 0.01  # files hold tenths of microseconds

@@ -93,8 +93,8 @@ def test_what_is_no_profile(made_up, tmp_path: Path, text: str) -> None:
 def test_a_damaged_profile_hides_no_other(made_up, tmp_path: Path) -> None:
     save_profile(made_up(), tmp_path)
     save_profile(made_up(name="zero", tokenize=(0.0,), created_at="2026-12-24T00:00:00+00:00"), tmp_path)
-    found, (problem,) = read_profiles(tmp_path)
-    assert [profile.name for profile in found] == ["made-up"]
+    sound, (problem,) = read_profiles(tmp_path)
+    assert [profile.name for profile in sound] == ["made-up"]
     assert "zero.json cannot be read: tokenize has 1 numbers" in problem
     assert load_profile(None, tmp_path).name == "made-up"
 
@@ -116,42 +116,42 @@ def test_a_profile_of_this_machine_is_its_own(own: Profile) -> None:
 
 
 def test_a_profile_of_another_machine_of_that_name(own: Profile) -> None:
-    found = stranger(on(own, family="0", model="1"))
-    assert found is not None
-    assert found.label == "profile of another machine"
+    reported = stranger(on(own, family="0", model="1"))
+    assert reported is not None
+    assert reported.label == "profile of another machine"
     here = own.environment.hardware
     reason = f"{own.environment.cpu}: family 0 model 1 against family {here.family} model {here.model} here"
-    assert found.reason == reason
-    assert found.sentence == (
+    assert reported.reason == reason
+    assert reported.sentence == (
         f"This is a profile of another machine: {reason}. How far its predictions are off here is not known; "
         "`hybrid device` measures a profile of this machine in half a minute."
     )
 
 
 def test_a_profile_that_does_not_say_its_machine(made_up) -> None:
-    found = stranger(made_up())
-    assert found is not None
-    assert found.reason == "A CPU is all that it says of its own"
+    reported = stranger(made_up())
+    assert reported is not None
+    assert reported.reason == "A CPU is all that it says of its own"
 
 
 def test_a_profile_of_a_gpu_that_is_not_here(own: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     card = Gpu("NVIDIA H200", "9.0", 150 * 10**9, 132)
-    found = replace(on(own, gpu=card), device=Device("cuda"))
+    profile = replace(on(own, gpu=card), device=Device("cuda"))
     monkeypatch.setattr(profiles, "hardware", lambda _: Hardware(gpu=replace(card, multiprocessors=66)))
-    foreign = stranger(found)
+    foreign = stranger(profile)
     assert foreign is not None
     assert foreign.reason == "its NVIDIA H200 is not here"
     monkeypatch.setattr(profiles, "hardware", lambda _: Hardware(gpu=card))
-    assert stranger(found) is None
+    assert stranger(profile) is None
 
 
 def test_a_profile_of_other_libraries(own: Profile) -> None:
     here = own.environment
     older = replace(own, environment=replace(here, packages={**here.packages, "torch": "1.0"}))
-    found = stranger(older)
-    assert found is not None
-    assert found.label == "profile of other library versions"
-    assert found.reason == f"torch 1.0, here {here.packages['torch']}"
+    reported = stranger(older)
+    assert reported is not None
+    assert reported.label == "profile of other library versions"
+    assert reported.reason == f"torch 1.0, here {here.packages['torch']}"
 
 
 def test_a_profile_of_a_busy_machine(own: Profile) -> None:

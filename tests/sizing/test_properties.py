@@ -22,11 +22,11 @@ RATES = ((1.0, 5e9), (32.0, 4e10), (512.0, 7e10))
 def crooked(costs: Sequence[Costs], rng: Random) -> tuple[Costs, ...]:
     """Costs as a noisy machine gives them: some are 0, and none follows from its neighbour."""
     return tuple(
-        replace(one, seconds={
+        replace(cost, seconds={
             name: seconds * rng.choice((0, 1, 7))
-            for name, seconds in {**one.seconds, "uncached": 3e-10}.items()
+            for name, seconds in {**cost.seconds, "uncached": 3e-10}.items()
         })
-        for one in costs
+        for cost in costs
     )  # fmt: skip
 
 
@@ -49,51 +49,59 @@ MORE = st.integers(0, 5000)
 BOUNDED = settings(max_examples=120, deadline=None, derandomize=True)
 
 
-def check(found: Predicted, asked: Request, pair: Pair, profile: Profile) -> None:
+def check(prediction: Predicted, request: Request, pair: Pair, profile: Profile) -> None:
     """Raise AssertionError for times that cannot be."""
     llm, slm = pair.llm, pair.slm
-    assert 0 < found.total_s < 1e12
-    assert min(found.phases.values()) >= 0
-    reader, writer = (slm if found.method == "slm" else llm), (llm if found.method == "llm" else slm)
-    assert found.phases["encode"] >= 0.999 * asked.batch * encode_flops(reader, asked.prompt) / peak(profile)
+    assert 0 < prediction.total_s < 1e12
+    assert min(prediction.phases.values()) >= 0
+    reader, writer = (
+        (slm if prediction.method == "slm" else llm),
+        (llm if prediction.method == "llm" else slm),
+    )
+    assert prediction.phases["encode"] >= 0.999 * request.batch * encode_flops(reader, request.prompt) / peak(
+        profile
+    )
     each = decode_bytes(writer, profile.dtype) / 4e10  # the fastest cache
-    assert found.phases["decode"] >= 0.999 * (asked.output - 1) * each
+    assert prediction.phases["decode"] >= 0.999 * (request.output - 1) * each
 
 
 def peak(profile: Profile) -> float:
     """Operations per second that were reached, or that shorter numbers could."""
     timed = 4 * max(rate for _, rate in profile.machine.rates)
-    weights = [(one.batch * one.tokens, one.seconds["weights"]) for one in profile.encode]
+    weights = [(costs.batch * costs.tokens, costs.seconds["weights"]) for costs in profile.encode]
     return max([timed, *(2 * rows / seconds for rows, seconds in weights if seconds)])
 
 
 @BOUNDED
 @given(st.sampled_from(PROFILES), SIZES, REQUESTS)
-def test_times_are_positive_finite_and_above_the_bound(profile, sizes, asked) -> None:
+def test_times_are_positive_finite_and_above_the_bound(profile, sizes, request) -> None:
     pair = Pair(shape("one", **sizes), SMALL)
     for method in MODELS:
-        check(predicted(method, pair, asked, profile), asked, pair, profile)
+        check(predicted(method, pair, request, profile), request, pair, profile)
 
 
 @BOUNDED
 @given(st.sampled_from(PROFILES), SIZES, REQUESTS, st.tuples(MORE, MORE, MORE))
-def test_longer_and_more_never_take_less(profile, sizes, asked, more) -> None:
+def test_longer_and_more_never_take_less(profile, sizes, request, more) -> None:
     pair = Pair(shape("one", **sizes), SMALL)
-    larger = Request(asked.prompt + more[0], asked.output + more[1], asked.batch + more[2] % 64)
+    larger = Request(request.prompt + more[0], request.output + more[1], request.batch + more[2] % 64)
     for method in MODELS:
-        less, greater = (predicted(method, pair, one, profile) for one in (asked, larger))
+        less, greater = (predicted(method, pair, size, profile) for size in (request, larger))
         for phase, seconds in less.phases.items():
             assert seconds <= greater.phases[phase] * (1 + 1e-9)
 
 
 @BOUNDED
 @given(st.sampled_from(PROFILES), SIZES, SIZES, REQUESTS)
-def test_larger_models_never_take_less(profile, sizes, more, asked) -> None:
-    one = shape("one", **sizes)
-    other = shape("other", **{name: value + more[name] // 8 for name, value in sizes.items()})
-    for less, greater in ((Pair(one, SMALL), Pair(other, SMALL)), (Pair(SMALL, one), Pair(SMALL, other))):
+def test_larger_models_never_take_less(profile, sizes, more, request) -> None:
+    smaller = shape("one", **sizes)
+    larger = shape("other", **{name: value + more[name] // 8 for name, value in sizes.items()})
+    for less, greater in (
+        (Pair(smaller, SMALL), Pair(larger, SMALL)),
+        (Pair(SMALL, smaller), Pair(SMALL, larger)),
+    ):
         for method in MODELS:
-            few, many = (predicted(method, pair, asked, profile) for pair in (less, greater))
+            few, many = (predicted(method, pair, request, profile) for pair in (less, greater))
             for phase, seconds in few.phases.items():
                 assert seconds <= many.phases[phase] * (1 + 1e-9)
 
@@ -103,7 +111,7 @@ def large() -> Shape:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("size", "outside"),
     [
         (Request(32, 64), ""),
         (Request(512, 512, 8), ""),
@@ -114,12 +122,12 @@ def large() -> Shape:
         (Request(1, 1, 512), "batches of 1 to 8 and prompts of 32 to 512 tokens"),
     ],
 )
-def test_what_is_extrapolated_is_said(asked: Request, said: str) -> None:
-    expected = said and (
-        f"Extrapolated: the profile was measured with {said}; what lies beyond follows from operations and "
-        "bytes, and no error is promised for it."
+def test_what_is_extrapolated_is_said(size: Request, outside: str) -> None:
+    expected = outside and (
+        f"Extrapolated: the profile was measured with {outside}; what lies beyond follows from operations "
+        "and bytes, and no error is promised for it."
     )
-    assert beyond(made_up_profile(), asked) == expected
+    assert beyond(made_up_profile(), size) == expected
 
 
 def test_long_prompts_cost_more_than_in_proportion() -> None:

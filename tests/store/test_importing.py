@@ -265,7 +265,7 @@ def test_a_byte_that_flipped_is_noticed(files: Files, root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "error"),
     [
         (RUN, b"", "run.json cannot be read: it is not JSON"),
         (RUN, b"[]", "Expected object, got array"),
@@ -278,9 +278,9 @@ def test_a_byte_that_flipped_is_noticed(files: Files, root: Path) -> None:
     ],
 )
 def test_files_that_cannot_be_read_are_refused(
-    files: Files, root: Path, name: str, data: bytes, said: str
+    files: Files, root: Path, name: str, data: bytes, error: str
 ) -> None:
-    assert said in refused(root, zipped(files | {name: data}))
+    assert error in refused(root, zipped(files | {name: data}))
 
 
 @pytest.mark.parametrize("planned", [-1, 0, 8, 10, 2**60 * 9])

@@ -23,15 +23,15 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_repeats_the_records_of_an_export(tmp_path: Path):
     run_id = store_run(tmp_path, examples=5, repeats=2)
     score_run(run_id, root=tmp_path)
-    found = read_answers(run_id, tmp_path)
+    table = read_answers(run_id, tmp_path)
     reader, names = RunReader(run_id, tmp_path), record_columns(METRICS)
     rows = [dict(zip(names, row, strict=True)) for row in record_rows(reader, METRICS)]
-    assert found["repetition"].notna().all()
-    assert list(found.columns) == list(COLUMNS)
-    assert len(found) == len(rows) == 30
+    assert table["repetition"].notna().all()
+    assert list(table.columns) == list(COLUMNS)
+    assert len(table) == len(rows) == 30
     for name in COLUMNS:
-        for made, wanted in zip(found[name], (row[name] for row in rows), strict=True):
-            assert made == wanted or (wanted is None and math.isnan(made)), name
+        for value, expected in zip(table[name], (row[name] for row in rows), strict=True):
+            assert value == expected or (expected is None and math.isnan(value)), name
 
 
 def test_what_is_kept_is_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -58,6 +58,6 @@ def test_half_a_character_is_spelled_out(tmp_path: Path):
 
 def test_a_long_run_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_SAY_EVERY", 5)
-    said: list[str] = []
-    read_answers(store_run(tmp_path, examples=4), tmp_path, said.append)
-    assert said == ["Reading 5 of 12 answers", "Reading 10 of 12 answers"]
+    sentences: list[str] = []
+    read_answers(store_run(tmp_path, examples=4), tmp_path, sentences.append)
+    assert sentences == ["Reading 5 of 12 answers", "Reading 10 of 12 answers"]

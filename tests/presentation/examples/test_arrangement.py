@@ -27,11 +27,11 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[..., tuple[StoredRun, Examples]]:
-    """made(...) is a run of store_run(...), as stored and by example."""
+def arranged(tmp_path: Path) -> Callable[..., tuple[StoredRun, Examples]]:
+    """arranged(...) is a run of store_run(...), as stored and by example."""
 
-    def make(**wanted: object) -> tuple[StoredRun, Examples]:
-        run_id = store_run(tmp_path, **wanted)
+    def make(**settings: object) -> tuple[StoredRun, Examples]:
+        run_id = store_run(tmp_path, **settings)
         stored = load_run(run_id, tmp_path)
         return stored, arrange(read_answers(run_id, tmp_path), stored.run.plan.systems)
 
@@ -39,8 +39,10 @@ def made(tmp_path: Path) -> Callable[..., tuple[StoredRun, Examples]]:
 
 
 def of(stored: StoredRun, example_id: str, system: str) -> list[Record]:
-    found = [one for one in stored.records if (one.example_id, one.system) == (example_id, system)]
-    return sorted(found, key=lambda one: one.repeat)
+    records = [
+        record for record in stored.records if (record.example_id, record.system) == (example_id, system)
+    ]
+    return sorted(records, key=lambda record: record.repeat)
 
 
 def score(records: Sequence[Record]) -> float:
@@ -48,21 +50,21 @@ def score(records: Sequence[Record]) -> float:
 
 
 def total_ms(records: Sequence[Record]) -> float:
-    return median(1000 * one.generation.timing.total_s for one in records)
+    return median(1000 * record.generation.timing.total_s for record in records)
 
 
-def test_each_figure_is_that_of_the_records(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=7, repeats=3)
-    assert found.metric == "bleu"
-    assert found.repeats == 3
-    for place, example_id in enumerate(found.ids):
+def test_each_figure_is_that_of_the_records(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(examples=7, repeats=3)
+    assert examples.metric == "bleu"
+    assert examples.repeats == 3
+    for place, example_id in enumerate(examples.ids):
         llm = of(stored, example_id, "llm")
         for system in SYSTEMS:
-            records, side = of(stored, example_id, system), found.sides[system]
+            records, side = of(stored, example_id, system), examples.sides[system]
             first = records[0].generation
             assert side.total_ms[place] == pytest.approx(total_ms(records), abs=1e-3)
             assert side.ttft_ms[place] == pytest.approx(
-                median(1000 * one.generation.timing.ttft_s for one in records), abs=1e-3
+                median(1000 * record.generation.timing.ttft_s for record in records), abs=1e-3
             )
             assert side.score[place] == pytest.approx(score(records), abs=1e-3)
             assert side.loss[place] == pytest.approx(score(llm) - score(records), abs=1e-3)
@@ -70,7 +72,7 @@ def test_each_figure_is_that_of_the_records(made: Callable[..., tuple[StoredRun,
             assert side.output_tokens[place] == len(first.token_ids)
             assert side.prompt_tokens[place] == first.prompt_tokens
             assert side.differs[place] == (first.text != llm[0].generation.text)
-            assert found.table["text"].iloc[side.row[place]] == first.text
+            assert examples.table["text"].iloc[side.row[place]] == first.text
 
 
 KEYS: dict[str, Callable[[Sequence[Record], Sequence[Record]], float]] = {
@@ -86,50 +88,57 @@ KEYS: dict[str, Callable[[Sequence[Record], Sequence[Record]], float]] = {
 }
 
 
-def test_every_order_sorts_as_it_says(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=25)
+def test_every_order_sorts_as_it_says(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(examples=25)
     assert KEYS.keys() == ORDERS.keys()
-    answered = {one: (of(stored, one, "hybrid"), of(stored, one, "llm")) for one in found.ids}
+    answered = {
+        example_id: (of(stored, example_id, "hybrid"), of(stored, example_id, "llm"))
+        for example_id in examples.ids
+    }
     for order, key in KEYS.items():
-        places = find(found, Query(order, "hybrid", SYSTEMS))
+        places = find(examples, Query(order, "hybrid", SYSTEMS))
         assert sorted(places.tolist()) == list(range(25))
-        keys = [key(*answered[found.ids[place]]) for place in places]
+        keys = [key(*answered[examples.ids[place]]) for place in places]
         # Scores and times of the table are rounded to four digits: as good as equal may change places.
         assert all(before <= after + 2e-3 * abs(after) for before, after in pairwise(keys)), order
         assert min(keys) < max(keys)
 
 
-def test_numbers_in_ids_sort_by_size(tmp_path: Path, made: Callable[..., tuple[StoredRun, Examples]]):
-    _, found = made(examples=12)
-    assert [one for one in found.ids if one.startswith("news")] == [f"news-{i}" for i in range(12)]
-    assert found.place("news-7") == list(found.ids).index("news-7")
-    assert found.place("news-70") is None
+def test_numbers_in_ids_sort_by_size(tmp_path: Path, arranged: Callable[..., tuple[StoredRun, Examples]]):
+    _, examples = arranged(examples=12)
+    assert [name for name in examples.ids if name.startswith("news")] == [f"news-{i}" for i in range(12)]
+    assert examples.place("news-7") == list(examples.ids).index("news-7")
+    assert examples.place("news-70") is None
 
 
-def test_filters_keep_what_they_say(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=30)
-    texts = {one.id: one for one in stored.examples}
+def test_filters_keep_what_they_say(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(examples=30)
+    texts = {example.id: example for example in stored.examples}
 
-    def ids(**wanted: object) -> set[str]:
-        return {found.ids[place] for place in find(found, Query("id", "hybrid", SYSTEMS, **wanted))}
+    def ids(**query: object) -> set[str]:
+        return {examples.ids[place] for place in find(examples, Query("id", "hybrid", SYSTEMS, **query))}
 
     def text(example_id: str, system: str) -> str:
         return of(stored, example_id, system)[0].generation.text
 
-    differing = {one for one in texts if text(one, "hybrid") != text(one, "llm")}
+    differing = {example_id for example_id in texts if text(example_id, "hybrid") != text(example_id, "llm")}
     assert ids(differs=True) == differing
     assert len(differing) > 0
-    assert ids(domain="travel") == {one.id for one in stored.examples if one.domain == "travel"}
+    assert ids(domain="travel") == {example.id for example in stored.examples if example.domain == "travel"}
     assert ids(domain="nowhere") == set()
-    for wanted in ("BRÜCKE", "source 1", "zug fährt", "nowhere to be found", ".", "a|b", "%", "\\d", "^"):
-        assert ids(contains=wanted) == {
-            one.id
-            for one in stored.examples
+    for query in ("BRÜCKE", "source 1", "zug fährt", "nowhere to be found", ".", "a|b", "%", "\\d", "^"):
+        assert ids(contains=query) == {
+            example.id
+            for example in stored.examples
             if any(
-                wanted.lower() in there.lower()
-                for there in (one.source, *one.references, *(text(one.id, system) for system in SYSTEMS))
+                query.lower() in there.lower()
+                for there in (
+                    example.source,
+                    *example.references,
+                    *(text(example.id, system) for system in SYSTEMS),
+                )
             )
-        }, wanted
+        }, query
     assert ids(differs=True, domain="news", contains="zug") == (
         ids(differs=True) & ids(domain="news") & ids(contains="zug")
     )
@@ -142,38 +151,38 @@ def test_answers_that_stopped_at_the_limit(tmp_path: Path):
     hybrids = [place for place, line in enumerate(lines) if '"system":"hybrid"' in line]
     stem = lines[hybrids[2]].partition(',"phases_us"')[0]
     rewrite_lines(records, lambda line: line.replace('"eos"', '"length"') if line.startswith(stem) else line)
-    found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
-    cut = find(found, Query("id", "llm", SYSTEMS, stopped=True)).tolist()
+    examples = arrange(read_answers(run_id, tmp_path), SYSTEMS)
+    cut = find(examples, Query("id", "llm", SYSTEMS, stopped=True)).tolist()
     assert len(cut) == 1
-    assert f'"example":"{found.ids[cut[0]]}"' in lines[hybrids[2]]
-    assert find(found, Query("id", "llm", ("llm", "slm"), stopped=True)).tolist() == []
-    (card,) = cards(found, cut, SYSTEMS)
-    assert [one.stopped for one in card.answers] == [False, False, True]
+    assert f'"example":"{examples.ids[cut[0]]}"' in lines[hybrids[2]]
+    assert find(examples, Query("id", "llm", ("llm", "slm"), stopped=True)).tolist() == []
+    (card,) = cards(examples, cut, SYSTEMS)
+    assert [answer.stopped for answer in card.answers] == [False, False, True]
 
 
-def test_a_run_that_is_not_complete_has_gaps(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(
+def test_a_run_that_is_not_complete_has_gaps(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(
         examples=6, answered=0.5, systems=(System("slm"), System("hybrid"), System("llm"))
     )  # 9 of 18
-    assert len(found.ids) == 3
-    stored, found = made(
+    assert len(examples.ids) == 3
+    stored, examples = arranged(
         number=1, examples=6, answered=4 / 18, systems=(System("slm"), System("hybrid"), System("llm"))
     )
-    last = next(place for place in range(2) if found.sides["llm"].row[place] < 0)
-    assert np.isnan(found.sides["slm"].speedup[last])
-    assert np.isnan(found.sides["slm"].loss[last])
-    assert not found.sides["slm"].differs[last]
-    assert find(found, Query("loss", "slm")).tolist()[-1] == last
-    (card,) = cards(found, [last], ("slm", "hybrid", "llm"), "llm")
-    assert [one.system for one in card.answers] == ["slm"]
+    last = next(place for place in range(2) if examples.sides["llm"].row[place] < 0)
+    assert np.isnan(examples.sides["slm"].speedup[last])
+    assert np.isnan(examples.sides["slm"].loss[last])
+    assert not examples.sides["slm"].differs[last]
+    assert find(examples, Query("loss", "slm")).tolist()[-1] == last
+    (card,) = cards(examples, [last], ("slm", "hybrid", "llm"), "llm")
+    assert [answer.system for answer in card.answers] == ["slm"]
     assert {part.kind for part in card.answers[0].parts} == {"same"}  # nothing to differ from
-    assert len(list(rows(found, np.arange(2), ("slm", "hybrid", "llm")))) == len(stored.records) == 4
+    assert len(list(rows(examples, np.arange(2), ("slm", "hybrid", "llm")))) == len(stored.records) == 4
 
 
-def test_a_run_without_answers(made: Callable[..., tuple[StoredRun, Examples]]):
-    _, found = made(examples=3, answered=0.0)
-    assert len(found.ids) == 0
-    assert find(found, Query("loss", "hybrid", SYSTEMS, differs=True, contains="x")).tolist() == []
+def test_a_run_without_answers(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    _, examples = arranged(examples=3, answered=0.0)
+    assert len(examples.ids) == 0
+    assert find(examples, Query("loss", "hybrid", SYSTEMS, differs=True, contains="x")).tolist() == []
 
 
 def test_orders_that_say_nothing_are_not_offered():
@@ -188,29 +197,29 @@ def test_without_scores_there_is_no_metric(tmp_path: Path):
     run_id = store_run(tmp_path, examples=3, sampling=Sampling(64, ignore_eos=True))
     records = tmp_path / run_id / "records.jsonl"
     rewrite_lines(records, lambda line: line.partition('"statistics"')[0] + '"statistics":{}}')
-    found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
-    assert found.metric is None
-    assert np.isnan(found.sides["hybrid"].loss).all()
-    assert {row[list(COLUMNS).index("score")] for row in rows(found, np.arange(3), SYSTEMS)} == {None}
+    examples = arrange(read_answers(run_id, tmp_path), SYSTEMS)
+    assert examples.metric is None
+    assert np.isnan(examples.sides["hybrid"].loss).all()
+    assert {row[list(COLUMNS).index("score")] for row in rows(examples, np.arange(3), SYSTEMS)} == {None}
 
 
-def test_a_summary_is_scored_by_rouge(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=4, task="summarize")
-    assert found.metric == "rougeL"
-    statistics = of(stored, found.ids[0], "slm")[0].statistics["rougeL"]
-    assert found.sides["slm"].score[0] == pytest.approx(
+def test_a_summary_is_scored_by_rouge(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(examples=4, task="summarize")
+    assert examples.metric == "rougeL"
+    statistics = of(stored, examples.ids[0], "slm")[0].statistics["rougeL"]
+    assert examples.sides["slm"].score[0] == pytest.approx(
         float(METRICS["rougeL"].score(np.array(statistics), 1)), abs=1e-3
     )
 
 
-def test_a_card_holds_texts_and_differences(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=5)
-    example = next(one for one in stored.examples if one.id == found.ids[3])
+def test_a_card_holds_texts_and_differences(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(examples=5)
+    example = next(example for example in stored.examples if example.id == examples.ids[3])
     for against in ("reference", "llm", "nothing"):
-        (card,) = cards(found, [3], ("hybrid", "llm"), against)
+        (card,) = cards(examples, [3], ("hybrid", "llm"), against)
         assert (card.id, card.domain, card.source) == (example.id, example.domain, example.source)
         assert tuple(card.references) == example.references
-        assert [one.system for one in card.answers] == ["hybrid", "llm"]
+        assert [answer.system for answer in card.answers] == ["hybrid", "llm"]
         for answer in card.answers:
             own = of(stored, example.id, answer.system)[0].generation.text
             llm = of(stored, example.id, "llm")[0].generation.text
@@ -227,31 +236,31 @@ def test_of_several_references_the_closest_is_compared(tmp_path: Path):
     path = tmp_path / run_id / "examples.jsonl"
     more = '"references":["etwas ganz anderes","ein Haus","'
     rewrite_lines(path, lambda line: line.replace('"references":["', more))
-    found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
-    (card,) = cards(found, [0], ("hybrid",))
+    examples = arrange(read_answers(run_id, tmp_path), SYSTEMS)
+    (card,) = cards(examples, [0], ("hybrid",))
     assert list(card.references) == ["etwas ganz anderes", "ein Haus", "ein Haus am Fluss"]
     assert tuple(card.answers[0].parts) == (Part("same", "ein Haus am Fluss"),)
 
 
 def test_a_metric_that_was_scored_later_is_a_figure_and_a_column(
-    made: Callable[..., tuple[StoredRun, Examples]], tmp_path: Path
+    arranged: Callable[..., tuple[StoredRun, Examples]], tmp_path: Path
 ):
-    stored, found = made(examples=4)
-    assert (found.others, columns(found)) == ((), list(COLUMNS))
+    stored, examples = arranged(examples=4)
+    assert (examples.others, columns(examples)) == ((), list(COLUMNS))
     score_run(stored.run.run_id, root=tmp_path)
-    found = arrange(read_answers(stored.run.run_id, tmp_path), SYSTEMS)
-    assert columns(found) == [*COLUMNS, "repetition"]
-    (card,) = cards(found, [0], ("hybrid",))
-    (row, *_) = rows(found, np.arange(1), ("hybrid",))
+    examples = arrange(read_answers(stored.run.run_id, tmp_path), SYSTEMS)
+    assert columns(examples) == [*COLUMNS, "repetition"]
+    (card,) = cards(examples, [0], ("hybrid",))
+    (row, *_) = rows(examples, np.arange(1), ("hybrid",))
     assert row[-1] == card.answers[0].others["repetition"] is not None
 
 
-def test_rows_are_all_answers_in_order(made: Callable[..., tuple[StoredRun, Examples]]):
-    stored, found = made(examples=6)
-    places = find(found, Query("loss", "hybrid"))
-    table = [dict(zip(COLUMNS, row, strict=True)) for row in rows(found, places, ("hybrid", "llm"))]
+def test_rows_are_all_answers_in_order(arranged: Callable[..., tuple[StoredRun, Examples]]):
+    stored, examples = arranged(examples=6)
+    places = find(examples, Query("loss", "hybrid"))
+    table = [dict(zip(COLUMNS, row, strict=True)) for row in rows(examples, places, ("hybrid", "llm"))]
     assert [(row["example_id"], row["system"]) for row in table] == [
-        (found.ids[place], system) for place in places for system in ("hybrid", "llm")
+        (examples.ids[place], system) for place in places for system in ("hybrid", "llm")
     ]
     for row in table:
         (record,) = of(stored, row["example_id"], row["system"])
@@ -268,5 +277,5 @@ def test_ids_made_to_be_slow_to_sort_are_sorted(tmp_path: Path):
     for name in ("examples.jsonl", "records.jsonl"):
         path = tmp_path / run_id / name
         rewrite_lines(path, lambda line: line.replace('news-2"', f'news-{long}"'))
-    found = arrange(read_answers(run_id, tmp_path), SYSTEMS)
-    assert [one[:8] for one in found.ids] == ["news-0", "news-1", "news-999"]
+    examples = arrange(read_answers(run_id, tmp_path), SYSTEMS)
+    assert [name[:8] for name in examples.ids] == ["news-0", "news-1", "news-999"]

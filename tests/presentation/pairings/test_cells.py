@@ -29,60 +29,60 @@ from tests.sizing.made_up import made_up_profile
 
 
 def test_a_measured_cell_is_the_ratio_of_medians(folder: Path):
-    found = cell_of(folder)
-    assert (found.source, found.grid_id, found.repeats) == ("measured", "grid-1", 3)
-    assert found.speedup == pytest.approx(5.0 / 2.0)
-    assert found.speedup_per_token == pytest.approx(5.0 / 2.0)
-    assert found.spread == pytest.approx((4 / 2, 9 / 3))  # of the same turn
-    assert found.methods["llm"].phases == pytest.approx({"encode": 1.25, "decode": 3.75})
+    cell = cell_of(folder)
+    assert (cell.source, cell.grid_id, cell.repeats) == ("measured", "grid-1", 3)
+    assert cell.speedup == pytest.approx(5.0 / 2.0)
+    assert cell.speedup_per_token == pytest.approx(5.0 / 2.0)
+    assert cell.spread == pytest.approx((4 / 2, 9 / 3))  # of the same turn
+    assert cell.methods["llm"].phases == pytest.approx({"encode": 1.25, "decode": 3.75})
     # 5 s for 8 answers of 16 tokens: 128 tokens, 92,160 an hour; a million takes 10.85 hours at 2.5
-    assert found.cost("llm", 2.5) == pytest.approx(2.5 * 1e6 / (128 * 3600 / 5.0))
-    assert found.cost("hybrid", 2.5) == pytest.approx(found.cost("llm", 2.5) / 2.5)
+    assert cell.cost("llm", 2.5) == pytest.approx(2.5 * 1e6 / (128 * 3600 / 5.0))
+    assert cell.cost("hybrid", 2.5) == pytest.approx(cell.cost("llm", 2.5) / 2.5)
 
 
 @pytest.mark.parametrize(
     "other", [replace(ASKED, batch=1), replace(ASKED, prompt=33), replace(ASKED, output=17)]
 )
 def test_any_other_size_is_predicted(folder: Path, other: Request):
-    found, profile = cell_of(folder, request=other), load_profile("made-up", folder)
+    cell, profile = cell_of(folder, request=other), load_profile("made-up", folder)
     truth = predict(Pair(LARGE, SMALL), other, profile)
-    assert (found.source, found.grid_id, found.repeats, found.spread) == ("predicted", "", 0, None)
-    assert found.speedup == pytest.approx(truth["llm"].total_s / truth["hybrid"].total_s)
-    assert found.speedup_per_token == pytest.approx(truth["llm"].tpot_s / truth["hybrid"].tpot_s)
+    assert (cell.source, cell.grid_id, cell.repeats, cell.spread) == ("predicted", "", 0, None)
+    assert cell.speedup == pytest.approx(truth["llm"].total_s / truth["hybrid"].total_s)
+    assert cell.speedup_per_token == pytest.approx(truth["llm"].tpot_s / truth["hybrid"].tpot_s)
     cost = cost_per_million_tokens(truth["hybrid"].total_s, other, 3.0)
-    assert found.cost("hybrid", 3.0) == pytest.approx(cost)
-    assert found.needs["hybrid"] == memory_estimate("hybrid", Pair(LARGE, SMALL), other, profile)
+    assert cell.cost("hybrid", 3.0) == pytest.approx(cost)
+    assert cell.needs["hybrid"] == memory_estimate("hybrid", Pair(LARGE, SMALL), other, profile)
 
 
 def test_only_smaller_slms(folder: Path):
     for llm, slm in ((SMALL, LARGE), (LARGE, LARGE)):
-        found = cell_of(folder, llm, slm)
-        assert (found.source, found.speedup, found.why) == ("none", None, NOT_SMALLER)
-        assert lines("speedup", found, Terms(1.0))[1] == NOT_SMALLER
+        cell = cell_of(folder, llm, slm)
+        assert (cell.source, cell.speedup, cell.why) == ("none", None, NOT_SMALLER)
+        assert lines("speedup", cell, Terms(1.0))[1] == NOT_SMALLER
 
 
 def test_what_no_engine_of_the_profile_runs_and_too_few_positions_are_said_in_the_cell(folder: Path):
     bart = find_shape("bart-base")
-    found = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
-    assert found.source == "none"
-    assert "bart-base is of the family bart, which the engine torch does not run" in found.why
+    cell = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
+    assert cell.source == "none"
+    assert "bart-base is of the family bart, which the engine torch does not run" in cell.why
     save_profile(made_up_profile(engine="transformers"), folder)
     (folder / "grids" / "grid-1.jsonl").unlink()
-    found = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
-    assert "bart-base has positions for 1024 tokens and 2000 are asked for" in found.why
-    assert why_none("speedup", found, Terms(1.0)) == found.why
+    cell = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
+    assert "bart-base has positions for 1024 tokens and 2000 are asked for" in cell.why
+    assert why_none("speedup", cell, Terms(1.0)) == cell.why
     assert cell_of(folder, bart, SMALL, Request(1024, 16, 1)).source == "predicted"
 
 
 def test_rows_rise_with_llms_and_columns_with_slms(folder: Path):
-    found, device = only(folder)
+    known, device = only(folder)
     cells = pair_cells(
-        device, measured_pairs(device, found.shapes, folder), [LARGE, SMALL], [SMALL, TINY], ASKED
+        device, measured_pairs(device, known.shapes, folder), [LARGE, SMALL], [SMALL, TINY], ASKED
     )
-    assert [(one.llm.name, one.slm.name) for one in cells] == [
+    assert [(cell.llm.name, cell.slm.name) for cell in cells] == [
         ("small", "tiny"), ("small", "small"), ("large", "tiny"), ("large", "small"),
     ]  # fmt: skip
-    assert [one.source for one in cells] == ["predicted", "none", "predicted", "measured"]
+    assert [cell.source for cell in cells] == ["predicted", "none", "predicted", "measured"]
 
 
 def test_beyond_what_the_profile_was_measured_at(folder: Path):

@@ -31,18 +31,18 @@ def test_the_newest_grid_counts_and_never_two_at_once(folder: Path):
 
 def test_another_engines_answers_are_left_out_and_said(folder: Path, tmp_path: Path):
     other = cell("hybrid", (0.1,), slm="tiny", options={"fallback": "no kernel"})
-    shapes = {one.name: asdict(one) for one in (LARGE, SMALL, TINY)}
+    shapes = {shape.name: asdict(shape) for shape in (LARGE, SMALL, TINY)}
     store(folder, (cell("llm", (5.0,)), other), grid_id="grid-2", shapes=shapes)
-    found = cell_of(folder, slm=TINY)
-    assert found.source == "predicted"
-    assert found.why == "Grid grid-2 has it, but another engine answered for torch: no kernel."
-    assert found.why in lines("speedup", found, Terms(1.0))
+    pair = cell_of(folder, slm=TINY)
+    assert pair.source == "predicted"
+    assert pair.why == "Grid grid-2 has it, but another engine answered for torch: no kernel."
+    assert pair.why in lines("speedup", pair, Terms(1.0))
 
 
 def test_without_a_profile_what_was_measured_is_there(tmp_path: Path):
     store(tmp_path)
-    found = cell_of(tmp_path)
-    assert (found.source, found.speedup, found.needs) == ("measured", pytest.approx(2.5), {})
+    pair = cell_of(tmp_path)
+    assert (pair.source, pair.speedup, pair.needs) == ("measured", pytest.approx(2.5), {})
     other = cell_of(tmp_path, request=Request(33, 16, 8))
     assert other.source == "none"
     assert NO_PROFILE in other.why
@@ -57,8 +57,8 @@ def test_a_grid_of_models_that_are_called_the_same_is_not_used(folder: Path):
     strange = {"large": asdict(LARGE), "t5-small": asdict(replace(SMALL, name="t5-small"))}
     cells = (cell("llm", (5.0,)), cell("hybrid", (1.0,), slm="t5-small"), cell("hybrid", (1.0,), slm="who"))
     store(folder, cells, grid_id="grid-2", shapes=strange)
-    found, device = only(folder)
-    measured = measured_pairs(device, found.shapes, folder)
+    known, device = only(folder)
+    measured = measured_pairs(device, known.shapes, folder)
     assert {place[1] for place in measured.pairs} == {"small"}
     assert measured.problems == (
         "Cells of t5-small are left out: grid grid-2 means another model by it.",
@@ -73,22 +73,22 @@ def own(device: Device) -> Device:
 
 
 def test_a_profile_of_another_machine_promises_no_error(folder: Path):
-    found, device = only(folder)
-    said = error_sentence(device, measured_pairs(device, found.shapes, folder))
-    assert said.startswith("This is a profile of another machine: A CPU is all that it says of its own.")
-    assert "%" not in said
+    known, device = only(folder)
+    text = error_sentence(device, measured_pairs(device, known.shapes, folder))
+    assert text.startswith("This is a profile of another machine: A CPU is all that it says of its own.")
+    assert "%" not in text
 
 
 def test_the_error_is_that_of_the_report(folder: Path):
-    found, device = only(folder)
+    known, device = only(folder)
     assert device.profile is not None
     report = error_report(load_grid("grid-1", folder), device.profile)
-    said = error_sentence(own(device), measured_pairs(device, found.shapes, folder))
-    assert "on 3 measured cells of grid grid-1" in said
-    assert f"by {100 * report.total.median:.0f} % (median) and {100 * report.total.p90:.0f} %" in said
+    text = error_sentence(own(device), measured_pairs(device, known.shapes, folder))
+    assert "on 3 measured cells of grid grid-1" in text
+    assert f"by {100 * report.total.median:.0f} % (median) and {100 * report.total.p90:.0f} %" in text
     (folder / "grids" / "grid-1.jsonl").unlink()
-    found, device = only(folder)
-    assert error_sentence(own(device), measured_pairs(device, found.shapes, folder)) == NO_GRID
+    known, device = only(folder)
+    assert error_sentence(own(device), measured_pairs(device, known.shapes, folder)) == NO_GRID
 
 
 def test_cells_that_took_no_time_are_left_out(folder: Path):
@@ -98,7 +98,7 @@ def test_cells_that_took_no_time_are_left_out(folder: Path):
 
 
 def test_an_empty_grid_has_no_error(folder: Path):
-    found, device = only(folder)
-    measured = measured_pairs(device, found.shapes, folder)
+    known, device = only(folder)
+    measured = measured_pairs(device, known.shapes, folder)
     bare = replace(measured, newest=StoredGrid(grid(), (), ()))
     assert error_sentence(own(device), bare) == NO_GRID

@@ -39,13 +39,13 @@ def test_hostile_names_stay_plain_and_are_counted_anew(tmp_path: Path):
     evil = asdict(SMALL) | {"parameters": -(10**30)}
     cells = (cell("llm", (4.0,)), cell("hybrid", (2.0,), slm=EVIL))
     store(tmp_path, cells, shapes={"large": asdict(LARGE), EVIL: evil})
-    found = sources(tmp_path)
-    assert found.shapes[EVIL].parameters == SMALL.parameters
-    one = cell_of(tmp_path, slm=found.shapes[EVIL])
-    assert one.source == "measured"
-    assert "\u202e" not in "".join(lines("speedup", one, Terms(1.0)))
-    assert "\u202e" not in sentence("speedup", found.devices[0], [one], Terms(1.0))
-    row = dict(zip(COLUMNS, table(found.devices[0], [one], Terms(1.0)).rows[0], strict=True))
+    known = sources(tmp_path)
+    assert known.shapes[EVIL].parameters == SMALL.parameters
+    pair = cell_of(tmp_path, slm=known.shapes[EVIL])
+    assert pair.source == "measured"
+    assert "\u202e" not in "".join(lines("speedup", pair, Terms(1.0)))
+    assert "\u202e" not in sentence("speedup", known.devices[0], [pair], Terms(1.0))
+    row = dict(zip(COLUMNS, table(known.devices[0], [pair], Terms(1.0)).rows[0], strict=True))
     assert row["slm"] == EVIL
 
 
@@ -61,27 +61,27 @@ def test_what_is_written_on_a_cell(folder: Path):
         "predicted",
         "none",
     ]
-    for one in (measured, guessed):  # random weights, or none at all
-        assert on_cell("quality", one, terms) == "not trained"
-        assert why_none("quality", one, terms) == NOT_TRAINED
+    for pair in (measured, guessed):  # random weights, or none at all
+        assert on_cell("quality", pair, terms) == "not trained"
+        assert why_none("quality", pair, terms) == NOT_TRAINED
     assert [tick("speedup", value) for value in (0.0625, 1, 64)] == ["0.062×", "1×", "64×"]
 
 
 def test_the_sentence_counts_what_is_measured_and_what_is_not(folder: Path):
-    found, device = only(folder)
+    known, device = only(folder)
     cells = pair_cells(
-        device, measured_pairs(device, found.shapes, folder), [LARGE, SMALL], [SMALL, TINY], ASKED
+        device, measured_pairs(device, known.shapes, folder), [LARGE, SMALL], [SMALL, TINY], ASKED
     )
-    said = sentence("speedup", device, cells, Terms(1.0))
-    assert "8 prompts of 32 tokens, answers of 16 tokens" in said
-    assert "1 cell measured (medians of 3 repeats in grid grid-1; weights: random" in said
-    assert "2 cells ≈ predicted from a profile of another machine" in said
-    assert "1 cell is blank" in said
+    text = sentence("speedup", device, cells, Terms(1.0))
+    assert "8 prompts of 32 tokens, answers of 16 tokens" in text
+    assert "1 cell measured (medians of 3 repeats in grid grid-1; weights: random" in text
+    assert "2 cells ≈ predicted from a profile of another machine" in text
+    assert "1 cell is blank" in text
 
 
 def test_the_table_has_a_row_for_every_cell(folder: Path):
-    found, device = only(folder)
-    cells = pair_cells(device, measured_pairs(device, found.shapes, folder), [LARGE], [SMALL, LARGE], ASKED)
+    known, device = only(folder)
+    cells = pair_cells(device, measured_pairs(device, known.shapes, folder), [LARGE], [SMALL, LARGE], ASKED)
     measured, none = (dict(zip(COLUMNS, row, strict=True)) for row in table(device, cells, Terms(2.0)).rows)
     assert (measured["source"], measured["profile"], measured["repeats"], measured["speedup"]) == (
         "measured grid-1", "", 3, pytest.approx(2.5),

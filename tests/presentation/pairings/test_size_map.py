@@ -21,8 +21,8 @@ SQUARES = (
 
 
 def drawn():
-    told = {value: f"{value:g}×" for value in Scale.of("ratio", [4.0, 0.5]).ticks()}
-    return heat_map(SQUARES, (["a", "b"], ["c", "d"]), "ratio", told, (0, 1))
+    ticks = {value: f"{value:g}×" for value in Scale.of("ratio", [4.0, 0.5]).ticks()}
+    return heat_map(SQUARES, (["a", "b"], ["c", "d"]), "ratio", ticks, (0, 1))
 
 
 def bars(figure):
@@ -44,7 +44,7 @@ def test_ticks_are_few_and_on_the_scale(highest: float):
     for kind in ("ratio", "amount"):
         scale = Scale.of(kind, [0.9, highest])
         assert len(scale.ticks()) <= 7
-        assert all(scale.low - 1e-6 <= scale.place(one) <= 1 for one in scale.ticks() if one > 0.9)
+        assert all(scale.low - 1e-6 <= scale.place(tick) <= 1 for tick in scale.ticks() if tick > 0.9)
     assert Scale.of("ratio", []).ticks() == [0.5, 1.0, 2.0]
 
 

@@ -26,13 +26,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_repeats_export_and_compare(tmp_path: Path):
     run_id = store_run(tmp_path, examples=10)
-    found, stored = run_digest(run_id, tmp_path), load_run(run_id, tmp_path)
-    assert list(found.rows.values()) == summaries(stored)
-    assert all(list(row) == list(COLUMNS) for row in found.rows.values())
-    told = compare_runs([stored], "llm")
-    assert found.verdicts == {one.summary.system: one.verdict for one in told.systems}
-    assert found.warnings == told.warnings
-    assert found.remarks == told.remarks != ()
+    digest, stored = run_digest(run_id, tmp_path), load_run(run_id, tmp_path)
+    assert list(digest.rows.values()) == summaries(stored)
+    assert all(list(row) == list(COLUMNS) for row in digest.rows.values())
+    comparison = compare_runs([stored], "llm")
+    assert digest.verdicts == {system.summary.system: system.verdict for system in comparison.systems}
+    assert digest.warnings == comparison.warnings
+    assert digest.remarks == comparison.remarks != ()
 
 
 def test_a_complete_run_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -81,7 +81,7 @@ def test_no_changed_byte_of_a_copy_is_believed(tmp_path: Path):
         for wrong in (b"", data[:10], data[: len(data) // 2], data + b"x"):
             path.write_bytes(wrong)
             assert reading() == whole[name]
-    (answers,), (others,) = (views.glob(f"answers-*{one}*") for one in (run_id, other))
+    (answers,), (others,) = (views.glob(f"answers-*{of_run}*") for of_run in (run_id, other))
     answers.write_bytes(others.read_bytes())
     assert read["answers"]() == whole["answers"]
 
@@ -93,16 +93,16 @@ def test_without_a_folder_to_keep_it_in_it_is_computed_each_time(tmp_path: Path)
 
 
 def test_a_run_without_the_llm_says_why_there_is_no_verdict(tmp_path: Path):
-    found = run_digest(store_run(tmp_path, examples=4, systems=(System("slm"), System("hybrid"))), tmp_path)
-    assert set(found.rows) == {"slm", "hybrid"}
-    assert not found.verdicts
-    assert "baseline llm" in found.why
+    digest = run_digest(store_run(tmp_path, examples=4, systems=(System("slm"), System("hybrid"))), tmp_path)
+    assert set(digest.rows) == {"slm", "hybrid"}
+    assert not digest.verdicts
+    assert "baseline llm" in digest.why
 
 
 def test_a_run_without_answers_has_no_rows(tmp_path: Path):
-    found = run_digest(store_run(tmp_path, examples=4, answered=0.0), tmp_path)
-    assert not found.rows
-    assert "no answers yet" in found.why
+    digest = run_digest(store_run(tmp_path, examples=4, answered=0.0), tmp_path)
+    assert not digest.rows
+    assert "no answers yet" in digest.why
 
 
 def newest(root: Path):
@@ -112,7 +112,7 @@ def newest(root: Path):
 def test_one_headline_a_kind_of_run_the_newest_first(tmp_path: Path):
     for number, (suite, device) in enumerate([("a", "CPU"), ("a", "CPU"), ("b", "CPU"), ("a", "GPU")]):
         store_run(tmp_path, number, examples=4, suite=suite, device_name=device)
-    assert [one.entry.run_id for one in newest(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
+    assert [headline.entry.run_id for headline in newest(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
 
 
 def test_the_engine_in_which_the_llm_answers_soonest_stands_for_its_device(
@@ -132,29 +132,29 @@ def test_the_engine_in_which_the_llm_answers_soonest_stands_for_its_device(
 def test_what_was_asked_keeps_its_place(tmp_path: Path):
     for number, task in enumerate(["translate-en-de", "summarize", "translate-en-de", "summarize"]):
         store_run(tmp_path, number, examples=4, suite=task, task=task, device_name=f"CPU {number}")
-    found = [one.entry.run_id for one in newest(tmp_path)]
-    assert found == ["made-0002", "made-0000", "made-0003", "made-0001"]
+    run_ids = [headline.entry.run_id for headline in newest(tmp_path)]
+    assert run_ids == ["made-0002", "made-0000", "made-0003", "made-0001"]
 
 
 def test_figures_are_those_of_the_export(tmp_path: Path):
     run_id = store_run(tmp_path, examples=10)
-    (one,) = newest(tmp_path)
+    (headline,) = newest(tmp_path)
     rows = run_digest(run_id, tmp_path).rows
-    assert one.speedup == rows["hybrid"]["speedup_end_to_end"]
-    assert (one.low, one.high) == tuple(
+    assert headline.speedup == rows["hybrid"]["speedup_end_to_end"]
+    assert (headline.low, headline.high) == tuple(
         rows["hybrid"][f"speedup_end_to_end_{end}"] for end in ("low", "high")
     )
-    assert one.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
-    assert (one.metric, one.n) == ("BLEU", 10)
-    assert one.verdict == run_digest(run_id, tmp_path).verdicts["hybrid"]
-    assert one.warnings == run_digest(run_id, tmp_path).warnings
+    assert headline.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
+    assert (headline.metric, headline.n) == ("BLEU", 10)
+    assert headline.verdict == run_digest(run_id, tmp_path).verdicts["hybrid"]
+    assert headline.warnings == run_digest(run_id, tmp_path).warnings
 
 
 def test_incomplete_runs_and_those_of_other_systems_are_passed_over(tmp_path: Path):
     store_run(tmp_path, 0, examples=4)
     store_run(tmp_path, 1, examples=4, systems=(System("llm"), System("slm")))
     store_run(tmp_path, 2, examples=4, answered=0.5)
-    assert [one.entry.run_id for one in newest(tmp_path)] == ["made-0000"]
+    assert [headline.entry.run_id for headline in newest(tmp_path)] == ["made-0000"]
 
 
 def test_a_run_that_cannot_be_read_gives_way_to_an_older_one(tmp_path: Path):
@@ -166,11 +166,13 @@ def test_a_run_that_cannot_be_read_gives_way_to_an_older_one(tmp_path: Path):
             raise StoreError("It is damaged.")
         return run_digest(run_id, tmp_path)
 
-    assert [one.entry.run_id for one in headlines(catalog(tmp_path).entries, reading)] == ["made-0000"]
+    assert [headline.entry.run_id for headline in headlines(catalog(tmp_path).entries, reading)] == [
+        "made-0000"
+    ]
 
 
 def test_a_run_of_fixed_length_has_no_quality(tmp_path: Path):
     store_run(tmp_path, examples=4, sampling=Sampling(16, ignore_eos=True))
-    (one,) = newest(tmp_path)
-    assert one.kept is None
-    assert one.speedup > 1
+    (headline,) = newest(tmp_path)
+    assert headline.kept is None
+    assert headline.speedup > 1
