@@ -265,11 +265,11 @@ def plan_arguments(plan: Plan) -> tuple[str, ...]:
 
     No value can be taken for an option: each stands behind a =, or after --.
     """
-    given: list[str] = []
+    arguments: list[str] = []
     for option in PLAN_OPTIONS:
         for text in option.texts(plan):
-            given.append(f"--no-{option.name}" if option.flag else f"--{option.name}={text}")
-    return (*given, "--", plan.suite) if plan.suite.startswith("-") else (plan.suite, *given)
+            arguments.append(f"--no-{option.name}" if option.flag else f"--{option.name}={text}")
+    return (*arguments, "--", plan.suite) if plan.suite.startswith("-") else (plan.suite, *arguments)
 
 
 def bench_command(plan: Plan) -> str:

@@ -228,8 +228,8 @@ def _resumable(writer: Writer, observer: Observer) -> Iterator[None]:
     except (HybridError, KeyboardInterrupt) as error:
         if writer.lost:  # nothing is left to go on with
             raise
-        kept = writer.done or writer.problems or isinstance(error, StoreError | KeyboardInterrupt)
-        if kept:
+        resumable = writer.done or writer.problems or isinstance(error, StoreError | KeyboardInterrupt)
+        if resumable:
             observer(Interrupted(run_id=run.run_id, done=len(writer.done), planned=run.planned))
         else:
             writer.discard()

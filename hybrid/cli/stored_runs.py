@@ -32,17 +32,17 @@ def runs(as_json: bool) -> None:
     listing = list_runs()
     for problem in listing.problems:
         notice(problem)
-    if unsealed := [one.run.run_id for one in listing.runs if not one.sealed]:
+    if unsealed := [summary.run.run_id for summary in listing.runs if not summary.sealed]:
         notice(unsealed_sentence(unsealed))
     if as_json:
         rows = [
             {
-                **asdict(one.run),
-                "records": one.records,
-                "complete": one.complete,
-                "busy": busy_reasons(one.run),
+                **asdict(summary.run),
+                "records": summary.records,
+                "complete": summary.complete,
+                "busy": busy_reasons(summary.run),
             }
-            for one in listing.runs
+            for summary in listing.runs
         ]
         out_json(rows)
     elif listing.runs:
@@ -52,10 +52,10 @@ def runs(as_json: bool) -> None:
         notice(f"There are no runs in {results_folder()}. `hybrid bench SUITE` makes one.")
 
 
-def _row(one: "RunSummary") -> tuple[str, ...]:
+def _row(summary: "RunSummary") -> tuple[str, ...]:
     from hybrid.measuring.probes import BUSY_MARK, busy_reasons
 
-    run, plan = one.run, one.run.plan
+    run, plan = summary.run, summary.run.plan
     examples = run.planned // (plan.repeats * len(plan.systems))
     return (
         run.run_id,
@@ -64,7 +64,7 @@ def _row(one: "RunSummary") -> tuple[str, ...]:
         f"{plan.engine}/{plan.device}",
         ",".join(plan.systems),
         f"{examples} x {plan.repeats}",
-        ("complete" if one.complete else f"incomplete {one.records}/{run.planned}")
+        ("complete" if summary.complete else f"incomplete {summary.records}/{run.planned}")
         + (BUSY_MARK if busy_reasons(run) else ""),
         _minute(run.created_at),
     )
@@ -80,9 +80,9 @@ def _minute(created_at: str) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows as columns two spaces apart. A run from elsewhere cannot move the terminal's cursor."""
-    shown = [[harmless(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
+    cells = [[harmless(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
@@ -135,13 +135,13 @@ def compare(
         baseline = f"{find_run(where)}:{system}"
     with collector_off():  # records are many small objects, and none is garbage
         runs = [load_run(name) for name in _chosen(map(find_run, names), no_busy)]
-        found = compare_runs(runs, baseline, price_per_hour, resamples, seed)
+        comparison = compare_runs(runs, baseline, price_per_hour, resamples, seed)
     if as_object:
-        out_json(as_json(found))
+        out_json(as_json(comparison))
         return
     from hybrid.cli import compare_report
 
-    for line in compare_report.report(found):
+    for line in compare_report.report(comparison):
         out(line)
 
 
@@ -221,9 +221,9 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool, no_bus
 
     chosen = _chosen(map(find_run, names) if names else complete_runs(notice), no_busy)
     with status("Reading") as tell:
-        found = rows(chosen, records, lenient=not names, notice=notice, say=tell)
+        written = rows(chosen, records, lenient=not names, notice=notice, say=tell)
         with output_file(output) as file:
-            count = write_csv(file, columns(records, chosen), found, bom)
+            count = write_csv(file, columns(records, chosen), written, bom)
     _written(f"{count} rows", output)
 
 
@@ -254,8 +254,8 @@ def report(names: tuple[str, ...], output: str, baseline: str) -> None:
     with status("Reading") as tell, collector_off():
         runs = [load_run(name) for name in dict.fromkeys(map(find_run, names))]
         tell("Comparing")
-        found = compare_runs(runs, baseline)
-        page = html_report(found, [stored.run for stored in runs])
+        comparison = compare_runs(runs, baseline)
+        page = html_report(comparison, [stored.run for stored in runs])
     with output_file(output) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
     _written("Report", output)

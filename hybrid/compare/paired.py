@@ -61,14 +61,14 @@ def paired_comparison(
             f"Run {system.run.run_id} has the task {system.run.plan.task} and the baseline's run "
             f"{baseline.run.run_id} has {baseline.run.plan.task}; compare runs of one task."
         )
-    ours, theirs = shared(system, baseline)
-    if not len(ours):
+    rows, baseline_rows = shared(system, baseline)
+    if not len(rows):
         raise InputError(
             f"{system.system} of run {system.run.run_id} and the baseline {baseline.system} of run "
             f"{baseline.run.run_id} have no example in common ({system.run.plan.suite} and "
             f"{baseline.run.plan.suite}); compare runs of the same suite."
         )
-    system_scores, baseline_scores = system.scores(resamples, ours), baseline.scores(resamples, theirs)
+    system_scores, baseline_scores = system.scores(resamples, rows), baseline.scores(resamples, baseline_rows)
     pairs = {
         name: (scores, baseline_scores[name])
         for name, scores in system_scores.items()
@@ -84,12 +84,12 @@ def paired_comparison(
     return PairedComparison(
         run_id=baseline.run.run_id,
         system=baseline.system,
-        n=len(ours),
+        n=len(rows),
         differences=differences or None,
         speedups=_speedups(system, baseline, resamples),
         paired_by="batch" if batched else "example",
         length_ratio=length,
-        agreement=_agreement(system, baseline, ours, theirs),
+        agreement=_agreement(system, baseline, rows, baseline_rows),
         gate=gate_of(system.run.plan.task, pairs, length),
     )
 
@@ -97,15 +97,17 @@ def paired_comparison(
 def _speedups(
     system: SystemResults, baseline: SystemResults, resamples: Resamples
 ) -> dict[str, Ratio | None]:
-    ours, theirs = timed_alike(system, baseline)
-    if not len(ours):
+    rows, baseline_rows = timed_alike(system, baseline)
+    if not len(rows):
         return dict.fromkeys(SPEEDUPS)
-    speedups, batches = {}, system.batches[ours]
+    speedups, batches = {}, system.batches[rows]
     for name, latency in SPEEDUPS.items():
-        values = _ratios(system.times[latency][ours], baseline.times[latency][theirs])
+        values = _ratios(system.times[latency][rows], baseline.times[latency][baseline_rows])
         by_block = values[:, np.newaxis]
         if dealt_alike(system, baseline):
-            by_block = _ratios(system.times_by_block[latency][ours], baseline.times_by_block[latency][theirs])
+            by_block = _ratios(
+                system.times_by_block[latency][rows], baseline.times_by_block[latency][baseline_rows]
+            )
         both = _by_batch(np.column_stack([values, by_block]), batches)
         speedups[name] = nested_median(both[:, 0], both[:, 1:], resamples.counts(len(both)))
     return speedups
@@ -129,11 +131,11 @@ def _by_batch(values: Array, labels: Indices) -> Array:
 
 
 def _agreement(
-    system: SystemResults, baseline: SystemResults, ours: Indices, theirs: Indices
+    system: SystemResults, baseline: SystemResults, rows: Indices, baseline_rows: Indices
 ) -> float | None:
     if system.run.plan.sampling.ignore_eos or baseline.run.plan.sampling.ignore_eos:
         return None
-    pairs = zip(ours, theirs, strict=True)
+    pairs = zip(rows, baseline_rows, strict=True)
     same: list[bool] = [
         system.firsts[i].generation.text == baseline.firsts[j].generation.text for i, j in pairs
     ]

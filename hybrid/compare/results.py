@@ -212,8 +212,8 @@ def shared(system: SystemResults, baseline: SystemResults) -> tuple[Indices, Ind
         for place, (example_id, source) in enumerate(system.sources.items())
         if baseline.sources.get(example_id) == source
     ]
-    ours, theirs = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return ours, theirs
+    rows, baseline_rows = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return rows, baseline_rows
 
 
 def timed_alike(system: SystemResults, baseline: SystemResults) -> tuple[Indices, Indices]:
@@ -222,23 +222,23 @@ def timed_alike(system: SystemResults, baseline: SystemResults) -> tuple[Indices
     The answers of a batch share its time, so that both must have answered the
     example together with the same others, all of them the same texts.
     """
-    ours, theirs = shared(system, baseline)
+    rows, baseline_rows = shared(system, baseline)
     if max(system.run.plan.batch_size, baseline.run.plan.batch_size) == 1:
-        return ours, theirs
+        return rows, baseline_rows
     ids = system.ids
-    both = {ids[place] for place in ours}
+    both = {ids[place] for place in rows}
     alike = [
         system.batch_mates[i] == baseline.batch_mates[j] and system.batch_mates[i] <= both
-        for i, j in zip(ours, theirs, strict=True)
+        for i, j in zip(rows, baseline_rows, strict=True)
     ]
-    return ours[alike], theirs[alike]
+    return rows[alike], baseline_rows[alike]
 
 
 def dealt_alike(system: SystemResults, baseline: SystemResults) -> bool:
     """Tell whether both have measured each example in blocks of the same number."""
-    ours, theirs = system.run.plan, baseline.run.plan
+    plan, baseline_plan = system.run.plan, baseline.run.plan
     names = ("blocks", "repeats", "batch_size", "suite_hash", "limit", "seed")
-    return all(getattr(ours, name) == getattr(theirs, name) for name in names)
+    return all(getattr(plan, name) == getattr(baseline_plan, name) for name in names)
 
 
 def median_of(values: Array) -> float:

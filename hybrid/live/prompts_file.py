@@ -36,26 +36,26 @@ def read_prompts(name: str, data: bytes) -> tuple[PromptRow, ...]:
     name: of the file; its ending says how to read it. Raises InputError, naming
     the line, for what cannot be read, too much of it, and nothing at all.
     """
-    kind, shown = PurePath(name).suffix.lower(), printable(name)
+    kind, file_name = PurePath(name).suffix.lower(), printable(name)
     if kind not in FORMATS:
-        raise InputError(f"{shown} is none of {', '.join(FORMATS)}; save it as one of them.")
+        raise InputError(f"{file_name} is none of {', '.join(FORMATS)}; save it as one of them.")
     if len(data) > MOST_BYTES:
-        raise InputError(f"{shown} has {len(data):,} bytes; {MOST_BYTES:,} are read at the most.")
+        raise InputError(f"{file_name} has {len(data):,} bytes; {MOST_BYTES:,} are read at the most.")
     prompts: list[PromptRow] = []
     try:
-        for number, row in read_rows(shown, text_lines(shown, BytesIO(data)), kind, prompts=True):
+        for number, row in read_rows(file_name, text_lines(file_name, BytesIO(data)), kind, prompts=True):
             if kind == ".txt" and not normalized(str(row["source"])):
                 continue
-            prompts.append(_prompt(f"{shown}, line {number}", row))
+            prompts.append(_prompt(f"{file_name}, line {number}", row))
             if len(prompts) > MOST:
                 raise InputError(
-                    f"{shown} has more than {MOST} prompts; take a part of it here, "
+                    f"{file_name} has more than {MOST} prompts; take a part of it here, "
                     "or measure all of it on the Benchmark page."
                 )
     except SuiteError as error:
         raise InputError(str(error)) from error
     if not prompts:
-        raise InputError(f"{shown} holds no prompt.")
+        raise InputError(f"{file_name} holds no prompt.")
     return tuple(prompts)
 
 

@@ -153,5 +153,5 @@ class _Rows:
 
     def _sums(self, counts: Sequence[tuple[int, ...]]) -> list[int]:
         """Sum what the steps tell, for each row; 0 where none does."""
-        told = [by_row for by_row in counts if by_row]
-        return [sum(column) for column in zip(*told, strict=True)] if told else [0] * self._batch
+        counted = [by_row for by_row in counts if by_row]
+        return [sum(column) for column in zip(*counted, strict=True)] if counted else [0] * self._batch

@@ -144,8 +144,8 @@ class _Products:
         """Operations per second of `rows` rows with square matrices that no cache holds."""
         width = _RATE_WIDTH[self._device.type]
         matrices = self._matrices((width, width), _STREAM_BYTES[self._device.type])
-        given = self._noise(rows, width)
-        return 2 * rows * width * width / _median(self._timed(lambda: given @ next(matrices)))
+        inputs = self._noise(rows, width)
+        return 2 * rows * width * width / _median(self._timed(lambda: inputs @ next(matrices)))
 
     def _matrices(self, shape: tuple[int, int], size: int) -> "Iterator[torch.Tensor]":
         """Matrices of this shape, `size` bytes in all, again and again."""

@@ -132,8 +132,8 @@ def _find(row: Row, name: str) -> object:
         if not isinstance(value, Mapping) or part not in value:
             available = sorted(_column_names(row))
             more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
-            shown = ", ".join(map(printable, available[:_SHOWN])) or "none"
-            raise RowError(f"there is no column {name!r}; available: {shown}{more}")
+            names = ", ".join(map(printable, available[:_SHOWN])) or "none"
+            raise RowError(f"there is no column {name!r}; available: {names}{more}")
         value = value[part]
     return value
 
