@@ -55,11 +55,13 @@ def test_messages_come_as_they_were_sent() -> None:
         "yield Measured(records=(record(request, 0), record(request, 1)))\n"
         "yield Probed(probe=Probe(taken_at='now', load=0.5))"
     )
-    made = Generation(System("slm"), HOSTILE, (1,), 3, "eos", Timing({"decode": 0.1 + 1e-9}, (0.1,), True))
-    records = tuple(Record("e", number, 0, number, "", made, {}, 2) for number in (0, 1))
-    found = measured(script, events)
-    assert found == [Measured(records=records), Probed(probe=Probe(taken_at="now", load=0.5))]
-    assert isinstance(found[0].records[0].system, System)
+    generation = Generation(
+        System("slm"), HOSTILE, (1,), 3, "eos", Timing({"decode": 0.1 + 1e-9}, (0.1,), True)
+    )
+    records = tuple(Record("e", number, 0, number, "", generation, {}, 2) for number in (0, 1))
+    messages = measured(script, events)
+    assert messages == [Measured(records=records), Probed(probe=Probe(taken_at="now", load=0.5))]
+    assert isinstance(messages[0].records[0].system, System)
     assert events == [Notice(sentence=str(sorted(REQUEST.done)))]
 
 

@@ -34,13 +34,13 @@ def test_nothing_but_the_engine_is_measured(bench, monkeypatch):
         engine.between = lambda phase: clock.tick(phases[phase])
 
     monkeypatch.setattr(gc, "collect", lambda *_: clock.tick(10_000))
-    found = []
+    timings = []
     for records in bench.stream(bench.plan(), clock=clock):
         clock.tick(100_000)  # whoever stores and draws
-        found += [record.generation.timing for record in records]
-    assert len(found) == 21
-    assert all(timing.phases == phases for timing in found)
-    assert all(timing.token_times_s == (3, 7) for timing in found)
+        timings += [record.generation.timing for record in records]
+    assert len(timings) == 21
+    assert all(timing.phases == phases for timing in timings)
+    assert all(timing.token_times_s == (3, 7) for timing in timings)
 
 
 def test_the_device_is_waited_for(bench):
@@ -112,9 +112,9 @@ def test_a_calendar_that_jumps_back_loses_nothing(bench, monkeypatch):
             return datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=cls.seconds)
 
     monkeypatch.setattr(hybrid.benchmark.schedule, "datetime", Backwards)
-    found = [record for records in bench.measured(bench.plan()) for record in records]
-    assert [record.position for record in found] == list(range(21))
-    assert found[0].started_at > found[-1].started_at
+    records = [record for records in bench.measured(bench.plan()) for record in records]
+    assert [record.position for record in records] == list(range(21))
+    assert records[0].started_at > records[-1].started_at
 
 
 # Python's garbage collector

@@ -44,11 +44,11 @@ def test_scored_later_is_scored_at_once() -> None:
     assert [record.statistics for record in later.records] == [r.statistics for r in at_once.records]
     assert later.run.signatures == at_once.run.signatures
     scored_later, scored_at_once = (compare_runs([run], resamples=50) for run in (later, at_once))
-    for one, other in zip(scored_later.systems, scored_at_once.systems, strict=True):
-        assert one.summary.quality == other.summary.quality is not None
-        if one.against and other.against:
-            assert one.against.differences == other.against.differences is not None
-            assert one.against.gate == other.against.gate is not None
+    for rescored, scored in zip(scored_later.systems, scored_at_once.systems, strict=True):
+        assert rescored.summary.quality == scored.summary.quality is not None
+        if rescored.against and scored.against:
+            assert rescored.against.differences == scored.against.differences is not None
+            assert rescored.against.gate == scored.against.gate is not None
 
 
 def test_only_what_is_lacking_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,38 +19,45 @@ def key(record: Record) -> tuple[str, int, System]:
 
 def content(record: Record) -> tuple[object, ...]:
     """All of a record but its times."""
-    made = record.generation
+    generation = record.generation
     where = (record.batch, record.position)
-    return (*key(record), *where, made.text, made.token_ids, made.prompt_tokens, record.statistics)
+    return (
+        *key(record),
+        *where,
+        generation.text,
+        generation.token_ids,
+        generation.prompt_tokens,
+        record.statistics,
+    )
 
 
 # the plan's order
 
 
 def test_systems_take_turns_and_another_one_begins_each_time(bench):
-    found = list(schedule(bench.plan(), bench.suite.examples))
-    order = "".join(item.system[0] for item in found)
+    items = list(schedule(bench.plan(), bench.suite.examples))
+    order = "".join(item.system[0] for item in items)
     assert order == "lsh" + "shl" + "hls" + "lsh" + "shl" + "hls" + "lsh"
-    assert [item.position for item in found] == list(range(21))
-    assert [item.batch for item in found] == [i // 3 for i in range(21)]
+    assert [item.position for item in items] == list(range(21))
+    assert [item.batch for item in items] == [i // 3 for i in range(21)]
 
 
 def test_each_system_is_as_often_first_as_the_others_also_over_repeats(bench):
-    found = list(schedule(bench.plan(repeats=3), bench.suite.examples))
-    firsts = Counter(item.system for item in found[::3])
+    items = list(schedule(bench.plan(repeats=3), bench.suite.examples))
+    firsts = Counter(item.system for item in items[::3])
     assert set(firsts.values()) == {7}
-    assert {item.system for item in found[::3] if item.batch == 0} == set(SYSTEMS)
-    assert [item.repeat for item in found] == [i // 21 for i in range(63)]
+    assert {item.system for item in items[::3] if item.batch == 0} == set(SYSTEMS)
+    assert [item.repeat for item in items] == [i // 21 for i in range(63)]
 
 
 def test_batches_cover_the_examples_in_order(bench):
-    found = list(schedule(bench.plan(batch_size=3, systems=(System("slm"),)), bench.suite.examples))
-    assert [[e.id for e in item.examples] for item in found] == [
+    items = list(schedule(bench.plan(batch_size=3, systems=(System("slm"),)), bench.suite.examples))
+    assert [[e.id for e in item.examples] for item in items] == [
         ["e0", "e1", "e2"],
         ["e3", "e4", "e5"],
         ["e6"],
     ]
-    assert found[1] == WorkItem("slm", 0, 1, 1, bench.suite.examples[3:6])
+    assert items[1] == WorkItem("slm", 0, 1, 1, bench.suite.examples[3:6])
 
 
 @pytest.mark.parametrize(
@@ -58,18 +65,18 @@ def test_batches_cover_the_examples_in_order(bench):
 )
 def test_blocks_deal_the_same_items_and_each_repeat_of_one_to_another_block(bench, blocks, repeats, size):
     plan = bench.plan(blocks=blocks, repeats=repeats, batch_size=size)
-    found = list(schedule(plan, bench.suite.examples))
+    items = list(schedule(plan, bench.suite.examples))
     whole = list(schedule(replace(plan, blocks=1), bench.suite.examples))
-    assert {(i.repeat, i.batch, i.system) for i in found} == {(i.repeat, i.batch, i.system) for i in whole}
-    assert len(found) == len(whole)
-    assert all(item.block == (item.batch + item.repeat) % blocks for item in found)
-    assert [item.block for item in found] == sorted(item.block for item in found)
-    assert [item.position for item in found] == list(range(len(found)))
+    assert {(i.repeat, i.batch, i.system) for i in items} == {(i.repeat, i.batch, i.system) for i in whole}
+    assert len(items) == len(whole)
+    assert all(item.block == (item.batch + item.repeat) % blocks for item in items)
+    assert [item.block for item in items] == sorted(item.block for item in items)
+    assert [item.position for item in items] == list(range(len(items)))
 
 
 def test_systems_take_turns_in_every_block(bench):
-    found = [item for item in schedule(bench.plan(blocks=2), bench.suite.examples) if item.block == 1]
-    assert "".join(item.system[0] for item in found) == "lsh" + "shl" + "hls"
+    items = [item for item in schedule(bench.plan(blocks=2), bench.suite.examples) if item.block == 1]
+    assert "".join(item.system[0] for item in items) == "lsh" + "shl" + "hls"
 
 
 def test_a_block_measures_its_own_items_after_its_own_warm_up(bench):
@@ -78,8 +85,8 @@ def test_a_block_measures_its_own_items_after_its_own_warm_up(bench):
     examples = select_examples(plan, bench.suite)
     assert {r.example_id for r in records} == {examples[1].id, examples[4].id}
     assert {r.block for r in records} == {1}
-    asked = {texts for _, texts, sampling in bench.calls if sampling.max_new_tokens == 2}
-    assert asked == {(examples[1].source,), (examples[4].source,)}
+    warmed = {texts for _, texts, sampling in bench.calls if sampling.max_new_tokens == 2}
+    assert warmed == {(examples[1].source,), (examples[4].source,)}
 
 
 def test_the_seed_shuffles_and_a_smaller_run_is_a_part_of_a_larger_one(bench):
@@ -101,21 +108,21 @@ def test_examples_are_measured_in_the_order_in_which_they_are_given(bench):
     """A resumed run has them as they were measured: drawn and shuffled once, and not again."""
     plan = bench.plan(batch_size=2, limit=5, seed=3)
     examples = select_examples(plan, bench.suite)
-    found = [
+    records = [
         record for records in measure_records(plan, examples, as_loaded(bench.engines)) for record in records
     ]
-    assert list(dict.fromkeys(record.example_id for record in found)) == [e.id for e in examples]
-    assert {record.example_id: record.batch for record in found} == {
+    assert list(dict.fromkeys(record.example_id for record in records)) == [e.id for e in examples]
+    assert {record.example_id: record.batch for record in records} == {
         e.id: i // 2 for i, e in enumerate(examples)
     }
 
 
 def test_every_answer_is_recorded_with_where_it_stood(bench):
     plan = bench.plan(repeats=2, batch_size=2)
-    found = bench.measured(plan)
-    assert [len(records) for records in found] == [2] * 9 + [1] * 3 + [2] * 9 + [1] * 3
+    batches = bench.measured(plan)
+    assert [len(records) for records in batches] == [2] * 9 + [1] * 3 + [2] * 9 + [1] * 3
     examples = select_examples(plan, bench.suite)
-    for records, item in zip(found, schedule(plan, examples), strict=True):
+    for records, item in zip(batches, schedule(plan, examples), strict=True):
         for record, example in zip(records, item.examples, strict=True):
             assert key(record) == (example.id, item.repeat, item.system)
             assert (record.batch, record.position) == (item.batch, item.position)
@@ -126,10 +133,10 @@ def test_every_answer_is_recorded_with_where_it_stood(bench):
 
 
 def test_only_the_plans_systems_answer(bench):
-    found = list(
+    batches = list(
         bench.stream(bench.plan(systems=(System("slm"),)), as_loaded({System("slm"): bench.engines["slm"]}))
     )
-    assert {record.system for records in found for record in records} == {"slm"}
+    assert {record.system for records in batches for record in records} == {"slm"}
     assert {system for system, *_ in bench.calls} == {"slm"}
 
 
@@ -139,10 +146,10 @@ def test_fixed_length_gives_exactly_that_many_tokens(bench, batch, tiny_bundle):
 
     plan = bench.plan(sampling=Sampling(9, ignore_eos=True, truncate=True), batch_size=batch)
     engines = {system: loaded(TorchEngine(tiny_bundle, system), tiny_bundle) for system in SYSTEMS}
-    found = [record.generation for records in bench.stream(plan, engines) for record in records]
-    assert len(found) == 21
-    assert {len(made.token_ids) for made in found} == {9}
-    assert {made.finish_reason for made in found} == {"length"}
+    generations = [record.generation for records in bench.stream(plan, engines) for record in records]
+    assert len(generations) == 21
+    assert {len(generation.token_ids) for generation in generations} == {9}
+    assert {generation.finish_reason for generation in generations} == {"length"}
 
 
 def test_long_prompts_are_cut_and_the_tokens_tell(bench, tiny_bundle):
@@ -187,10 +194,10 @@ def test_on_a_gpu_every_batch_is_answered_once_before_the_clock_runs(bench, batc
     texts = [example.source for example in select_examples(plan, bench.suite)]
     batches = {tuple(texts[start : start + batch]) for start in range(0, 7, batch)}
     for system in SYSTEMS:
-        asked = [(texts, sampling) for who, texts, sampling in warm if who == system][2:]
-        assert {texts for texts, _ in asked} == batches
-        assert len(asked) == len(batches)
-        assert {sampling for _, sampling in asked} == {Sampling(tokens, truncate=True)}
+        requests = [(texts, sampling) for who, texts, sampling in warm if who == system][2:]
+        assert {texts for texts, _ in requests} == batches
+        assert len(requests) == len(batches)
+        assert {sampling for _, sampling in requests} == {Sampling(tokens, truncate=True)}
 
 
 def test_nothing_is_asked_of_engines_when_nothing_is_missing(bench):

@@ -57,9 +57,9 @@ def test_a_failure_cannot_steer_the_terminal(
 ) -> None:
     for name in ("a\x1b[2J\rb", "a\nb"):
         monkeypatch.setenv("HYBRID_ZOO", str(tmp_path / name))
-        said = failure(run("generate", SENTENCE))
-        assert said[:-1].isprintable()
-        assert said.endswith("\n")
+        error = failure(run("generate", SENTENCE))
+        assert error[:-1].isprintable()
+        assert error.endswith("\n")
 
 
 def test_a_notice_is_one_harmless_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,10 +96,10 @@ def test_a_forced_terminal_draws_nothing_into_a_file(
 
 
 def test_what_would_steer_a_terminal_is_escaped_in_json(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    told = {"name": f"ä\n\x9b31m{HOSTILE}👍"}
-    out_json(told)
+    value = {"name": f"ä\n\x9b31m{HOSTILE}👍"}
+    out_json(value)
     written = capsysbinary.readouterr().out
-    assert json.loads(written) == told
+    assert json.loads(written) == value
     assert all(c.isprintable() or c == "\n" for c in written.decode("utf-8"))
 
 
@@ -124,9 +124,9 @@ def test_numbers_are_finite(number: str, option: str, command: tuple[str, ...], 
 def test_more_threads_than_cores_are_said(run: Run) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for threads in (cores, cores + 1):  # the task is wrong, so that nothing else is done
-        said = run("bench", "everyday-en-de", f"--threads={threads}", "--task=sing").stderr
-        assert ("wait for each other" in said) == (threads > cores)
-    assert f"notice: {cores + 1} threads wait for each other on {cores} core" in said
+        error = run("bench", "everyday-en-de", f"--threads={threads}", "--task=sing").stderr
+        assert ("wait for each other" in error) == (threads > cores)
+    assert f"notice: {cores + 1} threads wait for each other on {cores} core" in error
 
 
 # Streams, in a process of its own: what Python and the shell do with them cannot be played here.
@@ -152,8 +152,8 @@ def test_streams_that_are_closed_full_or_endless_are_one_sentence(tmp_path: Path
         command = ["sh", "-c", f"{sys.executable} -m hybrid.cli {line}"]
         return subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True)
 
-    for (line, code, said), process in [(stream, started(stream[0])) for stream in STREAMS]:
+    for (line, code, error), process in [(stream, started(stream[0])) for stream in STREAMS]:
         _, stderr = process.communicate(timeout=60)
         assert (line, process.returncode) == (line, code), stderr
-        assert stderr.startswith(said), line
-        assert stderr.count("\n") == bool(said), line
+        assert stderr.startswith(error), line
+        assert stderr.count("\n") == bool(error), line

@@ -56,12 +56,14 @@ def test_a_table_in_words_and_numbers(run: Run, sizes: Pair) -> None:
     assert lines[1] == f"Profile made-up: torch on {own().environment.device_name}, float32, 1 thread."
     heading, *rows = lines[3:7]
     assert cells(heading)[:4] == ["≈ predicted", "tokenize ms", "encode ms", "project ms"]
-    found = predict(sizes, Request(100, 20, 2), made_up_profile())
-    for row, (method, one) in zip(rows, found.items(), strict=True):
+    predictions = predict(sizes, Request(100, 20, 2), made_up_profile())
+    for row, (method, prediction) in zip(rows, predictions.items(), strict=True):
         assert cells(row)[0] == method
-        assert float(cells(row)[2].replace(",", "")) == pytest.approx(1e3 * one.phases["encode"], rel=0.01)
+        assert float(cells(row)[2].replace(",", "")) == pytest.approx(
+            1e3 * prediction.phases["encode"], rel=0.01
+        )
     assert cells(rows[0])[-2] == "baseline"
-    assert cells(rows[2])[-2] == ratio(found["llm"].total_s / found["hybrid"].total_s)
+    assert cells(rows[2])[-2] == ratio(predictions["llm"].total_s / predictions["hybrid"].total_s)
     assert lines[8].startswith("With prompts of 100 tokens, the hybrid is ")
     assert lines[9].startswith("With answers of 20 tokens, it is ")
     assert lines[10] == (
@@ -76,12 +78,14 @@ def test_json_has_the_same_and_says_that_it_is_predicted(run: Run, sizes: Pair) 
     assert (row["predicted"], row["llm"], row["slm"]) == (True, "t5-v1_1-base", "t5-small")
     assert row["request"] == {"prompt": 128, "output": 64, "batch": 1}
     assert row["error"] is None
-    for method, one in predict(sizes, Request(128, 64), made_up_profile()).items():
-        told = row["methods"][method]
-        assert told["total_ms"] == pytest.approx(1e3 * one.total_s)
-        assert told["phases_ms"] == pytest.approx({phase: 1e3 * s for phase, s in one.phases.items()})
-        cost = cost_per_million_tokens(one.total_s, Request(128, 64), 2.5)
-        assert told["cost_per_million_output_tokens"] == pytest.approx(cost)
+    for method, prediction in predict(sizes, Request(128, 64), made_up_profile()).items():
+        written = row["methods"][method]
+        assert written["total_ms"] == pytest.approx(1e3 * prediction.total_s)
+        assert written["phases_ms"] == pytest.approx(
+            {phase: 1e3 * s for phase, s in prediction.phases.items()}
+        )
+        cost = cost_per_million_tokens(prediction.total_s, Request(128, 64), 2.5)
+        assert written["cost_per_million_output_tokens"] == pytest.approx(cost)
     assert row["methods"]["llm"]["weights_bytes"] == 4 * sizes.llm.parameters
 
 
@@ -158,27 +162,27 @@ def test_unknown_names_say_what_there_is(run: Run, failure: Failure) -> None:
     assert "`hybrid device` measures one" in failure(run("predict", *NAMES))
     save_profile(made_up_profile())
     assert "available: made-up" in failure(run("predict", *NAMES, "--profile", "other"))
-    said = failure(run("predict", "--llm", "t5-larg", "--slm", "t5-small"))
-    assert "There is no shape 't5-larg'. Did you mean t5-large" in said
+    error = failure(run("predict", "--llm", "t5-larg", "--slm", "t5-small"))
+    assert "There is no shape 't5-larg'. Did you mean t5-large" in error
     assert "the engine torch does not run" in failure(
         run("predict", "--llm", "bart-base", "--slm", "t5-small")
     )
     save_profile(made_up_profile(engine="transformers"))
-    said = failure(run("predict", "--llm", "bart-base", "--slm", "t5-small", "--prompt", "2000"))
-    assert "bart-base has positions for 1024 tokens and 2000 are asked for" in said
+    error = failure(run("predict", "--llm", "bart-base", "--slm", "t5-small", "--prompt", "2000"))
+    assert "bart-base has positions for 1024 tokens and 2000 are asked for" in error
 
 
 def test_device_measures_stores_and_reports(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    orders = []
 
     def measured(name: str, engine: str, order: dict[str, object], say: Callable[[str], None]):
-        asked.append((engine, order))
+        orders.append((engine, order))
         return replace(made_up_profile(), name=name, engine=engine)
 
     monkeypatch.setattr(calibrating, "measured_profile", measured)
     result = run("device", "--engine", "torch", "--name", "mine")
     assert result.exit_code == 0, result.output
-    assert asked == [("torch", {"device": "cpu", "dtype": "float32", "threads": 1, "options": {}})]
+    assert orders == [("torch", {"device": "cpu", "dtype": "float32", "threads": 1, "options": {}})]
     assert load_profile("mine").engine == "torch"
     lines = result.stdout.splitlines()
     assert lines[0] == (

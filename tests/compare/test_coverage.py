@@ -24,8 +24,8 @@ POPULATION = 20_000
 def test_median_speed_up(n: int) -> None:
     draw, counts, held = np.random.default_rng(5), Resamples(400).counts(n), 0
     for _ in range(DRAWS):
-        found = median_estimate(4 * np.exp(0.4 * draw.standard_t(4, n)), counts)
-        held += not found.excludes(4.0)
+        median = median_estimate(4 * np.exp(0.4 * draw.standard_t(4, n)), counts)
+        held += not median.excludes(4.0)
     assert held / DRAWS == pytest.approx(0.95, abs=0.02)
 
 
@@ -58,13 +58,13 @@ def test_difference_in_bleu() -> None:
     n, bleu = 150, METRICS["bleu"]
     draw, counts, held = np.random.default_rng(6), Resamples(400).counts(n), 0
     baseline, system = population(draw)
-    ours, theirs = (float(bleu.score(part.sum(axis=0), POPULATION)) for part in (system, baseline))
-    assert -4 < ours - theirs < -1
+    own, base = (float(bleu.score(part.sum(axis=0), POPULATION)) for part in (system, baseline))
+    assert -4 < own - base < -1
     for _ in range(DRAWS):
         places = draw.integers(0, POPULATION, n)
         both = sums(np.hstack([system[places], baseline[places]]), counts)
         values = bleu.score(both[:, :10], n) - bleu.score(both[:, 10:], n)
-        held += not estimate(0.0, values, n).excludes(ours - theirs)
+        held += not estimate(0.0, values, n).excludes(own - base)
     assert held / DRAWS == pytest.approx(0.95, abs=0.02)
 
 
@@ -77,10 +77,12 @@ def test_an_equal_system_seldom_misses_the_gate() -> None:
     for _ in range(DRAWS):
         places = draw.integers(0, POPULATION, n)
         both = np.hstack([system[places], baseline[places]])
-        scores, theirs = (bleu.score(sums(both, counts)[:, part], n) for part in (slice(10), slice(10, 20)))
+        scores, base_scores = (
+            bleu.score(sums(both, counts)[:, part], n) for part in (slice(10), slice(10, 20))
+        )
         whole = both.sum(axis=0)
         ratio = level * float(bleu.score(whole[:10], n) / bleu.score(whole[10:], n))
-        quality = estimate(ratio, level * scores / theirs, n)
+        quality = estimate(ratio, level * scores / base_scores, n)
         misses += gate_verdict(quality, Estimate(1.0, 1.0, 1.0, n))[0] == "misses"
         below += ratio < GATE_QUALITY
     assert misses / DRAWS < 0.03
@@ -90,13 +92,13 @@ def test_an_equal_system_seldom_misses_the_gate() -> None:
 def population(draw: np.random.Generator, gap: float = 0.02) -> tuple[Array, Array]:
     """BLEU statistics of two systems on sentences of 5 to 40 words that are hard for both alike."""
     words = draw.integers(5, 40, POPULATION)
-    wanted = np.maximum(1, words + draw.integers(-3, 4, POPULATION))
+    reference_words = np.maximum(1, words + draw.integers(-3, 4, POPULATION))
     skill = draw.beta(4, 2, POPULATION)
 
     def statistics(skill: Array) -> Array:
         totals = [np.maximum(words - order, 0) for order in range(4)]
         correct = [draw.binomial(total, skill ** (order + 1)) for order, total in enumerate(totals)]
-        return np.column_stack([words, wanted, *correct, *totals]).astype(np.float64)
+        return np.column_stack([words, reference_words, *correct, *totals]).astype(np.float64)
 
     other = np.clip(skill - gap + 0.05 * draw.standard_normal(POPULATION), 0, 1)
     return statistics(skill), statistics(other)

@@ -20,16 +20,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_it_names_machine_software_and_weights():
-    found = environment(CPU, "abc")
-    assert found.product == tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert found.weights_sha256 == "abc"
-    assert found.python == ".".join(map(str, sys.version_info[:3]))
-    assert found.system.split()[0] == os.uname().sysname
-    assert found.cpu
-    assert found.device_name == found.cpu
-    assert found.cpu_count == os.cpu_count()
-    assert found.memory_bytes > 2**28
-    assert list(found.packages) == [
+    here = environment(CPU, "abc")
+    assert here.product == tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert here.weights_sha256 == "abc"
+    assert here.python == ".".join(map(str, sys.version_info[:3]))
+    assert here.system.split()[0] == os.uname().sysname
+    assert here.cpu
+    assert here.device_name == here.cpu
+    assert here.cpu_count == os.cpu_count()
+    assert here.memory_bytes > 2**28
+    assert list(here.packages) == [
         "torch",
         "transformers",
         "tokenizers",
@@ -38,14 +38,14 @@ def test_it_names_machine_software_and_weights():
         "sacrebleu",
         "rouge-score",
     ]
-    assert all(version[0].isdigit() for version in found.packages.values())
+    assert all(version[0].isdigit() for version in here.packages.values())
 
 
 def test_it_names_no_host_no_user_and_no_path():
-    said = " ".join(str(value) for value in asdict(environment(CPU, "abc")).values())
+    text = " ".join(str(value) for value in asdict(environment(CPU, "abc")).values())
     for secret in (socket.gethostname(), getpass.getuser(), str(Path.home()), str(ROOT)):
-        assert secret not in said.split()
-        assert not (len(secret) > 5 and secret in said)
+        assert secret not in text.split()
+        assert not (len(secret) > 5 and secret in text)
 
 
 def test_it_needs_no_torch():
@@ -67,19 +67,19 @@ def test_a_gpu_is_named_with_its_software(tmp_path, monkeypatch):
     monkeypatch.setattr("hybrid.measuring.environment.NVIDIA_DRIVER", driver)
     assert "nvidia-driver" not in environment(Device("cuda", 1), "abc").packages
     driver.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  575.57.08  Release Build\n")
-    found = environment(Device("cuda", 1), "abc")
-    assert found.device_name == "NVIDIA H200"
-    assert found.packages["cuda"] == "13.0"
-    assert found.packages["nvidia-driver"] == "575.57.08"
-    assert found.hardware.gpu is not None
-    assert found.hardware.gpu.multiprocessors == 132
+    here = environment(Device("cuda", 1), "abc")
+    assert here.device_name == "NVIDIA H200"
+    assert here.packages["cuda"] == "13.0"
+    assert here.packages["nvidia-driver"] == "575.57.08"
+    assert here.hardware.gpu is not None
+    assert here.hardware.gpu.multiprocessors == 132
 
 
 def test_what_a_system_does_not_say_is_left_open(tmp_path, monkeypatch):
     monkeypatch.setattr("hybrid.measuring.hardware.CPU_INFO", tmp_path / "missing")
-    found = environment(CPU, "abc")
-    assert found.memory_bytes > 2**20
-    assert isinstance(found.cpu, str)
+    here = environment(CPU, "abc")
+    assert here.memory_bytes > 2**20
+    assert isinstance(here.cpu, str)
 
 
 def test_differences_name_the_fields():
@@ -109,10 +109,10 @@ def test_differing_has_both_values_and_hashes_cut_short():
 
 def test_machines_of_one_name_differ_where_both_are_known():
     old = Environment("0.1.0", "", "", "3.11", "Linux", "AMD EPYC", 2, 8, "AMD EPYC", {})
-    one, other = (replace(old, hardware=Hardware("AuthenticAMD", "25", model)) for model in ("17", "1"))
-    assert differing(one, other) == {"machine": ("family 25 model 17", "family 25 model 1")}
-    assert differing(old, one) == differing(one, one) == {}
-    assert differences(one, other) == ("machine family 25 model 17, now family 25 model 1",)
+    older, newer = (replace(old, hardware=Hardware("AuthenticAMD", "25", model)) for model in ("17", "1"))
+    assert differing(older, newer) == {"machine": ("family 25 model 17", "family 25 model 1")}
+    assert differing(old, older) == differing(older, older) == {}
+    assert differences(older, newer) == ("machine family 25 model 17, now family 25 model 1",)
 
 
 def test_the_version_is_that_of_the_clone_or_of_the_installed_package(tmp_path, monkeypatch):

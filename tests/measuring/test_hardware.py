@@ -73,38 +73,38 @@ def test_an_x86_cpu(machine) -> None:
         ("3", "Unified", "32M"),
     )
     machine(X86.format(family=25, model=17, more=" avx512_bf16"), caches)
-    found = hardware(CPU)
-    assert (found.vendor, found.family, found.model, found.stepping) == ("AuthenticAMD", "25", "17", "1")
-    assert found.instructions == ("avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16")
-    assert found.caches == {"L1d": 2**15, "L1i": 2**15, "L2": 2**20, "L3": 2**25}
-    assert (cpu_name(), found.gpu, found.known) == ("AMD EPYC", None, True)
-    said = described(replace(found, cores=2, instructions=("avx2",), caches={"L3": 2**25}))
-    assert said == "vendor AuthenticAMD family 25 model 17 stepping 1, 2 cores, L3 of 32768 KiB, avx2"
+    cpu = hardware(CPU)
+    assert (cpu.vendor, cpu.family, cpu.model, cpu.stepping) == ("AuthenticAMD", "25", "17", "1")
+    assert cpu.instructions == ("avx", "fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16")
+    assert cpu.caches == {"L1d": 2**15, "L1i": 2**15, "L2": 2**20, "L3": 2**25}
+    assert (cpu_name(), cpu.gpu, cpu.known) == ("AMD EPYC", None, True)
+    text = described(replace(cpu, cores=2, instructions=("avx2",), caches={"L3": 2**25}))
+    assert text == "vendor AuthenticAMD family 25 model 17 stepping 1, 2 cores, L3 of 32768 KiB, avx2"
     assert described(Hardware()) == ""
 
 
 def test_an_arm_cpu_of_two_kinds_of_cores(machine) -> None:
     machine(ARM.format(core=0, part="0xd0c") + ARM.format(core=1, part="0xd05"))
-    found = cpu_hardware()
-    assert (found.vendor, found.family, found.model, found.stepping) == ("0x41", "8", "0xd0c+0xd05", "1")
-    assert found.instructions == ("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve")
+    cpu = cpu_hardware()
+    assert (cpu.vendor, cpu.family, cpu.model, cpu.stepping) == ("0x41", "8", "0xd0c+0xd05", "1")
+    assert cpu.instructions == ("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve")
 
 
 def test_an_apple_cpu(machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(reading.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=APPLE))
-    found = cpu_hardware()
-    assert (found.vendor, found.family) == ("Apple M2", "458787763")
-    assert found.instructions == ("asimd", "asimddp", "bf16")
-    assert found.caches == {"L1d": 65536, "L2": 4194304}
+    cpu = cpu_hardware()
+    assert (cpu.vendor, cpu.family) == ("Apple M2", "458787763")
+    assert cpu.instructions == ("asimd", "asimddp", "bf16")
+    assert cpu.caches == {"L1d": 65536, "L2": 4194304}
     assert cpu_name() == "Apple M2"
 
 
 def test_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(reading, "CPU_INFO", tmp_path / "missing")
     monkeypatch.setattr(reading.platform, "machine", lambda: "riscv64")
-    found = cpu_hardware()
-    assert (found.vendor, found.instructions, found.known) == ("riscv64", (), True)
+    cpu = cpu_hardware()
+    assert (cpu.vendor, cpu.instructions, cpu.known) == ("riscv64", (), True)
 
 
 def test_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,24 +53,26 @@ def busy(folder: Path, wait_s: float = 0.0) -> str:
 
 def test_the_second_is_told_who_holds_it_and_how_to_wait(tmp_path):
     with holder(tmp_path) as other:
-        said = busy(tmp_path)
+        sentence = busy(tmp_path)
     who = f"process {other.pid}, run 20261123-014512-everyday-en-de-3f9c of everyday-en-de, since "
-    assert said.startswith(f"Another measurement is running on this machine: {who}")
-    assert re.search(r"since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\. Wait for it with --wait SECONDS", said)
+    assert sentence.startswith(f"Another measurement is running on this machine: {who}")
+    assert re.search(
+        r"since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\. Wait for it with --wait SECONDS", sentence
+    )
 
 
 def test_the_second_waits_until_the_first_ends(tmp_path):
-    told: list[Event] = []
+    events: list[Event] = []
     with holder(tmp_path) as other:
         assert other.stdin is not None
         threading.Timer(0.3, other.stdin.close).start()
         start = time.monotonic()
-        with measuring("mine", "suite", 30, told.append, tmp_path):
+        with measuring("mine", "suite", 30, events.append, tmp_path):
             waited = time.monotonic() - start
             assert json.loads((tmp_path / NOTE).read_text("utf-8"))["run_id"] == "mine"
     assert 0.2 < waited < 20
-    assert isinstance(told[0], Waiting)
-    assert told[0].sentence.startswith(
+    assert isinstance(events[0], Waiting)
+    assert events[0].sentence.startswith(
         f"Waiting. Another measurement is running on this machine: process {other.pid}, "
     )
 
@@ -78,9 +80,9 @@ def test_the_second_waits_until_the_first_ends(tmp_path):
 def test_waiting_has_an_end(tmp_path):
     with holder(tmp_path):
         start = time.monotonic()
-        said = busy(tmp_path, wait_s=0.2)
+        sentence = busy(tmp_path, wait_s=0.2)
         assert 0.2 <= time.monotonic() - start < 5
-    assert "It did not end within 0.2 s; try a longer --wait SECONDS" in said
+    assert "It did not end within 0.2 s; try a longer --wait SECONDS" in sentence
 
 
 @pytest.mark.parametrize("wait_s", [float("nan"), -1.0])
@@ -112,8 +114,8 @@ def test_the_note_of_a_dead_holder_is_not_believed(tmp_path):
     note = {"pid": done.pid, "run_id": "old", "suite": "old", "since": "2026-11-23T01:45:12+00:00"}
     with FileLock(tmp_path / LOCK):  # the next holder, before it has written its own
         (tmp_path / NOTE).write_text(json.dumps(note), "utf-8")
-        said = busy(tmp_path)
-    assert "machine: a process that left no note. Wait" in said
+        sentence = busy(tmp_path)
+    assert "machine: a process that left no note. Wait" in sentence
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ def test_a_system_is_measured_in_a_process_of_its_own(monkeypatch, tmp_path):
     (tmp_path / "json.py").write_text("raise SystemExit('a stranger ran')", "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)  # from a clone that is not installed, too
-    found = peak_memory(replace(PLAN, batch_size=2), "hybrid", EXAMPLES)
-    assert found.device == 0
-    assert 50e6 < found.before_model < found.resident < 4e9
+    memory = peak_memory(replace(PLAN, batch_size=2), "hybrid", EXAMPLES)
+    assert memory.device == 0
+    assert 50e6 < memory.before_model < memory.resident < 4e9
 
 
 def test_the_peak_stays_when_memory_is_given_back():
@@ -50,11 +50,11 @@ def test_the_peak_of_a_parent_is_not_the_childs():
 
 
 def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
-    asked: list[dict[str, object]] = []
+    orders: list[dict[str, object]] = []
 
     def run(command: list[str], **settings: str) -> SimpleNamespace:
         assert command == [sys.executable, "-P", "-m", "hybrid.measuring.memory"]
-        asked.append(json.loads(settings["input"]))
+        orders.append(json.loads(settings["input"]))
         return SimpleNamespace(
             stdout='a library says hello\n{"resident": 3, "before_model": 2, "device": 1}\n'
         )
@@ -62,16 +62,16 @@ def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
     monkeypatch.setattr(subprocess, "run", run)
     plan = replace(PLAN, batch_size=2, threads=3)
     assert peak_memory(plan, "slm", EXAMPLES) == Memory(3, 2, 1)
-    assert asked[0]["texts"] == [EXAMPLES[3].source, EXAMPLES[1].source]
-    assert asked[0]["system"] == "slm"
-    assert asked[0]["plan"]["threads"] == 3
-    assert asked[0]["plan"]["sampling"] == {"max_new_tokens": 8, "ignore_eos": False, "truncate": True}
+    assert orders[0]["texts"] == [EXAMPLES[3].source, EXAMPLES[1].source]
+    assert orders[0]["system"] == "slm"
+    assert orders[0]["plan"]["threads"] == 3
+    assert orders[0]["plan"]["sampling"] == {"max_new_tokens": 8, "ignore_eos": False, "truncate": True}
 
 
 def test_the_process_finds_the_same_code_and_not_the_current_folder(monkeypatch, tmp_path):
     root = str(Path(hybrid.__file__).parents[1])
-    for given, expected in (("", root), (f"/a{os.pathsep}", os.pathsep.join([root, "/a"]))):
-        monkeypatch.setenv("PYTHONPATH", given)
+    for value, expected in (("", root), (f"/a{os.pathsep}", os.pathsep.join([root, "/a"]))):
+        monkeypatch.setenv("PYTHONPATH", value)
         assert module_environment()["PYTHONPATH"] == expected
     monkeypatch.setattr(hybrid.measuring.memory, "ROOT", tmp_path / "site-packages")
     assert module_environment()["PYTHONPATH"] == f"/a{os.pathsep}"
@@ -98,12 +98,12 @@ def test_the_process_answers_on_its_last_line(monkeypatch, capsys):
         sys, "stdin", io.StringIO(json.dumps({"plan": asdict(PLAN), "system": "slm", "texts": ["a"]}))
     )
     main()
-    found = Memory(**json.loads(capsys.readouterr().out.splitlines()[-1]))
-    assert 0 < found.before_model <= found.resident
+    memory = Memory(**json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert 0 < memory.before_model <= memory.resident
 
 
 def test_a_process_that_dies_is_one_sentence(monkeypatch, tmp_path):
-    for script, said in (
+    for script, error in (
         ("exit 3", "exit code 3"),
         ("kill -9 $$", "exit code -9"),
         ("echo hello", "its process gave no figures"),
@@ -115,7 +115,7 @@ def test_a_process_that_dies_is_one_sentence(monkeypatch, tmp_path):
         program.write_text(f"#!/bin/sh\ncat > /dev/null\n{script}\n", "utf-8")
         program.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(program))
-        assert said in failure()
+        assert error in failure()
 
 
 def test_a_process_that_hangs_is_ended(monkeypatch):

@@ -117,8 +117,10 @@ def test_a_hybrid_built_alone_is_the_same_hybrid() -> None:
 @pytest.mark.parametrize("slm", ["bart", "t5 v1.0"])
 def test_hybrids_across_families(llm: str, slm: str) -> None:
     hybrid = random_pair(KINDS[llm], KINDS[slm]).bundle(ALL).hybrid
-    made = hybrid.generate(torch.arange(3, 12)[None], max_new_tokens=4, min_new_tokens=4, do_sample=False)
-    assert made.shape == (1, 5)
+    generated = hybrid.generate(
+        torch.arange(3, 12)[None], max_new_tokens=4, min_new_tokens=4, do_sample=False
+    )
+    assert generated.shape == (1, 5)
 
 
 def test_ids_stay_below_the_smaller_vocabulary() -> None:
@@ -130,8 +132,8 @@ def test_ids_stay_below_the_smaller_vocabulary() -> None:
     )
     assert ids.max() < SLM.vocabulary
     for model in (bundle.llm, bundle.slm, bundle.hybrid):
-        made = model.generate(ids, max_new_tokens=16, do_sample=False, eos_token_id=None)
-        assert made.max() < SLM.vocabulary
+        generated = model.generate(ids, max_new_tokens=16, do_sample=False, eos_token_id=None)
+        assert generated.max() < SLM.vocabulary
 
 
 @pytest.mark.parametrize("tokens", [3, 4, 17, 512])
@@ -170,11 +172,11 @@ def test_vocabulary_without_room_for_a_word() -> None:
 def test_models_are_held_weakly_and_shared_while_held() -> None:
     held: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
     make = RandomWeights(500, held=held)
-    one, other = random_pair(LLM, SLM, make), random_pair(LLM, KINDS["tied"], make)
-    bundle = one.bundle(["llm"])
-    assert one.bundle(["llm"]) is bundle
-    assert other.bundle(["llm", "slm"]).llm is bundle.llm
-    larger = one.bundle(["slm"])
+    first, second = random_pair(LLM, SLM, make), random_pair(LLM, KINDS["tied"], make)
+    bundle = first.bundle(["llm"])
+    assert first.bundle(["llm"]) is bundle
+    assert second.bundle(["llm", "slm"]).llm is bundle.llm
+    larger = first.bundle(["slm"])
     assert larger.llm is bundle.llm
     namesake = random_pair(replace(LLM, encoder_layers=1), SLM, make).bundle(["llm"])  # shapes, not names
     assert len(namesake.llm.get_encoder().block) == 1

@@ -101,8 +101,8 @@ def test_a_page_is_whole_among_damaged_runs(root: Path, name: str) -> None:
     assert not page.exception
     assert page.title or page.header
     if name != "benchmark":
-        said = texts(page)
-        assert all(f"{damaged}/run.json cannot be read" in said for damaged in DAMAGED), said
+        text = texts(page)
+        assert all(f"{damaged}/run.json cannot be read" in text for damaged in DAMAGED), text
 
 
 @pytest.mark.parametrize("name", ["tradeoffs", "runs", *slow("examples")])
@@ -117,7 +117,7 @@ def test_a_page_shows_a_run_that_is_damaged_in_part(root: Path, name: str, run_i
 
 def test_damaged_runs_are_deleted_in_the_browser(root: Path) -> None:
     page = arrive("runs")
-    choice = next(one for one in page.multiselect if one.label == "Stored here and damaged")
+    choice = next(widget for widget in page.multiselect if widget.label == "Stored here and damaged")
     assert sorted(choice.options) == sorted(DAMAGED)
     choice.set_value(sorted(DAMAGED)).run()
     page.button(key="delete-damaged").click().run()
@@ -125,7 +125,7 @@ def test_damaged_runs_are_deleted_in_the_browser(root: Path) -> None:
     page.button(key="delete-confirm").click().run()
     assert not page.exception
     assert not {path.name for path in root.iterdir()} & DAMAGED.keys()
-    assert not [one for one in page.multiselect if one.label == "Stored here and damaged"]
+    assert not [widget for widget in page.multiselect if widget.label == "Stored here and damaged"]
 
 
 def test_a_damaged_grid_and_profile_are_named_and_deleted(root: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_damaged_grid_and_profile_are_named_and_deleted(root: Path) -> None:
     page = arrive("pairings")
     assert not page.exception
     assert page.selectbox(key="profile").options
-    choice = next(one for one in page.multiselect if one.label == "Stored here and damaged")
+    choice = next(widget for widget in page.multiselect if widget.label == "Stored here and damaged")
     assert sorted(choice.options) == sorted(files)
     choice.set_value(sorted(files)).run()
     page.button(key="delete-damaged").click().run()

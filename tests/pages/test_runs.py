@@ -106,26 +106,29 @@ def test_one_run_shows_its_own_comparison(root: Path):
 
 
 def test_several_runs_are_compared_with_warnings_and_a_chosen_baseline(root: Path):
-    one, two = store_run(root, 0, examples=20), store_run(root, 0, examples=20, device_name="NVIDIA H200")
+    first, second = (
+        store_run(root, 0, examples=20),
+        store_run(root, 0, examples=20, device_name="NVIDIA H200"),
+    )
     page = arrive()
-    page.multiselect(key=CHOSEN).set_value([one, two]).run()
+    page.multiselect(key=CHOSEN).set_value([first, second]).run()
     assert not page.exception
     assert "device name (NVIDIA H200 and A CPU)" in texts(page)
-    assert f"[1] {one}: " in texts(page)
-    assert f"[2] {two}: " in texts(page)
+    assert f"[1] {first}: " in texts(page)
+    assert f"[2] {second}: " in texts(page)
     assert texts(page).count("is what the others are compared with") == 2
-    page.selectbox(key="baseline").set_value(f"SLM alone of {two}").run()
+    page.selectbox(key="baseline").set_value(f"SLM alone of {second}").run()
     assert texts(page).count("is what the others are compared with") == 1
     assert "LLM alone [1] takes " in texts(page)
 
 
 def test_what_cannot_be_compared_is_a_sentence(root: Path):
-    one, two = store_run(root, 0), store_run(root, 1, suite="other", task="summarize")
+    first, second = store_run(root, 0), store_run(root, 1, suite="other", task="summarize")
     page = arrive()
-    page.multiselect(key=CHOSEN).set_value([one, two]).run()
+    page.multiselect(key=CHOSEN).set_value([first, second]).run()
     assert not page.exception
     assert texts(page).count("is what the others are compared with") == 2  # each with its own
-    page.selectbox(key="baseline").set_value(f"LLM alone of {one}").run()
+    page.selectbox(key="baseline").set_value(f"LLM alone of {first}").run()
     assert not page.exception
     assert "compare runs of one task" in texts(page)
     assert not page.subheader

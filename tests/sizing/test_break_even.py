@@ -7,8 +7,8 @@ import pytest
 from hybrid.sizing import LONGEST, Pair, Request, break_even, predicted
 
 
-def gains(pair: Pair, asked: Request, profile) -> bool:
-    hybrid, llm = (predicted(method, pair, asked, profile).total_s for method in ("hybrid", "llm"))
+def gains(pair: Pair, request: Request, profile) -> bool:
+    hybrid, llm = (predicted(method, pair, request, profile).total_s for method in ("hybrid", "llm"))
     return hybrid < llm
 
 
@@ -21,19 +21,21 @@ def costly_reading(made_up):
 
 @pytest.mark.parametrize("prompt", [32, 200])
 def test_output_from_which_on(pair: Pair, made_up, prompt: int) -> None:
-    profile, asked = costly_reading(made_up), Request(prompt, 8)
-    found = break_even(pair, asked, profile).output
-    by_looking = next(t for t in range(1, LONGEST) if gains(pair, replace(asked, output=t), profile))
-    assert found == by_looking > 1
+    profile, request = costly_reading(made_up), Request(prompt, 8)
+    even = break_even(pair, request, profile).output
+    by_looking = next(t for t in range(1, LONGEST) if gains(pair, replace(request, output=t), profile))
+    assert even == by_looking > 1
 
 
 def test_prompt_up_to_which(pair: Pair, made_up) -> None:
-    profile, asked = costly_reading(made_up), Request(32, 30)
-    found = break_even(pair, asked, profile)
-    by_looking = next(s for s in range(1, LONGEST) if not gains(pair, replace(asked, prompt=s), profile)) - 1
-    assert found.prompt == by_looking
+    profile, request = costly_reading(made_up), Request(32, 30)
+    even = break_even(pair, request, profile)
+    by_looking = (
+        next(s for s in range(1, LONGEST) if not gains(pair, replace(request, prompt=s), profile)) - 1
+    )
+    assert even.prompt == by_looking
     assert 1 < by_looking < LONGEST
-    assert found.sentences[1] == (
+    assert even.sentences[1] == (
         f"With answers of 30 tokens, it is faster when prompts have {by_looking} tokens or fewer."
     )
 
@@ -60,8 +62,8 @@ def test_always_and_never(pair: Pair, made_up) -> None:
 
 
 def test_words_for_a_length_between(pair: Pair, made_up) -> None:
-    found = break_even(pair, Request(32, 8), costly_reading(made_up))
-    assert found.sentences[0] == (
+    even = break_even(pair, Request(32, 8), costly_reading(made_up))
+    assert even.sentences[0] == (
         "With prompts of 32 tokens, the hybrid is faster than the LLM when answers have "
-        f"{found.output} tokens or more."
+        f"{even.output} tokens or more."
     )

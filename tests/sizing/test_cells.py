@@ -20,8 +20,8 @@ def test_what_a_model_does_alone_is_one_participant(grid: Callable[..., Grid]) -
 
 
 def test_models_of_lossless_methods(grid: Callable[..., Grid]) -> None:
-    found = participants(grid(methods=tuple(METHODS), slms=("tiny",)), "large")
-    assert found[3:] == (
+    turns = participants(grid(methods=tuple(METHODS), slms=("tiny",)), "large")
+    assert turns[3:] == (
         Participant("lossless", "large", "tiny"),
         Participant("lossless-slm", "large", "tiny"),
         Participant("lossless-lookup", "large", None),
@@ -29,9 +29,9 @@ def test_models_of_lossless_methods(grid: Callable[..., Grid]) -> None:
 
 
 def test_longest_answers_come_first(grid: Callable[..., Grid]) -> None:
-    found = sizes(grid(batches=(1, 8), prompts=(8, 32), outputs=(4, 16)))
-    assert found[:4] == (Size(1, 8, 16), Size(1, 8, 4), Size(1, 32, 16), Size(1, 32, 4))
-    assert len(found) == 8
+    ordered = sizes(grid(batches=(1, 8), prompts=(8, 32), outputs=(4, 16)))
+    assert ordered[:4] == (Size(1, 8, 16), Size(1, 8, 4), Size(1, 32, 16), Size(1, 32, 4))
+    assert len(ordered) == 8
 
 
 def test_every_cell_is_planned_once(grid: Callable[..., Grid]) -> None:

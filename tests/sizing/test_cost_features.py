@@ -46,6 +46,6 @@ def test_keys_and_values_of_the_prompt(tiny: Shape) -> None:
 
 
 def test_the_projector(tiny: Shape, shapes) -> None:
-    found = projector_features(shapes("wide", 256, 512, 4, 2), tiny, 2, 10)
+    features = projector_features(shapes("wide", 256, 512, 4, 2), tiny, 2, 10)
     rows, weights = 256 + 128, 256 * 128 + 128 * 128
-    assert found == {"layers": 2 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}
+    assert features == {"layers": 2 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}

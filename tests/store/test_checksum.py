@@ -102,10 +102,10 @@ def test_a_line_that_has_lost_its_checksum_is_damaged(folder: Path) -> None:
 def test_run_json_that_was_written_into_is_said(folder: Path) -> None:
     path = folder / "run.json"
     path.write_bytes(path.read_bytes().replace(b'"cpu_count": 2', b'"cpu_count": 4'))
-    said = f"{path} is to be doubted: {CHANGED}."
-    assert store.list_runs(folder.parent).problems == (said,)
+    sentence = f"{path} is to be doubted: {CHANGED}."
+    assert store.list_runs(folder.parent).problems == (sentence,)
     loaded = load_run(folder.name, folder.parent)
-    assert loaded.problems == (said,)
+    assert loaded.problems == (sentence,)
     assert loaded.run.environment.cpu_count == 4
 
 
@@ -121,7 +121,7 @@ def test_a_run_of_before_there_were_checksums_is_read_and_goes_on(
     assert load_run("latest", tmp_path) == replace(fake, run=run, sealed=False)  # its first lines have none
     assert not store.list_runs(tmp_path).runs[0].sealed
     assert started(replace(fake, run=replace(fake.run, run_id="new")), tmp_path).run.run_id == "new"
-    assert {one.run.run_id: one.sealed for one in store.list_runs(tmp_path).runs}["new"]
+    assert {summary.run.run_id: summary.sealed for summary in store.list_runs(tmp_path).runs}["new"]
 
 
 def test_a_flipped_bit_in_run_json_is_found_or_refused(folder: Path) -> None:

@@ -41,13 +41,13 @@ NAMED = {"HYBRID_RESULTS": results_folder, "HYBRID_SUITES": suites_folder, "HYBR
 def test_every_folder_that_is_named_is_read_alike(variable, monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     home = "/home/somebody"
-    for given, expected in (("~/x", f"{home}/x"), ("~", home), ("~x/y", "~x/y"), ("/x", "/x")):
-        monkeypatch.setenv(variable, given)
+    for value, expected in (("~/x", f"{home}/x"), ("~", home), ("~x/y", "~x/y"), ("/x", "/x")):
+        monkeypatch.setenv(variable, value)
         assert NAMED[variable]() == Path(expected)
     monkeypatch.delenv(variable)
     unnamed = NAMED[variable]()
-    for given in ("", " "):
-        monkeypatch.setenv(variable, given)
+    for value in ("", " "):
+        monkeypatch.setenv(variable, value)
         assert NAMED[variable]() == unnamed
 
 
@@ -82,11 +82,11 @@ def test_what_is_kept_is_closed_to_others(tmp_path):
 
 
 def test_a_fingerprint_follows_every_append_and_the_end(tmp_path: Path, fake_run):
-    found = fake_run()
-    with create(found.run, found.examples, tmp_path) as writer:
+    stored = fake_run()
+    with create(stored.run, stored.examples, tmp_path) as writer:
         run_id = writer.run.run_id
         seen = [(run_fingerprint(run_id, tmp_path), results_fingerprint(tmp_path))]
-        for record in found.records:
+        for record in stored.records:
             writer.append([record])
             seen.append((run_fingerprint(run_id, tmp_path), results_fingerprint(tmp_path)))
         writer.finish({}, "2026-11-23T02:00:00+00:00")
@@ -97,9 +97,9 @@ def test_a_fingerprint_follows_every_append_and_the_end(tmp_path: Path, fake_run
 
 def test_adding_and_removing_a_run_changes_the_folders_stamp(tmp_path: Path, fake_run):
     empty = results_fingerprint(tmp_path / "nowhere")
-    found = fake_run()
+    stored = fake_run()
     before = results_fingerprint(tmp_path)
-    create(found.run, found.examples, tmp_path).close()
+    create(stored.run, stored.examples, tmp_path).close()
     assert results_fingerprint(tmp_path) != before
     assert results_fingerprint(tmp_path / "nowhere") == empty
 

@@ -61,12 +61,12 @@ def test_what_is_stored_comes_back(tmp_path: Path) -> None:
     with create_grid(grid(engine_options={"int8_encoder": "on"}), tmp_path) as writer:
         assert writer.append(cells[:1]) == (cells[0],)
         writer.append(cells[1:])
-        assert writer.done == {one.key for one in cells}
-    found = load_grid(ID, tmp_path)
-    assert found.grid == grid(engine_options={"int8_encoder": "on"})
-    assert found.cells == tuple(cells)
-    assert found.problems == ()
-    assert found.grid.product == "0.1.0"
+        assert writer.done == {measured.key for measured in cells}
+    stored = load_grid(ID, tmp_path)
+    assert stored.grid == grid(engine_options={"int8_encoder": "on"})
+    assert stored.cells == tuple(cells)
+    assert stored.problems == ()
+    assert stored.grid.product == "0.1.0"
 
 
 def test_the_file_is_what_the_format_says(killed: Callable[..., Path]) -> None:
@@ -86,24 +86,24 @@ def test_the_file_is_what_the_format_says(killed: Callable[..., Path]) -> None:
 
 
 def test_medians_are_derived() -> None:
-    one = cell()
-    assert one.total_s == (1.5, 2.25, 4.75)
-    assert (one.median_total_s, one.median_ttft_s, one.median_tpot_s) == (2.25, 0.5, 0.125)
-    assert one.median_phases_s == {"encode": 0.5, "decode": 2.0}
+    measured = cell()
+    assert measured.total_s == (1.5, 2.25, 4.75)
+    assert (measured.median_total_s, measured.median_ttft_s, measured.median_tpot_s) == (2.25, 0.5, 0.125)
+    assert measured.median_phases_s == {"encode": 0.5, "decode": 2.0}
     assert cell(tpot_s=(), output_tokens=1).median_tpot_s is None
 
 
 def test_times_are_kept_to_a_tenth_of_a_microsecond() -> None:
-    one = cell(ttft_s=(0.123456789, 1 / 3, 12.00000004))
-    assert decode_cell(encode_cell(one)).ttft_s == (0.1234568, 0.3333333, 12.0)
+    measured = cell(ttft_s=(0.123456789, 1 / 3, 12.00000004))
+    assert decode_cell(encode_cell(measured)).ttft_s == (0.1234568, 0.3333333, 12.0)
 
 
 def test_part_of_a_line_is_passed_over_and_cut_off_on_resuming(
     killed: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = killed([cell("llm", None)], encode_cell(cell())[:50])
-    found = load_grid(ID, tmp_path)
-    assert (len(found.cells), found.problems) == (1, ())
+    stored = load_grid(ID, tmp_path)
+    assert (len(stored.cells), stored.problems) == (1, ())
     with resume_grid(ID, HERE, tmp_path) as writer:
         assert writer.done == {cell("llm", None).key}
         writer.append([cell()])
@@ -135,9 +135,9 @@ def test_damaged_line_is_named_and_hides_no_other(
     good = encode_cell(cell("slm", "small"))
     line = change if isinstance(change, bytes) else json.dumps(json.loads(good) | change).encode() + b"\n"
     path = killed([cell("llm", None)], line + encode_cell(cell()))
-    found = load_grid(ID, tmp_path)
-    assert found.cells == (cell("llm", None), cell())
-    (problem,) = found.problems
+    stored = load_grid(ID, tmp_path)
+    assert stored.cells == (cell("llm", None), cell())
+    (problem,) = stored.problems
     assert problem.startswith(f"{path}, line 3, is damaged and left out: ")
     assert reason in problem
 
@@ -154,9 +154,9 @@ def test_a_cell_without_a_model_or_a_time_is_left_out(
     change: dict, reason: str, killed: Callable[..., Path], tmp_path: Path
 ) -> None:
     killed([cell("llm", None), replace(cell(), **change)])
-    found = load_grid(ID, tmp_path)
-    assert found.cells == (cell("llm", None),)
-    assert found.problems[0].endswith(f"is damaged and left out: {reason}.")
+    stored = load_grid(ID, tmp_path)
+    assert stored.cells == (cell("llm", None),)
+    assert stored.problems[0].endswith(f"is damaged and left out: {reason}.")
 
 
 def test_missing_field_is_named(killed: Callable[..., Path], tmp_path: Path) -> None:
@@ -168,9 +168,9 @@ def test_missing_field_is_named(killed: Callable[..., Path], tmp_path: Path) -> 
 
 def test_repeated_cell_is_left_out(killed: Callable[..., Path], tmp_path: Path) -> None:
     killed([cell()], encode_cell(cell(ttft_s=(9.0, 9.0, 9.0))))
-    found = load_grid(ID, tmp_path)
-    assert found.cells == (cell(),)
-    assert "it repeats hybrid of large+small at batch 1, prompt 32, output 16" in found.problems[0]
+    stored = load_grid(ID, tmp_path)
+    assert stored.cells == (cell(),)
+    assert "it repeats hybrid of large+small at batch 1, prompt 32, output 16" in stored.problems[0]
 
 
 def test_many_damaged_lines_are_counted(killed: Callable[..., Path], tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_grid_without_a_header_is_reported(tmp_path: Path, header: bytes, reason
     with pytest.raises(StoreError, match=rf"bad\.jsonl, line 1, cannot be read: .*{reason}"):
         load_grid("bad", tmp_path)
     listing = list_grids(tmp_path)
-    assert [one.grid_id for one in listing.grids] == [ID]
+    assert [summary.grid_id for summary in listing.grids] == [ID]
     assert len(listing.problems) == 1
 
 
@@ -235,11 +235,11 @@ def test_shapes_of_a_header_must_be_objects(tmp_path: Path) -> None:
 
 def test_cells_measured_elsewhere_say_so(killed: Callable[..., Path], tmp_path: Path) -> None:
     killed([cell("llm", None)])
-    there = replace(HERE, packages={"torch": "2.14.0"})
-    with resume_grid(ID, there, tmp_path) as writer:
+    elsewhere = replace(HERE, packages={"torch": "2.14.0"})
+    with resume_grid(ID, elsewhere, tmp_path) as writer:
         (stored,) = writer.append([cell()])
-    assert stored.environment == there
-    assert [one.environment for one in load_grid(ID, tmp_path).cells] == [None, there]
+    assert stored.environment == elsewhere
+    assert [measured.environment for measured in load_grid(ID, tmp_path).cells] == [None, elsewhere]
 
 
 def test_another_device_cannot_go_on(killed: Callable[..., Path], tmp_path: Path) -> None:
@@ -300,9 +300,9 @@ def test_names_of_grids(tmp_path: Path) -> None:
 
 
 def test_new_id_says_when_and_which_engine() -> None:
-    made = new_grid_id("cuda-graph", datetime(2026, 11, 23, 1, 45, 12, tzinfo=UTC))
-    assert made.startswith("20261123-014512-cuda-graph-")
-    assert len(made) == len("20261123-014512-cuda-graph-3f9c")
+    new_id = new_grid_id("cuda-graph", datetime(2026, 11, 23, 1, 45, 12, tzinfo=UTC))
+    assert new_id.startswith("20261123-014512-cuda-graph-")
+    assert len(new_id) == len("20261123-014512-cuda-graph-3f9c")
 
 
 def test_links_are_not_followed(killed: Callable[..., Path], tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def files(fake: StoredRun, tmp_path: Path) -> Files:
     """The bytes of a complete run that is stored elsewhere."""
     with store.create(fake.run, fake.examples, tmp_path / "elsewhere") as writer:
         writer.append(fake.records)
-        made = writer.finish({}, END)
-    folder = tmp_path / "elsewhere" / made.run_id
+        run = writer.finish({}, END)
+    folder = tmp_path / "elsewhere" / run.run_id
     return {name: (folder / name).read_bytes() for name in (RUN, EXAMPLES, RECORDS)}
 
 
@@ -58,9 +58,9 @@ def refused(root: Path, archive: io.BytesIO | bytes) -> str:
     with pytest.raises(StoreError) as caught:
         import_archive(io.BytesIO(archive) if isinstance(archive, bytes) else archive, root)
     assert names(root) == []
-    said = str(caught.value)
-    assert ".import-" not in said  # where it was put aside is nobody's business
-    return said
+    error = str(caught.value)
+    assert ".import-" not in error  # where it was put aside is nobody's business
+    return error
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
@@ -90,7 +90,7 @@ def test_a_results_folder_is_made_when_it_is_missing(files: Files, fake: StoredR
 def test_a_run_is_never_overwritten(files: Files, fake: StoredRun, root: Path) -> None:
     ids = {import_archive(zipped(files, f"{fake.run.run_id}/"), root)[0] for _ in range(3)}
     assert len(ids) == 3
-    assert all(one.startswith("20261123-014512-made-up-") for one in ids)
+    assert all(run_id.startswith("20261123-014512-made-up-") for run_id in ids)
     assert len(list_runs(root).runs) == 3
 
 
@@ -113,7 +113,7 @@ def test_an_incomplete_run_with_its_lock_and_half_a_line(
     fake: StoredRun, root: Path, interrupted: Callable[..., Path]
 ) -> None:
     path = interrupted(fake, root.parent / "elsewhere", 4)
-    inside = {one.name: one.read_bytes() for one in path.parent.iterdir()}
+    inside = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     inside[RECORDS] += b'{"example":"news-1","repe'
     inside.setdefault(".lock", b"")
     run_id, problems = import_archive(zipped(inside, "half/"), root)
@@ -157,13 +157,13 @@ def test_what_macos_and_windows_put_beside_is_passed_over(
     ],
 )  # fmt: skip
 def test_a_name_that_leads_elsewhere_is_refused(files: Files, root: Path, name: str) -> None:
-    inside = {name if one == RUN else one: data for one, data in files.items()}
-    said = refused(root, zipped(inside))
-    assert "neither in one folder nor in none" in said or "more than one folder" in said
+    inside = {name if part == RUN else part: data for part, data in files.items()}
+    error = refused(root, zipped(inside))
+    assert "neither in one folder nor in none" in error or "more than one folder" in error
 
 
 def test_a_name_that_is_cut_at_a_nul_is_refused(files: Files, root: Path) -> None:
-    archive = zipped({"run.jsonX.exe": files[RUN]} | {one: files[one] for one in (EXAMPLES, RECORDS)})
+    archive = zipped({"run.jsonX.exe": files[RUN]} | {part: files[part] for part in (EXAMPLES, RECORDS)})
     assert "'run.json\\x00.exe'" in refused(root, archive.getvalue().replace(b"run.jsonX", b"run.json\0"))
 
 
@@ -188,7 +188,7 @@ def test_a_link_is_refused(files: Files, root: Path, kind: int) -> None:
 
 
 def test_a_folder_in_place_of_a_file_is_refused(files: Files, root: Path) -> None:
-    archive = zipped({"run.json/": b"", **{one: files[one] for one in (EXAMPLES, RECORDS)}})
+    archive = zipped({"run.json/": b"", **{part: files[part] for part in (EXAMPLES, RECORDS)}})
     assert "more than one folder" in refused(root, archive)
 
 
@@ -201,7 +201,7 @@ def test_two_folders_and_the_same_name_twice_are_refused(files: Files, root: Pat
 
 
 def test_a_missing_file_is_named(files: Files, root: Path) -> None:
-    assert "missing: records.jsonl" in refused(root, zipped({one: files[one] for one in (RUN, EXAMPLES)}))
+    assert "missing: records.jsonl" in refused(root, zipped({part: files[part] for part in (RUN, EXAMPLES)}))
     assert "missing: run.json, examples.jsonl" in refused(root, zipped({}))
 
 
@@ -290,12 +290,12 @@ def test_a_plan_of_other_answers_is_refused(files: Files, root: Path, planned: i
 
 
 def test_files_of_different_runs_are_refused(fake: StoredRun, files: Files, root: Path) -> None:
-    other = tuple(replace(one, id=f"other-{i}") for i, one in enumerate(fake.examples))
+    other = tuple(replace(example, id=f"other-{i}") for i, example in enumerate(fake.examples))
     with store.create(fake.run, other, root.parent / "elsewhere") as writer:
         pass
     examples = (root.parent / "elsewhere" / writer.run.run_id / EXAMPLES).read_bytes()
-    said = refused(root, zipped(files | {EXAMPLES: examples}))
-    assert "no answer in records.jsonl is to an example in examples.jsonl" in said
+    error = refused(root, zipped(files | {EXAMPLES: examples}))
+    assert "no answer in records.jsonl is to an example in examples.jsonl" in error
 
 
 def test_a_results_folder_that_cannot_be_written_is_said(files: Files, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ Finish = Callable[..., Run]
 
 
 def ids(root: Path) -> list[str]:
-    return [one.run.run_id for one in store.list_runs(root).runs]
+    return [summary.run.run_id for summary in store.list_runs(root).runs]
 
 
 # Where runs lie
@@ -83,7 +83,7 @@ def test_a_run_of_no_time_is_damaged(
     finished(fake, tmp_path, run_id="a", created_at=END)
     finished(fake, tmp_path, run_id="b", created_at=created_at)
     listing = store.list_runs(tmp_path)
-    assert [one.run.run_id for one in listing.runs] == ["a"]
+    assert [summary.run.run_id for summary in listing.runs] == ["a"]
     assert listing.damaged == ("b",)
     assert created_at in listing.problems[0]
 
@@ -93,8 +93,8 @@ def test_a_listing_says_how_far_each_run_came(
 ) -> None:
     run = finished(fake, tmp_path)
     interrupted(replace(fake, run=replace(fake.run, run_id="other", created_at=OLD)), tmp_path, 4)
-    one, other = store.list_runs(tmp_path).runs
-    assert (one.run, one.records, one.complete) == (run, 9, True)
+    summary, other = store.list_runs(tmp_path).runs
+    assert (summary.run, summary.records, summary.complete) == (run, 9, True)
     assert (other.run.run_id, other.records, other.complete) == ("other", 4, False)
 
 

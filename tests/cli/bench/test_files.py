@@ -15,8 +15,8 @@ FIVE = "".join(f"The house number {n} is old.\tDas Haus Nummer {n} ist alt.\n" f
 
 def test_two_columns_without_names_are_measured_and_evaluated(bench, run):
     (bench.folder / "five.tsv").write_text(FIVE, "utf-8")
-    said = bench.failed(bench.run("file:five.tsv"))
-    assert said == (
+    sentence = bench.failed(bench.run("file:five.tsv"))
+    assert sentence == (
         "error: file:five.tsv does not say its task; choose one (--task): translate-en-de, summarize.\n"
     )
     stored = bench.stored(bench.run("file:five.tsv", *FAST))
@@ -59,8 +59,10 @@ def test_nothing_that_leaves_the_machine_holds_a_folder(bench, run, elsewhere, m
     assert "hybrid bench file:suite.tsv --systems=llm" in outputs[-5]
 
     plan = folder / "run.json"  # again: where the file is, or with a sentence that says which is needed
-    said = bench.failed(bench.run("--plan", str(plan)))
-    assert "There is no file suite.tsv; name it with its folders, or work in the one where it lies." in said
+    sentence = bench.failed(bench.run("--plan", str(plan)))
+    assert (
+        "There is no file suite.tsv; name it with its folders, or work in the one where it lies." in sentence
+    )
     monkeypatch.chdir(elsewhere)
     assert bench.stored(bench.run("--plan", str(plan))).run.plan.suite_hash == stored.run.plan.suite_hash
 

@@ -37,16 +37,16 @@ def test_a_file_says_all_that_is_measured(bench):
         'suite = "file:suite.tsv"\ntask = "translate-en-de"\nengine = "torch"\nlimit = 2\nblocks = 1\n'
         'systems = ["slm"]\nmemory = false\n[sampling]\nmax_new_tokens = 6\n'
     )
-    found = bench.stored(bench.run("--plan", "plan.toml"))
-    assert (found.run.plan.systems, found.run.memory) == ((System("slm"),), {})
-    assert {len(record.generation.token_ids) <= 6 for record in found.records} == {True}
+    stored = bench.stored(bench.run("--plan", "plan.toml"))
+    assert (stored.run.plan.systems, stored.run.memory) == ((System("slm"),), {})
+    assert {len(record.generation.token_ids) <= 6 for record in stored.records} == {True}
 
 
 def test_standard_input_is_a_plan_too(bench):
     result = bench.invoke("bench", "--plan", "-", standard_input=encode_plan(PLAN))
-    found = bench.stored(result)
-    assert found.run.plan.systems == SYSTEMS
-    assert found.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    stored = bench.stored(result)
+    assert stored.run.plan.systems == SYSTEMS
+    assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_file_that_is_no_plan_is_one_sentence(bench, text: str):
 
 def test_events_tell_of_a_run_from_begin_to_end(bench):
     run = bench.stored(bench.measure("--limit", "2", "--events", "events.jsonl")).run
-    told = events(bench)
-    assert [event for event in told if isinstance(event, Started)] == [
+    log = events(bench)
+    assert [event for event in log if isinstance(event, Started)] == [
         Started(run_id=run.run_id, title="file:suite.tsv", planned=6)
     ]
-    assert [event.done for event in told if isinstance(event, Progress)][-1] == 6
-    assert told[-1] == Finished(run_id=run.run_id)
+    assert [event.done for event in log if isinstance(event, Progress)][-1] == 6
+    assert log[-1] == Finished(run_id=run.run_id)
 
 
 def test_events_tell_of_a_run_that_is_kept(bench, monkeypatch: pytest.MonkeyPatch):

@@ -19,11 +19,11 @@ from hybrid.schema import SYSTEMS, Memory
 from hybrid.store import StoredRun, Writer, list_runs, load_run
 
 
-def content(found: StoredRun) -> list[tuple[object, ...]]:
+def content(stored: StoredRun) -> list[tuple[object, ...]]:
     """All of the records but their times."""
     return [
         (r.example_id, r.repeat, r.system, r.batch, r.position, r.generation.text, r.generation.token_ids)
-        for r in found.records
+        for r in stored.records
     ]
 
 
@@ -42,8 +42,8 @@ def test_an_interrupted_run_resumes_to_the_same_as_an_undisturbed_one(bench, aft
     part = bench.stored(result, exit_code=130)
     run_id = part.run.run_id
     assert len(part.records) == after
-    said = f"notice: {after} of 12 answers are stored; `hybrid bench --resume {run_id}` goes on.\n"
-    assert result.stderr.endswith(said)
+    sentence = f"notice: {after} of 12 answers are stored; `hybrid bench --resume {run_id}` goes on.\n"
+    assert result.stderr.endswith(sentence)
     again = bench.stored(bench.run("--resume", run_id))
     assert again.run.run_id == run_id
     assert again.run.finished_at is not None
@@ -81,7 +81,7 @@ def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "sentence"),
     [
         (EngineError("The engine broke."), "error: The engine broke.\n"),
         (MemoryError(), SINGLE),
@@ -89,16 +89,16 @@ def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), SINGLE),
     ],
 )
-def test_what_breaks_on_the_way_leaves_a_run_to_resume(bench, error, said, monkeypatch):
+def test_what_breaks_on_the_way_leaves_a_run_to_resume(bench, error, sentence, monkeypatch):
     bench.stop_after(2, monkeypatch, error)
     result = bench.measure("--limit", "2")
-    found = bench.stored(result, exit_code=1)
-    assert len(found.records) == 2
+    stored = bench.stored(result, exit_code=1)
+    assert len(stored.records) == 2
     assert (
-        f"notice: 2 of 6 answers are stored; `hybrid bench --resume {found.run.run_id}` goes on.\n"
+        f"notice: 2 of 6 answers are stored; `hybrid bench --resume {stored.run.run_id}` goes on.\n"
         in result.stderr
     )
-    assert said in result.stderr
+    assert sentence in result.stderr
 
 
 def test_a_batch_that_does_not_fit_may_be_made_smaller_in_a_new_run(bench, monkeypatch):
@@ -125,8 +125,8 @@ def test_models_that_do_not_fit_are_one_sentence(bench, monkeypatch):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr("hybrid.benchmark.block.load_engines", load)
-    said = "error: The pair tiny does not fit into the memory of cpu. Free some of it.\n"
-    assert bench.failed(bench.measure()) == said
+    sentence = "error: The pair tiny does not fit into the memory of cpu. Free some of it.\n"
+    assert bench.failed(bench.measure()) == sentence
     assert list_runs().runs == ()
 
 
@@ -164,11 +164,11 @@ def test_a_full_disk_says_how_to_go_on(bench, monkeypatch):
         patched.setattr(Writer, "append", full)
         result = bench.measure("--limit", "2")
         monkeypatch.setattr(os, "write", write)
-    found = bench.stored(result, exit_code=1)
-    assert len(found.records) == 2
+    stored = bench.stored(result, exit_code=1)
+    assert len(stored.records) == 2
     assert "error: Run " in result.stderr
     assert "No space left on device" in result.stderr
-    assert result.stderr.count(f"`hybrid bench --resume {found.run.run_id}` goes on.") == 1
+    assert result.stderr.count(f"`hybrid bench --resume {stored.run.run_id}` goes on.") == 1
     assert len(bench.stored(bench.run("--resume", "latest")).records) == 6
 
 

@@ -24,9 +24,9 @@ from tests.cli.bench.conftest import PROBE
 
 def test_a_run_is_stored_with_its_plan_and_its_conditions(bench, tiny_bundle):
     result = bench.measure("--limit", "5", "--batch-size", "2", "--repeats", "2", "--seed", "7")
-    found = bench.stored(result)
-    plan = found.run.plan
-    assert found.run.finished_at is not None
+    stored = bench.stored(result)
+    plan = stored.run.plan
+    assert stored.run.finished_at is not None
     assert (plan.suite, plan.task, plan.pair, plan.systems) == (
         "file:suite.tsv",
         "translate-en-de",
@@ -42,13 +42,15 @@ def test_a_run_is_stored_with_its_plan_and_its_conditions(bench, tiny_bundle):
     )
     suite = load_suite("file:suite.tsv", "translate-en-de")
     assert plan.suite_hash == suite.content_hash
-    assert found.examples == select_examples(plan, suite)
-    assert len(found.records) == found.run.planned == 5 * 2 * 3
-    assert set(found.run.signatures) == set(found.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
-    assert found.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
-    assert found.run.max_prompt_tokens == tiny_bundle.max_prompt_tokens == 160
-    assert found.run.resumptions == ()
-    assert len(found.run.environment.weights_sha256) == 64
+    assert stored.examples == select_examples(plan, suite)
+    assert len(stored.records) == stored.run.planned == 5 * 2 * 3
+    assert (
+        set(stored.run.signatures) == set(stored.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
+    )
+    assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    assert stored.run.max_prompt_tokens == tiny_bundle.max_prompt_tokens == 160
+    assert stored.run.resumptions == ()
+    assert len(stored.run.environment.weights_sha256) == 64
     assert "30/30" in result.stderr
     assert "All 30 answers are stored. Speed-up over the LLM, end to end: hybrid " in result.stderr
 
@@ -67,27 +69,27 @@ def test_the_options_reach_the_plan(bench):
         "--limit",
         "1",
     ]
-    found = bench.stored(bench.measure("--systems", "hybrid, llm", *options))
-    plan = found.run.plan
+    stored = bench.stored(bench.measure("--systems", "hybrid, llm", *options))
+    plan = stored.run.plan
     assert (plan.systems, plan.dtype, plan.threads) == (("llm", "hybrid"), "bfloat16", 2)
-    assert found.run.memory == {}
+    assert stored.run.memory == {}
 
 
 def test_fixed_length_runs_have_times_but_no_quality(bench):
     result = bench.run(
         "file:suite.tsv", "--task", "translate-en-de", "--fixed-length", "9", "--limit", "2", "--blocks", "1"
     )
-    found = bench.stored(result)
-    assert {len(r.generation.token_ids) for r in found.records} == {9}
-    assert {len(r.statistics) for r in found.records} == {0}
-    assert found.run.signatures == {}
+    stored = bench.stored(result)
+    assert {len(r.generation.token_ids) for r in stored.records} == {9}
+    assert {len(r.statistics) for r in stored.records} == {0}
+    assert stored.run.signatures == {}
 
 
 def test_columns_are_named(bench):
     (bench.folder / "other.tsv").write_text("en\tde\nThe house is old.\tDas Haus ist alt.\n", "utf-8")
     arguments = ["--task", "translate-en-de", "--columns", "source=en,reference=de", "--max-new-tokens", "4"]
-    found = bench.stored(bench.run("file:other.tsv", *arguments))
-    assert found.examples[0].references == ("Das Haus ist alt.",)
+    stored = bench.stored(bench.run("file:other.tsv", *arguments))
+    assert stored.examples[0].references == ("Das Haus ist alt.",)
 
 
 def test_one_system_alone_has_no_speedup(bench):
@@ -149,7 +151,7 @@ def test_a_second_measurement_waits_when_told(bench):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         ((), "Missing argument 'SUITE'"),
         (("x", "--systems", "llm,gpt"), "there is no system 'gpt'; available: llm, slm, hybrid"),
@@ -167,12 +169,12 @@ def test_a_second_measurement_waits_when_told(bench):
         (("x", "--fixed-length", "4", "--max-new-tokens", "4"), "exclude each other"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(bench, arguments, said):
-    assert said in bench.failed(bench.run(*arguments), exit_code=2)
+def test_wrong_usage_is_exit_code_2(bench, arguments, sentence):
+    assert sentence in bench.failed(bench.run(*arguments), exit_code=2)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("nowhere",), "There is no suite 'nowhere'"),
         (("file:suite.tsv",), "does not say its task"),
@@ -197,12 +199,12 @@ def test_wrong_usage_is_exit_code_2(bench, arguments, said):
         ),
     ],
 )
-def test_bad_input_is_one_sentence_and_no_run(bench, arguments, said):
+def test_bad_input_is_one_sentence_and_no_run(bench, arguments, sentence):
     (bench.folder / "empty.tsv").write_text("", "utf-8")
     message = bench.failed(bench.run(*arguments))
     assert message.startswith("error: ")
     assert message.count("\n") == 1
-    assert said in message
+    assert sentence in message
     assert list_runs().runs == ()
 
 
@@ -250,27 +252,29 @@ def test_help_needs_no_torch():
 
 def test_a_run_holds_several_engines_and_records_each(bench):
     systems = ("llm", "llm@transformers", "hybrid", "lossless")
-    found = bench.stored(bench.measure("--limit", "2", "--systems", ",".join(systems)))
-    assert found.run.plan.systems == systems
-    assert {s: (ran.engine, ran.device, ran.dtype) for s, ran in found.run.ran.items()} == {
+    stored = bench.stored(bench.measure("--limit", "2", "--systems", ",".join(systems)))
+    assert stored.run.plan.systems == systems
+    assert {s: (ran.engine, ran.device, ran.dtype) for s, ran in stored.run.ran.items()} == {
         s: ("transformers" if "@" in s else "torch", "cpu", "float32") for s in systems
     }
-    assert found.run.memory_bandwidth == 10e9
-    costs = {s: (ran.decode_bytes, ran.encode_flops, ran.attention_flops) for s, ran in found.run.ran.items()}
+    assert stored.run.memory_bandwidth == 10e9
+    costs = {
+        s: (ran.decode_bytes, ran.encode_flops, ran.attention_flops) for s, ran in stored.run.ran.items()
+    }
     assert costs["llm"] == costs["llm@transformers"] != costs["hybrid"]
     assert costs["lossless"][0] == 0 < costs["lossless"][1]
-    texts = {(r.example_id, r.system): r.generation.text for r in found.records}
-    for example in {r.example_id for r in found.records}:
+    texts = {(r.example_id, r.system): r.generation.text for r in stored.records}
+    for example in {r.example_id for r in stored.records}:
         assert texts[example, "llm"] == texts[example, "lossless"] == texts[example, "llm@transformers"]
-    lossless = [r.generation for r in found.records if r.system == "lossless"]
-    assert all(made.drafted >= made.accepted for made in lossless)
-    assert any(made.drafted for made in lossless)
+    lossless = [r.generation for r in stored.records if r.system == "lossless"]
+    assert all(generation.drafted >= generation.accepted for generation in lossless)
+    assert any(generation.drafted for generation in lossless)
     assert {"draft", "verify"} <= set(lossless[0].timing.phases)
 
 
 def test_a_lossless_system_answers_one_prompt_at_a_time(bench):
-    said = bench.failed(bench.measure("--limit", "2", "--systems", "lossless", "--batch-size", "2"))
-    assert "answers one prompt at a time, and 2 were given; use --batch-size 1" in said
+    sentence = bench.failed(bench.measure("--limit", "2", "--systems", "lossless", "--batch-size", "2"))
+    assert "answers one prompt at a time, and 2 were given; use --batch-size 1" in sentence
 
 
 def test_the_machine_is_probed_before_and_after(bench):

@@ -43,16 +43,16 @@ def test_texts_come_from_the_store_in_the_order_of_measuring(bench, after, monke
         bench.stop_after(after, patched, Stopped(signal.SIGINT))
         part = bench.stored(bench.run(*arguments, "--max-new-tokens", "4"), exit_code=130)
     (bench.folder / "other.tsv").unlink()
-    found = bench.stored(bench.run("--resume", part.run.run_id))
-    assert found.examples == part.examples
-    assert found.records[: len(part.records)] == part.records
+    stored = bench.stored(bench.run("--resume", part.run.run_id))
+    assert stored.examples == part.examples
+    assert stored.records[: len(part.records)] == part.records
     order = [
         (example.id, item.repeat, item.system, item.batch, item.position)
-        for item in schedule(found.run.plan, part.examples)
+        for item in schedule(stored.run.plan, part.examples)
         for example in item.examples
     ]
-    assert order == [(r.example_id, r.repeat, r.system, r.batch, r.position) for r in found.records]
-    assert found.run.resumptions == ()
+    assert order == [(r.example_id, r.repeat, r.system, r.batch, r.position) for r in stored.records]
+    assert stored.run.resumptions == ()
 
 
 def test_each_stored_record_is_read_once(bench, interrupted, monkeypatch):
@@ -98,14 +98,14 @@ def test_another_environment_is_said_and_the_run_goes_on(bench, interrupted, mon
     monkeypatch.setattr("hybrid.measuring.environment.platform.python_version", lambda: "3.99.0")
     result = bench.run("--resume", interrupted)
     now = ".".join(map(str, sys.version_info[:3]))
-    said = f"notice: The run was started in another environment: python {now}, now 3.99.0.\n"
-    assert said in result.stderr
-    found = bench.stored(result)
-    assert len(found.records) == 6
-    assert found.run.environment.python == now
-    (resumption,) = found.run.resumptions
+    sentence = f"notice: The run was started in another environment: python {now}, now 3.99.0.\n"
+    assert sentence in result.stderr
+    stored = bench.stored(result)
+    assert len(stored.records) == 6
+    assert stored.run.environment.python == now
+    (resumption,) = stored.run.resumptions
     assert resumption.records_before == 2
-    assert resumption.environment == replace(found.run.environment, python="3.99.0")
+    assert resumption.environment == replace(stored.run.environment, python="3.99.0")
 
 
 def test_all_answers_of_a_resumed_run_are_scored_alike(bench, interrupted, monkeypatch):
@@ -141,10 +141,10 @@ def test_what_keeps_scores_from_the_disk_is_said_and_the_run_goes_on(bench, monk
 
 def test_another_gpu_is_refused(fake_run, tmp_path: Path):
     fake = fake_run(device=Device("cuda", 0))
-    said = r"was measured on cpu, and cuda:0 is H200 here\. Resume it on a cpu, or start a new run"
+    sentence = r"was measured on cpu, and cuda:0 is H200 here\. Resume it on a cpu, or start a new run"
     with store.create(fake.run, fake.examples, tmp_path) as writer:
         writer.append(fake.records[:1])
-        with pytest.raises(StoreError, match=said):
+        with pytest.raises(StoreError, match=sentence):
             use_case._note_environment(writer, replace(fake.run.environment, device_name="H200"), silent)
         assert writer.run == fake.run
 
@@ -171,7 +171,7 @@ def test_a_run_whose_folder_vanishes_is_not_reported_as_stored(
             shutil.rmtree(bench.folder / "results" / writer.run.run_id)
 
     monkeypatch.setattr(Writer, "append", losing)
-    said = bench.failed(bench.measure("--limit", "2")).splitlines()[-1]
-    assert said.startswith("error: Run ")
-    assert said.endswith("records.jsonl was removed, moved or replaced while it was written. Start anew.")
+    sentence = bench.failed(bench.measure("--limit", "2")).splitlines()[-1]
+    assert sentence.startswith("error: Run ")
+    assert sentence.endswith("records.jsonl was removed, moved or replaced while it was written. Start anew.")
     assert list((bench.folder / "results").iterdir()) == []

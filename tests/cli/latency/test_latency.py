@@ -37,19 +37,19 @@ def stop_after(groups: int, how: BaseException, patch: pytest.MonkeyPatch) -> No
 def test_one_pair_is_measured_printed_and_stored(measure: Callable[..., Result]) -> None:
     result = measure(*SMALL)
     assert result.exit_code == 0, result.output
-    found = load_grid("latest")
-    assert [(c.method, c.llm, c.slm) for c in found.cells] == [
+    stored = load_grid("latest")
+    assert [(c.method, c.llm, c.slm) for c in stored.cells] == [
         ("llm", "bundled-llm", None), ("slm", None, "bundled-slm"), ("hybrid", "bundled-llm", "bundled-slm"),
     ]  # fmt: skip
-    assert all(len(c.ttft_s) == 2 and (c.prompt_tokens, c.output_tokens) == (8, 4) for c in found.cells)
-    assert found.grid.environment.weights_sha256 == ""
+    assert all(len(c.ttft_s) == 2 and (c.prompt_tokens, c.output_tokens) == (8, 4) for c in stored.cells)
+    assert stored.grid.environment.weights_sha256 == ""
     assert "weights: random; speed only, no quality" in result.stdout
     rows = [line.split() for line in result.stdout.splitlines() if re.match(r"\s+1\s+8\s+4\s", line)]
     assert [row[3] for row in rows] == ["llm", "slm", "hybrid"] * 2
     assert rows[0][-1] == "baseline"
-    speedup = found.cells[0].median_total_s / found.cells[2].median_total_s
+    speedup = stored.cells[0].median_total_s / stored.cells[2].median_total_s
     assert rows[2][-1] == ratio(speedup)
-    assert f"3 of 3 cells of grid {found.grid.grid_id} are stored.\n" in result.stderr
+    assert f"3 of 3 cells of grid {stored.grid.grid_id} are stored.\n" in result.stderr
 
 
 def test_lists_make_a_grid(measure: Callable[..., Result]) -> None:
@@ -67,18 +67,18 @@ def test_lists_make_a_grid(measure: Callable[..., Result]) -> None:
     )
     result = measure(*PAIR, "--engine", "torch", *arguments)
     assert result.exit_code == 0, result.output
-    found = load_grid("latest")
-    assert (found.grid.batches, found.grid.methods) == ((1, 2), ("llm", "hybrid"))
-    assert len({cell.key for cell in found.cells}) == 2 * 2 * 2 * 2
+    stored = load_grid("latest")
+    assert (stored.grid.batches, stored.grid.methods) == ((1, 2), ("llm", "hybrid"))
+    assert len({cell.key for cell in stored.cells}) == 2 * 2 * 2 * 2
     assert "16 of 16 cells" in result.stderr
 
 
 def test_json_holds_raw_times_and_medians(measure: Callable[..., Result]) -> None:
     result = measure(*SMALL, "--json", "--no-store", "--methods", "llm")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    (cell,) = told["cells"]
-    assert told["grid"]["weights"] == "random"
+    written = json.loads(result.stdout)
+    (cell,) = written["cells"]
+    assert written["grid"]["weights"] == "random"
     assert cell["total_ms"] == pytest.approx(sum(cell["total_s"]) / 2 * 1e3)
     assert cell["ttft_ms"] < cell["total_ms"]
     assert cell["phases_ms"].keys() == cell["phases_s"].keys() >= {"encode", "prefill", "decode"}
@@ -102,8 +102,8 @@ def test_cells_that_another_engine_has_answered_are_told(
             yield tuple(replace(cell, options={"fallback": "it was too long"}) for cell in cells)
 
     monkeypatch.setattr(latency, "measure_cells", marked)
-    told = measure(*SMALL, "--no-store").stdout
-    assert told.count("Where torch could not, another engine has answered for it: it was too long.") == 1
+    output = measure(*SMALL, "--no-store").stdout
+    assert output.count("Where torch could not, another engine has answered for it: it was too long.") == 1
 
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt(), RuntimeError("CUDA out of memory. Tried to allocate")])
@@ -124,13 +124,13 @@ def test_interrupted_grid_goes_on(
 
     result = measure("--resume", "latest")
     assert result.exit_code == 0, result.output
-    found = load_grid(grid_id)
-    assert found.cells[:3] == before
-    assert len(found.cells) == 6
+    stored = load_grid(grid_id)
+    assert stored.cells[:3] == before
+    assert len(stored.cells) == 6
     assert result.stdout.count("baseline") == 2  # what was stored before is printed, too
     again = measure("--resume", grid_id, "--json")
     assert len(json.loads(again.stdout)["cells"]) == 6
-    assert load_grid(grid_id) == found
+    assert load_grid(grid_id) == stored
 
 
 def test_what_fails_before_its_first_cell_leaves_nothing(
@@ -177,9 +177,9 @@ def test_auto_says_which_engine_it_is(
     result = measure(*PAIR, "--prompt", "8", "--output", "2", "--repeats", "1", "--methods", "slm")
     assert result.exit_code == 0, result.output
     assert "notice: The engine is transformers." in result.stderr
-    found = load_grid("latest").grid
-    assert (found.engine, found.dtype) == ("transformers", "float32")
-    assert "-transformers-" in found.grid_id
+    stored = load_grid("latest").grid
+    assert (stored.engine, stored.dtype) == ("transformers", "float32")
+    assert "-transformers-" in stored.grid_id
 
 
 def test_configs_of_ones_own_in_folders_of_one_name(

@@ -30,18 +30,18 @@ def test_every_condition_of_the_profile_must_be_the_grids(folder: Path):
         [{"engine": "onnx"}, {"dtype": "int8"}, {"threads": 2}, {"environment": elsewhere}], start=2
     ):
         store(folder, (cell("llm", (90.0,)), cell("hybrid", (1.0,))), grid_id=f"grid-{number}", **more)
-    found = sources(folder)
-    assert [len(device.grids) for device in found.devices] == [1, 1, 1, 1, 1]
-    assert [device.profile is None for device in found.devices] == [False, True, True, True, True]
-    profiled = found.devices[0]
-    measured = measured_pairs(profiled, found.shapes, folder)
+    known = sources(folder)
+    assert [len(device.grids) for device in known.devices] == [1, 1, 1, 1, 1]
+    assert [device.profile is None for device in known.devices] == [False, True, True, True, True]
+    profiled = known.devices[0]
+    measured = measured_pairs(profiled, known.shapes, folder)
     assert pair_cell(profiled, measured, Pair(LARGE, SMALL), ASKED).speedup == pytest.approx(2.5)
 
 
 def test_nothing_stored(tmp_path: Path):
-    found = sources(tmp_path / "none")
-    assert found.devices == ()
-    assert "t5-v1_1-xl" in found.shapes
+    known = sources(tmp_path / "none")
+    assert known.devices == ()
+    assert "t5-v1_1-xl" in known.shapes
 
 
 def test_a_damaged_file_is_named_and_hides_nothing(folder: Path):
@@ -51,13 +51,13 @@ def test_a_damaged_file_is_named_and_hides_nothing(folder: Path):
     (folder / "grids" / "bad.jsonl").write_text("nonsense\n", "utf-8")
     with (folder / "grids" / "grid-1.jsonl").open("ab") as file:
         file.write(b'{"method":"llm"}\n')
-    found = sources(folder)
-    assert [device.name for device in found.devices] == ["made-up"]
-    assert [any(name in one for one in found.problems) for name in ("broken", "useless", "bad.jsonl")] == [
-        True
-    ] * 3
-    assert len(found.problems) == 3
-    measured = measured_pairs(found.devices[0], found.shapes, folder)
+    known = sources(folder)
+    assert [device.name for device in known.devices] == ["made-up"]
+    assert [
+        any(name in problem for problem in known.problems) for name in ("broken", "useless", "bad.jsonl")
+    ] == [True] * 3
+    assert len(known.problems) == 3
+    measured = measured_pairs(known.devices[0], known.shapes, folder)
     assert len(measured.problems) == 1
     assert "line 5" in measured.problems[0]
     assert cell_of(folder).speedup == pytest.approx(2.5)
@@ -69,10 +69,10 @@ def test_a_damaged_file_is_named_and_hides_nothing(folder: Path):
 def test_damaged_shapes_of_a_grid_are_named(folder: Path, damage: dict[str, object]):
     shapes = {"large": asdict(LARGE), "small": asdict(SMALL) | damage}
     store(folder, grid_id="grid-2", shapes=shapes, created_at="2026-12-24T01:00:00+00:00")
-    found = sources(folder)
-    assert any("grid-2 does not describe small" in one for one in found.problems)
-    assert found.shapes["small"] == SMALL  # as the other grid says
-    (device,) = found.devices
+    known = sources(folder)
+    assert any("grid-2 does not describe small" in problem for problem in known.problems)
+    assert known.shapes["small"] == SMALL  # as the other grid says
+    (device,) = known.devices
     report = error_report(load_grid("grid-2", folder), device.profile)
     assert report is not None
     assert report.total.n == 1  # of the LLM alone
