@@ -143,9 +143,8 @@ def nested_median(values: Array, by_block: Array, counts: Counts) -> Ratio | Non
     it: 93 to 97 % with 3 blocks; percentiles over examples hold 20 to 70 %.
 
     Sources: nested random effects, Kalibera and Jones 2013, "Rigorous Benchmarking
-    in Reasonable Time", doi 10.1145/2491894.2464160, section 6; adding half
-    widths, Graybill and Wang 1980, doi 10.1080/01621459.1980.10477565; median-unbiased
-    variances, Viechtbauer 2021, doi 10.1007/s11121-021-01205-w.
+    in Reasonable Time", doi 10.1145/2491894.2464160; adding half widths, Graybill
+    and Wang 1980, doi 10.1080/01621459.1980.10477565.
     """
     pooled = median_estimate(values, counts)
     if pooled is None:

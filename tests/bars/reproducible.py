@@ -2,7 +2,7 @@
 
 Runs of one benchmark, one after another, some of them beside a process that burns a core and streams
 memory. The interval of every undisturbed run must hold the mean speed-up of them all, and the disturbed
-ones, and no others, be marked as measured on a busy machine. It takes half an hour on two cores.
+ones, and no others, be marked as measured on a busy machine. It takes some ten minutes on two cores.
 """
 
 import argparse
