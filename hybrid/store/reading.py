@@ -19,10 +19,11 @@ from hybrid.store.checksum import check_seal
 from hybrid.store.codec import RunFile, decode_example, decode_record, decode_run
 from hybrid.store.files import as_store_error, read_small
 from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, match_id, results_folder
-from hybrid.store.journal import decoded_lines
+from hybrid.store.journal import decoded_lines, line_count
 from hybrid.store.scores import read_scores, score_headers, scored
 
 Key = tuple[str, int, System]  # example_id, repeat, system
+LARGE = 32 * 2**20  # bytes of an incomplete run, a second's reading, beyond which it is listed by its lines
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,14 @@ def _summary(folder: Path, problems: list[str]) -> RunSummary:
     sentences: list[str] = []
     run, header = read_run(folder, sentences)
     path = folder / RECORDS
-    if run.finished_at is None:  # only reading it all tells how much of it is whole
-        reader = RunReader(folder.name, folder.parent)
+    if run.finished_at is None and _size(path) + _size(folder / EXAMPLES) <= LARGE:
+        reader = RunReader(folder.name, folder.parent)  # only reading it all tells how much of it is whole
         records = sum(1 for _ in reader.records())
         problems += reader.problems
         return RunSummary(reader.run, records, reader.sealed)
+    if run.finished_at is None:
+        problems += sentences
+        return RunSummary(run, line_count(path), header.sealed)
     size, stored = _size(path), header.records_bytes
     if stored is not None and size != stored:
         sentences.append(f"{path} has {size} bytes and had {stored} when its run was finished.")

@@ -98,6 +98,18 @@ def test_a_listing_says_how_far_each_run_came(
     assert (other.run.run_id, other.records, other.complete) == ("other", 4, False)
 
 
+def test_a_large_run_that_is_not_complete_is_listed_by_its_lines(
+    fake: StoredRun, interrupted: Interrupt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = interrupted(fake, tmp_path, 4)
+    path.write_bytes(path.read_bytes() + b"x\n")
+    listing = store.list_runs(tmp_path)
+    assert (listing.runs[0].records, len(listing.problems)) == (4, 1)
+    monkeypatch.setattr("hybrid.store.reading.LARGE", path.stat().st_size)
+    listing = store.list_runs(tmp_path)
+    assert (listing.runs[0].records, listing.problems) == (5, ())
+
+
 def test_records_of_complete_runs_are_not_read(
     fake: StoredRun, finished: Finish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
