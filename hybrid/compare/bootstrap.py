@@ -26,6 +26,7 @@ LEVEL = 0.95
 # of 6 it says 0.03 (Conover, Practical Nonparametric Statistics, 3rd ed., section 3.4).
 FEWEST = 6
 _TAILS = (2.5, 97.5)  # the percentiles that LEVEL lies between
+_MOST_SPREAD = 100.0  # of logarithms: times that nothing can have measured
 _Z = 1.959964  # normal quantile at 97.5 %
 _STUDENT_T = (math.inf, 12.7062, 4.3027, 3.1824, 2.7764)  # the same of Student's t, by degrees of freedom
 # Products up to this size run on one thread in OpenBLAS (interface/gemm.c); larger ones start threads
@@ -151,16 +152,21 @@ def nested_median(values: Array, by_block: Array, counts: Counts) -> Ratio | Non
         return None
     logs = np.log(by_block[:, ~np.isnan(by_block).all(axis=0)])
     blocks = logs.shape[1]
+    of_one_block = Ratio(pooled.value, pooled.low, pooled.high, pooled.n)
     if blocks < 2 or pooled.low is None:
-        return Ratio(pooled.value, pooled.low, pooled.high, pooled.n)
+        return of_one_block
     centres = np.nanmedian(logs, axis=0)
     resampled = np.stack([medians(column, counts) for column in logs.T], axis=1) - centres  # (R, B)
     resampled = resampled[~np.isnan(resampled).any(axis=1)]
+    if len(resampled) < 2:  # nothing to tell a variance from
+        return of_one_block
     freedom = blocks - 1
     of_examples = _median_chi_squared(freedom) * resampled.var(axis=1, ddof=1).mean()
     spread = max(0.0, centres.var(ddof=1) - of_examples) / blocks
     between = _student_t(freedom) * math.sqrt(spread)
     within = _Z * resampled.mean(axis=1).std(ddof=1)
+    if not math.hypot(between, within) < _MOST_SPREAD:
+        return of_one_block
     factor = math.exp(math.hypot(between, within))
     value = pooled.value
     ends = value / factor, value * factor

@@ -72,6 +72,21 @@ def test_equal_blocks_leave_the_interval_of_the_examples() -> None:
     assert ratio.high / ratio.value - 1 == pytest.approx(ratio.within) == pytest.approx(0.026, abs=0.008)
 
 
+@pytest.mark.parametrize(
+    ("factors", "resamples"), [((1.0, 1.0, 1.0), 1), ((1e-150, 1.0, 1e150), 50), ((1.0, np.nan, 2.0), 50)]
+)
+def test_what_tells_no_spread_between_blocks_is_no_failure(
+    factors: tuple[float, ...], resamples: int
+) -> None:
+    draw = np.random.default_rng(2)
+    values = np.exp(draw.normal(0, 0.1, 30)) * np.array(factors)[np.arange(30) % 3]
+    table = np.full((30, 3), np.nan)
+    table[np.arange(30), np.arange(30) % 3] = values
+    ratio = nested_median(values, table, Resamples(resamples).counts(30))
+    assert np.isfinite([ratio.value, ratio.low, ratio.high]).all()
+    assert ratio.blocks == (2 if np.isnan(factors).any() else 1)
+
+
 def test_one_block_keeps_its_interval_and_is_remarked() -> None:
     whole = make_run(60, blocks=1)
     comparison = compare_runs([whole], resamples=50)
