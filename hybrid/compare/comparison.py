@@ -44,7 +44,7 @@ class Comparison:
 
     level, resamples, seed: of every interval. signatures: by metric, as stored
     in the first run that has it. warnings: a sentence each. remarks: the same, of what no
-    interval here holds.
+    interval here holds and no reader can check.
     """
 
     baseline: str
@@ -95,10 +95,9 @@ def compare_runs(
     results = _results(unique)
     draws = Resamples(resamples, seed)
     systems: list[ComparedSystem] = []
-    remarks: list[str] = []
+    unsealed = [run_id for run_id, stored in unique.items() if not stored.sealed]
+    remarks = [unsealed_sentence(unsealed)] if unsealed else []
     warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
-    if unsealed := [run_id for run_id, stored in unique.items() if not stored.sealed]:
-        warnings.append(unsealed_sentence(unsealed))
     warnings += run_differences([stored.run for stored in unique.values()])
     for run_id, systems_of_run in results.items():
         base = choose_baseline(baseline, run_id, results)
