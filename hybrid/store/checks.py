@@ -4,14 +4,14 @@ Each check raises ValueError in words. What fails is damage of that line, or of 
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from datetime import datetime
 
 from hybrid.schema import STATISTICS, Grid, Record, Run, Timing
 from hybrid.store.typed_json import LARGEST
 
 MOST_SYSTEMS = 100  # of a run: six methods in each engine are some fifty
-MOST_ENTRIES = 1000  # of a list or an object in run.json
+MOST_ENTRIES = 10_000  # of a list or an object in run.json: a probe for each block
 DEEPEST = 20  # lists and objects in one another
 LONGEST_TEXT = 10_000  # characters of a text in run.json: a path may have 4,096
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998  # of those whose every moment all time zones have
@@ -82,38 +82,39 @@ def check_moment(name: str, text: str) -> None:
         raise ValueError(f"{name} is {text[:40]!r}, no time of a measurement")
 
 
-def check_bounds(value: object) -> None:
+def check_bounds(value: object, place: str = "", depth: int = DEEPEST) -> None:
     """Raise ValueError for a number, a text or a list, anywhere inside, that is larger than it can be."""
-    for place, item in _leaves(value, "", DEEPEST):
-        if isinstance(item, bool) or item is None:
-            continue
-        if isinstance(item, str):
-            if len(item) > LONGEST_TEXT:
-                raise ValueError(f"{place} has {len(item):,} characters and {LONGEST_TEXT:,} are the most")
-        elif isinstance(item, int | float):
-            least = -LARGEST if place.rpartition(".")[2] in _SIGNED else 0
-            if not least <= item <= LARGEST:  # nor NaN
-                raise ValueError(f"{place} is {_brief(item)}, not {least} to {LARGEST}")
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ValueError(f"{place} has {len(value):,} characters and {LONGEST_TEXT:,} are the most")
+    elif isinstance(value, int | float):
+        least = -LARGEST if place.rpartition(".")[2] in _SIGNED else 0
+        if not least <= value <= LARGEST:  # nor NaN
+            raise ValueError(f"{place} is {_brief(value)}, not {least} to {LARGEST}")
+    elif value is not None:
+        if not depth:
+            raise ValueError("it is nested too deeply")
+        for name, item in _entries(value, place):
+            check_bounds(item, name, depth - 1)
 
 
-def _leaves(value: object, place: str, depth: int) -> Iterator[tuple[str, object]]:
-    """Yield texts and numbers inside, each with its place."""
-    if isinstance(value, str) or not (isinstance(value, Mapping | Sequence) or is_dataclass(value)):
-        yield place, value
+def _entries(value: object, place: str) -> Iterator[tuple[str, object]]:
+    """Yield what a dataclass, an object or a list consists of, each with its place."""
+    if is_dataclass(value):
+        for name in value.__dataclass_fields__:
+            yield f"{place}.{name}" if place else name, getattr(value, name)
         return
-    if not depth:
-        raise ValueError("it is nested too deeply")
+    if not isinstance(value, Mapping | Sequence):
+        raise ValueError(f"{place} is of no kind that is stored")
+    if len(value) > MOST_ENTRIES:
+        raise ValueError(f"{place} has {len(value):,} entries and {MOST_ENTRIES:,} are the most")
     if isinstance(value, Mapping):
-        items = [(f"{place}[...]", item) for pair in value.items() for item in pair]
-    elif isinstance(value, Sequence):
-        items = [(f"{place}[{number}]", item) for number, item in enumerate(value)]
+        for name, item in value.items():
+            yield f"{place}[...]", name
+            yield f"{place}[...]", item
     else:
-        names = [field.name for field in fields(value)]
-        items = [(f"{place}.{name}".lstrip("."), getattr(value, name)) for name in names]
-    if len(items) > 2 * MOST_ENTRIES:
-        raise ValueError(f"{place} has {len(items):,} entries and {MOST_ENTRIES:,} are the most")
-    for inside, item in items:
-        yield from _leaves(item, inside, depth - 1)
+        for number, item in enumerate(value):
+            yield f"{place}[{number}]", item
 
 
 def _check_timing(timing: Timing) -> None:

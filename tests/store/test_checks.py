@@ -112,7 +112,7 @@ def test_statistics_that_no_answer_has_are_left_out(
         ("planned", 0, "planned is 0, no multiple"),
         ("planned", -9, "planned is -9"),
         ("plan.suite", "x" * 20_000, "plan.suite has 20,000 characters and 10,000 are the most"),
-        ("signatures", {f"m{n}": "" for n in range(3000)}, "signatures has 6,000 entries"),
+        ("signatures", {f"m{n}": "" for n in range(30_000)}, "signatures has 30,000 entries"),
         ("created_at", "tomorrow", "tomorrow"),
         ("finished_at", "", "finished_at"),
         ("memory", {"llm": {"resident": -5, "before_model": 1}}, "is -5"),
