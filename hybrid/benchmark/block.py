@@ -171,11 +171,7 @@ def in_process(request: BlockRequest, observer: Observer, command: tuple[str, ..
             with suppress(BrokenPipeError):  # of what it has not read
                 process.stdin.close()
     if code:
-        how = f"signal {-code}" if code < 0 else f"code {code}"
-        raise EngineError(
-            f"The process that measured block {request.block + 1} of {request.plan.blocks} ended with {how}; "
-            "perhaps its memory did not suffice. Free some of it, and measure again."
-        )
+        raise _death(request, code)
 
 
 def main(measure: Measure = measure_block) -> None:
@@ -224,6 +220,15 @@ def _error(failed: Failed) -> Exception:
         if str(error) == failed.sentence:
             return error
     return RuntimeError(f"{failed.error}: {failed.sentence}")
+
+
+def _death(request: BlockRequest, code: int) -> EngineError:
+    """Say how a process ended that could not say it itself."""
+    how = f"signal {-code}" if code < 0 else f"code {code}"
+    return EngineError(
+        f"The process that measured block {request.block + 1} of {request.plan.blocks} ended with {how}; "
+        "perhaps its memory did not suffice. Free some of it, and measure again."
+    )
 
 
 def _too_large(plan: Plan) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Stored runs as rows of CSV, one a system or one a record: what `hybrid export` writes.
 
-Columns that are always there come first; behind them those of metrics that a run was
-scored by later. results/README.md repeats the columns for those who read the files.
+Behind the columns that are always there come those of metrics that a run was scored by later.
 """
 
 import math

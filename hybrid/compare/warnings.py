@@ -11,7 +11,7 @@ from datetime import datetime
 from hybrid.compare.bootstrap import FEWEST
 from hybrid.compare.paired import PLURALS, PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
-from hybrid.format import counted
+from hybrid.format import counted, duration
 from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
 from hybrid.measuring.probes import busy_reasons
@@ -51,7 +51,7 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
     if pauses:
         often = "once" if len(pauses) == 1 else f"{len(pauses)} times"
         yield (
-            f"{name} was interrupted {often}, for up to {_duration(max(pauses))}, and resumed: "
+            f"{name} was interrupted {often}, for up to {duration(max(pauses))}, and resumed: "
             "conditions may have changed in between."
         )
     yield from _resumptions(run)
@@ -210,28 +210,25 @@ def _letters_dropped(stored: StoredRun) -> str:
 
 
 def _pauses(stored: StoredRun) -> list[float]:
-    """Seconds in which nothing was measured; a clock that was set back hides one, and is no error."""
-    starts: dict[int, tuple[str, float]] = {}
+    """Seconds in which nothing was measured; a clock that was set back hides one, and is no error.
+
+    Between two blocks models are loaded, which may take as long.
+    """
+    starts: dict[int, tuple[str, float, int]] = {}
     for record in stored.records:
-        starts.setdefault(record.position, (record.started_at, record.generation.timing.total_s))
+        timing = record.generation.timing
+        starts.setdefault(record.position, (record.started_at, timing.total_s, record.block))
     pauses: list[float] = []
-    end: float | None = None
-    for _, (started_at, total_s) in sorted(starts.items()):
+    end, before = None, 0
+    for _, (started_at, total_s, block) in sorted(starts.items()):
         try:
             start = datetime.fromisoformat(started_at).timestamp()
         except ValueError:
             continue
-        if end is not None and start - end > PAUSE_S:
+        if end is not None and start - end > PAUSE_S and block == before:
             pauses.append(start - end)
-        end = start + total_s
+        end, before = start + total_s, block
     return pauses
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _in_task(run: Run, other: Run) -> Differences:

@@ -1,6 +1,7 @@
 """Speed-ups over blocks, disturbed answers, busy machines: what a reader is told, and where it counts."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -123,6 +124,18 @@ def test_both_parts_are_in_the_csv_and_in_json() -> None:
     assert rows["llm"]["speedup_end_to_end_between"] is None
     system = as_json(compare_runs([stored], resamples=50))["systems"][1]
     assert {"between", "within", "blocks"} <= system["against"]["speedups"]["end_to_end"].keys()
+
+
+def test_loading_models_between_blocks_is_no_interruption() -> None:
+    stored = make_run(9)
+
+    def later(record: Record) -> Record:
+        moment = datetime.fromisoformat(record.started_at) + timedelta(minutes=5 * (record.batch >= 5))
+        return replace(record, started_at=moment.isoformat(), block=int(record.batch >= 5))
+
+    assert not sentences(compare_runs([with_records(stored, later)], resamples=5).warnings, "interrupted")
+    alone = with_records(with_records(stored, later), lambda r: replace(r, block=0))
+    assert sentences(compare_runs([alone], resamples=5).warnings, "interrupted")
 
 
 # disturbed answers
