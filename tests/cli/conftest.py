@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from hybrid import cli
+from hybrid.cli import console
 
 
 @pytest.fixture
@@ -18,6 +20,13 @@ def run(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
         return CliRunner().invoke(cli.main, arguments, input=standard_input)
 
     return invoke
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stderr is drawn on as on a terminal of 100 columns."""
+    monkeypatch.setattr(console, "stderr_console", lambda: Console(stderr=True, force_terminal=True))
+    monkeypatch.setenv("COLUMNS", "100")
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+import pytest
+
 import hybrid.benchmark.schedule
 from hybrid.benchmark import run as use_case
 from hybrid.cli import console
@@ -23,18 +25,17 @@ def test_without_a_terminal_plain_lines_now_and_then(bench, monkeypatch):
     assert ", slm " in lines[-1]
 
 
+@pytest.mark.usefixtures("terminal")
 def test_on_a_terminal_a_bar(bench, monkeypatch):
     monkeypatch.setattr(use_case, "PROGRESS_EVERY_S", 0.0)
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "100")
     result = bench.measure("--limit", "2")
     assert "━━━" in result.stderr
     assert "3/6" in result.stderr
     bench.stored(result)
 
 
+@pytest.mark.usefixtures("terminal")
 def test_nothing_draws_while_an_answer_is_measured(bench, monkeypatch):
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
     measure_answers, threads = hybrid.benchmark.schedule.measure_answers, []
 
     def watched(*arguments: Any) -> Any:

@@ -48,7 +48,7 @@ def test_only_one_measurement_at_a_time(measure: Callable[..., Result], said: Sa
         ((*PAIR, "--output", "4,x"), "'x' is not a whole number from 1"),
         ((*PAIR, "--batch", ","), "',' is not a whole number from 1"),
         ((*PAIR, "--methods", "llm,magic"), "there is no method 'magic'; available: llm"),
-        ((*PAIR, "--time-limit", "nan"), "nan is not a number of seconds"),
+        ((*PAIR, "--time-limit", "nan"), "nan is not a finite number"),
         ((*PAIR, "--resume", "latest"), "leave out --llm, --slm"),
     ],
 )
