@@ -280,8 +280,7 @@ def _cells(record: Record, example: Example) -> Iterator[Cell]:
 def _later_cells(record: Record) -> Iterator[Cell]:
     generation = record.generation
     yield from (_milliseconds(generation.timing.phases.get(phase)) for phase in _LATER_PHASES)
-    yield from (generation.drafted, generation.accepted)
-    yield from (record.block, generation.timing.disturbed)
+    yield from (generation.drafted, generation.accepted, record.block, generation.timing.disturbed)
 
 
 def _milliseconds(seconds: float | None) -> float | None:
