@@ -67,12 +67,12 @@ def remarks(answers: Answers) -> list[str]:
     cut = [s.label for s, answer in answers.items() if answer.finish_reason == "length"]
     silent = [s.label for s, answer in answers.items() if not answer.text.strip()]
     disturbed = [s.label for s, answer in answers.items() if answer.timing.disturbed]
-    found = {
+    systems_by_remark = {
         "Stopped at the limit of new tokens, before the answer's end": cut,
         "Answered with no text": silent,
         "Not its own times, as the process was stopped or starved meanwhile; ask again": disturbed,
     }
-    return [f"{what}: {', '.join(names)}." for what, names in found.items() if names]
+    return [f"{what}: {', '.join(names)}." for what, names in systems_by_remark.items() if names]
 
 
 def fidelity_in_words(system: System, text: str, llm_text: str) -> str:

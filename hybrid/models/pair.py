@@ -65,10 +65,10 @@ class HybridConfig(PretrainedConfig):
         return self.slm
 
 
-def _as_config(given: PretrainedConfig | dict[str, Any]) -> PretrainedConfig:
-    if isinstance(given, PretrainedConfig):
-        return copy.deepcopy(given)  # models edit the configuration they are built from
-    settings = dict(given)
+def _as_config(stored: PretrainedConfig | dict[str, Any]) -> PretrainedConfig:
+    if isinstance(stored, PretrainedConfig):
+        return copy.deepcopy(stored)  # models edit the configuration they are built from
+    settings = dict(stored)
     config: PretrainedConfig = AutoConfig.for_model(settings.pop("model_type"), **settings)
     return config
 
@@ -108,8 +108,8 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def share_encoder(self, llm: PreTrainedModel) -> None:
         """Read with the encoder weights of `llm`, held in memory once."""
-        wanted = self.llm.state_dict().keys()
-        weights = {name: tensor for name, tensor in llm.state_dict().items() if name in wanted}
+        names = self.llm.state_dict().keys()
+        weights = {name: tensor for name, tensor in llm.state_dict().items() if name in names}
         self.llm.load_state_dict(weights, assign=True)
         self.llm.requires_grad_(False)
 

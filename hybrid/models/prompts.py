@@ -123,8 +123,8 @@ def _refuse_unreadable(text: str, name: str) -> None:
         raise InputError(f"{name} has {size:,} bytes; {LARGEST_PROMPT:,} are read at the most. Shorten it.")
     if not normalized(text):
         raise InputError(f"{name} is empty; type a sentence.")
-    if found := UNREADABLE.search(text):
-        code, position = ord(found[0]), found.start() + 1
+    if character := UNREADABLE.search(text):
+        code, position = ord(character[0]), character.start() + 1
         raise InputError(f"{name} has a control character (U+{code:04X}) at position {position}; remove it.")
 
 

@@ -85,25 +85,25 @@ class RandomSource:
     def bundle(self, models: Collection[Model]) -> Bundle:
         held = self._bundle() if self._bundle else None
         if held is None or not set(models) <= held.models.keys():
-            wanted = {*models, *(held.models if held else ())}
+            needed = {*models, *(held.models if held else ())}
             manifest = {"max_prompt_tokens": self.max_prompt_tokens, "tasks": list(TASKS)}
-            held = Bundle(self.name, manifest, self.tokenizer(), self._built(wanted))
+            held = Bundle(self.name, manifest, self.tokenizer(), self._built(needed))
             self._bundle = weakref.ref(held)
         return held
 
     def weights_sha256(self, model: Model) -> None:
         return None
 
-    def _built(self, wanted: Collection[Model]) -> dict[Model, PreTrainedModel]:
-        found: dict[Model, PreTrainedModel] = {}
-        if "llm" in wanted:
-            found["llm"] = self._model(("llm", self._llm), lambda: random_model(self._llm, self._make))
-        if "slm" in wanted:
-            found["slm"] = self._model(("slm", self._slm), lambda: random_model(self._slm, self._make))
-        if "hybrid" in wanted:
-            reader = found.get("llm") or self._models.get(("llm", self._llm))
-            found["hybrid"] = self._model(("hybrid", self._llm, self._slm), lambda: self._hybrid(reader))
-        return found
+    def _built(self, needed: Collection[Model]) -> dict[Model, PreTrainedModel]:
+        models: dict[Model, PreTrainedModel] = {}
+        if "llm" in needed:
+            models["llm"] = self._model(("llm", self._llm), lambda: random_model(self._llm, self._make))
+        if "slm" in needed:
+            models["slm"] = self._model(("slm", self._slm), lambda: random_model(self._slm, self._make))
+        if "hybrid" in needed:
+            reader = models.get("llm") or self._models.get(("llm", self._llm))
+            models["hybrid"] = self._model(("hybrid", self._llm, self._slm), lambda: self._hybrid(reader))
+        return models
 
     def _model(self, key: Part, build: Callable[[], PreTrainedModel]) -> PreTrainedModel:
         """Return the model that somebody holds already, or a new one."""
@@ -215,15 +215,15 @@ class _Noise:
         self._place = 0  # where in the block the next values are taken from
 
     def weight(self, name: str, like: torch.Tensor) -> torch.Tensor:
-        made = self._block.new_empty(like.shape)
+        weight = self._block.new_empty(like.shape)
         if like.ndim < 2:
-            return made.fill_(0.0 if name.endswith("bias") else 1.0)
+            return weight.fill_(0.0 if name.endswith("bias") else 1.0)
         # By its name, so that a model is the same one whether it is built alone or inside a hybrid.
         self._place = crc32(name.removeprefix("llm.").encode()) % BLOCK
-        for piece in self._pieces(made.view(-1)):
+        for piece in self._pieces(weight.view(-1)):
             piece.copy_(self._block[self._place : self._place + len(piece)])
             self._place = (self._place + len(piece)) % BLOCK
-        return made.mul_(like.shape[1] ** -0.5)
+        return weight.mul_(like.shape[1] ** -0.5)
 
     def _pieces(self, flat: torch.Tensor) -> Iterator[torch.Tensor]:
         start = 0
@@ -237,8 +237,8 @@ def _untie_head(model: Any) -> None:
     """Give it an output matrix of its own: transformers 5 ties that of every T5, whatever its config says."""
     head = model.get_output_embeddings()
     head.weight = torch.nn.Parameter(torch.empty_like(head.weight))
-    kept = {name: source for name, source in model._tied_weights_keys.items() if name != "lm_head.weight"}
-    model._tied_weights_keys = kept  # of this model alone, not of its class
+    tied = {name: source for name, source in model._tied_weights_keys.items() if name != "lm_head.weight"}
+    model._tied_weights_keys = tied  # of this model alone, not of its class
     model.all_tied_weights_keys.pop("lm_head.weight", None)
 
 
