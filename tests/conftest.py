@@ -162,16 +162,32 @@ def _fake_run(
     suite = Suite("made-up", plan.pop("task", "summarize"), "CC0-1.0", texts)
     pair = plan.pop("pair", "tiny")
     plan = {"engine": "torch", "dtype": "float32", "sampling": Sampling()} | plan
-    asked = Plan(suite.name, suite.content_hash, suite.task, pair, repeats=repeats, **plan)
+    asked = Plan(
+        suite.name, suite_hash=suite.content_hash, task=suite.task, pair=pair, repeats=repeats, **plan
+    )
     environment = Environment(
-        "0.1.0", "620233b", "cd" * 32, "3.11.7", "Linux", "A CPU", 2, 8 << 30, "cpu", {"torch": "2.13.0"}
+        product="0.1.0",
+        code="620233b",
+        weights_sha256="cd" * 32,
+        python="3.11.7",
+        system="Linux",
+        cpu="A CPU",
+        cpu_count=2,
+        memory_bytes=8 << 30,
+        device_name="cpu",
+        packages={"torch": "2.13.0"},
     )
     order = [(e.id, repeat, system) for repeat in range(repeats) for e in texts for system in asked.systems]
     records = tuple(_fake_record(position, *place, tokens) for position, place in enumerate(order))
     run = Run(
-        run_id, asked, environment, suite.licence, {"rougeL": "nrefs:2|rougeL|F1"}, len(records),
-        "2026-11-23T01:45:12+00:00",
-    )  # fmt: skip
+        run_id=run_id,
+        plan=asked,
+        environment=environment,
+        licence=suite.licence,
+        signatures={"rougeL": "nrefs:2|rougeL|F1"},
+        planned=len(records),
+        created_at="2026-11-23T01:45:12+00:00",
+    )
     return StoredRun(run, texts, records, ())
 
 
@@ -185,9 +201,21 @@ def _fake_record(position: int, example_id: str, repeat: int, system: Any, token
     phases = {phase: (200 + 10 * i + position) / 1e6 for i, phase in enumerate(_PHASES)}
     phases["decode"] = (1000 + 100 * position + 50 * tokens) / 1e6  # all tokens are there before the end
     generation = Generation(
-        system, f"Answer {position}.", tuple(range(tokens)), 9, "eos" if position % 2 else "length",
-        Timing(phases, times),
-    )  # fmt: skip
+        system=system,
+        text=f"Answer {position}.",
+        token_ids=tuple(range(tokens)),
+        prompt_tokens=9,
+        finish_reason="eos" if position % 2 else "length",
+        timing=Timing(phases, times),
+    )
     statistics = {"rougeL": (1 / (position + 3),), "rouge1": (0.5,), "rouge2": (0.25,), "length": (8.0, 9.0)}
     started_at = f"2026-11-23T01:45:{position % 60:02}.123456+00:00"
-    return Record(example_id, repeat, position, position, started_at, generation, statistics)
+    return Record(
+        example_id=example_id,
+        repeat=repeat,
+        batch=position,
+        position=position,
+        started_at=started_at,
+        generation=generation,
+        statistics=statistics,
+    )

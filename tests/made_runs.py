@@ -52,21 +52,39 @@ def store_run(
     suite_examples = [_example(draw, i, texts) for i in range(examples)]
     of_suite = Suite(suite, task, "CC0-1.0", tuple(suite_examples))
     plan = {"pair": "tiny", "engine": "onnx", "dtype": "int8", "sampling": Sampling(64)} | plan
-    whole = Plan(suite, of_suite.content_hash, task, systems=tuple(systems), repeats=repeats, **plan)
+    whole = Plan(
+        suite, suite_hash=of_suite.content_hash, task=task, systems=tuple(systems), repeats=repeats, **plan
+    )
     environment = Environment(
-        "0.1.0", "620233b", "cd" * 32, "3.11.7", "Linux 6.1", device_name, 2, 8 << 30, device_name,
-        {"torch": "2.13.0"},
-    )  # fmt: skip
+        product="0.1.0",
+        code="620233b",
+        weights_sha256="cd" * 32,
+        python="3.11.7",
+        system="Linux 6.1",
+        cpu=device_name,
+        cpu_count=2,
+        memory_bytes=8 << 30,
+        device_name=device_name,
+        packages={"torch": "2.13.0"},
+    )
     ran = {
-        system: Ran(whole.engine_of(system), whole.device, whole.dtype, {}, 6_000_000, 40_000_000, 3000)
+        system: Ran(
+            engine=whole.engine_of(system),
+            device=whole.device,
+            dtype=whole.dtype,
+            options={},
+            decode_bytes=6_000_000,
+            encode_flops=40_000_000,
+            attention_flops=3000,
+        )
         for system in systems
     }
     day, minute = divmod(number, 1440)
     stamp = f"{2026 - day // 28:04}-10-{1 + day % 28:02}T{minute // 60:02}:{minute % 60:02}:00+00:00"
     run = Run(
-        f"made-{number:04}", whole, environment, "CC0-1.0",
-        dict(signatures_of(task, [example.references for example in suite_examples])),
-        examples * repeats * len(systems), stamp,
+        run_id=f"made-{number:04}", plan=whole, environment=environment, licence="CC0-1.0",
+        signatures=dict(signatures_of(task, [example.references for example in suite_examples])),
+        planned=examples * repeats * len(systems), created_at=stamp,
         max_prompt_tokens=512, ran=ran, memory_bandwidth=2e10,
     )  # fmt: skip
     records = _records(draw, whole, suite_examples, texts)
@@ -76,7 +94,7 @@ def store_run(
             for record in records[start : min(start + 500, keep)]:
                 writer.append([record])
         if answered >= 1:
-            memory = {system: Memory(900_000_000, 600_000_000) for system in systems}
+            memory = {system: Memory(resident=900_000_000, before_model=600_000_000) for system in systems}
             writer.finish(memory, stamp)
         return writer.run.run_id
 
@@ -153,7 +171,14 @@ def _generation(
     }
     phases = {name: round(seconds, 7) for name, seconds in phases.items()}
     text = example.references[0] if as_it_is else " ".join(words)
-    return Generation(system, text, (*range(2, count + 1), 1), len(words) + 6, "eos", Timing(phases, times))
+    return Generation(
+        system=system,
+        text=text,
+        token_ids=(*range(2, count + 1), 1),
+        prompt_tokens=len(words) + 6,
+        finish_reason="eos",
+        timing=Timing(phases, times),
+    )
 
 
 def _record(
@@ -164,4 +189,12 @@ def _record(
         for name in default_metrics(plan.task)
     }
     started = f"2026-10-01T00:{position // 60 % 60:02}:{position % 60:02}.000000+00:00"
-    return Record(example.id, repeat, batch, position, started, generation, statistics)
+    return Record(
+        example_id=example.id,
+        repeat=repeat,
+        batch=batch,
+        position=position,
+        started_at=started,
+        generation=generation,
+        statistics=statistics,
+    )

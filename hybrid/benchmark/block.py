@@ -244,7 +244,15 @@ def _ran(engine: Engine, shapes: tuple[Shape, Shape] | None) -> Ran:
     weight_bytes, flops, attention = (
         token_costs(engine.method, engine.dtype, *shapes) if shapes else (0, 0, 0)
     )
-    return Ran(engine.name, engine.device, engine.dtype, dict(engine.options), weight_bytes, flops, attention)
+    return Ran(
+        engine=engine.name,
+        device=engine.device,
+        dtype=engine.dtype,
+        options=dict(engine.options),
+        decode_bytes=weight_bytes,
+        encode_flops=flops,
+        attention_flops=attention,
+    )
 
 
 def _environment(plan: Plan, weights_sha256: str) -> Environment:

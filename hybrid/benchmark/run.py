@@ -87,11 +87,11 @@ def run_benchmark(
         ready = next(stream)
         assert isinstance(ready, Ready), "the models are loaded before anything is measured"
         run = Run(
-            run_id,
-            ready.plan,
-            ready.environment,
-            suite.licence,
-            {},
+            run_id=run_id,
+            plan=ready.plan,
+            environment=ready.environment,
+            licence=suite.licence,
+            signatures={},
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),

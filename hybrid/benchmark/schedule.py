@@ -138,7 +138,16 @@ def _warm_up(
 
 
 def _record(item: WorkItem, started_at: str, example: Example, answer: Generation) -> Record:
-    return Record(example.id, item.repeat, item.batch, item.position, started_at, answer, {}, item.block)
+    return Record(
+        example_id=example.id,
+        repeat=item.repeat,
+        batch=item.batch,
+        position=item.position,
+        started_at=started_at,
+        generation=answer,
+        statistics={},
+        block=item.block,
+    )
 
 
 class RunProgress:

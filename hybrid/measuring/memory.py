@@ -80,7 +80,9 @@ def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
     before = peak_resident()
     loaded = load_engines(plan, [system])[1][system]
     warm_up(loaded, plan.task, texts, plan.sampling.max_new_tokens)
-    return Memory(peak_resident(), before, _gpu_peak(plan.device) if on_gpu else 0)
+    return Memory(
+        resident=peak_resident(), before_model=before, device=_gpu_peak(plan.device) if on_gpu else 0
+    )
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def paused(token_times_s: Sequence[float]) -> bool:
     return len(gaps) > 1 and gaps[-1] >= max(PAUSE_S, PAUSE_RATIO * gaps[(len(gaps) - 1) // 2])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Generation:
     """One answer of one system, with its raw times. token_ids include the end-of-sequence id.
 

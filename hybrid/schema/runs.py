@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
 from hybrid.schema.hardware import Hardware
@@ -46,6 +46,7 @@ class Plan:
     """
 
     suite: str
+    _: KW_ONLY
     suite_hash: str = ""
     task: str = ""
     pair: str = ""
@@ -80,7 +81,7 @@ class Plan:
         return system.engine or self.engine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """Where a run was made: what must agree before absolute times are compared.
 
@@ -103,7 +104,7 @@ class Environment:
     hardware: Hardware = field(default_factory=Hardware)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ran:
     """How one system was run: what `--engine` came to, and what each answer costs at the least.
 
@@ -123,7 +124,7 @@ class Ran:
     attention_flops: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Memory:
     """Peak memory of one system, in bytes, from a process of its own.
 
@@ -136,7 +137,7 @@ class Memory:
     device: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One measured answer of one system to one example.
 
@@ -161,7 +162,7 @@ class Record:
         return self.generation.system
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resumption:
     """A run went on under other conditions after its first `records_before` records."""
 
@@ -201,7 +202,7 @@ class Probe:
     gpu_others: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One stored benchmark: its plan, its conditions, and how far it came.
 
@@ -234,4 +235,6 @@ class Run:
     def ran_as(self, system: System) -> Ran:
         """How `system` was run; by the plan where it was not recorded."""
         plan = self.plan
-        return self.ran.get(system) or Ran(plan.engine_of(system), plan.device, plan.dtype)
+        return self.ran.get(system) or Ran(
+            engine=plan.engine_of(system), device=plan.device, dtype=plan.dtype
+        )

@@ -141,7 +141,7 @@ class Writer:
         if not stored:
             run = replace(run, environment=here)
         elif here != self.environment:
-            run = replace(run, resumptions=(*moves, Resumption(stored, here)))
+            run = replace(run, resumptions=(*moves, Resumption(records_before=stored, environment=here)))
         if run != self.run:
             self._rewrite(run)
 

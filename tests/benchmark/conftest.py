@@ -74,7 +74,15 @@ class Bench:
     def plan(self, **fields: object) -> Plan:
         sampling = Sampling(max_new_tokens=6, truncate=True)
         return replace(
-            Plan("seven", self.suite.content_hash, TASK, "tiny", sampling=sampling, blocks=1), **fields
+            Plan(
+                "seven",
+                suite_hash=self.suite.content_hash,
+                task=TASK,
+                pair="tiny",
+                sampling=sampling,
+                blocks=1,
+            ),
+            **fields,
         )
 
     def stream(

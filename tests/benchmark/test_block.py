@@ -24,9 +24,13 @@ from hybrid.errors import *
 from hybrid.schema import *
 
 def record(request, number):
-    made = Generation(request.plan.systems[0], request.examples[0].source, (1,), 3, "eos",
-                      Timing({"decode": 0.1 + 1e-9}, (0.1,), True))
-    return Record(request.examples[0].id, number, 0, number, "", made, {}, request.block)
+    example = request.examples[0]
+    generation = Generation(
+        system=request.plan.systems[0], text=example.source, token_ids=(1,), prompt_tokens=3,
+        finish_reason="eos", timing=Timing({"decode": 0.1 + 1e-9}, (0.1,), True),
+    )
+    return Record(example_id=example.id, repeat=number, batch=0, position=number, started_at="",
+                  generation=generation, statistics={}, block=request.block)
 
 def measure(request, tell):
     print("what a library prints is no message")
@@ -56,9 +60,26 @@ def test_messages_come_as_they_were_sent() -> None:
         "yield Probed(probe=Probe(taken_at='now', load=0.5))"
     )
     generation = Generation(
-        System("slm"), HOSTILE, (1,), 3, "eos", Timing({"decode": 0.1 + 1e-9}, (0.1,), True)
+        system=System("slm"),
+        text=HOSTILE,
+        token_ids=(1,),
+        prompt_tokens=3,
+        finish_reason="eos",
+        timing=Timing({"decode": 0.1 + 1e-9}, (0.1,), True),
     )
-    records = tuple(Record("e", number, 0, number, "", generation, {}, 2) for number in (0, 1))
+    records = tuple(
+        Record(
+            example_id="e",
+            repeat=number,
+            batch=0,
+            position=number,
+            started_at="",
+            generation=generation,
+            statistics={},
+            block=2,
+        )
+        for number in (0, 1)
+    )
     messages = measured(script, events)
     assert messages == [Measured(records=records), Probed(probe=Probe(taken_at="now", load=0.5))]
     assert isinstance(messages[0].records[0].system, System)

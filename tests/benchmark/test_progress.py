@@ -7,12 +7,27 @@ import pytest
 from hybrid.benchmark.schedule import RunProgress
 from hybrid.schema import Generation, Plan, Record, Speedup, Timing
 
-PLAN = Plan("s", "", "summarize", "p")
+PLAN = Plan("s", suite_hash="", task="summarize", pair="p")
 
 
 def record(system: Any, batch: int, total_s: float, example: str = "e") -> Record:
-    made = Generation(system, "", (1,), 3, "eos", Timing({"decode": total_s}, (total_s,)))
-    return Record(f"{example}{batch}", 0, batch, 0, "", made, {})
+    made = Generation(
+        system=system,
+        text="",
+        token_ids=(1,),
+        prompt_tokens=3,
+        finish_reason="eos",
+        timing=Timing({"decode": total_s}, (total_s,)),
+    )
+    return Record(
+        example_id=f"{example}{batch}",
+        repeat=0,
+        batch=batch,
+        position=0,
+        started_at="",
+        generation=made,
+        statistics={},
+    )
 
 
 def test_speedups_are_medians_of_paired_ratios():

@@ -181,7 +181,10 @@ def test_what_is_not_known_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     def bare(record: Record) -> Record:
         return replace(record, statistics={}, generation=generation(record.system, "", 0.1, tokens=1))
 
-    stored = changed(with_records(make_run(3), bare), memory={"llm": Memory(5_000_000, 1, 7_000_000)})
+    stored = changed(
+        with_records(make_run(3), bare),
+        memory={"llm": Memory(resident=5_000_000, before_model=1, device=7_000_000)},
+    )
     text = "\n".join(printed(monkeypatch, [stored], None))
     assert re.search(r"^ hybrid +3 +– +– +– +–$", text, re.MULTILINE)
     assert "hybrid: cannot be told, there is no quality or length to compare." in text

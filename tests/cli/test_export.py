@@ -36,7 +36,7 @@ def stored(fake: StoredRun, complete: bool = True) -> Run:
             writer.append(fake.records[:4])
             return writer.run
         writer.append(fake.records)
-        return writer.finish({"llm": Memory(500, 300)}, END)
+        return writer.finish({"llm": Memory(resident=500, before_model=300)}, END)
 
 
 def run(*arguments: str) -> Result:

@@ -101,15 +101,29 @@ def make_run(
                 statistics = scored(chosen.task, text, of_suite[i].references)
                 answer = generation(system, text, total)
                 records.append(
-                    Record(of_suite[i].id, repeat, batch, position, moment.isoformat(), answer, statistics)
+                    Record(
+                        example_id=of_suite[i].id,
+                        repeat=repeat,
+                        batch=batch,
+                        position=position,
+                        started_at=moment.isoformat(),
+                        generation=answer,
+                        statistics=statistics,
+                    )
                 )
         moment += timedelta(seconds=total)
     planned = n * chosen.repeats * len(chosen.systems)
     run = Run(
-        run_id, chosen, ENVIRONMENT, "CC0-1.0", signatures_of(chosen.task, [e.references for e in of_suite]),
-        planned, START.isoformat(), moment.isoformat() if len(records) == planned else None,
-        {s: Memory(900_000_000, 400_000_000) for s in chosen.systems},
-    )  # fmt: skip
+        run_id=run_id,
+        plan=chosen,
+        environment=ENVIRONMENT,
+        licence="CC0-1.0",
+        signatures=signatures_of(chosen.task, [e.references for e in of_suite]),
+        planned=planned,
+        created_at=START.isoformat(),
+        finished_at=moment.isoformat() if len(records) == planned else None,
+        memory={s: Memory(resident=900_000_000, before_model=400_000_000) for s in chosen.systems},
+    )
     return StoredRun(run, of_suite, tuple(records), ())
 
 
@@ -118,7 +132,14 @@ def generation(system: System, text: str, total_s: float, tokens: int | None = N
     count = len(text.split()) + 1 if tokens is None else tokens
     times = [total_s * (0.1 + 0.8 * k / max(count - 1, 1)) for k in range(count)]
     phases = {"encode": 0.05 * total_s, "decode": 0.95 * total_s}
-    return Generation(system, text, tuple(range(count)), 12, "eos", Timing(phases, tuple(times)))  # type: ignore[arg-type]
+    return Generation(
+        system=system,
+        text=text,
+        token_ids=tuple(range(count)),
+        prompt_tokens=12,
+        finish_reason="eos",
+        timing=Timing(phases, tuple(times)),
+    )  # type: ignore[arg-type]
 
 
 def changed(stored: StoredRun, plan: Mapping[str, object] | None = None, **run: object) -> StoredRun:

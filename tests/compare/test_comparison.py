@@ -169,9 +169,9 @@ def test_lossless_answers_are_counted_against_the_llm_of_the_same_arithmetic() -
     systems = (System("llm"), slow_llm, fast)
     stored = make_run(20, texts, {fast: quarter, slow_llm: quarter}, systems=systems)
     ran = {
-        System("llm"): Ran("torch", CPU, "int8"),
-        slow_llm: Ran("onnx", CPU, "float32"),
-        fast: Ran("onnx", CPU, "float32"),
+        System("llm"): Ran(engine="torch", device=CPU, dtype="int8"),
+        slow_llm: Ran(engine="onnx", device=CPU, dtype="float32"),
+        fast: Ran(engine="onnx", device=CPU, dtype="float32"),
     }
     llm, _, lossless = compare_runs([changed(stored, ran=ran)], resamples=10).systems
     assert lossless.fidelity == Fidelity(

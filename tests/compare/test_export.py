@@ -76,8 +76,11 @@ def test_what_was_measured_elsewhere_says_so(
     monkeypatch.setattr("hybrid.compare.export._AT_ONCE", 3)
     fake = fake_run()
     here = fake.run.environment
-    moved = (Resumption(4, replace(here, cpu="B CPU")), Resumption(4, replace(here, cpu="C", code="f00")))
+    moved = (
+        Resumption(records_before=4, environment=replace(here, cpu="B CPU")),
+        Resumption(records_before=4, environment=replace(here, cpu="C", code="f00")),
+    )
     reader = stored(fake)
-    reader.run = replace(reader.run, resumptions=(*moved, Resumption(7, here)))
+    reader.run = replace(reader.run, resumptions=(*moved, Resumption(records_before=7, environment=here)))
     expected = [("A CPU", "620233b")] * 4 + [("C", "f00")] * 3 + [("A CPU", "620233b")] * 2
     assert columns(reader, "cpu", "code") == expected

@@ -12,7 +12,13 @@ from tests.compare.fake import changed, make_run
 
 RAN = {
     "llm": Ran(
-        "torch", "cpu", "float32", {}, decode_bytes=80_000_000, encode_flops=4_000_000, attention_flops=1_000
+        engine="torch",
+        device="cpu",
+        dtype="float32",
+        options={},
+        decode_bytes=80_000_000,
+        encode_flops=4_000_000,
+        attention_flops=1_000,
     )
 }
 

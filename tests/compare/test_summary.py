@@ -114,8 +114,8 @@ def test_cost_by_hand() -> None:
 
 
 def test_memory_is_the_runs_own() -> None:
-    stored = changed(make_run(2), memory={"slm": Memory(5, 3, 1)})
-    assert summarize(of(stored, "slm"), DRAWS).memory == Memory(5, 3, 1)
+    stored = changed(make_run(2), memory={"slm": Memory(resident=5, before_model=3, device=1)})
+    assert summarize(of(stored, "slm"), DRAWS).memory == Memory(resident=5, before_model=3, device=1)
     assert summarize(of(stored, "llm"), DRAWS).memory is None
 
 

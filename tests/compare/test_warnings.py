@@ -28,7 +28,11 @@ def test_a_good_run_has_no_warning(good: StoredRun) -> None:
 def test_a_run_that_went_on_elsewhere_names_what_changed(good: StoredRun) -> None:
     other = replace(ENVIRONMENT, python="3.12.1", packages={"torch": "2.14.0"}, memory_bytes=5)
     more = replace(other, memory_bytes=6)
-    resumptions = (Resumption(40, other), Resumption(50, more), Resumption(1060, ENVIRONMENT))
+    resumptions = (
+        Resumption(records_before=40, environment=other),
+        Resumption(records_before=50, environment=more),
+        Resumption(records_before=1060, environment=ENVIRONMENT),
+    )
     start = "Run run-a went on in another environment after"
     assert warnings(changed(good, resumptions=resumptions)) == (
         f"{start} 40 answers: python (3.11.9 and 3.12.1), package torch (2.13.0 and 2.14.0).",
@@ -134,7 +138,7 @@ def test_code_that_was_not_committed(good: StoredRun) -> None:
     before = replace(good.run.environment, code="0123456789abcdef+changes")
     (sentence,) = warnings(changed(good, environment=before))
     assert sentence.startswith("Run run-a was measured with changes to commit 0123456789ab that were not")
-    later = Resumption(3, before)
+    later = Resumption(records_before=3, environment=before)
     assert sentences(warnings(changed(good, resumptions=(later, later))), "not committed") == [sentence]
     assert warnings(good) == ()
 

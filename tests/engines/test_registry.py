@@ -29,7 +29,15 @@ from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Plan, Sampling, System
 from tests.loaded import ask
 
-PLAN = Plan("suite", "", "translate-en-de", "tiny", SYSTEMS, engine="torch", dtype="float32")
+PLAN = Plan(
+    "suite",
+    suite_hash="",
+    task="translate-en-de",
+    pair="tiny",
+    systems=SYSTEMS,
+    engine="torch",
+    dtype="float32",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,14 @@ def test_verdict(hybrid_s, expected):
 
 
 def test_remarks_name_cut_and_empty_answers():
-    silent = Generation(System("slm"), " ", (1,), 5, "eos", Timing({"decode": 0.1}, (0.1,)))
+    silent = Generation(
+        system=System("slm"),
+        text=" ",
+        token_ids=(1,),
+        prompt_tokens=5,
+        finish_reason="eos",
+        timing=Timing({"decode": 0.1}, (0.1,)),
+    )
     answers = answers_of(generation("llm", [0.1], "length"), silent, generation("hybrid", [0.1], "length"))
     cut, empty = remarks(answers)
     assert "LLM alone, Hybrid" in cut

@@ -83,7 +83,18 @@ def test_what_a_system_does_not_say_is_left_open(tmp_path, monkeypatch):
 
 
 def test_differences_name_the_fields():
-    before = Environment("0.1.0", "a1", "w", "3.11.7", "Linux", "AMD", 2, 8, "AMD", {"torch": "2.12.0"})
+    before = Environment(
+        product="0.1.0",
+        code="a1",
+        weights_sha256="w",
+        python="3.11.7",
+        system="Linux",
+        cpu="AMD",
+        cpu_count=2,
+        memory_bytes=8,
+        device_name="AMD",
+        packages={"torch": "2.12.0"},
+    )
     assert differences(before, before) == ()
     packages = {"torch": "2.13.0", "cuda": "13.0"}
     now = replace(before, python="3.12.1", memory_bytes=9, packages=packages, code="")
@@ -96,7 +107,18 @@ def test_differences_name_the_fields():
 
 
 def test_differing_has_both_values_and_hashes_cut_short():
-    before = Environment("0.1.0", "a1" * 20 + "+changes", "b" * 64, "3.11", "Linux", "AMD", 2, 8, "AMD", {})
+    before = Environment(
+        product="0.1.0",
+        code="a1" * 20 + "+changes",
+        weights_sha256="b" * 64,
+        python="3.11",
+        system="Linux",
+        cpu="AMD",
+        cpu_count=2,
+        memory_bytes=8,
+        device_name="AMD",
+        packages={},
+    )
     assert differing(before, replace(before, memory_bytes=9)) == {}
     now = replace(before, code="", weights_sha256="c" * 64, cpu_count=4, packages={"cuda": "13.0"})
     assert differing(before, now) == {
@@ -108,7 +130,18 @@ def test_differing_has_both_values_and_hashes_cut_short():
 
 
 def test_machines_of_one_name_differ_where_both_are_known():
-    old = Environment("0.1.0", "", "", "3.11", "Linux", "AMD EPYC", 2, 8, "AMD EPYC", {})
+    old = Environment(
+        product="0.1.0",
+        code="",
+        weights_sha256="",
+        python="3.11",
+        system="Linux",
+        cpu="AMD EPYC",
+        cpu_count=2,
+        memory_bytes=8,
+        device_name="AMD EPYC",
+        packages={},
+    )
     older, newer = (replace(old, hardware=Hardware("AuthenticAMD", "25", model)) for model in ("17", "1"))
     assert differing(older, newer) == {"machine": ("family 25 model 17", "family 25 model 1")}
     assert differing(old, older) == differing(older, older) == {}

@@ -61,7 +61,7 @@ def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     plan = replace(PLAN, batch_size=2, threads=3)
-    assert peak_memory(plan, "slm", EXAMPLES) == Memory(3, 2, 1)
+    assert peak_memory(plan, "slm", EXAMPLES) == Memory(resident=3, before_model=2, device=1)
     assert orders[0]["texts"] == [EXAMPLES[3].source, EXAMPLES[1].source]
     assert orders[0]["system"] == "slm"
     assert orders[0]["plan"]["threads"] == 3

@@ -42,7 +42,14 @@ def test_names_of_systems_and_phases():
 
 def test_a_system_is_a_method_and_perhaps_an_engine():
     assert [System.parse(name).method for name in (*METHODS, "llm@torch")] == [*METHODS, "llm"]
-    plan = Plan("suite", "", "summarize", "tiny", (BASELINE, System("llm", "ctranslate2")), engine="onnx")
+    plan = Plan(
+        "suite",
+        suite_hash="",
+        task="summarize",
+        pair="tiny",
+        systems=(BASELINE, System("llm", "ctranslate2")),
+        engine="onnx",
+    )
     assert [plan.engine_of(system) for system in plan.systems] == ["onnx", "ctranslate2"]
 
 
@@ -60,8 +67,15 @@ def test_methods_need_the_models_that_they_are_made_of():
 
 def test_how_a_system_ran_is_the_plans_where_it_was_not_recorded(fake_run):
     run = fake_run(systems=(System("llm"), System.parse("slm@onnx"))).run
-    assert run.ran_as(System("slm", "onnx")) == Ran("onnx", CPU, "float32")
-    told = Ran("onnx", CPU, "int8", {"int8_encoder": "off"}, 7, 9)
+    assert run.ran_as(System("slm", "onnx")) == Ran(engine="onnx", device=CPU, dtype="float32")
+    told = Ran(
+        engine="onnx",
+        device=CPU,
+        dtype="int8",
+        options={"int8_encoder": "off"},
+        decode_bytes=7,
+        encode_flops=9,
+    )
     assert dataclasses.replace(run, ran={"slm@onnx": told}).ran_as("slm@onnx") == told
 
 

@@ -12,7 +12,18 @@ from hybrid.schema import CPU, EncodedPrompt, Environment, Grid, Sampling, Step
 from hybrid.sizing import Pair, Profile
 from tests.sizing.made_up import made_up_profile, shape
 
-ENVIRONMENT = Environment("0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {})
+ENVIRONMENT = Environment(
+    product="0.1.0",
+    code="",
+    weights_sha256="",
+    python="3.11.7",
+    system="Linux",
+    cpu="A CPU",
+    cpu_count=2,
+    memory_bytes=8 << 30,
+    device_name="A CPU",
+    packages={},
+)
 
 
 def _made_up_shape(name: str, width: int, **sizes: Any) -> Shape:

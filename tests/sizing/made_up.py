@@ -24,7 +24,16 @@ def shape(name: str, width: int, inner: int, heads: int, layers: int, vocabulary
 
 def made_up_profile(**changes: Any) -> Profile:
     environment = Environment(
-        "0.1.0", "", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {"torch": "2.13.0"}
+        product="0.1.0",
+        code="",
+        weights_sha256="",
+        python="3.11.7",
+        system="Linux",
+        cpu="A CPU",
+        cpu_count=2,
+        memory_bytes=8 << 30,
+        device_name="A CPU",
+        packages={"torch": "2.13.0"},
     )
     reading = {"fixed": 100 * US, "layers": 10 * US, "weights": 1e-9}
     profile = Profile(

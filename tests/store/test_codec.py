@@ -31,7 +31,11 @@ HOSTILE = "Grüße\n\r\n\t\0 \u2028 \x85 \ud800 \U0001f600 \"quoted\" '=1+1' \\ 
 
 @pytest.fixture
 def run(fake_run: FakeRun) -> Run:
-    return replace(fake_run().run, finished_at="2026-11-23T02:00:00+00:00", memory={"llm": Memory(5, 3)})
+    return replace(
+        fake_run().run,
+        finished_at="2026-11-23T02:00:00+00:00",
+        memory={"llm": Memory(resident=5, before_model=3)},
+    )
 
 
 @pytest.fixture
@@ -51,7 +55,9 @@ def with_text(record: Record, text: str) -> Record:
 def test_a_run_comes_back_equal(run: Run) -> None:
     environment = replace(run.environment, packages=MappingProxyType({"torch": "2.13.0"}))
     assert decode_run(encode_run(replace(run, environment=environment)))[0] == run
-    moved = replace(run, max_prompt_tokens=512, resumptions=(Resumption(4, run.environment),))
+    moved = replace(
+        run, max_prompt_tokens=512, resumptions=(Resumption(records_before=4, environment=run.environment),)
+    )
     assert decode_run(encode_run(moved))[0] == moved
 
 

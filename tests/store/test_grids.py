@@ -17,7 +17,16 @@ from hybrid.store.grids import create_grid, find_grid, list_grids, load_grid, ne
 from hybrid.store.reading import list_runs
 
 HERE = Environment(
-    "0.1.0", "620233b", "", "3.11.7", "Linux", "A CPU", 2, 8 << 30, "A CPU", {"torch": "2.13.0"}
+    product="0.1.0",
+    code="620233b",
+    weights_sha256="",
+    python="3.11.7",
+    system="Linux",
+    cpu="A CPU",
+    cpu_count=2,
+    memory_bytes=8 << 30,
+    device_name="A CPU",
+    packages={"torch": "2.13.0"},
 )
 ID = "20261123-014512-torch-3f9c"
 

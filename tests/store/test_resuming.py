@@ -135,7 +135,7 @@ def test_where_a_run_went_on_is_stored_before_it_does(
     with store.resume(fake.run.run_id, tmp_path) as writer:
         assert writer.environment == home
         writer.move(elsewhere)
-        moved = replace(fake.run, resumptions=(Resumption(4, elsewhere),))
+        moved = replace(fake.run, resumptions=(Resumption(records_before=4, environment=elsewhere),))
         assert writer.run == store.load_run("latest", tmp_path).run == moved
         writer.append(fake.records[4:6])
     with store.resume(fake.run.run_id, tmp_path) as writer:
@@ -147,7 +147,10 @@ def test_where_a_run_went_on_is_stored_before_it_does(
         writer.move(home)
         writer.append(fake.records[7:])
         run = writer.finish({}, END)
-    assert run.resumptions == (Resumption(4, elsewhere), Resumption(7, home))
+    assert run.resumptions == (
+        Resumption(records_before=4, environment=elsewhere),
+        Resumption(records_before=7, environment=home),
+    )
     assert store.load_run("latest", tmp_path) == replace(fake, run=run)
 
 
@@ -161,7 +164,9 @@ def test_where_nothing_was_measured_is_forgotten(
             assert writer.environment == home
             writer.move(here)
         stored = store.load_run("latest", tmp_path).run
-        assert stored.resumptions == (() if here == home else (Resumption(4, here),))
+        assert stored.resumptions == (
+            () if here == home else (Resumption(records_before=4, environment=here),)
+        )
         assert stored.environment == home
 
 

@@ -15,7 +15,7 @@ Start = Callable[..., Writer]
 
 
 def test_an_id_says_when_and_what() -> None:
-    plan = Plan("everyday-en-de", "", "translate-en-de", "en-de")
+    plan = Plan("everyday-en-de", suite_hash="", task="translate-en-de", pair="en-de")
     now = datetime(2026, 11, 23, 2, 45, 12, tzinfo=timezone(timedelta(hours=1)))
     assert store.new_run_id(plan, now)[:-4] == "20261123-014512-everyday-en-de-"
 
@@ -33,7 +33,9 @@ def test_an_id_says_when_and_what() -> None:
 def test_any_suite_gives_an_id_that_is_a_plain_name(
     suite: str, slug: str, fake: StoredRun, tmp_path: Path
 ) -> None:
-    run_id = store.new_run_id(Plan(suite, "", "summarize", "x"), datetime(2026, 1, 2, tzinfo=UTC))
+    run_id = store.new_run_id(
+        Plan(suite, suite_hash="", task="summarize", pair="x"), datetime(2026, 1, 2, tzinfo=UTC)
+    )
     assert run_id[:-4] == f"20260102-000000-{slug}-"
     with store.create(replace(fake.run, run_id=run_id), fake.examples, tmp_path):
         assert store.find_run(run_id, tmp_path) == run_id

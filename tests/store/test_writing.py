@@ -24,7 +24,10 @@ END = "2026-11-23T02:00:00+00:00"
 
 def test_a_finished_run_comes_back_equal(fake: StoredRun, started: Start, tmp_path: Path) -> None:
     with started(fake, tmp_path, len(fake.records)) as writer:
-        memory = {"llm": Memory(500, 300), "hybrid": Memory(400, 300, 7)}
+        memory = {
+            "llm": Memory(resident=500, before_model=300),
+            "hybrid": Memory(resident=400, before_model=300, device=7),
+        }
         run = writer.finish(memory, END)
     assert run == replace(fake.run, memory=memory, finished_at=END)
     assert store.load_run(fake.run.run_id, tmp_path) == replace(fake, run=run)

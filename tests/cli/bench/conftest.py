@@ -73,7 +73,7 @@ def bench(run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path / "tmp"))
-    monkeypatch.setattr(use_case, "peak_memory", lambda *_: Memory(2, 1))
+    monkeypatch.setattr(use_case, "peak_memory", lambda *_: Memory(resident=2, before_model=1))
     monkeypatch.setattr(block, "take_probe", lambda *_, **__: PROBE)
     monkeypatch.chdir(tmp_path)
     return Command(tmp_path, run)

@@ -46,7 +46,7 @@ def test_standard_input_is_a_plan_too(bench):
     result = bench.invoke("bench", "--plan", "-", standard_input=encode_plan(PLAN))
     stored = bench.stored(result)
     assert stored.run.plan.systems == SYSTEMS
-    assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(resident=2, before_model=1))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
     assert (len(part.records), part.run.finished_at) == (3, None)
     again = bench.stored(bench.run("--resume", "latest"))
     assert again.records == part.records
-    assert again.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    assert again.run.memory == dict.fromkeys(SYSTEMS, Memory(resident=2, before_model=1))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_records_are_on_the_disk_before_the_memory_pass(bench, monkeypatch):
     def peak(*_: Any) -> Memory:
         (path,) = (bench.folder / "results").glob("*/records.jsonl")
         assert synced[-1] == path.stat().st_ino
-        return Memory(2, 1)
+        return Memory(resident=2, before_model=1)
 
     monkeypatch.setattr(os, "fsync", noted)
     monkeypatch.setattr(use_case, "peak_memory", peak)

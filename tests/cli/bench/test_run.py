@@ -47,7 +47,7 @@ def test_a_run_is_stored_with_its_plan_and_its_conditions(bench, tiny_bundle):
     assert (
         set(stored.run.signatures) == set(stored.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
     )
-    assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(2, 1))
+    assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(resident=2, before_model=1))
     assert stored.run.max_prompt_tokens == tiny_bundle.max_prompt_tokens == 160
     assert stored.run.resumptions == ()
     assert len(stored.run.environment.weights_sha256) == 64
@@ -108,7 +108,7 @@ def test_memory_that_cannot_be_measured_does_not_lose_the_run(bench, monkeypatch
     def peak(_: Plan, system: str, __: object) -> Memory:
         if system == "llm":
             raise EngineError("The memory of llm was not measured: exit code -9")
-        return Memory(2, 1)
+        return Memory(resident=2, before_model=1)
 
     monkeypatch.setattr(use_case, "peak_memory", peak)
     result = bench.measure("--limit", "1")

@@ -155,7 +155,7 @@ def test_another_cpu_is_not(fake_run, tmp_path: Path):
     with store.create(fake.run, fake.examples, tmp_path) as writer:
         writer.append(fake.records[:1])
         use_case._note_environment(writer, here, events.append)
-        assert writer.run.resumptions == (Resumption(1, here),)
+        assert writer.run.resumptions == (Resumption(records_before=1, environment=here),)
     assert [type(event) for event in events] == [Notice]
     assert "cpu A CPU, now Other" in events[0].sentence
 
