@@ -161,7 +161,7 @@ def settled(page: Any) -> None:
     page.wait_for_timeout(200)
 
 
-def wait_for_address(page: Any, **choices: str | list[str]) -> None:
+def wait_for_address(page: Any, /, **choices: str | list[str]) -> None:
     """Wait until the address carries these choices, [] for none: the server writes them after drawing."""
     expected = {name: [value] if isinstance(value, str) else value for name, value in choices.items()}
 
