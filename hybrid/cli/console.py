@@ -57,10 +57,11 @@ def notice(text: str) -> None:
 
 
 def stderr_console() -> "Console":
-    """Give a console on stderr that is a terminal only where stderr is one, whatever FORCE_COLOR says."""
+    """Give a console on stderr: a terminal where it is one, or TTY_COMPATIBLE says so, not FORCE_COLOR."""
     from rich.console import Console
 
-    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
+    is_terminal = sys.stderr.isatty() or os.environ.get("TTY_COMPATIBLE") == "1"
+    return Console(stderr=True, force_terminal=None if is_terminal else False)
 
 
 def open_streams() -> None:

@@ -76,7 +76,6 @@ def test_what_cannot_be_printed_is_replaced() -> None:
 def test_a_status_is_no_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.setenv(name, "1")  # else it is silent here
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with status("Reading file:/data/[/b]x.tsv"):
         pass
     assert "Reading file:/data/[/b]x.tsv" in capsys.readouterr().err
@@ -88,8 +87,8 @@ def test_a_status_is_no_markup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_a_forced_terminal_draws_nothing_into_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.setenv(name, "1")
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
     with status("Reading") as tell:
         tell("Still reading")
     assert capsys.readouterr().err == ""
