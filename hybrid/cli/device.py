@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json
-from hybrid.cli.options import engine_options, price_option, wait_option
+from hybrid.cli.numbers import price_option
+from hybrid.cli.options import engine_options, wait_option
 from hybrid.format import bandwidth, counted, percent
 from hybrid.measuring.collector import collector_off
 from hybrid.schema import Observer, Status

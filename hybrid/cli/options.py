@@ -1,6 +1,5 @@
 """Options that several commands share: what runs the models, seconds, a plan's options as click has them."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -9,6 +8,7 @@ from click.core import ParameterSource
 
 from hybrid.benchmark.plan_options import ENGINE_OPTIONS, PlanOption, parse_engine_options
 from hybrid.cli.console import notice
+from hybrid.cli.numbers import Finite
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,21 +27,8 @@ def with_options(options: Iterable[PlanOption]) -> Callable[[F], F]:
 engine_options = with_options(ENGINE_OPTIONS)
 
 
-class Finite(click.FloatRange):
-    """A number from a range that excludes nan and infinity, too, which no range of click's does."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
 wait_option = click.option(
     "--wait", type=Finite(0), default=0, metavar="SECONDS", help="For another measurement to end."
-)
-price_option = click.option(
-    "--price-per-hour", type=Finite(0), metavar="PRICE", help="Of the machine, for the cost of output tokens."
 )
 
 

@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import psutil
-
 from hybrid.errors import EngineError
 from hybrid.format import percent
 from hybrid.measuring.device import fixed_product, memory_bandwidth
@@ -39,6 +37,8 @@ class CpuTimes:
     @classmethod
     def now(cls) -> "CpuTimes":
         """Read them; all but the first are 0 where the system does not tell."""
+        import psutil  # not needed by those who only list runs
+
         mine, whole = os.times(), psutil.cpu_times()
         idle_s = whole.idle + getattr(whole, "iowait", 0.0)
         stolen_s = getattr(whole, "steal", 0.0)
@@ -131,6 +131,8 @@ def _shares(since: CpuTimes, now: CpuTimes) -> tuple[float | None, float | None]
 
 def _frequency_mhz() -> float | None:
     with suppress(Exception):  # what a virtual machine or a container has in the place of these files
+        import psutil
+
         frequency = psutil.cpu_freq()
         return float(frequency.current) if frequency and frequency.current else None
     return None
