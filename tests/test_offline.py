@@ -33,9 +33,10 @@ seen = ("IpOutNoRoutes", "Ip6OutNoRoutes", "UdpOutDatagrams", "Udp6OutDatagrams"
 print(json.dumps({"codes": codes, "left": sum(counts.get(name, 0) for name in seen)}))
 """
 COMMANDS = """
+import sys
 from hybrid.cli import main
-suite = "everyday-en-de --limit 2 --systems llm,hybrid --engine onnx --max-new-tokens 4 --no-memory"
-for line in (f"bench {suite}", "export -o all.csv", "report latest -o all.html"):
+suite = "everyday-en-de --limit 2 --systems llm,hybrid --engine onnx --max-new-tokens 4"
+for line in (f"bench {suite} {sys.argv[1]}", "export -o all.csv", "report latest -o all.html"):
     main(line.split(), standalone_mode=False)
 """
 LOADED = """
@@ -82,7 +83,7 @@ def test_the_witness_sees_a_look_up(home: Path, tiny_zoo: Path) -> None:
 
 
 def test_measuring_and_the_pages_ask_nobody(home: Path, tiny_zoo: Path) -> None:
-    bench = [sys.executable, "-c", COMMANDS]
+    bench = [sys.executable, "-c", COMMANDS, "--no-memory --blocks 1"]
     visit = [sys.executable, str(ROOT / "tests" / "pages" / "visitor.py"), "overview", "benchmark", "runs"]
     assert left_by(bench, visit, home=home, zoo=tiny_zoo) == 0
     assert list(home.rglob("*")) == []
@@ -94,5 +95,7 @@ def test_engines_ask_nobody_after_a_while(home: Path, tiny_zoo: Path) -> None:
     """A library may wait: ONNX Runtime asks 13 s after it was imported."""
     pages = ["overview", "live", "benchmark", "tradeoffs", "pairings", "examples", "runs"]
     visit = [sys.executable, str(ROOT / "tests" / "pages" / "visitor.py"), *pages]
-    assert left_by([sys.executable, "-c", LOADED, "40"], visit, home=home, zoo=tiny_zoo) == 0
+    bench = [sys.executable, "-c", COMMANDS, "--blocks 2"]  # in processes of their own, memory too
+    engines = [sys.executable, "-c", LOADED, "40"]
+    assert left_by(engines, bench, visit, home=home, zoo=tiny_zoo) == 0
     assert list(home.rglob("*")) == []

@@ -9,7 +9,10 @@ import pytest
 from hybrid.store import load_run
 from hybrid.store.importing import write_archive
 
-FAST = ("--task", "translate-en-de", "--max-new-tokens", "4", "--engine", "torch", "--systems", "llm")
+FAST = (
+    "--task", "translate-en-de", "--max-new-tokens", "4", "--engine", "torch", "--systems", "llm",
+    "--blocks", "1",
+)  # fmt: skip
 FIVE = "".join(f"The house number {n} is old.\tDas Haus Nummer {n} ist alt.\n" for n in range(5))
 
 
