@@ -243,7 +243,7 @@ def test_a_click_shows_a_pair_and_its_link_shows_it_again(
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         wait_for_text(page, "t5-v1_1-small 77M with bundled-slm 6.0M, measured in grid")
         settled(page)
-        wait_for_address(page, slm="bundled-slm", llm="t5-v1_1-small")
+        wait_for_address(page, slm="bundled-slm 6.0M", llm="t5-v1_1-small 77M")
         link = page.url
     with closing(browser.new_context()) as context:
         again = context.new_page()
