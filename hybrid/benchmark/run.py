@@ -15,6 +15,7 @@ from hybrid.errors import EngineError, HybridError, PairError, StoreError, Suite
 from hybrid.measuring.environment import differences
 from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory
+from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import default_metrics
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, zoo
 from hybrid.schema import (
@@ -173,7 +174,7 @@ def _complete(
         with_memory = plan.memory if memory is None else memory
         peaks = _peak_memory(plan, writer.examples, observer) if with_memory else {}
         run = writer.finish(peaks, _now())
-    observer(Finished(run_id=run.run_id))
+    observer(Finished(run_id=run.run_id, busy=busy_reasons(run) or ()))
     return run
 
 

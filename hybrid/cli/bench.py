@@ -81,6 +81,10 @@ def bench(
         if isinstance(error, Stopped):
             ctx.exit(error.exit_code)
         raise
+    if terminal.finished and terminal.finished.busy:
+        from hybrid.measuring.probes import busy_clause
+
+        notice(f"This was {busy_clause(terminal.finished.busy)}")
     medians = speedups(terminal.last)
     medians = medians and f" Speed-up over the LLM, end to end: {medians} (medians)."
     say(f"All {run.planned} answers are stored.{medians} `hybrid compare` says more.")

@@ -79,24 +79,22 @@ def evaluate(
         torch.set_num_threads(1)
         bundle = load_bundle(pair, observer=terminal)
         chosen = systems or MODELS
-        for path in files:
-            terminal(Status(sentence=path.name))
-            settings = options["control"], options["limit"]
-            for result in quality(
-                bundle, [path], task, chosen, *settings, columns=options["columns"], observer=terminal
-            ):
-                report = {
-                    "file": result.file,
-                    "system": result.system,
-                    METRICS[result.score.metric].label: round(result.score.value, 2),
-                    "n": result.score.n,
-                    "cut_prompts": result.cut_prompts,
-                    "signature": result.score.signature,
-                }
-                if options["as_json"]:
-                    out_json(report, indent=None)
-                else:
-                    out("\t".join(harmless(f"{key} {value}") for key, value in report.items()))
+        settings = options["control"], options["limit"]
+        for result in quality(
+            bundle, files, task, chosen, *settings, columns=options["columns"], observer=terminal
+        ):
+            report = {
+                "file": result.file,
+                "system": result.system,
+                METRICS[result.score.metric].label: round(result.score.value, 2),
+                "n": result.score.n,
+                "cut_prompts": result.cut_prompts,
+                "signature": result.score.signature,
+            }
+            if options["as_json"]:
+                out_json(report, indent=None)
+            else:
+                out("\t".join(harmless(f"{key} {value}") for key, value in report.items()))
 
 
 def _draw(events: Iterable["TrainEvent"]) -> None:

@@ -12,6 +12,7 @@ from hybrid.compare.results import Scores
 from hybrid.metrics import main_metric
 
 GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
+FEWEST_TO_MEET = 50  # examples; the intervals of fewer are too narrow to promise anything
 
 GateVerdict = Literal["meets", "misses", "undecided"]
 
@@ -27,8 +28,8 @@ class Gate:
     point set against 0.99 would fail a third of all systems that equal the
     baseline, so that the intervals decide.
 
-    verdict: "meets" where the whole 95 % interval of both ratios is at or above its
-        need, "misses" where that of one is below, else "undecided".
+    verdict: "meets" where the whole 95 % interval of both ratios, of FEWEST_TO_MEET examples
+        or more, is at or above its need, "misses" where that of one is below, else "undecided".
     quality: of scores, above 1 is better, also where a lower score is better.
     length: of all words. Both are ratios to the baseline.
     deciding_n: roughly how many examples would decide it if both ratios stayed as
@@ -70,13 +71,13 @@ def gate_verdict(quality: Estimate, length: Estimate) -> tuple[GateVerdict, int 
         return "misses", None
     left_open = [(ratio, need) for ratio, need in parts if ratio.low is None or ratio.low < need]
     if not left_open:
-        return "meets", None
+        return ("meets", None) if quality.n >= FEWEST_TO_MEET else ("undecided", FEWEST_TO_MEET)
     below = [(ratio, need) for ratio, need in left_open if ratio.value < need]  # one that misses is enough
     needed = [_deciding_n(ratio, need) for ratio, need in below or left_open]
     known = [n for n in needed if n is not None]
     if len(known) < len(needed):
         return "undecided", None
-    return "undecided", min(known) if below else max(known)
+    return "undecided", max(FEWEST_TO_MEET, min(known) if below else max(known))
 
 
 def quality_ratio(higher_is_better: bool | None, system: float, baseline: float) -> float | None:

@@ -11,10 +11,10 @@ from datetime import datetime
 from hybrid.compare.bootstrap import FEWEST
 from hybrid.compare.paired import PLURALS, PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
-from hybrid.format import counted, duration
+from hybrid.format import counted, duration, joined
 from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
-from hybrid.measuring.probes import busy_reasons
+from hybrid.measuring.probes import busy_clause, busy_reasons
 from hybrid.metrics import METRICS, Metric, default_metrics
 from hybrid.schema import Run
 from hybrid.store import StoredRun
@@ -39,10 +39,7 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
     run = stored.run
     name = f"Run {run.run_id}"
     if reasons := busy_reasons(run):
-        yield (
-            f"{name} was measured on a busy machine: {joined(reasons)}. Its times and speed-ups are not "
-            "those of a quiet one."
-        )
+        yield (f"{name} was {busy_clause(reasons)}")
     for problem in stored.problems:
         yield f"{name}: {problem}"
     if run.finished_at is None:
@@ -130,11 +127,6 @@ def pair_warnings(
     if pairs < FEWEST <= n:
         few = f"1 {comparison.paired_by}" if pairs == 1 else f"{pairs} {PLURALS[comparison.paired_by]}"
         yield f"A speed-up of {system_name} over {baseline_name} rests on only {few}: it carries no interval."
-
-
-def joined(names: Sequence[str]) -> str:
-    """Join names as in a sentence: `a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _doubts(results: SystemResults) -> Iterator[str]:

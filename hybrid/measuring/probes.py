@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hybrid.errors import EngineError
-from hybrid.format import percent
+from hybrid.format import joined, percent
 from hybrid.measuring.device import fixed_product, memory_bandwidth
 from hybrid.schema import Device, Notice, Observer, Probe, Run, silent
 
@@ -108,6 +108,11 @@ def busy_reasons(run: Run) -> tuple[str, ...] | None:
     if others := max((probe.gpu_others or 0 for probe in probes), default=0):
         reasons.append(f"{others} other process{'es' * (others > 1)} used the GPU")
     return tuple(reasons)
+
+
+def busy_clause(reasons: Sequence[str]) -> str:
+    """Say what busy_reasons() means, for the end of a sentence."""
+    return f"measured on a busy machine: {joined(reasons)}. Times and speed-ups are not those of a quiet one."
 
 
 def _moved(values: Sequence[float | None]) -> float:

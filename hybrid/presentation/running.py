@@ -17,6 +17,7 @@ from hybrid.benchmark.event_log import read_events
 from hybrid.benchmark.jobs import Job
 from hybrid.benchmark.jobs.folder import EVENTS, last_lines
 from hybrid.errors import StoreError
+from hybrid.measuring.probes import busy_clause
 from hybrid.schema import (
     Event,
     Failed,
@@ -29,7 +30,7 @@ from hybrid.schema import (
     System,
     Waiting,
 )
-from hybrid.store import RunReader, results_folder
+from hybrid.store import RunReader, results_folder, run_of
 from hybrid.store.folders import suites_folder
 
 State = Literal[
@@ -44,6 +45,7 @@ class Running:
 
     run_id: None until it is known. done, planned: answers; planned is 0 until it
     is known. eta_s: seconds left of the answers, as far as their pace is known.
+    busy: whether it has ended and its machine was, meanwhile.
     """
 
     state: State
@@ -54,6 +56,7 @@ class Running:
     eta_s: float | None = None
     speedups: Mapping[System, Speedup] = field(default_factory=dict)
     log: tuple[str, ...] = ()
+    busy: bool = False
 
     @property
     def share(self) -> float:
@@ -74,6 +77,7 @@ class Watch:
         self._speedups: dict[System, Speedup] = {}
         self._failure: Failed | None = None
         self._finished = False
+        self._busy: tuple[str, ...] = ()
         self._counted = False  # whether what a job left that ended without a word was counted
 
     def look(self, job: Job) -> Running:
@@ -83,7 +87,7 @@ class Watch:
                 events, self._read = read_events(job.folder / EVENTS, self._read)
                 for event in events:
                     self._take(event)
-            if not (job.alive or self._finished or self._counted):
+            if not (job.alive or self._finished or self._finished_elsewhere(job) or self._counted):
                 self._count_stored(job)
             progress = self._progress or Progress(done=0, planned=0)
             running = Running(
@@ -94,6 +98,7 @@ class Watch:
                 planned=progress.planned,
                 eta_s=progress.eta_s if job.alive else None,
                 speedups=self._speedups,
+                busy=bool(self._busy),
                 log=tuple(map(_without_folder, last_lines(job))),
             )
             return replace(running, sentence=self._sentence(job, running))
@@ -108,10 +113,23 @@ class Watch:
                 self._progress, self._fresh = event, True
                 with suppress(ValueError):  # a method of another version
                     self._speedups = {System.parse(name): ratio for name, ratio in event.speedups.items()}
-            case Finished():
-                self._finished = True
+            case Finished(busy=busy):
+                self._finished, self._busy = True, busy
             case Failed():
                 self._failure = event
+
+    def _finished_elsewhere(self, job: Job) -> bool:
+        """See whether somebody has gone on with the run that the job left, and come to its end."""
+        if self._progress is None or job.run_id is None:
+            return False
+        try:
+            self._finished = run_of(job.run_id, self._root).finished_at is not None
+        except StoreError:
+            return False
+        if self._finished:
+            self._progress = replace(self._progress, done=self._progress.planned)
+            self._speedups = {}  # of the job's own part alone
+        return self._finished
 
     def _count_stored(self, job: Job) -> None:
         """See what is left of the run: its last events may be older, and what failed at once is removed."""
@@ -148,7 +166,8 @@ class Watch:
             "measuring": f"Measuring: {done:,} of {planned:,} answers{left}.",
             "finishing": f"All {planned:,} answers are measured. Now the peak memory of each system.",
             "cancelling": "Ending. What was measured is kept.",
-            "finished": f"All {planned:,} answers are stored.",
+            "finished": f"All {planned:,} answers are stored."
+            + (f" They were {busy_clause(self._busy)}" if self._busy else ""),
             "cancelled": f"Cancelled. {stored}" if planned else "Cancelled before anything was measured.",
             "failed": f"{self._why(job, running.log)}{f' {stored}' if planned else ''}",
         }

@@ -69,9 +69,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A run is complete and stored."""
+    """A run is complete and stored. busy: why its machine counts as busy meanwhile."""
 
     run_id: str
+    busy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ def stranger(profile: Profile) -> Stranger | None:
     """Say why a profile does not hold for this machine; None when it does."""
     measured_on, this_machine = profile.environment.hardware, cpu_hardware()
     if not measured_on.known:
-        return Stranger(ANOTHER_MACHINE, f"{profile.environment.device_name} is all that it says of its own")
+        return Stranger(ANOTHER_MACHINE, f"it says no more of its own than {profile.environment.device_name}")
     if differing := unlike(measured_on, this_machine):
         name, machines = profile.environment.cpu, " against ".join(differing)
         return Stranger(ANOTHER_MACHINE, f"{name}: {machines} here")

@@ -26,8 +26,8 @@ def load(address: str, task: str | None, columns: Columns) -> Suite:
     """Load the suite `file:PATH` or `file:SOURCES,REFERENCES`, named without folders. Raises SuiteError."""
     if not address:
         raise SuiteError("file: names no file; write file:PATH.")
-    name = f"file:{file_name(address)}"
-    return Suite(name, required_task(name, task), LICENCE, load_examples(address, columns))
+    name, examples = f"file:{file_name(address)}", load_examples(address, columns)
+    return Suite(name, required_task(name, task), LICENCE, examples)
 
 
 def file_name(address: str | Path) -> str:

@@ -14,7 +14,7 @@ from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.prompts import TextCodec
-from hybrid.schema import Model, Notice, Observer, Score, silent
+from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
 from hybrid.training.data import by_length, padded
@@ -48,11 +48,11 @@ def quality(
     """Score the first `limit` examples of each file; BLEU for translation, ROUGE-L for summaries.
 
     control: also the hybrid fed with the LLM's hidden states of the next prompt in the file.
-    Files are read as a suite `file:PATH` is. Raises SuiteError, with file and line, for what is none.
-    observer: told what to know of their texts.
+    Files are read as a suite `file:PATH` is, all of them before any is answered. Raises SuiteError, with
+    file and line, for what is none. observer: told of each file, and what to know of its texts.
     """
-    for path in files:
-        examples = load_examples(path, columns, limit)
+    for path, examples in [(path, load_examples(path, columns, limit)) for path in files]:
+        observer(Status(sentence=file_name(path)))
         for sentence in remarks(examples, task):
             observer(Notice(sentence=f"{file_name(path)}: {sentence}"))
         sources = [example.source for example in examples]

@@ -61,7 +61,7 @@ def _running(job: Job, running: Running) -> None:
 def _ended(job: Job, running: Running) -> None:
     st.subheader("The last measurement", anchor=False)
     _about(job)
-    note(running.sentence, KINDS.get(running.state, "warning"))
+    note(running.sentence, "warning" if running.busy else KINDS.get(running.state, "warning"))
     if running.state == "finished":
         _speedups(running, "median of paired ratios")
         link = {"run": job.run_id or ""}

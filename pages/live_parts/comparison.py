@@ -32,7 +32,7 @@ def controls(answered: Answered) -> tuple[int, str | None]:
     choices = [TO_LLM] if _llm(answered) else []
     choices += [TO_REFERENCE] if answered.request.reference.strip() else []
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Replayed at measured pace", width="content")
+        st.caption("Replay", width="content")
         slowdown: int = st.segmented_control(
             "Replay speed", list(SLOWDOWNS), default=4, format_func=SLOWDOWNS.__getitem__, required=True,
             key="slowdown", bind="query-params", on_change=_replay,

@@ -200,7 +200,9 @@ def test_one_example_has_values_without_intervals() -> None:
 
 
 def test_the_gate_asks_for_quality_and_length() -> None:
-    assert compared(make_run(8, {"hybrid": right})).gate.verdict == "meets"
+    assert compared(make_run(50, {"hybrid": right})).gate.verdict == "meets"
+    few = compared(make_run(49, {"hybrid": right})).gate
+    assert (few.verdict, few.deciding_n) == ("undecided", 50)  # too few to promise anything
     comparison = compared(make_run(60))
     assert comparison.gate.verdict == "misses"
     assert comparison.gate.quality.high < 0.99

@@ -91,7 +91,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(ask, cache):
         path.unlink() if path.is_file() else path.rmdir()
     cache.rmdir()
     cache.write_text("a file where the folder should be")
-    expected = f"{cache} cannot be used (File exists); HYBRID_CACHE names another folder"
+    expected = f"{cache} cannot be used (it is not a folder); HYBRID_CACHE names another folder"
     assert ask() == (ids, [expected, CONVERTING])
     cache.unlink()
     cache.parent.rmdir()

@@ -29,6 +29,7 @@ from hybrid.schema import (
 )
 from hybrid.store import load_run
 from tests.benchmark.jobs.stand_in import await_that
+from tests.made_runs import store_run
 
 BEGAN = "2026-11-23T01:45:12.000+00:00"
 NOBODY = 2**22 + 1  # no process has such a number
@@ -83,7 +84,25 @@ def test_progress_is_that_of_its_events(job: Job, tmp_path: Path):
     tell(job, Finished(run_id=RUN_ID))
     status = watch.look(replace(job, alive=False, exit_code=0))
     assert (status.state, status.sentence) == ("finished", "All 12 answers are stored.")
-    assert status.speedups == {"hybrid": Speedup(3.0, 4)}
+    assert (status.speedups, status.busy) == ({"hybrid": Speedup(3.0, 4)}, False)
+
+
+def test_the_end_of_a_run_on_a_busy_machine_says_so(job: Job, tmp_path: Path):
+    tell(job, STARTED, Finished(run_id=RUN_ID, busy=("other processes took 40 % of the CPUs",)))
+    status = Watch(tmp_path).look(replace(job, alive=False, exit_code=0))
+    assert status.busy
+    assert "other processes took 40 % of the CPUs" in status.sentence
+
+
+def test_what_was_cancelled_and_then_resumed_elsewhere_is_finished(job: Job, tmp_path: Path):
+    ended = replace(job, alive=False, exit_code=143, cancelled_at=BEGAN, run_id=RUN_ID)
+    watch = Watch(tmp_path)
+    tell(job, STARTED, Interrupted(run_id=RUN_ID, done=3, planned=12))
+    assert watch.look(ended).state == "cancelled"
+    store_run(tmp_path, examples=4)
+    (tmp_path / "made-0000").rename(tmp_path / RUN_ID)
+    status = watch.look(ended)
+    assert (status.state, status.done, status.speedups) == ("finished", 12, {})
 
 
 def test_a_run_that_goes_on_begins_where_it_was(job: Job, tmp_path: Path):

@@ -131,7 +131,7 @@ def test_a_profile_of_another_machine_of_that_name(own: Profile) -> None:
 def test_a_profile_that_does_not_say_its_machine(made_up) -> None:
     reported = stranger(made_up())
     assert reported is not None
-    assert reported.reason == "A CPU is all that it says of its own"
+    assert reported.reason == "it says no more of its own than A CPU"
 
 
 def test_a_profile_of_a_gpu_that_is_not_here(own: Profile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,9 @@ def headlines(
 ) -> list[Headline]:
     """Give a run of each suite, device and pair that was answered by both systems: by task, newest first.
 
-    Of each engine the newest complete run counts, and of the engines the one in which the LLM alone
-    answers soonest: a speed-up over a slow baseline says little.
+    Of each engine one complete run counts: rather of a quiet machine, of most examples, and the newest
+    of those. Of the engines it is the one in which the LLM alone answers soonest: a speed-up over a slow
+    baseline says little.
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """
     kinds: dict[tuple[str, str, str], dict[str, list[Entry]]] = {}
@@ -111,7 +112,7 @@ def headlines(
             engines.setdefault(entry.engines[0], []).append(entry)
     chosen: list[Headline] = []
     for engines in kinds.values():
-        by_engine = [headline for runs in engines.values() if (headline := _newest(runs, digest))]
+        by_engine = [headline for runs in engines.values() if (headline := _best(runs, digest))]
         if by_engine:
             chosen.append(min(by_engine, key=lambda headline: headline.llm_ms))
         if len(chosen) == most:
@@ -120,9 +121,10 @@ def headlines(
     return sorted(chosen, key=lambda headline: tasks.index(headline.entry.task))
 
 
-def _newest(runs: Sequence[Entry], digest: Callable[[str], RunDigest]) -> Headline | None:
-    """Give the first that has something to say."""
-    headlines_of_runs = (_headline(entry, digest) for entry in runs[:LATEST_OF_A_KIND])
+def _best(runs: Sequence[Entry], digest: Callable[[str], RunDigest]) -> Headline | None:
+    """Give the first that has something to say. runs: the newest first."""
+    ranked = sorted(runs, key=lambda entry: (bool(entry.busy), -entry.examples))
+    headlines_of_runs = (_headline(entry, digest) for entry in ranked[:LATEST_OF_A_KIND])
     return next((headline for headline in headlines_of_runs if headline), None)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from hybrid.benchmark.event_log import read_events
 from hybrid.benchmark.plans import encode_plan
+from hybrid.measuring.probes import busy_reasons
 from hybrid.schema import (
     SYSTEMS,
     Event,
@@ -80,7 +81,7 @@ def test_events_tell_of_a_run_from_begin_to_end(bench):
         Started(run_id=run.run_id, title="file:suite.tsv", planned=6)
     ]
     assert [event.done for event in log if isinstance(event, Progress)][-1] == 6
-    assert log[-1] == Finished(run_id=run.run_id)
+    assert log[-1] == Finished(run_id=run.run_id, busy=busy_reasons(run) or ())
 
 
 def test_events_tell_of_a_run_that_is_kept(bench, monkeypatch: pytest.MonkeyPatch):

@@ -75,7 +75,7 @@ def own(device: Device) -> Device:
 def test_a_profile_of_another_machine_promises_no_error(folder: Path):
     known, device = only(folder)
     text = error_sentence(device, measured_pairs(device, known.shapes, folder))
-    assert text.startswith("This is a profile of another machine: A CPU is all that it says of its own.")
+    assert text.startswith("This is a profile of another machine: it says no more of its own than A CPU.")
     assert "%" not in text
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_one_headline_a_kind_of_run_the_newest_first(tmp_path: Path):
     for number, (suite, device) in enumerate([("a", "CPU"), ("a", "CPU"), ("b", "CPU"), ("a", "GPU")]):
         store_run(tmp_path, number, examples=4, suite=suite, device_name=device)
     assert [headline.entry.run_id for headline in newest(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
+
+
+def test_a_few_examples_or_a_busy_machine_do_not_take_the_headline(tmp_path: Path):
+    for number, examples in enumerate([6, 8, 6]):
+        store_run(tmp_path, number, examples=examples)
+    assert [headline.entry.run_id for headline in newest(tmp_path)] == ["made-0001"]
+    entries = [
+        replace(entry, busy=("others took 50 %",) if entry.run_id == "made-0001" else ())
+        for entry in catalog(tmp_path).entries
+    ]
+    (headline,) = headlines(entries, partial(run_digest, root=tmp_path))
+    assert headline.entry.run_id == "made-0002"
 
 
 def test_the_engine_in_which_the_llm_answers_soonest_stands_for_its_device(
