@@ -96,11 +96,13 @@ def test_the_end_of_a_run_on_a_busy_machine_says_so(job: Job, tmp_path: Path):
 
 def test_what_was_cancelled_and_then_resumed_elsewhere_is_finished(job: Job, tmp_path: Path):
     ended = replace(job, alive=False, exit_code=143, cancelled_at=BEGAN, run_id=RUN_ID)
-    watch = Watch(tmp_path)
+    watch, folder = Watch(tmp_path), tmp_path / RUN_ID
     tell(job, STARTED, Interrupted(run_id=RUN_ID, done=3, planned=12))
-    assert watch.look(ended).state == "cancelled"
-    store_run(tmp_path, examples=4)
-    (tmp_path / "made-0000").rename(tmp_path / RUN_ID)
+    (tmp_path / store_run(tmp_path, examples=4, answered=0.25)).rename(folder)
+    status = watch.look(ended)
+    assert (status.state, status.done) == ("cancelled", 3)
+    folder.rename(tmp_path / "before")
+    (tmp_path / store_run(tmp_path, examples=4)).rename(folder)
     status = watch.look(ended)
     assert (status.state, status.done, status.speedups) == ("finished", 12, {})
 
