@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not
         HybridConfig as HybridConfig,
         HybridForConditionalGeneration as HybridForConditionalGeneration,
     )
+    from hybrid.presentation.report import html_report as html_report
+    from hybrid.presentation.runs.exports import export_csv as export_csv
     from hybrid.schema import (
         METHODS as METHODS,
         Device as Device,
@@ -89,6 +91,8 @@ _NAMES = {
         "HybridConfig",
         "HybridForConditionalGeneration",
     ),
+    "hybrid.presentation.report": ("html_report",),
+    "hybrid.presentation.runs.exports": ("export_csv",),
     "hybrid.schema": (
         "METHODS",
         "Device",

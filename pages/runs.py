@@ -11,7 +11,7 @@ from pages.runs_parts.listing import choose, choose_next
 
 st.title("Stored runs", anchor=False)
 st.caption(
-    "A run is a folder of three files that can be copied, mailed and imported. Choose one to see what it "
+    "A run is a folder that can be copied, mailed and imported. Choose one to see what it "
     "says, several to compare them; take the numbers home as CSV, or a report to mail."
 )
 catalog = caches.catalog()

@@ -62,6 +62,8 @@ def test_public_names() -> None:
         "compare_runs",
         "decode_plan",
         "encode_plan",
+        "export_csv",
+        "html_report",
         "list_runs",
         "load_bundle",
         "load_engines",

@@ -215,15 +215,12 @@ def export(names: tuple[str, ...], output: str, records: bool, bom: bool, no_bus
     RUN: an id, the beginning of one, or `latest`; all complete runs when none
     is given. results/README.md says what the columns are.
     """
-    from hybrid.presentation.runs.exports import columns, complete_runs, rows
+    from hybrid.presentation.runs.exports import complete_runs, export_csv
     from hybrid.store import find_run
-    from hybrid.store.tables import write_csv
 
     chosen = _chosen(map(find_run, names) if names else complete_runs(notice), no_busy)
-    with status("Reading") as tell:
-        written = rows(chosen, records, lenient=not names, notice=notice, say=tell)
-        with output_file(output) as file:
-            count = write_csv(file, columns(records, chosen), written, bom)
+    with status("Reading") as tell, output_file(output) as file:
+        count = export_csv(file, chosen, records, bom, lenient=not names, notice=notice, say=tell)
     _written(f"{count} rows", output)
 
 

@@ -9,10 +9,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from hybrid.compare import Comparison
 from hybrid.errors import HybridError
-from hybrid.presentation.runs.exports import columns, complete_runs, rows
+from hybrid.presentation.runs.exports import complete_runs, export_csv
 from hybrid.schema import Run
 from hybrid.store import import_archive, import_run, write_archive
-from hybrid.store.tables import write_csv
 from pages.common import access
 from pages.common.removal import tell
 from pages.runs_parts.listing import choose_next
@@ -44,7 +43,7 @@ def archive(run_id: str) -> None:
 
     st.download_button(
         "Run", make, f"{run_id}.zip", "application/zip", on_click="ignore", key="archive",
-        icon=":material/folder_zip:", help="Its three files as a .zip, to be imported elsewhere",
+        icon=":material/folder_zip:", help="Its folder as a .zip, to be imported elsewhere",
     )  # fmt: skip
 
 
@@ -108,7 +107,7 @@ def _csv(run_ids: Sequence[str], records: bool) -> Callable[[], BytesIO]:
     def make() -> BytesIO:
         file = BytesIO()
         chosen = ids or complete_runs(lambda _: None)
-        write_csv(file, columns(records, chosen), rows(chosen, records, lenient=not ids))
+        export_csv(file, chosen, records, lenient=not ids)
         return file
 
     return make

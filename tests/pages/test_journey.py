@@ -24,7 +24,7 @@ def test_from_a_measurement_to_its_numbers(
         page.goto(f"{server.address}/benchmark?examples=4&memory=false&blocks=1")
         page.get_by_text("4 examples × 3 systems × 1 repeat = 12 answers.").wait_for()
         page.get_by_role("button", name="Start", exact=True).click()
-        page.get_by_text("All 12 answers are stored.", exact=True).wait_for(timeout=150_000)
+        page.get_by_text("All 12 answers are stored.").first.wait_for(timeout=150_000)
         (found,) = list_runs(server.results).runs
         assert found.complete
         _see_it_on_trade_offs(page, found.run.run_id)

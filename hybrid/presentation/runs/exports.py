@@ -5,16 +5,35 @@ Rows are read while they are written, so that a run need not fit in memory.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from hybrid.compare import summaries
 from hybrid.compare.export import record_columns, record_rows, summary_columns
 from hybrid.errors import HybridError, StoreError
 from hybrid.schema import Run
 from hybrid.store import RunReader, list_runs, load_run, results_folder, score_headers
-from hybrid.store.tables import Cell
+from hybrid.store.tables import Cell, write_csv
 
 Say = Callable[[str], None]
 RowsOf = Callable[[str, Sequence[str], Path | None, Say], Iterator[Sequence[Cell]]]
+
+
+def export_csv(
+    file: IO[bytes],
+    run_ids: Sequence[str],
+    records: bool = False,
+    bom: bool = False,
+    lenient: bool = False,
+    notice: Say = lambda _: None,
+    say: Say = lambda _: None,
+    root: Path | None = None,
+) -> int:
+    """Write stored runs as CSV, a row for each system or with `records` for each answer; return their number.
+
+    bom: begin with the byte order mark, for older spreadsheets. The rest: see rows(). Raises HybridError.
+    """
+    written = rows(run_ids, records, lenient, notice, say, root)
+    return write_csv(file, columns(records, run_ids, root), written, bom)
 
 
 def complete_runs(notice: Say, root: Path | None = None) -> list[str]:
