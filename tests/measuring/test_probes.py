@@ -83,6 +83,14 @@ def test_a_run_is_busy_by_what_moved_or_was_taken(
     assert busy_reasons(probed) == ((reason,) if reason else ())
 
 
+def test_what_an_idle_machine_scatters_by_is_no_move(run: Run) -> None:
+    """As twelve probes of an idle virtual machine did."""
+    scatter = (0.97, 0.931, 0.947, 1.032, 1.064, 0.94, 1.001, 1.01, 0.966, 0.999, 1.012, 1.021)
+    probes = tuple(replace(QUIET, bandwidth=2e10 * part) for part in scatter)
+    assert busy_reasons(replace(run, probes=probes)) == ()
+    assert busy_reasons(replace(run, probes=(*probes, replace(QUIET, bandwidth=2.5e10))))
+
+
 def test_runs_without_probes_do_not_tell(run: Run) -> None:
     assert busy_reasons(run) is None
 
