@@ -173,11 +173,6 @@ def label(name: str, longest: int = LONGEST_NAME) -> str:
     return html.escape(printable(name, longest), quote=False)
 
 
-def joined(names: Sequence[str]) -> str:
-    """Join names as in a sentence: `a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
-
-
 def apart(least: int, values: Sequence[float | None], beside: float) -> int:
     """Count the decimals, `least` or more, with which no value looks like `beside` without being it."""
 

@@ -153,8 +153,9 @@ def _fake_run(
     run_id: str = "20261123-014512-made-up-3f9c",
     **plan: Any,
 ) -> "StoredRun":
-    from hybrid.schema import Environment, Example, Plan, Run, Sampling, Suite
+    from hybrid.schema import Example, Plan, Run, Sampling, Suite
     from hybrid.store import StoredRun
+    from tests.environments import made_environment
 
     texts = tuple(
         Example(f"news-{i}", "news", f"Source {i}.", (f"Reference {i}.", "Another.")) for i in range(examples)
@@ -165,18 +166,7 @@ def _fake_run(
     asked = Plan(
         suite.name, suite_hash=suite.content_hash, task=suite.task, pair=pair, repeats=repeats, **plan
     )
-    environment = Environment(
-        product="0.1.0",
-        code="620233b",
-        weights_sha256="cd" * 32,
-        python="3.11.7",
-        system="Linux",
-        cpu="A CPU",
-        cpu_count=2,
-        memory_bytes=8 << 30,
-        device_name="cpu",
-        packages={"torch": "2.13.0"},
-    )
+    environment = made_environment(weights_sha256="cd" * 32, device_name="cpu")
     order = [(e.id, repeat, system) for repeat in range(repeats) for e in texts for system in asked.systems]
     records = tuple(_fake_record(position, *place, tokens) for position, place in enumerate(order))
     run = Run(

@@ -8,7 +8,6 @@ from pathlib import Path
 from hybrid.metrics import METRICS, default_metrics, signatures_of
 from hybrid.schema import (
     SYSTEMS,
-    Environment,
     Example,
     Generation,
     Memory,
@@ -23,6 +22,7 @@ from hybrid.schema import (
 )
 from hybrid.store import create
 from hybrid.store.checksum import seal
+from tests.environments import made_environment
 
 TEXT = "der die das Haus Zug Brücke Fluss hält fährt alt neu groß klein hier dort nicht und oder am im"
 WORDS = tuple(TEXT.split())
@@ -55,17 +55,8 @@ def store_run(
     whole = Plan(
         suite, suite_hash=of_suite.content_hash, task=task, systems=tuple(systems), repeats=repeats, **plan
     )
-    environment = Environment(
-        product="0.1.0",
-        code="620233b",
-        weights_sha256="cd" * 32,
-        python="3.11.7",
-        system="Linux 6.1",
-        cpu=device_name,
-        cpu_count=2,
-        memory_bytes=8 << 30,
-        device_name=device_name,
-        packages={"torch": "2.13.0"},
+    environment = made_environment(
+        weights_sha256="cd" * 32, system="Linux 6.1", cpu=device_name, device_name=device_name
     )
     ran = {
         system: Ran(

@@ -11,7 +11,7 @@ from datetime import datetime
 from hybrid.compare.bootstrap import FEWEST
 from hybrid.compare.paired import PLURALS, PairedComparison
 from hybrid.compare.results import SystemResults, shared, timed_alike
-from hybrid.format import counted, duration, joined
+from hybrid.format import counted, duration, listed
 from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
 from hybrid.measuring.probes import busy_clause, busy_reasons
@@ -73,7 +73,7 @@ def systems_warnings(systems: Iterable[SystemResults]) -> Iterator[str]:
         for doubt in _doubts(results):
             systems_of.setdefault(doubt, []).append(results)
     for doubt, doubtful in systems_of.items():
-        names = joined([results.system for results in doubtful])
+        names = listed([results.system for results in doubtful])
         yield f"{names} of run {doubtful[0].run.run_id} {doubt}."
 
 
@@ -97,7 +97,7 @@ def run_differences(runs: Sequence[Run]) -> Iterator[str]:
             for what, values in differences:
                 ids_of.setdefault((other.run_id, what, values), []).append(run.run_id)
     for (other_id, what, values), ids in ids_of.items():
-        those = f"Run {ids[0]} was" if len(ids) == 1 else f"Runs {joined(ids)} were"
+        those = f"Run {ids[0]} was" if len(ids) == 1 else f"Runs {listed(ids)} were"
         yield f"{those} {what} run {other_id}: {values}."
 
 

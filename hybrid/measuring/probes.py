@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from hybrid.errors import EngineError
-from hybrid.format import joined, percent
+from hybrid.format import listed, percent
 from hybrid.measuring.device import fixed_product, memory_bandwidth
 from hybrid.schema import Device, Notice, Observer, Probe, Run, silent
 
@@ -114,7 +114,7 @@ def busy_reasons(run: Run) -> tuple[str, ...] | None:
 
 def busy_clause(reasons: Sequence[str]) -> str:
     """Say what busy_reasons() means, for the end of a sentence."""
-    return f"measured on a busy machine: {joined(reasons)}. Times and speed-ups are not those of a quiet one."
+    return f"measured on a busy machine: {listed(reasons)}. Times and speed-ups are not those of a quiet one."
 
 
 def _moved(values: Sequence[float | None]) -> float:

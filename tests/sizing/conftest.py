@@ -8,22 +8,12 @@ import pytest
 
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.models.shapes import Shape
-from hybrid.schema import CPU, EncodedPrompt, Environment, Grid, Sampling, Step
+from hybrid.schema import CPU, EncodedPrompt, Grid, Sampling, Step
 from hybrid.sizing import Pair, Profile
+from tests.environments import made_environment
 from tests.sizing.made_up import made_up_profile, shape
 
-ENVIRONMENT = Environment(
-    product="0.1.0",
-    code="",
-    weights_sha256="",
-    python="3.11.7",
-    system="Linux",
-    cpu="A CPU",
-    cpu_count=2,
-    memory_bytes=8 << 30,
-    device_name="A CPU",
-    packages={},
-)
+ENVIRONMENT = made_environment(code="", packages={})
 
 
 def _made_up_shape(name: str, width: int, **sizes: Any) -> Shape:

@@ -6,8 +6,9 @@ from typing import Any
 
 from hybrid.measuring.device import Machine
 from hybrid.models.shapes import Shape, shape_of_config
-from hybrid.schema import CPU, Cell, Environment, Grid
+from hybrid.schema import CPU, Cell, Grid
 from hybrid.sizing import Costs, Pair, Profile, Request, predicted
+from tests.environments import made_environment
 
 US = 1e-6
 STARTED = "2026-11-23T01:00:00.000+00:00"
@@ -23,18 +24,7 @@ def shape(name: str, width: int, inner: int, heads: int, layers: int, vocabulary
 
 
 def made_up_profile(**changes: Any) -> Profile:
-    environment = Environment(
-        product="0.1.0",
-        code="",
-        weights_sha256="",
-        python="3.11.7",
-        system="Linux",
-        cpu="A CPU",
-        cpu_count=2,
-        memory_bytes=8 << 30,
-        device_name="A CPU",
-        packages={"torch": "2.13.0"},
-    )
+    environment = made_environment(code="")
     reading = {"fixed": 100 * US, "layers": 10 * US, "weights": 1e-9}
     profile = Profile(
         name="made-up", engine="torch", device=CPU, dtype="float32", threads=1,

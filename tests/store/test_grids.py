@@ -10,24 +10,14 @@ from typing import Any
 import pytest
 
 from hybrid.errors import StoreError
-from hybrid.schema import CPU, Cell, Environment, Grid, Hardware
+from hybrid.schema import CPU, Cell, Grid, Hardware
 from hybrid.store.checksum import check_seal, seal
 from hybrid.store.grid_codec import decode_cell, encode_cell
 from hybrid.store.grids import create_grid, find_grid, list_grids, load_grid, new_grid_id, resume_grid
 from hybrid.store.reading import list_runs
+from tests.environments import made_environment
 
-HERE = Environment(
-    product="0.1.0",
-    code="620233b",
-    weights_sha256="",
-    python="3.11.7",
-    system="Linux",
-    cpu="A CPU",
-    cpu_count=2,
-    memory_bytes=8 << 30,
-    device_name="A CPU",
-    packages={"torch": "2.13.0"},
-)
+HERE = made_environment()
 ID = "20261123-014512-torch-3f9c"
 
 
