@@ -38,6 +38,7 @@ _REPEATS = 5
 _PROBE_WIDTH = 512  # of the square matrices of the one fixed product: they fit a cache
 _PROBE_PRODUCTS = 4  # of a try: each is timed, and together they tell the share
 _PROBE_TRIES = 12  # spread over more than a few time slices: the best one had the machine for itself
+_PROBE_S = 0.3  # that they take at least: on a fast core twelve tries are over within one hiccup
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def fixed_product() -> tuple[float, float]:
     of the time takes from the share, what heats, clocks or shares it adds to the seconds.
     """
     with _products(CPU, "float32", 1) as products:
-        return products.fixed(_PROBE_WIDTH, _PROBE_TRIES)
+        return products.fixed(_PROBE_WIDTH, _PROBE_TRIES, _PROBE_S)
 
 
 @contextmanager
@@ -128,14 +129,18 @@ class _Products:
         matrices, row = self._matrices(shape, size), self._noise(1, shape[0])
         return shape[0] * shape[1] * self._type.itemsize / _median(self._timed(lambda: row @ next(matrices)))
 
-    def fixed(self, width: int, tries: int) -> tuple[float, float]:
-        """Seconds of a product of square matrices, and CPU time of this thread over wall time."""
+    def fixed(self, width: int, tries: int, enough_s: float) -> tuple[float, float]:
+        """Seconds of a product of square matrices, and CPU time of this thread over wall time.
+
+        tries: at least; more until they took enough_s.
+        """
         left, right = self._noise(width, width), self._noise(width, width)
         left @ right  # the first one pays for memory
         marks = [(time.perf_counter(), time.thread_time())]
-        for _ in range(_PROBE_PRODUCTS * tries):
-            left @ right
-            marks.append((time.perf_counter(), time.thread_time()))
+        while len(marks) <= _PROBE_PRODUCTS * tries or marks[-1][0] - marks[0][0] < enough_s:
+            for _ in range(_PROBE_PRODUCTS):
+                left @ right
+                marks.append((time.perf_counter(), time.thread_time()))
         best_s = min(end_s - start_s for (start_s, _), (end_s, _) in pairwise(marks))
         longer = pairwise(marks[::_PROBE_PRODUCTS])  # than what a busy core is given at a time
         return best_s, _median([(cpu_end - cpu) / (end - start) for (start, cpu), (end, cpu_end) in longer])

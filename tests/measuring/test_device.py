@@ -1,14 +1,14 @@
 """What a device can do: figures follow from bytes, operations and seconds, and are plausible here."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 
 from hybrid.errors import EngineError
 from hybrid.measuring import device
-from hybrid.measuring.device import measure_machine, memory_bandwidth
+from hybrid.measuring.device import fixed_product, measure_machine, memory_bandwidth
 from hybrid.schema import CPU, Device
 
 SMALL = 2**20  # bytes of what is streamed in tests
@@ -43,6 +43,40 @@ def test_figures_from_a_clock_that_is_known() -> None:
 def test_bandwidth_is_plausible_and_soon_there() -> None:
     found = memory_bandwidth(CPU, "float32", 1)
     assert 1e8 < found < 1e13
+
+
+class _Clocked:
+    """A matrix whose products take the seconds it is told, on a clock of its own."""
+
+    def __init__(self, seconds: Callable[[float], float]) -> None:
+        self.now_s, self.products, self._seconds = 0.0, 0, seconds
+
+    def __matmul__(self, _: object) -> None:
+        self.now_s += self._seconds(self.now_s)
+        self.products += 1
+
+
+def _clocked(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[float], float]) -> _Clocked:
+    """seconds: of a product that begins at this second."""
+    matrix = _Clocked(seconds)
+    monkeypatch.setattr(device._Products, "_noise", lambda *_: matrix)
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(f"hybrid.measuring.device.time.{clock}", lambda: matrix.now_s)
+    return matrix
+
+
+def test_a_hiccup_is_no_load_on_a_fast_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve tries of four products of 1.6 ms were over in 77 ms; of an idle machine one told 2.1 ms."""
+    _clocked(monkeypatch, lambda now_s: 0.0021 if now_s < 0.14 else 0.0016)
+    product_s, share = fixed_product()
+    assert product_s == pytest.approx(0.0016)
+    assert share == pytest.approx(1)
+
+
+def test_a_slow_core_has_as_many_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = _clocked(monkeypatch, lambda _: 0.05)
+    assert fixed_product() == pytest.approx((0.05, 1))
+    assert matrix.products == 1 + 12 * 4
 
 
 @pytest.mark.parametrize("dtype", ["int8", "bfloat16", "float16"])
