@@ -12,8 +12,8 @@ from hybrid.schema import EncodedPrompt, Generation, Sampling, System
 
 def codec_of(pair: Any) -> TextCodec:
     """The codec of a bundle or a source."""
-    tokenizer = pair.tokenizer() if callable(getattr(pair, "codec", None)) else pair.tokenizer
-    return TextCodec(tokenizer, pair.max_prompt_tokens)
+    codec: TextCodec = pair.codec("llm")
+    return codec
 
 
 def loaded(engine: Engine, pair: Any) -> LoadedSystem:

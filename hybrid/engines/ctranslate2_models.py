@@ -18,11 +18,12 @@ from typing import Any
 import ctranslate2
 import torch
 from ctranslate2.converters import TransformersConverter
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from hybrid.engines.contract import EngineConfig
 from hybrid.errors import EngineError
 from hybrid.models.architectures import ARCHITECTURES, sizes_of
+from hybrid.models.prompts import TextCodec
 from hybrid.schema import Model, Status
 from hybrid.store.files import make_private
 from hybrid.store.folders import cache_folder
@@ -41,7 +42,7 @@ def load_translator(config: EngineConfig, model: Model) -> ctranslate2.Translato
     def convert(folder: Path) -> None:
         config.observer(Status(sentence=f"Converting the {model} for CTranslate2"))
         bundle = config.source.bundle([model])
-        _convert(bundle.model(model), bundle.tokenizer, config.dtype, folder)
+        _convert(bundle.model(model), bundle.codec(model), config.dtype, folder)
 
     weights = config.source.weights_sha256(model)
     if weights is not None:
@@ -99,11 +100,11 @@ def _read(path: Path) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
-def _convert(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, dtype: str, folder: Path) -> None:
+def _convert(model: PreTrainedModel, codec: TextCodec, dtype: str, folder: Path) -> None:
     """Write `model` as CTranslate2 reads it, its matrices as int8 or float32, into a new folder."""
     kind = model.config.model_type
     own = copy.deepcopy(model).float()  # CTranslate2 scales weights where they lie, and it edits settings
-    names = _Ids(own.config, tokenizer)
+    names = _Ids(own.config, codec)
     if kind == "marian":
         _pad_last(own, names)
     # T5 scales the states before a tied head; transformers has every head tied and its own field for that.
@@ -124,12 +125,12 @@ def _convert(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, dtype: 
 class _Ids:
     """What a converter asks of a tokenizer: here every token is called as its id."""
 
-    def __init__(self, config: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, config: Any, codec: TextCodec) -> None:
         self.names = [str(token) for token in range(config.vocab_size)]
         self.pad_token, self.eos_token, self.unk_token, self.bos_token = (
             str(token)
             for token in (
-                tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id,
+                codec.pad_id, codec.eos_id, codec.tokenizer.unk_token_id,
                 config.decoder_start_token_id,
             )
         )  # fmt: skip

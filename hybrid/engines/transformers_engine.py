@@ -73,8 +73,9 @@ class TransformersEngine:
         self.name = "transformers-int8" if int8 else "transformers"
         self.device, self.dtype = config.device, config.dtype
         self.options: Mapping[str, str] = {"quantization": "dynamic int8 (torch)"} if int8 else {}
-        self._eos, self._threads = config.source.codec(method).eos_id, config.threads
-        self._writing = _Writing(method, models, int(config.source.tokenizer().pad_token_id))
+        codec = config.source.codec(method)
+        self._eos, self._threads = codec.eos_id, config.threads
+        self._writing = _Writing(method, models, codec.pad_id)
         self._worker: Worker[Event] = Worker()
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:

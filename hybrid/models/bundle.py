@@ -26,6 +26,7 @@ from hybrid.format import printable
 from hybrid.models.architectures import configuration, empty_model
 from hybrid.models.manifest import FORMAT, checked, find_pair, read_config, write_manifest, zoo
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.models.prompts import ROLES, Role, TextCodec
 from hybrid.models.weight_files import read_weights, save_weights
 from hybrid.schema import MODELS, Model, Observer, Status, silent
 from hybrid.store.files import open_folder_atomic
@@ -40,16 +41,23 @@ MODES = ("is_encoder_decoder", "use_cache", "dtype")
 
 @dataclass(frozen=True)
 class Bundle:
-    """Loaded models over one tokenizer, ready for an engine. models: of the systems that were asked for."""
+    """Loaded models and their tokenizers, ready for an engine.
+
+    tokenizers: of the LLM and of the SLM, maybe one for both. models: of the systems that were asked for.
+    """
 
     name: str
     manifest: dict[str, Any]
-    tokenizer: PreTrainedTokenizerFast
+    tokenizers: Mapping[Role, PreTrainedTokenizerFast]
     models: Mapping[Model, PreTrainedModel]
 
     @property
     def max_prompt_tokens(self) -> int:
         return int(self.manifest["max_prompt_tokens"])
+
+    def codec(self, method: str) -> TextCodec:
+        """Give what makes prompts and texts for a method, of METHODS."""
+        return TextCodec(self.tokenizers["llm"], self.max_prompt_tokens)
 
     @property
     def llm(self) -> PreTrainedModel:
@@ -83,7 +91,7 @@ def load_bundle(
     """
     folder, manifest = find_pair(name, root or zoo())
     observer(Status(sentence="Reading the tokenizer"))
-    tokenizer = read_tokenizer(folder, manifest)
+    tokenizers = read_tokenizers(folder, manifest)
     loaded: dict[Model, PreTrainedModel] = {}
     if "llm" in models:
         observer(Status(sentence="Reading the LLM"))
@@ -94,7 +102,7 @@ def load_bundle(
     if "hybrid" in models:
         observer(Status(sentence="Reading the hybrid"))
         loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest)
-    return Bundle(folder.name, manifest, tokenizer, loaded)
+    return Bundle(folder.name, manifest, tokenizers, loaded)
 
 
 def save_bundle(
@@ -147,8 +155,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         raise PairError(f"{path} is no tokenizer that can be read: {printable(str(error), 200)}.") from error
 
 
-def read_tokenizer(folder: Path, manifest: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of the pair in `folder`.
+def read_tokenizers(folder: Path, manifest: dict[str, Any]) -> Mapping[Role, PreTrainedTokenizerFast]:
+    """Load the tokenizers of the pair in `folder`.
 
     Raises PairError, also when one of the models does not know its ids.
     """
@@ -164,7 +172,7 @@ def read_tokenizer(folder: Path, manifest: dict[str, Any]) -> PreTrainedTokenize
                 f"{path} does not fit {role}/config.json: its ids are {ids}; the model's are up to "
                 f"{vocabulary - 1}, <pad> {known[0]}, </s> {known[1]}."
             )
-    return tokenizer
+    return dict.fromkeys(ROLES, tokenizer)
 
 
 def _config(folder: Path, role: Model, manifest: dict[str, Any]) -> PretrainedConfig:

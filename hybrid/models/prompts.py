@@ -7,6 +7,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -14,6 +15,9 @@ from transformers import PreTrainedTokenizerFast
 from hybrid.errors import InputError, PromptTooLong
 from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt
 from hybrid.schema.texts import UNREADABLE, changes, normalized
+
+Role = Literal["llm", "slm"]  # whose tokenizer it is
+ROLES: tuple[Role, ...] = ("llm", "slm")
 
 
 class TextEncoder:
@@ -52,8 +56,22 @@ class TextCodec:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, max_prompt_tokens: int) -> None:
         self.tokenizer, self.max_prompt_tokens = tokenizer, max_prompt_tokens
-        self.eos_id = int(tokenizer.eos_token_id)
         self._encoder = TextEncoder(tokenizer.backend_tokenizer)
+
+    @property
+    def eos_id(self) -> int:
+        """The id that ends an answer."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def pad_id(self) -> int:
+        """The id behind the end of an answer that is shorter than others."""
+        return int(self.tokenizer.pad_token_id)
+
+    @property
+    def reader_pad_id(self) -> int:
+        """The id behind the end of a prompt that is shorter than others."""
+        return int(self.tokenizer.pad_token_id)
 
     def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
         """Encode each of `texts`, normalized, with the task's prefix and the end-of-sequence id.

@@ -24,7 +24,7 @@ from hybrid.errors import InputError, PairError
 from hybrid.models import architectures
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
-from hybrid.models.prompts import TextCodec
+from hybrid.models.prompts import ROLES, TextCodec
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, TASKS, Device, Model
 
@@ -76,18 +76,16 @@ class RandomSource:
         self._models = held if make.held is None else make.held
         self._bundle: weakref.ref[Bundle] | None = None
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        return word_tokenizer(self._make.vocabulary)
-
     def codec(self, method: str) -> TextCodec:
-        return TextCodec(self.tokenizer(), self.max_prompt_tokens)
+        return TextCodec(word_tokenizer(self._make.vocabulary), self.max_prompt_tokens)
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         held = self._bundle() if self._bundle else None
         if held is None or not set(models) <= held.models.keys():
             needed = {*models, *(held.models if held else ())}
+            tokenizers = dict.fromkeys(ROLES, word_tokenizer(self._make.vocabulary))
             manifest = {"max_prompt_tokens": self.max_prompt_tokens, "tasks": list(TASKS)}
-            held = Bundle(self.name, manifest, self.tokenizer(), self._built(needed))
+            held = Bundle(self.name, manifest, tokenizers, self._built(needed))
             self._bundle = weakref.ref(held)
         return held
 

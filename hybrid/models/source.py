@@ -8,15 +8,14 @@ as somebody else does.
 import hashlib
 import weakref
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from transformers import PreTrainedTokenizerFast
-
-from hybrid.models.bundle import Bundle, load_bundle, read_tokenizer
+from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import find_pair, zoo
 from hybrid.models.prompts import TextCodec
-from hybrid.schema import METHODS, Model, Observer, Status, silent
+from hybrid.schema import METHODS, Model, Observer, silent
 
 # The folders of weights that a model is made of: the hybrid reads with the LLM's encoder.
 PARTS: Mapping[str, tuple[str, ...]] = {"llm": ("llm",), "slm": ("slm",), "hybrid": ("llm", "hybrid")}
@@ -30,9 +29,6 @@ class Source(Protocol):
 
     @property
     def max_prompt_tokens(self) -> int: ...
-
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """Give the tokenizer of all its models."""
 
     def codec(self, method: str) -> TextCodec:
         """Give what makes prompts and texts for a method, of METHODS."""
@@ -61,21 +57,16 @@ class ZooSource:
         self._root, self._observer = root or zoo(), observer
         self._folder, self.manifest = find_pair(name, self._root)
         self._held: weakref.ref[Bundle] | None = None
-        self._codec: TextCodec | None = None
+        self._texts: Bundle | None = None  # without models: tokenizers are kept
         self.name = self._folder.name
         self.max_prompt_tokens = int(self.manifest["max_prompt_tokens"])
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        held = self._held() if self._held else None
-        if held:
-            return held.tokenizer
-        self._observer(Status(sentence="Reading the tokenizer"))
-        return read_tokenizer(self._folder, self.manifest)
-
     def codec(self, method: str) -> TextCodec:
-        if self._codec is None:
-            self._codec = TextCodec(self.tokenizer(), self.max_prompt_tokens)
-        return self._codec
+        if self._texts is None:
+            held = self._held() if self._held else None
+            empty = replace(held, models={}) if held else None
+            self._texts = empty or load_bundle(self.name, self._root, self._observer, ())
+        return self._texts.codec(method)
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         held = self._held() if self._held else None
@@ -97,11 +88,8 @@ class BundleSource:
         self._bundle, self._hashes = bundle, hashes or {}
         self.name, self.max_prompt_tokens = bundle.name, bundle.max_prompt_tokens
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        return self._bundle.tokenizer
-
     def codec(self, method: str) -> TextCodec:
-        return TextCodec(self._bundle.tokenizer, self.max_prompt_tokens)
+        return self._bundle.codec(method)
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         lacking = [model for model in models if model not in self._bundle.models]

@@ -13,7 +13,6 @@ import torch
 from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompts import TextCodec
 from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
@@ -70,18 +69,18 @@ def quality(
 def _answers(
     bundle: Bundle, model: Model, task: str, sources: Sequence[str], max_new_tokens: int, swapped: bool
 ) -> tuple[list[str], int]:
-    tokenizer = bundle.tokenizer
+    codec = bundle.codec(model)
     generate: Any = bundle.model(model).generate
-    prompts = TextCodec(tokenizer, bundle.max_prompt_tokens).encode(task, sources, truncate=True)
+    prompts = codec.encode(task, sources, truncate=True)
     answers = [""] * len(prompts)
     for rows, ids in by_length([prompt.token_ids for prompt in prompts], lambda _: BATCH):
-        inputs = {"input_ids": ids, "attention_mask": ids.ne(0).long()}
+        inputs = {"input_ids": ids, "attention_mask": ids.ne(codec.reader_pad_id).long()}
         if swapped:
             others = [prompts[(i + 1) % len(prompts)].token_ids for i in rows]
             inputs["llm_hidden_states"] = _foreign_latent(bundle.hybrid, others, ids.shape[1])
         generated = generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
-        for i, text in zip(rows, tokenizer.batch_decode(generated, skip_special_tokens=True), strict=True):
-            answers[i] = text
+        for i, written in zip(rows, generated.tolist(), strict=True):
+            answers[i] = codec.decode(written)
     return answers, sum(prompt.truncated for prompt in prompts)
 
 

@@ -1,7 +1,7 @@
 """What the tests of the peer engines share: models with absolute positions, greedy by hand, counting."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,18 +18,19 @@ from transformers import (
 from hybrid.models import random_pair  # noqa: F401  it tells transformers of BART's and Marian's encoders
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.prompts import Role
 
 LIMIT = 160
 KINDS = {"bart": (BartConfig, BartForConditionalGeneration), "marian": (MarianConfig, MarianMTModel)}
 
 
-def absolute_pair(kind: str, tokenizer: PreTrainedTokenizerFast) -> Bundle:
+def absolute_pair(kind: str, tokenizers: Mapping[Role, PreTrainedTokenizerFast]) -> Bundle:
     """A pair of random BARTs or Marians whose settings would force the end at the last id."""
     sizes = ((32, 9), (16, 11), (16, 3))  # with these seeds their answers vary
-    llm, slm, own = (_random(kind, len(tokenizer), width, seed) for width, seed in sizes)
+    llm, slm, own = (_random(kind, len(tokenizers["llm"]), width, seed) for width, seed in sizes)
     hybrid = HybridForConditionalGeneration.from_parts(llm.get_encoder(), own).eval()
     models = {"llm": llm, "slm": slm, "hybrid": hybrid}
-    return Bundle(kind, {"max_prompt_tokens": LIMIT}, tokenizer, models)
+    return Bundle(kind, {"max_prompt_tokens": LIMIT}, tokenizers, models)
 
 
 def greedy(model: PreTrainedModel, prompt: Sequence[int], limit: int, stop: int | None) -> tuple[int, ...]:

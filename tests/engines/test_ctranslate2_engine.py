@@ -32,7 +32,7 @@ def peers(tiny_bundle):
 def test_an_answer_may_end_at_once(tiny_bundle, answer):
     """CTranslate2 by itself would write at least one token."""
     pytest.importorskip("ctranslate2")
-    bundle = absolute_pair("bart", tiny_bundle.tokenizer)
+    bundle = absolute_pair("bart", tiny_bundle.tokenizers)
     bundle.models["slm"].final_logits_bias[0, 1] = 100
     generation = answer(create_engines(EngineConfig(BundleSource(bundle), ("slm",)))["slm"], "A bridge.")
     assert (generation.token_ids, generation.finish_reason) == ((1,), "eos")
@@ -99,7 +99,7 @@ def _t5(tiny_bundle, kind, head):
                 weight.normal_(std=2 * weight.shape[1] ** -0.5)
         model.shared.weight.normal_(std=0.3)
     assert (model.lm_head.weight is model.shared.weight) == (head == "tied")
-    return Bundle(kind, {"max_prompt_tokens": LIMIT}, tiny_bundle.tokenizer, {"llm": model})
+    return Bundle(kind, {"max_prompt_tokens": LIMIT}, tiny_bundle.tokenizers, {"llm": model})
 
 
 @pytest.mark.parametrize("head", ["tied", "own"])
@@ -119,7 +119,7 @@ def test_every_t5_runs(tiny_bundle, texts, answer, kind, head):
 @pytest.mark.parametrize("ignore_eos", [False, True])
 def test_bart_and_marian_run(tiny_bundle, texts, answer, answers, kind, ignore_eos):
     pytest.importorskip("ctranslate2")
-    bundle, several, written = absolute_pair(kind, tiny_bundle.tokenizer), texts[40::40], set()
+    bundle, several, written = absolute_pair(kind, tiny_bundle.tokenizers), texts[40::40], set()
     for method, engine in create_engines(EngineConfig(BundleSource(bundle), METHODS_HERE)).items():
         stop = None if ignore_eos else 1
         expected = [greedy(bundle.model(method), prompt_ids(bundle, t), 24, stop) for t in several]

@@ -127,7 +127,7 @@ def test_a_model_that_it_does_not_read_is_refused(tiny_bundle, cache):
     bundle = Bundle(
         "other",
         {"max_prompt_tokens": 64},
-        tiny_bundle.tokenizer,
+        tiny_bundle.tokenizers,
         {"slm": PegasusXForConditionalGeneration(config)},
     )
     with pytest.raises(

@@ -28,7 +28,7 @@ def peers(tiny_bundle):
 
 @pytest.fixture(params=["bart", "marian"])
 def absolute(request, tiny_bundle):
-    return absolute_pair(request.param, tiny_bundle.tokenizer)
+    return absolute_pair(request.param, tiny_bundle.tokenizers)
 
 
 @pytest.mark.parametrize("method", MODELS)

@@ -41,7 +41,7 @@ def test_three_models_and_their_tokenizer_are_loaded(tiny_bundle):
         model = tiny_bundle.model(system)
         assert not model.training
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    tokenizer = tiny_bundle.tokenizer
+    tokenizer = tiny_bundle.tokenizers["llm"]
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
     assert (
         tokenizer.decode(tokenizer.encode("Größe, naïve 日本", add_special_tokens=False))

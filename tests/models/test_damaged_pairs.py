@@ -251,7 +251,7 @@ def test_a_tokenizer_of_other_ids_is_refused_also_without_the_models(pair: Path)
     vocabulary(foreign=5000)(pair)
     write_manifest(pair, json.loads((pair / "pair.json").read_text("utf-8")))
     with pytest.raises(PairError, match="does not fit"):
-        ZooSource("tiny", pair.parent).tokenizer()
+        ZooSource("tiny", pair.parent).codec("llm")
 
 
 def test_what_a_tokenizer_file_asks_for_beside_ids_is_not_done(pair: Path) -> None:

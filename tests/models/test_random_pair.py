@@ -126,9 +126,10 @@ def test_hybrids_across_families(llm: str, slm: str) -> None:
 def test_ids_stay_below_the_smaller_vocabulary() -> None:
     source = random_pair(LLM, SLM)
     bundle = source.bundle(ALL)
-    assert len(source.tokenizer()) == SLM.vocabulary < LLM.vocabulary
+    tokenizer = source.codec("llm").tokenizer
+    assert len(tokenizer) == SLM.vocabulary < LLM.vocabulary
     ids = torch.tensor(
-        [p.token_ids for p in TextCodec(source.tokenizer(), 512).encode(TASK, word_prompts(500, 20, 8))]
+        [p.token_ids for p in TextCodec(tokenizer, 512).encode(TASK, word_prompts(500, 20, 8))]
     )
     assert ids.max() < SLM.vocabulary
     for model in (bundle.llm, bundle.slm, bundle.hybrid):

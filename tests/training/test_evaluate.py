@@ -9,7 +9,6 @@ import torch
 from hybrid.errors import SuiteError
 from hybrid.metrics import score
 from hybrid.models.bundle import Bundle
-from hybrid.models.prompts import TextCodec
 from hybrid.schema import SYSTEMS
 from hybrid.training.evaluate import CONTROL, quality
 
@@ -31,7 +30,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prompt_ids(bundle: Bundle, task: str, text: str) -> torch.Tensor:
-    codec = TextCodec(bundle.tokenizer, bundle.max_prompt_tokens)
+    codec = bundle.codec("llm")
     (prompt,) = codec.encode(task, [text], truncate=True)
     return torch.tensor([prompt.token_ids])
 
@@ -44,7 +43,7 @@ def one_by_one(bundle: Bundle, system, task: str, sources: list[str]) -> tuple[s
         generated = bundle.model(system).generate(
             ids, max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1
         )
-        texts.append(bundle.tokenizer.decode(generated[0], skip_special_tokens=True))
+        texts.append(bundle.codec(system).decode(generated[0].tolist()))
     return tuple(texts)
 
 
@@ -92,7 +91,7 @@ def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: P
             input_ids=ids, attention_mask=torch.ones_like(ids), llm_hidden_states=latent,
             max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1,
         )  # fmt: skip
-        expected.append(tiny_bundle.tokenizer.decode(generated[0], skip_special_tokens=True))
+        expected.append(tiny_bundle.codec("hybrid").decode(generated[0].tolist()))
     assert control.outputs == tuple(expected)
 
 

@@ -73,7 +73,7 @@ class TorchEngine:
         self._guard = GenerationGuard()
         with torch.inference_mode():
             backend = backend or TorchBackend(bundle, target)
-            self.strategy = decoding_strategy(backend, method, int(bundle.tokenizer.eos_token_id))
+            self.strategy = decoding_strategy(backend, method, bundle.codec(method).eos_id)
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
@@ -101,7 +101,7 @@ class TorchBackend:
 
     def __init__(self, bundle: Bundle, target: Target) -> None:
         self._bundle, self._target = bundle, target
-        self._eos = int(bundle.tokenizer.eos_token_id)
+        self._eos = bundle.codec("llm").eos_id
         self._packed: dict[Hashable, Any] = {}
 
     def encoder(self, model: Model) -> Encoder[States]:

@@ -1,6 +1,7 @@
 """Decoder-only families alone: transformers' greedy ids, batch = singles, cached = uncached."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -46,10 +47,12 @@ class Pair:
 
     def __init__(self, **models) -> None:
         self.models = models
-        self.tokenizer = type("Tokenizer", (), {"eos_token_id": EOS})
 
     def model(self, name: str):
         return self.models[name]
+
+    def codec(self, method: str):
+        return SimpleNamespace(eos_id=EOS)
 
 
 def random_model(config, seed: int):

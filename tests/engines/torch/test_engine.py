@@ -15,7 +15,7 @@ from tests.loaded import encoded, prompt_ids
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, answer, reference, same, system):
-    model, tokenizer, count = tiny_bundle.model(system), tiny_bundle.tokenizer, len(texts)
+    model, codec, count = tiny_bundle.model(system), tiny_bundle.codec(system), len(texts)
     tasks = [list(TASKS)[i % 2] for i in range(count)]
     prompts = [prompt_ids(tiny_bundle, text, task) for task, text in zip(tasks, texts, strict=True)]
     singles = [reference(model, prompts[i : i + 1])[0] for i in range(0, count, 20)]
@@ -28,7 +28,7 @@ def test_ids_equal_transformers_generate(engines, tiny_bundle, texts, answer, re
     for prompt, generation, ids in zip(prompts, generations, expected, strict=True):
         assert same(model, prompt, generation.token_ids, ids)
         assert generation.prompt_tokens == len(prompt)
-        assert generation.text == tokenizer.decode(ids, skip_special_tokens=True)
+        assert generation.text == codec.decode(ids)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
