@@ -30,6 +30,12 @@ def decoder_for(engine: str, model: Any) -> DecoderStack:
     return _checked(engine, decoder_of(model))
 
 
+def final_norm(stack: Stack) -> Norm:
+    """Give the norm behind the layers, which the stacks that graphs are made of have."""
+    assert stack.final_norm is not None, "see _lacking"
+    return stack.final_norm
+
+
 def _checked(engine: str, stack: S) -> S:
     if lacking := list(dict.fromkeys(_lacking(stack))):
         raise _refusal(engine, lacking)
@@ -49,8 +55,9 @@ def _lacking(stack: Stack) -> list[str]:
     if isinstance(stack, DecoderStack) and not stack.has_cross_attention:
         lacking.append("no encoder")
     if not isinstance(stack.positions, RelativeBias):
-        lacking.append(f"{type(stack.positions).__name__} positions")
-    lacking += _of_norm(stack.final_norm)
+        kind = type(stack.positions).__name__ if stack.positions else "no relative"
+        lacking.append(f"{kind} positions")
+    lacking += ["no final norm"] if stack.final_norm is None else _of_norm(stack.final_norm)
     for layer in stack.layers:
         attentions = [layer.self_attention, *([layer.cross_attention] if layer.cross_attention else [])]
         lacking += [part for attention in attentions for part in _of_attention(attention)]
@@ -68,6 +75,8 @@ def _of_attention(attention: Attention) -> list[str]:
         lacking.append("grouped-query heads")
     if attention.scale != 1.0:
         lacking.append("scaled attention scores")
+    if attention.rotary is not None:
+        lacking.append("rotary positions")
     linears = (attention.query, attention.key, attention.value, attention.output)
     return lacking + ["biases"] * any(linear.bias is not None for linear in linears)
 

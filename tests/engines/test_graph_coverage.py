@@ -10,7 +10,7 @@ from hybrid.engines import graph_coverage
 from hybrid.engines.graph_coverage import decoder_for, encoder_for
 from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, encoder_of
-from hybrid.models.architectures.records import LearnedPositions, Linear
+from hybrid.models.architectures.records import LearnedPositions, Linear, Rotary
 
 
 def test_stacks_of_a_t5_are_given_as_they_are(tiny_bundle):
@@ -32,6 +32,11 @@ def biased(linear: Linear) -> Linear:
 VARIANTS = {
     "LearnedPositions": lambda s: replace(s, positions=LearnedPositions(table=torch.zeros(4, 4))),
     "layer norms": lambda s: replace(s, final_norm=replace(s.final_norm, kind="layer")),
+    "no final norm": lambda s: replace(s, final_norm=None),
+    "no relative positions": lambda s: replace(s, positions=None),
+    "rotary positions": lambda s: changed(
+        s, self_attention=replace(s.layers[-1].self_attention, rotary=Rotary(frequencies=torch.zeros(4)))
+    ),
     "no encoder": lambda s: replace(
         s, layers=tuple(replace(layer, cross_attention=None) for layer in s.layers)
     ),

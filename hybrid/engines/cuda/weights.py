@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hybrid.engines.graph_coverage import final_norm
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -119,11 +120,11 @@ def pack_encoder(stack: Stack, target: Target, reach: int) -> PackedEncoder:
     return PackedEncoder(
         embeddings=target.put(stack.embeddings),
         layers=tuple(_encoder_layer(layer, target) for layer in stack.layers),
-        gain=target.put(stack.final_norm.gain),
+        gain=target.put(final_norm(stack).gain),
         bias=target.put(_relative_bias(stack, reach)),
         reach=reach,
         heads=stack.layers[0].self_attention.heads,
-        eps=stack.final_norm.eps,
+        eps=final_norm(stack).eps,
     )
 
 
@@ -146,11 +147,11 @@ def pack_decoder(stack: DecoderStack, target: Target, reach: int) -> PackedDecod
         embeddings=target.put(stack.embeddings),
         layers=tuple(_decoder_layer(layer, target) for layer in stack.layers),
         cross_kv=_stacked(target, *(linear for cross in crosses for linear in (cross.key, cross.value))),
-        head=_stacked(target, stack.head, gain=stack.final_norm.gain * stack.head_scale),
+        head=_stacked(target, stack.head, gain=final_norm(stack).gain * stack.head_scale),
         bias=far_to_near.flip(1).contiguous(),
         heads=stack.layers[0].self_attention.heads,
         head_width=stack.layers[0].self_attention.head_width,
-        eps=stack.final_norm.eps,
+        eps=final_norm(stack).eps,
         start_id=stack.start,
     )
 

@@ -12,6 +12,7 @@ ones, S prompt tokens, D model width, H heads, K head width, V vocabulary, R rea
 import numpy as np
 import torch
 
+from hybrid.engines.graph_coverage import final_norm
 from hybrid.engines.onnx.graph import CONTRIB, Floats, GraphBuilder
 from hybrid.engines.onnx.runtime import (
     BIAS,
@@ -48,7 +49,7 @@ HEAD_STEP = 8  # of head widths, for GroupQueryAttention
 def encoder_graph(stack: Stack, matrix: Matrix) -> BuiltGraph:
     """Build IDS (1, S) and BIAS (1, H, S, S) to STATES (1, S, D). Raises EngineError, see check_heads."""
     check_heads(stack)
-    graph = GraphBuilder(matrix, stack.final_norm.eps)
+    graph = GraphBuilder(matrix, final_norm(stack).eps)
     ids = graph.input(IDS, np.int64, (1, "S"))
     return _encode(graph, stack, _embed(graph, stack, ids))
 
@@ -60,7 +61,7 @@ def fusion_graph(projector: Projector, fusion: Fusion, stack: Stack, matrix: Mat
     """
     check_heads(stack)
     up, down = projector.up, projector.down
-    graph = GraphBuilder(matrix, stack.final_norm.eps)
+    graph = GraphBuilder(matrix, final_norm(stack).eps)
     ids = graph.input(IDS, np.int64, (1, "S"))
     latent = graph.input(LATENT, np.float32, (1, "S", up.in_features))
     inner = graph.op("Add", graph.linear(latent, floats(up.weight)), graph.weight(floats(up.bias)))
@@ -81,7 +82,7 @@ def _encode(graph: GraphBuilder, stack: Stack, x: str) -> BuiltGraph:
     heads = stack.layers[0].self_attention.heads
     bias = graph.input(BIAS, np.float32, (1, heads, "S", "S"))
     parts = [part for layer in stack.layers for part in (layer.self_attention, layer.feed_forward)]
-    gains = [floats(norm.gain) for norm in (*(part.norm for part in parts), stack.final_norm)]
+    gains = [floats(norm.gain) for norm in (*(part.norm for part in parts), final_norm(stack))]
     residual, normed = x, graph.norm(x, gains[0])
     for number, layer in enumerate(stack.layers):
         attention = layer.self_attention
@@ -144,7 +145,7 @@ def cross_kv_graph(stack: DecoderStack, matrix: Matrix) -> BuiltGraph:
     check_heads(stack)
     attentions = [_parts(layer)[1] for layer in stack.layers]
     heads, width = attentions[0].heads, attentions[0].head_width
-    graph = GraphBuilder(matrix, stack.final_norm.eps)
+    graph = GraphBuilder(matrix, final_norm(stack).eps)
     states = graph.input(STATES, np.float32, (1, "S", attentions[0].key.weight.shape[1]))
     by_head = graph.constant((0, 0, heads, width), np.int64)
     weights = [
@@ -166,7 +167,7 @@ def decoder_graph(stack: DecoderStack, matrix: Matrix) -> BuiltGraph:
     check_heads.
     """
     check_heads(stack)
-    graph = GraphBuilder(matrix, stack.final_norm.eps)
+    graph = GraphBuilder(matrix, final_norm(stack).eps)
     tokens = graph.input(TOKENS, np.int64, ("B", "N"))
     graph.input(LAST, np.int32, ("B",))
     graph.input(TOTAL, np.int32, ())
@@ -174,7 +175,7 @@ def decoder_graph(stack: DecoderStack, matrix: Matrix) -> BuiltGraph:
     graph.input(MASK, np.int32, ("B", "S"))
     layers = [_parts(layer) for layer in stack.layers]
     norms = [part.norm for parts in layers for part in parts]
-    gains = [floats(norm.gain) for norm in (*norms, stack.final_norm)]
+    gains = [floats(norm.gain) for norm in (*norms, final_norm(stack))]
     residual = graph.op("Gather", graph.weight(floats(stack.embeddings)), tokens)
     normed = graph.norm(residual, gains[0])
     for number, (self_attention, cross_attention, forward) in enumerate(layers):

@@ -22,12 +22,12 @@ from hybrid.engines.torch.layers import (
     Normalize,
     PackedDecoder,
     PackedLayer,
-    Turns,
     add_mm,
     argmax,
     mm,
     normalize,
 )
+from hybrid.engines.torch.positions import Turns, turns_of
 
 CAPACITY = 128  # positions for which memory is taken at least; taking it costs tens of milliseconds
 
@@ -49,7 +49,6 @@ class BatchDecoder:
         self.bias = packed.position_bias(0)  # (H, reach)
         self.first: dict[int, int] = {}  # the first ids, which a prefix gives
         self.offset = 0  # where in the caches position 0 of the answers stands
-        self.turns: Turns | None = None
         self.pending: tuple[States, int] | None = None  # prompts that wait for the first pass
 
     def prefill(self, states: States, capacity: int) -> None:
@@ -98,7 +97,8 @@ class BatchDecoder:
         self._reserve(layout.batch, total)
         answers = self.mask.new_zeros(layout.batch, 1, total - layout.longest)
         self.prefix_mask = torch.cat([self.mask, answers], dim=2)  # (B, 1, T)
-        self.turns = Turns(packed.rotary, packed.target, total) if packed.rotary else None
+        for layer, turns in zip(self.layers, turns_of(packed.layers, packed.target, total), strict=True):
+            layer.turns = turns
         self._narrow()
         self._prefix(states)
 
@@ -119,10 +119,8 @@ class BatchDecoder:
         layout, rows = states.layout, states.rows
         if self.packed.table is not None:
             rows = rows + self.packed.table[layout.positions]
-        seen = torch.full((layout.longest, layout.longest), -torch.inf, device=rows.device, dtype=rows.dtype)
-        bias = layout.mask(seen.triu_(1)[None, None])  # (B, 1, S, S)
         for place, layer in zip(self.self_kv_cache, self.layers, strict=True):
-            rows, keys, values = encode_layer(layer.packed, rows, self.normalize, layout, bias, self.turns)
+            rows, keys, values = encode_layer(layer.packed, rows, self.normalize, layout, None, layer.turns)
             place[0, :, :, : layout.longest], place[1, :, :, : layout.longest] = keys, values
         ids = argmax(mm(self.normalize(rows[layout.last_rows]), self.packed.head))
         self.first = dict(enumerate(ids))
@@ -161,7 +159,6 @@ class BatchDecoder:
         mask = self.mask[:count].repeat_interleave(packed.heads, 0)  # (OH, 1, S)
         for number, (layer, cache) in enumerate(zip(self.layers, self.self_kv_cache, strict=True)):
             layer.keys, layer.values = cache[:, :count].flatten(1, 2)
-            layer.turns = self.turns
             if packed.cross_kv_projection is not None:
                 layer.cross_keys, layer.cross_values = self.cross_kv_cache[number, :, :count].flatten(1, 2)
                 layer.mask = mask
@@ -182,7 +179,7 @@ class _BatchLayer:
     cross_keys: torch.Tensor  # (OH, S, K), of the prompts
     cross_values: torch.Tensor  # (OH, S, K)
     mask: torch.Tensor  # (OH, 1, S), 0 or -inf
-    turns: Turns | None
+    turns: Turns | None = None
 
     def __init__(self, packed: PackedLayer) -> None:
         self.packed = packed

@@ -25,13 +25,13 @@ from hybrid.engines.torch.layers import (
     PackedDecoder,
     PackedLayer,
     Target,
-    Turns,
     add_mm,
     argmax,
     mm,
     normalize_row,
     normalize_rows,
 )
+from hybrid.engines.torch.positions import Turns, turns_of
 
 CAPACITY = 512  # positions for which caches are made in advance; growing takes tens of milliseconds
 
@@ -159,8 +159,8 @@ class SingleDecoder:
             past = tuple(by_group[:, :, capacity - 1 - position :] for position in range(capacity))
             # (H, 2T - 1): what is before a query, then what is after it
             self.bias = torch.cat([bias, bias.new_full((packed.heads, capacity - 1), -torch.inf)], dim=1)
-        turns = Turns(packed.rotary, packed.target, capacity) if packed.rotary else None
-        for layer in self.layers:
+        tables = turns_of(packed.layers, packed.target, capacity)
+        for layer, turns in zip(self.layers, tables, strict=True):
             layer.reserve(capacity, past, turns, packed.target)
 
     def _bias(self, position: int, count: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Prompts on a device, and encoders over the tokens of B of them, without module overhead.
+"""Prompts on a device, and what reads all tokens of B of them at once, without module overhead.
 
 Letters: B prompts, S tokens of the longest, N tokens of all, C channels, D model width, H heads,
 G key-value heads, K head width, V vocabulary.
@@ -15,13 +15,14 @@ from hybrid.engines.torch.layers import (
     Normalize,
     PackedLayer,
     Target,
-    Turns,
     add_mm,
+    check_room,
     mm,
     normalize,
+    whole_norm,
 )
-from hybrid.errors import EngineError
-from hybrid.models.architectures.records import RelativeBias, Stack
+from hybrid.engines.torch.positions import Turns, turns_of
+from hybrid.models.architectures.records import LearnedPositions, RelativeBias, Stack
 from hybrid.models.fusion import Fusion, fuse
 from hybrid.schema import Phase
 
@@ -51,9 +52,9 @@ class Layout:
         self._mask = target.put(mask)
 
     @property
-    def positions(self) -> torch.Tensor:
-        """(N,) where each row's token stands in its prompt; of several prompts."""
-        return self._place_of_row % self.longest
+    def positions(self) -> torch.Tensor | slice:
+        """(N,) where each row's token stands in its prompt."""
+        return slice(0, self.longest) if self.batch == 1 else self._place_of_row % self.longest
 
     @property
     def last_rows(self) -> torch.Tensor:
@@ -85,29 +86,43 @@ class States:
 
 
 class StackEncoder:
-    """Input embeddings to hidden states through an encoder's layers. max_tokens: of a prompt."""
+    """Input embeddings to hidden states through the layers of a stack. max_tokens: of a prompt."""
 
     def __init__(self, stack: Stack, target: Target, max_tokens: int) -> None:
-        if not isinstance(stack.positions, RelativeBias):
-            raise EngineError("Encoders need relative positions here; use --engine transformers.")
+        positions = stack.positions
         self.embeddings = target.put(stack.embeddings)  # (V, D)
-        self.normalize = normalize(stack.final_norm)
-        self.gain = target.put(stack.final_norm.gain)
-        self.max_tokens = max_tokens
-        self.bias = target.put(stack.positions.by_distance(max_tokens))  # (H, 2 * max_tokens - 1)
+        self.normalize = normalize(stack.layers[0].self_attention.norm)
+        self.finish = whole_norm(stack.final_norm, target)
+        self.causal, self.max_tokens = stack.causal, max_tokens
+        self.bias: torch.Tensor | None = None  # (H, 2 * max_tokens - 1)
+        if isinstance(positions, RelativeBias):
+            self.bias = target.put(positions.by_distance(max_tokens))
+        self.table = target.put(positions.table) if isinstance(positions, LearnedPositions) else None
         self.layers = [PackedLayer(layer, target) for layer in stack.layers]
+        self.turns = turns_of(self.layers, target, max_tokens)
 
     def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
-        """(N, D) input embeddings to (N, D) hidden states."""
-        rows, bias = embeddings, layout.mask(self._bias(layout.longest))
-        for layer in self.layers:
-            rows, _, _ = encode_layer(layer, rows, self.normalize, layout, bias)
-        return self.normalize(rows) * self.gain
+        """(N, D) input embeddings to (N, D) hidden states. Raises EngineError for want of positions."""
+        rows, bias = embeddings, self._bias(embeddings, layout)
+        if self.table is not None:
+            check_room(self.table, layout.longest)
+            rows = rows + self.table[layout.positions]
+        for layer, turns in zip(self.layers, self.turns, strict=True):
+            rows, _, _ = encode_layer(layer, rows, self.normalize, layout, bias, turns)
+        return self.finish(rows)
 
-    def _bias(self, tokens: int) -> torch.Tensor:
+    def _bias(self, rows: torch.Tensor, layout: Layout) -> torch.Tensor | None:
+        """Give what is added to the scores, see encode_layer."""
+        if self.causal:
+            return None
+        if self.bias is None:
+            return layout.mask(rows.new_zeros(1, 1, 1, layout.longest))
+        return layout.mask(self._relative(self.bias, layout.longest))
+
+    def _relative(self, bias: torch.Tensor, tokens: int) -> torch.Tensor:
         """(1, H, S, S): row i of the windows starts at the distance of key 0 from query i, -i."""
         reach = self.max_tokens - 1
-        near = self.bias[:, reach - tokens + 1 : reach + tokens]  # (H, 2S - 1)
+        near = bias[:, reach - tokens + 1 : reach + tokens]  # (H, 2S - 1)
         return near.unfold(1, tokens, 1).flip(1).unsqueeze(0)
 
 
@@ -116,7 +131,7 @@ def encode_layer(
     rows: torch.Tensor,  # (N, D)
     normalize: Normalize,
     layout: Layout,
-    bias: torch.Tensor,  # broadcasts to (B, H, S, S), -inf at keys that are not to be seen
+    bias: torch.Tensor | None,  # broadcasts to (B, H, S, S), -inf at keys not to be seen; None: causal
     turns: Turns | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Self-attention of all tokens at once and feed-forward: (N, D) rows, (B, G, S, K) keys and values."""
@@ -126,8 +141,9 @@ def encode_layer(
         turns.turn(qkv, heads * (group + 1), layout.positions)
     padded = layout.pad(qkv).view(layout.batch, layout.longest, -1, width)  # (B, S, H + 2G, K)
     query, key, value = padded.transpose(1, 2).split((heads * group, heads, heads), dim=1)
+    # Padding stands behind a prompt: where no token sees what follows, it needs no mask.
     mixed = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, scale=1.0, enable_gqa=group > 1
+        query, key, value, attn_mask=bias, is_causal=bias is None, scale=1.0, enable_gqa=group > 1
     )
     rows = add_mm(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)), layer.self_attention.out)
     return layer.feed_forward(rows, normalize(rows)), key, value

@@ -29,7 +29,6 @@ from hybrid.models.architectures.records import (
     Linear,
     Norm,
     RelativeBias,
-    Rotary,
 )
 
 USUAL_ROWS = 5  # for which oneDNN chooses its layout: a verified draft has so many
@@ -138,6 +137,17 @@ def normalize(norm: Norm) -> Normalize:
     return lambda rows: unit_rms(rows, eps)
 
 
+def whole_norm(norm: Norm | None, target: Target) -> Normalize:
+    """Make the norm of any number of rows with its gain and bias; rows stay as they are without one."""
+    if norm is None:
+        return lambda rows: rows
+    eps, gain, width = norm.eps, target.put(norm.gain), (len(norm.gain),)
+    bias = None if norm.bias is None else target.put(norm.bias)
+    if norm.kind == "layer":
+        return lambda rows: functional.layer_norm(rows, width, gain, bias, eps)
+    return lambda rows: unit_rms(rows, eps) * gain
+
+
 def normalize_row(norm: Norm, target: Target) -> Normalize:
     """Make the same for a single row; an RMS on the CPU takes three small operations in place of seven."""
     if norm.kind != "rms" or not target.exact_on_cpu:
@@ -221,26 +231,10 @@ class PackedLayer:
         own, cross = layer.self_attention, layer.cross_attention
         self.key_value_heads, self.head_width = own.key_value_heads, own.head_width
         self.group = own.heads // own.key_value_heads  # R
+        self.rotary = own.rotary
         self.self_attention = PackedAttention(own, target)
         self.cross_attention = None if cross is None else PackedAttention(cross, target, crosses=True)
         self.feed_forward = PackedFeedForward(layer.feed_forward, target)
-
-
-class Turns:
-    """Rotary positions as tables: what queries and keys at each position are turned by."""
-
-    def __init__(self, rotary: Rotary, target: Target, positions: int) -> None:
-        angles = torch.arange(positions)[:, None] * rotary.frequencies.detach().float().cpu()  # (P, K/2)
-        sines = torch.stack([-angles.sin(), angles.sin()], dim=1)
-        self.cosines = target.put(angles.cos()[:, None, None])  # (P, 1, 1, K/2)
-        self.sines = target.put(sines[:, None])  # (P, 1, 2, K/2)
-
-    def turn(self, rows: torch.Tensor, heads: int, positions: slice | torch.Tensor) -> None:
-        """Turn the first `heads` heads of (N, any) rows in place; they stand at `positions`."""
-        width = 2 * self.cosines.shape[-1]
-        halves = rows[:, : heads * width].view(len(rows), heads, 2, -1)
-        turned = halves.flip(2).mul_(self.sines[positions])
-        halves.mul_(self.cosines[positions]).add_(turned)
 
 
 class PackedDecoder:
@@ -248,7 +242,7 @@ class PackedDecoder:
 
     def __init__(self, stack: DecoderStack, target: Target) -> None:
         first, positions = stack.layers[0].self_attention, stack.positions
-        self.target, self.norm, self.start = target, stack.final_norm, stack.start
+        self.target, self.norm, self.start = target, first.norm, stack.start
         self.embeddings = target.put(stack.embeddings)  # (V, D)
         self.head = pack(target, stack.head, norm=stack.final_norm, scale=stack.head_scale)
         self.layers = [PackedLayer(layer, target) for layer in stack.layers]
@@ -267,7 +261,6 @@ class PackedDecoder:
         if isinstance(positions, RelativeBias):
             self.near_bias = target.put(positions.by_distance(positions.max_distance + 1))
         self.table = target.put(positions.table) if isinstance(positions, LearnedPositions) else None
-        self.rotary = positions if isinstance(positions, Rotary) else None
 
     @property
     def vocabulary(self) -> int:
@@ -284,8 +277,14 @@ class PackedDecoder:
 
     def check_room(self, positions: int) -> None:
         """Raise EngineError when the model has no positions for so many tokens."""
-        if self.table is not None and positions > len(self.table):
-            raise EngineError(
-                f"The model has positions for {len(self.table)} tokens; a prompt with its answer would take "
-                f"{positions}. Give a shorter prompt or fewer --max-new-tokens."
-            )
+        if self.table is not None:
+            check_room(self.table, positions)
+
+
+def check_room(table: torch.Tensor, tokens: int) -> None:
+    """Raise EngineError when a table of positions, (P, D), ends before so many tokens."""
+    if tokens > len(table):
+        raise EngineError(
+            f"The model has positions for {len(table)} tokens; a prompt with its answer would take "
+            f"{tokens}. Give a shorter prompt or fewer --max-new-tokens."
+        )

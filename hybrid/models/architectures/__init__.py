@@ -160,6 +160,34 @@ def decoder_of(model: Any) -> DecoderStack:
     return architecture_of(model.config).decoder(_settings(model.config), model.state_dict())
 
 
+def reader_of(model: Any, layer: int | None = None) -> Stack:
+    """Name the weights of what reads a prompt: a model's encoder, or the layers of a decoder-only one.
+
+    model: a transformers model, its base model, or one cut off behind the layers that are read.
+    layer: the one whose output is taken as it is, counted from 1; after the last
+    one and the final norm when None. Raises EngineError when no family covers
+    the model, and when it has fewer layers.
+    """
+    decoder_only = sizes_of(model.config).decoder_only
+    stack = decoder_of(model) if decoder_only else encoder_of(model)
+    assert stack is not None
+    count = len(stack.layers) if layer is None else layer
+    if not 1 <= count <= len(stack.layers):
+        raise EngineError(f"There is no layer {count} to read; the model has {len(stack.layers)} of them.")
+    return Stack(
+        embeddings=stack.embeddings,
+        layers=stack.layers[:count],
+        final_norm=stack.final_norm if layer is None else None,
+        positions=stack.positions,
+        causal=stack.causal,
+    )
+
+
+def base_weights(weights: Weights, prefix: str) -> Weights:
+    """Name a causal model's weights as its base model does, which it holds as `prefix`."""
+    return {name.removeprefix(f"{prefix}."): weight for name, weight in weights.items()}
+
+
 def _settings(config: Any) -> Config:
     return config if isinstance(config, Mapping) else cast(Config, config.to_dict())
 

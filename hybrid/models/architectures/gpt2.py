@@ -3,7 +3,7 @@
 Its matrices lie as Conv1D holds them, (d_in, d_out), queries, keys and values side by side.
 """
 
-from hybrid.models.architectures import Config, Weights
+from hybrid.models.architectures import Config, Weights, base_weights
 from hybrid.models.architectures.records import (
     Activation,
     Attention,
@@ -59,12 +59,14 @@ def encoder(config: Config, weights: Weights) -> None:
 
 def decoder(config: Config, weights: Weights) -> DecoderStack:
     """Name the weights of the decoder."""
-    about, embeddings = sizes(config), weights["transformer.wte.weight"]
+    about, weights = sizes(config), base_weights(weights, "transformer")
+    embeddings = weights["wte.weight"]
     return DecoderStack(
         embeddings=embeddings,
-        layers=tuple(_layer(config, weights, f"transformer.h.{n}") for n in range(about.decoder_layers)),
-        final_norm=_norm(config, weights, "transformer.ln_f"),
-        positions=LearnedPositions(table=weights["transformer.wpe.weight"]),
+        layers=tuple(_layer(config, weights, f"h.{n}") for n in range(about.decoder_layers)),
+        final_norm=_norm(config, weights, "ln_f") if "ln_f.weight" in weights else None,
+        positions=LearnedPositions(table=weights["wpe.weight"]),
+        causal=True,
         head=Linear(weight=weights.get("lm_head.weight", embeddings)),
         head_scale=about.head_scale,
         start=None,

@@ -6,7 +6,7 @@ Key-value heads may serve several query heads each (Ainslie et al. 2023, arXiv 2
 import math
 from typing import TYPE_CHECKING, Any
 
-from hybrid.models.architectures import Config, Weights
+from hybrid.models.architectures import Config, Weights, base_weights
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -54,19 +54,22 @@ def encoder(config: Config, weights: Weights) -> None:
 
 def decoder(config: Config, weights: Weights) -> DecoderStack:
     """Name the weights of the decoder."""
-    about, embeddings = sizes(config), weights["model.embed_tokens.weight"]
+    about, weights = sizes(config), base_weights(weights, "model")
+    embeddings = weights["embed_tokens.weight"]
+    rotary = Rotary(frequencies=_frequencies(_rope(config), about.head_width))
     return DecoderStack(
         embeddings=embeddings,
-        layers=tuple(_layer(config, weights, f"model.layers.{n}") for n in range(about.decoder_layers)),
-        final_norm=_norm(config, weights, "model.norm"),
-        positions=Rotary(frequencies=_frequencies(_rope(config), about.head_width)),
+        layers=tuple(_layer(config, weights, f"layers.{n}", rotary) for n in range(about.decoder_layers)),
+        final_norm=_norm(config, weights, "norm") if "norm.weight" in weights else None,
+        positions=None,
+        causal=True,
         head=Linear(weight=weights.get("lm_head.weight", embeddings)),
         head_scale=about.head_scale,
         start=None,
     )
 
 
-def _layer(config: Config, weights: Weights, name: str) -> Layer:
+def _layer(config: Config, weights: Weights, name: str, rotary: Rotary) -> Layer:
     about = sizes(config)
     query, key, value, output = (_linear(weights, f"{name}.self_attn.{letter}_proj") for letter in "qkvo")
     gate, up, down = (_linear(weights, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
@@ -81,6 +84,7 @@ def _layer(config: Config, weights: Weights, name: str) -> Layer:
             key_value_heads=about.key_value_heads,
             head_width=about.head_width,
             scale=about.head_width**-0.5,
+            rotary=rotary,
         ),
         cross_attention=None,
         feed_forward=FeedForward(

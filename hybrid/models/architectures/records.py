@@ -73,6 +73,7 @@ class Attention:
     """query: to H x K. key, value: to G x K. output: from H x K. scale: of the scores.
 
     norm: of what makes the queries; in self-attention of what makes keys and values, too.
+    rotary: how queries and keys are turned; layers that turn alike share one record.
     """
 
     norm: Norm
@@ -84,6 +85,7 @@ class Attention:
     key_value_heads: int
     head_width: int
     scale: float
+    rotary: "Rotary | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,17 +162,23 @@ class LearnedPositions:
     table: "torch.Tensor"
 
 
-Positions: TypeAlias = RelativeBias | Rotary | LearnedPositions
+Positions: TypeAlias = RelativeBias | LearnedPositions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """An encoder, or the layers of a decoder. embeddings: (V, D) of its input ids."""
+    """An encoder, or layers of a decoder.
+
+    embeddings: (V, D) of its input ids. final_norm: None where the layers' output
+    is taken as it is. positions: None where the attentions' rotary ones are all.
+    causal: whether no token sees what stands after it.
+    """
 
     embeddings: "torch.Tensor"
     layers: tuple[Layer, ...]
-    final_norm: Norm
-    positions: Positions
+    final_norm: Norm | None
+    positions: Positions | None
+    causal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,6 +117,7 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
         layers=tuple(_layer(config, weights, "decoder", n) for n in range(about.decoder_layers)),
         final_norm=_norm(config, weights, "decoder.final_layer_norm"),
         positions=_positions(config, weights, "decoder"),
+        causal=True,
         head=Linear(weight=weights.get("lm_head.weight", weights["shared.weight"])),
         head_scale=about.head_scale,
         start=int(config["decoder_start_token_id"]),
