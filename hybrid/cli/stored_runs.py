@@ -266,7 +266,7 @@ def delete(names: tuple[str, ...]) -> None:
     NAME: the whole id of a run, grids/GRID or devices/PROFILE, as they lie in
     the folder of results.
     """
-    from hybrid.store.removal import delete_stored
+    from hybrid.store.run_lock import delete_stored
 
     for name in dict.fromkeys(names):
         delete_stored(name)

@@ -1,4 +1,4 @@
-"""The folder of a run: claimed by one process, locked while it is written, deleted whole."""
+"""The folder of a run: claimed by one process, locked while it is written; deletion of all that is stored."""
 
 import os
 import re
@@ -21,6 +21,8 @@ _SUITE_CHARACTERS = 40  # of a suite's name in the id of a run
 # What a run consists of: its files, its lock, and what a crash in atomic_write() leaves beside them.
 _WRITTEN = f"{RUN}|{EXAMPLES}|{SCORES.pattern}"
 _PARTS = re.compile(rf"{_WRITTEN}|{RECORDS}|{LOCK}|\.({_WRITTEN})(\.[0-9a-f]{{8}})?{BESIDE}")
+_SUFFIXES = {"grids": ".jsonl", "devices": ".json"}  # of the files in these folders of the results
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,127}")
 
 
 def new_run_id(plan: Plan, now: datetime) -> str:
@@ -91,3 +93,23 @@ def _check_parts(folder: Path) -> list[str]:
             "which is no part of a run. Move that elsewhere."
         )
     return list(names)
+
+
+def delete_stored(name: str, root: Path | None = None) -> None:
+    """Remove a run for good, or grids/GRID, or devices/PROFILE. name: all of it, no beginning.
+
+    Raises StoreError, and removes nothing, when there is no such thing or it cannot be removed.
+    """
+    root = root or results_folder()
+    folder, slash, stem = name.rpartition("/")
+    if not slash:
+        delete_run(name, root)
+        return
+    if folder not in _SUFFIXES or not _NAME.fullmatch(stem):
+        raise StoreError(
+            f"{name!r} names nothing that is stored; give the id of a run, grids/GRID or devices/PROFILE."
+        )
+    path = root / folder / f"{stem}{_SUFFIXES[folder]}"
+    with as_store_error(f"{path} cannot be deleted"):
+        path.unlink()  # of a link, only the link
+        sync_folder(path.parent)

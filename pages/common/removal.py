@@ -6,7 +6,7 @@ from hashlib import sha256
 import streamlit as st
 
 from hybrid.errors import HybridError
-from hybrid.store.removal import delete_stored
+from hybrid.store.run_lock import delete_stored
 from pages.common import access
 from pages.common.notes import Kind, note
 

@@ -13,7 +13,7 @@ from hybrid.presentation.pairings.cells import pair_cells
 from hybrid.presentation.pairings.measured import error_sentence, measured_pairs
 from hybrid.presentation.pairings.sources import sources
 from hybrid.sizing import load_profile
-from hybrid.store.removal import delete_stored
+from hybrid.store.run_lock import delete_stored
 from tests.fuzz.mutations import mutations
 from tests.presentation.pairings.made_grids import ASKED, results
 
