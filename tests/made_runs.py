@@ -21,7 +21,7 @@ from hybrid.schema import (
     Timing,
 )
 from hybrid.store import create
-from hybrid.store.checksum import seal
+from hybrid.store.checks import seal
 from tests.environments import made_environment
 
 TEXT = "der die das Haus Zug Brücke Fluss hält fährt alt neu groß klein hier dort nicht und oder am im"

@@ -27,7 +27,7 @@ def runs(as_json: bool) -> None:
     """
     from hybrid.measuring.probes import busy_reasons
     from hybrid.store import list_runs, results_folder
-    from hybrid.store.checksum import unsealed_sentence
+    from hybrid.store.checks import unsealed_sentence
 
     listing = list_runs()
     for problem in listing.problems:

@@ -14,7 +14,7 @@ from hybrid.errors import InputError
 from hybrid.metrics import METRICS, Metric, metrics_of
 from hybrid.schema import LOSSLESS, METHODS, System
 from hybrid.store import StoredRun
-from hybrid.store.checksum import unsealed_sentence
+from hybrid.store.checks import unsealed_sentence
 
 Results = Mapping[str, Mapping[System, SystemResults]]  # by run id, what its systems have answered
 

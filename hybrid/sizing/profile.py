@@ -21,7 +21,7 @@ from hybrid.measuring.hardware import cpu_hardware, hardware, unlike
 from hybrid.models.arithmetic import BYTES, bytes_per_weight
 from hybrid.schema import Device, Environment, Gpu
 from hybrid.sizing.costs import Costs, Products
-from hybrid.store.checksum import check_seal, seal
+from hybrid.store.checks import check_seal, seal
 from hybrid.store.files import as_store_error, atomic_write, read_small
 from hybrid.store.folders import results_folder
 from hybrid.store.typed_json import Header, decode, encode, plain

@@ -24,8 +24,7 @@ from hybrid.schema import (
 )
 from hybrid.schema.answers import paused
 from hybrid.schema.runs import without_folders
-from hybrid.store.checks import check_run
-from hybrid.store.checksum import CHECKSUM, check_seal, seal
+from hybrid.store.checks import CHECKSUM, check_run, check_seal, seal
 from hybrid.store.typed_json import LARGEST, Count, decode, encode, parse_text, plain, restore
 
 SCHEMA = 1  # of runs

@@ -10,8 +10,7 @@ from typing import Annotated
 import msgspec
 
 from hybrid.schema import METHODS, Cell, Environment, Grid, Phase
-from hybrid.store.checks import check_grid
-from hybrid.store.checksum import check_seal, seal
+from hybrid.store.checks import check_grid, check_seal, seal
 from hybrid.store.codec import Microseconds
 from hybrid.store.typed_json import LARGEST, Count, Header, decode, encode, plain
 

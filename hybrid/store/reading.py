@@ -14,8 +14,7 @@ from pathlib import Path
 
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record, Run, System
-from hybrid.store.checks import check_record, unsound
-from hybrid.store.checksum import check_seal
+from hybrid.store.checks import check_record, check_seal, unsound
 from hybrid.store.codec import RunFile, decode_example, decode_record, decode_run
 from hybrid.store.files import as_store_error, read_small
 from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, match_id, results_folder

@@ -18,7 +18,7 @@ from typing import IO
 import msgspec
 
 from hybrid.schema import STATISTICS, Record
-from hybrid.store.checksum import CHECKSUM, last_line, without_last_line
+from hybrid.store.checks import CHECKSUM, last_line, without_last_line
 from hybrid.store.codec import Amount, short
 from hybrid.store.files import as_store_error, open_atomic, open_regular
 from hybrid.store.folders import EXAMPLES

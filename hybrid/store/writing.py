@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 
 from hybrid.errors import StoreError
 from hybrid.schema import Environment, Example, Memory, Probe, Record, Resumption, Run, System
-from hybrid.store.checks import check_bounds, check_record
-from hybrid.store.checksum import CHECKSUM
+from hybrid.store.checks import CHECKSUM, check_bounds, check_record
 from hybrid.store.codec import encode_example, encode_record, encode_run
 from hybrid.store.files import LostFile, as_store_error, atomic_write, sync_folder
 from hybrid.store.folders import EXAMPLES, LOCK, RECORDS, RUN, results_folder

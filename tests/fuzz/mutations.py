@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hybrid.store.checksum import seal
+from hybrid.store.checks import seal
 
 Place = tuple[str | int, ...]
 

@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from hybrid.store.checksum import seal
+from hybrid.store.checks import seal
 from tests.made_runs import rewrite_lines, store_run
 from tests.presentation.pairings.made_grids import results as store_sizes
 

@@ -13,8 +13,7 @@ from hybrid.errors import StoreError
 from hybrid.metrics import METRICS
 from hybrid.schema import STATISTICS, Record, Run, Timing
 from hybrid.store import StoredRun, Writer, list_runs, load_run
-from hybrid.store.checks import check_record, check_run, unsound
-from hybrid.store.checksum import seal
+from hybrid.store.checks import check_record, check_run, seal, unsound
 
 END = "2026-11-23T02:00:00+00:00"
 BLEU = [5, 5, 4, 3, 2, 1, 5, 4, 3, 2]

@@ -11,7 +11,7 @@ import pytest
 from hybrid import store
 from hybrid.errors import StoreError
 from hybrid.store import StoredRun, Writer, load_run
-from hybrid.store.checksum import check_seal, last_line, seal, without_last_line
+from hybrid.store.checks import check_seal, last_line, seal, without_last_line
 from hybrid.store.codec import encode_example, encode_record, encode_run
 
 END = "2026-11-23T02:00:00+00:00"

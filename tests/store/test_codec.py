@@ -11,7 +11,7 @@ import pytest
 
 from hybrid.schema import Example, Memory, Probe, Record, Resumption, Run, Sampling, System, Timing
 from hybrid.store import StoredRun
-from hybrid.store.checksum import check_seal, seal
+from hybrid.store.checks import check_seal, seal
 from hybrid.store.codec import (
     decode_example,
     decode_record,

@@ -12,7 +12,7 @@ from hybrid import store
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record
 from hybrid.store import RunReader, StoredRun, load_run, open_scores, run_fingerprint
-from hybrid.store.checksum import seal
+from hybrid.store.checks import seal
 
 FakeRun = Callable[..., StoredRun]
 HEADERS = {"ter": (1, "sig|version:1")}
