@@ -33,7 +33,6 @@ from hybrid.schema.events import (
     silent,
 )
 from hybrid.schema.grids import Cell, CellKey, Grid, describe_cell
-from hybrid.schema.hardware import Gpu, Hardware
 from hybrid.schema.runs import (
     Environment,
     Memory,
@@ -55,6 +54,8 @@ from hybrid.schema.systems import (
     SYSTEMS,
     Device,
     FinishReason,
+    Gpu,
+    Hardware,
     Method,
     Model,
     Phase,

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
-from hybrid.schema.hardware import Hardware
-from hybrid.schema.systems import CPU, SYSTEMS, Device, System
+from hybrid.schema.systems import CPU, SYSTEMS, Device, Hardware, System
 
 MOST_BLOCKS = 100  # of a run
 
