@@ -7,12 +7,14 @@ turns those into Records, and a Run says under which conditions they were made.
 
 from hybrid.schema.answers import (
     LARGEST_PROMPT,
+    STATISTICS,
     TASKS,
     EncodedPrompt,
     Example,
     Generation,
     Sampling,
     Score,
+    StatisticsShape,
     Step,
     Suite,
     Task,
@@ -43,7 +45,6 @@ from hybrid.schema.runs import (
     Resumption,
     Run,
 )
-from hybrid.schema.statistics import STATISTICS, StatisticsShape
 from hybrid.schema.systems import (
     BASELINE,
     CPU,
