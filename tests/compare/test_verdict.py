@@ -6,8 +6,7 @@ import pytest
 
 from hybrid.compare import verdict
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.fidelity import Fidelity
-from hybrid.compare.gate import Gate, gate_verdict
+from hybrid.compare.gate import Fidelity, Gate, gate_verdict
 from hybrid.compare.paired import PairedComparison
 from hybrid.compare.summary import Latency, Summary
 from hybrid.compare.verdict import baseline_sentence, gate_sentence, plain_sentence, sentence
