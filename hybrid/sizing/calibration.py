@@ -33,8 +33,7 @@ from hybrid.sizing.cost_features import (
     encode_features,
     step_features,
 )
-from hybrid.sizing.costs import Costs
-from hybrid.sizing.fitting import Sample, fitted, nonnegative
+from hybrid.sizing.costs import Costs, Sample, fitted, nonnegative
 from hybrid.sizing.profile import Profile
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What work costs at any size: between the sizes that were measured by interpolation, beyond them by physics.
+"""What work costs at any size: as measured times say, interpolated between their sizes, and physics beyond.
 
 Beyond the largest and below the smallest size, products of matrices take as much longer or
 shorter as the device's own products of so many rows do: with few rows they wait for the
@@ -9,6 +9,9 @@ smallest size; what it had grown by since then goes on in proportion.
 
 More work never takes less time: with costs that are not negative that holds at each size,
 and from size to size the longest time so far counts, whatever noise has said.
+
+What one of each term costs is found by least squares of relative errors. A cost cannot be negative, so
+they are non-negative ones (Lawson and Hanson 1974, "Solving Least Squares Problems", chapter 23).
 """
 
 import math
@@ -16,10 +19,17 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import TYPE_CHECKING
 
 from hybrid.measuring.device import Machine
-from hybrid.sizing.cost_features import Terms
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+Terms = Mapping[str, float]  # amounts of work by name
 Points = Sequence[tuple[float, float]]  # (where, value), in this order
 PAIR_FLOPS = 4  # of a pair of tokens, per column of the heads: the score and the sum over values
 _PER_WEIGHT = frozenset(("weights", "uncached"))
@@ -121,3 +131,69 @@ def _stretched(
         grew = max(0.0, measured.seconds.get(name, 0.0) - least.seconds.get(name, 0.0))
         extra += grew * terms[name] * (batch * tokens - 1)
     return measured.of(grown) + extra
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measured time. size: prompts at once, tokens of each. scale: what its error is relative to."""
+
+    size: tuple[int, int]
+    terms: Terms
+    seconds: float
+    scale: float
+
+
+def fitted(samples: Sequence[Sample], shared: Sequence[str] = ()) -> tuple[Costs, ...]:
+    """Costs for each size, all found at once. shared: terms that cost the same at any size."""
+    import numpy as np  # only where a device is calibrated, here and below
+
+    sizes = sorted({sample.size for sample in samples})
+    names = sorted({name for sample in samples for name in sample.terms})
+    own = [(name, size) for name in names if name not in shared for size in sizes]
+    common = [(name, None) for name in names if name in shared]
+    places = {key: index for index, key in enumerate([*own, *common])}
+
+    def place(name: str, size: tuple[int, int]) -> int:
+        return places[name, None if name in shared else size]
+
+    matrix = np.zeros((len(samples), len(places)))
+    for line, sample in zip(matrix, samples, strict=True):
+        for name, amount in sample.terms.items():
+            line[place(name, sample.size)] = amount / sample.scale
+    costs = nonnegative(matrix, np.array([sample.seconds / sample.scale for sample in samples]))
+    return tuple(Costs(*size, {name: float(costs[place(name, size)]) for name in names}) for size in sizes)
+
+
+def nonnegative(matrix: "Array", target: "Array") -> "Array":
+    """Find the x >= 0 for which matrix @ x comes nearest to `target`."""
+    import numpy as np
+
+    scale = np.abs(matrix).max(axis=0)
+    scale[scale == 0] = 1.0
+    scaled = matrix / scale
+    x = np.zeros(scaled.shape[1])
+    free = np.zeros(len(x), dtype=bool)
+    for _ in range(3 * len(x)):
+        gain = scaled.T @ (target - scaled @ x)
+        gain[free] = -np.inf
+        if gain.max(initial=-np.inf) <= 1e-10:
+            break
+        free[int(gain.argmax())] = True
+        x = _inside(scaled, target, x, free)
+    return np.asarray(x / scale, dtype=np.float64)
+
+
+def _inside(matrix: "Array", target: "Array", x: "Array", free: "NDArray[np.bool_]") -> "Array":
+    """Least squares over the columns that are `free`, of which those that would turn negative are not."""
+    import numpy as np
+
+    while True:
+        best = np.zeros(len(x))
+        best[free] = np.linalg.lstsq(matrix[:, free], target, rcond=None)[0]
+        below = free & (best <= 0)
+        if not below.any():
+            return best
+        step = (x[below] / (x[below] - best[below])).min()
+        x = x + step * (best - x)
+        free &= x > 1e-14
+        x[~free] = 0.0

@@ -22,14 +22,17 @@ from hybrid.models.arithmetic import writer_of
 from hybrid.models.shapes import Shape
 from hybrid.schema import MODELS, Model, Phase
 from hybrid.sizing.cost_features import (
+    cross_bound_s,
     cross_features,
+    encode_bound_s,
     encode_features,
+    projector_bound_s,
     projector_features,
+    step_bound_s,
     step_features,
 )
 from hybrid.sizing.costs import between
 from hybrid.sizing.profile import Profile
-from hybrid.sizing.roofline import cross_bound_s, encode_bound_s, projector_bound_s, step_bound_s
 
 LONGEST = 8192  # tokens that are looked at, of prompts and of answers
 # A step's time grows by the same with each token that it attends to: that line is trusted so many times

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import SuiteError
-from hybrid.suites.files import read_examples
-from hybrid.suites.packed import damages, open_unpacked
+from hybrid.suites.files import damages, open_unpacked, read_examples
 
 zstandard = pytest.importorskip("zstandard")
 
