@@ -26,14 +26,8 @@ from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
 from hybrid.models.shapes import Shape, shape_of_config
 from hybrid.schema import Device, Observer, Sampling, Status, System, Timing, silent
-from hybrid.sizing.cost_features import (
-    SHARED,
-    Terms,
-    cross_features,
-    encode_features,
-    step_features,
-)
-from hybrid.sizing.costs import Costs, Sample, fitted, nonnegative
+from hybrid.sizing.cost_features import SHARED, cross_features, encode_features, step_features
+from hybrid.sizing.costs import Costs, Sample, Terms, fitted, nonnegative
 from hybrid.sizing.profile import Profile
 
 if TYPE_CHECKING:
