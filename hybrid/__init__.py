@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not
     from hybrid.models.manifest import available_pairs as available_pairs
     from hybrid.models.pair import (
         HybridConfig as HybridConfig,
+        HybridForCausalLM as HybridForCausalLM,
         HybridForConditionalGeneration as HybridForConditionalGeneration,
     )
     from hybrid.presentation.report import html_report as html_report
@@ -89,6 +90,7 @@ _NAMES = {
     "hybrid.models.manifest": ("available_pairs",),
     "hybrid.models.pair": (
         "HybridConfig",
+        "HybridForCausalLM",
         "HybridForConditionalGeneration",
     ),
     "hybrid.presentation.report": ("html_report",),

@@ -45,6 +45,7 @@ def test_public_names() -> None:
         "GridRequest",
         "HybridConfig",
         "HybridError",
+        "HybridForCausalLM",
         "HybridForConditionalGeneration",
         "METHODS",
         "Observer",

@@ -1,11 +1,10 @@
-"""The hybrid as one transformers model: frozen LLM encoder + projector + SLM.
+"""The hybrid as one transformers model: a frozen LLM reads, a projector carries over, an SLM writes.
 
-    prompt ids --LLM encoder--> H (B, S, d_llm) --projector--> Z (B, S, d_slm)
-    prompt ids --SLM embedding--> E (B, S, d_slm)
-    fuse(E, Z) --SLM encoder--> (B, S, d_slm) --SLM decoder--> answer ids
+    encoder-decoder SLM: fused prompt --SLM encoder--> (B, S, d_slm) --SLM decoder--> answer ids
+    decoder-only SLM:    fused prompt, the prefix of the answer --SLM--> answer ids
 
-Bergner et al. 2024, arXiv 2402.16844. Letters: B batch, S prompt tokens,
-T answer tokens, V vocabulary.
+Bergner et al. 2024, arXiv 2402.16844; see fused_model for what stands before. Letters:
+B batch, S prompt tokens, T answer tokens, V vocabulary.
 """
 
 import copy
@@ -13,138 +12,29 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForSeq2SeqLM,
-    GenerationConfig,
-    GenerationMixin,
-    PretrainedConfig,
-    PreTrainedModel,
-)
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
+from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput, Seq2SeqLMOutput
 
-from hybrid.models.architectures import new_encoder, new_model
-from hybrid.models.fusion import FUSIONS, Fusion, Projector, fuse
+from hybrid.models.fused_model import Hybrid, take_rows, tokens_first
+from hybrid.models.hybrid_config import HybridConfig
+
+__all__ = ["Hybrid", "HybridConfig", "HybridForCausalLM", "HybridForConditionalGeneration", "hybrid_model"]
+
+IGNORED = -100  # a label that is not scored
 
 
-class HybridConfig(PretrainedConfig):
-    """Configuration of a pair.
-
-    llm: configuration of the model that reads (an encoder, or an
-        encoder-decoder of which the encoder is used).
-    slm: configuration of the encoder-decoder model that writes.
-    fusion: `add` (E + Z) or `replace` (Z).
-    """
-
-    model_type = "llm-to-slm"
-    is_composition = True
-    has_no_defaults_at_init = True
-    sub_configs = {"llm": AutoConfig, "slm": AutoConfig}
-
-    def __init__(
-        self,
-        llm: PretrainedConfig | dict[str, Any] | None = None,
-        slm: PretrainedConfig | dict[str, Any] | None = None,
-        fusion: Fusion = "add",
-        **kwargs: Any,
-    ) -> None:
-        if llm is None or slm is None:
-            raise ValueError("HybridConfig needs the configurations of both models: llm and slm")
-        if fusion not in FUSIONS:
-            raise ValueError(f"fusion is {fusion!r}; available: {', '.join(FUSIONS)}")
-        self.llm = _as_config(llm)
-        self.slm = _as_config(slm)
-        self.fusion: Fusion = fusion
-        kwargs.setdefault("is_encoder_decoder", True)
-        for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
-            kwargs.setdefault(key, getattr(self.slm, key, None))
-        super().__init__(**kwargs)
-
-    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PretrainedConfig:
-        """Return the configuration that sizes the KV cache: the SLM's."""
-        return self.slm
-
-
-def _as_config(stored: PretrainedConfig | dict[str, Any]) -> PretrainedConfig:
-    if isinstance(stored, PretrainedConfig):
-        return copy.deepcopy(stored)  # models edit the configuration they are built from
-    settings = dict(stored)
-    config: PretrainedConfig = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    return config
-
-
-class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
-    """A frozen LLM encoder reads the prompt once; a fine-tuned SLM writes."""
-
-    config_class = HybridConfig
-    base_model_prefix = ""
-    main_input_name = "input_ids"
-    _supports_sdpa = True
-    _supports_cache_class = True
+class HybridForConditionalGeneration(Hybrid):
+    """A frozen LLM reads the prompt once; a fine-tuned encoder-decoder SLM writes."""
 
     def __init__(self, config: HybridConfig) -> None:
         super().__init__(config)
-        self.llm = new_encoder(config.llm)
-        self.projector = Projector(config.llm.hidden_size, config.slm.hidden_size)
-        self.slm = new_model(config.slm)
-        self.llm.requires_grad_(False)
-        self.generation_config = GenerationConfig.from_model_config(config)
         # Held outside the module tree: it owns no parameters of its own.
         object.__setattr__(self, "_reader", _FusedEncoder(self))
-        self.post_init()  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def from_parts(
-        cls, llm: PreTrainedModel, slm: PreTrainedModel, fusion: Fusion = "add"
-    ) -> "HybridForConditionalGeneration":
-        """Make a pair of two existing models; the projector is new.
-
-        llm: an encoder, or an encoder-decoder whose encoder will be shared.
-        """
-        pair = cls(HybridConfig(llm.config, slm.config, fusion))
-        pair.share_encoder(llm)
-        pair.slm = slm
-        return pair
-
-    def share_encoder(self, llm: PreTrainedModel) -> None:
-        """Read with the encoder weights of `llm`, held in memory once."""
-        names = self.llm.state_dict().keys()
-        weights = {name: tensor for name, tensor in llm.state_dict().items() if name in names}
-        self.llm.load_state_dict(weights, assign=True)
-        self.llm.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "HybridForConditionalGeneration":
-        """Training mode for the projector and the SLM; the LLM only ever reads."""
-        super().train(mode)
-        self.llm.eval()
-        return self
-
-    def trainable(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that training may change, by name: projector and SLM."""
-        return {name: p for name, p in self.named_parameters() if not name.startswith("llm.")}
-
-    def _init_weights(self, module: nn.Module) -> None:
-        # The parts initialize themselves; only the projector's layers are ours.
-        if isinstance(module, Projector):
-            for layer in (module.up, module.down):
-                nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
-                nn.init.zeros_(layer.bias)
 
     def get_encoder(self, *_: Any, **__: Any) -> nn.Module:
         """Return what generate() runs once over the prompt: LLM, projector, fusion, SLM encoder."""
         return cast(nn.Module, self.__dict__["_reader"])
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.slm.get_input_embeddings()
-
-    def get_output_embeddings(self) -> nn.Module | None:
-        return cast(nn.Module | None, self.slm.get_output_embeddings())
-
-    def read(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Compute the LLM's encoder hidden states of the prompt, (B, S, d_llm); never trained."""
-        with torch.no_grad():
-            outputs = self.llm(input_ids=input_ids, attention_mask=attention_mask)
-        return cast(torch.Tensor, outputs.last_hidden_state)
 
     def encode(
         self,
@@ -152,19 +42,29 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
         attention_mask: torch.Tensor | None = None,  # (B, S)
         llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
     ) -> torch.Tensor:
-        """Fused prompt through the SLM's encoder, (B, S, d_slm).
+        """Run the fused prompt through the SLM's encoder, (B, S, d_slm)."""
+        mask = self._mask(input_ids, attention_mask)
+        fused = self.fused_prompt(input_ids, mask, llm_hidden_states)
+        order = tokens_first(mask)
+        outputs = self.slm.get_encoder()(
+            inputs_embeds=take_rows(fused, order), attention_mask=mask.gather(1, order)
+        )
+        return take_rows(outputs.last_hidden_state, order.argsort(1))
 
-        llm_hidden_states: use these in place of reading the prompt; controls
-        feed zeros or another prompt's latent here.
-        """
-        if attention_mask is None:
-            attention_mask = input_ids.ne(self.config.pad_token_id).long()
-        if llm_hidden_states is None:
-            llm_hidden_states = self.read(input_ids, attention_mask)
-        embeddings = self.slm.get_input_embeddings()(input_ids)
-        latent = self.projector(llm_hidden_states.to(embeddings.dtype))
-        fused = fuse(embeddings, latent, attention_mask, self.config.fusion)
-        outputs = self.slm.get_encoder()(inputs_embeds=fused, attention_mask=attention_mask)
+    def answer_states(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        answer_ids: torch.Tensor,
+        llm_hidden_states: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        mask = self._mask(input_ids, attention_mask)
+        outputs = self.slm.get_decoder()(
+            input_ids=cast(Any, self.slm).prepare_decoder_input_ids_from_labels(answer_ids),
+            encoder_hidden_states=self.encode(input_ids, mask, llm_hidden_states),
+            encoder_attention_mask=mask,
+            use_cache=False,
+        )
         return cast(torch.Tensor, outputs.last_hidden_state)
 
     def forward(
@@ -181,8 +81,7 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if encoder_outputs is None:
             if input_ids is None:
                 raise ValueError("give input_ids or encoder_outputs")
-            if attention_mask is None:
-                attention_mask = input_ids.ne(self.config.pad_token_id).long()
+            attention_mask = self._mask(input_ids, attention_mask)
             encoder_outputs = BaseModelOutput(
                 last_hidden_state=self.encode(input_ids, attention_mask, llm_hidden_states)
             )
@@ -194,6 +93,87 @@ class HybridForConditionalGeneration(PreTrainedModel, GenerationMixin):
             **kwargs,
         )
         return cast(Seq2SeqLMOutput, output)
+
+
+class HybridForCausalLM(Hybrid):
+    """A frozen LLM reads the prompt once; a fine-tuned decoder-only SLM writes behind the fused prompt."""
+
+    def answer_states(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        answer_ids: torch.Tensor,
+        llm_hidden_states: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        mask = self._mask(input_ids, attention_mask)
+        rows = self._with_answers(self.fused_prompt(input_ids, mask, llm_hidden_states), mask, answer_ids)
+        outputs = self.slm.get_decoder()(inputs_embeds=rows, use_cache=False)
+        return take_rows(outputs.last_hidden_state, _predicting(mask, answer_ids))
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,  # (B, S)
+        attention_mask: torch.Tensor | None = None,  # (B, S)
+        answer_ids: torch.Tensor | None = None,  # (B, T)
+        labels: torch.Tensor | None = None,  # (B, T), -100 where not scored
+        llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
+    ) -> CausalLMOutput:
+        """Logits (B, T, V) that predict `answer_ids`, or the labels; the loss when labels are given."""
+        answer_ids = labels if answer_ids is None else answer_ids
+        if answer_ids is None:
+            raise ValueError("give answer_ids or labels")
+        mask = self._mask(input_ids, attention_mask)
+        rows = self._with_answers(self.fused_prompt(input_ids, mask, llm_hidden_states), mask, answer_ids)
+        outputs = self.slm(inputs_embeds=rows, use_cache=False)
+        logits = take_rows(outputs.logits, _predicting(mask, answer_ids))
+        loss = None
+        if labels is not None:
+            loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+        return CausalLMOutput(loss=cast(Any, loss), logits=cast(Any, logits))
+
+    @torch.no_grad()
+    def generate(  # type: ignore[override]
+        self,
+        input_ids: torch.Tensor,  # (B, S)
+        attention_mask: torch.Tensor | None = None,  # (B, S)
+        llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
+        generation_config: GenerationConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Write answers as transformers' generate() does, with all its settings; gives the new ids only."""
+        mask = self._mask(input_ids, attention_mask)
+        rows = self.fused_prompt(input_ids, mask, llm_hidden_states)
+        order = mask.argsort(dim=1, stable=True)  # padding first, so that answers grow in step
+        settings = copy.deepcopy(generation_config or self.generation_config)
+        others = settings.update(**kwargs)
+        return cast(Any, self.slm).generate(
+            inputs_embeds=take_rows(rows, order),
+            attention_mask=mask.gather(1, order),
+            generation_config=settings,
+            **others,
+        )
+
+    def _with_answers(
+        self, prompt: torch.Tensor, mask: torch.Tensor, answer_ids: torch.Tensor
+    ) -> torch.Tensor:
+        """Put each answer right behind its prompt, (B, S + T - 1, d_slm), and all padding last.
+
+        The causal mask then hides padding, and no position depends on it.
+        """
+        before = answer_ids[:, :-1].clamp_min(0)  # nothing is predicted from the last id
+        rows = torch.cat([prompt, self.slm.get_input_embeddings()(before)], dim=1)
+        return take_rows(rows, tokens_first(torch.cat([mask, torch.ones_like(before)], dim=1)))
+
+
+def hybrid_model(config: HybridConfig) -> type[Hybrid]:
+    """Give the class of a pair: by whether its SLM has an encoder."""
+    return HybridForConditionalGeneration if config.slm.is_encoder_decoder else HybridForCausalLM
+
+
+def _predicting(mask: torch.Tensor, answer_ids: torch.Tensor) -> torch.Tensor:
+    """(B, T) where the states stand that predict the answers: from each prompt's last token on."""
+    steps = torch.arange(answer_ids.shape[1], device=mask.device)
+    return mask.long().sum(1, keepdim=True) - 1 + steps
 
 
 class _FusedEncoder(nn.Module):
@@ -218,3 +198,4 @@ class _FusedEncoder(nn.Module):
 
 AutoConfig.register(HybridConfig.model_type, HybridConfig)
 AutoModelForSeq2SeqLM.register(HybridConfig, HybridForConditionalGeneration)
+AutoModelForCausalLM.register(HybridConfig, HybridForCausalLM)

@@ -193,13 +193,3 @@ def test_a_config_says_what_is_wrong(pair):
         HybridConfig(pair.config.llm, pair.config.slm, fusion="concat")
     with pytest.raises(ValueError, match="llm and slm"):
         HybridConfig(pair.config.llm)
-
-
-@pytest.mark.parametrize("decoder_only", ["llm", "slm"])
-def test_a_decoder_only_model_is_refused_in_a_sentence(tiny_bundle, decoder_only):
-    from transformers import GPT2Config
-
-    small = GPT2Config(n_embd=8, n_head=1, n_layer=1, vocab_size=50)
-    parts = {"llm": tiny_bundle.llm.config, "slm": tiny_bundle.slm.config} | {decoder_only: small}
-    with pytest.raises(ValueError, match="a gpt2 is decoder-only; the models of a pair are encoder-decoders"):
-        HybridForConditionalGeneration(HybridConfig(**parts))

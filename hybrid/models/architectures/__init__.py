@@ -100,12 +100,11 @@ def configuration(config: Config) -> "PretrainedConfig":
 
 
 def new_model(config: "PretrainedConfig") -> "PreTrainedModel":
-    """Build a model with the first weights of its family. Raises ValueError for a decoder-only one."""
-    from transformers import AutoModelForSeq2SeqLM
+    """Build a language model, encoder-decoder or decoder-only, with the first weights of its family."""
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    if not config.is_encoder_decoder:
-        raise ValueError(f"a {config.model_type} is decoder-only; the models of a pair are encoder-decoders")
-    return cast("PreTrainedModel", AutoModelForSeq2SeqLM.from_config(config))
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    return cast("PreTrainedModel", auto.from_config(config))
 
 
 def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
@@ -114,16 +113,6 @@ def empty_model(config: "PretrainedConfig") -> "PreTrainedModel":
 
     with torch.device("meta"):
         return new_model(config)
-
-
-def new_encoder(config: "PretrainedConfig") -> "PreTrainedModel":
-    """Build what reads a prompt alone. Raises ValueError for a decoder-only model."""
-    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, AutoModelForTextEncoding
-
-    if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
-        return cast("PreTrainedModel", AutoModelForTextEncoding.from_config(config))
-    kind: Any = type(empty_model(config).get_encoder())  # where transformers has no model of it
-    return cast("PreTrainedModel", kind._from_config(config))
 
 
 def check_supported(config: Any) -> None:

@@ -1,0 +1,179 @@
+"""The half that every hybrid shares: a frozen LLM reads, a projector carries over, the SLM's prompt is fused.
+
+    prompt ids --LLM--> H (B, S, d_llm) --projector--> Z (B, S, d_slm)
+    prompt ids --SLM embedding, or LLM embedding and bridge--> E (B, S, d_slm)
+    fuse(E, Z): the fused prompt (B, S, d_slm)
+
+Letters: B batch, S prompt tokens, T answer tokens.
+"""
+
+from abc import abstractmethod
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+
+from hybrid.models.architectures import empty_model, new_model
+from hybrid.models.fusion import Fusion, Projector, fuse
+from hybrid.models.hybrid_config import HybridConfig
+from hybrid.models.reading import new_encoder, share_weights
+
+
+class Hybrid(PreTrainedModel, GenerationMixin):
+    """What every hybrid is made of, whatever kind its SLM is of; see pair."""
+
+    config_class = HybridConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+    _supports_cache_class = True
+
+    def __init__(self, config: HybridConfig) -> None:
+        super().__init__(config)
+        self.llm = new_encoder(config.llm, config.layer)
+        self.slm = new_model(config.slm)
+        width = _embeddings(self.slm).shape[1]
+        self.projector = Projector(self._llm_width(), width, config.standardize)
+        self.bridge: nn.Linear | None = None
+        if config.bridge:
+            self.bridge = nn.Linear(_embeddings(self.llm).shape[1], width, bias=False)
+        self.llm.requires_grad_(False)
+        self.generation_config = GenerationConfig.from_model_config(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def from_parts(
+        llm: PreTrainedModel,
+        slm: PreTrainedModel,
+        fusion: Fusion = "add",
+        layer: int | None = None,
+        bridge: bool = False,
+        standardize: bool = False,
+    ) -> "Hybrid":
+        """Make a pair of two existing models, which it shares; projector and bridge are new.
+
+        llm: an encoder, an encoder-decoder or a decoder-only model. The others: of HybridConfig.
+        Raises ValueError when it has no such layer.
+        """
+        config = HybridConfig(llm.config, slm.config, fusion, layer, bridge, standardize)
+        pair = cast(Hybrid, empty_model(config))  # the models are there already
+        pair.share_encoder(llm)
+        pair.slm = slm
+        for part in (pair.projector, pair.bridge):
+            if part is not None:
+                part.to_empty(device="cpu").apply(pair._init_weights)
+        return pair
+
+    def share_encoder(self, llm: PreTrainedModel) -> None:
+        """Read with the weights of `llm`, held in memory once. Raises ValueError when they do not fit."""
+        share_weights(self.llm, llm)
+
+    def train(self, mode: bool = True) -> "Hybrid":
+        """Training mode for what is trained; the LLM only ever reads."""
+        super().train(mode)
+        self.llm.eval()
+        return self
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that training may change, by name: projector, bridge and SLM."""
+        return {name: p for name, p in self.named_parameters() if not name.startswith("llm.")}
+
+    def _llm_width(self) -> int:
+        return int(self.llm.config.hidden_size)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # The models initialize themselves; only the projector and the bridge are ours.
+        if isinstance(module, Projector):
+            for layer in (module.up, module.down):
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+                nn.init.zeros_(layer.bias)
+            if module.shift is not None and module.gain is not None:
+                nn.init.zeros_(module.shift)
+                nn.init.ones_(module.gain)
+        elif module is self.bridge and self.bridge is not None:
+            # Embeddings have about a variance of 1 a channel in T5 and of 1e-3 or less elsewhere.
+            nn.init.normal_(self.bridge.weight, std=self.bridge.in_features**-0.5)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.slm.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        return cast(nn.Module | None, self.slm.get_output_embeddings())
+
+    def read(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Compute the LLM's hidden states of the prompt, (B, S, d_llm); never trained.
+
+        Padding may stand at either side of a prompt, (B, S).
+        """
+        order = tokens_first(attention_mask)  # so that a token's position does not depend on padding
+        with torch.no_grad():
+            outputs = self.llm(
+                input_ids=input_ids.gather(1, order), attention_mask=attention_mask.gather(1, order)
+            )
+        states = cast(torch.Tensor, outputs.last_hidden_state)
+        return take_rows(states, order.argsort(1))
+
+    def embed(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Give E, (B, S, d_slm): the SLM's embeddings of the prompt, or the bridge's of the LLM's."""
+        if self.bridge is not None:
+            # The matrix itself: what a family multiplies it by, the bridge learns.
+            return cast(torch.Tensor, self.bridge(functional.embedding(input_ids, _embeddings(self.llm))))
+        # Marian multiplies what it looks up only in the encoder, which is given embeddings here.
+        scale = getattr(self.slm.get_encoder(), "embed_scale", 1.0)
+        return cast(torch.Tensor, self.slm.get_input_embeddings()(input_ids) * scale)
+
+    def fused_prompt(
+        self,
+        input_ids: torch.Tensor,  # (B, S)
+        attention_mask: torch.Tensor | None = None,  # (B, S)
+        llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
+    ) -> torch.Tensor:
+        """Fuse E and Z, (B, S, d_slm), zero at padding.
+
+        llm_hidden_states: use these in place of reading the prompt; controls
+        feed zeros or another prompt's latent here.
+        """
+        mask = self._mask(input_ids, attention_mask)
+        if llm_hidden_states is None:
+            llm_hidden_states = self.read(input_ids, mask)
+        return fuse(self.embed(input_ids), self.projector(llm_hidden_states), mask, self.config.fusion)
+
+    @abstractmethod
+    def answer_states(
+        self,
+        input_ids: torch.Tensor,  # (B, S)
+        attention_mask: torch.Tensor | None,  # (B, S)
+        answer_ids: torch.Tensor,  # (B, T)
+        llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
+    ) -> torch.Tensor:
+        """Compute the hidden states, (B, T, d_slm), from which the SLM's head predicts each of `answer_ids`.
+
+        Teacher forcing: each is predicted from those before it. Answers are padded
+        behind their end, with any id or IGNORED.
+        """
+
+    def _mask(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Take the mask given, or the one that the LLM's id of padding makes."""
+        if attention_mask is not None:
+            return attention_mask
+        pad, eos = self.config.llm.pad_token_id, self.config.llm.eos_token_id
+        if pad is None or pad in (eos if isinstance(eos, list) else [eos]):  # then it may end a prompt
+            return torch.ones_like(input_ids)
+        return input_ids.ne(pad).long()
+
+
+def _embeddings(model: PreTrainedModel) -> torch.Tensor:
+    """Give the (V, any) matrix of a model's input ids."""
+    return cast(nn.Embedding, model.get_input_embeddings()).weight
+
+
+def tokens_first(mask: torch.Tensor) -> torch.Tensor:
+    """Give the places of a (B, S) mask in the order that puts tokens first, padding last."""
+    return mask.argsort(dim=1, descending=True, stable=True)
+
+
+def take_rows(rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """(B, S, d) rows and (B, N) places: (B, N, d)."""
+    return rows.gather(1, places[..., None].expand(-1, -1, rows.shape[-1]))
