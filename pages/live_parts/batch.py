@@ -8,10 +8,22 @@ import streamlit as st
 
 from hybrid.errors import HybridError, InputError
 from hybrid.live import Request, measure_all
-from hybrid.live.batch import Batch, Row, headline, medians, progress, table
+from hybrid.live.batch import (
+    FORMATS,
+    MOST,
+    MOST_BYTES,
+    Batch,
+    PromptRow,
+    Row,
+    headline,
+    medians,
+    progress,
+    read_prompts,
+    remarks,
+    table,
+)
 from hybrid.live.history import summarize
 from hybrid.live.model_cache import EngineRequest, LoadedSystems
-from hybrid.live.prompts_file import FORMATS, MOST, MOST_BYTES, PromptRow, read_prompts, remarks
 from hybrid.schema import Sampling
 from pages.common.figure import save_csv, show
 from pages.common.notes import note, plain, small

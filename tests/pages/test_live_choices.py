@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from hybrid.errors import EngineError
 from hybrid.live import measure_all, model_cache
-from hybrid.live.prompts_file import MOST
+from hybrid.live.batch import MOST
 from hybrid.measuring.lock import measuring
 from hybrid.schema import System
 from hybrid.store.tables import Table

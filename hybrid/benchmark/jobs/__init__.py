@@ -7,8 +7,16 @@ All that is known of it lies in its folder, so that any server finds it there.
 """
 
 from hybrid.benchmark.jobs.folder import Job, current, latest
-from hybrid.benchmark.jobs.requests import Request, ResumeRequest, check_request, probe_engines, shell_command
-from hybrid.benchmark.jobs.starting import blocking_reason, cancel, start
+from hybrid.benchmark.jobs.starting import (
+    Request,
+    ResumeRequest,
+    blocking_reason,
+    cancel,
+    check_request,
+    probe_engines,
+    shell_command,
+    start,
+)
 
 __all__ = [
     "Job",

@@ -275,7 +275,7 @@ def test_a_log_is_plain_lines(root, begin):
 def test_what_runs_here_is_asked_of_the_command(root, monkeypatch):
     assert jobs.probe_engines() == {"torch": {"cpu": None, "cuda": "No GPU."}}
     monkeypatch.setattr(
-        "hybrid.benchmark.jobs.requests.COMMAND", (sys.executable, "-c", "raise SystemExit(3)")
+        "hybrid.benchmark.jobs.starting.COMMAND", (sys.executable, "-c", "raise SystemExit(3)")
     )
     with pytest.raises(HybridError, match="What runs here is not known"):
         jobs.probe_engines()
