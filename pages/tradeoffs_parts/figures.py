@@ -4,12 +4,11 @@ import streamlit as st
 
 from hybrid.format import capitalized
 from hybrid.metrics import METRICS
-from hybrid.presentation.tradeoffs.phases import phases_figure
 from hybrid.presentation.tradeoffs.quality import qualities, quality_figure, without_quality
 from hybrid.presentation.tradeoffs.results import LATENCIES
 from hybrid.presentation.tradeoffs.selection import FigureSelection
 from hybrid.presentation.tradeoffs.speedup_by_length import WORDS, lengths_figure
-from hybrid.presentation.tradeoffs.spread import spread_figure
+from hybrid.presentation.tradeoffs.times import phases_figure, spread_figure
 from pages.common.figure import figure, ground
 from pages.common.notes import note, notes
 

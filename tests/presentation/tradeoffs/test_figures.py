@@ -7,12 +7,11 @@ import pytest
 
 from hybrid import schema
 from hybrid.presentation.runs.digest import run_digest
-from hybrid.presentation.tradeoffs.phases import phases_figure
 from hybrid.presentation.tradeoffs.quality import quality_figure, without_quality
 from hybrid.presentation.tradeoffs.results import tradeoffs
 from hybrid.presentation.tradeoffs.selection import FigureSelection, select, stored_differences
 from hybrid.presentation.tradeoffs.speedup_by_length import lengths_figure
-from hybrid.presentation.tradeoffs.spread import spread_figure
+from hybrid.presentation.tradeoffs.times import phases_figure, spread_figure
 from hybrid.schema import Sampling, System
 from hybrid.store.tables import Table
 from tests.made_runs import store_run

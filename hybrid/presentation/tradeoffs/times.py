@@ -1,4 +1,4 @@
-"""The figure of how latencies are spread: for each system, the share of answers that came within a time."""
+"""Figures of times: the share of answers that came within a time, by system, and where the time goes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ import plotly.graph_objects as go
 from hybrid.format import capitalized, label, listed, milliseconds, milliseconds_interval, percent
 from hybrid.presentation.charts import Drawing
 from hybrid.presentation.charts.axes import CLEAR, ends, flagged, framed, is_wide, log_axis, with_legend
+from hybrid.presentation.charts.phase_bars import Bar, phase_bars
 from hybrid.presentation.charts.styles import Mark, faded
 from hybrid.presentation.tradeoffs.results import LATENCIES, PERCENTS, Distribution
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
+from hybrid.schema import PHASES
 from hybrid.store.tables import Table
 
 MARKED = (50, 90, 99)
@@ -21,6 +23,11 @@ _COLUMNS = (
     | {f"p{number}_ms": f"percentile {number}, linear interpolation" for number in PERCENTS}
     | {"p50_ms_low": "lower end of the 95 % interval of p50", "p50_ms_high": "upper end of it"}
     | {"carried": "the percentiles that n can carry; others are guesses"}
+)
+_LARGEST = 2  # phases of a system that the sentence names
+_PARTS = {f"{phase}_ms": f"mean time of phase {phase}; empty where there is none" for phase in PHASES}
+_PHASE_COLUMNS = (
+    COLUMNS | _PARTS | {"sum_ms": "of the phases: the mean end-to-end latency", "n": "examples, or batches"}
 )
 
 
@@ -142,3 +149,33 @@ def _says(spreads: list[tuple[SelectedSystem, Distribution]], title: str, select
         f"Share of answers within a time, {title}; marks are p50, p90 and p99. "
         f"p50, with its 95 % interval, and p90: {'; '.join(parts)}.{doubt}{selection.remark}"
     )
+
+
+def phases_figure(selection: FigureSelection, share: bool = False, ground: str = "#ffffff") -> Drawing | None:
+    """Draw it; None when nothing was timed.
+
+    share: of the system's own time. ground: of the page, see phase_bars().
+    """
+    timed = [selected for selected in selection if selected.times.phases]
+    if not timed:
+        return None
+    bars = [Bar(selected.mark.name, selected.system, selected.times.phases) for selected in timed]
+    unit = f"Mean time per {selection.unit} (ms)"
+    figure = phase_bars(bars, unit, share, selection.differences.flag, ground)
+    rows, parts = [], []
+    for selected, bar in zip(timed, bars, strict=True):
+        n = selected.times.latencies["total"].p50.n
+        rows.append((*selected.cells, *(selected.times.phases.get(phase) for phase in PHASES), bar.total, n))
+        if selection.is_main(selected):
+            parts.append(_bar_says(bar, n))
+    says = (
+        f"Mean time per {selection.unit} by phase; the phases sum to the mean end to end: {'; '.join(parts)}."
+        f"{selection.remark}"
+    )
+    return Drawing(figure, says, Table(_PHASE_COLUMNS, rows))
+
+
+def _bar_says(bar: Bar, n: int) -> str:
+    largest = sorted(bar.phases.items(), key=lambda part: -part[1])[:_LARGEST]
+    parts = " and ".join(f"{percent(ms / bar.total)} {phase}" for phase, ms in largest)
+    return f"{bar.name} {milliseconds(bar.total / 1000)}, {parts} (n = {n})"

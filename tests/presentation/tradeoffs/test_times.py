@@ -1,7 +1,7 @@
 """Steps to 1, in two parts that meet where n carries no percentile any more."""
 
 from hybrid.presentation.charts.styles import Mark
-from hybrid.presentation.tradeoffs.spread import Percentile, Steps, draw
+from hybrid.presentation.tradeoffs.times import Percentile, Steps, draw
 
 
 def steps(carried: float = 0.5, scale: float = 1.0) -> Steps:
