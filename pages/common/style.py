@@ -1,6 +1,6 @@
 """The look of all pages beyond what the theme sets: the systems' colours and compact figures."""
 
-from hybrid.presentation.charts.styles import SYSTEM_COLORS
+from hybrid.presentation.charts import SYSTEM_COLORS
 from hybrid.schema import SYSTEMS
 
 ICON = (

@@ -6,7 +6,7 @@ import streamlit as st
 
 from hybrid.format import NOTHING, milliseconds, printable, ratio
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts.styles import color_of
+from hybrid.presentation.charts import color_of
 from hybrid.presentation.difference import Part
 from hybrid.presentation.examples.cards import Answer, Card
 from hybrid.schema import BASELINE

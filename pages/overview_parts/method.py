@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import streamlit as st
 
-from hybrid.presentation.charts.styles import SYSTEM_COLORS, faded
+from hybrid.presentation.charts import SYSTEM_COLORS, faded
 
 ALT = (
     "Above: the LLM alone reads the prompt and writes the answer token by token, each token through the "

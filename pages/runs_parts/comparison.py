@@ -6,7 +6,7 @@ import streamlit as st
 
 from hybrid.errors import HybridError
 from hybrid.format import printable
-from hybrid.presentation.charts.styles import color_of
+from hybrid.presentation.charts import color_of
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.comparison_view import (
     ComparisonRow,

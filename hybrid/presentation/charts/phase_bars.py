@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from hybrid.format import label, milliseconds, percent, printable
+from hybrid.presentation.charts import PHASE_OPACITY, blended, color_of, tint
 from hybrid.presentation.charts.axes import CLEAR, flagged, framed
-from hybrid.presentation.charts.styles import PHASE_OPACITY, blended, color_of, tint
 from hybrid.schema import PHASES, Phase, System
 
 ONE_BAR_PX, AXIS_PX, KEY_PX = 24, 26, 20  # heights inside the figure of time_bar()

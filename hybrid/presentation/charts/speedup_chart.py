@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from hybrid.format import label, ratio
+from hybrid.presentation.charts import Mark
 from hybrid.presentation.charts.axes import Range, error_bar, framed, is_wide, log_axis
-from hybrid.presentation.charts.styles import Mark
 
 ROW_PX, AROUND_PX = 44, 84  # heights of a row of speedups() and of what is above and below them
 LEGEND_PX, HEIGHT_PX = 22, 400  # of a line in the legend of quality_by_speed(), and of the figure without

@@ -10,10 +10,9 @@ import plotly.graph_objects as go
 from hybrid.engines.registry import ENGINES
 from hybrid.errors import InputError
 from hybrid.format import amount, counted, label, milliseconds, ratio, size
-from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts import GRAY, SYSTEM_COLORS, Drawing
 from hybrid.presentation.charts.axes import framed
 from hybrid.presentation.charts.phase_bars import Bar, phase_bars
-from hybrid.presentation.charts.styles import GRAY, SYSTEM_COLORS
 from hybrid.presentation.pairings.cells import PairCell, pair_cell, sized
 from hybrid.presentation.pairings.measured import MeasuredPairs
 from hybrid.presentation.pairings.metrics import OWN, Terms, at_price, spread_words

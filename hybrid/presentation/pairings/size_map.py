@@ -14,10 +14,9 @@ import plotly.graph_objects as go
 
 from hybrid.format import capitalized, label, parameters, printable
 from hybrid.models.shapes import Shape
-from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts import GRAY, Drawing, channels
 from hybrid.presentation.charts.axes import CLEAR, framed
 from hybrid.presentation.charts.phase_bars import HATCH
-from hybrid.presentation.charts.styles import GRAY, channels
 from hybrid.presentation.pairings.cells import PairCell, Source
 from hybrid.presentation.pairings.metrics import (
     CELL_METRICS,

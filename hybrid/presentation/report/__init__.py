@@ -26,7 +26,7 @@ from hybrid.format import printable, size
 from hybrid.measuring.hardware import described
 from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import METRICS
-from hybrid.presentation.charts.styles import color_of
+from hybrid.presentation.charts import color_of
 from hybrid.presentation.runs.comparison_view import (
     ComparisonRow,
     comparison_rows,

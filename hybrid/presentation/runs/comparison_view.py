@@ -10,10 +10,9 @@ from hybrid.compare.verdict import plain_sentence
 from hybrid.format import amount, estimate, printable, ratio
 from hybrid.format import difference as format_difference
 from hybrid.metrics import METRICS, Metric, main_metric
-from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts import Drawing, Mark
 from hybrid.presentation.charts.axes import ends
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
-from hybrid.presentation.charts.styles import Mark
 from hybrid.presentation.runs.sections import cell_text
 from hybrid.schema import Run
 from hybrid.store.tables import Cell, Table

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from hybrid.compare import Estimate
 from hybrid.format import capitalized, estimate, label, listed, milliseconds_interval
 from hybrid.metrics import METRICS, Metric, metrics_of
-from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts import GRAY, Drawing, Mark
 from hybrid.presentation.charts.axes import (
     CLEAR,
     POINT_PX,
@@ -24,7 +24,6 @@ from hybrid.presentation.charts.axes import (
     place_labels,
     with_legend,
 )
-from hybrid.presentation.charts.styles import GRAY, Mark
 from hybrid.presentation.runs.digest import Row, RunDigest, number
 from hybrid.presentation.tradeoffs.results import LATENCIES, Tradeoffs
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem

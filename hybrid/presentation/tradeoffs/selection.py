@@ -7,7 +7,7 @@ from pathlib import Path
 from hybrid.compare.warnings import run_differences
 from hybrid.format import listed
 from hybrid.measuring.probes import BUSY_MARK
-from hybrid.presentation.charts.styles import Mark
+from hybrid.presentation.charts import Mark
 from hybrid.presentation.runs.digest import Row, RunDigest
 from hybrid.presentation.tradeoffs.results import SystemTimes, Tradeoffs
 from hybrid.schema import METHODS, Run, System

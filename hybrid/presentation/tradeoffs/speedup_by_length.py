@@ -7,7 +7,7 @@ from itertools import chain
 import plotly.graph_objects as go
 
 from hybrid.format import capitalized, label, listed, ratio
-from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts import GRAY, Drawing, Mark, faded
 from hybrid.presentation.charts.axes import (
     Range,
     ends,
@@ -18,7 +18,6 @@ from hybrid.presentation.charts.axes import (
     log_axis,
     with_legend,
 )
-from hybrid.presentation.charts.styles import GRAY, Mark, faded
 from hybrid.presentation.tradeoffs.lengths import LEAST, Bin, ByLength, Length, MeasuredBreakEven
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
 from hybrid.store.tables import Cell, Table

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from hybrid.format import capitalized, label, listed, milliseconds, milliseconds_interval, percent
-from hybrid.presentation.charts import Drawing
+from hybrid.presentation.charts import Drawing, Mark, faded
 from hybrid.presentation.charts.axes import CLEAR, ends, flagged, framed, is_wide, log_axis, with_legend
 from hybrid.presentation.charts.phase_bars import Bar, phase_bars
-from hybrid.presentation.charts.styles import Mark, faded
 from hybrid.presentation.tradeoffs.results import LATENCIES, PERCENTS, Distribution
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
 from hybrid.schema import PHASES

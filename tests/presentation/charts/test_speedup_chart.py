@@ -1,7 +1,7 @@
 """Systems beside a baseline, drawn: values, intervals, one colour a system, hostile names as text."""
 
+from hybrid.presentation.charts import Mark, color_of
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
-from hybrid.presentation.charts.styles import Mark, color_of
 from hybrid.schema import BASELINE, System
 
 EVIL = "Hybrid, <a href='http://evil.example'>x</a>"

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from hybrid.compare import Estimate
-from hybrid.presentation.charts.styles import Mark
+from hybrid.presentation.charts import Mark
 from hybrid.presentation.tradeoffs.quality import Point, Spot, _marked, draw, frontier, frontiers, qualities
 from hybrid.schema import BASELINE
 

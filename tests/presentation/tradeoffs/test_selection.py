@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from hybrid.presentation.charts.styles import SYSTEM_COLORS
+from hybrid.presentation.charts import SYSTEM_COLORS
 from hybrid.presentation.runs.digest import RunDigest
 from hybrid.presentation.tradeoffs.selection import differences_of, marks_of, ordered, tags_of
 from hybrid.schema import Run, System

@@ -1,6 +1,6 @@
 """Lines with bands over lengths, and the line at 1x."""
 
-from hybrid.presentation.charts.styles import Mark
+from hybrid.presentation.charts import Mark
 from hybrid.presentation.tradeoffs.speedup_by_length import Curve, draw
 
 MARK = Mark("<i>Hybrid</i>", "#009e73")

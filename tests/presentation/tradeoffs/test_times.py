@@ -1,6 +1,6 @@
 """Steps to 1, in two parts that meet where n carries no percentile any more."""
 
-from hybrid.presentation.charts.styles import Mark
+from hybrid.presentation.charts import Mark
 from hybrid.presentation.tradeoffs.times import Percentile, Steps, draw
 
 

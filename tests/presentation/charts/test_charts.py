@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.presentation.charts.styles import SYSTEM_COLORS, color_of
+from hybrid.presentation.charts import SYSTEM_COLORS, color_of
 from hybrid.schema import METHODS, System
 
 
