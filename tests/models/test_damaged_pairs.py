@@ -73,8 +73,8 @@ WITH_RIGHT_HASHES: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ("hybrid/config.json", "auto_map"),
     ),
     "config: another family": (
-        settings("slm/config.json", model_type="gpt2"),
-        ("slm/config.json", "'gpt2'", "T5"),
+        settings("slm/config.json", model_type="falcon_h1"),
+        ("slm/config.json", "'falcon_h1'", "T5"),
     ),
     "config: no family": (settings("slm/config.json", model_type=[]), ("slm/config.json", "model_type")),
     "config: a negative size": (

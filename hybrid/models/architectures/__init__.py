@@ -45,8 +45,8 @@ T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", _T5_TRAITS, pairs=True)
 ARCHITECTURES: Mapping[str, Family] = {
     "t5": T5,
     "mt5": T5,
-    "gpt2": Family("GPT-2", "gpt2", ("activation_function", "layer_norm_epsilon", "n_positions")),
-    "llama": Family("Llama", "llama", ("rms_norm_eps", "rope_parameters", "rope_theta", "hidden_act")),
+    "gpt2": Family("GPT-2", "gpt2", ("activation_function", "n_positions", "n_embd"), pairs=True),
+    "llama": Family("Llama", "llama", ("rms_norm_eps", "rope_theta", "hidden_act"), pairs=True),
 }
 
 

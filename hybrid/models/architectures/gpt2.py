@@ -3,7 +3,21 @@
 Its matrices lie as Conv1D holds them, (d_in, d_out), queries, keys and values side by side.
 """
 
+from typing import Any, Literal, Required, TypedDict
+
 from hybrid.models.architectures import Config, Weights, base_weights
+from hybrid.models.architectures.bounds import (
+    Epsilon,
+    Id,
+    Ids,
+    Layers,
+    Rate,
+    Scale,
+    Tokens,
+    Vocabulary,
+    Width,
+    checked,
+)
 from hybrid.models.architectures.records import (
     Activation,
     Attention,
@@ -15,6 +29,34 @@ from hybrid.models.architectures.records import (
     Norm,
     Sizes,
 )
+
+
+class Settings(TypedDict, total=False):
+    """Keys of a config.json that a model is built from; every other one is passed over."""
+
+    model_type: Required[str]
+    vocab_size: Required[Vocabulary]
+    n_positions: Required[Tokens]
+    n_embd: Required[Width]
+    n_layer: Required[Layers]
+    n_head: Required[Width]
+    n_inner: Width | None
+    activation_function: Literal["gelu_new", "gelu_pytorch_tanh", "gelu", "relu", "silu"]
+    layer_norm_epsilon: Epsilon
+    scale_attn_weights: bool
+    scale_attn_by_inverse_layer_idx: bool
+    reorder_and_upcast_attn: bool
+    add_cross_attention: bool
+    resid_pdrop: Rate
+    embd_pdrop: Rate
+    attn_pdrop: Rate
+    initializer_range: Scale
+    use_cache: bool
+    tie_word_embeddings: bool
+    bos_token_id: Id | None
+    eos_token_id: Ids
+    pad_token_id: Id | None
+
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu-tanh",
@@ -36,6 +78,8 @@ def sizes(config: Config) -> Sizes:
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation_function is {activation!r}, not {' or '.join(ACTIVATIONS)}")
     width, heads = int(config["n_embd"]), int(config["n_head"])
+    if width % heads:
+        raise ValueError(f"n_embd is {width}, and n_head {heads} does not divide it")
     return Sizes(
         family="gpt2",
         d_model=width,
@@ -51,6 +95,11 @@ def sizes(config: Config) -> Sizes:
         tied_head=bool(config.get("tie_word_embeddings", True)),
         max_positions=int(config.get("n_positions", 1024)),
     )
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
+    return checked(Settings, config, sizes)
 
 
 def encoder(config: Config, weights: Weights) -> None:

@@ -3,10 +3,21 @@
 Key-value heads may serve several query heads each (Ainslie et al. 2023, arXiv 2305.13245).
 """
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights, base_weights
+from hybrid.models.architectures.bounds import (
+    Epsilon,
+    Id,
+    Ids,
+    Layers,
+    Rate,
+    Scale,
+    Tokens,
+    Vocabulary,
+    Width,
+    checked,
+)
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -17,23 +28,48 @@ from hybrid.models.architectures.records import (
     Rotary,
     Sizes,
 )
+from hybrid.models.architectures.rope import RopeSettings, Theta, rope_settings, rotary
 
-if TYPE_CHECKING:
-    import torch
 
-ROPE_TYPES = ("default", "linear", "llama3")
+class Settings(TypedDict, total=False):
+    """Keys of a config.json that a model is built from; every other one is passed over."""
+
+    model_type: Required[str]
+    vocab_size: Required[Vocabulary]
+    hidden_size: Required[Width]
+    intermediate_size: Required[Width]
+    num_hidden_layers: Required[Layers]
+    num_attention_heads: Required[Width]
+    num_key_value_heads: Width | None
+    head_dim: Width | None
+    hidden_act: Literal["silu"]
+    max_position_embeddings: Tokens
+    rms_norm_eps: Epsilon
+    rope_theta: Theta
+    rope_scaling: RopeSettings | None
+    rope_parameters: RopeSettings | None
+    attention_bias: bool
+    mlp_bias: bool
+    attention_dropout: Rate | None
+    initializer_range: Scale
+    use_cache: bool
+    tie_word_embeddings: bool
+    bos_token_id: Id | None
+    eos_token_id: Ids
+    pad_token_id: Id | None
 
 
 def sizes(config: Config) -> Sizes:
     """Read the sizes. Raises ValueError for another activation or kind of rotary positions."""
-    activation, rope = str(config.get("hidden_act", "silu")), _rope(config)["rope_type"]
+    activation = str(config.get("hidden_act", "silu"))
     if activation != "silu":
         raise ValueError(f"hidden_act is {activation!r}, not silu")
-    if rope not in ROPE_TYPES:
-        raise ValueError(f"rope_type is {rope!r}, not {' or '.join(ROPE_TYPES)}")
+    rope_settings(config)
     width, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    if width % heads:
+        raise ValueError(f"hidden_size is {width}, and num_attention_heads {heads} does not divide it")
     return Sizes(
-        family="llama",
+        family=str(config["model_type"]),
         d_model=width,
         d_ff=int(config["intermediate_size"]),
         heads=heads,
@@ -48,6 +84,11 @@ def sizes(config: Config) -> Sizes:
     )
 
 
+def settings(config: Config) -> dict[str, Any]:
+    """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
+    return checked(Settings, config, sizes)
+
+
 def encoder(config: Config, weights: Weights) -> None:
     """There is none."""
 
@@ -56,10 +97,10 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
     """Name the weights of the decoder."""
     about, weights = sizes(config), base_weights(weights, "model")
     embeddings = weights["embed_tokens.weight"]
-    rotary = Rotary(frequencies=_frequencies(_rope(config), about.head_width))
+    turned = rotary(rope_settings(config), about.head_width)
     return DecoderStack(
         embeddings=embeddings,
-        layers=tuple(_layer(config, weights, f"layers.{n}", rotary) for n in range(about.decoder_layers)),
+        layers=tuple(_layer(config, weights, f"layers.{n}", turned) for n in range(about.decoder_layers)),
         final_norm=_norm(config, weights, "norm") if "norm.weight" in weights else None,
         positions=None,
         causal=True,
@@ -69,7 +110,7 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
     )
 
 
-def _layer(config: Config, weights: Weights, name: str, rotary: Rotary) -> Layer:
+def _layer(config: Config, weights: Weights, name: str, turned: Rotary) -> Layer:
     about = sizes(config)
     query, key, value, output = (_linear(weights, f"{name}.self_attn.{letter}_proj") for letter in "qkvo")
     gate, up, down = (_linear(weights, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
@@ -84,7 +125,7 @@ def _layer(config: Config, weights: Weights, name: str, rotary: Rotary) -> Layer
             key_value_heads=about.key_value_heads,
             head_width=about.head_width,
             scale=about.head_width**-0.5,
-            rotary=rotary,
+            rotary=turned,
         ),
         cross_attention=None,
         feed_forward=FeedForward(
@@ -103,27 +144,3 @@ def _linear(weights: Weights, name: str) -> Linear:
 
 def _norm(config: Config, weights: Weights, name: str) -> Norm:
     return Norm(kind="rms", eps=float(config.get("rms_norm_eps", 1e-6)), gain=weights[f"{name}.weight"])
-
-
-def _rope(config: Config) -> dict[str, Any]:
-    """Return the rotary positions' settings, named as by transformers 5 or as in config.json on the Hub."""
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    rope.setdefault("rope_theta", config.get("rope_theta", 10000.0))
-    rope.setdefault("rope_type", rope.get("type", "default"))
-    return rope
-
-
-def _frequencies(rope: Config, head_width: int) -> "torch.Tensor":
-    """(K / 2,) radians a token, stretched for contexts longer than those of the first training."""
-    import torch
-
-    channels = torch.arange(0, head_width, 2, dtype=torch.float32)
-    frequencies: torch.Tensor = 1.0 / rope["rope_theta"] ** (channels / head_width)
-    if rope["rope_type"] == "linear":
-        frequencies = frequencies / rope["factor"]
-    if rope["rope_type"] == "llama3":  # long waves are stretched, short ones kept, a ramp between
-        turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)
-        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-        ramp = ((turns - low) / (high - low)).clamp(0, 1)
-        frequencies = (1 - ramp) * frequencies / rope["factor"] + ramp * frequencies
-    return frequencies

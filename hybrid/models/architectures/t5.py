@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 from msgspec import Meta
 
 from hybrid.models.architectures import Config, Weights
+from hybrid.models.architectures.bounds import Epsilon, Id, Layers, Rate, Scale, Vocabulary, Width, checked
 from hybrid.models.architectures.records import (
     Activation,
     Attention,
@@ -22,18 +23,13 @@ from hybrid.models.architectures.records import (
     Sizes,
     Stack,
 )
-from hybrid.store.typed_json import convert
-
-Width = Annotated[int, Meta(ge=1, le=2**20)]
-Layers = Annotated[int, Meta(ge=1, le=1000)]
-Id = Annotated[int, Meta(ge=0, le=2**24)]
 
 
 class Settings(TypedDict, total=False):
     """Keys of a config.json that a model is built from; every other one is passed over."""
 
     model_type: Required[str]
-    vocab_size: Required[Annotated[int, Meta(ge=1, le=2**24)]]
+    vocab_size: Required[Vocabulary]
     d_model: Required[Width]
     d_ff: Required[Width]
     d_kv: Required[Width]
@@ -43,9 +39,9 @@ class Settings(TypedDict, total=False):
     feed_forward_proj: Literal["relu", "gated-gelu"]
     relative_attention_num_buckets: Annotated[int, Meta(ge=4, le=2**16)]
     relative_attention_max_distance: Annotated[int, Meta(ge=4, le=2**24)]
-    layer_norm_epsilon: Annotated[float, Meta(gt=0, le=1)]
-    dropout_rate: Annotated[float, Meta(ge=0, lt=1)]
-    initializer_factor: Annotated[float, Meta(ge=0, le=1000)]
+    layer_norm_epsilon: Epsilon
+    dropout_rate: Rate
+    initializer_factor: Scale
     is_encoder_decoder: bool
     use_cache: bool
     tie_word_embeddings: bool
@@ -87,16 +83,12 @@ def sizes(config: Config) -> Sizes:
 
 def settings(config: Config) -> dict[str, Any]:
     """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
-    checked: dict[str, Any] = dict(convert(Settings, dict(config)))
-    about = sizes(checked)
-    for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
-        if checked.get(key, 0) >= about.vocabulary:
-            raise ValueError(f"{key} is {checked[key]}, and vocab_size is {about.vocabulary}")
-    buckets = checked.get("relative_attention_num_buckets", 32)
-    farthest = checked.get("relative_attention_max_distance", 128)
+    known = checked(Settings, config, sizes)
+    buckets = known.get("relative_attention_num_buckets", 32)
+    farthest = known.get("relative_attention_max_distance", 128)
     if farthest <= buckets // 2:  # of which the first half stand for one distance each
         raise ValueError(f"relative_attention_max_distance is {farthest}, for {buckets} buckets")
-    return checked
+    return known
 
 
 def encoder(config: Config, weights: Weights) -> Stack:

@@ -1,0 +1,76 @@
+"""Rotary positions (Su et al. 2021, arXiv 2104.09864) as a config.json describes them."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+
+from msgspec import Meta
+
+from hybrid.models.architectures import Config
+from hybrid.models.architectures.bounds import Tokens
+from hybrid.models.architectures.records import Rotary
+
+if TYPE_CHECKING:
+    import torch
+
+# What stretches positions, and the settings that it needs.
+ROPE_TYPES: Mapping[str, tuple[str, ...]] = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+Theta = Annotated[float, Meta(ge=1, le=1e12)]
+Factor = Annotated[float, Meta(ge=0.01, le=1e6)]
+
+
+class RopeSettings(TypedDict, total=False):
+    """Keys of rope_parameters, as transformers 5 writes them, or of rope_scaling, as on the Hub."""
+
+    rope_type: Literal["default", "linear", "llama3"]
+    type: Literal["default", "linear", "llama3"]
+    rope_theta: Theta
+    factor: Factor
+    low_freq_factor: Factor
+    high_freq_factor: Factor
+    original_max_position_embeddings: Tokens
+    partial_rotary_factor: Annotated[float, Meta(gt=0, le=1)]
+
+
+def rope_settings(config: Config, theta: float = 10000.0) -> dict[str, Any]:
+    """Return the rotary positions' settings, of either spelling; theta: where none is given.
+
+    Raises ValueError for another kind of them, and for a setting that is missing or of no sense.
+    """
+    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rope.setdefault("rope_theta", config.get("rope_theta") or theta)
+    kind = str(rope.setdefault("rope_type", rope.get("type", "default")))
+    if kind not in ROPE_TYPES:
+        raise ValueError(f"rope_type is {kind!r}, not {' or '.join(ROPE_TYPES)}")
+    for key in ROPE_TYPES[kind]:
+        if rope.get(key) is None:
+            raise ValueError(f"rope_type is {kind!r}, and {key} is missing")
+    if kind == "llama3" and rope["high_freq_factor"] <= rope["low_freq_factor"]:
+        raise ValueError(f"high_freq_factor is {rope['high_freq_factor']}, no more than low_freq_factor")
+    return rope
+
+
+def rotary(rope: Config, head_width: int) -> Rotary:
+    """Make the record of what rope_settings() gives."""
+    width = int(head_width * rope.get("partial_rotary_factor", 1.0))
+    return Rotary(frequencies=_frequencies(rope, width))
+
+
+def _frequencies(rope: Config, width: int) -> "torch.Tensor":
+    """(width / 2,) radians a token, stretched for contexts longer than those of the first training."""
+    import torch
+
+    channels = torch.arange(0, width, 2, dtype=torch.float32)
+    frequencies: torch.Tensor = 1.0 / rope["rope_theta"] ** (channels / width)
+    if rope["rope_type"] == "linear":
+        frequencies = frequencies / rope["factor"]
+    if rope["rope_type"] == "llama3":  # long waves are stretched, short ones kept, a ramp between
+        turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+        ramp = ((turns - low) / (high - low)).clamp(0, 1)
+        frequencies = (1 - ramp) * frequencies / rope["factor"] + ramp * frequencies
+    return frequencies
