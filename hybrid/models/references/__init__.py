@@ -1,0 +1,79 @@
+"""Where a model is: a pair here, a folder, an id of the Hugging Face Hub, or a GGUF file.
+
+    en-de-49m-6m/slm               a model of a pair that is here
+    ./my-model                     a folder in transformers' layout
+    hub:org/name[@revision]        the Hub; org/name alone, too
+    model.gguf                     a file of llama.cpp's format
+
+Weights are safetensors or GGUF, never pickles; code of a model's own is never run.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybrid.errors import PairError
+from hybrid.format import listed
+from hybrid.models.manifest import available_pairs
+from hybrid.models.references.checkpoint import Checkpoint, check_unchanged
+from hybrid.schema import Model, Observer, silent
+from hybrid.store.folders import expanded
+
+if TYPE_CHECKING:
+    from hybrid.models.references.loading import load_model
+
+__all__ = ["Checkpoint", "check_unchanged", "load_model", "resolve"]
+
+HUB = "hub:"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+def __getattr__(name: str) -> Any:
+    """Import what loads, and torch with it, when it is asked for."""
+    if name != "load_model":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from hybrid.models.references.loading import load_model
+
+    return load_model
+
+
+def resolve(reference: str, observer: Observer = silent, role: Model = "llm") -> Checkpoint:
+    """Find a model, download it where it is on the Hub, and look at its files.
+
+    observer: told licence and size before a download begins, and how far it is.
+    role: which model of a pair is meant by the pair's name alone.
+    Raises PairError, in one sentence, for what cannot be used here.
+    """
+    if reference.startswith(HUB):
+        return _from_hub(reference.removeprefix(HUB), observer)
+    path = expanded(Path(reference), f"The model is {reference!r}")
+    if reference.endswith(".gguf"):
+        from hybrid.models.references.gguf_file import read_gguf
+
+        return read_gguf(path, reference)
+    name, _, part = reference.partition("/")
+    if part in ("", "llm", "slm"):
+        pairs = available_pairs()
+        if name in pairs:
+            from hybrid.models.references.pair_model import read_pair_model
+
+            return read_pair_model(name, part or role, observer)
+    if reference and path.is_dir():
+        from hybrid.models.references.folder import read_folder
+
+        return read_folder(path, reference)
+    if reference.startswith((".", "/", "~")) or path.is_file() or not HUB_ID.fullmatch(reference):
+        raise PairError(
+            f"There is no model {reference[:200]!r}; name a pair ({listed(list(available_pairs()), 5)}), a "
+            "folder with config.json, an id of the Hub such as hub:org/name, or a GGUF file."
+        )
+    return _from_hub(reference, observer)
+
+
+def _from_hub(address: str, observer: Observer) -> Checkpoint:
+    from hybrid.models.references.hub import read_hub_model
+
+    if not HUB_ID.fullmatch(address):
+        raise PairError(f"{HUB}{address[:200]} is no name like hub:org/name or hub:org/name@revision.")
+    name, _, revision = address.partition("@")
+    return read_hub_model(name, revision or None, observer)

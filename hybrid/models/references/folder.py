@@ -1,0 +1,179 @@
+"""A folder in transformers' layout: config.json, tokenizer.json and safetensors. Imports no torch."""
+
+import json
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from hybrid.errors import PairError
+from hybrid.format import listed, printable
+from hybrid.models.references.checkpoint import (
+    CONFIG,
+    GENERATION,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    Checkpoint,
+    chat_template,
+    eos_ids,
+    json_object,
+    optional_object,
+    read_tokenizer,
+    special_tokens,
+    stated_licence,
+)
+from hybrid.models.references.configs import checked_config, refuse_code
+from hybrid.store.files import open_regular
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+OTHERS = (".h5", ".msgpack", ".onnx", ".gguf", ".npz")
+PLAIN = re.compile(r"(?!\.)[\w.-]+")  # the name of a file, and nothing of another folder
+HEADER_BYTES = 100_000_000  # what safetensors allows beside the tensors
+FLOATS = ("F64", "F32", "F16", "BF16")  # others of them belong to some quantization
+BUFFERS = ("I64", "I32", "I16", "I8", "U8", "BOOL")  # positions and masks, which are no weights
+# How the embeddings of ids are called, in the families that transformers has.
+EMBEDDINGS = ("embed_tokens.weight", "shared.weight", "wte.weight", "embed_in.weight",
+              "word_embeddings.weight", "tok_embeddings.weight")  # fmt: skip
+
+
+def read_folder(folder: Path, reference: str, revision: str = "", licence: str = "") -> Checkpoint:
+    """Look at a model in a folder. Raises PairError, naming the file and what is wrong."""
+    if not (folder / CONFIG).is_file():
+        adapter = (folder / "adapter_config.json").is_file()
+        hint = "; it is an adapter: merge it into its model and save that" if adapter else ""
+        raise PairError(f"{folder} has no {CONFIG}, so it is no model in transformers' layout{hint}.")
+    config = checked_config(json_object(folder / CONFIG), str(folder / CONFIG))
+    settings = optional_object(folder / TOKENIZER_CONFIG)
+    refuse_code(settings, str(folder / TOKENIZER_CONFIG))
+    files = _weight_files(folder, reference)
+    tensors = _tensors(folder, files)
+    path = _tokenizer(folder, reference)
+    tokenizer = read_tokenizer(path, _embedding_rows(config, tensors, folder), reference)
+    tokens = (settings, optional_object(folder / "special_tokens_map.json"))
+    return Checkpoint(
+        reference=reference,
+        revision=revision,
+        folder=folder,
+        config=config,
+        weight_files=files,
+        tensors=tensors,
+        tokenizer_file=path,
+        tokenizer_config=settings,
+        special_tokens=special_tokens(tokenizer, config, *tokens),
+        chat_template=chat_template(folder, settings),
+        eos_ids=eos_ids(optional_object(folder / GENERATION), config),
+        licence=licence or stated_licence(folder / "README.md"),
+    )
+
+
+def refuse_other_weights(names: list[str], what: str) -> None:
+    """Raise PairError for a model whose weights are none that are read here, by what there is."""
+    pickles = sorted(name for name in names if name.endswith(PICKLES))
+    if pickles:
+        raise PairError(
+            f"{what} has its weights only as pickles ({listed(pickles, 3)}), and reading a pickle can run "
+            "any code; save the model as safetensors, by save_pretrained."
+        )
+    others = sorted(name for name in names if name.endswith(OTHERS))
+    ggufs = [name for name in others if name.endswith(".gguf")]
+    if ggufs:
+        raise PairError(f"{what} has its weights as {listed(ggufs, 3)}; name one of these files itself.")
+    seen = f" but {listed(others, 3)}" if others else ""
+    raise PairError(f"{what} has no weights in safetensors{seen}; it needs {WEIGHTS}, or shards and {INDEX}.")
+
+
+def shard_names(index: dict[str, Any], what: str) -> tuple[str, ...]:
+    """Return the files that an index of shards names. Raises PairError for what is no plain name."""
+    table = index.get("weight_map")
+    if not isinstance(table, dict) or not table:
+        raise PairError(f"{what} cannot be read: it has no weight_map.")
+    names = sorted({str(name) for name in table.values()})
+    for name in names:
+        if not PLAIN.fullmatch(name) or not name.endswith(".safetensors"):
+            raise PairError(f"{what} names {name[:80]!r}, which is no safetensors file in its folder.")
+    return tuple(names)
+
+
+def read_header(path: Path, dtypes: Collection[str] = FLOATS) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of a safetensors file, of tensors of these types and no weights. Raises PairError."""
+    try:
+        with open_regular(path.resolve()) as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = path.stat().st_size
+            if not 0 < length <= min(HEADER_BYTES, size - 8):
+                raise ValueError("its header is longer than the file")
+            header = json.loads(file.read(length))
+        shapes, ends = _shapes(header, dtypes)
+        if max(ends, default=0) != size - 8 - length:
+            raise ValueError("it is cut short, or longer than its tensors")
+    except FileNotFoundError as error:
+        raise PairError(f"{path} is missing.") from error
+    except OSError as error:
+        raise PairError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = printable(str(error), 200)
+        raise PairError(f"{path} is not a readable safetensors file: {reason}.") from error
+    return shapes
+
+
+def _shapes(header: Any, dtypes: Collection[str]) -> tuple[dict[str, tuple[int, ...]], list[int]]:
+    """Return shapes by tensor, and where each ends, in bytes from the header. Raises ValueError."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    ends: list[int] = []
+    for name, about in header.items():
+        if name == "__metadata__":
+            continue
+        if about["dtype"] not in FLOATS + BUFFERS:
+            raise ValueError(f"the tensor {name[:80]!r} is {about['dtype']!r:.20}, no float of 16 or 32 bits")
+        if about["dtype"] in dtypes:
+            shapes[name] = tuple(int(n) for n in about["shape"])
+        ends.append(int(about["data_offsets"][1]))
+    return shapes, ends
+
+
+def _weight_files(folder: Path, reference: str) -> tuple[str, ...]:
+    if (folder / INDEX).is_file():
+        return shard_names(json_object(folder / INDEX, HEADER_BYTES), str(folder / INDEX))
+    if (folder / WEIGHTS).is_file():
+        return (WEIGHTS,)
+    refuse_other_weights([path.name for path in folder.iterdir()], reference)
+    raise AssertionError  # it always refuses
+
+
+def _tensors(folder: Path, files: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    tensors: dict[str, tuple[int, ...]] = {}
+    for name in files:
+        header = read_header(folder / name)
+        for tensor in header.keys() & tensors.keys():
+            raise PairError(f"{folder / name}: the tensor {tensor[:200]!r} is in another file, too.")
+        tensors |= header
+    return tensors
+
+
+def _embedding_rows(config: dict[str, Any], tensors: dict[str, tuple[int, ...]], folder: Path) -> int:
+    """Count the rows of the embeddings of ids. Raises PairError when config.json says another number."""
+    rows = [shape[0] for name, shape in tensors.items() if name.endswith(EMBEDDINGS) and len(shape) == 2]
+    vocabulary = next((v for v in _vocabularies(config)), None)
+    if not rows:
+        return vocabulary or 0
+    if vocabulary is not None and vocabulary not in rows:
+        raise PairError(
+            f"{folder / CONFIG} does not fit its weights: vocab_size is {vocabulary:,}, and the embeddings "
+            f"have {rows[0]:,} rows."
+        )
+    return vocabulary or max(rows)
+
+
+def _vocabularies(config: dict[str, Any]) -> list[int]:
+    """Vocabulary sizes, of the model or of the parts that its configuration is made of."""
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    return [part["vocab_size"] for part in parts if type(part.get("vocab_size")) is int]
+
+
+def _tokenizer(folder: Path, reference: str) -> Path:
+    if (folder / TOKENIZER).is_file():
+        return folder / TOKENIZER
+    from hybrid.models.references.tokenizer_json import converted
+
+    return converted(folder, reference)

@@ -1,0 +1,46 @@
+"""Tiny random models in transformers' layout, saved as anybody saves theirs."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VOCABULARY = 384  # of the tokenizer of the tests
+IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+Make = Callable[..., Path]
+
+
+def tiny_llama(**changes: Any) -> Any:
+    """A random Llama with heads that share keys and values."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(3)
+    sizes = {
+        "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    return LlamaForCausalLM(LlamaConfig(**(sizes | IDS | changes))).eval()
+
+
+@pytest.fixture
+def save(tmp_path: Path, tiny_tokenizer_file: Path) -> Make:
+    """save(model, name="model", tokenizer=True, **how): a folder with the model and the tests' tokenizer."""
+
+    def write(model: Any, name: str = "model", tokenizer: bool = True, **how: Any) -> Path:
+        folder = tmp_path / name
+        model.save_pretrained(folder, **how)
+        if tokenizer:
+            shutil.copyfile(tiny_tokenizer_file, folder / "tokenizer.json")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def llama(save: Make) -> Path:
+    """A folder with a tiny Llama."""
+    return save(tiny_llama())
