@@ -7,15 +7,15 @@ file:PATH                       a table: TSV, CSV or JSONL, with names of column
 file:SOURCES,REFERENCES         two files of a text a line, side by side
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 from hybrid.errors import SuiteError
-from hybrid.schema import Suite
-from hybrid.suites import catalog
-from hybrid.suites.catalog import check_task
+from hybrid.schema import TASKS, Suite
 
 __all__ = ["bundled_suites", "check_task", "load_suite"]
 
@@ -27,6 +27,7 @@ _LOADERS: Mapping[str, tuple[str, str]] = {
     "hf": ("hub", "hf:DATASET:CONFIG:SPLIT"),
     "file": ("files", "file:PATH"),
 }
+FOLDER = Path(__file__).with_name("bundled")
 
 
 def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | None = None) -> Suite:
@@ -42,8 +43,8 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
 
     Raises SuiteError: unknown, unreachable, unreadable, empty, or of another task.
     """
-    if name in catalog.BUNDLED:
-        return catalog.load(name, task, columns)
+    if name in BUNDLED:
+        return load_bundled(name, task, columns)
     prefix, colon, address = name.partition(":")
     if not colon or prefix not in _LOADERS:
         raise SuiteError(_unknown(name))
@@ -53,7 +54,7 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
 
 def bundled_suites() -> tuple[str, ...]:
     """List the names of the suites that need no network and no file."""
-    return tuple(catalog.BUNDLED)
+    return tuple(BUNDLED)
 
 
 def _unknown(name: str) -> str:
@@ -64,9 +65,9 @@ def _unknown(name: str) -> str:
     elif colon:
         close = [f"{known}:{address}" for known in get_close_matches(prefix, _LOADERS, n=1)]
     else:
-        close = get_close_matches(name, catalog.BUNDLED, n=1, cutoff=0.4)
+        close = get_close_matches(name, BUNDLED, n=1, cutoff=0.4)
     meant = f"; did you mean {close[0]}?" if close else "."
-    return f"There is no suite {name!r}{meant} Available: {', '.join(catalog.BUNDLED)}, {forms}."
+    return f"There is no suite {name!r}{meant} Available: {', '.join(BUNDLED)}, {forms}."
 
 
 def _is_file(name: str) -> bool:
@@ -74,3 +75,91 @@ def _is_file(name: str) -> bool:
         return Path(name).is_file()
     except OSError:  # longer than a name may be, or in a folder that may not be read
         return False
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """What is known of a bundled suite besides its texts."""
+
+    task: str
+    licence: str = "CC0-1.0"
+
+
+BUNDLED: Mapping[str, Bundled] = {
+    "everyday-en-de": Bundled("translate-en-de"),
+    "briefs-en": Bundled("summarize"),
+}
+
+
+def load_bundled(name: str, task: str | None, columns: Mapping[str, str] | None) -> Suite:
+    """Load a bundled suite. Raises SuiteError for columns, another task, or a damaged installation."""
+    from hybrid.suites.files import load_examples
+
+    refuse_columns(name, columns)
+    known = BUNDLED[name]
+    chosen = stated_task(name, known.task, task)
+    return Suite(name, chosen, known.licence, load_examples(FOLDER / f"{name}.jsonl"))
+
+
+def refuse_columns(name: str, columns: Mapping[str, str] | None) -> None:
+    """Refuse columns with SuiteError: only some suites have columns to choose."""
+    if columns:
+        raise SuiteError(f"The suite {name} has no columns to name; file: and hf: suites have.")
+
+
+def unreachable(name: str, reason: object) -> SuiteError:
+    """Make the error of a remote suite that cannot be fetched, with the first line of its reason."""
+    first = next(iter(str(reason).strip().splitlines()), "") or type(reason).__name__
+    first = re.sub(r"^\[Errno -?\d+\] ", "", first).rstrip(".")
+    return SuiteError(
+        f"The suite {name} cannot be fetched ({first}); "
+        f"these need no network: {', '.join(BUNDLED)}, file:PATH."
+    )
+
+
+def check_task(suite: Suite, tasks: Sequence[str], pair: str) -> None:
+    """Raise SuiteError when the pair was not trained for the suite's task."""
+    if suite.task not in tasks:
+        raise SuiteError(
+            f"The suite {suite.name} is for {describe(suite.task)}, but the pair {pair} is for "
+            f"{', '.join(map(describe, tasks)) or 'no task'}; choose another suite or pair."
+        )
+
+
+def required_task(name: str, task: str | None) -> str:
+    """`task`, for a suite whose texts do not say theirs. Raises SuiteError when it is missing or unknown."""
+    if task is None:
+        raise SuiteError(f"{name} does not say its task; choose one (--task): {', '.join(TASKS)}.")
+    return _known(task)
+
+
+def stated_task(name: str, stated: str, task: str | None) -> str:
+    """`stated`, for a suite that has a task of its own. Raises SuiteError when another one is asked for."""
+    if task is not None and _known(task) != stated:
+        raise SuiteError(f"The suite {name} is for {describe(stated)}, not for {describe(task)}.")
+    return stated
+
+
+def task_of_languages(name: str, source: str, target: str) -> str:
+    """Return the task that translates from `source` to `target`. Raises SuiteError without one."""
+    translations = [task for task in TASKS.values() if task.source_language != task.target_language]
+    for task in translations:
+        if (task.source_language, task.target_language) == (source, target):
+            return task.name
+    available = ", ".join(f"{task.source_language} to {task.target_language}" for task in translations)
+    raise SuiteError(f"{name}: no task translates {source} to {target}; available: {available}.")
+
+
+def describe(task: str) -> str:
+    """Write a task with its languages: "summarize (en)", "translate-en-de (en to de)"."""
+    known = TASKS.get(task)
+    if known is None:
+        return task
+    languages = dict.fromkeys((known.source_language, known.target_language))
+    return f"{task} ({' to '.join(languages)})"
+
+
+def _known(task: str) -> str:
+    if task not in TASKS:
+        raise SuiteError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
+    return task

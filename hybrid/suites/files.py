@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
-from hybrid.suites.catalog import required_task
+from hybrid.suites import required_task
 from hybrid.suites.rows import DEFAULT_DOMAIN, RowError, check_columns, checked, to_example
 from hybrid.suites.tables import DELIMITER, KINDS, plain_texts, read_rows, text_lines
 

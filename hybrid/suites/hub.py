@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
-from hybrid.suites.catalog import required_task, unreachable
+from hybrid.suites import required_task, unreachable
 from hybrid.suites.rows import Row, RowError, check_columns, checked, to_example, without_controls
 
 TIMEOUT_S = 10.0

@@ -12,7 +12,7 @@ from urllib.error import HTTPError, URLError
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
-from hybrid.suites.catalog import refuse_columns, stated_task, task_of_languages, unreachable
+from hybrid.suites import refuse_columns, stated_task, task_of_languages, unreachable
 from hybrid.suites.rows import checked, without_controls
 
 if TYPE_CHECKING:

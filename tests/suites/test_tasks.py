@@ -4,8 +4,7 @@ import pytest
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Example, Suite
-from hybrid.suites import check_task
-from hybrid.suites.catalog import required_task, stated_task, task_of_languages
+from hybrid.suites import check_task, required_task, stated_task, task_of_languages
 
 SUITE = Suite("briefs-en", "summarize", "CC0-1.0", (Example("1", "d", "s", ("r",)),))
 

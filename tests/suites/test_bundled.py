@@ -8,8 +8,7 @@ import pytest
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Suite
-from hybrid.suites import bundled_suites, load_suite
-from hybrid.suites.catalog import FOLDER
+from hybrid.suites import FOLDER, bundled_suites, load_suite
 
 TRANSLATION, SUMMARIES = "everyday-en-de", "briefs-en"
 _NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
