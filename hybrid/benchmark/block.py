@@ -23,7 +23,7 @@ from hybrid.benchmark.schedule import measure_records, missing_items, schedule
 from hybrid.engines.contract import Engine
 from hybrid.engines.registry import load_engines, spec_of
 from hybrid.errors import EngineError, HybridError
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.measuring.environment import environment
 from hybrid.measuring.memory import module_environment, running_out_of_memory
 from hybrid.measuring.probes import CpuTimes, take_probe

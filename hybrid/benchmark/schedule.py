@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from hybrid.engines.contract import LoadedSystem
+from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import answer_unmeasured, measure_answers, warm_up
-from hybrid.measuring.collector import settled_heap
 from hybrid.schema import BASELINE, Example, Generation, Plan, Progress, Record, Speedup, Suite, System
 from hybrid.store import Key
 

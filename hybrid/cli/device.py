@@ -11,7 +11,7 @@ from hybrid.cli.console import Terminal, harmless, notice, out, out_json
 from hybrid.cli.numbers import price_option
 from hybrid.cli.options import engine_options, wait_option
 from hybrid.format import bandwidth, counted, percent
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.schema import Observer, Status
 
 if TYPE_CHECKING:

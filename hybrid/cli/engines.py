@@ -7,7 +7,7 @@ import click
 from hybrid.cli.console import harmless, notice, out, out_json, status
 from hybrid.engines.registry import BEST, ENGINES, unavailable_reason
 from hybrid.format import parameters
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.schema import Device
 
 

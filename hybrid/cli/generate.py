@@ -10,7 +10,7 @@ from hybrid.cli.options import engine_options
 from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import InputError
-from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.measuring import collector_off, settled_heap
 from hybrid.schema import (
     LARGEST_PROMPT,
     LOSSLESS,

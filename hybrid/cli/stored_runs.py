@@ -10,7 +10,7 @@ import click
 from hybrid.cli.console import harmless, notice, out, out_json, output_file, say, status
 from hybrid.cli.numbers import price_option
 from hybrid.errors import InputError
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 
 if TYPE_CHECKING:
     from hybrid.store import RunSummary

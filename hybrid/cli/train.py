@@ -13,7 +13,7 @@ from hybrid.benchmark.plan_options import COLUMNS
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, stderr_console
 from hybrid.cli.numbers import Finite
 from hybrid.cli.options import with_options
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.schema import MODELS, TASKS, Model, Status
 
 if TYPE_CHECKING:

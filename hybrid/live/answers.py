@@ -8,8 +8,8 @@ from functools import partial
 
 from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import BusyError
+from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import measure_answers, warm_up
-from hybrid.measuring.collector import settled_heap
 from hybrid.measuring.lock import LIVE, holder, measuring
 from hybrid.schema import Generation, Sampling, System
 

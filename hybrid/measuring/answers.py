@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import MeasurementError
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.schema import EncodedPrompt, Generation, Phase, Sampling, Step, Timing
 from hybrid.schema.answers import paused
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from hybrid.engines.contract import EngineConfig, LoadedSystem
 from hybrid.engines.registry import best_engines, create_engines, spec_of
+from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import measure_answers
-from hybrid.measuring.collector import settled_heap
 from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
 from hybrid.models.shapes import Shape, shape_of_config

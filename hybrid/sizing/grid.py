@@ -13,8 +13,8 @@ import torch
 from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.registry import best_engines, create_engines
 from hybrid.errors import MeasurementError
+from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import measure_answers, warm_up
-from hybrid.measuring.collector import settled_heap
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
 from hybrid.models.source import models_of

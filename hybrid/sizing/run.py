@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hybrid.engines.registry import AUTO, default_dtype, spec_of, unavailable_reason
 from hybrid.errors import EngineError
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.measuring.environment import environment
 from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import running_out_of_memory

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.measuring.collector import settled_heap
+from hybrid.measuring import settled_heap
 from hybrid.schema import SYSTEMS, Generation, Sampling, System
 from tests.loaded import ask as asked
 

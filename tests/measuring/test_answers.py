@@ -11,8 +11,8 @@ import pytest
 
 from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import EngineError, HybridError, InputError, MeasurementError
+from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import measure_answers, warm_up
-from hybrid.measuring.collector import settled_heap
 from hybrid.schema import EncodedPrompt, Sampling, Step, System
 
 PHASES = ("tokenize", "encode", "project", "prefill", "decode", "decode", "detokenize")

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid.compare.export import BETWEEN_REFERENCES
-from hybrid.measuring.collector import collector_off
+from hybrid.measuring import collector_off
 from hybrid.metrics import METRICS
 from hybrid.presentation.runs.disk_cache import cached
 from hybrid.schema import PHASES, Example, Record

@@ -3,7 +3,7 @@
 import gc
 from contextlib import suppress
 
-from hybrid.measuring.collector import collector_off, settled_heap
+from hybrid.measuring import collector_off, settled_heap
 
 
 def test_nothing_is_collected_in_the_block():
