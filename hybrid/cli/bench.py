@@ -120,7 +120,7 @@ def _logged(terminal: Terminal, path: str | None) -> Iterator[Observer]:
     if path is None:
         yield terminal
         return
-    from hybrid.benchmark.event_log import EventLog
+    from hybrid.benchmark.jobs.folder import EventLog
 
     with EventLog(Path(path)) as log:
 

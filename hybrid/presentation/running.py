@@ -13,9 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from hybrid.benchmark.event_log import read_events
 from hybrid.benchmark.jobs import Job
-from hybrid.benchmark.jobs.folder import EVENTS, last_lines
+from hybrid.benchmark.jobs.folder import EVENTS, last_lines, read_events
 from hybrid.errors import StoreError
 from hybrid.measuring.probes import busy_clause
 from hybrid.schema import (

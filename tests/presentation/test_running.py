@@ -9,8 +9,8 @@ import pytest
 
 from hybrid import store
 from hybrid.benchmark import jobs
-from hybrid.benchmark.event_log import EventLog
 from hybrid.benchmark.jobs import Job
+from hybrid.benchmark.jobs.folder import EventLog
 from hybrid.presentation import running
 from hybrid.presentation.running import Watch
 from hybrid.schema import (

@@ -1,27 +1,33 @@
 """A job as its folder tells it, and whether it still runs.
 
 Each thing that becomes known later is a file of its own, written once, so that
-several servers may watch and write without ever disagreeing.
+several servers may watch and write without ever disagreeing; but events, which are JSON lines: what a
+benchmark's process writes and whoever watches it reads.
 """
 
+import json
 import os
 import re
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
+from typing import get_args
 
 import psutil
 
-from hybrid.benchmark.event_log import read_events
-from hybrid.schema import Started
+from hybrid.errors import StoreError
+from hybrid.schema import Event, Started
 from hybrid.store import results_folder
 from hybrid.store.files import atomic_write, open_regular, read_small
 from hybrid.store.folders import APP, ROOT, RUN_ID, runtime_folder
-from hybrid.store.typed_json import decode
+from hybrid.store.typed_json import convert, decode
 
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+_EVENT = "event"  # the key that names the kind
 JOBS = ".jobs"
 JOB, PLAN, EVENTS, STDOUT, STDERR = "job.json", "plan.json", "events.jsonl", "stdout", "stderr"
 RUN, CANCELLED, ENDED = "run", "cancelled", "ended"
@@ -29,6 +35,61 @@ JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 COMMAND = (sys.executable, "-m", "hybrid.cli")
 GRACE_S = 15.0  # from SIGTERM to SIGKILL
 LARGEST = 2**16  # bytes of a file that is read whole
+
+
+def encode_event(event: Event) -> bytes:
+    return json.dumps({_EVENT: type(event).__name__, **asdict(event)}).encode() + b"\n"
+
+
+def decode_event(line: bytes) -> Event:
+    """Decode a line into its event. Raises ValueError for what is no event that this version knows."""
+    try:
+        row = json.loads(line)
+        return convert(_KINDS[row.pop(_EVENT)], row)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it is no event: {error}") from error
+
+
+class EventLog:
+    """An observer that appends each event to a file as a line. Raises StoreError where there can be none.
+
+    A line that cannot be written later, as on a full disk, is lost: watching must not end a measurement.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise StoreError(f"Events cannot be written to {path}: {error.strerror or error}.") from error
+
+    def __call__(self, event: Event, /) -> None:
+        with suppress(OSError):
+            os.write(self._descriptor, encode_event(event))
+
+    def __enter__(self) -> "EventLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+
+def read_events(path: Path, start: int = 0, most: int = -1) -> tuple[list[Event], int]:
+    """Read the events on whole lines from the byte `start` on, and tell where the next ones begin.
+
+    most: bytes to look at, -1 for all. Lines that are damaged, or of a newer
+    version, are left out. Raises OSError.
+    """
+    events: list[Event] = []
+    with open_regular(path) as file:
+        file.seek(start)
+        data = file.read(most)
+    end = data.rfind(b"\n") + 1
+    for line in data[:end].splitlines():
+        with suppress(ValueError):
+            events.append(decode_event(line))
+    return events, start + end
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hybrid.benchmark.event_log import read_events
+from hybrid.benchmark.jobs.folder import read_events
 from hybrid.benchmark.plans import encode_plan
 from hybrid.measuring.probes import busy_reasons
 from hybrid.schema import (
