@@ -130,7 +130,7 @@ class _Ids:
         self.pad_token, self.eos_token, self.unk_token, self.bos_token = (
             str(token)
             for token in (
-                codec.pad_id, codec.eos_id, codec.tokenizer.unk_token_id,
+                codec.pad_id, codec.eos_id, codec.writer.unk_token_id,
                 config.decoder_start_token_id,
             )
         )  # fmt: skip

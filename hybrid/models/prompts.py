@@ -3,78 +3,177 @@
 Texts are normalized here, where a model reads them, as hybrid.schema.texts says.
 """
 
-import json
 import unicodedata
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt
+from hybrid.models.plain_text import barred_tokens, plain_tokenizer, stretches
+from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt, PromptFormat, Task
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
 Role = Literal["llm", "slm"]  # whose tokenizer it is
 ROLES: tuple[Role, ...] = ("llm", "slm")
 
 
+def plain_formats(tasks: Mapping[str, Task], eos: str = "") -> dict[str, PromptFormat]:
+    """Give the formats of a model that reads each task's own words around a text, as T5 does."""
+    return {name: PromptFormat(task.prefix, task.suffix, eos=eos) for name, task in tasks.items()}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A format as ids and as what is encoded with the text: head, lead + text + trail, tail."""
+
+    head: tuple[int, ...]
+    lead: str
+    trail: str
+    tail: tuple[int, ...]
+    plain: Tokenizer
+
+    def join(self, text: str) -> str:
+        return f"{self.lead}{text}{self.trail}"
+
+    def ids(self, body: Sequence[int]) -> list[int]:
+        return [*self.head, *body, *self.tail]
+
+    def cut(self, text: str, limit: int) -> list[int]:
+        """Encode the longest beginning of a text that makes a prompt of at most `limit` ids."""
+        room = limit - len(self.head) - len(self.tail)
+        encoding = self.plain.encode(self.join(text), add_special_tokens=False)
+        if not self.trail:
+            return self.ids(encoding.ids[: max(0, room)])
+        kept = room
+        while kept > 0:
+            end = encoding.offsets[kept][0] - len(self.lead) if kept < len(encoding.ids) else len(text)
+            body = self.plain.encode(self.join(text[: max(0, end)]), add_special_tokens=False).ids
+            if len(body) <= room:
+                return self.ids(body)
+            kept -= len(body) - room
+        return self.ids(self.plain.encode(self.join(""), add_special_tokens=False).ids)
+
+
 class TextEncoder:
-    """A tokenizer to which a text is text: only the task makes the task's token, whatever is typed."""
+    """A tokenizer to which a text is text: only a format makes a special token, whatever is typed.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._plain = _without_added_tokens(tokenizer)
-        self._heads = {name: _head(tokenizer, task.prefix) for name, task in TASKS.items()}
+    formats: of each task; its own words alone when None. eos: the token that ends an answer.
+    """
 
-    def prompt(self, task: str, text: str) -> list[int]:
-        """Encode the task's prefix and the text, without an end."""
-        ids, lead = self._heads[task]
-        return [*ids, *self._plain.encode(lead + _read(task, text), add_special_tokens=False).ids]
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        formats: Mapping[str, PromptFormat] | None = None,
+        tasks: Mapping[str, Task] = TASKS,
+        eos: str = "",
+    ) -> None:
+        self.tasks = tasks
+        formats = plain_formats(tasks) if formats is None else formats
+        barred = barred_tokens(tokenizer, (text for f in formats.values() for text in (f.before, f.after)))
+        self._tokenizer, self._barred = tokenizer, barred | ({eos} - {""})
+        self._plain = plain_tokenizer(tokenizer, self._barred)
+        self._layouts = {name: self._layout(known) for name, known in formats.items()}
+        self._end = self._ids(eos)
 
-    def prompts(self, rows: Iterable[tuple[str, str]]) -> list[list[int]]:
+    def prompt(self, task: str, text: str, limit: int | None = None) -> list[int]:
+        """Encode a whole prompt; its text is cut, and nothing else, so that there are at most `limit` ids."""
+        layout, text = self._layouts[task], self._read(task, text)
+        ids = layout.ids(layout.plain.encode(layout.join(text), add_special_tokens=False).ids)
+        return ids if limit is None or len(ids) <= limit else layout.cut(text, limit)
+
+    def prompts(self, rows: Iterable[tuple[str, str]], limit: int | None = None) -> list[list[int]]:
         """Encode many of them, (task, text) each, in all threads."""
-        heads, texts = [], []
-        for task, text in rows:
-            ids, lead = self._heads[task]
-            heads.append(ids)
-            texts.append(lead + _read(task, text))
-        encodings = self._plain.encode_batch_fast(texts, add_special_tokens=False)
-        return [[*ids, *encoding.ids] for ids, encoding in zip(heads, encodings, strict=True)]
+        known = [(self._layouts[task], self._read(task, text)) for task, text in rows]
+        prompts: list[list[int]] = [[]] * len(known)
+        for plain in {id(layout.plain): layout.plain for layout, _ in known}.values():
+            places = [place for place, (layout, _) in enumerate(known) if layout.plain is plain]
+            texts = [known[place][0].join(known[place][1]) for place in places]
+            bodies = plain.encode_batch_fast(texts, add_special_tokens=False)
+            for place, body in zip(places, bodies, strict=True):
+                prompts[place] = known[place][0].ids(body.ids)
+        if limit is None:
+            return prompts
+        cut = zip(prompts, known, strict=True)
+        return [ids if len(ids) <= limit else layout.cut(text, limit) for ids, (layout, text) in cut]
 
     def answers(self, rows: Iterable[tuple[str, str]]) -> list[list[int]]:
-        """Encode what answers a task, (task, text) each, in all threads."""
-        texts = [_read(task, text) for task, text in rows]
-        return [encoding.ids for encoding in self._plain.encode_batch_fast(texts, add_special_tokens=False)]
+        """Encode what answers a task, (task, text) each, in all threads, with the token that ends it."""
+        texts = [self._read(task, text) for task, text in rows]
+        encodings = self._plain.encode_batch_fast(texts, add_special_tokens=False)
+        return [[*encoding.ids, *self._end] for encoding in encodings]
+
+    def _layout(self, known: PromptFormat) -> _Layout:
+        before, after = (stretches(self._tokenizer, text) for text in (known.before, known.after))
+        lead = str(before[-1]) if before and isinstance(before[-1], str) else ""
+        trail = str(after[0]) if after and isinstance(after[0], str) else ""
+        before, after = before[: len(before) - bool(lead)], after[bool(trail) :]
+        head, tail = self._encode(before, starts=True), self._encode(after, starts=False)
+        plain = plain_tokenizer(self._tokenizer, self._barred, inner=bool(before))
+        return _Layout((*self._ids(known.bos), *head), lead, trail, (*tail, *self._ids(known.eos)), plain)
+
+    def _encode(self, parts: Sequence[int | str], starts: bool) -> list[int]:
+        """Encode stretches of a format. starts: whether they begin the prompt."""
+        ids: list[int] = []
+        for place, part in enumerate(parts):
+            if isinstance(part, int):
+                ids.append(part)
+                continue
+            plain = plain_tokenizer(self._tokenizer, self._barred, inner=not starts or place > 0)
+            ids += plain.encode(part, add_special_tokens=False).ids
+        return ids
+
+    def _ids(self, names: str) -> list[int]:
+        """Give the ids of tokens that are named one behind the other."""
+        number = self._tokenizer.token_to_id(names) if names else None
+        return (
+            [number] if number is not None else self._encode(stretches(self._tokenizer, names), starts=False)
+        )
+
+    def _read(self, task: str, text: str) -> str:
+        return normalized(text, self.tasks[task].lines)
 
 
 class TextCodec:
-    """Texts to prompts as ids, and ids to texts, as one model reads and writes them.
+    """Texts to prompts as ids by the model that reads, ids to texts by the model that writes.
 
-    tokenizer: of the ids. max_prompt_tokens: longest prompt, the end included.
+    reader, writer: their tokenizers; the same where there is one, or none is given.
+    max_prompt_tokens: longest prompt, all that its format adds included.
+    formats: how the reader is asked, by task; its words and the reader's end-of-sequence token when None.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_prompt_tokens: int) -> None:
-        self.tokenizer, self.max_prompt_tokens = tokenizer, max_prompt_tokens
-        self._encoder = TextEncoder(tokenizer.backend_tokenizer)
+    def __init__(
+        self,
+        reader: PreTrainedTokenizerFast,
+        max_prompt_tokens: int,
+        writer: PreTrainedTokenizerFast | None = None,
+        formats: Mapping[str, PromptFormat] | None = None,
+        tasks: Mapping[str, Task] = TASKS,
+    ) -> None:
+        self.reader, self.writer, self.max_prompt_tokens = reader, writer or reader, max_prompt_tokens
+        self.tasks = tasks
+        formats = plain_formats(tasks, str(reader.eos_token)) if formats is None else formats
+        self._encoder = TextEncoder(reader.backend_tokenizer, formats, tasks)
 
     @property
     def eos_id(self) -> int:
         """The id that ends an answer."""
-        return int(self.tokenizer.eos_token_id)
+        return int(self.writer.eos_token_id)
 
     @property
     def pad_id(self) -> int:
         """The id behind the end of an answer that is shorter than others."""
-        return int(self.tokenizer.pad_token_id)
+        return int(self.writer.pad_token_id)
 
     @property
     def reader_pad_id(self) -> int:
         """The id behind the end of a prompt that is shorter than others."""
-        return int(self.tokenizer.pad_token_id)
+        return int(self.reader.pad_token_id)
 
     def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
-        """Encode each of `texts`, normalized, with the task's prefix and the end-of-sequence id.
+        """Encode each of `texts`, normalized, in the format of the task.
 
         truncate: cut what is too long. Raises InputError for an unknown task,
         no text, an empty one or control characters, PromptTooLong when one does
@@ -92,47 +191,30 @@ class TextCodec:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Make text of generated ids, without special tokens."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        return str(self.writer.decode(list(token_ids), skip_special_tokens=True))
 
     def notices(self, task: str, text: str, truncate: bool = False) -> tuple[str, ...]:
         """Sentences that a person should see beside the answer. Raises what `encode` raises."""
         (prompt,) = self.encode(task, [text], truncate)
-        notices = _script_notice(text)
-        if changed := changes(text, TASKS[task].lines):
+        notices = _script_notice(text, self.tasks[task].source_language)
+        if changed := changes(text, self.tasks[task].lines):
             notices += (f"The prompt was normalized before it was read: {', '.join(changed)}.",)
         if prompt.truncated:
-            total = len(self._encoder.prompt(task, text)) + 1
+            total = len(self._encoder.prompt(task, text))
             notices += (f"The prompt was cut to its first {self.max_prompt_tokens} of {total} tokens.",)
         return notices
 
     def _encode(self, task: str, text: str, truncate: bool, name: str) -> EncodedPrompt:
-        if task not in TASKS:
-            raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
+        if task not in self.tasks:
+            raise InputError(f"There is no task {task!r}; available: {', '.join(self.tasks)}.")
         _refuse_unreadable(text, name)
         ids, limit = self._encoder.prompt(task, text), self.max_prompt_tokens
-        total = len(ids) + 1
-        if total > limit and not truncate:
-            raise PromptTooLong(total, limit, name)
-        return EncodedPrompt((*ids[: limit - 1], self.eos_id), truncated=total > limit)
-
-
-@lru_cache(maxsize=4)
-def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """Make the tokenizer that finds no token in a text but by its model: no </s>, no task's token."""
-    state = json.loads(tokenizer.to_str())
-    none = dict.fromkeys(("post_processor", "truncation", "padding"))
-    return Tokenizer.from_str(json.dumps(state | none | {"added_tokens": []}))
-
-
-def _head(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], str]:
-    """Split a task's prefix: the id of its own token where it has one, and what is encoded with the text."""
-    token = prefix.rstrip()
-    added = {known.content: number for number, known in tokenizer.get_added_tokens_decoder().items()}
-    return ([added[token]], prefix[len(token) :]) if token in added else ([], prefix)
-
-
-def _read(task: str, text: str) -> str:
-    return normalized(text, TASKS[task].lines)
+        if len(ids) <= limit:
+            return EncodedPrompt(tuple(ids))
+        cut = self._encoder.prompt(task, text, limit) if truncate else ids
+        if len(cut) > limit:
+            raise PromptTooLong(len(ids), limit, name)
+        return EncodedPrompt(tuple(cut), truncated=True)
 
 
 def _refuse_unreadable(text: str, name: str) -> None:
@@ -146,8 +228,9 @@ def _refuse_unreadable(text: str, name: str) -> None:
         raise InputError(f"{name} has a control character (U+{code:04X}) at position {position}; remove it.")
 
 
-def _script_notice(text: str) -> tuple[str, ...]:
-    if text.isascii():
+def _script_notice(text: str, language: str) -> tuple[str, ...]:
+    """Say that the pair was trained on English, where a text is in another script."""
+    if text.isascii() or language != "en":
         return ()
     letters = [c for c in text if c.isalpha()]
     latin = sum(unicodedata.name(c, "").startswith("LATIN") for c in letters)

@@ -6,9 +6,7 @@ turns those into Records, and a Run says under which conditions they were made.
 """
 
 from hybrid.schema.answers import (
-    LARGEST_PROMPT,
     STATISTICS,
-    TASKS,
     EncodedPrompt,
     Example,
     Generation,
@@ -17,7 +15,6 @@ from hybrid.schema.answers import (
     StatisticsShape,
     Step,
     Suite,
-    Task,
     Timing,
 )
 from hybrid.schema.events import (
@@ -62,6 +59,7 @@ from hybrid.schema.systems import (
     Phase,
     System,
 )
+from hybrid.schema.tasks import LARGEST_PROMPT, TASKS, PromptFormat, Task, task_named
 
 __all__ = [
     "BASELINE",
@@ -98,6 +96,7 @@ __all__ = [
     "Plan",
     "Probe",
     "Progress",
+    "PromptFormat",
     "Ran",
     "Record",
     "Resumption",
@@ -116,4 +115,5 @@ __all__ = [
     "Waiting",
     "describe_cell",
     "silent",
+    "task_named",
 ]

@@ -1,4 +1,4 @@
-"""What is asked and what is answered: tasks, examples, steps, generations, scores and statistics."""
+"""What is answered, and how: sampling, examples, steps, generations, scores and statistics."""
 
 import hashlib
 import json
@@ -9,31 +9,6 @@ from itertools import pairwise
 from operator import gt, itemgetter
 
 from hybrid.schema.systems import FinishReason, Phase, System
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is asked of a model, and the T5-style prefix that asks for it.
-
-    lines: whether line ends are a part of its texts, or white space like any other.
-    """
-
-    name: str
-    label: str
-    prefix: str
-    source_language: str
-    target_language: str
-    lines: bool = False
-
-
-LARGEST_PROMPT = 2**20  # bytes in UTF-8; refused before it is tokenized, which takes 70 times the memory
-TASKS: Mapping[str, Task] = {
-    task.name: task
-    for task in (
-        Task("translate-en-de", "Translate English to German", "translate English to German: ", "en", "de"),
-        Task("summarize", "Summarize", "summarize: ", "en", "en", lines=True),
-    )
-}
 
 
 @dataclass(frozen=True)

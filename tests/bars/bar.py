@@ -76,7 +76,7 @@ def tpot_s(answer: Generation) -> float | None:
 
 def prompt_of(source: Source, tokens: int) -> str:
     """A text of the bundled suites that makes a prompt of exactly so many tokens, cut after a word."""
-    codec = TextCodec(source.codec("llm").tokenizer, 10**6)
+    codec = TextCodec(source.codec("llm").reader, 10**6)
     texts = [e.source for name in ("everyday-en-de", "briefs-en") for e in load_suite(name).examples]
     for text in texts:
         words = text.split()

@@ -20,7 +20,7 @@ def tokenizer(tiny_tokenizer_file):
 
 @pytest.fixture(scope="module")
 def bundled():
-    return ZooSource().codec("llm").tokenizer
+    return ZooSource().codec("llm").reader
 
 
 def encode_prompt(tokenizer, task, text, limit, truncate=False):

@@ -126,7 +126,7 @@ def test_hybrids_across_families(llm: str, slm: str) -> None:
 def test_ids_stay_below_the_smaller_vocabulary() -> None:
     source = random_pair(LLM, SLM)
     bundle = source.bundle(ALL)
-    tokenizer = source.codec("llm").tokenizer
+    tokenizer = source.codec("llm").reader
     assert len(tokenizer) == SLM.vocabulary < LLM.vocabulary
     ids = torch.tensor(
         [p.token_ids for p in TextCodec(tokenizer, 512).encode(TASK, word_prompts(500, 20, 8))]

@@ -28,7 +28,7 @@ def test_a_pair_is_known_before_anything_is_read(tiny_zoo: Path):
 def test_models_are_read_once_while_somebody_holds_them(source: ZooSource):
     held = source.bundle(["llm", "slm"])
     assert source.bundle(["slm"]) is held
-    assert source.codec("slm").tokenizer is held.tokenizers["slm"]
+    assert source.codec("slm").writer is held.tokenizers["slm"]
     more = source.bundle(["hybrid"])
     assert more is not held
     assert source.bundle(["hybrid"]) is more
@@ -59,7 +59,7 @@ def test_the_hash_is_of_all_that_a_model_is_made_of(source: ZooSource, tiny_zoo:
 def test_models_in_memory(tiny_bundle):
     source = BundleSource(tiny_bundle, {"llm": "ab"})
     assert source.bundle(["llm", "hybrid"]) is tiny_bundle
-    assert source.codec("llm").tokenizer is tiny_bundle.tokenizers["llm"]
+    assert source.codec("llm").reader is tiny_bundle.tokenizers["llm"]
     assert (source.weights_sha256("llm"), source.weights_sha256("slm")) == ("ab", None)
 
 
