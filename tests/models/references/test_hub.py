@@ -1,0 +1,275 @@
+"""Models of the Hub: told of before they are fetched, fetched once, and every failure in one sentence."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hybrid.errors import PairError
+from hybrid.models.references import load_model, resolve
+from hybrid.schema import Event, Notice, Status
+from tests.models.references.conftest import Make, tiny_llama
+from tests.models.references.fake_hub import COMMIT, FakeHub, serving
+
+NAME = "someone/tiny-llama"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Hub's cache, of this test alone."""
+    from huggingface_hub import constants
+
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def hub(cache: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A Hub with one tiny Llama."""
+    from huggingface_hub import constants
+
+    with serving() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        server.models[NAME] = llama
+        yield server
+
+
+def refusal(reference: str = f"hub:{NAME}") -> str:
+    with pytest.raises(PairError) as caught:
+        resolve(reference)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+    return str(caught.value)
+
+
+def half_written(cache: Path) -> list[Path]:
+    return list(cache.rglob("*.incomplete"))
+
+
+def weights(hub: FakeHub, method: str = "GET") -> list[str]:
+    return [path for path in hub.paths() if path.startswith(method) and "safetensors" in path]
+
+
+def test_licence_and_size_are_told_before_the_weights(hub: FakeHub, cache: Path) -> None:
+    told: list[tuple[Event, int]] = []
+    checkpoint = resolve(f"hub:{NAME}", lambda event: told.append((event, len(weights(hub)))))
+    (notice, before), *status = told
+    assert isinstance(notice, Notice)
+    assert before == 0
+    assert notice.sentence.startswith(f"hub:{NAME}, licence apache-2.0, commit c0ffee000000: 0.")
+    assert notice.sentence.endswith(f"MB are fetched into {cache}.")
+    assert all(isinstance(event, Status) for event, _ in status)
+    assert (checkpoint.revision, checkpoint.licence) == (COMMIT, "apache-2.0")
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        assert torch.equal(load_model(checkpoint)(ids).logits, tiny_llama()(ids).logits)
+
+
+def test_only_what_a_model_is_made_of_is_fetched(hub: FakeHub, cache: Path, llama: Path) -> None:
+    for name in ("pytorch_model.bin", "README.md", "modeling.py", "consolidated.safetensors", "model.onnx"):
+        (llama / name).write_bytes(b"x" * 1000)
+    (llama / "onnx").mkdir()
+    resolve(NAME)
+    folder = cache / "models--someone--tiny-llama" / "snapshots" / COMMIT
+    expected = {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == expected
+
+
+def test_nothing_else_is_sent(hub: FakeHub) -> None:
+    resolve(NAME)
+    for _, path, headers in hub.asked:
+        assert path.startswith((f"/api/models/{NAME}", f"/{NAME}/resolve/"))
+        assert "torch/" not in headers["user-agent"]
+        assert "authorization" not in headers
+
+
+def test_the_second_time_nothing_is_fetched(hub: FakeHub) -> None:
+    resolve(NAME)
+    told: list[Event] = []
+    fetched = weights(hub)
+    assert resolve(NAME, told.append).revision == COMMIT
+    assert (weights(hub), told) == (fetched, [])
+    asked = len(hub.asked)
+    assert resolve(f"hub:{NAME}@{COMMIT}").revision == COMMIT  # a commit never changes: nobody is asked
+    assert len(hub.asked) == asked
+
+
+def test_a_revision(hub: FakeHub) -> None:
+    assert resolve(f"{NAME}@v1").revision == COMMIT
+    assert "the Hub has no such revision" in refusal(f"{NAME}@v2")
+
+
+def test_shards(hub: FakeHub, save: Make) -> None:
+    hub.models["someone/large"] = save(tiny_llama(), "large", max_shard_size="100KB")
+    checkpoint = resolve("someone/large")
+    assert len(checkpoint.weight_files) > 1
+    assert load_model(checkpoint).config.hidden_size == 64
+
+
+def test_a_connection_that_is_cut_goes_on_where_it_was(
+    hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)
+    hub.cut = [("model.safetensors", 100_000)]
+    load_model(resolve(NAME))
+    ranges = [headers["range"] for _, path, headers in hub.asked if "range" in headers]
+    assert len(ranges) == 1
+    assert int(ranges[0].removeprefix("bytes=").rstrip("-")) >= 50_000
+    assert not half_written(cache)
+
+
+def test_a_hub_that_goes_away_leaves_whole_files(
+    hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch, save: Make
+) -> None:
+    """What is complete stays, and the next time begins with what is missing."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    folder = save(tiny_llama(), "large", max_shard_size="100KB")
+    hub.models["someone/large"] = folder
+    largest = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size).name
+    hub.cut = [(largest, 0)] * 7
+    message = refusal("someone/large")
+    assert message.startswith("someone/large was not fetched whole") or "hub:someone/large" in message
+    assert "ask again" in message
+    assert not half_written(cache)
+    hub.cut.clear()
+    told: list[Event] = []
+    before = weights(hub)
+    resolve("someone/large", told.append)
+    assert "of its" in told[0].sentence
+    assert [path.rpartition("/")[2] for path in weights(hub)[len(before) :]] == [largest]
+
+
+def test_progress_of_a_slow_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hybrid.models.references.hub_client.TELL_EVERY_S", 0)
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)
+    hub.pause_s = 0.002
+    told: list[Event] = []
+    resolve(NAME, told.append)
+    sentences = [event.sentence for event in told if isinstance(event, Status)]
+    assert len(sentences) > 10
+    assert sentences[-1].startswith(f"Fetching hub:{NAME}: ")
+    assert sentences[-1].endswith("(100 %)")
+
+
+def test_whoever_is_told_can_end_it(hub: FakeHub, cache: Path) -> None:
+    def end(event: Event) -> None:
+        if isinstance(event, Status):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resolve(NAME, end)
+    assert not half_written(cache)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_gated_models(hub: FakeHub, status: int, cache: Path) -> None:
+    hub.refused["someone/gated"] = (status, "GatedRepo")
+    hub.models["someone/listed"] = hub.models[NAME]
+    hub.gated.add("someone/listed")  # all may see what is in it
+    for name in ("someone/gated", "someone/listed"):
+        message = refusal(name)
+        assert f"{name} is open only to those who were granted access" in message
+        assert f"ask at {hub.url}/{name} and run `hf auth login`" in message
+    assert not half_written(cache)
+
+
+def test_unknown_models(hub: FakeHub) -> None:
+    assert "The Hub has no model 'someone/nothing', or keeps it private" in refusal("someone/nothing")
+    hub.refused["someone/gone"] = (404, "")
+    assert "someone/gone" in refusal("someone/gone")
+    assert "is no name like hub:org/name" in refusal("hub:nothing")
+    assert "The Hub has no model" in refusal("hub:some--one/..")
+
+
+def test_no_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    message = refusal()
+    assert message.startswith(f"hub:{NAME} cannot be fetched (")
+    assert "it is not in the cache" in message
+    assert not cache.exists()
+
+
+def test_a_hub_that_fails(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    hub.refused[NAME] = (503, "")
+    assert "cannot be fetched (" in refusal()
+
+
+def test_what_is_in_the_cache_needs_no_network(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    resolve(NAME)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    told: list[Event] = []
+    assert resolve(NAME, told.append).revision == COMMIT
+    assert f"hub:{NAME} is taken from the cache" in told[0].sentence
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert resolve(NAME).revision == COMMIT
+    assert f"hub:{NAME}@v7 is not in the cache, and HF_HUB_OFFLINE forbids" in refusal(f"{NAME}@v7")
+
+
+def test_a_disk_without_room(hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")._replace(free=1_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    message = refusal()
+    assert f"and {cache} has 1.0 MB free; make room, or set HF_HOME" in message
+    assert weights(hub) == []
+
+
+def test_a_disk_that_fills_up(hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import file_download
+
+    get = file_download.http_get
+
+    def fill(url: str, temp_file: Any, **how: Any) -> None:
+        if "safetensors" in url:
+            temp_file.write(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        get(url, temp_file, **how)
+
+    monkeypatch.setattr(file_download, "http_get", fill)
+    assert refusal().startswith(f"The disk is full: hub:{NAME} was not fetched whole; make room")
+    assert not half_written(cache)
+
+
+def test_other_bytes_than_the_hub_states(hub: FakeHub, cache: Path) -> None:
+    hub.wrong.add("model.safetensors")
+    assert "model.safetensors of hub:someone/tiny-llama did not come as the Hub states it" in refusal()
+    assert not list(cache.rglob("model.safetensors"))
+    hub.wrong.clear()
+    load_model(resolve(NAME))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_code_of_its_own_is_refused_before_the_weights(hub: FakeHub, llama: Path, name: str) -> None:
+    settings = json.loads((llama / "config.json").read_text()) if name == "config.json" else {}
+    (llama / name).write_text(json.dumps(settings | {"auto_map": {"AutoModel": "modeling.Model"}}))
+    assert f"{name} of hub:{NAME} names code of the model's own (auto_map)" in refusal()
+    assert weights(hub) == []
+
+
+def test_pickles_and_ggufs_are_refused_before_anything(hub: FakeHub, llama: Path) -> None:
+    (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
+    assert "only as pickles (pytorch_model.bin)" in refusal()
+    (llama / "pytorch_model.bin").rename(llama / "model.Q4_0.gguf")
+    assert "has its weights as model.Q4_0.gguf; name one of these files itself" in refusal()
+    assert not [path for path in hub.paths() if "/resolve/" in path]
+
+
+def test_a_licence_that_is_not_stated(hub: FakeHub) -> None:
+    hub.licence = None
+    told: list[Event] = []
+    resolve(NAME, told.append)
+    assert "licence not stated" in told[0].sentence
