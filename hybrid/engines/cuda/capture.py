@@ -7,6 +7,7 @@ sizes, branches or copies to it depend on what is computed.
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 import torch
 
@@ -31,8 +32,9 @@ class GraphCapturer:
     def capture(self, work: Work, warm_ups: int = WARM_UPS) -> Work:
         """Capture `work`; what is returned replays it. On a GPU it is run a few times before.
 
-        warm_ups: 0 for what is made of captured parts. Raises what `work` raises,
-        and RuntimeError when it cannot be captured.
+        A graph knows addresses only, so what is returned keeps `work` and with it
+        the tensors that are read there. warm_ups: 0 for what is made of captured
+        parts. Raises what `work` raises, and RuntimeError when it cannot be captured.
         """
         if self.device.type != "cuda":
             return work
@@ -47,7 +49,7 @@ class GraphCapturer:
             with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                 work()
             current.wait_stream(self._stream)
-        return graph.replay
+        return partial(_replay, graph, work)
 
     def seconds(self, work: Work, restart: Work, times: int = 20) -> float:
         """Time one of `times` replays in a row; restart: undoes them."""
@@ -66,6 +68,10 @@ class GraphCapturer:
     def on_device(self) -> AbstractContextManager[object]:
         """Make the device the current one: Triton launches there, whatever its arguments are on."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+
+
+def _replay(graph: torch.cuda.CUDAGraph, work: Work) -> None:
+    graph.replay()
 
 
 @contextmanager

@@ -51,6 +51,21 @@ def test_what_is_captured_is_done_again_on_new_values_in_the_same_memory():
         assert results.tolist() == [value * (2 * n + 3) for n in range(1, 9)]
 
 
+def test_what_captured_work_reads_stays_as_long_as_it_can_be_replayed():
+    device = torch.device("cuda")
+    results = torch.zeros(2**20, device=device)
+
+    def work_with_a_table_of_its_own() -> Callable[[], None]:
+        table = torch.full((2**20,), 7.0, device=device)
+        return lambda: results.copy_(table)
+
+    replay = GraphCapturer(device).capture(work_with_a_table_of_its_own())
+    others = [torch.zeros(2**20, device=device) for _ in range(64)]  # they take what has become free
+    replay()
+    assert set(results.tolist()) == {7.0}
+    assert not any(other.any() for other in others)
+
+
 @pytest.fixture(scope="module")
 def exact(tiny_bundle) -> dict[str, TorchEngine]:
     """The torch engine in float32 on the GPU, for each method."""
