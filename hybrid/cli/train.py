@@ -17,7 +17,7 @@ from hybrid.measuring import collector_off
 from hybrid.schema import MODELS, TASKS, Model, Status
 
 if TYPE_CHECKING:
-    from hybrid.training.train import TrainEvent
+    from hybrid.training.stage_run import TrainEvent
 
 PLAIN_LINE_EVERY_S = 10.0
 

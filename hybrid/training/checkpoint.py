@@ -17,48 +17,76 @@ from hybrid.errors import RecipeError
 from hybrid.store.files import open_folder_atomic
 
 MODEL, OPTIMIZER, POSITION = "model.safetensors", "optimizer.safetensors", "position.json"
+MEAN, BEST = "mean.safetensors", "best.safetensors"  # weights of a stage with ema, with patience
 
 
 def save_checkpoint(
-    folder: Path, step: int, named: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    folder: Path,
+    position: Mapping[str, float],
+    named: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
 ) -> None:
-    """Write the state after `step` updates to `folder`, atomically. Raises OSError."""
-    moments = {
-        f"{name}|{key}": value.contiguous()
-        for name, p in named.items()
-        for key, value in optimizer.state[p].items()
-    }
+    """Write the state at a position, of which `step` is the updates done, to `folder`, atomically.
+
+    others: more sets of weights by the names of their files. Raises OSError.
+    """
+    sets = {MODEL: named, OPTIMIZER: _moments(named, optimizer), **(others or {})}
     with open_folder_atomic(folder) as new:
-        save_file({name: p.detach().contiguous() for name, p in named.items()}, new / MODEL)
-        save_file(moments, new / OPTIMIZER)
-        (new / POSITION).write_text(json.dumps({"step": step}), "utf-8")
+        for name, tensors in sets.items():
+            if tensors:
+                save_file({key: t.detach().contiguous() for key, t in tensors.items()}, new / name)
+        (new / POSITION).write_text(json.dumps(position), "utf-8")
 
 
-def load_checkpoint(folder: Path, named: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
-    """Fill model and optimizer from `folder`; the number of updates done, 0 without one.
+def load_checkpoint(
+    folder: Path,
+    named: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    others: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+) -> dict[str, float]:
+    """Fill model, optimizer and `others` from `folder`; return the position, step 0 without one.
 
     Raises RecipeError when it is damaged, or of a model of other sizes.
     """
-    whole = next(
-        (f for f in (folder, folder.with_name(folder.name + ".old")) if (f / POSITION).is_file()), None
-    )
+    whole = whole_folder(folder)
     if whole is None:
-        return 0
-    load_weights(whole, named)
-    moments: dict[str, torch.Tensor] = {
-        f"{name}|{key}": value for name, p in named.items() for key, value in optimizer.state[p].items()
-    }
-    _fill(whole / OPTIMIZER, moments)
+        return {"step": 0}
+    for name, tensors in {MODEL: named, OPTIMIZER: _moments(named, optimizer), **(others or {})}.items():
+        if tensors:
+            _fill(whole / name, tensors)
     try:
-        step: int = json.loads((whole / POSITION).read_bytes())["step"] + 0
+        position: dict[str, float] = json.loads((whole / POSITION).read_bytes())
+        position["step"] += 0
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged(whole / POSITION, "it gives no step") from error
-    return step
+    return position
+
+
+def whole_folder(folder: Path) -> Path | None:
+    """Return where a whole checkpoint is: `folder`, or the one before, when a save was interrupted."""
+    places = (folder, folder.with_name(folder.name + ".old"))
+    return next((place for place in places if (place / POSITION).is_file()), None)
 
 
 def load_weights(folder: Path, named: Mapping[str, torch.Tensor]) -> None:
-    """Copy the weights of a checkpoint into parameters of the same names. Raises RecipeError."""
-    _fill(folder / MODEL, named)
+    """Copy what a stage has come to into parameters of the same names: its best weights, mean or last ones.
+
+    Raises RecipeError.
+    """
+    _fill(next(folder / name for name in (BEST, MEAN, MODEL) if (folder / name).is_file()), named)
+
+
+def read_set(path: Path) -> dict[str, torch.Tensor]:
+    """Read a set of weights; an empty one where there is none. Raises RecipeError."""
+    try:
+        return load_file(path) if path.is_file() else {}
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _moments(named: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    return {f"{name}|{key}": value for name, p in named.items() for key, value in optimizer.state[p].items()}
 
 
 @torch.no_grad()

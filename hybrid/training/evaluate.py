@@ -16,7 +16,7 @@ from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
-from hybrid.training.data import by_length, padded
+from hybrid.training.batches import by_length, padded
 
 BATCH = 25
 CONTROL = "hybrid, another prompt's latent"

@@ -1,6 +1,6 @@
-"""The optimizer: Muon for matrices, Adam for everything else.
+"""The optimizers: Muon for matrices and Adam for everything else, or AdamW; and a mean of the weights.
 
-All rates are relative: an update changes a tensor by `lr` times its RMS at
+MuonAdam's rates are relative: an update changes a tensor by `lr` times its RMS at
 initialization. T5 draws its weights at very different scales (embeddings at
 1, queries at 1/sqrt(d_model * d_kv)), and one relative rate fits them all.
 
@@ -10,11 +10,14 @@ one batched product, which takes the update of a 24-layer model from thousands
 of kernel launches to a hundred.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
+
+from hybrid.training.stages import Stage
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # quintic coefficients of the Muon post
 
@@ -104,6 +107,105 @@ class MuonAdam(torch.optim.Optimizer):
         scales = [self.state[p]["scale"] * rate for p in params]
         torch._foreach_mul_(updates, scales)
         torch._foreach_add_(params, updates)
+
+
+class AdamW(torch.optim.Optimizer):
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) at one absolute rate, gradients clipped together.
+
+    For pretrained weights. Matrices decay, norms and biases do not. clip: norm of all gradients.
+    """
+
+    def __init__(
+        self,
+        named: dict[str, nn.Parameter],
+        lr: float,
+        weight_decay: float = 0.01,
+        clip: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.98),
+    ) -> None:
+        super().__init__([{"params": list(named.values()), "lr": lr}], {"weight_decay": weight_decay})
+        self.clip, self.betas = clip, betas
+        device = next(iter(named.values())).device
+        self.factor, self.unbias_mean, self.unbias_square = (torch.ones((), device=device) for _ in range(3))
+        for parameter in named.values():
+            state = self.state[parameter]
+            state["mean"] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+            state["square"] = torch.zeros_like(state["mean"])
+
+    def prepare(self, step: int, lr_factor: float) -> None:
+        """Set what update number `step` (from 0) uses: the rate's factor and the bias corrections."""
+        self.factor.fill_(lr_factor)
+        self.unbias_mean.fill_(1 / (1 - self.betas[0] ** (step + 1)))
+        self.unbias_square.fill_(1 / (1 - self.betas[1] ** (step + 1)))
+
+    def moments(self, copy: bool = False) -> list[torch.Tensor]:
+        """All running averages, in a fixed order."""
+        averages = [s[key] for s in self.state.values() for key in ("mean", "square")]
+        return [tensor.clone() for tensor in averages] if copy else averages
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        group = self.param_groups[0]
+        params: list[torch.Tensor] = group["params"]
+        grads = [p.grad for p in params if p.grad is not None]
+        norm = torch.stack(list(torch._foreach_norm(grads))).norm()
+        torch._foreach_mul_(grads, (self.clip / (norm + 1e-6)).clamp_max(1.0))
+        means, squares = ([self.state[p][key] for p in params] for key in ("mean", "square"))
+        torch._foreach_lerp_(means, grads, 1 - self.betas[0])
+        torch._foreach_mul_(squares, self.betas[1])
+        torch._foreach_addcmul_(squares, grads, grads, 1 - self.betas[1])
+        roots = torch._foreach_mul(squares, self.unbias_square)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, 1e-8)
+        updates = torch._foreach_div(means, roots)
+        rate = self.factor * group["lr"]
+        torch._foreach_mul_(updates, -rate * self.unbias_mean)
+        matrices = [p for p in params if p.ndim > 1]
+        if matrices:
+            torch._foreach_mul_(matrices, 1 - rate * group["weight_decay"])
+        torch._foreach_add_(params, updates)
+
+
+Optimizer: TypeAlias = MuonAdam | AdamW
+
+
+def optimizer_of(stage: Stage, named: dict[str, nn.Parameter]) -> Optimizer:
+    """Make the optimizer that a stage asks for."""
+    if stage.optimizer == "adamw":
+        return AdamW(named, stage.lr, stage.weight_decay, stage.clip)
+    return MuonAdam(named, stage.matrix_lr, stage.vector_lr, stage.weight_decay)
+
+
+class MeanWeights:
+    """An exponential moving average of weights (Polyak and Juditsky 1992), started with them."""
+
+    def __init__(self, named: dict[str, nn.Parameter], decay: float) -> None:
+        self._params, self._decay = list(named.values()), decay
+        self.named = {name: p.detach().clone() for name, p in named.items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after update number `step` (from 0); early ones are forgotten sooner."""
+        if self.named:
+            decay = min(self._decay, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(self.named.values()), [p.data for p in self._params], 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the mean in the place of the weights for a while."""
+        if not self.named:
+            yield
+            return
+        live = [p.detach().clone() for p in self._params]
+        self._fill(list(self.named.values()))
+        try:
+            yield
+        finally:
+            self._fill(live)
+
+    @torch.no_grad()
+    def _fill(self, values: list[torch.Tensor]) -> None:
+        torch._foreach_copy_([p.data for p in self._params], values)
 
 
 def orthogonalize(batch: torch.Tensor, steps: int = 5) -> torch.Tensor:

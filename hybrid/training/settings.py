@@ -13,9 +13,11 @@ from typing import Any
 
 from hybrid.errors import RecipeError
 from hybrid.models.manifest import file_sha256
+from hybrid.models.prompts import ROLES, Role
 from hybrid.store.files import atomic_write
 from hybrid.store.typed_json import encode
-from hybrid.training.recipe import LINKS, Recipe, Stage, prepared
+from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.stages import LINKS, PRETRAINED, Stage
 
 SETTINGS = "settings.json"
 NAMED = 3  # differences in a sentence
@@ -39,27 +41,40 @@ def data_settings(recipe: Recipe) -> dict[str, Any]:
     """Take what the prepared data follow from; of each corpus that is still there also its SHA-256."""
     files = (file for corpus in (*recipe.data.train, *recipe.data.dev) for file in corpus.files)
     hashes = {str(file): file_sha256(file) for file in files if file.is_file()}
-    return {"vocab_size": recipe.vocab_size, "data": asdict(recipe.data), "sha256": hashes}
+    texts = {
+        f"{role}.{key}": getattr(recipe.part(role), key)
+        for role in ROLES
+        for key in ("reference", "chat", "vocab_size")
+    }
+    return _prompts(recipe) | texts | {"sha256": hashes}
 
 
 def stage_settings(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     """Take what a stage's weights follow from."""
     chain = {link.name: link for link in _chain(recipe, stage)}.values()
-    shapes = {("llm" if link.trains == "llm" else "slm") for link in chain}
+    shapes: set[Role] = {("llm" if link.trains == "llm" else "slm") for link in chain}
+    if stage.reads_with or stage.teacher or stage.answers_of:
+        shapes.add("llm")
     return {
         "seed": recipe.seed,
-        "vocab_size": recipe.vocab_size,
-        "data": asdict(recipe.data),
-        **{shape: asdict(getattr(recipe, shape)) for shape in sorted(shapes)},
+        **_prompts(recipe),
+        **{shape: asdict(recipe.part(shape)) for shape in sorted(shapes)},
+        **({"hybrid": asdict(recipe.hybrid)} if stage.trains == "hybrid" else {}),
         "stages": {link.name: asdict(link) for link in chain},
     }
+
+
+def _prompts(recipe: Recipe) -> dict[str, Any]:
+    """Take what prompts and answers are made of."""
+    tasks = {name: asdict(table) for name, table in recipe.tasks.items()}
+    return {"vocab_size": recipe.vocab_size, "data": asdict(recipe.data), "tasks": tasks}
 
 
 def _chain(recipe: Recipe, stage: Stage) -> Iterator[Stage]:
     """Yield a stage and, one after the other, those that it builds on."""
     yield stage
     for link in LINKS:
-        if name := getattr(stage, link):
+        if (name := getattr(stage, link)) and name != PRETRAINED:
             yield from _chain(recipe, recipe.stage(name))
 
 

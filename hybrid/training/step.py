@@ -5,14 +5,14 @@ replayed: a 24-layer model launches thousands of small kernels a step, and
 launching them one by one takes longer than running them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from hybrid.training.data import Batch
-from hybrid.training.optim import MuonAdam
+from hybrid.training.optim import Optimizer
+from hybrid.training.packing import AnyBatch
 from hybrid.training.stage_module import StageModule
 
 WARM_UP_RUNS = 2  # compile and let libraries allocate before capturing
@@ -28,7 +28,7 @@ class Update:
         self,
         module: StageModule,
         named: dict[str, nn.Parameter],
-        optimizer: MuonAdam,
+        optimizer: Optimizer,
         accelerator: Accelerator,
     ) -> None:
         self.module, self.optimizer, self.accelerator = module, optimizer, accelerator
@@ -39,10 +39,10 @@ class Update:
         self.views = [v.view_as(p) for v, p in zip(self.flat.split(sizes), self.params, strict=True)]
         for parameter, view in zip(self.params, self.views, strict=True):
             parameter.grad = view
-        self._graphs: dict[tuple[torch.Size, torch.Size], _Graphed] = {}
+        self._graphs: dict[tuple[torch.Size, ...], _Graphed] = {}
         self._apply: Callable[[], None] | None = None
 
-    def warm_up(self, batches: list[Batch]) -> None:
+    def warm_up(self, batches: Sequence[AnyBatch]) -> None:
         """Compile and capture for these batch shapes, changing no weights.
 
         Lopsided shapes should come first: a graph compiled while source and
@@ -52,7 +52,7 @@ class Update:
             for batch in batches:
                 self._replayed(batch, seed=0)
 
-    def __call__(self, batch: Batch, seed: int, step: int, lr_factor: float) -> torch.Tensor:
+    def __call__(self, batch: AnyBatch, seed: int, step: int, lr_factor: float) -> torch.Tensor:
         # Dropout then depends on the seed alone, so a resumed run repeats it.
         self.optimizer.prepare(step, lr_factor)
         if self.accelerator.device.type == "cuda":
@@ -67,16 +67,16 @@ class Update:
         self._apply()
         return losses
 
-    def _gradients(self, batch: Batch) -> torch.Tensor:
+    def _gradients(self, batch: AnyBatch) -> torch.Tensor:
         with self.accelerator.autocast():
-            losses: torch.Tensor = self.module(batch.source, batch.mask, batch.labels)
+            losses: torch.Tensor = self.module(*batch)
         gradients = torch.autograd.grad(losses[0], self.params, allow_unused=True)
         used = [(v, g) for v, g in zip(self.views, gradients, strict=True) if g is not None]
         torch._foreach_copy_([v for v, _ in used], [g for _, g in used])
         return losses.detach()
 
-    def _replayed(self, batch: Batch, seed: int) -> torch.Tensor:
-        shape = (batch.source.shape, batch.labels.shape)
+    def _replayed(self, batch: AnyBatch, seed: int) -> torch.Tensor:
+        shape = tuple(part.shape for part in batch)
         if shape not in self._graphs:
             self._graphs[shape] = _Graphed(self._gradients, batch)
         torch.manual_seed(seed)
@@ -100,8 +100,8 @@ class Update:
 class _Graphed:
     """A captured function of one batch shape."""
 
-    def __init__(self, function: Callable[[Batch], torch.Tensor], example: Batch) -> None:
-        self.batch = Batch(example.source.clone(), example.mask.clone(), example.labels.clone())
+    def __init__(self, function: Callable[[AnyBatch], torch.Tensor], example: AnyBatch) -> None:
+        self.batch = type(example)(*(part.clone() for part in example))
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -112,9 +112,8 @@ class _Graphed:
         with torch.cuda.graph(self.graph):
             self.losses = function(self.batch)
 
-    def __call__(self, batch: Batch) -> torch.Tensor:
-        self.batch.source.copy_(batch.source)
-        self.batch.mask.copy_(batch.mask)
-        self.batch.labels.copy_(batch.labels)
+    def __call__(self, batch: AnyBatch) -> torch.Tensor:
+        for mine, part in zip(self.batch, batch, strict=True):
+            mine.copy_(part)
         self.graph.replay()
         return self.losses

@@ -30,9 +30,9 @@ def update(named: dict[str, nn.Parameter], optimizer: MuonAdam, steps: range) ->
 
 def test_training_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
     named, optimizer = state(1, 3)
-    save_checkpoint(tmp_path / "checkpoint", 3, named, optimizer)
+    save_checkpoint(tmp_path / "checkpoint", {"step": 3}, named, optimizer)
     others, other_optimizer = state(2, 0)
-    assert load_checkpoint(tmp_path / "checkpoint", others, other_optimizer) == 3
+    assert load_checkpoint(tmp_path / "checkpoint", others, other_optimizer)["step"] == 3
     update(named, optimizer, range(3, 6))
     update(others, other_optimizer, range(3, 6))
     for name in named:
@@ -43,39 +43,39 @@ def test_training_goes_on_as_if_never_stopped(tmp_path: Path) -> None:
 def test_without_a_checkpoint_training_starts_at_zero(tmp_path: Path) -> None:
     named, optimizer = state(1, 0)
     before = {name: p.detach().clone() for name, p in named.items()}
-    assert load_checkpoint(tmp_path / "checkpoint", named, optimizer) == 0
+    assert load_checkpoint(tmp_path / "checkpoint", named, optimizer)["step"] == 0
     assert all(torch.equal(named[name], before[name]) for name in named)
 
 
 def test_a_save_replaces_the_last_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     for step in (1, 2):
-        save_checkpoint(folder, step, *state(step, step))
+        save_checkpoint(folder, {"step": step}, *state(step, step))
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
     names = {p.name for p in folder.iterdir()}
     assert names == {"model.safetensors", "optimizer.safetensors", "position.json"}
     named, optimizer = state(9, 0)
-    assert load_checkpoint(folder, named, optimizer) == 2
+    assert load_checkpoint(folder, named, optimizer)["step"] == 2
     assert torch.equal(named["q.weight"], state(2, 2)[0]["q.weight"])
 
 
 def test_a_checkpoint_interrupted_half_way_is_found(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, 4, *state(1, 4))
+    save_checkpoint(folder, {"step": 4}, *state(1, 4))
     folder.replace(tmp_path / "checkpoint.old")  # killed between the two renames
     named, optimizer = state(2, 0)
-    assert load_checkpoint(folder, named, optimizer) == 4
+    assert load_checkpoint(folder, named, optimizer)["step"] == 4
     assert torch.equal(named["q.weight"], state(1, 4)[0]["q.weight"])
 
 
 def test_half_written_files_are_never_read(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, 4, *state(1, 4))
+    save_checkpoint(folder, {"step": 4}, *state(1, 4))
     (tmp_path / "checkpoint.new").mkdir()
     (tmp_path / "checkpoint.new" / "model.safetensors").write_bytes(b"half")  # killed while writing
-    assert load_checkpoint(folder, *state(2, 0)) == 4
-    save_checkpoint(folder, 5, *state(1, 5))
-    assert load_checkpoint(folder, *state(2, 0)) == 5
+    assert load_checkpoint(folder, *state(2, 0))["step"] == 4
+    save_checkpoint(folder, {"step": 5}, *state(1, 5))
+    assert load_checkpoint(folder, *state(2, 0))["step"] == 5
 
 
 @pytest.mark.parametrize("killed_twice", [False, True])
@@ -83,30 +83,30 @@ def test_one_checkpoint_is_whole_at_every_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_twice: bool
 ) -> None:
     folder = tmp_path / "checkpoint"
-    save_checkpoint(folder, 4, *state(1, 4))
+    save_checkpoint(folder, {"step": 4}, *state(1, 4))
     if killed_twice:
         folder.replace(tmp_path / "checkpoint.old")
     steps: list[int] = []
 
     def watched(function):
         def call(self, *args, **kwargs):
-            steps.append(load_checkpoint(folder, *state(2, 0)))
+            steps.append(load_checkpoint(folder, *state(2, 0))["step"])
             done = function(self, *args, **kwargs)
-            steps.append(load_checkpoint(folder, *state(2, 0)))
+            steps.append(load_checkpoint(folder, *state(2, 0))["step"])
             return done
 
         return call
 
     monkeypatch.setattr(Path, "replace", watched(Path.replace))
     monkeypatch.setattr(shutil, "rmtree", watched(shutil.rmtree))
-    save_checkpoint(folder, 8, *state(1, 8))
+    save_checkpoint(folder, {"step": 8}, *state(1, 8))
     assert set(steps) == {4, 8}
     assert steps == sorted(steps)
 
 
 def test_weights_alone(tmp_path: Path) -> None:
     named, optimizer = state(1, 2)
-    save_checkpoint(tmp_path / "checkpoint", 2, named, optimizer)
+    save_checkpoint(tmp_path / "checkpoint", {"step": 2}, named, optimizer)
     others, _ = state(2, 0)
     load_weights(tmp_path / "checkpoint", others)
     assert all(torch.equal(named[name], others[name]) for name in named)

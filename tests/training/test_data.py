@@ -14,19 +14,12 @@ from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_tokenizer
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import TASKS
-from hybrid.training.data import (
-    SPECIALS,
-    Batch,
-    Batches,
-    by_length,
-    padded,
-    prepare,
-    read_corpus,
-    tokenizer_path,
-    train_tokenizer,
-)
+from hybrid.training.batches import Batch, Batches, by_length, padded
+from hybrid.training.corpora import read_corpora, read_corpus
+from hybrid.training.data import prepare, tokenizer_path
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.texts import SPECIALS, train_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -55,20 +48,20 @@ def stored_rows(recipe: Recipe) -> list[tuple[tuple[int, ...], tuple[int, ...]]]
 def test_unusable_and_excluded_rows_are_left_out(prepared_recipe: Recipe) -> None:
     rows = list(read_corpus(prepared_recipe.data.train[0]))
     assert len(rows) == 150  # of 157: 5 excluded by domain, one empty, one left untranslated
-    assert all(task == "translate-en-de" for task, *_ in rows)
+    assert {domain for domain, *_ in rows} == {"made"}
     assert not any(source == target for _, source, target in rows)
 
 
 def test_training_reads_a_prompt_as_the_product_does(prepared_recipe: Recipe) -> None:
     tokenizer = load_tokenizer(tokenizer_path(prepared_recipe))
     plain = Tokenizer.from_file(str(tokenizer_path(prepared_recipe)))
-    pairs = [pair for corpus in prepared_recipe.data.train for pair in read_corpus(corpus)]
+    pairs = read_corpora(prepared_recipe.data.train, seed=1)
     stored = stored_rows(prepared_recipe)
     assert len(stored) == len(pairs)
-    for (task, source, target), (source_ids, target_ids) in zip(pairs, stored, strict=True):
-        limit = prepared_recipe.data.max_source
-        assert source_ids == TextCodec(tokenizer, limit).encode(task, [source], truncate=True)[0].token_ids
-        assert target_ids == (*plain.encode(target).ids, 1)
+    codec = TextCodec(tokenizer, prepared_recipe.data.max_source)
+    for pair, (source_ids, target_ids) in zip(pairs, stored, strict=True):
+        assert source_ids == codec.encode(pair.task, [pair.source], truncate=True)[0].token_ids
+        assert target_ids == (*plain.encode(pair.target).ids, 1)
 
 
 def test_what_is_written_in_a_corpus_is_text_and_normalized(
@@ -192,11 +185,12 @@ TEXTS = [
     "Das Haus am Fluss ist alt und groß; viele Leute wohnen dort seit 1999.",
     "She said nothing, took her coat and walked through the rain to the station.",
 ]
+PREFIXES = [task.prefix for task in TASKS.values()]
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(TEXTS * 3, 320)
+    return train_tokenizer(TEXTS * 3, 320, PREFIXES)
 
 
 def test_size_and_special_ids(tokenizer: Tokenizer) -> None:
@@ -227,7 +221,7 @@ def test_a_prefix_is_one_token(tokenizer: Tokenizer, task) -> None:
 
 
 def test_it_is_the_same_every_time() -> None:
-    assert train_tokenizer(TEXTS, 300).to_str() == train_tokenizer(TEXTS, 300).to_str()
+    assert train_tokenizer(TEXTS, 300, PREFIXES).to_str() == train_tokenizer(TEXTS, 300, PREFIXES).to_str()
 
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12], [13, 14], [15]]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from hybrid.training import losses
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.models import untrained
-from hybrid.training.recipe import Shape
+from hybrid.training.parts import Shape
 
 N, V, D, D_TEACHER = 23, 31, 6, 9
 

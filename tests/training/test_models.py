@@ -12,7 +12,9 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
-from hybrid.training.models import _history, distilled, trained
+from hybrid.training.distillation import distilled
+from hybrid.training.export import _history
+from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.train import train
 from tests.loaded import ask

@@ -25,7 +25,8 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
     recipe = load_recipe(recipe_file(tmp_path))
     assert recipe.data.buckets == ((10, 10), (48, 32))
     assert recipe.data.train[0].exclude == ("secret",)
-    assert recipe.llm.dropout == 0.1
+    assert recipe.llm.shape.dropout == 0.1
+    assert recipe.slm.shape.d_kv == 8
     assert [stage.trains for stage in recipe.stages] == ["llm", "slm", "hybrid"]
     assert recipe.stage("third").kl_weight == 0.5
     assert recipe.out == tmp_path / "out"
@@ -37,7 +38,7 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ("seed = 7", "sead = 7", ("sead is not a key", "available:", "seed", "vocab_size")),
         ("steps = 20", "stebs = 20", ("stebs is not a key of $.stages[2]", "steps")),
         ("seed = 7\n", "", ("missing required field seed",)),
-        ("d_ff = 64\n", "", ("missing required field d_ff - at $.llm",)),
+        ("d_ff = 64\n", "", ("missing required field d_ff, or from", "at $.llm")),
         ("seed = 7", 'seed = "7"', ("Expected int, got str - at $.seed",)),
         ("seed = 7", "seed = true", ("Expected int, got bool - at $.seed",)),
         ("[48, 32]]", "[48, 32, 8]]", ("length 2, got 3 - at $.data.buckets[1]",)),
@@ -57,7 +58,18 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ("warmup_steps = 5", "warmup_steps = -1", (">= 0, got -1", "stages[0].warmup_steps")),
         ("tokens_per_step = 512", "tokens_per_step = 0", (">= 1, got 0", "stages[0].tokens_per_step")),
         ("vocab_size = 300", "vocab_size = -5", (">= 261, got -5", "$.vocab_size")),
-        ("vocab_size = 300", "vocab_size = 70000", ("<= 65536, got 70000", "$.vocab_size")),
+        ("vocab_size = 300", "vocab_size = 2000000", ("<= 1048576, got 2000000", "$.vocab_size")),
+        ("vocab_size = 300", "", ("missing required field vocab_size", "tokenizer")),
+        ("d_ff = 64", 'd_ff = 64\nfrom = "x"', ("d_model is given beside from", "at $.llm")),
+        ("steps = 20", 'steps = 20\noptimizer = "sgd"', ("'sgd'", "stages[2].optimizer")),
+        ("steps = 20", "steps = 20\nema = 1.0", ("< 1.0, got 1.0", "stages[2].ema")),
+        ("steps = 20", "steps = 20\nmax_seconds = 0", ("> 0.0, got 0", "stages[2].max_seconds")),
+        ("steps = 20", "steps = 20\npatience = 0", (">= 1, got 0", "stages[2].patience")),
+        ("max_source = 48", "temperature = 0.5", (">= 1.0, got 0.5", "$.data.temperature")),
+        ("max_source = 48", "row_tokens = 4", (">= 16, got 4", "$.data.row_tokens")),
+        ('exclude = ["secret"]', "weight = 0.0", ("> 0.0, got 0.0", "$.data.train[0].weight")),
+        ('exclude = ["secret"]', "limit = 0", (">= 1, got 0", "$.data.train[0].limit")),
+        ('reads_with = "first"', 'reads_with = "pretrained"', ("'pretrained'", "no earlier stage")),
         ("seed = 7", "seed = -1", (">= 0, got -1", "$.seed")),
         ("log_every = 5", "log_every = 0", (">= 1, got 0", "$.log_every")),
         ("dev_every = 10", "dev_every = 0", (">= 1, got 0", "$.dev_every")),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import RecipeError
-from hybrid.training.recipe import Recipe, Shape
+from hybrid.training.parts import Part
+from hybrid.training.recipe import Recipe
 from hybrid.training.settings import SETTINGS, check_unchanged
 from hybrid.training.train import train
 
@@ -48,7 +49,7 @@ CHANGES: dict[str, tuple[Edit, tuple[str, ...]]] = {
     "lengths": (data(max_source=40), ("data.max_source is 40, was 48",)),
     "seed": (whole(seed=8), ("/out/first was", "seed is 8, was 7")),
     "wider": (
-        whole(llm=Shape(d_model=64, d_ff=64, heads=2, layers=2, d_kv=16)),
+        whole(llm=Part(d_model=64, d_ff=64, heads=2, layers=2, d_kv=16)),
         ("/out/first was", "llm.d_model is 64, was 32"),
     ),
     "longer": (stage("first", steps=60), ("/out/first was", "stages.first.steps is 60, was 30")),

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.fused_model import Hybrid
+from hybrid.training.batches import Batch
 from hybrid.training.models import untrained
-from hybrid.training.recipe import Shape, Stage
+from hybrid.training.parts import Shape
 from hybrid.training.stage_module import StageModule, shift_right
+from hybrid.training.stages import Stage
 
 V = 50
 LARGE, SMALL = Shape(32, 64, 2, 2, d_kv=16), Shape(16, 32, 2, 1, d_kv=8)
@@ -16,14 +18,14 @@ TAUGHT = Stage("h", "hybrid", 1, reads_with="llm", teacher="llm", kl_weight=0.25
 
 
 @pytest.fixture
-def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """source, mask and labels of 3 rows; the last row has one token on each side."""
+def batch() -> Batch:
+    """source, mask, labels and places of 3 rows; the last row has one token on each side."""
     generator = torch.Generator().manual_seed(5)
     source = torch.randint(3, V, (3, 9), generator=generator)
     labels = torch.randint(3, V, (3, 6), generator=generator)
     for row, (s, t) in enumerate([(9, 6), (5, 3), (1, 1)]):
         source[row, s:], labels[row, t:] = 0, -100
-    return source, source.ne(0).long(), labels
+    return Batch(source, source.ne(0).long(), labels, torch.arange(3))
 
 
 @pytest.fixture
@@ -34,9 +36,9 @@ def models():
 
 @pytest.mark.parametrize("which", [0, 1], ids=["large", "small"])
 def test_plain_loss_is_t5s_own(batch, models, which: int) -> None:
-    source, mask, labels = batch
+    source, mask, labels, _ = batch
     model = models[which].eval()
-    losses = StageModule(PLAIN, model, None).eval()(source, mask, labels)
+    losses = StageModule(PLAIN, model, None).eval()(*batch)
     output = model(input_ids=source, attention_mask=mask, labels=labels)
     torch.testing.assert_close(losses[2], output.loss)
     smoothed = F.cross_entropy(output.logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)
@@ -46,10 +48,10 @@ def test_plain_loss_is_t5s_own(batch, models, which: int) -> None:
 
 
 def test_hybrid_losses_are_those_of_the_full_logits(batch, models) -> None:
-    source, mask, labels = batch
+    source, mask, labels, _ = batch
     llm, slm = models
-    pair = HybridForConditionalGeneration.from_parts(llm, slm)
-    losses = StageModule(TAUGHT, pair, llm).eval()(source, mask, labels)
+    pair = Hybrid.from_parts(llm, slm)
+    losses = StageModule(TAUGHT, pair, llm).eval()(*batch)
     written = pair(input_ids=source, attention_mask=mask, labels=labels)
     taught = llm(input_ids=source, attention_mask=mask, labels=labels).logits
     scored = labels != -100
@@ -61,17 +63,17 @@ def test_hybrid_losses_are_those_of_the_full_logits(batch, models) -> None:
 
 
 def test_a_hybrid_reads_with_its_own_llm_not_with_another_teacher(batch, models) -> None:
-    source, mask, labels = batch
+    source, mask, labels, _ = batch
     llm, slm = models
-    pair = HybridForConditionalGeneration.from_parts(llm, slm)
+    pair = Hybrid.from_parts(llm, slm)
     stage = Stage("h", "hybrid", 1, reads_with="llm", teacher="other", kl_weight=0.25)
-    losses = StageModule(stage, pair, untrained(LARGE, V)).eval()(source, mask, labels)
+    losses = StageModule(stage, pair, untrained(LARGE, V)).eval()(*batch)
     torch.testing.assert_close(losses[2], pair(source, mask, labels=labels).loss)
 
 
 def test_no_gradient_reaches_llm_or_teacher(batch, models) -> None:
     llm, slm = models
-    pair = HybridForConditionalGeneration.from_parts(llm, slm)
+    pair = Hybrid.from_parts(llm, slm)
     module = StageModule(TAUGHT, pair, llm).train()
     module(*batch)[0].backward()
     assert all(p.grad is None and not p.requires_grad for p in llm.parameters())
@@ -84,7 +86,7 @@ def test_no_gradient_reaches_llm_or_teacher(batch, models) -> None:
 
 def test_llm_and_teacher_stay_in_eval_mode(models) -> None:
     llm, slm = models
-    pair = HybridForConditionalGeneration.from_parts(llm, slm)
+    pair = Hybrid.from_parts(llm, slm)
     module = StageModule(TAUGHT, pair, llm)
     module.eval()
     module.train()
@@ -104,10 +106,10 @@ def test_kl_of_a_student_identical_to_the_teacher_is_zero(batch, models) -> None
 
 
 def test_padding_does_not_change_the_loss(batch, models) -> None:
-    source, mask, labels = batch
+    source, mask, labels, _ = batch
     module = StageModule(PLAIN, models[1], None).eval()
-    wider = [F.pad(source, (0, 4)), F.pad(mask, (0, 4)), F.pad(labels, (0, 3), value=-100)]
-    torch.testing.assert_close(module(*wider), module(source, mask, labels))
+    wider = [F.pad(source, (0, 4)), F.pad(mask, (0, 4)), F.pad(labels, (0, 3), value=-100), batch.rows]
+    torch.testing.assert_close(module(*wider), module(*batch))
 
 
 def test_shift_right() -> None:

@@ -12,11 +12,14 @@ from safetensors.torch import load_file
 
 from hybrid.errors import RecipeError
 from hybrid.training.checkpoint import load_checkpoint
-from hybrid.training.models import _events, build_model, untrained
+from hybrid.training.export import _events
+from hybrid.training.models import build_model, trainable, untrained
 from hybrid.training.optim import MuonAdam
-from hybrid.training.recipe import Recipe, Shape, load_recipe
+from hybrid.training.parts import Shape
+from hybrid.training.recipe import Recipe, load_recipe
+from hybrid.training.stage_run import LOSSES, TrainEvent
 from hybrid.training.step import Update
-from hybrid.training.train import LOSSES, TrainEvent, train, trainable
+from hybrid.training.train import train
 
 Tiny = Callable[[Path], Recipe]
 

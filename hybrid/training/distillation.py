@@ -1,0 +1,93 @@
+"""Sequence-level distillation: the answers of a recipe's LLM in the place of the references.
+
+Kim and Rush 2016, arXiv 1606.07947.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from hybrid.training.batches import by_length
+from hybrid.training.data import one_tokenizer, roles, rows_of, save_rows, texts_of
+from hybrid.training.models import trained
+from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.stage_module import is_encoder_decoder
+from hybrid.training.stages import PRETRAINED
+
+SOURCE_TOKENS_PER_BATCH = 16384
+
+
+def distilled(recipe: Recipe, teacher: str, device: torch.device) -> Path:
+    """Return the training data with the answers of stage `teacher`, written on first use.
+
+    The sources stay, each reference is replaced by the trained LLM's greedy answer, in the ids of
+    the LLM and in those of an SLM with a tokenizer of its own.
+    """
+    folder = prepared(recipe).parent if teacher == PRETRAINED else recipe.out / teacher
+    path = folder / "answers.npz"  # beside the weights that they follow from
+    if not path.is_file():
+        model = trained(recipe, teacher)
+        model.to(device)  # type: ignore[arg-type]
+        widest = max(width for _, width in recipe.data.buckets)
+        with np.load(prepared(recipe)) as arrays:
+            stored = {name: arrays[name] for name in arrays}
+        eos = texts_of(recipe, "llm").eos_id
+        answers = greedy_answers(model, rows_of(stored, "source"), widest, eos)
+        sides: dict[str, Sequence[Sequence[int]]] = {"source": _lists(stored, "source"), "target": answers}
+        if len(roles(recipe)) == 2:
+            sides |= {
+                "slm_source": _lists(stored, "slm_source"),
+                "slm_target": _retokenized(recipe, answers, widest),
+            }
+        save_rows(path, sides, {name: stored[name] for name in ("repeats",) if name in stored})
+    return path
+
+
+@torch.inference_mode()
+def greedy_answers(
+    model: PreTrainedModel, sources: Sequence[NDArray[np.int64]], longest: int, eos: int
+) -> list[list[int]]:
+    """Greedy answers, ends of sequence included; one that did not end is cut there."""
+    generate: Any = model.generate
+    answers: list[list[int]] = [[] for _ in sources]
+    causal = not is_encoder_decoder(model)
+    for places, ids in by_length(sources, lambda shortest: max(1, SOURCE_TOKENS_PER_BATCH // shortest)):
+        lengths = torch.tensor([len(sources[place]) for place in places])
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        if causal:  # padding first, so that answers grow in step
+            order = mask.argsort(dim=1, stable=True)
+            ids, mask = ids.gather(1, order), mask.gather(1, order)
+        generated = generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            max_new_tokens=longest,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=eos,
+            pad_token_id=eos,
+        )
+        new = generated[:, ids.shape[1] if causal else 1 :].tolist()
+        for place, answer in zip(places, new, strict=True):
+            end = answer.index(eos) if eos in answer else longest - 1
+            answers[place] = [*answer[:end], eos]
+    return answers
+
+
+def _retokenized(recipe: Recipe, answers: Sequence[Sequence[int]], widest: int) -> list[list[int]]:
+    """Answers in the ids of the SLM, cut where they are too long."""
+    if one_tokenizer(recipe):
+        return [list(answer) for answer in answers]
+    llm, slm = texts_of(recipe, "llm"), texts_of(recipe, "slm")
+    texts = llm.tokenizer.decode_batch([list(answer[:-1]) for answer in answers])
+    task = max(slm.tasks.values(), key=lambda known: known.lines).name  # whose texts keep what is in them
+    rows = slm.encoder.answers((task, text) for text in texts)
+    return [[*row[:-1][: widest - 1], slm.eos_id] for row in rows]
+
+
+def _lists(arrays: dict[str, Any], side: str) -> list[list[int]]:
+    return [row.tolist() for row in rows_of(arrays, side)]

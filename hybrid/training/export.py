@@ -1,0 +1,80 @@
+"""The bundle of a recipe's trained systems, and what it says of how they were made."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from hybrid.models.bundle import save_bundle
+from hybrid.models.manifest import file_sha256
+from hybrid.schema import MODELS
+from hybrid.training.data import tokenizer_path
+from hybrid.training.models import trained
+from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.stages import PRETRAINED
+
+
+def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Write the recipe's trained systems to `folder` as int8; returns the manifest."""
+    models = {system: trained(recipe, recipe.bundle[system]) for system in MODELS}
+    tasks = tuple(dict.fromkeys(corpus.task for corpus in recipe.data.train))
+    about = {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "stages": {system: _history(recipe, recipe.bundle[system]) for system in MODELS},
+        "training_data": _size_of_data(recipe),
+        "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    return save_bundle(folder, tokenizer_path(recipe), models, recipe.data.max_source, tasks, about)
+
+
+def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
+    """Read steps, time and last held-out losses of a stage and of those it started from, from their logs."""
+    if stage == PRETRAINED:
+        return {"stage": stage}
+    events = list(_events(recipe.out / stage / "log.jsonl"))
+    dev = [e["values"] for e in events if e["kind"] == "dev"]
+    rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
+    start = recipe.stage(stage).starts_from
+    return {
+        "stage": stage,
+        **({"starts_from": _history(recipe, start)} if start else {}),
+        "steps": events[-1]["step"],
+        "tokens_per_step": recipe.stage(stage).tokens_per_step,
+        "median_padded_tokens_per_s": round(rates[len(rates) // 2]) if rates else None,
+        "device_hours": sum(_hours_of_sessions(events)),
+        "dev_losses_nats_per_token": dev[-1] if dev else None,
+    }
+
+
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    """Read a stage's log, but for lines that a kill or a full disk has torn."""
+    for line in log.read_bytes().splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _hours_of_sessions(events: list[dict[str, Any]]) -> list[float]:
+    """Device hours of each session of a stage that was stopped and resumed, as last logged."""
+    hours: list[float] = []
+    for event in events:
+        if event["kind"] == "start" or not hours:
+            hours.append(0.0)
+        elif "device_hours" in event["values"]:
+            hours[-1] = event["values"]["device_hours"]
+    return hours
+
+
+def _size_of_data(recipe: Recipe) -> dict[str, Any]:
+    arrays = np.load(prepared(recipe))
+    lengths = {side: arrays[f"{side}_lengths"] for side in ("source", "target")}
+    return {
+        "examples": len(lengths["source"]),
+        **{f"{side}_tokens": int(values.sum(dtype=np.int64)) for side, values in lengths.items()},
+        "sha256": file_sha256(prepared(recipe)),
+    }

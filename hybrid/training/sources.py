@@ -1,0 +1,33 @@
+"""Pretrained models that a recipe names by reference, each found once."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from transformers import PreTrainedModel
+
+from hybrid.errors import PairError, RecipeError
+from hybrid.models.prompts import Role
+
+if TYPE_CHECKING:
+    from hybrid.models.references import Checkpoint
+
+
+@lru_cache(maxsize=4)
+def checkpoint_of(reference: str, role: Role) -> "Checkpoint":
+    """Find what `from` of a recipe names. Raises RecipeError."""
+    from hybrid.models.references import resolve
+
+    try:
+        return resolve(reference, role=role)
+    except PairError as error:
+        raise RecipeError(f"[{role}] from = {reference!r}: {error}") from error
+
+
+def pretrained(reference: str, role: Role) -> PreTrainedModel:
+    """Load it in float32. Raises RecipeError."""
+    from hybrid.models.references import load_model
+
+    try:
+        return load_model(checkpoint_of(reference, role))
+    except PairError as error:
+        raise RecipeError(f"[{role}] from = {reference!r}: {error}") from error

@@ -1,0 +1,135 @@
+"""How a recipe's two models read prompts and write answers: tokenizers and formats, kept beside the data."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from hybrid.errors import PairError, RecipeError
+from hybrid.models.chat import answer_end, prompt_format
+from hybrid.models.prompts import Role, TextEncoder, plain_formats
+from hybrid.schema import PromptFormat, Task
+from hybrid.store.files import atomic_write
+from hybrid.training.sources import checkpoint_of
+
+SPECIALS = ("<pad>", "</s>", "<unk>")  # ids 0, 1, 2
+
+
+@dataclass(frozen=True)
+class RoleTexts:
+    """One model's way with texts.
+
+    tokenizer_file: a tokenizer.json. eos: the token that ends an answer; pad: one behind the end.
+    formats: how the model is asked, by task.
+    """
+
+    tokenizer_file: Path
+    eos: str
+    pad: str
+    formats: Mapping[str, PromptFormat]
+    tasks: Mapping[str, Task]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_file(str(self.tokenizer_file))
+        tokenizer.no_truncation()  # a file may ask for either
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """What encodes texts as the product does."""
+        return TextEncoder(self.tokenizer, self.formats, self.tasks, self.eos)
+
+    @property
+    def eos_id(self) -> int:
+        return self._id(self.eos)
+
+    @property
+    def pad_id(self) -> int:
+        return self._id(self.pad)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are."""
+        return max(self.tokenizer.get_vocab().values()) + 1
+
+    def _id(self, token: str) -> int:
+        number = self.tokenizer.token_to_id(token)
+        if number is None:
+            raise RecipeError(f"{self.tokenizer_file} has no token {token!r}.")
+        return int(number)
+
+
+def write_texts(path: Path, texts: RoleTexts) -> None:
+    """Write what read_texts() reads: eos, pad and formats."""
+    about = {"eos": texts.eos, "pad": texts.pad, "formats": {n: asdict(f) for n, f in texts.formats.items()}}
+    atomic_write(path, json.dumps(about, indent=1, ensure_ascii=False).encode())
+
+
+def read_texts(path: Path, tokenizer_file: Path, tasks: Mapping[str, Task]) -> RoleTexts:
+    """Read how a model is asked, as it was prepared."""
+    about: dict[str, Any] = json.loads(path.read_bytes())
+    formats = {name: PromptFormat(**around) for name, around in about["formats"].items()}
+    return RoleTexts(tokenizer_file, about["eos"], about["pad"], formats, tasks)
+
+
+def trained_texts(tokenizer_file: Path, tasks: Mapping[str, Task]) -> RoleTexts:
+    """Give the way of a model with a tokenizer that train_tokenizer() made."""
+    pad, eos, _ = SPECIALS
+    return RoleTexts(tokenizer_file, eos, pad, plain_formats(tasks, eos), tasks)
+
+
+def pretrained_texts(
+    tokenizer_file: Path, reference: str, role: Role, tasks: Mapping[str, Task], chat: bool
+) -> RoleTexts:
+    """Give the way of a pretrained model, whose tokenizer lies at `tokenizer_file`. Raises RecipeError.
+
+    chat: whether it is asked in its chat template, where it has one.
+    """
+    checkpoint = checkpoint_of(reference, role)
+    template, tokens = checkpoint.chat_template if chat else "", checkpoint.special_tokens
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    try:
+        formats = {name: prompt_format(tokenizer, task, template, tokens) for name, task in tasks.items()}
+        eos = answer_end(tokenizer, checkpoint.eos_ids, template, tokens)
+    except PairError as error:
+        raise RecipeError(f"[{role}] from = {reference!r}: {error}") from error
+    ended = {name: around if _ends(around) else _with_line_end(around) for name, around in formats.items()}
+    return RoleTexts(tokenizer_file, eos, tokens.get("pad_token", eos), ended, tasks)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, words: Iterable[str]) -> Tokenizer:
+    """Train a tokenizer of exactly `vocab_size` entries, each of `words`, of the tasks, one of them.
+
+    It is byte-level BPE, so that every text can be read and written. Digits are split one by one,
+    so that numbers are copied digit by digit.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    added = [AddedToken(word, normalized=False) for word in dict.fromkeys(w.rstrip() for w in words) if word]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(added),
+        special_tokens=list(SPECIALS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens(added)
+    return tokenizer
+
+
+def _ends(around: PromptFormat) -> bool:
+    """Tell whether something says where a text ends and its answer begins."""
+    return bool(around.after or around.eos)
+
+
+def _with_line_end(around: PromptFormat) -> PromptFormat:
+    return PromptFormat(around.before, "\n", around.bos)
