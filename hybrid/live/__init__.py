@@ -1,8 +1,8 @@
 """One prompt, any set of systems: measured one after another, then replayed side by side.
 
-    answers      measured in turn, and what to show of them when   batch    the same for prompts from a file
-    model_cache  the engines in memory, and who may run one        history  what was asked in one visit
-    verdicts     what figures and scores say                       choice   which systems there are
+    answers      which systems there are, each measured in turn, and what to show of them when
+    batch        the same for prompts from a file       verdicts  what figures and scores say
+    model_cache  the engines in memory, who may run one history   what was asked in one visit
 
 Nothing here knows a page, and nothing imports torch before a model is asked for.
 """

@@ -1,21 +1,38 @@
-"""Every system's answer to one prompt: measured one after another, replayed side by side at that pace."""
+"""Every system's answer to one prompt: measured one after another, replayed side by side at that pace.
 
+Which systems can be asked for here is told by what is installed: nothing heavy is imported to know it.
+"""
+
+import shutil
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 
 from hybrid.engines.contract import LoadedSystem
-from hybrid.errors import BusyError
+from hybrid.engines.registry import ENGINES, unavailable_reason
+from hybrid.errors import BusyError, InputError
 from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import measure_answers, warm_up
 from hybrid.measuring.lock import LIVE, holder, measuring
-from hybrid.schema import Generation, Sampling, System
+from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Generation, Sampling, System
+from hybrid.store.tables import Table
 
 WARM_UP_TOKENS = 32
 LEAD_S = 0.4  # of a replay, for the eye to find the start and the browser to draw the cards
 Answers = Mapping[System, Generation]
+DEFAULT: tuple[System, ...] = SYSTEMS
+MOST = 6  # systems at once: more cards than that cannot be compared by eye
+ABOUT_ENGINES = {
+    "engine": "What runs the models.",
+    "device": "What it runs on.",
+    "runs here": "Whether it can be chosen.",
+    "systems": "What it can run.",
+    "precision": "Of weights and arithmetic, the default first.",
+    "about": "What it is, or why it does not run here.",
+}
 
 
 @dataclass(frozen=True)
@@ -134,3 +151,45 @@ def _shown(answer: Generation, prefixes: Sequence[str], elapsed_s: float) -> Sho
     if elapsed_s >= timing.total_s:
         return Shown(answer.text, timing.total_s, True)
     return Shown(prefixes[bisect_right(timing.token_times_s, elapsed_s)], elapsed_s, False)
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """Tell what engines can run on here: the GPU where its driver is installed."""
+    return (CPU, Device("cuda")) if shutil.which("nvidia-smi") else (CPU,)
+
+
+@cache
+def systems() -> tuple[System, ...]:
+    """List METHOD, which takes the fastest engine, and METHOD@ENGINE for each engine that is installed."""
+    installed = [
+        name
+        for name, kind in ENGINES.items()
+        if not kind.dtypes.keys().isdisjoint(devices()) and all(map(find_spec, kind.packages))
+    ]
+    named = (
+        System(method, name) for name in installed for method in METHODS if method in ENGINES[name].methods
+    )
+    return (*map(System, METHODS), *named)
+
+
+def check_systems(chosen: tuple[System, ...]) -> None:
+    """Raise InputError when these cannot be asked together."""
+    if not chosen:
+        raise InputError("No system is chosen; choose at least one.")
+    if len(chosen) > MOST:
+        raise InputError(f"{len(chosen)} systems are chosen; choose {MOST} at the most.")
+
+
+def engines_here() -> Table:
+    """Every engine and whether it runs here. Imports them all: seconds."""
+    rows = []
+    for name, kind in ENGINES.items():
+        for device, dtypes in kind.dtypes.items():
+            reason: str | None = "No GPU was found on this machine."
+            if device in devices():
+                reason = unavailable_reason(name, Device(device))
+            systems_of = ", ".join(kind.methods)
+            runs = "no" if reason else "yes"
+            rows.append((name, device, runs, systems_of, ", ".join(dtypes), reason or kind.about))
+    return Table(ABOUT_ENGINES, rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from hybrid.live import FairLock
-from hybrid.live.choice import engines_here
+from hybrid.live.answers import engines_here
 from hybrid.live.model_cache import EngineCache, EngineRequest, LoadedSystems
 from hybrid.models.manifest import available_pairs
 from hybrid.schema import TASKS, Device, Observer, System, silent

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.format import printable
-from hybrid.live.choice import DEFAULT, MOST, check_systems, devices, systems
+from hybrid.live.answers import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.model_cache import EngineRequest
 from hybrid.schema import CPU, LOSSLESS, TASKS, System
 from pages.common.figure import show
