@@ -1,11 +1,11 @@
-"""A grid of latencies: what it is asked for, and each cell that was measured."""
+"""A grid of latencies: what it is asked for, its cells in the order of measuring, each that was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hybrid.schema.runs import Environment
-from hybrid.schema.systems import Device, Phase
+from hybrid.schema.systems import METHODS, Device, Phase
 
 # Method, LLM, SLM, batch, tokens of the prompt, of the answer: what a grid holds once. A method that
 # does not need one of the models has None in its place.
@@ -113,3 +113,64 @@ def describe_cell(key: CellKey) -> str:
     method, llm, slm, batch, prompt, output = key
     models = "+".join(name for name in (llm, slm) if name)
     return f"{method} of {models} at batch {batch}, prompt {prompt}, output {output}"
+
+
+class Size(NamedTuple):
+    """Prompts at once, tokens of each, tokens of each answer."""
+
+    batch: int
+    prompt: int
+    output: int
+
+
+class Participant(NamedTuple):
+    """A way to answer with certain models: what takes turns at a size. Names are None where not needed."""
+
+    method: str
+    llm: str | None
+    slm: str | None
+
+    def key(self, size: Size) -> CellKey:
+        """Of its cell at this size."""
+        return *self, *size
+
+    def measured_at(self, size: Size) -> bool:
+        """Whether it answers so many prompts at once: what is drafted for one does not fit another."""
+        return size.batch == 1 or not METHODS[self.method].lossless
+
+
+def participants(grid: Grid, llm: str) -> tuple[Participant, ...]:
+    """All that take turns beside this LLM, each once."""
+    named = (models_named(method, llm, slm) for slm in grid.slms for method in grid.methods)
+    return tuple(dict.fromkeys(named))
+
+
+def models_named(method: str, llm: str, slm: str) -> Participant:
+    """Name the method with those of the two models that it needs."""
+    models = METHODS[method].models
+    reads = "llm" in models or "hybrid" in models
+    writes = "slm" in models or "hybrid" in models
+    return Participant(method, llm if reads else None, slm if writes else None)
+
+
+def sizes(grid: Grid) -> tuple[Size, ...]:
+    """In the order of measuring: the longest answers to a batch and prompt first, which warm up the rest."""
+    return tuple(
+        Size(batch, prompt, output)
+        for batch in grid.batches
+        for prompt in grid.prompts
+        for output in sorted(grid.outputs, reverse=True)
+    )
+
+
+def planned(grid: Grid) -> tuple[CellKey, ...]:
+    """Every cell of the grid once, in the order of measuring."""
+    return tuple(dict.fromkeys(_keys(grid)))
+
+
+def _keys(grid: Grid) -> Iterator[CellKey]:
+    for llm in grid.llms:
+        for size in sizes(grid):
+            for participant in participants(grid, llm):
+                if participant.measured_at(size):
+                    yield participant.key(size)

@@ -12,10 +12,10 @@ A profile says what each kind of work costs on a device (cost_features.py says
 which kinds there are); shapes say how much of it there is.
 """
 
-from hybrid.sizing.cells import Participant, Size, check_lengths, participants, planned, sizes
 from hybrid.sizing.costs import Costs
 from hybrid.sizing.memory import (
     MemoryEstimate,
+    check_lengths,
     check_memory,
     cost_per_million_tokens,
     free_bytes,
@@ -51,11 +51,9 @@ __all__ = [
     "ErrorReport",
     "MemoryEstimate",
     "Pair",
-    "Participant",
     "Predicted",
     "Profile",
     "Request",
-    "Size",
     "Spread",
     "Stranger",
     "beyond",
@@ -70,13 +68,10 @@ __all__ = [
     "load_profile",
     "memory_estimate",
     "needed_bytes",
-    "participants",
-    "planned",
     "predict",
     "predicted",
     "profile_names",
     "read_profiles",
     "save_profile",
-    "sizes",
     "stranger",
 ]

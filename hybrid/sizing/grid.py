@@ -19,7 +19,8 @@ from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_pro
 from hybrid.models.shapes import Shape
 from hybrid.models.source import models_of
 from hybrid.schema import Cell, CellKey, Generation, Grid, Observer, Phase, Sampling, Status, System, silent
-from hybrid.sizing.cells import Participant, Size, participants, shapes_of, sizes
+from hybrid.schema.grids import Participant, Size, participants, sizes
+from hybrid.sizing.memory import shapes_of
 
 Clock = Callable[[], float]
 Make = Callable[[str, EngineConfig], Mapping[str, Engine]]

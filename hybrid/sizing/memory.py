@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from hybrid.errors import EngineError
+from hybrid.errors import EngineError, StoreError
 from hybrid.models.arithmetic import (
     BYTES,
     attention_width,
@@ -17,9 +17,10 @@ from hybrid.models.arithmetic import (
 )
 from hybrid.models.shapes import Shape
 from hybrid.schema import METHODS, Device, Grid, Model
-from hybrid.sizing.cells import Participant, participants, shapes_of, sizes
+from hybrid.schema.grids import Participant, participants, sizes
 from hybrid.sizing.prediction import Pair, Request
 from hybrid.sizing.profile import Profile
+from hybrid.store.typed_json import convert
 
 CGROUP = Path("/sys/fs/cgroup")
 FLOAT32 = BYTES["float32"]  # what 8-bit engines are made from, and what they compute in
@@ -55,6 +56,28 @@ def cost_per_million_tokens(total_s: float, request: Request, price_per_hour: fl
     """
     an_hour = request.batch * request.output * SECONDS_AN_HOUR / total_s
     return price_per_hour * 1e6 / an_hour
+
+
+def shapes_of(grid: Grid) -> dict[str, Shape]:
+    """Return the shapes that a grid was begun with, by name. Raises StoreError when they are damaged."""
+    shapes = {}
+    for name, numbers in grid.shapes.items():
+        try:
+            shapes[name] = convert(Shape, numbers)
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"Grid {grid.grid_id} does not describe {name!r} ({error}).") from error
+    return shapes
+
+
+def check_lengths(grid: Grid) -> None:
+    """Raise EngineError when a model has no positions for so long a prompt or answer."""
+    for shape in shapes_of(grid).values():
+        for what, lengths in (("prompt", grid.prompts), ("output", grid.outputs)):
+            if shape.positions is not None and max(lengths) > shape.positions:
+                raise EngineError(
+                    f"{shape.name} has positions for {shape.positions} tokens and --{what} asks for "
+                    f"{max(lengths)}. Shorten it, or take a T5, which has no such limit."
+                )
 
 
 def check_memory(grid: Grid, free: int | None) -> None:

@@ -30,8 +30,8 @@ from hybrid.schema import (
     Status,
     silent,
 )
-from hybrid.sizing.cells import check_lengths, planned
-from hybrid.sizing.memory import check_memory, free_bytes
+from hybrid.schema.grids import planned
+from hybrid.sizing.memory import check_lengths, check_memory, free_bytes
 from hybrid.store import grids
 from hybrid.store.grids import GridWriter, StoredGrid, create_grid, load_grid, new_grid_id
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Callable
 
-import pytest
-
-from hybrid.errors import EngineError
 from hybrid.schema import METHODS, Grid
-from hybrid.sizing import Participant, Size, check_lengths, participants, planned, sizes
+from hybrid.schema.grids import Participant, Size, participants, planned, sizes
 
 
 def test_what_a_model_does_alone_is_one_participant(grid: Callable[..., Grid]) -> None:
@@ -44,13 +41,3 @@ def test_every_cell_is_planned_once(grid: Callable[..., Grid]) -> None:
 def test_lossless_methods_answer_one_prompt(grid: Callable[..., Grid]) -> None:
     keys = planned(grid(methods=("llm", "lossless"), batches=(1, 8), slms=("tiny",)))
     assert [(key[0], key[3]) for key in keys] == [("llm", 1), ("lossless", 1), ("llm", 8)]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "what"), [({"prompts": (8, 41)}, "prompt"), ({"outputs": (41,)}, "output")]
-)
-def test_positions_are_minded(grid: Callable[..., Grid], lengths: dict, what: str) -> None:
-    with pytest.raises(EngineError, match=f"bart has positions for 40 tokens and --{what} asks for 41"):
-        check_lengths(grid(slms=("bart",), **lengths))
-    check_lengths(grid(slms=("bart",), prompts=(40,), outputs=(40,)))
-    check_lengths(grid(prompts=(4000,), outputs=(4000,)))

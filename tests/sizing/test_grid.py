@@ -11,8 +11,8 @@ import torch
 from hybrid.errors import EngineError, MeasurementError
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, Cell, Device, Grid, silent
+from hybrid.schema.grids import planned
 from hybrid.sizing import grid as measuring
-from hybrid.sizing import planned
 from hybrid.sizing.grid import measure_cells, probed_engine
 
 Workshop = Any  # see conftest.py

@@ -10,7 +10,7 @@ import pytest
 from hybrid.errors import EngineError
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, Grid
-from hybrid.sizing import check_memory, free_bytes, needed_bytes
+from hybrid.sizing import check_lengths, check_memory, free_bytes, needed_bytes
 from hybrid.sizing import memory as room
 
 
@@ -77,3 +77,13 @@ def test_what_a_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert free_bytes(CPU) == 5000 * 1024
     (tmp_path / "memory.max").write_text("1000\n")
     assert free_bytes(CPU) == 1000 - 400 + 100
+
+
+@pytest.mark.parametrize(
+    ("lengths", "what"), [({"prompts": (8, 41)}, "prompt"), ({"outputs": (41,)}, "output")]
+)
+def test_positions_are_minded(grid: Callable[..., Grid], lengths: dict, what: str) -> None:
+    with pytest.raises(EngineError, match=f"bart has positions for 40 tokens and --{what} asks for 41"):
+        check_lengths(grid(slms=("bart",), **lengths))
+    check_lengths(grid(slms=("bart",), prompts=(40,), outputs=(40,)))
+    check_lengths(grid(prompts=(4000,), outputs=(4000,)))

@@ -11,7 +11,7 @@ from hybrid.presentation.pairings.cells import pair_cell
 from hybrid.presentation.pairings.measured import measured_pairs
 from hybrid.presentation.pairings.sources import sources, sources_stamp
 from hybrid.sizing import Pair, error_report
-from hybrid.sizing.cells import shapes_of
+from hybrid.sizing.memory import shapes_of
 from hybrid.store.grids import load_grid
 from tests.presentation.pairings.made_grids import (
     ASKED,
