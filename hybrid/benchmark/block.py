@@ -28,7 +28,7 @@ from hybrid.measuring.environment import environment
 from hybrid.measuring.memory import module_environment, running_out_of_memory
 from hybrid.measuring.probes import CpuTimes, take_probe
 from hybrid.models.arithmetic import token_costs
-from hybrid.models.manifest import find_pair, zoo
+from hybrid.models.manifest import find_pair
 from hybrid.models.shapes import Shape, pair_shapes
 from hybrid.schema import (
     Environment,
@@ -125,7 +125,7 @@ def measure_block(request: BlockRequest, observer: Observer) -> Messages:
         plan, loaded = load_engines(plan, observer=observer)
     observer(Status(sentence=f"{of}Probing the machine"))
     probe = take_probe(plan.device, plan.threads, observer=observer)
-    folder, manifest = find_pair(plan.pair, zoo())
+    folder, manifest = find_pair(plan.pair)
     shapes = pair_shapes(folder, manifest)
     ran = {system: _ran(ready.engine, shapes) for system, ready in loaded.items()}
     yield Ready(plan=plan, environment=_environment(plan, request.weights_sha256), ran=ran, probe=probe)

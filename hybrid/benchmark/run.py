@@ -17,7 +17,7 @@ from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory
 from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import default_metrics
-from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, zoo
+from hybrid.models.manifest import MANIFEST, file_sha256, find_pair
 from hybrid.schema import (
     Environment,
     Example,
@@ -62,7 +62,7 @@ def run_benchmark(
     Raises HybridError for what cannot be measured, ValueError where the suite has another name.
     """
     check_plan(plan)
-    folder, manifest = find_pair(plan.pair or None, zoo())
+    folder, manifest = find_pair(plan.pair or None)
     if suite is None:
         suite = _suite_of(plan, observer)
         plan = replace(plan, suite=suite.name)  # a file's without its folders
@@ -238,7 +238,7 @@ def _resumable(writer: Writer, observer: Observer) -> Iterator[None]:
 
 
 def _check_weights(run: Run) -> None:
-    folder, _ = find_pair(run.plan.pair, zoo())
+    folder, _ = find_pair(run.plan.pair)
     if file_sha256(folder / MANIFEST) != run.environment.weights_sha256:
         raise PairError(
             f"The pair {run.plan.pair} has other weights now than when run {run.run_id} was started. "

@@ -6,7 +6,7 @@ import click
 
 from hybrid.cli.console import harmless, notice, out, out_json, status
 from hybrid.engines.registry import BEST, ENGINES, unavailable_reason
-from hybrid.format import parameters
+from hybrid.format import listed, parameters
 from hybrid.measuring import collector_off
 from hybrid.schema import Device
 
@@ -57,14 +57,14 @@ def _chosen(device: str) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests as one JSON list.")
 def pairs(as_json: bool) -> None:
     """List the pairs of models that are here."""
-    from hybrid.models.manifest import available_pairs, zoo
+    from hybrid.models.manifest import available_pairs, zoos
 
     manifests = available_pairs(observer=lambda event: notice(getattr(event, "sentence", "")))
     if as_json:
         out_json(list(manifests.values()))
         return
     if not manifests:
-        notice(f"There are no pairs in {zoo()}.")
+        notice(f"There are no pairs in {listed([*map(str, zoos())])}.")
     for name, manifest in manifests.items():
         sizes = ", ".join(f"{system} {parameters(n)}" for system, n in manifest["parameters"].items())
         limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"

@@ -24,7 +24,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from hybrid.errors import PairError
 from hybrid.format import printable
 from hybrid.models.architectures import configuration, empty_model
-from hybrid.models.manifest import FORMAT, checked, find_pair, read_config, write_manifest, zoo
+from hybrid.models.manifest import FORMAT, checked, find_pair, read_config, write_manifest
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
 from hybrid.models.prompts import ROLES, Role, TextCodec
 from hybrid.models.weight_files import read_weights, save_weights
@@ -89,7 +89,7 @@ def load_bundle(
     that part alone when the LLM is not wanted.
     Raises PairError, naming the file, when the bundle is unknown or damaged.
     """
-    folder, manifest = find_pair(name, root or zoo())
+    folder, manifest = find_pair(name, root)
     observer(Status(sentence="Reading the tokenizer"))
     tokenizers = read_tokenizers(folder, manifest)
     loaded: dict[Model, PreTrainedModel] = {}

@@ -17,10 +17,10 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from hybrid.errors import PairError
-from hybrid.format import printable
+from hybrid.format import listed, printable
 from hybrid.schema import Notice, Observer, silent
 from hybrid.store.files import read_small
-from hybrid.store.folders import named_folder
+from hybrid.store.folders import data_folder, named_folder
 from hybrid.store.typed_json import LARGEST, convert
 
 BUNDLED = Path(__file__).parent / "zoo"
@@ -65,21 +65,28 @@ class Manifest:
                 raise ValueError(f"sha256 of {name} is {digest[:80]!r}, which is none")
 
 
-def zoo() -> Path:
-    """Return the folder of bundles: the environment's HYBRID_ZOO, or the bundled one."""
-    return named_folder("HYBRID_ZOO") or BUNDLED
+def zoos() -> tuple[Path, ...]:
+    """Return the folders of pairs: HYBRID_ZOO alone, else the bundled pairs and the user's own."""
+    own = named_folder("HYBRID_ZOO")
+    return (own,) if own else (BUNDLED, user_zoo())
+
+
+def user_zoo() -> Path:
+    """Return where a user's own pairs lie: HYBRID_ZOO, else in the folder for data that the system names."""
+    return named_folder("HYBRID_ZOO") or data_folder() / "pairs"
 
 
 def available_pairs(root: Path | None = None, observer: Observer = silent) -> dict[str, dict[str, Any]]:
     """Manifests of the bundles under `root`, by name; what is damaged is left out.
 
+    root: one folder of pairs; all of zoos() when None.
     observer: sent a Notice for each that is damaged.
     Raises PairError when there are some and all are damaged.
     """
     pairs, damages = {}, []
-    for name in _names(root or zoo()):
+    for name, folder in _folders(root).items():
         try:
-            pairs[name] = read_manifest((root or zoo()) / name)
+            pairs[name] = read_manifest(folder)
         except PairError as error:
             damages.append(error)
     if damages and not pairs:
@@ -89,15 +96,18 @@ def available_pairs(root: Path | None = None, observer: Observer = silent) -> di
     return pairs
 
 
-def find_pair(name: str | None, root: Path) -> tuple[Path, dict[str, Any]]:
-    """Folder and manifest of a pair, the first one when no name is given. Raises PairError."""
-    names = _names(root)
-    if not names:
-        raise PairError(f"There are no pairs in {root}.")
-    name = name or names[0]
-    if name not in names:
-        raise PairError(f"There is no pair {name!r}; available: {', '.join(names)}.")
-    return root / name, read_manifest(root / name)
+def find_pair(name: str | None, root: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """Folder and manifest of a pair, the first one when no name is given. Raises PairError.
+
+    root: one folder of pairs; all of zoos() when None.
+    """
+    folders = _folders(root)
+    if not folders:
+        raise PairError(f"There are no pairs in {listed([str(place) for place in _places(root)])}.")
+    name = name or next(iter(folders))
+    if name not in folders:
+        raise PairError(f"There is no pair {name!r}; available: {', '.join(folders)}.")
+    return folders[name], read_manifest(folders[name])
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -162,9 +172,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _names(root: Path) -> list[str]:
-    """Folders that hold a manifest, of whatever kind; those that begin with a dot are being written."""
-    return sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}") if path.parent.name[0] != ".")
+def _places(root: Path | None) -> tuple[Path, ...]:
+    return zoos() if root is None else (root,)
+
+
+def _folders(root: Path | None) -> dict[str, Path]:
+    """Folders that hold a manifest, of whatever kind, by name; those that begin with a dot are being written.
+
+    Of two pairs of one name the first is found: a user's own hides no bundled one.
+    """
+    folders: dict[str, Path] = {}
+    for place in _places(root):
+        for path in sorted(place.glob(f"*/{MANIFEST}")):
+            if path.parent.name[0] != ".":
+                folders.setdefault(path.parent.name, path.parent)
+    return folders
 
 
 def _kind(mode: int) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.models.architectures import architecture_of
-from hybrid.models.manifest import checked, find_pair, zoo
+from hybrid.models.manifest import checked, find_pair
 from hybrid.schema import MODELS
 
 FAMILIES = ("t5", "mt5", "bart", "marian")
@@ -216,7 +216,7 @@ def _from_cells(cells: Mapping[str, str]) -> Shape:
 
 
 def _bundled(name: str) -> Shape:
-    folder, manifest = find_pair(None, zoo())
+    folder, manifest = find_pair(None)
     role = BUNDLED[name]
     path = checked(folder, f"{role}/{CONFIG}", manifest)
     return _read(path, name, f"{folder.name}/{role}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hybrid.models.bundle import Bundle, load_bundle
-from hybrid.models.manifest import find_pair, zoo
+from hybrid.models.manifest import find_pair
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import METHODS, Model, Observer, silent
 
@@ -54,8 +54,8 @@ class ZooSource:
         root: Path | None = None,
         observer: Observer = silent,
     ) -> None:
-        self._root, self._observer = root or zoo(), observer
-        self._folder, self.manifest = find_pair(name, self._root)
+        self._observer = observer
+        self._folder, self.manifest = find_pair(name, root)
         self._held: weakref.ref[Bundle] | None = None
         self._texts: Bundle | None = None  # without models: tokenizers are kept
         self.name = self._folder.name
@@ -65,13 +65,13 @@ class ZooSource:
         if self._texts is None:
             held = self._held() if self._held else None
             empty = replace(held, models={}) if held else None
-            self._texts = empty or load_bundle(self.name, self._root, self._observer, ())
+            self._texts = empty or load_bundle(self.name, self._folder.parent, self._observer, ())
         return self._texts.codec(method)
 
     def bundle(self, models: Collection[Model]) -> Bundle:
         held = self._held() if self._held else None
         if held is None or not set(models) <= held.models.keys():
-            held = load_bundle(self.name, self._root, self._observer, models)
+            held = load_bundle(self.name, self._folder.parent, self._observer, models)
             self._held = weakref.ref(held)
         return held
 

@@ -68,6 +68,21 @@ def cache_folder() -> Path:
         return runtime_folder() / "cache"
 
 
+def data_folder() -> Path:
+    """Return the folder for what a user makes and keeps, such as pairs: hybrid-bench where the system says.
+
+    It need not exist. For a user without a home folder it lies in runtime_folder().
+    """
+    from platformdirs import user_data_path
+
+    try:
+        folder = user_data_path("hybrid-bench", appauthor=False)
+        # The specification of XDG_DATA_HOME has relative paths in it ignored.
+        return folder if folder.is_absolute() else Path("~/.local/share/hybrid-bench").expanduser()
+    except RuntimeError:
+        return runtime_folder() / "data"
+
+
 def runtime_folder() -> Path:
     """Return this user's folder for what processes share while they run, such as the lock on measurements.
 

@@ -8,8 +8,8 @@ from hybrid.benchmark.jobs import check_request
 from hybrid.benchmark.plan_options import parse_columns, threads_notice
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
-from hybrid.format import printable
-from hybrid.models.manifest import available_pairs, zoo
+from hybrid.format import listed, printable
+from hybrid.models.manifest import available_pairs, zoos
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
@@ -29,7 +29,9 @@ def ask() -> Plan | None:
     try:
         pairs = available_pairs(observer=tell)
         if not pairs:
-            raise PairError(f"There are no pairs in {zoo()}. HYBRID_ZOO names another folder of pairs.")
+            raise PairError(
+                f"There are no pairs in {listed([*map(str, zoos())])}. HYBRID_ZOO names another folder."
+            )
         chosen = _what(list(pairs)) | _how_much() | _more()
         sampling = Sampling(chosen.pop("tokens"), ignore_eos=chosen.pop("fixed"), truncate=True)
         plan = Plan(sampling=sampling, **chosen)

@@ -9,7 +9,7 @@ import torch
 
 from hybrid.errors import PairError
 from hybrid.models.bundle import load_bundle
-from hybrid.models.manifest import available_pairs, write_manifest, zoo
+from hybrid.models.manifest import available_pairs, find_pair, user_zoo, write_manifest, zoos
 from hybrid.models.weight_files import SCALE_SUFFIX, dequantize, quantize
 from hybrid.schema import SYSTEMS, Event, Status
 
@@ -156,8 +156,20 @@ def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_
 
 def test_the_environment_names_the_zoo(tiny_zoo, monkeypatch):
     monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
-    assert zoo() == tiny_zoo
+    assert zoos() == (tiny_zoo,)
     assert list(available_pairs()) == ["tiny"]
+
+
+def test_a_users_pairs_stand_behind_the_bundled_ones(tiny_zoo, monkeypatch, tmp_path):
+    monkeypatch.delenv("HYBRID_ZOO", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    bundled = list(available_pairs())
+    for name in ("mine", bundled[0]):
+        shutil.copytree(tiny_zoo / "tiny", user_zoo() / name)
+    assert list(available_pairs()) == [*bundled, "mine"]
+    assert find_pair(None)[0] == find_pair(bundled[0])[0] != user_zoo() / bundled[0]
+    assert find_pair("mine")[0] == user_zoo() / "mine"
+    assert load_bundle("mine", models=["slm"]).name == "mine"
 
 
 def test_an_unknown_pair_lists_the_available(root, tmp_path):

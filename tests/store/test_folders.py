@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import StoreError
-from hybrid.models.manifest import zoo
+from hybrid.models.manifest import user_zoo
 from hybrid.store import create, results_fingerprint, run_fingerprint
 from hybrid.store.files import make_private
-from hybrid.store.folders import cache_folder, results_folder, runtime_folder, suites_folder
+from hybrid.store.folders import cache_folder, data_folder, results_folder, runtime_folder, suites_folder
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,24 @@ def test_the_folder(monkeypatch, own, shared, expected):
     assert cache_folder() == Path(expected)
 
 
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [("/c", "/c/hybrid-bench"), (None, "/home/somebody/.local/share/hybrid-bench"),
+     ("relative/path", "/home/somebody/.local/share/hybrid-bench")],
+)  # fmt: skip
+def test_the_folder_for_data(monkeypatch, shared, expected):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.delenv("HYBRID_ZOO", raising=False)
+    if shared is None:
+        monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_DATA_HOME", shared)
+    assert data_folder() == Path(expected)
+    assert user_zoo() == Path(expected) / "pairs"
+
+
 NAMED = {"HYBRID_RESULTS": results_folder, "HYBRID_SUITES": suites_folder, "HYBRID_CACHE": cache_folder,
-         "HYBRID_RUNTIME": runtime_folder, "HYBRID_ZOO": zoo}  # fmt: skip
+         "HYBRID_RUNTIME": runtime_folder, "HYBRID_ZOO": user_zoo}  # fmt: skip
 
 
 @pytest.mark.parametrize("variable", NAMED)
@@ -55,7 +71,7 @@ def test_every_folder_that_is_named_is_read_alike(variable, monkeypatch):
 def homeless(monkeypatch, tmp_path):
     """A user whom the system does not know, as in a container, without HOME."""
     monkeypatch.delenv("HOME", raising=False)
-    for name in ("HYBRID_CACHE", "XDG_CACHE_HOME"):
+    for name in ("HYBRID_CACHE", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path))
@@ -64,7 +80,7 @@ def homeless(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("variable", NAMED)
 def test_without_a_home_folder_the_whole_path_is_asked_for(variable, homeless, monkeypatch):
-    assert cache_folder() == homeless / "cache"
+    assert (cache_folder(), data_folder()) == (homeless / "cache", homeless / "data")
     monkeypatch.setenv(variable, "~/x")
     with pytest.raises(StoreError, match=rf"{variable} names '~/x'.*no home folder; write the whole path"):
         NAMED[variable]()

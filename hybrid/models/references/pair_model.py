@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from hybrid.models.manifest import checked, find_pair, read_config, zoo
+from hybrid.models.manifest import checked, find_pair, read_config
 from hybrid.models.references.checkpoint import (
     LARGEST_TOKENIZER,
     TOKENIZER,
@@ -22,7 +22,7 @@ SCALE = ".int8_scale"  # as weight_files.SCALE_SUFFIX, which needs torch
 
 def read_pair_model(name: str, role: str, observer: Observer) -> Checkpoint:
     """Look at a model of a pair. Raises PairError, naming the file."""
-    folder, manifest = find_pair(name, zoo())
+    folder, manifest = find_pair(name)
     about = manifest.get(role)
     if isinstance(about, dict) and "reference" in about:
         return _referred(about, observer)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hybrid.compare.gate import quality_ratio
-from hybrid.errors import StoreError
+from hybrid.errors import PairError, StoreError
 from hybrid.format import difference, percent, printable
 from hybrid.measuring.hardware import unlike
 from hybrid.metrics import METRICS, metrics_of
-from hybrid.models.manifest import MANIFEST, file_sha256, zoo
+from hybrid.models.manifest import MANIFEST, file_sha256, find_pair
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.sources import Device, same_sizes, sound
 from hybrid.presentation.runs.catalog import Entry
@@ -210,8 +210,8 @@ def quality(
     digest: may raise StoreError; then the run is passed over.
     """
     try:
-        weights = file_sha256(zoo() / pair / MANIFEST)
-    except OSError:
+        weights = file_sha256(find_pair(pair)[0] / MANIFEST)
+    except (OSError, PairError):
         return None
     here = device.engine, device.dtype, device.environment.device_name
     alike = sorted(runs, key=lambda entry: (entry.engines[0], entry.dtype, entry.device_name) != here)

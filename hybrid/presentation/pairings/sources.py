@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hybrid.errors import HybridError
 from hybrid.format import printable
-from hybrid.models.manifest import MANIFEST, zoo
+from hybrid.models.manifest import MANIFEST, zoos
 from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
 from hybrid.schema import Environment, Grid
 from hybrid.sizing import Profile, Stranger, fits, profile_names, read_profiles, stranger
@@ -122,7 +122,8 @@ def sources_stamp(root: Path | None = None) -> str:
     """Stamp what changes whenever a profile, a grid or the bundled pair does. Cheap."""
     root = root or results_folder()
     stamps = [str(root)]
-    for path in (*(root / name for name in FOLDERS), *sorted(zoo().glob(f"*/{MANIFEST}"))):
+    manifests = (path for zoo in zoos() for path in sorted(zoo.glob(f"*/{MANIFEST}")))
+    for path in (*(root / name for name in FOLDERS), *manifests):
         stamps += _files(path)
     return sha256("\n".join(stamps).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

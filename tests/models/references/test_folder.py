@@ -179,7 +179,7 @@ def test_code_of_its_own(llama: Path, name: str) -> None:
     [
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000"),
         ({"hidden_size": 2**40}, "hidden_size is"),
-        ({"intermediate_size": 2**23}, "does not fit its weights"),
+        ({"intermediate_size": 2**19}, "does not fit its weights"),
         ({"num_attention_heads": 7}, ""),
         ({"model_type": "no-such-family"}, "no-such-family"),
         ({"model_type": 3}, "no model_type"),
