@@ -50,7 +50,7 @@ def resolve(reference: str, observer: Observer = silent, role: Model = "llm") ->
     if reference.endswith(".gguf"):
         from hybrid.models.references.gguf_file import read_gguf
 
-        return read_gguf(path, reference)
+        return read_gguf(path, str(path.absolute()))
     name, _, part = reference.partition("/")
     if part in ("", "llm", "slm"):
         pairs = available_pairs()
@@ -61,7 +61,7 @@ def resolve(reference: str, observer: Observer = silent, role: Model = "llm") ->
     if reference and path.is_dir():
         from hybrid.models.references.folder import read_folder
 
-        return read_folder(path, reference)
+        return read_folder(path, str(path.absolute()))
     if reference.startswith((".", "/", "~")) or path.is_file() or not HUB_ID.fullmatch(reference):
         raise PairError(
             f"There is no model {reference[:200]!r}; name a pair ({listed(list(available_pairs()), 5)}), a "

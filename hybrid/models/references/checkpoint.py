@@ -7,8 +7,10 @@ opened, and code that a model brings along is never run.
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from hybrid.errors import PairError
 from hybrid.format import printable
 from hybrid.models.manifest import LARGEST_JSON, file_sha256
-from hybrid.store.files import read_small
+from hybrid.store.files import atomic_write, read_small
+from hybrid.store.folders import cache_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -25,6 +28,7 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 LARGEST_TOKENIZER = 64 * 2**20  # bytes; the largest in use, of 256,000 entries, has some 35 million
 LARGEST_TEMPLATE = 2**20  # bytes of a chat template; real ones have some 4,000
+NOTED_BYTES = 2**26  # a smaller file is read anew: that takes a twentieth of a second
 SPECIAL_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 LICENCE = re.compile(r"^licen[cs]e:\s*['\"]?([\w.+ -]+?)['\"]?\s*$", re.MULTILINE)  # in a card's front matter
 
@@ -73,11 +77,11 @@ class Checkpoint:
 
     @cached_property
     def sha256(self) -> dict[str, str]:
-        """SHA-256 of config.json, tokenizer and weights, by file; read once, a second or more a GB."""
+        """SHA-256 of config.json, tokenizer and weights, by file; a second or more a GB, the first time."""
         names = ((CONFIG,) if (self.folder / CONFIG).is_file() else ()) + self.weight_files
         paths = {name: self.folder / name for name in names} | {TOKENIZER: self.tokenizer_file}
         try:
-            return {name: file_sha256(path) for name, path in paths.items()}
+            return {name: noted_sha256(path) for name, path in paths.items()}
         except OSError as error:
             raise PairError(f"{error.filename} cannot be read: {error.strerror or error}.") from error
 
@@ -93,6 +97,28 @@ def check_unchanged(checkpoint: Checkpoint, files: Mapping[str, str]) -> None:
                 f"{name} of {checkpoint.reference} has changed since the pair was made: its SHA-256 is "
                 f"{digest[:12]}…, expected {expected[:12]}…; restore it, or make the pair anew."
             )
+
+
+def noted_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file; of a large one it is noted down, until the file is another one.
+
+    Raises OSError.
+    """
+    about = path.stat()
+    if about.st_size < NOTED_BYTES:
+        return file_sha256(path)
+    place = sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    note = cache_folder() / "hashes" / f"{place}.json"
+    state = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+    with suppress(OSError, ValueError):
+        known = json.loads(note.read_bytes())
+        if isinstance(known, list) and known[:-1] == state:
+            return str(known[-1])
+    digest = file_sha256(path)
+    with suppress(OSError):  # the cache need not be writable
+        note.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(note, json.dumps([*state, digest]).encode())
+    return digest
 
 
 def json_object(path: Path, limit: int = LARGEST_JSON) -> dict[str, Any]:

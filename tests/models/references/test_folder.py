@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import torch
 
 from hybrid.errors import PairError
-from hybrid.models.references import check_unchanged, load_model, resolve
+from hybrid.models.references import check_unchanged, load_model, loading, resolve
+from hybrid.models.references import checkpoint as checkpoint_module
 from tests.conftest import tiny_t5
 from tests.models.references.conftest import Make, tiny_llama
 
@@ -247,6 +249,50 @@ def test_a_model_that_changed_since(llama: Path, tmp_path: Path) -> None:
         check_unchanged(resolve(str(tmp_path / "copy")), files)
     with pytest.raises(PairError, match=r"has no gone\.safetensors any more"):
         check_unchanged(resolve(str(llama)), {"gone.safetensors": "0" * 64})
+
+
+def test_hashes_of_large_files_are_noted_until_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_module, "NOTED_BYTES", 4)
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    path, read = tmp_path / "model.safetensors", []
+    monkeypatch.setattr(checkpoint_module, "file_sha256", lambda path: read.append(path) or path.read_text())
+    for text, times in (("weights", 1), ("weights", 1), ("changed", 2), ("changed", 2)):
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+        assert checkpoint_module.noted_sha256(path) == text
+        assert len(read) == times
+    (note,) = (tmp_path / "cache" / "hashes").iterdir()
+    note.write_text("[")
+    assert checkpoint_module.noted_sha256(path) == "changed"
+    (tmp_path / "cache" / "hashes").rename(tmp_path / "gone")
+    (tmp_path / "cache" / "hashes").write_text("no folder")
+    assert checkpoint_module.noted_sha256(path) == "changed"
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("free", "dtype", "place"),
+    [
+        ([], "auto", "cpu"),
+        ([80 * GB], "auto", "cuda:0"),
+        ([10 * GB, 40 * GB], "auto", "cuda:1"),
+        ([10 * GB, 12 * GB], "auto", "auto"),  # several, by accelerate
+        ([20 * GB], "float32", "cpu"),
+        ([10 * GB], "auto", "cpu"),
+    ],
+)
+def test_where_seven_billion_parameters_go(
+    llama: Path, monkeypatch: pytest.MonkeyPatch, free: list[int], dtype: str, place: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: bool(free))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(free))
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda n: (free[n], free[n]))
+    checkpoint = replace(resolve(str(llama)), tensors={"all": (7 * GB,)})
+    assert loading._place(checkpoint, dtype, "auto") == place
 
 
 def test_precision_and_place(llama: Path) -> None:
