@@ -112,8 +112,8 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path
     """A folder with one bundle, `tiny`, for HYBRID_ZOO or load_bundle(root=...); do not write to it."""
     import torch
 
-    from hybrid.models.bundle import save_bundle
     from hybrid.models.pair import HybridForConditionalGeneration
+    from hybrid.models.writing import save_bundle
 
     zoo = tmp_path_factory.mktemp("zoo")
     llm, slm = tiny_t5(48, 3, 3, seed=1), tiny_t5(32, 2, 2, seed=2)

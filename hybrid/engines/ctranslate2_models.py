@@ -127,10 +127,12 @@ class _Ids:
 
     def __init__(self, config: Any, codec: TextCodec) -> None:
         self.names = [str(token) for token in range(config.vocab_size)]
+        unknown = codec.writer.unk_token_id
+        unknown = codec.pad_id if unknown is None else unknown  # byte-level tokenizers need none
         self.pad_token, self.eos_token, self.unk_token, self.bos_token = (
             str(token)
             for token in (
-                codec.pad_id, codec.eos_id, codec.writer.unk_token_id,
+                codec.pad_id, codec.eos_id, unknown,
                 config.decoder_start_token_id,
             )
         )  # fmt: skip

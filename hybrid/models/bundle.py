@@ -1,42 +1,43 @@
-"""A bundle on disk: one tokenizer and the three models that are compared.
+"""A bundle on disk: the tokenizers and the three models that are compared.
 
     <name>/pair.json                 tasks, sizes, limits, and the SHA-256 of every file
-    <name>/tokenizer.json            shared by all three
+    <name>/tokenizer.json            shared by all three, or llm/tokenizer.json and slm/tokenizer.json
     <name>/llm/   config.json, model*.safetensors, README.md (the card)
     <name>/slm/   the same, for the small model alone
     <name>/hybrid/ the same, for projector and fine-tuned SLM; its LLM is ../llm
+
+A pair of format 2 (see pair_format) may say where the weights of its LLM or SLM lie instead
+of holding them, and be without a hybrid.
 
 Matrices are stored in 8 bits and turned back into floats on loading, see weight_files.
 Never pickled, never remote.
 """
 
-import json
-import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from tokenizers import Tokenizer
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from hybrid.errors import PairError
+from hybrid.errors import EngineError, PairError
 from hybrid.format import printable
-from hybrid.models.architectures import configuration, empty_model
-from hybrid.models.manifest import FORMAT, checked, find_pair, read_config, write_manifest
-from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
-from hybrid.models.prompts import ROLES, Role, TextCodec
-from hybrid.models.weight_files import read_weights, save_weights
-from hybrid.schema import MODELS, Model, Observer, Status, silent
-from hybrid.store.files import open_folder_atomic
+from hybrid.models.architectures import empty_model
+from hybrid.models.manifest import find_pair, formats_of, models_of_pair, one_tokenizer, tasks_of
+from hybrid.models.model_configs import read_configuration
+from hybrid.models.pair import Hybrid, HybridConfig
+from hybrid.models.pair_format import Role
+from hybrid.models.prompts import TextCodec
+from hybrid.models.reading import restore_buffers
+from hybrid.models.tokenizer_files import read_tokenizers
+from hybrid.models.weight_files import read_weights
+from hybrid.schema import METHODS, MODELS, TASKS, Model, Observer, Status, silent
 
 M = TypeVar("M", bound=PreTrainedModel)
 
-TRIAL = "Größe 12, naïve; 日本 🙂"  # some files are read, and fail in use
-LARGEST_TOKENIZER = 64 * 2**20  # bytes; the largest in use, of 256,000 entries, has some 35 million
-# Of an encoder-decoder's settings and its encoder's: no part of what the encoder computes.
-MODES = ("is_encoder_decoder", "use_cache", "dtype")
+# Of a model's settings: no part of what it computes when it reads.
+MODES = ("is_encoder_decoder", "use_cache", "dtype", "architectures", "transformers_version", "_name_or_path")
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,32 @@ class Bundle:
     manifest: dict[str, Any]
     tokenizers: Mapping[Role, PreTrainedTokenizerFast]
     models: Mapping[Model, PreTrainedModel]
+    _codecs: dict[tuple[Role, Role], TextCodec] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def max_prompt_tokens(self) -> int:
         return int(self.manifest["max_prompt_tokens"])
 
     def codec(self, method: str) -> TextCodec:
-        """Give what makes prompts and texts for a method, of METHODS."""
-        return TextCodec(self.tokenizers["llm"], self.max_prompt_tokens)
+        """Give what makes prompts and texts for a method, of METHODS: its model's tokenizers and formats.
+
+        Raises EngineError for a method whose models must have one tokenizer, and do not.
+        """
+        reads: Role = "slm" if method == "slm" else "llm"
+        writes: Role = "slm" if method in ("slm", "hybrid") else "llm"
+        if METHODS[method].drafter in MODELS and not one_tokenizer(self.manifest):
+            raise EngineError(
+                f"{METHODS[method].label} needs one tokenizer for both models, and the LLM and the SLM of "
+                f"{self.name} have their own; available: llm, slm, hybrid, lossless-lookup."
+            )
+        if (reads, writes) not in self._codecs:
+            reader, writer = self.tokenizers[reads], self.tokenizers[writes]
+            formats = formats_of(self.manifest, reads)
+            tasks = TASKS if formats is None else tasks_of(self.manifest)
+            self._codecs[reads, writes] = TextCodec(reader, self.max_prompt_tokens, writer, formats, tasks)
+        return self._codecs[reads, writes]
 
     @property
     def llm(self) -> PreTrainedModel:
@@ -68,8 +87,8 @@ class Bundle:
         return self.model("slm")
 
     @property
-    def hybrid(self) -> HybridForConditionalGeneration:
-        return cast(HybridForConditionalGeneration, self.model("hybrid"))
+    def hybrid(self) -> Hybrid:
+        return cast(Hybrid, self.model("hybrid"))
 
     def model(self, model: Model) -> PreTrainedModel:
         """Return the model of this name; KeyError when it was not loaded."""
@@ -80,150 +99,97 @@ def load_bundle(
     name: str | None = None,
     root: Path | None = None,
     observer: Observer = silent,
-    models: Collection[Model] = MODELS,
+    models: Collection[Model] | None = None,
 ) -> Bundle:
     """Load a bundle in float32 on the CPU; the first one when no name is given.
 
     observer: told before each part is read.
-    models: to load. The hybrid shares the LLM's encoder, or reads
+    models: to load, all when None. The hybrid shares what reads of the LLM, or holds
     that part alone when the LLM is not wanted.
-    Raises PairError, naming the file, when the bundle is unknown or damaged.
+    Raises PairError, naming the file, when the bundle is unknown or damaged, or lacks a model.
     """
     folder, manifest = find_pair(name, root)
+    there = models_of_pair(manifest)
+    models = there if models is None else models
+    for lacking in (model for model in models if model not in there):
+        raise PairError(
+            f"The pair {folder.name} has no {lacking} yet; available: {', '.join(there)}. Train it with "
+            "`hybrid train`."
+        )
     observer(Status(sentence="Reading the tokenizer"))
     tokenizers = read_tokenizers(folder, manifest)
     loaded: dict[Model, PreTrainedModel] = {}
     if "llm" in models:
         observer(Status(sentence="Reading the LLM"))
-        loaded["llm"] = _load_model(folder, "llm", manifest)
+        loaded["llm"] = _load_model(folder, "llm", manifest, observer)
     if "slm" in models:
         observer(Status(sentence="Reading the SLM"))
-        loaded["slm"] = _load_model(folder, "slm", manifest)
+        loaded["slm"] = _load_model(folder, "slm", manifest, observer)
     if "hybrid" in models:
         observer(Status(sentence="Reading the hybrid"))
-        loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest)
+        loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest, observer)
     return Bundle(folder.name, manifest, tokenizers, loaded)
 
 
-def save_bundle(
-    folder: Path,
-    tokenizer_file: Path,
-    models: dict[Model, PreTrainedModel],
-    max_prompt_tokens: int,
-    tasks: tuple[str, ...],
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    """Write a bundle, in the place of an older one; return its manifest. `about` is stored beside it.
-
-    Cards (README.md) of the older one stay. Raises OSError or SafetensorError; the older one then stays.
-    """
-    manifest = {
-        "format": FORMAT,
-        "name": folder.name,
-        "tasks": list(tasks),
-        "max_prompt_tokens": max_prompt_tokens,
-        "parameters": {s: sum(t.numel() for t in _own_weights(models[s]).values()) for s in MODELS},
-        "about": about,
-    }
-    with open_folder_atomic(folder) as new:
-        (new / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
-        for role in MODELS:
-            (new / role).mkdir()
-            config = json.dumps(models[role].config.to_diff_dict(), indent=1, sort_keys=True, default=str)
-            (new / role / "config.json").write_text(config + "\n", "utf-8")
-            save_weights(new / role, _own_weights(models[role]))
-        for card in (place for name in (".", *MODELS) if (place := folder / name / "README.md").is_file()):
-            shutil.copyfile(card, new / card.relative_to(folder))
-        return write_manifest(new, manifest)
-
-
-def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """Load the shared tokenizer of a bundle from its tokenizer.json. Raises PairError."""
-    try:
-        backend = Tokenizer.from_file(str(path))
-        backend.no_truncation()  # a file may ask for either
-        backend.no_padding()
-        tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-            clean_up_tokenization_spaces=False,
-        )  # fmt: skip
-        tokenizer.decode(tokenizer.encode(TRIAL, add_special_tokens=False))
-        return tokenizer
-    except BaseException as error:  # tokenizers raises no class of its own, and panics beside Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise PairError(f"{path} is no tokenizer that can be read: {printable(str(error), 200)}.") from error
-
-
-def read_tokenizers(folder: Path, manifest: dict[str, Any]) -> Mapping[Role, PreTrainedTokenizerFast]:
-    """Load the tokenizers of the pair in `folder`.
-
-    Raises PairError, also when one of the models does not know its ids.
-    """
-    path = checked(folder, "tokenizer.json", manifest, LARGEST_TOKENIZER)
-    tokenizer = load_tokenizer(path)
-    largest = max(tokenizer.get_vocab().values())
-    for role in MODELS:
-        config = _config(folder, role, manifest).get_text_config()
-        known, vocabulary = (config.pad_token_id, config.eos_token_id), config.vocab_size
-        if largest >= vocabulary or (tokenizer.pad_token_id, tokenizer.eos_token_id) != known:
-            ids = f"up to {largest}, <pad> {tokenizer.pad_token_id}, </s> {tokenizer.eos_token_id}"
-            raise PairError(
-                f"{path} does not fit {role}/config.json: its ids are {ids}; the model's are up to "
-                f"{vocabulary - 1}, <pad> {known[0]}, </s> {known[1]}."
-            )
-    return dict.fromkeys(ROLES, tokenizer)
-
-
-def _config(folder: Path, role: Model, manifest: dict[str, Any]) -> PretrainedConfig:
-    """Read the configuration of one model. Raises PairError, naming the file."""
-    path = f"{role}/config.json"
-    settings = read_config(folder, path, manifest)
-    try:
-        if role != "hybrid":
-            return configuration(settings)
-        if settings.get("model_type") != HybridConfig.model_type:
-            kind = f"{settings.get('model_type')!r:.40}"
-            raise ValueError(f"model_type is {kind}, not {HybridConfig.model_type!r}")
-        llm, slm = (settings[part] for part in ("llm", "slm"))
-        if not isinstance(llm, dict) or not isinstance(slm, dict):
-            raise ValueError("llm or slm is no JSON object")
-        return HybridConfig(configuration(llm), configuration(slm), settings.get("fusion", "add"))
-    except KeyError as error:
-        reason = f"{error.args[0]} is missing"
-    except ValueError as error:
-        reason = printable(str(error), 400)
-    raise PairError(f"{folder / path} does not describe a model of a pair: {reason}.")
-
-
-def _load_model(folder: Path, role: Model, manifest: dict[str, Any]) -> PreTrainedModel:
-    model = empty_model(_config(folder, role, manifest))
+def _load_model(
+    folder: Path, role: Model, manifest: dict[str, Any], observer: Observer = silent
+) -> PreTrainedModel:
+    if about := manifest.get(role):
+        return _referred(about, observer)
+    model = _empty(folder, read_configuration(folder, role, manifest), role)
     return _filled(model, read_weights(folder, role, manifest, model.state_dict()), folder / role)
 
 
+def _referred(about: dict[str, Any], observer: Observer) -> PreTrainedModel:
+    """Load a model that lies elsewhere. Raises PairError when it is not the one that the pair was made of."""
+    from hybrid.models.references import check_unchanged, load_model, resolve
+
+    revision = about.get("revision", "")
+    checkpoint = resolve(about["reference"] + (f"@{revision}" if revision else ""), observer)
+    check_unchanged(checkpoint, about.get("files", {}))
+    return load_model(checkpoint)
+
+
 def _load_hybrid(
-    folder: Path, llm: PreTrainedModel | None, manifest: dict[str, Any]
-) -> HybridForConditionalGeneration:
-    config, reader = _config(folder, "hybrid", manifest), _config(folder, "llm", manifest)
+    folder: Path, llm: PreTrainedModel | None, manifest: dict[str, Any], observer: Observer
+) -> Hybrid:
+    config, reader = (read_configuration(folder, role, manifest) for role in ("hybrid", "llm"))
     assert isinstance(config, HybridConfig)
+    _check_same_llm(folder, config, reader)
+    pair = cast(Hybrid, _empty(folder, config, "hybrid"))
+    own = {name: tensor for name, tensor in pair.state_dict().items() if not name.startswith("llm.")}
+    weights = read_weights(folder, "hybrid", manifest, own)
+    names = pair.llm.state_dict().keys()
+    like = {} if llm or "llm" in manifest else _empty(folder, reader, "llm").state_dict()
+    if names <= like.keys():  # no more than is read of it comes into memory
+        read = read_weights(folder, "llm", manifest, like, only=names)
+        weights |= {f"llm.{name}": tensor for name, tensor in read.items()}
+    else:
+        try:
+            pair.share_encoder(llm or _load_model(folder, "llm", manifest, observer))
+        except ValueError as error:
+            raise PairError(f"{folder / 'hybrid'} does not fit its LLM: {error}.") from error
+    return _filled(pair, weights, folder / "hybrid")
+
+
+def _check_same_llm(folder: Path, config: HybridConfig, reader: PretrainedConfig) -> None:
     inner, outer = config.llm.to_dict(), reader.to_dict()
     for key in sorted((inner.keys() | outer.keys()) - set(MODES)):
         if inner.get(key) != outer.get(key):
+            values = (f"{value!r:.60}" for value in (inner.get(key), outer.get(key)))
             raise PairError(
                 f"{folder / 'hybrid' / 'config.json'} describes another LLM than llm/config.json: {key} is "
-                f"{inner.get(key)!r}, not {outer.get(key)!r}."
+                f"{', not '.join(values)}."
             )
-    with torch.device("meta"):
-        pair = HybridForConditionalGeneration(config)
-    own = {name: tensor for name, tensor in pair.state_dict().items() if not name.startswith("llm.")}
-    weights = read_weights(folder, "hybrid", manifest, own)
-    if llm is not None:
-        pair.share_encoder(llm)
-    else:
-        like, encoder = empty_model(reader).state_dict(), pair.llm.state_dict().keys()
-        read = read_weights(folder, "llm", manifest, like, only=encoder)
-        weights |= {f"llm.{name}": tensor for name, tensor in read.items()}
-    return _filled(pair, weights, folder / "hybrid")
+
+
+def _empty(folder: Path, config: PretrainedConfig, role: Model) -> PreTrainedModel:
+    try:
+        return empty_model(config)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        reason = printable(str(error), 300).rstrip(".")
+        path = folder / role / "config.json"
+        raise PairError(f"{path} does not describe a model that can be built: {reason}.") from error
 
 
 def _filled(model: M, weights: dict[str, torch.Tensor], where: Path) -> M:
@@ -232,16 +198,6 @@ def _filled(model: M, weights: dict[str, torch.Tensor], where: Path) -> M:
     empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if empty:
         raise PairError(f"The weights in {where} lack {len(empty)} tensors, the first is {empty[0]}.")
+    restore_buffers(model)
     model.train(False)
     return model
-
-
-def _own_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Return the weights to store: tied copies once, and never the LLM inside a hybrid."""
-    own: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
-    for name, parameter in model.named_parameters():  # yields tied parameters once
-        if not name.startswith("llm.") and id(parameter) not in seen:
-            seen.add(id(parameter))
-            own[name] = parameter.detach().cpu()
-    return own

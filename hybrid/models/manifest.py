@@ -7,62 +7,57 @@ whoever reads it checks the rest.
 
 import hashlib
 import json
-import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.format import listed, printable
-from hybrid.schema import Notice, Observer, silent
+from hybrid.models.pair_format import ROLES, AnyPair, Format, Manifest, OwnTask, Role
+from hybrid.schema import MODELS, Model, Notice, Observer, PromptFormat, Task, silent, task_named
 from hybrid.store.files import read_small
 from hybrid.store.folders import data_folder, named_folder
-from hybrid.store.typed_json import LARGEST, convert
+from hybrid.store.typed_json import convert
 
 BUNDLED = Path(__file__).parent / "zoo"
 MANIFEST = "pair.json"
-FORMAT = 1
+FORMAT, ANY_PAIR = 1, 2  # see pair_format
 RESTORE = "Restore it from the repository"
 LARGEST_JSON = 4 * 2**20  # bytes of a manifest or a config.json; real ones have some 2,000
-FILE_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*")  # inside the pair's folder, of plain characters
-SHA256 = re.compile("[0-9a-f]{64}")
-
-Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """How many parameters the models have; of the hybrid those of projector and SLM."""
+def tasks_of(manifest: Mapping[str, Any]) -> dict[str, Task]:
+    """Give the tasks of a pair by name, in the order of its manifest."""
+    tasks = manifest["tasks"]
+    if isinstance(tasks, Mapping):
+        return {name: convert(OwnTask, own).task(name) for name, own in tasks.items()}
+    return {name: task_named(name) for name in tasks}
 
-    llm: Count
-    slm: Count
-    hybrid: Count
+
+def formats_of(manifest: Mapping[str, Any], role: Role) -> dict[str, PromptFormat] | None:
+    """Give the format of each task's prompts for a model; None where tasks are asked by their words alone."""
+    prompts = manifest.get("prompts")
+    if prompts is None:
+        return None
+    kept = {name: asdict(convert(Format, own)) for name, own in prompts[role].items()}
+    return {name: PromptFormat(**around) for name, around in kept.items()}
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a pair.json holds, beside its format. about: how the pair was made, of any kind."""
+def models_of_pair(manifest: Mapping[str, Any]) -> tuple[Model, ...]:
+    """Name the models that a pair has: its hybrid may not be trained yet."""
+    counts = manifest["parameters"]
+    return tuple(model for model in MODELS if counts.get(model) is not None)
 
-    tasks: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(min_length=1, max_length=1000)]
-    max_prompt_tokens: Annotated[int, Meta(ge=3, le=2**20)]
-    parameters: Parameters
-    name: Annotated[str, Meta(max_length=200)] = ""
-    sha256: dict[str, str] = field(default_factory=dict)
-    about: Any = None
 
-    def __post_init__(self) -> None:
-        for text in (self.name, *self.tasks):
-            if not text.isprintable():
-                raise ValueError(f"{text[:80]!r} has control characters")
-        for name, digest in self.sha256.items():
-            if not FILE_NAME.fullmatch(name):
-                raise ValueError(f"sha256 names {name[:80]!r}, which is no file inside the pair's folder")
-            if not SHA256.fullmatch(digest):
-                raise ValueError(f"sha256 of {name} is {digest[:80]!r}, which is none")
+def one_tokenizer(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether both models of a pair have the same tokenizer, so that one can verify the other's ids."""
+    tokenizers = manifest.get("tokenizers")
+    if not tokenizers:
+        return True
+    hashes = {manifest["sha256"].get(tokenizers[role]["file"]) for role in ROLES}
+    return len(hashes) == 1 and tokenizers["llm"]["eos"] == tokenizers["slm"]["eos"]
 
 
 def zoos() -> tuple[Path, ...]:
@@ -114,10 +109,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read and check the manifest of the pair in `folder`. Raises PairError, naming what is wrong."""
     path = folder / MANIFEST
     manifest = _json_object(path)
-    if manifest.get("format") != FORMAT:
-        raise PairError(f"{path} has format {manifest.get('format')!r:.40}; this version reads {FORMAT}.")
+    kinds: dict[Any, type] = {FORMAT: Manifest, ANY_PAIR: AnyPair}
+    version = manifest.get("format")
+    if type(version) is not int or version not in kinds:
+        raise PairError(f"{path} has format {version!r:.40}; this version reads {FORMAT} and {ANY_PAIR}.")
     try:
-        convert(Manifest, manifest)
+        convert(kinds[version], manifest)
     except ValueError as error:
         raise PairError(f"{path} is damaged: {printable(str(error), 400)}. {RESTORE}.") from error
     return manifest

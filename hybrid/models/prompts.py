@@ -6,7 +6,6 @@ Texts are normalized here, where a model reads them, as hybrid.schema.texts says
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -15,9 +14,6 @@ from hybrid.errors import InputError, PromptTooLong
 from hybrid.models.plain_text import barred_tokens, plain_tokenizer, stretches
 from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt, PromptFormat, Task
 from hybrid.schema.texts import UNREADABLE, changes, normalized
-
-Role = Literal["llm", "slm"]  # whose tokenizer it is
-ROLES: tuple[Role, ...] = ("llm", "slm")
 
 
 def plain_formats(tasks: Mapping[str, Task], eos: str = "") -> dict[str, PromptFormat]:

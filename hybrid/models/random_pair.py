@@ -24,7 +24,8 @@ from hybrid.errors import InputError, PairError
 from hybrid.models import architectures
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
-from hybrid.models.prompts import ROLES, TextCodec
+from hybrid.models.pair_format import ROLES
+from hybrid.models.prompts import TextCodec
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, TASKS, Device, Model
 

@@ -77,7 +77,11 @@ class ZooSource:
 
     def weights_sha256(self, model: Model) -> str | None:
         files: Mapping[str, str] = self.manifest.get("sha256", {})
-        parts = sorted(item for item in files.items() if item[0].partition("/")[0] in PARTS[model])
+        files = {name: digest for name, digest in files.items() if name.partition("/")[0] in PARTS[model]}
+        for role in PARTS[model]:  # of weights that lie elsewhere
+            elsewhere = (self.manifest.get(role) or {}).get("files", {})
+            files |= {f"{role}/{name}": digest for name, digest in elsewhere.items()}
+        parts = sorted(files.items())
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -27,10 +27,10 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def quantize(state: Tensors) -> dict[str, torch.Tensor]:
-    """Matrices as int8 rows and their scales; vectors as float32."""
+    """Matrices as int8 rows and their scales; vectors, and a matrix of one row, as float32."""
     packed: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
-        if tensor.ndim != 2:
+        if tensor.ndim != 2 or len(tensor) == 1:
             packed[name] = tensor.float().contiguous()
             continue
         scale = tensor.float().abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / LARGEST_INT8  # (rows, 1)

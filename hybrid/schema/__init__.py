@@ -59,7 +59,7 @@ from hybrid.schema.systems import (
     Phase,
     System,
 )
-from hybrid.schema.tasks import LARGEST_PROMPT, TASKS, PromptFormat, Task, task_named
+from hybrid.schema.tasks import LARGEST_PROMPT, TASK_NAME, TASKS, PromptFormat, Task, task_named
 
 __all__ = [
     "BASELINE",
@@ -72,6 +72,7 @@ __all__ = [
     "STATISTICS",
     "SYSTEMS",
     "TASKS",
+    "TASK_NAME",
     "Cell",
     "CellKey",
     "Device",

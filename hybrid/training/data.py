@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid.errors import RecipeError
-from hybrid.models.prompts import ROLES, Role
+from hybrid.models.pair_format import ROLES, Role
 from hybrid.schema.texts import normalized
 from hybrid.store.files import atomic_write, open_atomic
 from hybrid.training.corpora import Data, Pair, read_corpora

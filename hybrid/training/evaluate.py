@@ -12,7 +12,7 @@ import torch
 
 from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
-from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.pair import Hybrid
 from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
@@ -84,9 +84,7 @@ def _answers(
     return answers, sum(prompt.truncated for prompt in prompts)
 
 
-def _foreign_latent(
-    pair: HybridForConditionalGeneration, others: Sequence[tuple[int, ...]], width: int
-) -> torch.Tensor:
+def _foreign_latent(pair: Hybrid, others: Sequence[tuple[int, ...]], width: int) -> torch.Tensor:
     """Hidden states of other prompts, repeated or cut to `width`, (B, width, d_llm)."""
     ids = padded(others)
     states = pair.read(ids, ids.ne(0).long())

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import transformers
 
-from hybrid.models.bundle import save_bundle
 from hybrid.models.manifest import file_sha256
+from hybrid.models.writing import save_bundle
 from hybrid.schema import MODELS
 from hybrid.training.data import tokenizer_path
 from hybrid.training.models import trained

@@ -12,7 +12,7 @@ from hybrid.errors import RecipeError
 from hybrid.format import parameters, size
 from hybrid.models.architectures import configuration, new_model
 from hybrid.models.fused_model import Hybrid
-from hybrid.models.prompts import Role
+from hybrid.models.pair_format import Role
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import MODEL, load_weights

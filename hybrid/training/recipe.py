@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from hybrid.errors import RecipeError
-from hybrid.models.prompts import ROLES, Role
+from hybrid.models.pair_format import ROLES, Role
 from hybrid.schema import MODELS, TASKS, Model, Task
 from hybrid.store.typed_json import check_keys, convert, parse_toml
 from hybrid.training.corpora import Count, Data, check_path

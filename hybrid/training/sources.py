@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedModel
 
 from hybrid.errors import PairError, RecipeError
-from hybrid.models.prompts import Role
+from hybrid.models.pair_format import Role
 
 if TYPE_CHECKING:
     from hybrid.models.references import Checkpoint

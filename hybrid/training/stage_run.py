@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from hybrid.errors import RecipeError
 from hybrid.models.fused_model import Hybrid
-from hybrid.models.prompts import Role
+from hybrid.models.pair_format import Role
 from hybrid.training.batches import Batches
 from hybrid.training.checkpoint import BEST, MEAN, load_checkpoint, read_set, save_checkpoint, whole_folder
 from hybrid.training.distillation import distilled

@@ -11,7 +11,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from hybrid.errors import PairError, RecipeError
 from hybrid.models.chat import answer_end, prompt_format
-from hybrid.models.prompts import Role, TextEncoder, plain_formats
+from hybrid.models.pair_format import Role
+from hybrid.models.prompts import TextEncoder, plain_formats
 from hybrid.schema import PromptFormat, Task
 from hybrid.store.files import atomic_write
 from hybrid.training.sources import checkpoint_of

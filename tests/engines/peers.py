@@ -18,7 +18,7 @@ from transformers import (
 from hybrid.models import random_pair  # noqa: F401  it tells transformers of BART's and Marian's encoders
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import HybridForConditionalGeneration
-from hybrid.models.prompts import Role
+from hybrid.models.pair_format import Role
 
 LIMIT = 160
 KINDS = {"bart": (BartConfig, BartForConditionalGeneration), "marian": (MarianConfig, MarianMTModel)}

@@ -88,11 +88,11 @@ def test_only_json_and_safetensors_are_written(tiny_zoo):
 
 
 def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer_file, tmp_path, monkeypatch):
-    from hybrid.models import bundle, weight_files
+    from hybrid.models import weight_files, writing
 
     monkeypatch.setattr(weight_files, "SHARD_BYTES", 20_000)
     models = {system: tiny_bundle.model(system) for system in SYSTEMS}
-    bundle.save_bundle(tmp_path / "again", tiny_tokenizer_file, models, 160, ("summarize",), {})
+    writing.save_bundle(tmp_path / "again", tiny_tokenizer_file, models, 160, ("summarize",), {})
     assert len(list((tmp_path / "again" / "llm").glob("model-*.safetensors"))) > 2
     again = load_bundle("again", tmp_path).llm.state_dict()
     for name, tensor in tiny_bundle.llm.state_dict().items():
@@ -102,22 +102,22 @@ def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer
 def test_a_bundle_that_cannot_be_written_leaves_the_one_before(
     tiny_bundle, root, tiny_tokenizer_file, monkeypatch
 ):
-    from hybrid.models import bundle
+    from hybrid.models import writing
 
     def full(folder: Path, state: dict[str, torch.Tensor]) -> None:
         save_weights(folder, state)
         if folder.name == "hybrid":
             raise OSError(28, "No space left on device")
 
-    save_weights = bundle.save_weights
+    save_weights = writing.save_weights
     models = {system: tiny_bundle.model(system) for system in SYSTEMS}
     (root / "tiny" / "llm" / "README.md").write_text("A card.", "utf-8")
     with monkeypatch.context() as patch:
-        patch.setattr(bundle, "save_weights", full)
+        patch.setattr(writing, "save_weights", full)
         with pytest.raises(OSError, match="No space left"):
-            bundle.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
+            writing.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
     assert load_bundle("tiny", root).max_prompt_tokens == 160
-    bundle.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
+    writing.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
     assert load_bundle("tiny", root).max_prompt_tokens == 99
     assert (root / "tiny" / "llm" / "README.md").read_text("utf-8") == "A card."
     assert [path.name for path in root.iterdir()] == ["tiny"]
@@ -220,8 +220,8 @@ def test_a_file_without_a_hash_is_named(root):
 
 def test_another_format_is_refused(root):
     path = root / "tiny" / "pair.json"
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"format": 2}), "utf-8")
-    assert "has format 2; this version reads 1" in failure(root)
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"format": 3}), "utf-8")
+    assert "has format 3; this version reads 1 and 2" in failure(root)
 
 
 def rewritten(root: Path) -> None:
