@@ -4,6 +4,7 @@
     ./my-model                     a folder in transformers' layout
     hub:org/name[@revision]        the Hub; org/name alone, too
     model.gguf                     a file of llama.cpp's format
+    hub:org/name/model.gguf        the same on the Hub, @revision behind it
 
 Weights are safetensors or GGUF, never pickles; code of a model's own is never run.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "check_unchanged", "load_model", "resolve"]
 
 HUB = "hub:"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w.-]+\.gguf))?(?:@([\w./-]+))?")  # model, file, revision
 
 
 def __getattr__(name: str) -> Any:
@@ -47,7 +48,7 @@ def resolve(reference: str, observer: Observer = silent, role: Model = "llm") ->
     if reference.startswith(HUB):
         return _from_hub(reference.removeprefix(HUB), observer)
     path = expanded(Path(reference), f"The model is {reference!r}")
-    if reference.endswith(".gguf"):
+    if reference.endswith(".gguf") and (path.exists() or not HUB_ID.fullmatch(reference)):
         from hybrid.models.references.gguf_file import read_gguf
 
         return read_gguf(path, str(path.absolute()))
@@ -73,7 +74,8 @@ def resolve(reference: str, observer: Observer = silent, role: Model = "llm") ->
 def _from_hub(address: str, observer: Observer) -> Checkpoint:
     from hybrid.models.references.hub import read_hub_model
 
-    if not HUB_ID.fullmatch(address):
+    match = HUB_ID.fullmatch(address)
+    if match is None:
         raise PairError(f"{HUB}{address[:200]} is no name like hub:org/name or hub:org/name@revision.")
-    name, _, revision = address.partition("@")
-    return read_hub_model(name, revision or None, observer)
+    name, file, revision = match.groups()
+    return read_hub_model(name, revision, observer, file)

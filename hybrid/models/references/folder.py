@@ -78,7 +78,8 @@ def refuse_other_weights(names: list[str], what: str) -> None:
     others = sorted(name for name in names if name.endswith(OTHERS))
     ggufs = [name for name in others if name.endswith(".gguf")]
     if ggufs:
-        raise PairError(f"{what} has its weights as {listed(ggufs, 3)}; name one of these files itself.")
+        own = f"{what.partition('@')[0]}/{ggufs[0]}" if what.startswith("hub:") else ggufs[0]
+        raise PairError(f"{what} has its weights as {listed(ggufs, 3)}; name one of these files, as {own}.")
     seen = f" but {listed(others, 3)}" if others else ""
     raise PairError(f"{what} has no weights in safetensors{seen}; it needs {WEIGHTS}, or shards and {INDEX}.")
 

@@ -9,11 +9,11 @@ ends early, and the next one begins with those that are missing.
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybrid.errors import PairError
-from hybrid.format import printable, size
+from hybrid.format import listed, printable, size
 from hybrid.models.manifest import file_sha256
 from hybrid.models.references.checkpoint import (
     CONFIG,
@@ -62,15 +62,18 @@ class _Listing:
     sha256: Mapping[str, str]
 
 
-def read_hub_model(name: str, revision: str | None, observer: Observer) -> Checkpoint:
+def read_hub_model(
+    name: str, revision: str | None, observer: Observer, gguf: str | None = None
+) -> Checkpoint:
     """Look at a model of the Hub, fetched where the cache lacks it.
 
-    revision: a branch, a tag or a commit; None for the main branch. Raises PairError.
+    revision: a branch, a tag or a commit; None for the main branch. gguf: the one file
+    that is meant; None for what lies there in transformers' layout. Raises PairError.
     """
-    reference = f"hub:{name}" + (f"@{revision}" if revision else "")
+    reference = f"hub:{name}" + (f"/{gguf}" if gguf else "") + (f"@{revision}" if revision else "")
     offline = constants().HF_HUB_OFFLINE
     if offline or (revision and COMMIT.fullmatch(revision)):  # a commit never changes: nothing to ask
-        cached = _cached(name, revision, reference)
+        cached = _cached(name, revision, reference, gguf)
         if cached is not None:
             return cached
     if offline:
@@ -81,7 +84,7 @@ def read_hub_model(name: str, revision: str | None, observer: Observer) -> Check
     try:
         listing = _listing(name, revision, reference)
     except Unreachable as error:
-        cached = _cached(name, revision, reference)
+        cached = _cached(name, revision, reference, gguf)
         if cached is None:
             raise PairError(
                 f"{reference} cannot be fetched ({error}), and it is not in the cache; try again, or name "
@@ -91,18 +94,30 @@ def read_hub_model(name: str, revision: str | None, observer: Observer) -> Check
             Notice(sentence=f"The Hub cannot be reached ({error}); {reference} is taken from the cache.")
         )
         return cached
+    if gguf:
+        return _of_gguf(_download_gguf(listing, gguf, revision, observer), listing.commit, reference)
     folder = _download(listing, revision, observer)
     return read_folder(folder, reference, listing.commit, listing.licence)
 
 
-def _cached(name: str, revision: str | None, reference: str) -> Checkpoint | None:
+def _of_gguf(path: Path, commit: str, reference: str) -> Checkpoint:
+    from hybrid.models.references.gguf_file import read_gguf
+
+    return replace(read_gguf(path, reference), revision=commit)
+
+
+def _cached(name: str, revision: str | None, reference: str, gguf: str | None) -> Checkpoint | None:
     """Look at what the cache has of a model; None where it lacks a file."""
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(name, CONFIG, revision=revision)
-    if not isinstance(config, str):
+    found = try_to_load_from_cache(name, gguf or CONFIG, revision=revision)
+    if not isinstance(found, str):
         return None
-    folder = Path(config).parent
+    folder = Path(found).parent
+    if gguf:
+        return _of_gguf(Path(found), folder.name, reference)
+    if not any((folder / file).exists() for file in (TOKENIZER, *OLDER)):
+        return None
     names = [INDEX] if (folder / INDEX).exists() else [WEIGHTS]
     if names == [INDEX]:
         names += shard_names(json_object(folder / INDEX, LARGEST_INDEX), str(folder / INDEX))
@@ -132,6 +147,21 @@ def _listing(name: str, revision: str | None, reference: str) -> _Listing:
     )
 
 
+def _download_gguf(listing: _Listing, file: str, revision: str | None, observer: Observer) -> Path:
+    """Fetch one file, unless the cache has it; return its path. Raises PairError."""
+    if file not in listing.sizes:
+        known = sorted(name for name in listing.sizes if name.endswith(".gguf"))
+        raise PairError(f"hub:{listing.name} has no {file}; its GGUF files are {listed(known, 8) or 'none'}.")
+    _fetch_missing(listing, [file], _snapshot(listing), revision, observer)
+    return _snapshot(listing) / file
+
+
+def _snapshot(listing: _Listing) -> Path:
+    """Return the folder of the commit in the cache; it need not exist."""
+    folder = f"models--{listing.name.replace('/', '--')}"
+    return Path(constants().HF_HUB_CACHE) / folder / "snapshots" / listing.commit
+
+
 def _download(listing: _Listing, revision: str | None, observer: Observer) -> Path:
     """Fetch what the cache lacks; return the folder of the commit. Raises PairError."""
     if CONFIG not in listing.sizes or not {INDEX, WEIGHTS} & listing.sizes.keys():
@@ -144,16 +174,23 @@ def _download(listing: _Listing, revision: str | None, observer: Observer) -> Pa
         refuse_code(json_object(folder / TOKENIZER_CONFIG), f"{TOKENIZER_CONFIG} of {listing.reference}")
     shards = shard_names(json_object(folder / INDEX, LARGEST_INDEX), INDEX) if INDEX in first else (WEIGHTS,)
     wanted = [file for file in listing.sizes if file in TEXTS or file in shards]
-    missing = [file for file in wanted if not (folder / file).exists()]
-    if missing:
-        needed = [
-            file for file in missing if not (folder.parents[1] / "blobs" / listing.blobs[file]).exists()
-        ]
-        if needed:
-            _tell_and_check(listing, wanted, needed, observer)
-        _fetch_all(listing, missing, needed, observer)
-        _fetch(listing, CONFIG, revision=revision or "main")  # notes down which commit that is
+    _fetch_missing(listing, wanted, folder, revision, observer)
     return folder
+
+
+def _fetch_missing(
+    listing: _Listing, wanted: list[str], folder: Path, revision: str | None, observer: Observer
+) -> None:
+    """Fetch those of `wanted` that `folder` lacks, licence and size being told first. Raises PairError."""
+    missing = [file for file in wanted if not (folder / file).exists()]
+    if not missing:
+        return
+    blobs = folder.parents[1] / "blobs"
+    needed = [file for file in missing if not (blobs / listing.blobs[file]).exists()]
+    if needed:
+        _tell_and_check(listing, wanted, needed, observer)
+    _fetch_all(listing, missing, needed, observer)
+    _fetch(listing, wanted[0], revision=revision or "main")  # notes down which commit that is
 
 
 def _tell_and_check(listing: _Listing, wanted: list[str], needed: list[str], observer: Observer) -> None:

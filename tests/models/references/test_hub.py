@@ -264,8 +264,28 @@ def test_pickles_and_ggufs_are_refused_before_anything(hub: FakeHub, llama: Path
     (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
     assert "only as pickles (pytorch_model.bin)" in refusal()
     (llama / "pytorch_model.bin").rename(llama / "model.Q4_0.gguf")
-    assert "has its weights as model.Q4_0.gguf; name one of these files itself" in refusal()
+    assert f"name one of these files, as hub:{NAME}/model.Q4_0.gguf." in refusal()
     assert not [path for path in hub.paths() if "/resolve/" in path]
+
+
+def test_a_gguf_file_of_the_hub(hub: FakeHub, tiny_tokenizer_file: Path, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    from tests.models.references.test_gguf_file import write
+
+    (tmp_path / "ggufs").mkdir()
+    write(tmp_path / "ggufs" / "m.gguf", tiny_llama(), gguf.GGMLQuantizationType.F16, tiny_tokenizer_file)
+    (tmp_path / "ggufs" / "other.gguf").write_bytes(b"x")
+    hub.models["someone/ggufs"] = tmp_path / "ggufs"
+    told: list[Event] = []
+    checkpoint = resolve("someone/ggufs/m.gguf", told.append)
+    assert (checkpoint.revision, checkpoint.kind) == (COMMIT, "gguf")
+    assert isinstance(told[0], Notice)
+    assert load_model(checkpoint).config.hidden_size == 64
+    assert not [path for path in hub.paths() if "other" in path]
+    asked = len(hub.asked)
+    assert resolve(f"hub:someone/ggufs/m.gguf@{COMMIT}").weight_files == ("m.gguf",)
+    assert len(hub.asked) == asked
+    assert "has no n.gguf; its GGUF files are m.gguf and other.gguf" in refusal("hub:someone/ggufs/n.gguf")
 
 
 def test_a_licence_that_is_not_stated(hub: FakeHub) -> None:
