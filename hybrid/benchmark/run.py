@@ -1,11 +1,12 @@
 """A benchmark from a plan to a stored run: check, load, measure, store, and end well in any case."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hybrid.benchmark.block import BlockRequest, Measured, Messages, Ready, measure_blocks
 from hybrid.benchmark.plans import check_plan
@@ -18,7 +19,10 @@ from hybrid.measuring.memory import peak_memory
 from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import default_metrics
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair
+from hybrid.models.pair_summary import able_systems, check_models, how_to_train
 from hybrid.schema import (
+    METHODS,
+    SYSTEMS,
     Environment,
     Example,
     Finished,
@@ -63,6 +67,7 @@ def run_benchmark(
     """
     check_plan(plan)
     folder, manifest = find_pair(plan.pair or None)
+    plan = _of_its_models(plan, folder.name, manifest, observer)
     if suite is None:
         suite = _suite_of(plan, observer)
         plan = replace(plan, suite=suite.name)  # a file's without its folders
@@ -102,6 +107,17 @@ def run_benchmark(
         )
         with create(run, examples, root) as writer:
             return _complete(writer, stream, observer, root)
+
+
+def _of_its_models(plan: Plan, pair: str, manifest: Mapping[str, Any], observer: Observer) -> Plan:
+    """Leave out of the usual systems what the pair has no model for. Raises PairError for others."""
+    able = able_systems(plan.systems, manifest)
+    if able == plan.systems:
+        return plan
+    if plan.systems != SYSTEMS:
+        check_models(pair, manifest, [model for s in plan.systems for model in METHODS[s.method].models])
+    observer(Notice(sentence=how_to_train(pair, manifest)))
+    return replace(plan, systems=able)
 
 
 def resume_benchmark(

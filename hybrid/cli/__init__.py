@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "stored_runs",
     "generate": "generate",
     "latency": "latency",
-    "pairs": "engines",
+    "pairs": "pairs",
     "predict": "device",
     "report": "stored_runs",
     "runs": "stored_runs",

@@ -1,12 +1,11 @@
-"""`hybrid engines` and `hybrid pairs`: what can run the models here, and which models there are."""
+"""`hybrid engines`: what can run the models here."""
 
 from typing import Any
 
 import click
 
-from hybrid.cli.console import harmless, notice, out, out_json, status
+from hybrid.cli.console import out, out_json, status
 from hybrid.engines.registry import BEST, ENGINES, unavailable_reason
-from hybrid.format import listed, parameters
 from hybrid.measuring import collector_off
 from hybrid.schema import Device
 
@@ -51,21 +50,3 @@ def _chosen(device: str) -> str:
         for name in BEST[device]
         if name == BEST[device][-1] or not unavailable_reason(name, Device(device))
     )
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the manifests as one JSON list.")
-def pairs(as_json: bool) -> None:
-    """List the pairs of models that are here."""
-    from hybrid.models.manifest import available_pairs, zoos
-
-    manifests = available_pairs(observer=lambda event: notice(getattr(event, "sentence", "")))
-    if as_json:
-        out_json(list(manifests.values()))
-        return
-    if not manifests:
-        notice(f"There are no pairs in {listed([*map(str, zoos())])}.")
-    for name, manifest in manifests.items():
-        sizes = ", ".join(f"{system} {parameters(n)}" for system, n in manifest["parameters"].items())
-        limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"
-        out("\t".join(map(harmless, [name, sizes, ", ".join(manifest["tasks"]), limit])))

@@ -28,6 +28,7 @@ from hybrid.models.manifest import find_pair, formats_of, models_of_pair, one_to
 from hybrid.models.model_configs import read_configuration
 from hybrid.models.pair import Hybrid, HybridConfig
 from hybrid.models.pair_format import Role
+from hybrid.models.pair_summary import check_models
 from hybrid.models.prompts import TextCodec
 from hybrid.models.reading import restore_buffers
 from hybrid.models.tokenizer_files import read_tokenizers
@@ -109,13 +110,8 @@ def load_bundle(
     Raises PairError, naming the file, when the bundle is unknown or damaged, or lacks a model.
     """
     folder, manifest = find_pair(name, root)
-    there = models_of_pair(manifest)
-    models = there if models is None else models
-    for lacking in (model for model in models if model not in there):
-        raise PairError(
-            f"The pair {folder.name} has no {lacking} yet; available: {', '.join(there)}. Train it with "
-            "`hybrid train`."
-        )
+    models = models_of_pair(manifest) if models is None else models
+    check_models(folder.name, manifest, models)
     observer(Status(sentence="Reading the tokenizer"))
     tokenizers = read_tokenizers(folder, manifest)
     loaded: dict[Model, PreTrainedModel] = {}

@@ -46,7 +46,10 @@ def texts_of(checkpoint: Checkpoint, tasks: Iterable[Task]) -> ModelTexts:
     """
     tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer_file))
     template, tokens = checkpoint.chat_template, checkpoint.special_tokens
-    formats = {task.name: prompt_format(tokenizer, task, template, tokens) for task in tasks}
+    formats = {
+        task.name: checkpoint.formats.get(task.name) or prompt_format(tokenizer, task, template, tokens)
+        for task in tasks
+    }
     eos = answer_end(tokenizer, checkpoint.eos_ids, template, tokens)
     pad = tokens.get("pad_token", "")
     if tokenizer.token_to_id(pad) is None:

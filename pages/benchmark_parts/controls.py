@@ -10,6 +10,7 @@ from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.format import listed, printable
 from hybrid.models.manifest import available_pairs, zoos
+from hybrid.models.pair_summary import able_systems, how_to_train
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
@@ -33,6 +34,9 @@ def ask() -> Plan | None:
                 f"There are no pairs in {listed([*map(str, zoos())])}. HYBRID_ZOO names another folder."
             )
         chosen = _what(list(pairs)) | _how_much() | _more()
+        if sentence := how_to_train(chosen["pair"], pairs[chosen["pair"]]):
+            note(sentence)
+            chosen["systems"] = able_systems(chosen["systems"], pairs[chosen["pair"]])
         sampling = Sampling(chosen.pop("tokens"), ignore_eos=chosen.pop("fixed"), truncate=True)
         plan = Plan(sampling=sampling, **chosen)
         if not plan.suite:

@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from hybrid.format import printable
 from hybrid.live.answers import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.model_cache import EngineRequest
+from hybrid.models.pair_summary import able_systems, how_to_train
 from hybrid.schema import CPU, LOSSLESS, TASKS, System
 from pages.common.figure import show
 from pages.common.notes import note, tell
@@ -56,8 +57,12 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
                 "Device", list(devices()), key="live_device", bind="query-params", width=110
             )
         room = st.container(horizontal=True, width="content")
+    manifest = pairs.get(pair or "", {})
+    if pair and (sentence := how_to_train(pair, manifest)):
+        note(sentence)
+        chosen = list(able_systems(chosen, manifest))
     check_systems(tuple(chosen))
-    return EngineRequest(pair or "", pairs.get(pair or "", {}), device, tuple(chosen)), room
+    return EngineRequest(pair or "", manifest, device, tuple(chosen)), room
 
 
 def _label(system: System) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,12 +17,14 @@ from hybrid import run_benchmark
 from hybrid.benchmark import block
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.cli import main
-from hybrid.errors import SuiteError
+from hybrid.errors import PairError, SuiteError
+from hybrid.models.user_pairs import add_pair
 from hybrid.presentation.report import redo_command
 from hybrid.schema import (
     Event,
     Example,
     Finished,
+    Notice,
     Plan,
     Probe,
     Progress,
@@ -29,6 +32,7 @@ from hybrid.schema import (
     Started,
     Status,
     Suite,
+    System,
 )
 from hybrid.store import list_runs, load_run
 from hybrid.suites import load_suite
@@ -131,3 +135,27 @@ def test_the_readmes_script_prints_a_verdict_for_each_system(place: Path):
     assert [record.block for record in stored.records] == [0] * 9 + [1] * 9
     assert [probe.records_before for probe in stored.run.probes] == [0, 9, 9, 18]
     assert "my-sentences" in bench_command(load_run("latest").run.plan)
+
+
+@pytest.fixture
+def untrained(place: Path, tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A pair whose hybrid does not exist yet."""
+    monkeypatch.setenv("HYBRID_ZOO", str(shutil.copytree(tiny_zoo, place / "zoo")))
+    return add_pair("untrained", "tiny/llm", "tiny/slm").name
+
+
+def test_a_pair_without_a_hybrid_is_measured_without_it(untrained: str):
+    events: list[Event] = []
+    run = run_benchmark(replace(PLAN, pair=untrained), events.append, suite=SUITE)
+    assert run.plan.systems == ("llm", "slm")
+    how = "The hybrid of untrained does not exist yet: `hybrid train RECIPE` makes it"
+    assert [event for event in events if isinstance(event, Notice) and event.sentence.startswith(how)]
+    texts = {(r.generation.system, r.example_id): r.generation.text for r in load_run("latest").records}
+    run_benchmark(replace(PLAN, systems=run.plan.systems), suite=SUITE)  # the same models by themselves
+    again = {(r.generation.system, r.example_id): r.generation.text for r in load_run("latest").records}
+    assert texts == again
+
+
+def test_a_hybrid_that_does_not_exist_is_not_measured(untrained: str):
+    with pytest.raises(PairError, match=r"`hybrid train RECIPE` makes it.* its llm and slm\.$"):
+        run_benchmark(replace(PLAN, pair=untrained, systems=(System("hybrid"),)), suite=SUITE)

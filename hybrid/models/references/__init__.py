@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from hybrid.errors import PairError
 from hybrid.format import listed
 from hybrid.models.manifest import available_pairs
+from hybrid.models.pair_format import Role
 from hybrid.models.references.checkpoint import Checkpoint, check_unchanged
-from hybrid.schema import Model, Observer, silent
+from hybrid.schema import Observer, silent
 from hybrid.store.folders import expanded
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def __getattr__(name: str) -> Any:
     return load_model
 
 
-def resolve(reference: str, observer: Observer = silent, role: Model = "llm") -> Checkpoint:
+def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> Checkpoint:
     """Find a model, download it where it is on the Hub, and look at its files.
 
     observer: told licence and size before a download begins, and how far it is.
@@ -53,12 +54,11 @@ def resolve(reference: str, observer: Observer = silent, role: Model = "llm") ->
 
         return read_gguf(path, str(path.absolute()))
     name, _, part = reference.partition("/")
-    if part in ("", "llm", "slm"):
-        pairs = available_pairs()
-        if name in pairs:
-            from hybrid.models.references.pair_model import read_pair_model
+    own: Role | None = role if not part else "llm" if part == "llm" else "slm" if part == "slm" else None
+    if own and name in available_pairs():
+        from hybrid.models.references.pair_model import read_pair_model
 
-            return read_pair_model(name, part or role, observer)
+        return read_pair_model(name, own, observer)
     if reference and path.is_dir():
         from hybrid.models.references.folder import read_folder
 

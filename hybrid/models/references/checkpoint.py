@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hybrid.errors import PairError
 from hybrid.format import printable
 from hybrid.models.manifest import LARGEST_JSON, file_sha256
+from hybrid.schema import PromptFormat
 from hybrid.store.files import atomic_write, read_small
 from hybrid.store.folders import cache_folder
 
@@ -43,7 +44,8 @@ class Checkpoint:
     tensors: the shape of each, by its name in the files. tokenizer_file: a
     tokenizer.json. special_tokens: text of bos_token, eos_token, pad_token and unk_token,
     of those that there are. chat_template: empty when it has none. eos_ids: what ends
-    an answer. licence: as its source states it, empty when it states none.
+    an answer. licence: as its source states it, empty when it states none. formats: of
+    its prompts by task, where a pair here says how its own model is asked.
     """
 
     reference: str
@@ -59,6 +61,7 @@ class Checkpoint:
     chat_template: str = field(default="", repr=False)
     eos_ids: tuple[int, ...] = ()
     licence: str = ""
+    formats: Mapping[str, PromptFormat] = field(default_factory=dict, repr=False)
 
     @property
     def family(self) -> str:

@@ -1,9 +1,11 @@
 """A model of a pair that is here, as a checkpoint that another pair may be made of."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hybrid.models.manifest import checked, find_pair, read_config
+from hybrid.models.manifest import checked, find_pair, formats_of, read_config, tasks_of
+from hybrid.models.pair_format import Role
 from hybrid.models.references.checkpoint import (
     LARGEST_TOKENIZER,
     TOKENIZER,
@@ -15,12 +17,12 @@ from hybrid.models.references.checkpoint import (
 )
 from hybrid.models.references.configs import checked_config
 from hybrid.models.references.folder import FLOATS, read_header
-from hybrid.schema import Observer
+from hybrid.schema import Observer, PromptFormat
 
 SCALE = ".int8_scale"  # as weight_files.SCALE_SUFFIX, which needs torch
 
 
-def read_pair_model(name: str, role: str, observer: Observer) -> Checkpoint:
+def read_pair_model(name: str, role: Role, observer: Observer) -> Checkpoint:
     """Look at a model of a pair. Raises PairError, naming the file."""
     folder, manifest = find_pair(name)
     about = manifest.get(role)
@@ -38,9 +40,11 @@ def read_pair_model(name: str, role: str, observer: Observer) -> Checkpoint:
         for tensor, shape in read_header(folder / file, (*FLOATS, "I8")).items()
         if not tensor.endswith(SCALE)
     }
-    own = f"{role}/{TOKENIZER}"
-    path = checked(folder, own if own in manifest["sha256"] else TOKENIZER, manifest, LARGEST_TOKENIZER)
+    own = manifest.get("tokenizers", {}).get(role, {"file": TOKENIZER})
+    path = checked(folder, own["file"], manifest, LARGEST_TOKENIZER)
+    named = {f"{token}_token": own.get(token) for token in ("eos", "pad")}
     tokenizer = read_tokenizer(path, int(config.get("vocab_size", 0)), f"{name}/{role}")
+    texts = special_tokens(tokenizer, config, named)
     return Checkpoint(
         reference=f"{name}/{role}",
         kind="bundle",
@@ -49,10 +53,17 @@ def read_pair_model(name: str, role: str, observer: Observer) -> Checkpoint:
         weight_files=tuple(Path(file).name for file in files),
         tensors=tensors,
         tokenizer_file=path,
-        special_tokens=special_tokens(tokenizer, config),
+        special_tokens=texts,
         eos_ids=eos_ids(config),
         licence=stated_licence(folder / role / "README.md"),
+        formats=formats_of(manifest, role) or _plain_formats(manifest, texts.get("eos_token", "")),
     )
+
+
+def _plain_formats(manifest: Mapping[str, Any], eos: str) -> dict[str, PromptFormat]:
+    """Give the formats of a pair of the first format: a task's words, the text, and the end-of-sequence."""
+    tasks = tasks_of(manifest).values()
+    return {task.name: PromptFormat(task.prefix, task.suffix, eos=eos) for task in tasks}
 
 
 def _referred(about: dict[str, Any], observer: Observer) -> Checkpoint:
