@@ -36,6 +36,12 @@ def final_norm(stack: Stack) -> Norm:
     return stack.final_norm
 
 
+def norm_before(part: Attention | FeedForward) -> Norm:
+    """Give the norm before a part, which those that graphs are made of have."""
+    assert part.norm is not None, "see _lacking"
+    return part.norm
+
+
 def _checked(engine: str, stack: S) -> S:
     if lacking := list(dict.fromkeys(_lacking(stack))):
         raise _refusal(engine, lacking)
@@ -57,6 +63,8 @@ def _lacking(stack: Stack) -> list[str]:
     if not isinstance(stack.positions, RelativeBias):
         kind = type(stack.positions).__name__ if stack.positions else "no relative"
         lacking.append(f"{kind} positions")
+    if stack.embedding_scale * stack.input_scale != 1.0 or stack.embedding_norm is not None:
+        lacking.append("scaled or normed embeddings")
     lacking += ["no final norm"] if stack.final_norm is None else _of_norm(stack.final_norm)
     for layer in stack.layers:
         attentions = [layer.self_attention, *([layer.cross_attention] if layer.cross_attention else [])]
@@ -69,8 +77,15 @@ def _of_norm(norm: Norm) -> list[str]:
     return [] if norm.kind == "rms" and norm.bias is None else [f"{norm.kind} norms"]
 
 
+def _of_norms(part: Attention | FeedForward) -> list[str]:
+    behind = part.norm is None or part.post_norm is not None or part.sum_norm is not None
+    return ["norms behind its parts"] if behind or part.norm is None else _of_norm(part.norm)
+
+
 def _of_attention(attention: Attention) -> list[str]:
-    lacking = _of_norm(attention.norm)
+    lacking = _of_norms(attention)
+    if attention.window is not None or attention.softcap is not None:
+        lacking.append("windows or caps of attention")
     if attention.key_value_heads != attention.heads:
         lacking.append("grouped-query heads")
     if attention.scale != 1.0:
@@ -82,7 +97,7 @@ def _of_attention(attention: Attention) -> list[str]:
 
 
 def _of_feed_forward(feed_forward: FeedForward) -> list[str]:
-    lacking = _of_norm(feed_forward.norm)
+    lacking = _of_norms(feed_forward)
     gated = feed_forward.gate is not None
     if (feed_forward.activation, gated) not in (("relu", False), ("gelu-tanh", True)):
         lacking.append(f"a {'gated ' if gated else ''}{feed_forward.activation} feed-forward")

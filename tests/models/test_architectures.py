@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import BartConfig, MT5Config, T5Config
+from transformers import MT5Config, PegasusConfig, T5Config
 
 from hybrid.errors import EngineError
 from hybrid.models.architectures import (
@@ -68,7 +68,7 @@ def test_the_position_bias_is_that_of_transformers(stack, reach, buckets):
 
 @pytest.mark.parametrize(
     ("config", "nearest"),
-    [(BartConfig(), "t5"), ({"model_type": "falcon_h1"}, None), ({}, None)],
+    [(PegasusConfig(), "bart"), ({"model_type": "falcon_h1"}, None), ({}, None)],
 )
 def test_another_family_is_refused_by_name_with_the_nearest(config, nearest):
     with pytest.raises(EngineError, match="nearest") as caught:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hybrid.engines.graph_coverage import final_norm
+from hybrid.engines.graph_coverage import final_norm, norm_before
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -179,7 +179,7 @@ def _cross_attention(layer: Layer) -> Attention:
 
 def _qkv(attention: Attention, target: Target) -> torch.Tensor:
     projections = (attention.query, attention.key, attention.value)
-    return _stacked(target, *projections, gain=attention.norm.gain)
+    return _stacked(target, *projections, gain=norm_before(attention).gain)
 
 
 def _encoder_layer(layer: Layer, target: Target) -> PackedEncoderLayer:
@@ -196,7 +196,7 @@ def _decoder_layer(layer: Layer, target: Target) -> PackedDecoderLayer:
     return PackedDecoderLayer(
         qkv=_qkv(attention, target),
         out=_stacked(target, attention.output),
-        cross_query=_stacked(target, cross.query, gain=cross.norm.gain),
+        cross_query=_stacked(target, cross.query, gain=norm_before(cross).gain),
         cross_out=_stacked(target, cross.output),
         feed_forward=_feed_forward(layer.feed_forward, target),
     )
@@ -205,7 +205,7 @@ def _decoder_layer(layer: Layer, target: Target) -> PackedDecoderLayer:
 def _feed_forward(part: FeedForward, target: Target) -> PackedFeedForward:
     into = (part.up,) if part.gate is None else (part.gate, part.up)
     return PackedFeedForward(
-        into=_stacked(target, *into, gain=part.norm.gain),
+        into=_stacked(target, *into, gain=norm_before(part).gain),
         out=_stacked(target, part.down),
         gated=part.gate is not None,
     )

@@ -12,7 +12,7 @@ ones, S prompt tokens, D model width, H heads, K head width, V vocabulary, R rea
 import numpy as np
 import torch
 
-from hybrid.engines.graph_coverage import final_norm
+from hybrid.engines.graph_coverage import final_norm, norm_before
 from hybrid.engines.onnx.graph import CONTRIB, Floats, GraphBuilder
 from hybrid.engines.onnx.runtime import (
     BIAS,
@@ -82,7 +82,7 @@ def _encode(graph: GraphBuilder, stack: Stack, x: str) -> BuiltGraph:
     heads = stack.layers[0].self_attention.heads
     bias = graph.input(BIAS, np.float32, (1, heads, "S", "S"))
     parts = [part for layer in stack.layers for part in (layer.self_attention, layer.feed_forward)]
-    gains = [floats(norm.gain) for norm in (*(part.norm for part in parts), final_norm(stack))]
+    gains = [floats(norm.gain) for norm in (*map(norm_before, parts), final_norm(stack))]
     residual, normed = x, graph.norm(x, gains[0])
     for number, layer in enumerate(stack.layers):
         attention = layer.self_attention
@@ -174,7 +174,7 @@ def decoder_graph(stack: DecoderStack, matrix: Matrix) -> BuiltGraph:
     graph.input(BIAS, np.float32, (1, stack.layers[0].self_attention.heads, "N", "T"))
     graph.input(MASK, np.int32, ("B", "S"))
     layers = [_parts(layer) for layer in stack.layers]
-    norms = [part.norm for parts in layers for part in parts]
+    norms = [norm_before(part) for parts in layers for part in parts]
     gains = [floats(norm.gain) for norm in (*norms, final_norm(stack))]
     residual = graph.op("Gather", graph.weight(floats(stack.embeddings)), tokens)
     normed = graph.norm(residual, gains[0])

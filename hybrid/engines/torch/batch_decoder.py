@@ -22,7 +22,6 @@ from hybrid.engines.torch.layers import (
     Normalize,
     PackedDecoder,
     PackedLayer,
-    add_mm,
     argmax,
     mm,
     normalize,
@@ -36,9 +35,9 @@ class BatchDecoder:
     """Greedy decoding of B answers at once, see decoding.DecoderBackend; its matrices are not oneDNN's."""
 
     self_kv_cache: torch.Tensor  # (L, 2, B, G, T, K) keys and values of the answers, behind those of a prefix
-    cross_kv_cache: torch.Tensor  # (L, 2, B, H, S, K) and of the encoders' prompts
+    cross_kv_cache: torch.Tensor  # (L, 2, B, G, S, K) and of the encoders' prompts
     mask: torch.Tensor  # (B, 1, S), 0 or -inf at padding: of the cross-attention, or of the prefix
-    lengths: torch.Tensor  # (B,) of the prompts
+    starts: torch.Tensor  # (B,) where in its text an answer's position 0 stands
     rows: list[int]  # which answer stands at each place of the caches' B, the open ones only
 
     def __init__(self, packed: PackedDecoder) -> None:
@@ -54,7 +53,7 @@ class BatchDecoder:
     def prefill(self, states: States, capacity: int) -> None:
         """Take B new prompts; the work is done in the first `extend`."""
         prefix = 0 if self.packed.cross_kv_projection is not None else states.layout.longest - 1
-        self.packed.check_room(prefix + capacity)
+        self.packed.entrance.check_room(prefix + capacity)
         self.pending = states, capacity
 
     def extend(
@@ -75,38 +74,39 @@ class BatchDecoder:
     def _step(self, rows: torch.Tensor, position: int) -> list[int]:
         """Return the ids after (O, D) embeddings of tokens that stand at `position`."""
         at = self.offset + position
-        places = None if self.bias is not None else self.lengths[: len(rows)] - 1 + position
-        if self.packed.table is not None:
-            rows = rows + self.packed.table[places]
+        places = None if self.bias is not None else self.starts[: len(rows)] + position
+        if places is not None and not self.packed.entrance.open:
+            rows = self.packed.entrance(rows, places)
         for layer in self.layers:
             rows = layer(rows, at, self.normalize, places)
-        return argmax(mm(self.normalize(rows), self.packed.head))
+        return argmax(self.packed.logits(self.normalize(rows)))
 
     def _take(self, states: States, capacity: int) -> None:
         layout, packed = states.layout, self.packed
+        crosses = packed.cross_kv_projection is not None
         self.rows = list(range(layout.batch))
-        self.lengths = torch.tensor(layout.lengths, device=states.rows.device)
         self.mask = layout.mask(states.rows.new_zeros(layout.batch, 1, 1, layout.longest))[:, :, 0]
-        if packed.cross_kv_projection is not None:
-            self._reserve(layout.batch, capacity)
-            self._cross(states)
-            self._narrow()
-            return
-        self.offset = layout.longest - 1
+        lengths = torch.tensor(layout.lengths, device=states.rows.device)
+        self.starts = torch.zeros_like(lengths) if crosses else lengths - 1
+        self.offset = 0 if crosses else layout.longest - 1
         total = self.offset + capacity
         self._reserve(layout.batch, total)
-        answers = self.mask.new_zeros(layout.batch, 1, total - layout.longest)
-        self.prefix_mask = torch.cat([self.mask, answers], dim=2)  # (B, 1, T)
+        prefix = self.mask[:, :, : 0 if crosses else None]
+        answers = self.mask.new_zeros(layout.batch, 1, total - prefix.shape[2])
+        self.prefix_mask = torch.cat([prefix, answers], dim=2)  # (B, 1, T)
         for layer, turns in zip(self.layers, turns_of(packed.layers, packed.target, total), strict=True):
             layer.turns = turns
+        if crosses:
+            self._cross(states)
         self._narrow()
-        self._prefix(states)
+        if not crosses:
+            self._prefix(states)
 
     def _cross(self, states: States) -> None:
         """Compute the cross-attention's keys and values of all layers."""
         packed, layout = self.packed, states.layout
         assert packed.cross_kv_projection is not None
-        heads, width = packed.heads, packed.head_width
+        heads, width = packed.key_value_heads, packed.head_width
         cross_kv = mm(states.rows, packed.cross_kv_projection)
         shape = len(self.layers), 2, layout.batch, heads, layout.longest, width
         self.cross_kv_cache = states.rows.new_empty(shape)
@@ -117,12 +117,12 @@ class BatchDecoder:
     def _prefix(self, states: States) -> None:
         """Read a decoder-only model's prompts, all tokens at once; return the ids that follow them."""
         layout, rows = states.layout, states.rows
-        if self.packed.table is not None:
-            rows = rows + self.packed.table[layout.positions]
+        if not self.packed.entrance.open:
+            rows = self.packed.entrance(rows, layout.positions)
         for place, layer in zip(self.self_kv_cache, self.layers, strict=True):
             rows, keys, values = encode_layer(layer.packed, rows, self.normalize, layout, None, layer.turns)
             place[0, :, :, : layout.longest], place[1, :, :, : layout.longest] = keys, values
-        ids = argmax(mm(self.normalize(rows[layout.last_rows]), self.packed.head))
+        ids = argmax(self.packed.logits(self.normalize(rows[layout.last_rows])))
         self.first = dict(enumerate(ids))
 
     def _reserve(self, batch: int, capacity: int) -> None:
@@ -144,19 +144,17 @@ class BatchDecoder:
         crosses = self.packed.cross_kv_projection is not None
         for mover, gap in compact(self.rows, open_rows):
             self.self_kv_cache[:, :, gap, :, :filled] = self.self_kv_cache[:, :, mover, :, :filled]
-            self.lengths[gap] = self.lengths[mover]
-            self.mask[gap] = self.mask[mover]
+            for each in (self.starts, self.mask, self.prefix_mask):
+                each[gap] = each[mover]
             if crosses:
                 self.cross_kv_cache[:, :, gap] = self.cross_kv_cache[:, :, mover]
-            else:
-                self.prefix_mask[gap] = self.prefix_mask[mover]
         self._narrow()
 
     def _narrow(self) -> None:
         """Let the layers see the caches of the open answers only."""
         count, packed = len(self.rows), self.packed
         groups = count * packed.key_value_heads
-        mask = self.mask[:count].repeat_interleave(packed.heads, 0)  # (OH, 1, S)
+        mask = self.mask[:count].repeat_interleave(packed.key_value_heads, 0)  # (OG, 1, S)
         for number, (layer, cache) in enumerate(zip(self.layers, self.self_kv_cache, strict=True)):
             layer.keys, layer.values = cache[:, :count].flatten(1, 2)
             if packed.cross_kv_projection is not None:
@@ -176,9 +174,9 @@ class _BatchLayer:
     values: torch.Tensor  # (OG, T, K)
     position_bias: torch.Tensor  # (OG, R or 1, T), added to the scores
     counts_back: bool  # its last column is a token's bias for itself, else its first that of position 0
-    cross_keys: torch.Tensor  # (OH, S, K), of the prompts
-    cross_values: torch.Tensor  # (OH, S, K)
-    mask: torch.Tensor  # (OH, 1, S), 0 or -inf
+    cross_keys: torch.Tensor  # (OG, S, K), of the prompts
+    cross_values: torch.Tensor  # (OG, S, K)
+    mask: torch.Tensor  # (OG, 1, S), 0 or -inf
     turns: Turns | None = None
 
     def __init__(self, packed: PackedLayer) -> None:
@@ -198,18 +196,11 @@ class _BatchLayer:
         reach = self.position_bias.shape[2]
         bias = self.position_bias[:, :, reach - end :] if self.counts_back else self.position_bias[:, :, :end]
         query = query.reshape(-1, group, width)  # (OG, R, K)
-        mixed = _attend(query, self.keys[:, :end], self.values[:, :end], bias)
-        rows = add_mm(rows, mixed.view(count, -1), packed.self_attention.out)
-        if packed.cross_attention is not None:
-            query = mm(normalize(rows), packed.cross_attention.into).view(-1, 1, width)
-            mixed = _attend(query, self.cross_keys, self.cross_values, self.mask)
-            rows = add_mm(rows, mixed.view(count, -1), packed.cross_attention.out)
+        own, cross = packed.self_attention, packed.cross_attention
+        mixed = own.mix(query, self.keys[:, :end].mT, self.values[:, :end], bias)
+        rows = own.join(rows, mixed.view(count, -1))
+        if cross is not None:
+            query = mm(normalize(rows), cross.into).view(-1, group, width)
+            mixed = cross.mix(query, self.cross_keys.mT, self.cross_values, self.mask)
+            rows = cross.join(rows, mixed.view(count, -1))
         return packed.feed_forward(rows, normalize(rows))
-
-
-def _attend(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor
-) -> torch.Tensor:
-    """(OG, R, K) queries over (OG, any, K) keys and values: (OG, R, K)."""
-    scores = torch.baddbmm(bias, query, keys.transpose(1, 2))
-    return torch.bmm(scores.softmax(-1), values)

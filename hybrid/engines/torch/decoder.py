@@ -25,7 +25,6 @@ from hybrid.engines.torch.layers import (
     PackedDecoder,
     PackedLayer,
     Target,
-    add_mm,
     argmax,
     mm,
     normalize_row,
@@ -52,7 +51,7 @@ class SingleDecoder:
         self.head = packed.head
         self.logits = self.embeddings.new_empty(1, packed.vocabulary)
         self.pick, self.pick_surely = _argmax(self.logits), _argmax_with_probability(self.logits)
-        self.table = packed.table
+        self.entrance = None if packed.entrance.open else packed.entrance
         self.prefix: torch.Tensor | None = None  # (S, D) of a decoder-only model's prompt
         self.offset = 0  # where in the caches position 0 of the answer stands
         self.pending: States | None = None  # a prompt that waits for the first pass
@@ -71,7 +70,7 @@ class SingleDecoder:
         assert states.layout.batch == 1, f"a decoder for one prompt was given {states.layout.batch}"
         crosses = self.packed.cross_kv_projection is not None
         self.offset = 0 if crosses else len(states.rows) - 1
-        self.packed.check_room(self.offset + capacity)
+        self.packed.entrance.check_room(self.offset + capacity)
         self._reserve(self.offset + capacity)
         self.pending = states if crosses else None
         self.prefix = None if crosses else states.rows
@@ -95,12 +94,12 @@ class SingleDecoder:
         rows = self.packed.embeddings[torch.tensor(tokens, device=self.logits.device)]  # (n, D)
         if position == 0 and self.prefix is not None:
             rows, at = torch.cat([self.prefix, rows[1:]]), 0
-        if self.table is not None:
-            rows = rows + self.table[at : at + len(rows)]
+        if self.entrance is not None:
+            rows = self.entrance(rows, slice(at, at + len(rows)))
         bias = self._bias(at, len(rows))
         for layer in self.layers:
             rows = layer.run(rows, at, bias, self.normalize_rows)
-        return argmax(mm(self.normalize_rows(rows[-count:]), self.head))
+        return argmax(self.packed.logits(self.normalize_rows(rows[-count:])))
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
         """Give up to `count` ids one after another; the last one is `eos`, or makes the draft unlikely."""
@@ -124,8 +123,8 @@ class SingleDecoder:
             self._cross()
         at = self.offset + position
         row = self.embeddings[token]  # (1, D)
-        if self.table is not None:
-            row = row + self.table[at]
+        if self.entrance is not None:
+            row = self.entrance(row, at)
         for layer in self.layers:
             row = layer(row, at)
         row = self.normalize(row)
@@ -133,6 +132,8 @@ class SingleDecoder:
             torch.mm(row, self.head.weight, out=self.logits)
         else:
             torch.addmm(self.head.bias, row, self.head.weight, out=self.logits)
+        if self.packed.softcap is not None:
+            self.packed.cap(self.logits)
 
     def _cross(self) -> None:
         """Make the cross-attention's keys and values of the prompt that waits."""
@@ -140,9 +141,9 @@ class SingleDecoder:
             return
         states, self.pending = self.pending.rows, None
         cross_kv = mm(states, self.packed.cross_kv_projection)
-        cross_kv = cross_kv.view(len(states), -1, 2, self.packed.heads, self.packed.head_width)
-        keys = cross_kv[:, :, 0].permute(1, 2, 3, 0).contiguous()  # (L, H, K, S)
-        values = cross_kv[:, :, 1].permute(1, 2, 0, 3).contiguous()  # (L, H, S, K)
+        cross_kv = cross_kv.view(len(states), -1, 2, self.packed.key_value_heads, self.packed.head_width)
+        keys = cross_kv[:, :, 0].permute(1, 2, 3, 0).contiguous()  # (L, G, K, S)
+        values = cross_kv[:, :, 1].permute(1, 2, 0, 3).contiguous()  # (L, G, S, K)
         for layer, layer_keys, layer_values in zip(self.layers, keys, values, strict=True):
             layer.cross_keys, layer.cross_values = layer_keys, layer_values
 
@@ -178,8 +179,8 @@ class SingleDecoder:
 class CachedLayer:
     """One layer and its caches."""
 
-    cross_keys: torch.Tensor  # (H, K, S)
-    cross_values: torch.Tensor  # (H, S, K)
+    cross_keys: torch.Tensor  # (G, K, S)
+    cross_values: torch.Tensor  # (G, S, K)
 
     def __init__(self, packed: PackedLayer, normalize: Normalize) -> None:
         self.normalize, self.feed_forward = normalize, packed.feed_forward
@@ -187,7 +188,7 @@ class CachedLayer:
         own, cross = packed.self_attention, packed.cross_attention
         self.own, self.cross = own, cross
         self.qkv, self.qkv_bias = own.into
-        self.out, self.out_bias = own.out
+        self.softcap = own.softcap
 
     def reserve(
         self,
@@ -230,38 +231,42 @@ class CachedLayer:
             scores = torch.bmm(self.queries[position], self.keys[position])
         else:
             scores = torch.baddbmm(self.position_bias[position], self.queries[position], self.keys[position])
+        if self.softcap is not None:
+            scores.tanh_().mul_(self.softcap)
         mixed = torch.bmm(scores.softmax(-1), self.values[position])  # (G, R, K)
-        row = torch.addmm(row, mixed.view(1, -1), self.out)
-        if self.out_bias is not None:
-            row.add_(self.out_bias)
+        row = self.own.join(row, mixed.view(1, -1))
         if self.cross is not None:
-            query = mm(self.normalize(row), self.cross.into).view(self.heads, 1, -1)
-            scores = torch.bmm(query, self.cross_keys)
-            mixed = torch.bmm(scores.softmax(-1), self.cross_values)
-            row = add_mm(row, mixed.view(1, -1), self.cross.out)
+            query = mm(self.normalize(row), self.cross.into).view(self.heads, self.group, -1)
+            mixed = self.cross.mix(query, self.cross_keys, self.cross_values, None)
+            row = self.cross.join(row, mixed.view(1, -1))
         return self.feed_forward(row, self.normalize(row))
 
     def run(
         self, rows: torch.Tensor, position: int, bias: torch.Tensor, normalize: Normalize
     ) -> torch.Tensor:
         """Do the same for n rows, (n, D), the first at `position`. bias: (G or 1, R * n, position + n)."""
-        count, end = len(rows), position + len(rows)
+        end = position + len(rows)
         qkv = mm(normalize(rows), self.own.into)
         if self.turns is not None:
             self.turns.turn(qkv, self.heads * (self.group + 1), slice(position, end))
         self.self_kv_cache[position:end] = qkv
-        query = qkv[:, : self.heads * self.group * self.width].view(count, self.heads, self.group, self.width)
-        query = query.permute(1, 2, 0, 3).flatten(1, 2)  # (G, Rn, K)
-        scores = torch.baddbmm(bias, query, self.keys[end - 1])
-        mixed = torch.bmm(scores.softmax(-1), self.values[end - 1])  # (G, Rn, K)
-        mixed = mixed.view(self.heads, self.group, count, self.width).permute(2, 0, 1, 3).flatten(1)
-        rows = add_mm(rows, mixed, self.own.out)
+        query = self._by_group(qkv[:, : self.heads * self.group * self.width])
+        mixed = self.own.mix(query, self.keys[end - 1], self.values[end - 1], bias)
+        rows = self.own.join(rows, self._by_row(mixed))
         if self.cross is not None:
-            query = mm(normalize(rows), self.cross.into).view(count, self.heads, -1).transpose(0, 1)
-            scores = torch.bmm(query, self.cross_keys)  # (H, n, S)
-            mixed = torch.bmm(scores.softmax(-1), self.cross_values)
-            rows = add_mm(rows, mixed.transpose(0, 1).flatten(1), self.cross.out)
+            query = self._by_group(mm(normalize(rows), self.cross.into))
+            mixed = self.cross.mix(query, self.cross_keys, self.cross_values, None)
+            rows = self.cross.join(rows, self._by_row(mixed))
         return self.feed_forward(rows, normalize(rows))
+
+    def _by_group(self, queries: torch.Tensor) -> torch.Tensor:
+        """(n, HK) to (G, Rn, K)."""
+        by_head = queries.view(len(queries), self.heads, self.group, self.width)
+        return by_head.permute(1, 2, 0, 3).flatten(1, 2)
+
+    def _by_row(self, mixed: torch.Tensor) -> torch.Tensor:
+        """(G, Rn, K) to (n, HK)."""
+        return mixed.view(self.heads, self.group, -1, self.width).permute(2, 0, 1, 3).flatten(1)
 
 
 def _argmax(logits: torch.Tensor) -> Callable[[], int]:

@@ -12,17 +12,17 @@ from torch.nn import functional
 
 from hybrid.engines.decoding import Prompts
 from hybrid.engines.torch.layers import (
+    Entrance,
     Normalize,
     PackedLayer,
     Target,
-    add_mm,
-    check_room,
     mm,
     normalize,
+    scaled_embeddings,
     whole_norm,
 )
 from hybrid.engines.torch.positions import Turns, turns_of
-from hybrid.models.architectures.records import LearnedPositions, RelativeBias, Stack
+from hybrid.models.architectures.records import RelativeBias, Stack
 from hybrid.models.fusion import Fusion, fuse
 from hybrid.schema import Phase
 
@@ -90,34 +90,38 @@ class StackEncoder:
 
     def __init__(self, stack: Stack, target: Target, max_tokens: int) -> None:
         positions = stack.positions
-        self.embeddings = target.put(stack.embeddings)  # (V, D)
+        self.embeddings = scaled_embeddings(stack, target)  # (V, D)
+        self.entrance = Entrance(stack, target)
         self.normalize = normalize(stack.layers[0].self_attention.norm)
         self.finish = whole_norm(stack.final_norm, target)
         self.causal, self.max_tokens = stack.causal, max_tokens
         self.bias: torch.Tensor | None = None  # (H, 2 * max_tokens - 1)
         if isinstance(positions, RelativeBias):
             self.bias = target.put(positions.by_distance(max_tokens))
-        self.table = target.put(positions.table) if isinstance(positions, LearnedPositions) else None
         self.layers = [PackedLayer(layer, target) for layer in stack.layers]
+        self.windows = {layer.window for layer in self.layers}
         self.turns = turns_of(self.layers, target, max_tokens)
 
     def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
         """(N, D) input embeddings to (N, D) hidden states. Raises EngineError for want of positions."""
-        rows, bias = embeddings, self._bias(embeddings, layout)
-        if self.table is not None:
-            check_room(self.table, layout.longest)
-            rows = rows + self.table[layout.positions]
+        self.entrance.check_room(layout.longest)
+        rows = embeddings if self.entrance.open else self.entrance(embeddings, layout.positions)
+        biases = {window: self._bias(rows, layout, window) for window in self.windows}
         for layer, turns in zip(self.layers, self.turns, strict=True):
-            rows, _, _ = encode_layer(layer, rows, self.normalize, layout, bias, turns)
+            rows, _, _ = encode_layer(layer, rows, self.normalize, layout, biases[layer.window], turns)
         return self.finish(rows)
 
-    def _bias(self, rows: torch.Tensor, layout: Layout) -> torch.Tensor | None:
-        """Give what is added to the scores, see encode_layer."""
+    def _bias(self, rows: torch.Tensor, layout: Layout, window: int | None) -> torch.Tensor | None:
+        """Give what is added to the scores, see encode_layer, where layers see so far; None: causal."""
         if self.causal:
             return None
-        if self.bias is None:
+        if self.bias is not None:
+            return layout.mask(self._relative(self.bias, layout.longest))
+        if window is None or window >= layout.longest - 1:
             return layout.mask(rows.new_zeros(1, 1, 1, layout.longest))
-        return layout.mask(self._relative(self.bias, layout.longest))
+        places = torch.arange(layout.longest, device=rows.device)
+        far = (places - places[:, None]).abs() > window  # (S, S)
+        return layout.mask(rows.new_zeros(1, 1, *far.shape).masked_fill_(far, -torch.inf))
 
     def _relative(self, bias: torch.Tensor, tokens: int) -> torch.Tensor:
         """(1, H, S, S): row i of the windows starts at the distance of key 0 from query i, -i."""
@@ -141,12 +145,32 @@ def encode_layer(
         turns.turn(qkv, heads * (group + 1), layout.positions)
     padded = layout.pad(qkv).view(layout.batch, layout.longest, -1, width)  # (B, S, H + 2G, K)
     query, key, value = padded.transpose(1, 2).split((heads * group, heads, heads), dim=1)
-    # Padding stands behind a prompt: where no token sees what follows, it needs no mask.
-    mixed = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, is_causal=bias is None, scale=1.0, enable_gqa=group > 1
-    )
-    rows = add_mm(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)), layer.self_attention.out)
+    if layer.self_attention.softcap is not None:
+        mixed = _capped(query, key, value, bias, layer.self_attention.softcap)
+    else:
+        # Padding stands behind a prompt: where no token sees what follows, it needs no mask.
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, is_causal=bias is None, scale=1.0, enable_gqa=group > 1
+        )
+    rows = layer.self_attention.join(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)))
     return layer.feed_forward(rows, normalize(rows)), key, value
+
+
+def _capped(
+    query: torch.Tensor,  # (B, H, S, K)
+    key: torch.Tensor,  # (B, G, S, K)
+    value: torch.Tensor,
+    bias: torch.Tensor | None,  # (B or 1, 1, S or 1, S)
+    softcap: float,
+) -> torch.Tensor:
+    """Attention with capped scores, which torch's own does not have: (B, H, S, K)."""
+    by_group = query.unflatten(1, (key.shape[1], -1))  # (B, G, R, S, K)
+    scores = (by_group @ key.mT.unsqueeze(2)).tanh_().mul_(softcap)  # (B, G, R, S, S)
+    if bias is None:
+        tokens = query.shape[2]
+        bias = scores.new_full((tokens, tokens), -torch.inf).triu_(1)[None, None]
+    mixed: torch.Tensor = scores.add_(bias.unsqueeze(2)).softmax(-1) @ value.unsqueeze(2)
+    return mixed.flatten(1, 2)
 
 
 class PromptEncoder:

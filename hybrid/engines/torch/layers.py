@@ -29,11 +29,14 @@ from hybrid.models.architectures.records import (
     Linear,
     Norm,
     RelativeBias,
+    Stack,
 )
 
 USUAL_ROWS = 5  # for which oneDNN chooses its layout: a verified draft has so many
 
 Normalize = Callable[[torch.Tensor], torch.Tensor]
+Join = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Places = int | slice | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,10 @@ def unit_rms(rows: torch.Tensor, eps: float) -> torch.Tensor:
     return functional.rms_norm(rows, rows.shape[-1:], eps=eps)
 
 
-def normalize(norm: Norm) -> Normalize:
-    """Make the norm of any number of rows, its gain and bias left out."""
+def normalize(norm: Norm | None) -> Normalize:
+    """Make the norm of any number of rows, its gain and bias left out; rows stay as they are without one."""
+    if norm is None:
+        return _same
     eps, width = norm.eps, len(norm.gain)
     if norm.kind == "layer":
         return lambda rows: functional.layer_norm(rows, (width,), eps=eps)
@@ -140,7 +145,7 @@ def normalize(norm: Norm) -> Normalize:
 def whole_norm(norm: Norm | None, target: Target) -> Normalize:
     """Make the norm of any number of rows with its gain and bias; rows stay as they are without one."""
     if norm is None:
-        return lambda rows: rows
+        return _same
     eps, gain, width = norm.eps, target.put(norm.gain), (len(norm.gain),)
     bias = None if norm.bias is None else target.put(norm.bias)
     if norm.kind == "layer":
@@ -148,9 +153,13 @@ def whole_norm(norm: Norm | None, target: Target) -> Normalize:
     return lambda rows: unit_rms(rows, eps) * gain
 
 
-def normalize_row(norm: Norm, target: Target) -> Normalize:
+def _same(rows: torch.Tensor) -> torch.Tensor:
+    return rows
+
+
+def normalize_row(norm: Norm | None, target: Target) -> Normalize:
     """Make the same for a single row; an RMS on the CPU takes three small operations in place of seven."""
-    if norm.kind != "rms" or not target.exact_on_cpu:
+    if norm is None or norm.kind != "rms" or not target.exact_on_cpu:
         return normalize(norm)
     epsilon, inverse = torch.full((1, 1), norm.eps), 1 / len(norm.gain)
 
@@ -161,25 +170,57 @@ def normalize_row(norm: Norm, target: Target) -> Normalize:
     return unit
 
 
-def normalize_rows(norm: Norm, target: Target) -> Normalize:
+def normalize_rows(norm: Norm | None, target: Target) -> Normalize:
     """Make the same for several rows; an RMS on the CPU takes four small operations in place of seven."""
-    if norm.kind != "rms" or not target.exact_on_cpu:
+    if norm is None or norm.kind != "rms" or not target.exact_on_cpu:
         return normalize(norm)
     width = len(norm.gain)
     epsilon, mean = torch.full((1, 1), norm.eps), torch.full((width, 1), 1 / width)
     return lambda rows: rows * torch.addmm(epsilon, rows * rows, mean).rsqrt_()
 
 
+def joined(part: Attention | FeedForward, out: Packed, target: Target) -> Join:
+    """Make what adds a part's last product, (N, any) inner rows times `out`, to the (N, D) rows it read."""
+    post, whole = part.post_norm, part.sum_norm
+
+    def add(rows: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+        return add_mm(rows, inner, out)
+
+    if post is not None:
+        norm_product = whole_norm(post, target)
+        return lambda rows, inner: norm_product(mm(inner, out)).add_(rows)
+    if whole is not None:
+        norm_sum = whole_norm(whole, target)
+        return lambda rows, inner: norm_sum(add_mm(rows, inner, out))
+    return add
+
+
 class PackedAttention:
     """into: (D, (H + 2G)K), queries, keys and values side by side; (D, HK), queries alone, when crossing.
 
-    out: (HK, D).
+    out: (HK, D). softcap: of the scores, which the queries have been divided by.
     """
 
     def __init__(self, attention: Attention, target: Target, crosses: bool = False) -> None:
         others = () if crosses else (attention.key, attention.value)
-        self.into = pack(target, _scaled(attention.query, attention.scale), *others, norm=attention.norm)
+        self.softcap = attention.softcap
+        scale = attention.scale if self.softcap is None else attention.scale / self.softcap
+        self.into = pack(target, _scaled(attention.query, scale), *others, norm=attention.norm)
         self.out = pack(target, attention.output)
+        self.join = joined(attention, self.out, target)
+
+    def mix(
+        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        """(N, R, K) queries over (N, K, any) keys and (N, any, K) values: (N, R, K). bias: of the scores."""
+        if self.softcap is None and bias is not None:
+            scores = torch.baddbmm(bias, query, keys)
+        else:
+            scores = torch.bmm(query, keys)
+        if self.softcap is not None:
+            scores = scores.tanh_().mul_(self.softcap)
+            scores = scores if bias is None else scores.add_(bias)
+        return torch.bmm(scores.softmax(-1), values)
 
 
 def _scaled(linear: Linear, scale: float) -> Linear:
@@ -200,6 +241,7 @@ class PackedFeedForward:
         gate = () if weights.gate is None else (weights.gate,)
         self.into = pack(target, *gate, weights.up, norm=weights.norm)
         self.out = pack(target, weights.down)
+        self.join = joined(weights, self.out, target)
         self.activate = ACTIVATIONS[weights.activation]
 
     def __call__(self, rows: torch.Tensor, normed: torch.Tensor) -> torch.Tensor:
@@ -209,7 +251,7 @@ class PackedFeedForward:
             inner = self.activate(gate).mul_(up)
         else:
             inner = self.activate(inner)
-        return add_mm(rows, inner, self.out)
+        return self.join(rows, inner)
 
 
 def _gelu_tanh(rows: torch.Tensor) -> torch.Tensor:
@@ -225,13 +267,13 @@ ACTIVATIONS: dict[Activation, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 class PackedLayer:
-    """One layer's weights, whatever runs it."""
+    """One layer's weights, whatever runs it; its cross-attention has the heads of its self-attention."""
 
     def __init__(self, layer: Layer, target: Target) -> None:
         own, cross = layer.self_attention, layer.cross_attention
         self.key_value_heads, self.head_width = own.key_value_heads, own.head_width
         self.group = own.heads // own.key_value_heads  # R
-        self.rotary = own.rotary
+        self.rotary, self.window = own.rotary, own.window
         self.self_attention = PackedAttention(own, target)
         self.cross_attention = None if cross is None else PackedAttention(cross, target, crosses=True)
         self.feed_forward = PackedFeedForward(layer.feed_forward, target)
@@ -243,8 +285,10 @@ class PackedDecoder:
     def __init__(self, stack: DecoderStack, target: Target) -> None:
         first, positions = stack.layers[0].self_attention, stack.positions
         self.target, self.norm, self.start = target, first.norm, stack.start
-        self.embeddings = target.put(stack.embeddings)  # (V, D)
-        self.head = pack(target, stack.head, norm=stack.final_norm, scale=stack.head_scale)
+        self.embeddings = scaled_embeddings(stack, target)  # (V, D)
+        self.softcap = stack.logit_softcap
+        scale = stack.head_scale / (self.softcap or 1.0)
+        self.head = pack(target, stack.head, norm=stack.final_norm, scale=scale)
         self.layers = [PackedLayer(layer, target) for layer in stack.layers]
         crossing = [layer.cross_attention for layer in stack.layers if layer.cross_attention is not None]
         keys_and_values: list[Linear] = [
@@ -260,7 +304,7 @@ class PackedDecoder:
         self.near_bias: torch.Tensor | None = None  # (H, max_distance + 1)
         if isinstance(positions, RelativeBias):
             self.near_bias = target.put(positions.by_distance(positions.max_distance + 1))
-        self.table = target.put(positions.table) if isinstance(positions, LearnedPositions) else None
+        self.entrance = Entrance(stack, target)
 
     @property
     def vocabulary(self) -> int:
@@ -275,16 +319,43 @@ class PackedDecoder:
         columns = torch.arange(self.near_bias.shape[1] - reach, self.near_bias.shape[1])
         return self.near_bias[:, columns.clamp_(min=0).to(self.near_bias.device)]
 
-    def check_room(self, positions: int) -> None:
-        """Raise EngineError when the model has no positions for so many tokens."""
+    def logits(self, rows: torch.Tensor) -> torch.Tensor:
+        """(N, D) normed rows to (N, V)."""
+        return self.cap(mm(rows, self.head))
+
+    def cap(self, logits: torch.Tensor) -> torch.Tensor:
+        """Cap logits, divided by the cap in the head, in place, where the model does."""
+        return logits if self.softcap is None else logits.tanh_().mul_(self.softcap)
+
+
+class Entrance:
+    """What embeddings go through before the first layer: scale, positions and norm, where there are any."""
+
+    def __init__(self, stack: Stack, target: Target) -> None:
+        positions = stack.positions
+        self.scale = stack.input_scale
+        self.table = target.put(positions.table) if isinstance(positions, LearnedPositions) else None
+        self.norm = None if stack.embedding_norm is None else whole_norm(stack.embedding_norm, target)
+        self.open = self.scale == 1.0 and self.table is None and self.norm is None
+
+    def __call__(self, rows: torch.Tensor, places: Places) -> torch.Tensor:
+        """(N, D) embeddings of tokens that stand at `places`."""
+        if self.scale != 1.0:
+            rows = rows * self.scale
         if self.table is not None:
-            check_room(self.table, positions)
+            rows = rows + self.table[places]
+        return rows if self.norm is None else self.norm(rows)
+
+    def check_room(self, tokens: int) -> None:
+        """Raise EngineError when the table of positions ends before so many tokens."""
+        if self.table is not None and tokens > len(self.table):
+            raise EngineError(
+                f"The model has positions for {len(self.table)} tokens; a prompt with its answer would take "
+                f"{tokens}. Give a shorter prompt or fewer --max-new-tokens."
+            )
 
 
-def check_room(table: torch.Tensor, tokens: int) -> None:
-    """Raise EngineError when a table of positions, (P, D), ends before so many tokens."""
-    if tokens > len(table):
-        raise EngineError(
-            f"The model has positions for {len(table)} tokens; a prompt with its answer would take "
-            f"{tokens}. Give a shorter prompt or fewer --max-new-tokens."
-        )
+def scaled_embeddings(stack: Stack, target: Target) -> torch.Tensor:
+    """(V, D) what stands for each id; the model's own memory where nothing scales it."""
+    embeddings = stack.embeddings.detach()
+    return target.put(embeddings if stack.embedding_scale == 1.0 else embeddings * stack.embedding_scale)

@@ -8,7 +8,7 @@ pairs are made of also has `settings(config)`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
@@ -39,12 +39,21 @@ class Family:
 
 
 _T5_TRAITS = ("is_encoder_decoder", "encoder_layers", "decoder_layers")
+_BART_TRAITS = ("is_encoder_decoder", "encoder_ffn_dim", "decoder_ffn_dim", "max_position_embeddings")
+_GEMMA_TRAITS = ("is_encoder_decoder", "encoder", "decoder")
 T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", _T5_TRAITS, pairs=True)
+T5GEMMA = Family("T5Gemma", "t5gemma", _GEMMA_TRAITS, pairs=True)
 
 # By transformers' model_type.
 ARCHITECTURES: Mapping[str, Family] = {
     "t5": T5,
     "mt5": T5,
+    "bart": Family("BART", "bart", _BART_TRAITS, pairs=True),
+    "marian": Family(
+        "Marian (OPUS-MT)", "marian", (*_BART_TRAITS, "share_encoder_decoder_embeddings"), pairs=True
+    ),
+    "t5gemma": T5GEMMA,
+    "t5_gemma_module": T5GEMMA,  # its encoder alone
     "gpt2": Family("GPT-2", "gpt2", ("activation_function", "n_positions", "n_embd"), pairs=True),
     "llama": Family("Llama", "llama", ("rms_norm_eps", "rope_theta", "hidden_act"), pairs=True),
 }
@@ -163,13 +172,8 @@ def reader_of(model: Any, layer: int | None = None) -> Stack:
     count = len(stack.layers) if layer is None else layer
     if not 1 <= count <= len(stack.layers):
         raise EngineError(f"There is no layer {count} to read; the model has {len(stack.layers)} of them.")
-    return Stack(
-        embeddings=stack.embeddings,
-        layers=stack.layers[:count],
-        final_norm=stack.final_norm if layer is None else None,
-        positions=stack.positions,
-        causal=stack.causal,
-    )
+    norm = stack.final_norm if layer is None else None
+    return replace(stack, layers=stack.layers[:count], final_norm=norm)
 
 
 def base_weights(weights: Weights, prefix: str) -> Weights:

@@ -3,14 +3,15 @@
 A family's file makes these records of a transformers config and the model's
 weights by name; whoever runs or trains a model packs from them and knows no
 class of any library. Matrices are (d_out, d_in), as nn.Linear holds them; all
-tensors are the model's own memory. Every norm stands before the part that reads it.
+tensors are the model's own memory but where a family stores something else than
+what it computes with.
 
 Letters: D model width, F feed-forward width, H heads, G key-value heads (H of
 them unless heads share), K head width, V vocabulary, P positions.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Sizes:
     family: transformers' model_type. encoder_layers: 0 of a decoder-only model.
     gated: whether the feed-forward has a gate. head_scale: what the input of
     the output matrix is multiplied by. tied_head: whether that matrix is the
-    embeddings'. max_positions: None where positions are relative.
+    embeddings'. max_positions: None where positions are relative or rotary. reader:
+    the encoder's where they are not the decoder's. never: an id that is never written.
     """
 
     family: str
@@ -43,6 +45,12 @@ class Sizes:
     tied_head: bool
     head_scale: float = 1.0
     max_positions: int | None = None
+    reader: "Sizes | None" = None
+    never: int | None = None
+
+    def read_by(self, encoder: "Sizes") -> "Sizes":
+        """Return the sizes of a decoder with this encoder before it."""
+        return self if encoder == self else replace(self, reader=encoder)
 
     @property
     def decoder_only(self) -> bool:
@@ -74,9 +82,13 @@ class Attention:
 
     norm: of what makes the queries; in self-attention of what makes keys and values, too.
     rotary: how queries and keys are turned; layers that turn alike share one record.
+    window: how far a token sees: so many tokens up to itself, or, where it also sees
+    what follows, so many on either side. softcap: scaled scores become softcap *
+    tanh(score / softcap). post_norm: of what the part gives, before it is added.
+    sum_norm: of the sum.
     """
 
-    norm: Norm
+    norm: Norm | None
     query: Linear
     key: Linear
     value: Linear
@@ -86,17 +98,26 @@ class Attention:
     head_width: int
     scale: float
     rotary: "Rotary | None" = None
+    window: int | None = None
+    softcap: float | None = None
+    post_norm: Norm | None = None
+    sum_norm: Norm | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeedForward:
-    """activation(x up) down, or with a gate (Shazeer 2020) (activation(x gate) * (x up)) down."""
+    """activation(x up) down, or with a gate (Shazeer 2020) (activation(x gate) * (x up)) down.
 
-    norm: Norm
+    norm, post_norm, sum_norm: see Attention.
+    """
+
+    norm: Norm | None
     gate: Linear | None
     up: Linear
     down: Linear
     activation: Activation
+    post_norm: Norm | None = None
+    sum_norm: Norm | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +178,7 @@ class Rotary:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedPositions:
-    """table: (P, D), added to the embeddings."""
+    """table: (P, D), added to the embeddings; Marian's is of sines."""
 
     table: "torch.Tensor"
 
@@ -169,9 +190,11 @@ Positions: TypeAlias = RelativeBias | LearnedPositions
 class Stack:
     """An encoder, or layers of a decoder.
 
-    embeddings: (V, D) of its input ids. final_norm: None where the layers' output
-    is taken as it is. positions: None where the attentions' rotary ones are all.
-    causal: whether no token sees what stands after it.
+    embeddings: (V, D) of its input ids, and embedding_scale what those are
+    multiplied by. input_scale: of what is read in place of an id's embedding, too.
+    embedding_norm: of embeddings and positions together. final_norm: None where the
+    layers' output is taken as it is. positions: None where the attentions' rotary
+    ones are all. causal: whether no token sees what stands after it.
     """
 
     embeddings: "torch.Tensor"
@@ -179,11 +202,14 @@ class Stack:
     final_norm: Norm | None
     positions: Positions | None
     causal: bool = False
+    embedding_scale: float = 1.0
+    input_scale: float = 1.0
+    embedding_norm: Norm | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderStack(Stack):
-    """head: to V. head_scale: of what the head reads.
+    """head: to V. head_scale: of what the head reads. logit_softcap: as of attention scores.
 
     start: the id that stands before an answer; None in a decoder-only model,
     whose prompt's last token stands there.
@@ -192,6 +218,7 @@ class DecoderStack(Stack):
     head: Linear
     head_scale: float
     start: int | None
+    logit_softcap: float | None = None
 
     @property
     def has_cross_attention(self) -> bool:
