@@ -5,6 +5,7 @@ import torch
 from hybrid.models.architectures import configuration, new_model
 
 VOCABULARY = 384
+SPREAD = {"bart": 1.0, "marian": 1.0, "t5gemma": 0.3}
 IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
 
 
@@ -28,7 +29,7 @@ def t5gemma(width: int, encoder: dict | None = None, decoder: dict | None = None
         "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "sliding_window": 24,
         "query_pre_attn_scalar": 16, "attn_logit_softcapping": 4.0, "final_logit_softcapping": 6.0,
-        **IDS, "bos_token_id": 0,
+        **IDS,
     }  # fmt: skip
     halves = {"encoder": half | (encoder or {}), "decoder": half | (decoder or {})}
     return {"model_type": "t5gemma", **halves, **settings}
@@ -63,21 +64,24 @@ def random_model(config: dict, seed: int):
                 enlivened_vector(name, weight)
             elif "embed_positions" in name:
                 if weight.requires_grad:  # sines stay sines
-                    weight.normal_(std=0.3)
+                    weight.normal_(std=0.1)
             elif "shared" in name or "embed_tokens" in name:
-                weight.normal_(std=0.3)
-                weight[1] *= 2.0
+                # Small beside the layers' sums, else a token repeats itself; of one length, else one wins.
+                weight.normal_().div_(weight.norm(dim=1, keepdim=True)).mul_(SPREAD[config["model_type"]])
+                weight[1] *= 1.5  # it ends some answers
+                weight[0] = 0.0  # a T5Gemma that caches nothing takes it for padding, also in an answer
             else:
-                weight.normal_(std=1.5 * weight.shape[1] ** -0.5)
+                weight.normal_(std=3.0 * weight.shape[1] ** -0.5)
+                weight -= weight.mean(1, keepdim=True)  # what all activations have in common drowns the rest
         for name, buffer in model.named_buffers():
             if name == "final_logits_bias":
-                buffer.normal_(std=0.3)
+                buffer.normal_(std=0.1)
     return model
 
 
 def enlivened_vector(name: str, weight: torch.Tensor) -> None:
     """Gains that are not 1 everywhere, stored less 1 or not, and biases that are not 0."""
     if name.endswith("bias"):
-        weight.normal_(std=0.2)
+        weight.normal_(std=0.1)
     else:
         weight.add_(torch.empty_like(weight).uniform_(-0.5, 0.5))

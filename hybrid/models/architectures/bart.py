@@ -4,11 +4,10 @@ Each half has a table of positions, whose first two rows stand for none, and a
 norm of embeddings and positions together; nothing stands behind its layers.
 """
 
-from typing import Annotated, Any, Literal, Required, TypedDict
-
-from msgspec import Meta
+from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights
+from hybrid.models.architectures.bounds import Id, Layers, Rate, Scale, Tokens, Vocabulary, Width, checked
 from hybrid.models.architectures.records import (
     Activation,
     Attention,
@@ -21,13 +20,7 @@ from hybrid.models.architectures.records import (
     Sizes,
     Stack,
 )
-from hybrid.store.typed_json import convert
 
-Vocabulary = Annotated[int, Meta(ge=1, le=2**24)]
-Width = Annotated[int, Meta(ge=1, le=2**20)]
-Layers = Annotated[int, Meta(ge=1, le=1000)]
-Id = Annotated[int, Meta(ge=0, le=2**24)]
-Rate = Annotated[float, Meta(ge=0, lt=1)]
 Half = Literal["encoder", "decoder"]
 
 
@@ -36,7 +29,7 @@ class Settings(TypedDict, total=False):
 
     model_type: Required[str]
     vocab_size: Required[Vocabulary]
-    max_position_embeddings: Required[Annotated[int, Meta(ge=1, le=2**24)]]
+    max_position_embeddings: Required[Tokens]
     d_model: Required[Width]
     encoder_layers: Required[Layers]
     decoder_layers: Required[Layers]
@@ -52,7 +45,7 @@ class Settings(TypedDict, total=False):
     dropout: Rate
     attention_dropout: Rate
     activation_dropout: Rate
-    init_std: Annotated[float, Meta(ge=0, le=1000)]
+    init_std: Scale
     pad_token_id: Required[Id]
     bos_token_id: Id | None
     eos_token_id: Required[Id]
@@ -98,16 +91,7 @@ def half_sizes(config: Config, half: Half) -> Sizes:
 
 def settings(config: Config) -> dict[str, Any]:
     """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
-    checked: dict[str, Any] = dict(convert(Settings, dict(config)))
-    check_ids(sizes(checked), checked)
-    return checked | UNFORCED
-
-
-def check_ids(about: Sizes, config: Config) -> None:
-    """Raise ValueError for an id that the vocabulary does not have."""
-    for key in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
-        if (config.get(key) or 0) >= about.vocabulary:
-            raise ValueError(f"{key} is {config[key]}, and vocab_size is {about.vocabulary}")
+    return checked(Settings, config, sizes) | UNFORCED
 
 
 def encoder(config: Config, weights: Weights) -> Stack:

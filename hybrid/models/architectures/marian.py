@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from hybrid.models.architectures import Config, Weights, bart
+from hybrid.models.architectures.bounds import Vocabulary, checked
 from hybrid.models.architectures.records import DecoderStack, LearnedPositions, Linear, Sizes, Stack
-from hybrid.store.typed_json import convert
 
 
 class Settings(bart.Settings, total=False):
     """Keys of a config.json that a model is built from; every other one is passed over."""
 
-    decoder_vocab_size: bart.Vocabulary | None
+    decoder_vocab_size: Vocabulary | None
     share_encoder_decoder_embeddings: bool
 
 
@@ -31,12 +31,7 @@ def sizes(config: Config) -> Sizes:
 
 def settings(config: Config) -> dict[str, Any]:
     """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
-    checked: dict[str, Any] = dict(convert(Settings, dict(config)))
-    bart.check_ids(sizes(checked), checked)
-    written = checked.pop("decoder_vocab_size", None) or checked["vocab_size"]
-    if written != checked["vocab_size"]:
-        raise ValueError(f"decoder_vocab_size is {written}, and vocab_size is {checked['vocab_size']}")
-    return checked | bart.UNFORCED
+    return checked(Settings, config, sizes) | bart.UNFORCED
 
 
 def encoder(config: Config, weights: Weights) -> Stack:

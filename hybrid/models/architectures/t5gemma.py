@@ -5,12 +5,24 @@ positions; attention scores and logits capped by a tanh; layers that see only
 what is near in turn with layers that see all (Gemma 2, arXiv 2408.00118).
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Required, TypedDict
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 from msgspec import Meta
 
 from hybrid.models.architectures import Config, Weights
 from hybrid.models.architectures.bart import half_weights
+from hybrid.models.architectures.bounds import (
+    Epsilon,
+    Id,
+    Ids,
+    Layers,
+    Rate,
+    Scale,
+    Tokens,
+    Vocabulary,
+    Width,
+    checked,
+)
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -22,25 +34,9 @@ from hybrid.models.architectures.records import (
     Sizes,
     Stack,
 )
-from hybrid.store.typed_json import convert
+from hybrid.models.architectures.rope import RopeSettings, Theta, rope_settings, rotary
 
-if TYPE_CHECKING:
-    pass
-
-Vocabulary = Annotated[int, Meta(ge=1, le=2**24)]
-Width = Annotated[int, Meta(ge=1, le=2**20)]
-Layers = Annotated[int, Meta(ge=1, le=1000)]
-Id = Annotated[int, Meta(ge=0, le=2**24)]
-Rate = Annotated[float, Meta(ge=0, lt=1)]
-Cap = Annotated[float, Meta(gt=0, le=1e6)]
-Theta = Annotated[float, Meta(gt=1, le=1e12)]
-
-
-class Rope(TypedDict, total=False):
-    """Settings of rotary positions."""
-
-    rope_type: Literal["default"]
-    rope_theta: Required[Theta]
+Cap = Annotated[float, Meta(gt=0, le=1e6)] | None
 
 
 class HalfSettings(TypedDict, total=False):
@@ -54,20 +50,21 @@ class HalfSettings(TypedDict, total=False):
     num_key_value_heads: Required[Width]
     head_dim: Required[Width]
     hidden_activation: Literal["gelu_pytorch_tanh"]
-    max_position_embeddings: Annotated[int, Meta(ge=1, le=2**24)]
-    rms_norm_eps: Annotated[float, Meta(gt=0, le=1)]
+    max_position_embeddings: Tokens
+    rms_norm_eps: Epsilon
     rope_theta: Theta
-    rope_parameters: Rope | None
+    rope_scaling: RopeSettings | None
+    rope_parameters: RopeSettings | None
     attention_bias: bool
-    query_pre_attn_scalar: Annotated[int, Meta(ge=1, le=2**20)]
-    sliding_window: Annotated[int, Meta(ge=1, le=2**24)] | None
+    query_pre_attn_scalar: Width
+    sliding_window: Tokens | None
     layer_types: list[Literal["sliding_attention", "full_attention"]] | None
-    final_logit_softcapping: Cap | None
-    attn_logit_softcapping: Cap | None
-    initializer_range: Annotated[float, Meta(ge=0, le=1000)]
+    final_logit_softcapping: Cap
+    attn_logit_softcapping: Cap
+    initializer_range: Scale
     pad_token_id: Required[Id]
     bos_token_id: Required[Id]
-    eos_token_id: Required[Id | list[Id]]
+    eos_token_id: Required[Ids]
 
 
 class Settings(TypedDict, total=False):
@@ -86,39 +83,27 @@ class Settings(TypedDict, total=False):
 def sizes(config: Config) -> Sizes:
     """Read the sizes, of an encoder alone as well.
 
-    Raises ValueError for another activation or kind of rotary positions, for heads
-    that share no keys evenly and for two vocabularies.
+    Raises ValueError for another activation, kind of rotary positions or number of
+    kinds of layers, for heads that do not fit and for two vocabularies.
     """
     if "encoder" not in config:
-        return _half_sizes(config, config)
-    reads, writes = (_half_sizes(config, config[half]) for half in ("encoder", "decoder"))
+        return _half_sizes(config, config, "")
+    reads, writes = (_half_sizes(config, config[half], f"{half}.") for half in ("encoder", "decoder"))
     if reads.vocabulary != writes.vocabulary:
         raise ValueError(
-            f"encoder.vocab_size is {reads.vocabulary} and decoder.vocab_size {writes.vocabulary}, and both "
-            "must have one vocabulary"
+            f"encoder.vocab_size is {reads.vocabulary} and decoder.vocab_size {writes.vocabulary}"
         )
     return writes.read_by(reads)
 
 
 def settings(config: Config) -> dict[str, Any]:
     """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
-    checked: dict[str, Any] = dict(convert(Settings, dict(config)))
-    vocabulary = sizes(checked).vocabulary
+    whole: dict[str, Any] = checked(Settings, config, sizes)
     for name in ("encoder", "decoder"):
-        half = checked[name] = dict(checked[name])
-        half["rope_parameters"] = {"rope_type": "default", "rope_theta": _theta(half)}
-        half.pop("rope_theta", None)
-        for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            ids = half[key] if isinstance(half[key], list) else [half[key]]
-            if max(ids, default=0) >= vocabulary:
-                raise ValueError(f"{name}.{key} is {half[key]}, and vocab_size is {vocabulary}")
-        if len(_kinds(half)) != half["num_hidden_layers"]:
-            raise ValueError(
-                f"{name}.layer_types has {len(_kinds(half))} entries for {half['num_hidden_layers']} layers"
-            )
-        if half["hidden_size"] % half["num_attention_heads"]:
-            raise ValueError(f"{name}.num_attention_heads does not divide hidden_size, {half['hidden_size']}")
-    return checked
+        half = checked(HalfSettings, whole[name], lambda half: _half_sizes(whole, half, ""))
+        half["rope_parameters"] = rope_settings(half)
+        whole[name] = {key: half[key] for key in half if key not in ("rope_theta", "rope_scaling")}
+    return whole
 
 
 def encoder(config: Config, weights: Weights) -> Stack:
@@ -150,39 +135,35 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
     )
 
 
-def _half_sizes(config: Config, half: Config) -> Sizes:
-    """Read the sizes as if encoder and decoder were both like this one."""
+def _half_sizes(config: Config, half: Config, name: str) -> Sizes:
+    """Read the sizes as if encoder and decoder were both like this one, which errors call `name`."""
     activation = str(half.get("hidden_activation", "gelu_pytorch_tanh"))
     if activation != "gelu_pytorch_tanh":
-        raise ValueError(f"hidden_activation is {activation!r}, not gelu_pytorch_tanh")
-    rope = (half.get("rope_parameters") or half.get("rope_scaling") or {}).get("rope_type", "default")
-    if rope != "default":
-        raise ValueError(f"rope_type is {rope!r}, not default")
-    heads, shared = int(half["num_attention_heads"]), int(half["num_key_value_heads"])
-    if heads % shared:
+        raise ValueError(f"{name}hidden_activation is {activation!r}, not gelu_pytorch_tanh")
+    rope_settings(half)
+    width, heads, layers = (half[k] for k in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
+    if width % heads or heads % half["num_key_value_heads"]:
         raise ValueError(
-            f"num_key_value_heads is {shared}, which does not divide num_attention_heads, {heads}"
+            f"{name}num_attention_heads is {heads}, which does not go with {half['num_key_value_heads']} "
+            f"key-value heads and a hidden_size of {width}"
         )
-    layers = [int(config[name]["num_hidden_layers"]) for name in ("encoder", "decoder") if name in config]
+    if len(_kinds(half)) != layers:
+        raise ValueError(f"{name}layer_types names {len(_kinds(half))} layers and there are {layers}")
+    halves = [config[key]["num_hidden_layers"] for key in ("encoder", "decoder") if key in config]
     return Sizes(
         family=str(config["model_type"]),
-        d_model=int(half["hidden_size"]),
-        d_ff=int(half["intermediate_size"]),
+        d_model=width,
+        d_ff=half["intermediate_size"],
         heads=heads,
-        key_value_heads=shared,
-        head_width=int(half["head_dim"]),
-        encoder_layers=layers[0] if layers else int(half["num_hidden_layers"]),
-        decoder_layers=layers[1] if layers else 0,
-        vocabulary=int(half["vocab_size"]),
+        key_value_heads=half["num_key_value_heads"],
+        head_width=half["head_dim"],
+        encoder_layers=halves[0] if halves else layers,
+        decoder_layers=halves[1] if halves else 0,
+        vocabulary=half["vocab_size"],
         activation="gelu-tanh",
         gated=True,
         tied_head=bool(config.get("tie_word_embeddings", True)),
     )
-
-
-def _theta(half: Config) -> float:
-    """Return the base of the rotary positions, named as by transformers 5 or as in config.json on the Hub."""
-    return float((half.get("rope_parameters") or half).get("rope_theta", 10000.0))
 
 
 def _kinds(half: Config) -> list[str]:
@@ -192,27 +173,15 @@ def _kinds(half: Config) -> list[str]:
 
 
 def _layers(half: Config, own: Weights, crosses: bool) -> tuple[Layer, ...]:
-    import torch
-
-    channels = torch.arange(0, half["head_dim"], 2, dtype=torch.float32)
-    rotary = Rotary(frequencies=1.0 / _theta(half) ** (channels / half["head_dim"]))
-    return tuple(
-        _layer(
-            half,
-            own,
-            f"layers.{n}",
-            rotary,
-            half["sliding_window"] if kind.startswith("sliding") else None,
-            crosses,
-        )
-        for n, kind in enumerate(_kinds(half))
-    )
+    turns, near = rotary(rope_settings(half), half["head_dim"]), half.get("sliding_window")
+    windows = [near if kind == "sliding_attention" else None for kind in _kinds(half)]
+    return tuple(_layer(half, own, f"layers.{n}", turns, window, crosses) for n, window in enumerate(windows))
 
 
-def _layer(half: Config, own: Weights, name: str, rotary: Rotary, window: int | None, crosses: bool) -> Layer:
+def _layer(half: Config, own: Weights, name: str, turns: Rotary, window: int | None, crosses: bool) -> Layer:
     gate, up, down = (_linear(own, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
     return Layer(
-        self_attention=_attention(half, own, name, "self_attn", rotary, window),
+        self_attention=_attention(half, own, name, "self_attn", turns, window),
         cross_attention=_attention(half, own, name, "cross_attn") if crosses else None,
         feed_forward=FeedForward(
             norm=_norm(half, own, f"{name}.pre_feedforward_layernorm"),
@@ -226,7 +195,7 @@ def _layer(half: Config, own: Weights, name: str, rotary: Rotary, window: int | 
 
 
 def _attention(
-    half: Config, own: Weights, layer: str, part: str, rotary: Rotary | None = None, window: int | None = None
+    half: Config, own: Weights, layer: str, part: str, turns: Rotary | None = None, window: int | None = None
 ) -> Attention:
     query, key, value, output = (_linear(own, f"{layer}.{part}.{letter}_proj") for letter in "qkvo")
     return Attention(
@@ -239,7 +208,7 @@ def _attention(
         key_value_heads=half["num_key_value_heads"],
         head_width=half["head_dim"],
         scale=half.get("query_pre_attn_scalar", 256) ** -0.5,
-        rotary=rotary,
+        rotary=turns,
         window=window,
         softcap=half.get("attn_logit_softcapping", 50.0),
         post_norm=_norm(half, own, f"{layer}.post_{part}_layernorm"),

@@ -1,0 +1,90 @@
+"""BART, Marian and T5Gemma give the ids and logits of transformers: alone, in batches, losslessly."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hybrid.engines.torch.engine import TorchEngine
+from hybrid.models.architectures import decoder_of, sizes_of
+from hybrid.schema import METHODS, MODELS
+from tests.engines.conftest import NEW_TOKENS
+from tests.engines.encoder_decoders import VARIANTS, random_model
+from tests.loaded import prompt_ids
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def bundle(request, tiny_bundle):
+    """Two models of one family."""
+    llm, slm = (random_model(VARIANTS[request.param](width), seed) for width, seed in ((48, 7), (32, 8)))
+    return replace(tiny_bundle, models={"llm": llm, "slm": slm})
+
+
+@pytest.fixture(scope="module")
+def expected(bundle, texts):
+    """What generate() writes, greedy, without what is never written."""
+    return generated(bundle.llm, [prompt_ids(bundle, text) for text in texts])
+
+
+def generated(model, prompts, **settings) -> list[list[int]]:
+    width, never = max(map(len, prompts)), sizes_of(model.config).never
+    rows = model.generate(
+        input_ids=torch.tensor([[*prompt, *[0] * (width - len(prompt))] for prompt in prompts]),
+        attention_mask=torch.tensor([[1] * len(p) + [0] * (width - len(p)) for p in prompts]),
+        max_new_tokens=NEW_TOKENS, do_sample=False, num_beams=1, pad_token_id=0,
+        suppress_tokens=None if never is None else [never], **settings,
+    )[:, 1:].tolist()  # fmt: skip
+    return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
+
+
+def test_200_prompts_alone_and_as_a_batch_equal_generate(bundle, texts, answer, answers, expected):
+    engine = TorchEngine(bundle, "llm")
+    together = answers(engine, texts)
+    for text, ids, batched in zip(texts, expected, together, strict=True):
+        prompt = prompt_ids(bundle, text)
+        assert same(bundle.llm, prompt, answer(engine, text).token_ids, ids)
+        assert same(bundle.llm, prompt, batched.token_ids, ids)
+    assert len({tuple(ids) for ids in expected}) > 20
+    assert len({len(ids) for ids in expected}) > 2  # some end before they must
+
+
+def test_cached_equals_uncached(bundle, texts, expected):
+    some = [prompt_ids(bundle, text) for text in texts[::50]]
+    assert generated(bundle.llm, some, use_cache=False) == expected[::50]
+
+
+def test_lossless_methods_equal_the_llm(bundle, texts, answer):
+    llm = TorchEngine(bundle, "llm")
+    for method in METHODS:
+        if method in MODELS or "hybrid" in METHODS[method].models:
+            continue
+        engine = TorchEngine(bundle, method)
+        for text in texts[5::40]:
+            assert answer(engine, text).token_ids == answer(llm, text).token_ids
+
+
+def test_logits_equal_transformers(bundle, texts, answer):
+    """Not only their order: caps, biases and scales of the head as well."""
+    engine, prompt = TorchEngine(bundle, "llm"), prompt_ids(bundle, texts[150])
+    made = answer(engine, texts[150], max_new_tokens=4, ignore_eos=True)
+    logits = logits_after(bundle.llm, prompt, made.token_ids[:3])
+    if (never := sizes_of(bundle.llm.config).never) is not None:
+        logits[never] = -torch.inf
+    torch.testing.assert_close(engine.strategy.decoder.single.logits[0], logits, rtol=1e-3, atol=1e-3)
+
+
+def logits_after(model, prompt, answer) -> torch.Tensor:
+    start = decoder_of(model).start
+    with torch.no_grad():
+        return model(
+            input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([[start, *answer]])
+        ).logits[0, -1]
+
+
+def same(model, prompt, one, other) -> bool:
+    """Equal ids, or parted where both logits are equal within 1e-3."""
+    if list(one) == list(other):
+        return True
+    place = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    logits = logits_after(model, prompt, one[:place])
+    return bool((logits[one[place]] - logits[other[place]]).abs() < 1e-3)
