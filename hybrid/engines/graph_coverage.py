@@ -69,7 +69,7 @@ def _lacking(stack: Stack) -> list[str]:
     for layer in stack.layers:
         attentions = [layer.self_attention, *([layer.cross_attention] if layer.cross_attention else [])]
         lacking += [part for attention in attentions for part in _of_attention(attention)]
-        lacking += _of_feed_forward(layer.feed_forward)
+        lacking += _of_feed_forward(layer.feed_forward) + ["parallel parts"] * layer.parallel
     return lacking
 
 
@@ -92,6 +92,8 @@ def _of_attention(attention: Attention) -> list[str]:
         lacking.append("scaled attention scores")
     if attention.rotary is not None:
         lacking.append("rotary positions")
+    if attention.query_norm is not None or attention.key_norm is not None:
+        lacking.append("norms of heads")
     linears = (attention.query, attention.key, attention.value, attention.output)
     return lacking + ["biases"] * any(linear.bias is not None for linear in linears)
 

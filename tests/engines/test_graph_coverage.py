@@ -37,6 +37,10 @@ VARIANTS = {
     "rotary positions": lambda s: changed(
         s, self_attention=replace(s.layers[-1].self_attention, rotary=Rotary(frequencies=torch.zeros(4)))
     ),
+    "norms of heads": lambda s: changed(
+        s, self_attention=replace(s.layers[-1].self_attention, query_norm=s.final_norm)
+    ),
+    "parallel parts": lambda s: changed(s, parallel=True),
     "no encoder": lambda s: replace(
         s, layers=tuple(replace(layer, cross_attention=None) for layer in s.layers)
     ),

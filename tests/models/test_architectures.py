@@ -1,8 +1,10 @@
 """Architectures: every weight under the name of its part, sizes as transformers has them, refusals."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import MT5Config, PegasusConfig, T5Config
+from transformers import AutoModelForCausalLM, Gemma3Config, MT5Config, PegasusConfig, T5Config
 
 from hybrid.errors import EngineError
 from hybrid.models.architectures import (
@@ -11,9 +13,11 @@ from hybrid.models.architectures import (
     check_supported,
     decoder_of,
     encoder_of,
+    reader_of,
     sizes_of,
 )
 from tests.engines.families import FAMILIES, random_model
+from tests.models.tiny import tiny_model
 
 
 @pytest.fixture(params=FAMILIES)
@@ -36,6 +40,49 @@ def test_sizes_of_a_t5_are_those_of_its_configuration(t5):
         config.is_gated_act, config.dense_act_fn.removesuffix("_new"),
     )  # fmt: skip
     assert not sizes.decoder_only
+
+
+DECODER_ONLY = ("gpt2", "gpt_neox", "llama", "qwen2", "qwen3", "gemma3_text")
+
+
+@pytest.mark.parametrize("family", DECODER_ONLY)
+def test_every_weight_of_a_decoder_only_model_stands_in_its_record(family):
+    """By how many values there are: some families store other ones than those they compute with."""
+    model = tiny_model(family)
+    stack = decoder_of(model)
+    turned = {
+        layer.self_attention.rotary.frequencies.data_ptr() for layer in stack.layers if family != "gpt2"
+    }
+    counts = {tensor.data_ptr(): tensor.numel() for tensor in tensors(stack)}
+    count = sum(values for place, values in counts.items() if place not in turned)
+    assert count == sum(weight.numel() for weight in model.parameters())
+    assert encoder_of(model) is None
+
+
+@pytest.mark.parametrize("family", DECODER_ONLY)
+def test_sizes_of_a_decoder_only_model_are_those_of_its_configuration(family):
+    model = tiny_model(family)
+    sizes, config = sizes_of(model.config), model.config
+    assert (sizes.d_model, sizes.heads, sizes.decoder_layers, sizes.vocabulary) == (
+        config.hidden_size, config.num_attention_heads, config.num_hidden_layers, config.vocab_size,
+    )  # fmt: skip
+    layer = decoder_of(model).layers[0]
+    assert len(layer.feed_forward.up.weight) == sizes.d_ff
+    assert len(layer.self_attention.key.weight) == sizes.key_value_heads * sizes.head_width
+    assert sizes.gated == (layer.feed_forward.gate is not None)
+    assert sizes.decoder_only
+
+
+def test_a_text_model_is_found_inside_one_that_sees_images():
+    text = tiny_model("gemma3_text")
+    inner = {key: value for key, value in text.config.to_dict().items() if key != "model_type"}
+    eyes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = Gemma3Config(text_config=inner, vision_config=eyes | {"image_size": 8, "patch_size": 4})
+    whole = AutoModelForCausalLM.from_config(config)
+    whole.model.language_model.load_state_dict(text.model.state_dict())
+    assert replace(sizes_of(config), family="gemma3_text") == sizes_of(text.config)
+    pairs = zip(tensors(reader_of(whole)), tensors(reader_of(text)), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 @pytest.mark.parametrize(

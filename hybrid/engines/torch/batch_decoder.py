@@ -18,15 +18,9 @@ import torch
 
 from hybrid.engines.decoding import compact
 from hybrid.engines.torch.encoder import States, encode_layer
-from hybrid.engines.torch.layers import (
-    Normalize,
-    PackedDecoder,
-    PackedLayer,
-    argmax,
-    mm,
-    normalize,
-)
-from hybrid.engines.torch.positions import Turns, turns_of
+from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
+from hybrid.engines.torch.operations import Normalize, argmax, mm, normalize
+from hybrid.engines.torch.positions import Turns, causal_bias, turns_of
 
 CAPACITY = 128  # positions for which memory is taken at least; taking it costs tens of milliseconds
 
@@ -44,6 +38,7 @@ class BatchDecoder:
         self.packed, self.start = packed, packed.start or 0
         self.normalize = normalize(packed.norm)
         self.layers = [_BatchLayer(layer) for layer in packed.layers]
+        self.windows = {layer.window for layer in packed.layers}
         self.memory = packed.embeddings.new_empty(0)  # of the self-attention, kept from one batch to the next
         self.bias = packed.position_bias(0)  # (H, reach)
         self.first: dict[int, int] = {}  # the first ids, which a prefix gives
@@ -77,9 +72,21 @@ class BatchDecoder:
         places = None if self.bias is not None else self.starts[: len(rows)] + position
         if places is not None and not self.packed.entrance.open:
             rows = self.packed.entrance(rows, places)
+        near = {window: self._near(window, places, at) for window in self.windows}
         for layer in self.layers:
-            rows = layer(rows, at, self.normalize, places)
+            rows = layer(rows, at, self.normalize, places, near[layer.packed.window])
         return argmax(self.packed.logits(self.normalize(rows)))
+
+    def _near(self, window: int | None, places: torch.Tensor | None, at: int) -> torch.Tensor | None:
+        """(OG, 1, at + 1): what keeps tokens at `places` of their texts from seeing beyond a window."""
+        if window is None or places is None:
+            return None
+        columns = torch.arange(at + 1, device=places.device)
+        behind = columns - self.offset + self.starts[: len(places), None]  # the answers follow their prompts
+        stands_at = torch.where(columns <= self.offset, columns, behind)  # (O, at + 1)
+        far = stands_at <= (places - window)[:, None]
+        mask = self.prefix_mask[: len(places), :, : at + 1].masked_fill(far[:, None], -torch.inf)
+        return mask.repeat_interleave(self.packed.key_value_heads, 0)
 
     def _take(self, states: States, capacity: int) -> None:
         layout, packed = states.layout, self.packed
@@ -119,8 +126,10 @@ class BatchDecoder:
         layout, rows = states.layout, states.rows
         if not self.packed.entrance.open:
             rows = self.packed.entrance(rows, layout.positions)
+        biases = {window: causal_bias(layout.longest, window, rows) for window in self.windows}
         for place, layer in zip(self.self_kv_cache, self.layers, strict=True):
-            rows, keys, values = encode_layer(layer.packed, rows, self.normalize, layout, None, layer.turns)
+            packed, bias = layer.packed, biases[layer.packed.window]
+            rows, keys, values = encode_layer(packed, rows, self.normalize, layout, bias, layer.turns)
             place[0, :, :, : layout.longest], place[1, :, :, : layout.longest] = keys, values
         ids = argmax(self.packed.logits(self.normalize(rows[layout.last_rows])))
         self.first = dict(enumerate(ids))
@@ -183,18 +192,28 @@ class _BatchLayer:
         self.packed = packed
 
     def __call__(
-        self, rows: torch.Tensor, at: int, normalize: Normalize, places: torch.Tensor | None
+        self,
+        rows: torch.Tensor,
+        at: int,
+        normalize: Normalize,
+        places: torch.Tensor | None,
+        near: torch.Tensor | None,
     ) -> torch.Tensor:
-        """(O, D) rows of tokens at `at` in the caches, at `places` in their texts, (O,)."""
+        """(O, D) rows of tokens at `at` in the caches, at `places` in their texts, (O,).
+
+        near: (OG, 1, at + 1), added to the scores where a window bounds what they see.
+        """
         packed, count, end = self.packed, len(rows), at + 1
         heads, group, width = packed.key_value_heads, packed.group, packed.head_width
-        qkv = mm(normalize(rows), packed.self_attention.into)
+        normed = normalize(rows)
+        qkv = mm(normed, packed.self_attention.into)
         if self.turns is not None and places is not None:
-            self.turns.turn(qkv, heads * (group + 1), places)
+            packed.self_attention.place(qkv, self.turns, places)
         query, key, value = qkv.split((heads * group * width, heads * width, heads * width), dim=1)
         self.keys[:, at], self.values[:, at] = key.reshape(-1, width), value.reshape(-1, width)
         reach = self.position_bias.shape[2]
         bias = self.position_bias[:, :, reach - end :] if self.counts_back else self.position_bias[:, :, :end]
+        bias = bias if near is None else near
         query = query.reshape(-1, group, width)  # (OG, R, K)
         own, cross = packed.self_attention, packed.cross_attention
         mixed = own.mix(query, self.keys[:, :end].mT, self.values[:, :end], bias)
@@ -203,4 +222,4 @@ class _BatchLayer:
             query = mm(normalize(rows), cross.into).view(-1, group, width)
             mixed = cross.mix(query, self.cross_keys.mT, self.cross_values, self.mask)
             rows = cross.join(rows, mixed.view(count, -1))
-        return packed.feed_forward(rows, normalize(rows))
+        return packed.feed_forward(rows, normed if packed.parallel else normalize(rows))

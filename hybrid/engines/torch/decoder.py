@@ -20,16 +20,8 @@ import torch
 
 from hybrid.engines.speculative import MIN_DRAFT_PROBABILITY
 from hybrid.engines.torch.encoder import States
-from hybrid.engines.torch.layers import (
-    Normalize,
-    PackedDecoder,
-    PackedLayer,
-    Target,
-    argmax,
-    mm,
-    normalize_row,
-    normalize_rows,
-)
+from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
+from hybrid.engines.torch.operations import Normalize, Target, argmax, mm, normalize_row, normalize_rows
 from hybrid.engines.torch.positions import Turns, turns_of
 
 CAPACITY = 512  # positions for which caches are made in advance; growing takes tens of milliseconds
@@ -48,6 +40,7 @@ class SingleDecoder:
         self.normalize = normalize_row(packed.norm, target)
         self.normalize_rows = normalize_rows(packed.norm, target)
         self.layers = [CachedLayer(layer, self.normalize) for layer in packed.layers]
+        self.windows = {layer.window for layer in packed.layers}
         self.head = packed.head
         self.logits = self.embeddings.new_empty(1, packed.vocabulary)
         self.pick, self.pick_surely = _argmax(self.logits), _argmax_with_probability(self.logits)
@@ -96,9 +89,9 @@ class SingleDecoder:
             rows, at = torch.cat([self.prefix, rows[1:]]), 0
         if self.entrance is not None:
             rows = self.entrance(rows, slice(at, at + len(rows)))
-        bias = self._bias(at, len(rows))
+        biases = {window: self._bias(at, len(rows), window) for window in self.windows}
         for layer in self.layers:
-            rows = layer.run(rows, at, bias, self.normalize_rows)
+            rows = layer.run(rows, at, biases[layer.window], self.normalize_rows)
         return argmax(self.packed.logits(self.normalize_rows(rows[-count:])))
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
@@ -164,12 +157,15 @@ class SingleDecoder:
         for layer, turns in zip(self.layers, tables, strict=True):
             layer.reserve(capacity, past, turns, packed.target)
 
-    def _bias(self, position: int, count: int) -> torch.Tensor:
+    def _bias(self, position: int, count: int, window: int | None) -> torch.Tensor:
         """(G or 1, R * n, T): what a pass of n tokens from `position` on adds to its scores."""
         packed, end = self.packed, position + count
         if self.bias is None:
-            unseen = torch.full((count, end), -torch.inf, device=self.logits.device, dtype=self.logits.dtype)
-            return unseen.triu_(position + 1).repeat(packed.heads // packed.key_value_heads, 1).unsqueeze(0)
+            hidden = self.logits.new_full((count, end), -torch.inf)
+            unseen = hidden.triu(position + 1)
+            if window is not None:
+                unseen += hidden.tril_(position - window)
+            return unseen.repeat(packed.heads // packed.key_value_heads, 1).unsqueeze(0)
         # One window for each query, the last one's first: each starts at key 0.
         first = self.capacity - end
         windows = self.bias[:, first : first + count - 1 + end].unfold(1, end, 1).flip(1)  # (H, n, T)
@@ -188,7 +184,7 @@ class CachedLayer:
         own, cross = packed.self_attention, packed.cross_attention
         self.own, self.cross = own, cross
         self.qkv, self.qkv_bias = own.into
-        self.softcap = own.softcap
+        self.softcap, self.window, self.parallel = own.softcap, packed.window, packed.parallel
 
     def reserve(
         self,
@@ -210,12 +206,15 @@ class CachedLayer:
         keys, values = cache[:, queries_width:].view(capacity, 2, heads, width).unbind(1)
         keys, values = keys.permute(1, 2, 0), values.transpose(0, 1)  # (G, K, T), (G, T, K)
         self.self_kv_cache, self.rows = cache, cache.unsqueeze(1).unbind(0)  # each row (1, (H + 2G)K)
-        self.queries = (
-            cache[:, :queries_width].view(capacity, heads, self.group, width).unbind(0)
-        )  # (G, R, K)
-        # queries: (G, R, K) each
+        queries = cache[:, :queries_width].view(capacity, heads, self.group, width)
+        self.queries = queries.unbind(0)  # (G, R, K) each
         self.keys = [keys[:, :, : t + 1] for t in range(capacity)]  # (G, K, t + 1)
         self.values = [values[:, : t + 1] for t in range(capacity)]  # (G, t + 1, K)
+        self.near_keys, self.near_values = self.keys, self.values  # what a token alone sees
+        if self.window is not None:
+            first = [max(0, t + 1 - self.window) for t in range(capacity)]
+            self.near_keys = [keys[:, :, first[t] :] for t, keys in enumerate(self.keys)]
+            self.near_values = [values[:, first[t] :] for t, values in enumerate(self.values)]
         self.position_bias, self.turns = position_bias, turns  # (G, R, t + 1)
 
     def __call__(self, row: torch.Tensor, position: int) -> torch.Tensor:
@@ -226,29 +225,31 @@ class CachedLayer:
         else:
             torch.addmm(self.qkv_bias, normed, self.qkv, out=into)
         if self.turns is not None:
-            self.turns.turn(into, self.heads * (self.group + 1), slice(position, position + 1))
+            self.own.place(into, self.turns, slice(position, position + 1))
+        keys = self.near_keys[position]
         if self.position_bias is None:
-            scores = torch.bmm(self.queries[position], self.keys[position])
+            scores = torch.bmm(self.queries[position], keys)
         else:
-            scores = torch.baddbmm(self.position_bias[position], self.queries[position], self.keys[position])
+            scores = torch.baddbmm(self.position_bias[position], self.queries[position], keys)
         if self.softcap is not None:
             scores.tanh_().mul_(self.softcap)
-        mixed = torch.bmm(scores.softmax(-1), self.values[position])  # (G, R, K)
+        mixed = torch.bmm(scores.softmax(-1), self.near_values[position])  # (G, R, K)
         row = self.own.join(row, mixed.view(1, -1))
         if self.cross is not None:
             query = mm(self.normalize(row), self.cross.into).view(self.heads, self.group, -1)
             mixed = self.cross.mix(query, self.cross_keys, self.cross_values, None)
             row = self.cross.join(row, mixed.view(1, -1))
-        return self.feed_forward(row, self.normalize(row))
+        return self.feed_forward(row, normed if self.parallel else self.normalize(row))
 
     def run(
         self, rows: torch.Tensor, position: int, bias: torch.Tensor, normalize: Normalize
     ) -> torch.Tensor:
         """Do the same for n rows, (n, D), the first at `position`. bias: (G or 1, R * n, position + n)."""
         end = position + len(rows)
-        qkv = mm(normalize(rows), self.own.into)
+        normed = normalize(rows)
+        qkv = mm(normed, self.own.into)
         if self.turns is not None:
-            self.turns.turn(qkv, self.heads * (self.group + 1), slice(position, end))
+            self.own.place(qkv, self.turns, slice(position, end))
         self.self_kv_cache[position:end] = qkv
         query = self._by_group(qkv[:, : self.heads * self.group * self.width])
         mixed = self.own.mix(query, self.keys[end - 1], self.values[end - 1], bias)
@@ -257,7 +258,7 @@ class CachedLayer:
             query = self._by_group(mm(normalize(rows), self.cross.into))
             mixed = self.cross.mix(query, self.cross_keys, self.cross_values, None)
             rows = self.cross.join(rows, self._by_row(mixed))
-        return self.feed_forward(rows, normalize(rows))
+        return self.feed_forward(rows, normed if self.parallel else normalize(rows))
 
     def _by_group(self, queries: torch.Tensor) -> torch.Tensor:
         """(n, HK) to (G, Rn, K)."""

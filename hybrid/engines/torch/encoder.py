@@ -11,17 +11,9 @@ import torch
 from torch.nn import functional
 
 from hybrid.engines.decoding import Prompts
-from hybrid.engines.torch.layers import (
-    Entrance,
-    Normalize,
-    PackedLayer,
-    Target,
-    mm,
-    normalize,
-    scaled_embeddings,
-    whole_norm,
-)
-from hybrid.engines.torch.positions import Turns, turns_of
+from hybrid.engines.torch.layers import Entrance, PackedLayer, scaled_embeddings
+from hybrid.engines.torch.operations import Normalize, Target, mm, normalize, whole_norm
+from hybrid.engines.torch.positions import Turns, causal_bias, turns_of
 from hybrid.models.architectures.records import RelativeBias, Stack
 from hybrid.models.fusion import Fusion, fuse
 from hybrid.schema import Phase
@@ -114,7 +106,7 @@ class StackEncoder:
     def _bias(self, rows: torch.Tensor, layout: Layout, window: int | None) -> torch.Tensor | None:
         """Give what is added to the scores, see encode_layer, where layers see so far; None: causal."""
         if self.causal:
-            return None
+            return causal_bias(layout.longest, window, rows)
         if self.bias is not None:
             return layout.mask(self._relative(self.bias, layout.longest))
         if window is None or window >= layout.longest - 1:
@@ -140,9 +132,10 @@ def encode_layer(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Self-attention of all tokens at once and feed-forward: (N, D) rows, (B, G, S, K) keys and values."""
     heads, group, width = layer.key_value_heads, layer.group, layer.head_width
-    qkv = mm(normalize(rows), layer.self_attention.into)
+    normed = normalize(rows)
+    qkv = mm(normed, layer.self_attention.into)
     if turns is not None:
-        turns.turn(qkv, heads * (group + 1), layout.positions)
+        layer.self_attention.place(qkv, turns, layout.positions)
     padded = layout.pad(qkv).view(layout.batch, layout.longest, -1, width)  # (B, S, H + 2G, K)
     query, key, value = padded.transpose(1, 2).split((heads * group, heads, heads), dim=1)
     if layer.self_attention.softcap is not None:
@@ -153,7 +146,7 @@ def encode_layer(
             query, key, value, attn_mask=bias, is_causal=bias is None, scale=1.0, enable_gqa=group > 1
         )
     rows = layer.self_attention.join(rows, layout.unpad(mixed.transpose(1, 2).flatten(2)))
-    return layer.feed_forward(rows, normalize(rows)), key, value
+    return layer.feed_forward(rows, normed if layer.parallel else normalize(rows)), key, value
 
 
 def _capped(

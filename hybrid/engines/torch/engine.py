@@ -25,7 +25,8 @@ from hybrid.engines.generation import GenerationGuard
 from hybrid.engines.torch.batch_decoder import BatchDecoder
 from hybrid.engines.torch.decoder import SingleDecoder
 from hybrid.engines.torch.encoder import LatentFusion, PromptEmbedder, PromptEncoder, StackEncoder, States
-from hybrid.engines.torch.layers import PackedDecoder, Target
+from hybrid.engines.torch.layers import PackedDecoder
+from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, encoder_of
 from hybrid.models.architectures.records import Stack

@@ -41,8 +41,12 @@ class Family:
 _T5_TRAITS = ("is_encoder_decoder", "encoder_layers", "decoder_layers")
 _BART_TRAITS = ("is_encoder_decoder", "encoder_ffn_dim", "decoder_ffn_dim", "max_position_embeddings")
 _GEMMA_TRAITS = ("is_encoder_decoder", "encoder", "decoder")
+_LLAMA_TRAITS = ("rms_norm_eps", "rope_theta", "hidden_act")
 T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", _T5_TRAITS, pairs=True)
 T5GEMMA = Family("T5Gemma", "t5gemma", _GEMMA_TRAITS, pairs=True)
+GEMMA3 = Family(
+    "Gemma 3", "gemma3", ("rms_norm_eps", "query_pre_attn_scalar", "hidden_activation"), pairs=True
+)
 
 # By transformers' model_type.
 ARCHITECTURES: Mapping[str, Family] = {
@@ -55,7 +59,12 @@ ARCHITECTURES: Mapping[str, Family] = {
     "t5gemma": T5GEMMA,
     "t5_gemma_module": T5GEMMA,  # its encoder alone
     "gpt2": Family("GPT-2", "gpt2", ("activation_function", "n_positions", "n_embd"), pairs=True),
-    "llama": Family("Llama", "llama", ("rms_norm_eps", "rope_theta", "hidden_act"), pairs=True),
+    "gpt_neox": Family("GPT-NeoX (Pythia)", "gpt_neox", ("rotary_pct", "layer_norm_eps"), pairs=True),
+    "llama": Family("Llama", "llama", _LLAMA_TRAITS, pairs=True),
+    "qwen2": Family("Qwen2", "qwen2", (*_LLAMA_TRAITS, "max_window_layers"), pairs=True),
+    "qwen3": Family("Qwen3", "qwen3", (*_LLAMA_TRAITS, "head_dim", "max_window_layers"), pairs=True),
+    "gemma3_text": GEMMA3,
+    "gemma3": GEMMA3,  # which sees images, too: its text model
 }
 
 

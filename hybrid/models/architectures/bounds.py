@@ -18,6 +18,7 @@ Ids = Id | Annotated[list[Id], Meta(min_length=1, max_length=100)] | None
 Rate = Annotated[float, Meta(ge=0, lt=1)]  # of dropout
 Epsilon = Annotated[float, Meta(gt=0, le=1)]
 Scale = Annotated[float, Meta(ge=0, le=1000)]  # of first weights
+Deviation = Annotated[float, Meta(ge=0, le=1)]  # the same, as a standard deviation
 
 
 def checked(kind: type, config: Config, sizes: Callable[[Config], Sizes]) -> dict[str, Any]:

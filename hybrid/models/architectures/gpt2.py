@@ -7,12 +7,12 @@ from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights, base_weights
 from hybrid.models.architectures.bounds import (
+    Deviation,
     Epsilon,
     Id,
     Ids,
     Layers,
     Rate,
-    Scale,
     Tokens,
     Vocabulary,
     Width,
@@ -50,7 +50,7 @@ class Settings(TypedDict, total=False):
     resid_pdrop: Rate
     embd_pdrop: Rate
     attn_pdrop: Rate
-    initializer_range: Scale
+    initializer_range: Deviation
     use_cache: bool
     tie_word_embeddings: bool
     bos_token_id: Id | None

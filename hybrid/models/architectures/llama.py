@@ -7,12 +7,12 @@ from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights, base_weights
 from hybrid.models.architectures.bounds import (
+    Deviation,
     Epsilon,
     Id,
     Ids,
     Layers,
     Rate,
-    Scale,
     Tokens,
     Vocabulary,
     Width,
@@ -51,7 +51,7 @@ class Settings(TypedDict, total=False):
     attention_bias: bool
     mlp_bias: bool
     attention_dropout: Rate | None
-    initializer_range: Scale
+    initializer_range: Deviation
     use_cache: bool
     tie_word_embeddings: bool
     bos_token_id: Id | None
@@ -64,17 +64,18 @@ def sizes(config: Config) -> Sizes:
     activation = str(config.get("hidden_act", "silu"))
     if activation != "silu":
         raise ValueError(f"hidden_act is {activation!r}, not silu")
-    rope_settings(config)
     width, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     if width % heads:
         raise ValueError(f"hidden_size is {width}, and num_attention_heads {heads} does not divide it")
+    head_width = int(config.get("head_dim") or width // heads)
+    rope_settings(config, head_width)
     return Sizes(
         family=str(config["model_type"]),
         d_model=width,
         d_ff=int(config["intermediate_size"]),
         heads=heads,
         key_value_heads=int(config.get("num_key_value_heads") or heads),
-        head_width=int(config.get("head_dim") or width // heads),
+        head_width=head_width,
         encoder_layers=0,
         decoder_layers=int(config["num_hidden_layers"]),
         vocabulary=int(config["vocab_size"]),
@@ -97,11 +98,11 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
     """Name the weights of the decoder."""
     about, weights = sizes(config), base_weights(weights, "model")
     embeddings = weights["embed_tokens.weight"]
-    turned = rotary(rope_settings(config), about.head_width)
+    turned = rotary(rope_settings(config, about.head_width), about.head_width)
     return DecoderStack(
         embeddings=embeddings,
         layers=tuple(_layer(config, weights, f"layers.{n}", turned) for n in range(about.decoder_layers)),
-        final_norm=_norm(config, weights, "norm") if "norm.weight" in weights else None,
+        final_norm=norm(config, weights, "norm") if "norm.weight" in weights else None,
         positions=None,
         causal=True,
         head=Linear(weight=weights.get("lm_head.weight", embeddings)),
@@ -112,11 +113,11 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
 
 def _layer(config: Config, weights: Weights, name: str, turned: Rotary) -> Layer:
     about = sizes(config)
-    query, key, value, output = (_linear(weights, f"{name}.self_attn.{letter}_proj") for letter in "qkvo")
-    gate, up, down = (_linear(weights, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
+    query, key, value, output = (linear(weights, f"{name}.self_attn.{letter}_proj") for letter in "qkvo")
+    gate, up, down = (linear(weights, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
     return Layer(
         self_attention=Attention(
-            norm=_norm(config, weights, f"{name}.input_layernorm"),
+            norm=norm(config, weights, f"{name}.input_layernorm"),
             query=query,
             key=key,
             value=value,
@@ -129,7 +130,7 @@ def _layer(config: Config, weights: Weights, name: str, turned: Rotary) -> Layer
         ),
         cross_attention=None,
         feed_forward=FeedForward(
-            norm=_norm(config, weights, f"{name}.post_attention_layernorm"),
+            norm=norm(config, weights, f"{name}.post_attention_layernorm"),
             gate=gate,
             up=up,
             down=down,
@@ -138,9 +139,11 @@ def _layer(config: Config, weights: Weights, name: str, turned: Rotary) -> Layer
     )
 
 
-def _linear(weights: Weights, name: str) -> Linear:
+def linear(weights: Weights, name: str) -> Linear:
+    """Name a matrix and its bias, if it has one."""
     return Linear(weight=weights[f"{name}.weight"], bias=weights.get(f"{name}.bias"))
 
 
-def _norm(config: Config, weights: Weights, name: str) -> Norm:
+def norm(config: Config, weights: Weights, name: str) -> Norm:
+    """Name an RMS norm's gain."""
     return Norm(kind="rms", eps=float(config.get("rms_norm_eps", 1e-6)), gain=weights[f"{name}.weight"])

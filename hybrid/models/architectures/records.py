@@ -81,7 +81,8 @@ class Attention:
     """query: to H x K. key, value: to G x K. output: from H x K. scale: of the scores.
 
     norm: of what makes the queries; in self-attention of what makes keys and values, too.
-    rotary: how queries and keys are turned; layers that turn alike share one record.
+    query_norm, key_norm: of each head's, gains (K,), before they are turned. rotary:
+    how they are turned; layers that turn alike share one record.
     window: how far a token sees: so many tokens up to itself, or, where it also sees
     what follows, so many on either side. softcap: scaled scores become softcap *
     tanh(score / softcap). post_norm: of what the part gives, before it is added.
@@ -97,6 +98,8 @@ class Attention:
     key_value_heads: int
     head_width: int
     scale: float
+    query_norm: Norm | None = None
+    key_norm: Norm | None = None
     rotary: "Rotary | None" = None
     window: int | None = None
     softcap: float | None = None
@@ -122,11 +125,15 @@ class FeedForward:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Parts in the order in which they add to what they read."""
+    """Parts in the order in which they add to what they read.
+
+    parallel: the feed-forward reads what the self-attention reads, not what that adds to.
+    """
 
     self_attention: Attention
     cross_attention: Attention | None
     feed_forward: FeedForward
+    parallel: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +177,8 @@ class RelativeBias:
 class Rotary:
     """Queries and keys turned by their position (Su et al. 2021, arXiv 2104.09864).
 
-    frequencies: (K / 2,) radians a token; channel i turns together with channel i + K / 2.
+    frequencies: (T / 2,) radians a token, of the first T of a head's K channels; channel i
+    turns together with channel i + T / 2, and the others stay as they are.
     """
 
     frequencies: "torch.Tensor"

@@ -36,7 +36,7 @@ class RopeSettings(TypedDict, total=False):
     partial_rotary_factor: Annotated[float, Meta(gt=0, le=1)]
 
 
-def rope_settings(config: Config, theta: float = 10000.0) -> dict[str, Any]:
+def rope_settings(config: Config, head_width: int, theta: float = 10000.0) -> dict[str, Any]:
     """Return the rotary positions' settings, of either spelling; theta: where none is given.
 
     Raises ValueError for another kind of them, and for a setting that is missing or of no sense.
@@ -51,13 +51,19 @@ def rope_settings(config: Config, theta: float = 10000.0) -> dict[str, Any]:
             raise ValueError(f"rope_type is {kind!r}, and {key} is missing")
     if kind == "llama3" and rope["high_freq_factor"] <= rope["low_freq_factor"]:
         raise ValueError(f"high_freq_factor is {rope['high_freq_factor']}, no more than low_freq_factor")
+    width = _turned(rope, head_width)
+    if width % 2 or not width:
+        raise ValueError(f"rotary positions turn {width} channels of each head of {head_width}, no pairs")
     return rope
 
 
 def rotary(rope: Config, head_width: int) -> Rotary:
     """Make the record of what rope_settings() gives."""
-    width = int(head_width * rope.get("partial_rotary_factor", 1.0))
-    return Rotary(frequencies=_frequencies(rope, width))
+    return Rotary(frequencies=_frequencies(rope, _turned(rope, head_width)))
+
+
+def _turned(rope: Config, head_width: int) -> int:
+    return int(head_width * rope.get("partial_rotary_factor", 1.0))
 
 
 def _frequencies(rope: Config, width: int) -> "torch.Tensor":

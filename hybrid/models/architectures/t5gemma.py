@@ -101,7 +101,7 @@ def settings(config: Config) -> dict[str, Any]:
     whole: dict[str, Any] = checked(Settings, config, sizes)
     for name in ("encoder", "decoder"):
         half = checked(HalfSettings, whole[name], lambda half: _half_sizes(whole, half, ""))
-        half["rope_parameters"] = rope_settings(half)
+        half["rope_parameters"] = rope_settings(half, half["head_dim"])
         whole[name] = {key: half[key] for key in half if key not in ("rope_theta", "rope_scaling")}
     return whole
 
@@ -140,7 +140,7 @@ def _half_sizes(config: Config, half: Config, name: str) -> Sizes:
     activation = str(half.get("hidden_activation", "gelu_pytorch_tanh"))
     if activation != "gelu_pytorch_tanh":
         raise ValueError(f"{name}hidden_activation is {activation!r}, not gelu_pytorch_tanh")
-    rope_settings(half)
+    rope_settings(half, half["head_dim"])
     width, heads, layers = (half[k] for k in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
     if width % heads or heads % half["num_key_value_heads"]:
         raise ValueError(
@@ -173,7 +173,7 @@ def _kinds(half: Config) -> list[str]:
 
 
 def _layers(half: Config, own: Weights, crosses: bool) -> tuple[Layer, ...]:
-    turns, near = rotary(rope_settings(half), half["head_dim"]), half.get("sliding_window")
+    turns, near = rotary(rope_settings(half, half["head_dim"]), half["head_dim"]), half.get("sliding_window")
     windows = [near if kind == "sliding_attention" else None for kind in _kinds(half)]
     return tuple(_layer(half, own, f"layers.{n}", turns, window, crosses) for n, window in enumerate(windows))
 

@@ -9,7 +9,8 @@ import torch
 from hybrid.engines.torch import decoder as module
 from hybrid.engines.torch.decoder import SingleDecoder
 from hybrid.engines.torch.encoder import Layout, States
-from hybrid.engines.torch.layers import PackedDecoder, Target
+from hybrid.engines.torch.layers import PackedDecoder
+from hybrid.engines.torch.operations import Target
 from hybrid.models.architectures import decoder_of
 
 EOS = 1

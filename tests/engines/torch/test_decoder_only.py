@@ -5,20 +5,34 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from hybrid.engines.decoding import decoding_strategy
 from hybrid.engines.torch.engine import TorchBackend
-from hybrid.engines.torch.layers import Target
+from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.schema import Sampling
 
 VOCABULARY, EOS, PAD, LONGEST, NEW = 96, 1, 0, 40, 16
+LENGTHS = (1, 2, 3, 5, 8, 13, 21, 30, LONGEST)
 CPU = torch.device("cpu")
 LLAMA = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 256,
 }  # fmt: skip
+NEOX = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "max_position_embeddings": 256, "vocab_size": VOCABULARY,
+}  # fmt: skip
+WINDOWS = {"sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
 STRETCHED = {
     "rope_theta": 500.0, "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
@@ -36,6 +50,22 @@ FAMILIES = {
     "llama, biases and stretched positions": LlamaConfig(
         **LLAMA | {"num_key_value_heads": 4}, vocab_size=VOCABULARY, attention_bias=True, mlp_bias=True,
         rope_parameters=STRETCHED,
+    ),
+    "gpt_neox": GPTNeoXConfig(**NEOX),
+    "gpt_neox, one part after the other": GPTNeoXConfig(
+        **NEOX, use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new",
+        rope_parameters={"rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 1.0},
+    ),
+    "qwen2": Qwen2Config(**LLAMA, vocab_size=VOCABULARY),
+    "qwen2, windows": Qwen2Config(**LLAMA, vocab_size=VOCABULARY, use_sliding_window=True, **WINDOWS),
+    "qwen3": Qwen3Config(**LLAMA | {"head_dim": 12}, vocab_size=VOCABULARY, tie_word_embeddings=True),
+    "gemma3": Gemma3TextConfig(
+        **LLAMA | {"num_hidden_layers": 3}, vocab_size=VOCABULARY, query_pre_attn_scalar=11, sliding_window=6,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
+        },
     ),
 }  # fmt: skip
 
@@ -78,7 +108,7 @@ def random_model(config, seed: int):
 def _end(model) -> None:
     """Swap the end's row of the head for that of an id that some answers hold, but not all."""
     rng = random.Random(9)
-    answers = [generate(model, rng.choices(range(2, VOCABULARY), k=9), eos_token_id=None) for _ in range(16)]
+    answers = generate(model, [rng.choices(range(2, VOCABULARY), k=9) for _ in range(16)], eos_token_id=None)
     counts = [sum(token in ids for ids in answers) for token in range(VOCABULARY)]
     frequent = min(range(VOCABULARY), key=lambda token: abs(counts[token] - 6))
     with torch.no_grad():
@@ -111,18 +141,27 @@ def strategies(model, method: str = "llm", **models):
 def prompts(name) -> list[list[int]]:
     """200 prompts for each family, and 50 for its variants."""
     rng, count = random.Random(0), 50 if "," in name else 200
-    return [rng.choices(range(2, VOCABULARY), k=rng.randint(1, LONGEST)) for _ in range(count)]
+    return [rng.choices(range(2, VOCABULARY), k=rng.choice(LENGTHS)) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
 def expected(model, prompts) -> list[list[int]]:
     """transformers' greedy ids of each prompt alone."""
-    return [generate(model, prompt) for prompt in prompts]
+    return generate(model, prompts)
 
 
-def generate(model, prompt, **settings) -> list[int]:
+def generate(model, prompts, **settings) -> list[list[int]]:
+    """transformers' ids of each prompt, of one length together: there is no padding."""
     settings = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": PAD} | settings
-    return model.generate(torch.tensor([prompt]), **settings)[0, len(prompt) :].tolist()
+    answers = {}
+    for size in {len(prompt) for prompt in prompts}:
+        alike = [prompt for prompt in prompts if len(prompt) == size]
+        rows = model.generate(torch.tensor(alike), **settings)[:, size:].tolist()
+        answers |= zip(map(tuple, alike), rows, strict=True)
+    rows = [answers[tuple(prompt)] for prompt in prompts]
+    if settings.get("eos_token_id", EOS) is None:
+        return rows
+    return [row[: row.index(EOS) + 1] if EOS in row else row for row in rows]
 
 
 @torch.inference_mode()
@@ -172,7 +211,7 @@ def test_cached_equals_uncached(model, strategy, prompts, expected):
 def test_the_end_can_be_ignored(model, strategy, prompts, expected):
     chosen = [n for n, ids in enumerate(expected) if ids[-1] == EOS and len(ids) < NEW][:6]
     ending = [prompts[n] for n in chosen]
-    further = [generate(model, prompt, eos_token_id=None) for prompt in ending]
+    further = generate(model, ending, eos_token_id=None)
     assert decode(strategy, ending, ignore_eos=True) == further
     for prompt, ids, number in zip(ending, further, chosen, strict=True):
         assert decode(strategy, [prompt], ignore_eos=True) == [ids]
@@ -204,7 +243,7 @@ def test_long_texts_make_the_caches_grow(model, prompts, monkeypatch):
     for count in (1, 3):
         for size in (3, NEW):
             ids = decode(strategy, prompts[:count], max_new_tokens=size, ignore_eos=True)
-            assert ids == [generate(model, p, eos_token_id=None)[:size] for p in prompts[:count]]
+            assert ids == [row[:size] for row in generate(model, prompts[:count], eos_token_id=None)]
 
 
 def test_more_tokens_than_a_model_has_positions_for_are_refused():

@@ -4,25 +4,43 @@ import random
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, T5Config, T5EncoderModel
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    Qwen2Config,
+    Qwen3Config,
+    T5Config,
+    T5EncoderModel,
+)
 
 from hybrid.engines.torch.encoder import PromptEncoder, StackEncoder
-from hybrid.engines.torch.layers import Target
+from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.models.architectures import reader_of
 
 VOCABULARY, LONGEST = 96, 40
 TARGET = Target(torch.device("cpu"), torch.float32)
+SIZES = {
+    "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
+}  # fmt: skip
+WINDOWS = {
+    "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]
+}  # fmt: skip
 READERS = {
     "t5": T5Config(
         vocab_size=VOCABULARY, d_model=32, d_kv=8, d_ff=48, num_layers=3, num_heads=4,
         feed_forward_proj="gated-gelu",
     ),
     "gpt2": GPT2Config(n_embd=32, n_layer=3, n_head=4, n_positions=LONGEST, vocab_size=VOCABULARY),
-    "llama": LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
-    ),
+    "gpt_neox": GPTNeoXConfig(**SIZES, rotary_pct=0.5),
+    "llama": LlamaConfig(**SIZES),
+    "qwen2": Qwen2Config(**SIZES, use_sliding_window=True, **WINDOWS),
+    "qwen3": Qwen3Config(**SIZES, head_dim=12),
+    "gemma3": Gemma3TextConfig(**SIZES, head_dim=8, query_pre_attn_scalar=8, **WINDOWS),
 }  # fmt: skip
 PROMPTS = [random.Random(0).choices(range(VOCABULARY), k=size) for size in (1, 7, LONGEST, 23, 7)]
 
@@ -75,11 +93,15 @@ def test_a_layer_that_is_given_is_read_without_the_final_norm(model):
 def test_a_base_model_cut_off_behind_a_layer_reads_as_the_whole_one(model):
     if model.config.model_type == "t5":
         pytest.skip("an encoder stands alone")
-    config = type(model.config)(**model.config.to_dict() | {"num_hidden_layers": 2})
+    shorter = {"num_hidden_layers": 2}
+    if getattr(model.config, "layer_types", None):
+        shorter["layer_types"] = model.config.layer_types[:2]
+    config = type(model.config)(**model.config.to_dict() | shorter)
     base = type(model.base_model)(config).eval()
     weights = {n: w for n, w in model.base_model.state_dict().items() if n in base.state_dict()}
     base.load_state_dict(weights)
-    setattr(base, "norm" if hasattr(base, "norm") else "ln_f", torch.nn.Identity())
+    (last,) = {"norm", "ln_f", "final_layer_norm"} & dict(base.named_children()).keys()
+    setattr(base, last, torch.nn.Identity())
     for layer in (None, 2):
         torch.testing.assert_close(read(base, PROMPTS, layer), read(model, PROMPTS, 2))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybrid.engines.torch.encoder import Layout
-from hybrid.engines.torch.layers import Target
+from hybrid.engines.torch.operations import Target
 
 CPU = Target(torch.device("cpu"), torch.float32)
 
