@@ -231,8 +231,8 @@ PLAN_OPTIONS = (
     ),
     PlanOption(
         name="task",
-        choices=tuple(TASKS),
-        help="For suites that do not state theirs, such as files.",
+        metavar="NAME",
+        help=f"For suites that do not state theirs, such as files: {', '.join(TASKS)}, or the pair's own.",
         texts=_task,
     ),
     COLUMNS,

@@ -12,10 +12,10 @@ from pathlib import Path
 from hybrid.benchmark.plan_options import PLAN_OPTIONS
 from hybrid.engines.registry import AUTO, ENGINES, spec_of
 from hybrid.errors import EngineError, PairError, PlanError, SuiteError
-from hybrid.schema import TASKS, Plan, Sampling, System
+from hybrid.schema import Plan, Sampling, System
 from hybrid.store.files import read_bounded
 from hybrid.store.typed_json import convert, encode
-from hybrid.suites import bundled_suites
+from hybrid.suites import bundled_suites, known_task
 
 SCHEMA = 1  # of a run.json, and so of a plan in a file of its own
 LARGEST_FILE = 2**24  # bytes, as of a run.json
@@ -77,8 +77,8 @@ def check_plan(plan: Plan) -> None:
         if value < option.low or (option.high is not None and value > option.high):
             most = "" if option.high is None else f" to {option.high}"
             raise PlanError(f"{option.key} is {value}; it must be from {option.low}{most}.")
-    if plan.task and plan.task not in TASKS:
-        raise SuiteError(f"There is no task {plan.task!r}; available: {', '.join(TASKS)}.")
+    if plan.task:
+        known_task(plan.task)
     for system in plan.systems:
         _check_system(system, plan)
 

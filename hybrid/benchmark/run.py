@@ -72,7 +72,7 @@ def run_benchmark(
         suite = _suite_of(plan, observer)
         plan = replace(plan, suite=suite.name)  # a file's without its folders
     _check_suite(plan, suite)
-    check_task(suite, manifest["tasks"], folder.name)
+    check_task(suite, list(manifest["tasks"]), folder.name)
     plan = replace(plan, suite_hash=suite.content_hash, task=suite.task, pair=folder.name)
     if plan.limit is not None and plan.limit > len(suite.examples):
         size = len(suite.examples)

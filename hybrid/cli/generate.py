@@ -15,7 +15,6 @@ from hybrid.schema import (
     LARGEST_PROMPT,
     LOSSLESS,
     METHODS,
-    TASKS,
     Generation,
     Observer,
     Sampling,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("text")
-@click.option("--task", type=click.Choice(list(TASKS)), default="translate-en-de", show_default=True)
+@click.option("--task", metavar="NAME", help="See `hybrid pairs`. [default: the pair's first]")
 @click.option(
     "--system", type=click.Choice(list(METHODS)), default="hybrid", show_default=True, help=LOSSLESS
 )
@@ -40,7 +39,9 @@ if TYPE_CHECKING:
 @click.option("--truncate", is_flag=True, help="Keep only the beginning of a prompt that is too long.")
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: answer, token ids and times.")
-def generate(text: str, task: str, system: str, pair: str | None, as_json: bool, **options: Any) -> None:
+def generate(
+    text: str, task: str | None, system: str, pair: str | None, as_json: bool, **options: Any
+) -> None:
     """Answer TEXT, or standard input when TEXT is `-`.
 
     Put `--` before a TEXT that begins with a dash.
@@ -55,7 +56,9 @@ def generate(text: str, task: str, system: str, pair: str | None, as_json: bool,
 
         source = ZooSource(pair, observer=terminal)
         # Checked before the engine is made: refusals come early, and notices are known.
-        notices = source.codec(system).notices(task, text, sampling.truncate)
+        codec = source.codec(system)
+        task = task or next(iter(codec.tasks))
+        notices = codec.notices(task, text, sampling.truncate)
         loaded = _loaded(source, System(system), terminal, options)
         terminal(Status(sentence="Warming up"))
         warm_up(loaded, task)

@@ -13,8 +13,9 @@ from hybrid.benchmark.plan_options import COLUMNS
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, stderr_console
 from hybrid.cli.numbers import Finite
 from hybrid.cli.options import with_options
+from hybrid.errors import InputError
 from hybrid.measuring import collector_off
-from hybrid.schema import MODELS, TASKS, Model, Status
+from hybrid.schema import MODELS, Model, Status
 
 if TYPE_CHECKING:
     from hybrid.training.stage_run import TrainEvent
@@ -48,7 +49,7 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--task", type=click.Choice(list(TASKS)), help="[default: translate-en-de, said on stderr]")
+@click.option("--task", metavar="NAME", help="[default: the pair's first, said on stderr]")
 @with_options([COLUMNS])
 @click.option("--system", "systems", type=click.Choice(MODELS), multiple=True, help="[default: all]")
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
@@ -64,9 +65,6 @@ def evaluate(
     its first line or without; or SOURCES,REFERENCES, two files of a text a line.
     `hybrid bench` measures speed and quality together.
     """
-    if task is None:
-        task = "translate-en-de"
-        notice(f"The task is {task}; --task names another.")
     with Terminal() as terminal:
         terminal(Status(sentence="Starting"))
         with collector_off():
@@ -78,7 +76,13 @@ def evaluate(
 
         torch.set_num_threads(1)
         bundle = load_bundle(pair, observer=terminal)
-        chosen = systems or MODELS
+        tasks = bundle.codec("llm").tasks
+        if task is None:
+            task = next(iter(tasks))
+            notice(f"The task is {task}; --task names another.")
+        elif task not in tasks:
+            raise InputError(f"There is no task {task!r}; available: {', '.join(tasks)}.")
+        chosen = systems or tuple(bundle.models)
         settings = options["control"], options["limit"]
         for result in quality(
             bundle, files, task, chosen, *settings, columns=options["columns"], observer=terminal

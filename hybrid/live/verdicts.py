@@ -117,5 +117,5 @@ def scores_in_words(scores: Mapping[str, Score]) -> str:
 
 def _metrics(task: str) -> list[Metric]:
     """Tell what says something of one sentence, in the order in which it is shown."""
-    metrics = [metric for metric in METRICS.values() if metric.live and task in metric.tasks]
+    metrics = [metric for metric in METRICS.values() if metric.live and metric.judges(task)]
     return sorted(metrics, key=lambda metric: metric.live)

@@ -24,7 +24,7 @@ from hybrid.metrics.contract import Array, Metric
 from hybrid.metrics.repetition import RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
 from hybrid.metrics.sacre import Bleu, Chrf, LengthRatio, Ter
-from hybrid.schema import TASKS, Score
+from hybrid.schema import Score, is_task_name
 from hybrid.schema.texts import normalized
 
 __all__ = [
@@ -48,10 +48,10 @@ METRICS: Mapping[str, Metric] = {
 
 
 def metrics_of(task: str) -> tuple[str, ...]:
-    """Name the metrics that can judge a task, the main one first. Raises InputError."""
-    if task not in TASKS:
-        raise InputError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
-    metrics = [metric for metric in METRICS.values() if task in metric.tasks]
+    """Name the metrics that can judge a task, the main one first. Raises InputError for what names none."""
+    if not is_task_name(task):
+        raise InputError(f"There is no task {task!r}; its name would be of letters, digits, - and _.")
+    metrics = [metric for metric in METRICS.values() if metric.judges(task)]
     return tuple(metric.name for metric in sorted(metrics, key=lambda metric: not metric.main))
 
 

@@ -12,6 +12,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hybrid.schema import TaskKind, task_named
+
 Array = NDArray[np.float64]
 
 
@@ -25,7 +27,7 @@ class Metric(ABC):
     name: its key in METRICS, in stored scores and in columns. label: as people write it.
     unit: "points" (0 to 100; TER may exceed 100) or "ratio". scale: the same in words.
     higher_is_better: None for what has no direction, such as the length ratio, best near 1.
-    tasks: that it can judge. main: whether it decides verdicts and gates of these tasks.
+    kinds: of tasks that it can judge. main: whether it decides verdicts and gates of these tasks.
     default: whether every benchmark is scored by it, and every table has its columns;
         others stand where a run was scored by them.
     live: its place among the scores of a single answer on the page Live; 0 leaves it out.
@@ -39,13 +41,17 @@ class Metric(ABC):
     unit: ClassVar[Literal["points", "ratio"]] = "points"
     scale: ClassVar[str] = "0 to 100"
     higher_is_better: ClassVar[bool | None] = True
-    tasks: ClassVar[tuple[str, ...]]
+    kinds: ClassVar[tuple[TaskKind, ...]]
     main: ClassVar[bool] = False
     default: ClassVar[bool] = False
     live: ClassVar[int] = 0
     unscored: ClassVar[str] = ""
     width: ClassVar[int]
     version: ClassVar[int] = 1
+
+    def judges(self, task: str) -> bool:
+        """Tell whether it can judge answers to a task."""
+        return task_named(task).kind in self.kinds
 
     @abstractmethod
     def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:

@@ -19,7 +19,7 @@ class RepetitionRate(Metric):
     name, label = "repetition", "Repetition"
     scale = "repeated 4-grams in 100 of an answer's own"
     higher_is_better = False
-    tasks = ("translate-en-de", "summarize")
+    kinds = ("translation", "summary")
     width = 2
 
     def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:

@@ -34,7 +34,7 @@ class UnicodeWords:
 class Rouge(Metric):
     """One ROUGE; its name is rouge-score's. Statistics: an answer's F1, 0 to 1."""
 
-    tasks = ("summarize",)
+    kinds = ("summary",)
     default = True
     width = 1
     version = 2  # 1: words of rouge-score's tokenizer

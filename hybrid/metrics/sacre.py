@@ -25,7 +25,7 @@ class Sacre(Metric):
     """A metric whose statistics and signature are sacrebleu's own."""
 
     # No BLEU or TER for summaries: nobody reads them.
-    tasks = ("translate-en-de",)
+    kinds = ("translation",)
     default = True
     sacre: ClassVar[str]  # the metric's name in sacrebleu
 
@@ -125,7 +125,7 @@ class LengthRatio(Metric):
     name, label, unit = "length", "Length ratio", "ratio"
     scale = "words over the references' words"
     higher_is_better = None
-    tasks = ("translate-en-de", "summarize")
+    kinds = ("translation", "summary")
     default = True
     width = 2
 

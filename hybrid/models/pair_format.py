@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from hybrid.schema import TASK_NAME, Task, task_named
+from hybrid.schema import Task, is_task_name, task_named
 from hybrid.schema.texts import UNREADABLE
 from hybrid.store.typed_json import LARGEST
 
@@ -156,7 +156,7 @@ def check_task_name(task: Task) -> None:
 
     Runs and suites know the name alone: metrics and pages take the languages from it.
     """
-    if not TASK_NAME.fullmatch(task.name):
+    if not is_task_name(task.name):
         raise ValueError(
             f"the task {task.name[:80]!r} is no name of letters, digits, - and _, 64 at the most"
         )

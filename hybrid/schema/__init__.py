@@ -59,7 +59,15 @@ from hybrid.schema.systems import (
     Phase,
     System,
 )
-from hybrid.schema.tasks import LARGEST_PROMPT, TASK_NAME, TASKS, PromptFormat, Task, task_named
+from hybrid.schema.tasks import (
+    LARGEST_PROMPT,
+    TASKS,
+    PromptFormat,
+    Task,
+    TaskKind,
+    is_task_name,
+    task_named,
+)
 
 __all__ = [
     "BASELINE",
@@ -72,7 +80,6 @@ __all__ = [
     "STATISTICS",
     "SYSTEMS",
     "TASKS",
-    "TASK_NAME",
     "Cell",
     "CellKey",
     "Device",
@@ -112,9 +119,11 @@ __all__ = [
     "Suite",
     "System",
     "Task",
+    "TaskKind",
     "Timing",
     "Waiting",
     "describe_cell",
+    "is_task_name",
     "silent",
     "task_named",
 ]

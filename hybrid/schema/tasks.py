@@ -3,6 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+TaskKind = Literal["translation", "summary"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Task:
     def translates(self) -> bool:
         """Tell whether its answers are in another language than its texts."""
         return self.source_language != self.target_language
+
+    @property
+    def kind(self) -> TaskKind:
+        """Name what it is to metrics: anything within a language is judged as a summary."""
+        return "translation" if self.translates else "summary"
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,11 @@ TASKS: Mapping[str, Task] = {
 # Of a task that some pair has of its own: runs and suites know the name alone, and metrics follow from it.
 TASK_NAME = re.compile(r"[A-Za-z0-9][\w-]{0,63}", re.ASCII)
 _TRANSLATION = re.compile(r"translate-([a-z]{2,3})-([a-z]{2,3})(-[\w-]+)?", re.ASCII)
+
+
+def is_task_name(name: str) -> bool:
+    """Tell whether a task may have this name: a built-in one, or one that some pair has of its own."""
+    return TASK_NAME.fullmatch(name) is not None
 
 
 def task_named(name: str) -> Task:

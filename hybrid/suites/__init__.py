@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hybrid.errors import SuiteError
-from hybrid.schema import TASKS, Suite
+from hybrid.schema import TASKS, Suite, is_task_name, task_named
 
 __all__ = ["bundled_suites", "check_task", "load_suite"]
 
@@ -27,13 +27,14 @@ _LOADERS: Mapping[str, tuple[str, str]] = {
     "hf": ("hub", "hf:DATASET:CONFIG:SPLIT"),
     "file": ("files", "file:PATH"),
 }
+_TASKS = f"{', '.join(TASKS)}, or one of a pair's own"
 FOLDER = Path(__file__).with_name("bundled")
 
 
 def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | None = None) -> Suite:
     """Load the suite of that name, read whole and checked.
 
-    task: a name of schema.TASKS; needed for hf: and file: suites, which do not
+    task: any name of a task; needed for hf: and file: suites, which do not
         state theirs, and must agree where a suite does.
     columns: for hf: and file: suites, which column holds the source, the
         reference, the domain and the id; dots lead into nested ones, numbers name
@@ -129,37 +130,35 @@ def check_task(suite: Suite, tasks: Sequence[str], pair: str) -> None:
 def required_task(name: str, task: str | None) -> str:
     """`task`, for a suite whose texts do not say theirs. Raises SuiteError when it is missing or unknown."""
     if task is None:
-        raise SuiteError(f"{name} does not say its task; choose one (--task): {', '.join(TASKS)}.")
-    return _known(task)
+        raise SuiteError(f"{name} does not say its task; choose one (--task): {_TASKS}.")
+    return known_task(task)
 
 
 def stated_task(name: str, stated: str, task: str | None) -> str:
     """`stated`, for a suite that has a task of its own. Raises SuiteError when another one is asked for."""
-    if task is not None and _known(task) != stated:
+    if task is not None and known_task(task) != stated:
         raise SuiteError(f"The suite {name} is for {describe(stated)}, not for {describe(task)}.")
     return stated
 
 
 def task_of_languages(name: str, source: str, target: str) -> str:
-    """Return the task that translates from `source` to `target`. Raises SuiteError without one."""
-    translations = [task for task in TASKS.values() if task.source_language != task.target_language]
-    for task in translations:
-        if (task.source_language, task.target_language) == (source, target):
-            return task.name
-    available = ", ".join(f"{task.source_language} to {task.target_language}" for task in translations)
-    raise SuiteError(f"{name}: no task translates {source} to {target}; available: {available}.")
+    """Return the task that translates from `source` to `target`. Raises SuiteError when there can be none."""
+    task = f"translate-{source}-{target}"
+    known = task_named(task)
+    if not known.translates or (known.source_language, known.target_language) != (source, target):
+        raise SuiteError(f"{name}: no task translates {source} to {target}; name two languages, as en-de.")
+    return task
 
 
 def describe(task: str) -> str:
     """Write a task with its languages: "summarize (en)", "translate-en-de (en to de)"."""
-    known = TASKS.get(task)
-    if known is None:
-        return task
-    languages = dict.fromkeys((known.source_language, known.target_language))
-    return f"{task} ({' to '.join(languages)})"
+    known = task_named(task)
+    languages = [name for name in dict.fromkeys((known.source_language, known.target_language)) if name]
+    return f"{task} ({' to '.join(languages)})" if languages else task
 
 
-def _known(task: str) -> str:
-    if task not in TASKS:
-        raise SuiteError(f"There is no task {task!r}; available: {', '.join(TASKS)}.")
+def known_task(task: str) -> str:
+    """`task`. Raises SuiteError when no task can have that name; check_task() says what a pair is for."""
+    if not is_task_name(task):
+        raise SuiteError(f"There is no task {task!r}; available: {_TASKS}.")
     return task

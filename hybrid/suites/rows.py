@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hybrid.errors import SuiteError
 from hybrid.format import printable
-from hybrid.schema import TASKS, Example
+from hybrid.schema import Example, task_named
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
 Row = Mapping[str, object]
@@ -90,7 +90,7 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
 
 def remarks(examples: Sequence[Example], task: str) -> tuple[str, ...]:
     """Say what a person should know of a suite's texts before they are answered and scored."""
-    lines, every = TASKS[task].lines, len(examples)
+    lines, every = task_named(task).lines, len(examples)
     changed, quoted = 0, 0
     kinds: dict[str, None] = {}
     for example in examples:

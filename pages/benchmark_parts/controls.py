@@ -1,5 +1,6 @@
 """What to measure: every choice is a widget, and every widget is in the page's address."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -9,7 +10,7 @@ from hybrid.benchmark.plan_options import parse_columns, threads_notice
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.format import listed, printable
-from hybrid.models.manifest import available_pairs, zoos
+from hybrid.models.manifest import available_pairs, tasks_of, zoos
 from hybrid.models.pair_summary import able_systems, how_to_train
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
@@ -33,7 +34,7 @@ def ask() -> Plan | None:
             raise PairError(
                 f"There are no pairs in {listed([*map(str, zoos())])}. HYBRID_ZOO names another folder."
             )
-        chosen = _what(list(pairs)) | _how_much() | _more()
+        chosen = _what(pairs) | _how_much() | _more()
         if sentence := how_to_train(chosen["pair"], pairs[chosen["pair"]]):
             note(sentence)
             chosen["systems"] = able_systems(chosen["systems"], pairs[chosen["pair"]])
@@ -47,7 +48,7 @@ def ask() -> Plan | None:
         if sentence := threads_notice(plan.threads):
             note(sentence, "warning")
         if plan.suite in bundled_suites():
-            check_task(suite(plan.suite), pairs[plan.pair].get("tasks", []), plan.pair)
+            check_task(suite(plan.suite), list(pairs[plan.pair].get("tasks", ())), plan.pair)
         _check_here(plan)
     except (HybridError, ValueError) as error:
         note(str(error), "error")
@@ -75,10 +76,10 @@ def suite(name: str) -> Suite:
     return load_suite(name)
 
 
-def _what(pairs: list[str]) -> dict[str, Any]:
+def _what(pairs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     left, middle, right = st.columns(3)
     name = left.selectbox("Suite", [*bundled_suites(), ANOTHER], key="bench_suite", bind="query-params")
-    pair = middle.selectbox("Pair", pairs, format_func=printable, key="bench_pair", bind="query-params")
+    pair = middle.selectbox("Pair", list(pairs), format_func=printable, key="bench_pair", bind="query-params")
     engine = right.selectbox(
         "Engine", [AUTO, *ENGINES], key="bench_engine", bind="query-params",
         help="auto: the fastest that runs here. A system may name another of its own below.",
@@ -87,8 +88,9 @@ def _what(pairs: list[str]) -> dict[str, Any]:
     if name == ANOTHER:
         left, middle, right = st.columns([2, 1, 1])
         suite = left.text_input("Name of the suite", key="name", bind="query-params", help=ABOUT_SUITES)
+        tasks = tasks_of(pairs[pair]) if pair in pairs else TASKS
         task = middle.selectbox(
-            "Task", list(TASKS), None, format_func=lambda task: TASKS[task].label, key="asked-task",
+            "Task", list(tasks), None, format_func=lambda task: tasks[task].label, key="asked-task",
             bind="query-params", placeholder="as the suite states", help="file: and hf: suites state none.",
         )  # fmt: skip
         columns = right.text_input(

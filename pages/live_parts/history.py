@@ -8,8 +8,9 @@ import streamlit as st
 from hybrid.format import printable
 from hybrid.live import Request
 from hybrid.live.history import MOST, AnswerSummary, Entry, append, table
-from hybrid.schema import TASKS, System
+from hybrid.schema import System
 from pages.common.figure import save_csv, show
+from pages.live_parts import models
 from pages.live_parts.prompt import fill
 from pages.live_parts.settings import ONE
 
@@ -52,4 +53,6 @@ def _again(entries: tuple[Entry, ...]) -> None:
 
 
 def _short(entry: Entry) -> str:
-    return f"{entry.asked_at[11:19]}  {TASKS[entry.request.task].label}: {printable(entry.request.text)}"
+    return (
+        f"{entry.asked_at[11:19]}  {models.task(entry.request.task).label}: {printable(entry.request.text)}"
+    )

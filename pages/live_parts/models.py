@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from hybrid.errors import PairError
 from hybrid.live import FairLock
 from hybrid.live.answers import engines_here
 from hybrid.live.model_cache import EngineCache, EngineRequest, LoadedSystems
-from hybrid.models.manifest import available_pairs
-from hybrid.schema import TASKS, Device, Observer, System, silent
+from hybrid.models.manifest import available_pairs, tasks_of
+from hybrid.schema import TASKS, Device, Observer, System, Task, silent, task_named
 from hybrid.store.tables import Table
 from pages.common.work import Say, Work
 
@@ -34,6 +35,20 @@ def fair_lock() -> FairLock:
 def pairs(observer: Observer = silent) -> dict[str, dict[str, Any]]:
     """Manifests of the pairs that are here, by name; `observer` hears of damaged ones. Raises PairError."""
     return available_pairs(observer=observer)
+
+
+def tasks() -> Mapping[str, Task]:
+    """Give the tasks of all pairs that are here, by name; the built-in ones when there is no pair."""
+    try:
+        known = {name: task for manifest in pairs().values() for name, task in tasks_of(manifest).items()}
+    except PairError:
+        known = {}
+    return known or TASKS
+
+
+def task(name: str) -> Task:
+    """Give a task by its name, also of a pair that is gone."""
+    return tasks().get(name) or task_named(name)
 
 
 def load(engine_request: EngineRequest, say: Say) -> LoadedSystems:
@@ -74,7 +89,7 @@ def _engine_cache() -> EngineCache:
         from hybrid.measuring.answers import warm_up
 
         with lock.held():
-            warm_up(loaded, next(iter(TASKS)))
+            warm_up(loaded, next(iter(loaded.codec.tasks)))
 
     return EngineCache(warmed)
 

@@ -35,8 +35,10 @@ def ask(task: str, room: DeltaGenerator) -> None:
     if problem := STATE.pop("link-problem", None):
         note(problem, "warning")
     with room:
-        st.caption("Try", width="content")
-        for label, text in EXAMPLES[task].items():
+        examples = EXAMPLES.get(task, {})
+        if examples:
+            st.caption("Try", width="content")
+        for label, text in examples.items():
             key = f"example-{task}-{label}"
             st.button(label, key=key, on_click=fill, args=(task, text), type="tertiary")
     left, right = st.columns([4, 1], vertical_alignment="bottom")
@@ -91,4 +93,4 @@ def keep_link(task: str) -> str | None:
 
 
 def _first(task: str) -> str:
-    return next(iter(EXAMPLES[task].values()))
+    return next(iter(EXAMPLES.get(task, {}).values()), "")

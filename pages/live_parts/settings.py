@@ -9,7 +9,7 @@ from hybrid.format import printable
 from hybrid.live.answers import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.model_cache import EngineRequest
 from hybrid.models.pair_summary import able_systems, how_to_train
-from hybrid.schema import CPU, LOSSLESS, TASKS, System
+from hybrid.schema import CPU, LOSSLESS, System
 from pages.common.figure import show
 from pages.common.notes import note, tell
 from pages.live_parts import models
@@ -21,10 +21,11 @@ LIMITS = (1, 512)  # new tokens
 
 def what() -> tuple[str, str, DeltaGenerator]:
     """Draw the task, whether it is one prompt or a file of them, and room for more in the same row."""
-    first = next(iter(TASKS))
+    tasks = models.tasks()
+    first = next(iter(tasks))
     with st.container(horizontal=True, vertical_alignment="center"):
         task = st.segmented_control(
-            "Task", list(TASKS), default=first, format_func=_task, required=True, key="task",
+            "Task", list(tasks), default=first, format_func=_task, required=True, key="task",
             bind="query-params", label_visibility="collapsed",
         ) or first  # fmt: skip
         mode = st.segmented_control(
@@ -111,7 +112,7 @@ def engines_here() -> None:
 def _known() -> dict[str, tuple[str, Callable[[], list[str]]]]:
     """By the name of a choice in the address: what it is, and what can be chosen, as addresses spell it."""
     return {
-        "task": ("a task", lambda: [_task(name) for name in TASKS]),
+        "task": ("a task", lambda: [_task(name) for name in models.tasks()]),
         "ask": ("a way to ask", lambda: [ONE, FILE]),
         "systems": ("systems", lambda: [system.label for system in systems()]),
         "live_pair": ("a pair", lambda: [printable(pair) for pair in models.pairs()]),
@@ -125,4 +126,4 @@ def _is_limit(text: str) -> bool:
 
 
 def _task(name: str) -> str:
-    return TASKS[name].label
+    return models.task(name).label

@@ -170,7 +170,7 @@ def test_what_is_no_suite_is_refused(suite: str):
         ({"systems": (System("llm", "cuda-graph"),)}, EngineError, "cuda-graph"),
         ({"engine": "abacus"}, EngineError, "'abacus'"),
         ({"engine": "onnx", "device": Device("cuda")}, EngineError, "cuda"),
-        ({"task": "sing"}, SuiteError, "'sing'"),
+        ({"task": "sing it"}, SuiteError, "'sing it'"),
         ({"pair": "a\nb"}, PairError, "a\\nb"),
         ({"threads": 5000}, PlanError, "5000"),
         ({"batch_size": 5000}, PlanError, "5000"),

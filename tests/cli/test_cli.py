@@ -23,7 +23,6 @@ Failure = Callable[[Result], str]
     ("arguments", "error"),
     [
         (["generate"], "Missing argument 'TEXT'"),
-        (["generate", SENTENCE, "--task", "sing"], "'sing' is not one of 'translate-en-de', 'summarize'"),
         (["generate", SENTENCE, "--system", "gpt"], "'gpt' is not one of 'llm', 'slm', 'hybrid'"),
         (["generate", SENTENCE, "--max-new-tokens", "0"], "0 is not in the range"),
         (["generate", SENTENCE, "--threads", "0"], "0 is not in the range"),

@@ -111,13 +111,19 @@ def test_an_example_without_references_is_refused() -> None:
 def test_unknown_names_are_told_what_there_is() -> None:
     with pytest.raises(InputError, match="no metric 'comet'; available: bleu, chrf"):
         score("comet", ["a"], [["a"]])
-    with pytest.raises(InputError, match="no task 'chat'; available: translate-en-de"):
-        metrics_of("chat")
+    with pytest.raises(InputError, match="no task 'a chat'"):
+        metrics_of("a chat")
     with pytest.raises(InputError, match=r"comet.*bleu"):
         metric_of("comet", "translate-en-de")
     with pytest.raises(InputError, match=r"rougeL.*translate-en-de"):
         metric_of("rougeL", "translate-en-de")
     assert metric_of("rougeL", "summarize") is METRICS["rougeL"]
+
+
+def test_the_name_of_a_task_says_how_it_is_judged() -> None:
+    assert metrics_of("translate-fr-pt-formal") == metrics_of("translate-en-de")
+    for name in ("simplify", "translate", "translate-en-en", "translate-en"):
+        assert metrics_of(name) == metrics_of("summarize")
 
 
 def test_an_answer_too_long_for_a_metric_has_the_others() -> None:

@@ -281,8 +281,9 @@ def test_the_suite_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         SuiteError, match=r"file:a\.tsv does not say its task; choose one \(--task\): translate-en-de, summ"
     ):
         load_suite("file:a.tsv")
-    with pytest.raises(SuiteError, match=r"no task 'poem'; available: translate-en-de, summarize"):
-        load_suite("file:a.tsv", "poem")
+    with pytest.raises(SuiteError, match=r"no task 'a poem'; available: translate-en-de, summarize"):
+        load_suite("file:a.tsv", "a poem")
+    assert load_suite("file:a.tsv", "poem").task == "poem"  # of some pair's own
     written(tmp_path / "~a.tsv", TSV)  # a name that only begins so
     assert load_suite("file:~a.tsv", "translate-en-de").content_hash == suite.content_hash
     with pytest.raises(SuiteError, match="write file:PATH"):

@@ -135,7 +135,7 @@ def test_wrong_names(name: str) -> None:
 
 
 def test_a_task_is_needed() -> None:
-    error = "does not say its task; choose one (--task): translate-en-de, summarize."
+    error = "does not say its task; choose one (--task): translate-en-de, summarize, or one of a pair's own."
     assert refusal(task=None) == f"{NAME} {error}"
 
 

@@ -26,12 +26,13 @@ def test_a_task_is_asked_for_or_stated() -> None:
     assert stated_task("x", "summarize", None) == stated_task("x", "summarize", "summarize") == "summarize"
     with pytest.raises(SuiteError, match=r"x is for summarize \(en\), not for translate-en-de \(en to de\)"):
         stated_task("x", "summarize", "translate-en-de")
-    with pytest.raises(SuiteError, match="no task 'poem'; available: translate-en-de, summarize"):
-        stated_task("x", "summarize", "poem")
+    with pytest.raises(SuiteError, match="no task 'a poem'; available: translate-en-de, summarize"):
+        stated_task("x", "summarize", "a poem")
 
 
 def test_languages_have_a_task() -> None:
     assert task_of_languages("x", "en", "de") == "translate-en-de"
-    for source, target in (("en", "fr"), ("de", "en"), ("en", "en"), ("ende", "")):
-        with pytest.raises(SuiteError, match=f"no task translates {source} to {target}; available: en to de"):
+    assert task_of_languages("x", "de", "kab") == "translate-de-kab"
+    for source, target in (("en", "en"), ("ende", ""), ("e", "n"), ("en/..", "de")):
+        with pytest.raises(SuiteError, match=f"no task translates {source} to {target}; name two languages"):
             task_of_languages("x", source, target)

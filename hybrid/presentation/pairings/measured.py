@@ -18,7 +18,7 @@ from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.sources import Device, same_sizes, sound
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.digest import RunDigest, number
-from hybrid.schema import BASELINE, TASKS, Cell, Environment, Grid, System
+from hybrid.schema import BASELINE, Cell, Environment, Grid, System, is_task_name
 from hybrid.sizing import Request, error_report
 from hybrid.store.grids import StoredGrid, load_grid
 
@@ -196,7 +196,7 @@ def quality_runs(entries: Sequence[Entry], shapes: Mapping[str, Shape]) -> list[
     pair = trained_pair(shapes)
     return [
         entry for entry in entries
-        if entry.pair == pair and entry.complete and not entry.fixed_length and entry.task in TASKS
+        if entry.pair == pair and entry.complete and not entry.fixed_length and is_task_name(entry.task)
         and {SYSTEM, BASELINE} <= set(entry.systems)
     ]  # fmt: skip
 

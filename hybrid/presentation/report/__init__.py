@@ -37,7 +37,7 @@ from hybrid.presentation.runs.comparison_view import (
     table,
 )
 from hybrid.presentation.runs.sections import quality_sections, section_table
-from hybrid.schema import TASKS, Run
+from hybrid.schema import Run, task_named
 from hybrid.store.tables import Table
 
 __all__ = ["html_report", "redo_command"]
@@ -101,7 +101,7 @@ def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
         of_task = [row for row in systems if row.compared.task == task]
         if not any(row.compared.summary.quality for row in of_task):
             continue
-        title = f"Quality against speed: {TASKS[task].label}"
+        title = f"Quality against speed: {task_named(task).label}"
         drawing = quality_drawing(of_task)
         yield Drawn(title, drawing.says, _drawn(drawing.figure, task, first))
         first = False

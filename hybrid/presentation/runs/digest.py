@@ -10,7 +10,7 @@ from hybrid.errors import InputError, StoreError
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.disk_cache import cached_json
-from hybrid.schema import BASELINE, TASKS, System
+from hybrid.schema import BASELINE, TASKS, System, is_task_name, task_named
 from hybrid.store import StoredRun, load_run
 from hybrid.store.tables import Cell
 
@@ -92,7 +92,7 @@ class Headline:
     @property
     def task(self) -> str:
         """What was asked, in words."""
-        return TASKS[self.entry.task].label if self.entry.task in TASKS else self.entry.task
+        return task_named(self.entry.task).label
 
 
 def headlines(
@@ -139,7 +139,7 @@ def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | No
     speedup, llm_ms = number(row, "speedup_end_to_end"), number(base, "total_ms_p50")
     if speedup is None or llm_ms is None:
         return None
-    metric = metrics_of(entry.task)[0] if entry.task in TASKS else ""
+    metric = metrics_of(entry.task)[0] if is_task_name(entry.task) else ""
     return Headline(
         entry, int(str(row["n"])), speedup, number(row, "speedup_end_to_end_low"),
         number(row, "speedup_end_to_end_high"), METRICS[metric].label if metric else "",

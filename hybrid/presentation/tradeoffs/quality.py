@@ -27,7 +27,7 @@ from hybrid.presentation.charts.axes import (
 from hybrid.presentation.runs.digest import Row, RunDigest, number
 from hybrid.presentation.tradeoffs.results import LATENCIES, Tradeoffs
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
-from hybrid.schema import METHODS, TASKS, System
+from hybrid.schema import METHODS, System, is_task_name
 from hybrid.store.tables import Table
 
 SIZE_PX = 800, 300  # of the plot that labels are placed for; a wider one has only more room
@@ -107,7 +107,7 @@ def qualities(task: str, rows: Sequence[Row] = ()) -> tuple[str, ...]:
 
     rows: of systems, as in a RunDigest: what one of them was scored by is there beside the default ones.
     """
-    if task not in TASKS:
+    if not is_task_name(task):
         return ()
     return tuple(
         name
