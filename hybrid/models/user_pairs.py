@@ -18,6 +18,7 @@ NAME = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
 PROMPT_TOKENS = 1024  # of a pair that says nothing else; fewer where a model reads fewer
 ANSWER_TOKENS = 128  # that fit behind the longest prompt, where both share a context
 FEWEST_PROMPT_TOKENS = 16
+RELATIVE = ("t5", "mt5", "umt5", "longt5", "switch_transformers")  # whose positions have no end
 # Ends of the names of transformers' classes that write.
 WRITERS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "MTModel")
 
@@ -102,7 +103,8 @@ def _prompt_limit(parts: Mapping[Role, Checkpoint], wanted: int | None) -> int:
             f"Prompts of {wanted:,} tokens are longer than {shortest} reads: {most:,}, with room for an "
             f"answer of {ANSWER_TOKENS}; take {most:,} or less."
         )
-    limit = wanted or min(PROMPT_TOKENS, most)
+    usual = [part.longest_prompt or part.config.get("n_positions") for part in parts.values()]
+    limit = wanted or min(PROMPT_TOKENS, most, *(n for n in usual if type(n) is int))
     if limit < FEWEST_PROMPT_TOKENS:
         raise PairError(f"A prompt of {limit} tokens at the most has no room for a text.")
     return limit
@@ -110,7 +112,7 @@ def _prompt_limit(parts: Mapping[Role, Checkpoint], wanted: int | None) -> int:
 
 def _readable(config: Mapping[str, Any]) -> int | None:
     """Return how long a prompt a model can read; None where its positions are relative, as T5's are."""
-    if "relative_attention_num_buckets" in config or config.get("model_type") in ("t5", "mt5", "umt5"):
+    if config.get("model_type") in RELATIVE:
         return None
     length = config.get("max_position_embeddings") or config.get("n_positions")
     if type(length) is not int:

@@ -120,6 +120,7 @@ def test_tasks_of_its_own(own_zoo: Path, llama: Path, run: Run) -> None:
                  "--task", f"translate-en-fr={words}", "--max-prompt-tokens", "64")  # fmt: skip
     assert result.exit_code == 0, result.output
     manifest = json.loads((own_zoo / "mine" / "pair.json").read_text())
+    assert manifest["llm"]["reference"] == str(llama)
     assert manifest["tasks"]["translate-en-fr"]["prefix"] == words
     assert manifest["prompts"]["llm"]["translate-en-fr"]["before"] == words
     assert manifest["max_prompt_tokens"] == 64

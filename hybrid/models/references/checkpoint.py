@@ -45,7 +45,7 @@ class Checkpoint:
     tokenizer.json. special_tokens: text of bos_token, eos_token, pad_token and unk_token,
     of those that there are. chat_template: empty when it has none. eos_ids: what ends
     an answer. licence: as its source states it, empty when it states none. formats: of
-    its prompts by task, where a pair here says how its own model is asked.
+    its prompts by task, and longest_prompt, in tokens: where a pair here says how its own model is asked.
     """
 
     reference: str
@@ -62,6 +62,7 @@ class Checkpoint:
     eos_ids: tuple[int, ...] = ()
     licence: str = ""
     formats: Mapping[str, PromptFormat] = field(default_factory=dict, repr=False)
+    longest_prompt: int | None = None
 
     @property
     def family(self) -> str:

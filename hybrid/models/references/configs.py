@@ -10,8 +10,11 @@ from hybrid.models.architectures import ARCHITECTURES, architecture_of
 CODE = "auto_map"
 HYBRID = "llm-to-slm"
 # Bounds of a family that no architecture file covers: generous, and far below what would fill a memory.
-LARGEST_NUMBER, LARGEST_WIDTH, MOST_LAYERS = 2**40, 2**24, 1000
-DEEPEST, MOST_VALUES, LONGEST_TEXT = 8, 100_000, 100_000
+LARGEST_NUMBER, LARGEST_WIDTH, MOST_LAYERS, MOST_PARTS = 2**40, 2**24, 1000, 4096
+DEEPEST, MOST_NAMES, MOST_ITEMS, LONGEST_TEXT = 8, 100_000, 4096, 100_000
+# How keys of widths, and of what is a row of a table, end.
+WIDTHS = ("_size", "_dim", "_heads", "_labels", "_embeddings", "_positions", "_ctx", "d_model", "d_ff",
+          "d_kv", "n_embd", "n_inner")  # fmt: skip
 # Settings by which transformers runs or fetches something else than the model: taken out.
 STEERING = ("attn_implementation", "_attn_implementation", "experts_implementation", "fusion_config",
             "kernel_config", "_name_or_path", "name_or_path")  # fmt: skip
@@ -67,8 +70,9 @@ def _values(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]
     if depth > DEEPEST:
         raise ValueError(f"{place} is nested too deeply")
     if isinstance(value, dict | list):
-        if len(value) > MOST_VALUES:
-            raise ValueError(f"{place} has {len(value):,} values, and may have {MOST_VALUES:,}")
+        most = MOST_NAMES if isinstance(value, dict) else MOST_ITEMS
+        if len(value) > most:
+            raise ValueError(f"{place} has {len(value):,} values, and may have {most:,}")
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             if key == CODE:
                 raise ValueError(f"{place} names code of the model's own ({CODE})")
@@ -86,7 +90,9 @@ def _check_value(place: str, value: Any) -> None:
     bound = LARGEST_NUMBER
     if key in ("n_layer", "depth") or (key.endswith("layers") and not key.startswith("max_")):
         bound = MOST_LAYERS
-    elif key.endswith(("_size", "_dim", "_heads", "d_model", "d_ff", "d_kv", "n_embd", "n_inner")):
+    elif key.endswith(WIDTHS):
         bound = LARGEST_WIDTH
+    elif key.startswith(("num_", "n_")):  # of experts, stages, blocks: each is built
+        bound = MOST_PARTS
     if abs(value) > bound:
         raise ValueError(f"{place} is {value:,}, and may be {bound:,}")

@@ -57,6 +57,7 @@ def read_pair_model(name: str, role: Role, observer: Observer) -> Checkpoint:
         eos_ids=eos_ids(config),
         licence=stated_licence(folder / role / "README.md"),
         formats=formats_of(manifest, role) or _plain_formats(manifest, texts.get("eos_token", "")),
+        longest_prompt=int(manifest["max_prompt_tokens"]),
     )
 
 

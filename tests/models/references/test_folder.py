@@ -189,6 +189,9 @@ def test_code_of_its_own(llama: Path, name: str) -> None:
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "'bitsandbytes'"),
         ({"rope_parameters": {"a": {"auto_map": 1}}}, "auto_map"),
         ({"num_hidden_layers": 3}, "lack"),
+        ({"model_type": "mixtral", "num_local_experts": 10**8}, "num_local_experts is 100,000,000"),
+        ({"model_type": "opt", "layer_types": ["a"] * 5000}, "layer_types has 5,000 values"),
+        ({"model_type": "opt", "a": {"b": {"c": [[[[[[1]]]]]]}}}, "nested too deeply"),
         ({"num_hidden_layers": "2"}, ""),
     ],
 )
@@ -293,6 +296,14 @@ def test_where_seven_billion_parameters_go(
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda n: (free[n], free[n]))
     checkpoint = replace(resolve(str(llama)), tensors={"all": (7 * GB,)})
     assert loading._place(checkpoint, dtype, "auto") == place
+
+
+def test_a_model_may_be_spread_over_devices(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By accelerate, which here finds no more than the CPU."""
+    monkeypatch.setattr(loading, "_place", lambda *_: "auto")
+    loaded = load_model(resolve(str(llama)), "auto", "auto")
+    assert (loaded.dtype, loaded.training) == (torch.bfloat16, False)
+    assert torch.allclose(logits(loaded, True).float(), logits(tiny_llama(), True), atol=0.05)
 
 
 def test_precision_and_place(llama: Path) -> None:
