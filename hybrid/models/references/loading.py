@@ -26,6 +26,11 @@ AUTO = "auto"
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16,
 }  # fmt: skip
+# Where the text model of one that sees images, too, has its weights (Gemma 3); the rest is passed over.
+TEXT_PART = {
+    r"^(?:model\.)?language_model\.lm_head\.": "lm_head.",
+    r"^(?:model\.)?language_model\.(?:model\.)?(?!lm_head)": "model.",
+}
 SPARE = 0.8  # of a GPU's free memory for weights; the rest is for states and caches
 
 
@@ -108,6 +113,8 @@ def _loaded(checkpoint: Checkpoint, kind: Any, config: PretrainedConfig, **how: 
         folder, how = None, how | {"state_dict": read_weights(checkpoint)}
     else:
         how |= {"use_safetensors": True, "local_files_only": True}
+        if checkpoint.config.get("text_config"):
+            how["key_mapping"] = TEXT_PART
     try:
         with quiet():
             model, about = kind.from_pretrained(folder, config=config, output_loading_info=True, **how)

@@ -26,6 +26,16 @@ def tiny_llama(**changes: Any) -> Any:
     return LlamaForCausalLM(LlamaConfig(**(sizes | IDS | changes))).eval()
 
 
+def logits(model: Any, decoder: bool) -> Any:
+    """What a model makes of a few ids."""
+    import torch
+
+    ids = torch.tensor([[5, 6, 7, 8, 9, 1]])
+    more = {} if decoder else {"decoder_input_ids": ids}
+    with torch.inference_mode():
+        return model(input_ids=ids, **more).logits
+
+
 @pytest.fixture
 def save(tmp_path: Path, tiny_tokenizer_file: Path) -> Make:
     """save(model, name="model", tokenizer=True, **how): a folder with the model and the tests' tokenizer."""

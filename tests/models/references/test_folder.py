@@ -5,7 +5,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import pytest
 import torch
 
 from hybrid.errors import PairError
-from hybrid.models.references import check_unchanged, load_model, loading, resolve
+from hybrid.models.references import check_unchanged, load_model, resolve
 from hybrid.models.references import checkpoint as checkpoint_module
 from tests.conftest import tiny_t5
-from tests.models.references.conftest import Make, tiny_llama
+from tests.models.references.conftest import Make, logits, tiny_llama
 
 
 def refusal(reference: Path | str) -> str:
@@ -31,13 +30,6 @@ def refusal(reference: Path | str) -> str:
 
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def logits(model: Any, decoder: bool) -> torch.Tensor:
-    ids = torch.tensor([[5, 6, 7, 8, 9, 1]])
-    more = {} if decoder else {"decoder_input_ids": ids}
-    with torch.inference_mode():
-        return model(input_ids=ids, **more).logits
 
 
 def test_what_is_known_without_the_weights(llama: Path) -> None:
@@ -272,43 +264,3 @@ def test_hashes_of_large_files_are_noted_until_they_change(
     (tmp_path / "cache" / "hashes").rename(tmp_path / "gone")
     (tmp_path / "cache" / "hashes").write_text("no folder")
     assert checkpoint_module.noted_sha256(path) == "changed"
-
-
-GB = 10**9
-
-
-@pytest.mark.parametrize(
-    ("free", "dtype", "place"),
-    [
-        ([], "auto", "cpu"),
-        ([80 * GB], "auto", "cuda:0"),
-        ([10 * GB, 40 * GB], "auto", "cuda:1"),
-        ([10 * GB, 12 * GB], "auto", "auto"),  # several, by accelerate
-        ([20 * GB], "float32", "cpu"),
-        ([10 * GB], "auto", "cpu"),
-    ],
-)
-def test_where_seven_billion_parameters_go(
-    llama: Path, monkeypatch: pytest.MonkeyPatch, free: list[int], dtype: str, place: str
-) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: bool(free))
-    monkeypatch.setattr("torch.cuda.device_count", lambda: len(free))
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda n: (free[n], free[n]))
-    checkpoint = replace(resolve(str(llama)), tensors={"all": (7 * GB,)})
-    assert loading._place(checkpoint, dtype, "auto") == place
-
-
-def test_a_model_may_be_spread_over_devices(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By accelerate, which here finds no more than the CPU."""
-    monkeypatch.setattr(loading, "_place", lambda *_: "auto")
-    loaded = load_model(resolve(str(llama)), "auto", "auto")
-    assert (loaded.dtype, loaded.training) == (torch.bfloat16, False)
-    assert torch.allclose(logits(loaded, True).float(), logits(tiny_llama(), True), atol=0.05)
-
-
-def test_precision_and_place(llama: Path) -> None:
-    with pytest.raises(PairError, match="dtype is 'int3'"):
-        load_model(resolve(str(llama)), dtype="int3")
-    with pytest.raises(PairError, match="placement is 'tpu'"):
-        load_model(resolve(str(llama)), placement="tpu")
-    assert load_model(resolve(str(llama)), "auto", "auto").dtype in (torch.float32, torch.bfloat16)
