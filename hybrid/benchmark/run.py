@@ -18,7 +18,7 @@ from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory
 from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import default_metrics
-from hybrid.models.manifest import MANIFEST, file_sha256, find_pair
+from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, one_tokenizer
 from hybrid.models.pair_summary import able_systems, check_models, how_to_train
 from hybrid.schema import (
     METHODS,
@@ -104,6 +104,7 @@ def run_benchmark(
             ran=ready.ran,
             memory_bandwidth=ready.probe.bandwidth,
             probes=(ready.probe,),
+            two_tokenizers=not one_tokenizer(manifest),
         )
         with create(run, examples, root) as writer:
             return _complete(writer, stream, observer, root)

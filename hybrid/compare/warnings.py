@@ -16,7 +16,7 @@ from hybrid.measuring.environment import differing
 from hybrid.measuring.hardware import unlike
 from hybrid.measuring.probes import busy_clause, busy_reasons
 from hybrid.metrics import METRICS, Metric, default_metrics
-from hybrid.schema import Run
+from hybrid.schema import METHODS, Run
 from hybrid.store import StoredRun
 
 # Examples from which 95 % intervals of a quality difference cover between 93 and 97 %: simulated as in
@@ -61,6 +61,11 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
         labels = ", ".join(metric.label for metric in lacking)
         but = "".join(f"; {metric.unscored}" for metric in lacking if metric.unscored)
         yield f"{name} has answers that are not scored by {labels}: `hybrid score {run.run_id}` does it{but}."
+    if run.two_tokenizers and len({METHODS[s.method].writer for s in run.plan.systems}) > 1:
+        yield (
+            f"{name} has systems that write with different tokenizers, so that their tokens are not of one "
+            "size: compare characters/s and end-to-end times, not tokens/s and times per token."
+        )
     yield from _uncommitted(run)
     if letters := _letters_dropped(stored):
         yield f"{name} {letters}"

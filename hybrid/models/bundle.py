@@ -65,8 +65,7 @@ class Bundle:
 
         Raises EngineError for a method whose models must have one tokenizer, and do not.
         """
-        reads: Role = "slm" if method == "slm" else "llm"
-        writes: Role = "slm" if method in ("slm", "hybrid") else "llm"
+        reads, writes = METHODS[method].reader, METHODS[method].writer
         if METHODS[method].drafter in MODELS and not one_tokenizer(self.manifest):
             raise EngineError(
                 f"{METHODS[method].label} needs one tokenizer for both models, and the LLM and the SLM of "

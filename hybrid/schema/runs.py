@@ -214,6 +214,7 @@ class Run:
         measured just before the run; None when it was not.
     probes: of the machine, before, between and after the blocks; empty in runs of
         before there were any.
+    two_tokenizers: whether the LLM and the SLM write with tokenizers of their own.
     """
 
     run_id: str
@@ -230,6 +231,7 @@ class Run:
     ran: Mapping[System, Ran] = field(default_factory=dict)
     memory_bandwidth: float | None = None
     probes: tuple[Probe, ...] = ()
+    two_tokenizers: bool = False
 
     def ran_as(self, system: System) -> Ran:
         """How `system` was run; by the plan where it was not recorded."""

@@ -34,6 +34,16 @@ class Method:
         """Tell whether the LLM verifies each id; it answers one prompt at a time. See LOSSLESS."""
         return self.drafter is not None
 
+    @property
+    def reader(self) -> Literal["llm", "slm"]:
+        """Name the model whose tokenizer makes the prompt's ids."""
+        return "slm" if self.models == ("slm",) else "llm"
+
+    @property
+    def writer(self) -> Literal["llm", "slm"]:
+        """Name the model whose tokenizer the answer's ids are of."""
+        return "llm" if self.lossless or self.models == ("llm",) else "slm"
+
 
 # What people must know of it. On the bundled pair 0 of 1,000 answers differ in float32, and 22 of 270 in
 # bfloat16, where a pass over several positions rounds otherwise than one over each.

@@ -32,11 +32,13 @@ class Beside:
     """What a card says besides the answer. ran: the engine. judged: what is said of it, in words of ours.
 
     parts: the answer with its differences marked, when they are to be shown.
+    paced: whether characters per second are shown, as tokens of different tokenizers say less.
     """
 
     ran: str = ""
     judged: str = ""
     parts: tuple[Part, ...] | None = None
+    paced: bool = False
 
 
 def places(systems: Sequence[System]) -> list[DeltaGenerator]:
@@ -75,6 +77,8 @@ def card(
         _figure(right, "Per token", milliseconds(answer.timing.tpot_s if answer else None), pace)
         _figure(left, "First token", milliseconds(answer.timing.ttft_s if answer else None))
         _figure(right, "Tokens", str(len(answer.token_ids)) if answer else "–")
+        if beside.paced and answer:
+            _figure(left, "Characters/s", f"{len(answer.text) / answer.timing.total_s:,.0f}")
         phases = answer.timing.phases if answer else {}
         slowest_s = max(a.timing.total_s for a in answers.values()) if answers else 1.0
         bar = time_bar(phases, system, slowest_s)

@@ -7,6 +7,7 @@ import streamlit as st
 from hybrid.live import Answers, Request, baseline_of
 from hybrid.live.model_cache import EngineRequest
 from hybrid.live.verdicts import fidelity_in_words, scores, scores_in_words
+from hybrid.models.manifest import one_tokenizer
 from hybrid.presentation.difference import Part, words
 from hybrid.schema import System
 from pages.live_parts.cards import Beside
@@ -67,7 +68,8 @@ def beside(answered: Answered, system: System, against: str | None) -> Beside:
     elif parts is not None and all(part.kind == "same" for part in parts):
         same = f"Word for word {'the reference' if against == TO_REFERENCE else 'the answer of the LLM'}"
         judged = f"{judged}. {same}" if judged else same
-    return Beside(answered.ran[system], judged, parts)
+    paced = not one_tokenizer(answered.engine_request.manifest)
+    return Beside(answered.ran[system], judged, parts, paced)
 
 
 def _llm(answered: Answered) -> System | None:

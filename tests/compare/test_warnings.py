@@ -70,6 +70,12 @@ def test_a_clock_that_was_set_back_or_cannot_be_read_is_no_interruption(good: St
     assert warnings(with_records(good, lambda r: replace(r, started_at="yesterday"))) == ()
 
 
+def test_tokens_of_two_tokenizers_are_not_of_one_size(good: StoredRun) -> None:
+    (warning,) = warnings(changed(good, two_tokenizers=True))
+    assert "characters/s" in warning
+    assert "different tokenizers" in warning
+
+
 def test_few_examples() -> None:
     (sentence,) = warnings(make_run(SMALL - 1))
     few = f"answered only {SMALL - 1} examples: intervals are too narrow."

@@ -123,3 +123,12 @@ def test_values_that_are_their_own_text_survive_copying():
 
 def vars_of(value: str) -> list[object]:
     return [getattr(value, name) for name in type(value).__slots__]
+
+
+def test_a_method_reads_and_writes_with_a_models_tokenizer() -> None:
+    assert {name: (method.reader, method.writer) for name, method in METHODS.items()} == {
+        "llm": ("llm", "llm"),
+        "slm": ("slm", "slm"),
+        "hybrid": ("llm", "slm"),
+        **dict.fromkeys(("lossless", "lossless-slm", "lossless-lookup"), ("llm", "llm")),
+    }
