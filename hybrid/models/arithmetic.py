@@ -3,11 +3,12 @@
 Only matrix products and attention are counted, a multiplication and an addition
 as two operations: norms, activations and biases are below a hundredth. A decoded
 token needs every matrix of the decoder but the two of each layer that make
-cross-attention keys and values of the prompt, which prefill multiplies once.
-Nothing here imports torch.
+cross-attention keys and values of the prompt, which prefill multiplies once. A
+decoder-only model takes the prompt through all its layers, in a hybrid's LLM as
+the phase encode, else as part of prefill. Nothing here imports torch.
 
 Letters: S prompt tokens, T answer tokens, B prompts at once, D model width,
-F feed-forward width, H heads, K head width, V vocabulary, L layers.
+F feed-forward width, H heads, G key-value heads, K head width, V vocabulary, L layers.
 """
 
 from collections.abc import Mapping
@@ -47,21 +48,23 @@ class Products:
 
 
 def encoder_products(shape: Shape) -> Products:
-    """Return what a prompt token goes through: queries, keys and values as one, output, feed-forward."""
-    width, inner = shape.d_model, attention_width(shape)
-    return (Products.of((width, 3 * inner), (inner, width)) + _feed_forward(shape)) * shape.encoder_layers
+    """Return what a prompt token goes through: queries, keys and values as one, output, feed-forward.
+
+    Of a decoder-only model in all its layers.
+    """
+    return (_self_attention(shape) + _feed_forward(shape)) * shape.reading_layers
 
 
 def cross_products(shape: Shape) -> Products:
     """Return what an encoder hidden state goes through on prefill: each layer's cross-attention K and V."""
-    return Products.of((shape.d_model, 2 * attention_width(shape))) * shape.decoder_layers
+    return Products.of((shape.d_model, 2 * cache_width(shape))) * shape.crossing_layers
 
 
 def layer_products(shape: Shape) -> Products:
     """Return what an answer token goes through in the layers of the decoder."""
     width, inner = shape.d_model, attention_width(shape)
-    attention = Products.of((width, 3 * inner), (inner, width), (width, inner), (inner, width))
-    return (attention + _feed_forward(shape)) * shape.decoder_layers
+    crossing = Products.of((width, inner), (inner, width)) * shape.crossing_layers
+    return (_self_attention(shape) + _feed_forward(shape)) * shape.decoder_layers + crossing
 
 
 def head_products(shape: Shape) -> Products:
@@ -79,6 +82,16 @@ def attention_width(shape: Shape) -> int:
     return shape.heads * shape.d_kv
 
 
+def cache_width(shape: Shape) -> int:
+    """G x K: width of the keys, or of the values, of a token in one layer."""
+    return shape.grouped_heads * shape.d_kv
+
+
+def attended(shape: Shape, tokens: int) -> int:
+    """Count the pairs of prompt tokens of which one sees the other: half of all where attention is causal."""
+    return tokens * (tokens + 1) // 2 if shape.decoder_only else tokens**2
+
+
 def decode_bytes(writer: Shape, dtype: str) -> int:
     """Weights that one decoding step reads, in bytes: the decoder's layers and the output matrix once.
 
@@ -88,17 +101,18 @@ def decode_bytes(writer: Shape, dtype: str) -> int:
 
 
 def encode_flops(reader: Shape, tokens: int) -> int:
-    """Operations of an encoder on a prompt of S `tokens`: products, and attention of each to all."""
-    attention = 4 * attention_width(reader) * tokens * reader.encoder_layers
-    return tokens * (2 * encoder_products(reader).weights + attention)
+    """Operations of what reads a prompt of S `tokens`: products, and attention of each to those it sees."""
+    attention = 4 * attention_width(reader) * attended(reader, tokens) * reader.reading_layers
+    return 2 * tokens * encoder_products(reader).weights + attention
 
 
 def reading_flops(model: Model, llm: Shape, slm: Shape, tokens: int) -> int:
     """Operations of the phases encode and project on a prompt of S `tokens`."""
+    own = writer_of(model, llm, slm)
+    encoding = 0 if own.decoder_only else encode_flops(own, tokens)
     if model != "hybrid":
-        return encode_flops(llm if model == "llm" else slm, tokens)
-    projecting = 2 * tokens * projector_products(llm, slm).weights
-    return encode_flops(llm, tokens) + projecting + encode_flops(slm, tokens)
+        return encoding
+    return encode_flops(llm, tokens) + 2 * tokens * projector_products(llm, slm).weights + encoding
 
 
 def writer_of(model: Model, llm: Value, slm: Value) -> Value:
@@ -112,7 +126,7 @@ def projector_parameters(llm: Shape, slm: Shape) -> int:
 
 
 def parameters(model: Model, llm: Shape, slm: Shape) -> int:
-    """Of all that a model needs to answer: the hybrid reads with the LLM's encoder, the rest is its own."""
+    """Of all that a model needs to answer: the hybrid shares what of the LLM reads, the rest is its own."""
     if model != "hybrid":
         return (llm if model == "llm" else slm).parameters
     return llm.encoder_parameters + projector_parameters(llm, slm) + slm.parameters
@@ -125,7 +139,7 @@ def cache_bytes(writer: Shape, prompt: int, output: int, batch: int, dtype: str)
     """
     each = BYTES["float32"] if dtype == "int8" else bytes_per_weight(dtype)
     tokens = batch * (prompt + output)
-    return 2 * attention_width(writer) * tokens * writer.decoder_layers * each
+    return 2 * cache_width(writer) * tokens * writer.decoder_layers * each
 
 
 def bytes_per_weight(dtype: str) -> int:
@@ -147,6 +161,11 @@ def token_costs(method: str, dtype: str, llm: Shape, slm: Shape) -> tuple[int, i
     known = len(models) == 1 and method == models[0] and dtype in BYTES
     bytes_ = decode_bytes(writer_of(models[0], llm, slm), dtype) if known else 0
     return bytes_, flops_of_one - attention, attention
+
+
+def _self_attention(shape: Shape) -> Products:
+    inner = attention_width(shape)
+    return Products.of((shape.d_model, inner + 2 * cache_width(shape)), (inner, shape.d_model))
 
 
 def _feed_forward(shape: Shape) -> Products:

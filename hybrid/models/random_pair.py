@@ -18,14 +18,16 @@ from zlib import crc32
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PairError
 from hybrid.models import architectures
 from hybrid.models.bundle import Bundle
-from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.models.pair import HybridConfig, hybrid_model
 from hybrid.models.pair_format import ROLES
 from hybrid.models.prompts import TextCodec
+from hybrid.models.reading import restore_buffers
+from hybrid.models.shape_config import shape_config
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, TASKS, Device, Model
 
@@ -113,18 +115,17 @@ class RandomSource:
 
     def _hybrid(self, llm: PreTrainedModel | None) -> PreTrainedModel:
         """LLM encoder, shared with `llm` when there is one, projector, SLM of its own."""
+        config = HybridConfig(model_config(self._llm), model_config(self._slm), "add")
         with torch.device("meta"):
-            pair = HybridForConditionalGeneration(
-                HybridConfig(model_config(self._llm), model_config(self._slm), "add")
-            )
+            pair = hybrid_model(config)(config)
         if llm is not None:
-            pair.share_encoder(llm if self._llm.relative_positions else llm.get_encoder())
+            pair.share_encoder(llm)
         pair.slm = random_model(self._slm, self._make, seed=1)
         return filled(pair, self._make).requires_grad_(False).train(False)
 
 
 def random_model(shape: Shape, make: RandomWeights, seed: int = 0) -> PreTrainedModel:
-    """One encoder-decoder of these sizes."""
+    """One model of these sizes."""
     model: Any = filled(empty_model(shape), make, seed)
     with torch.no_grad():
         for part in (model.get_input_embeddings(), model.get_output_embeddings()):
@@ -135,30 +136,14 @@ def random_model(shape: Shape, make: RandomWeights, seed: int = 0) -> PreTrained
 def empty_model(shape: Shape) -> PreTrainedModel:
     """Build the same on the meta device: sizes without memory."""
     model = architectures.empty_model(model_config(shape))
-    if not shape.tied_head:
+    if not shape.tied_head and shape.relative_positions:
         _untie_head(model)
     return model
 
 
 def model_config(shape: Shape) -> PretrainedConfig:
     """Return transformers' configuration of a shape, with the ids of word_tokenizer()."""
-    ids = {"pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": PAD}
-    same = {"vocab_size": shape.vocabulary, "d_model": shape.d_model} | ids
-    if shape.relative_positions:
-        return AutoConfig.for_model(
-            shape.family, **same, d_ff=shape.d_ff, d_kv=shape.d_kv, num_heads=shape.heads,
-            num_layers=shape.encoder_layers, num_decoder_layers=shape.decoder_layers,
-            feed_forward_proj=shape.feed_forward,
-            tie_word_embeddings=shape.tied_head,  # in transformers 5 this only scales the outputs
-        )  # fmt: skip
-    return AutoConfig.for_model(
-        shape.family, **same, encoder_ffn_dim=shape.d_ff, decoder_ffn_dim=shape.d_ff,
-        encoder_attention_heads=shape.heads, decoder_attention_heads=shape.heads,
-        encoder_layers=shape.encoder_layers, decoder_layers=shape.decoder_layers,
-        activation_function=shape.feed_forward, max_position_embeddings=shape.positions,
-        scale_embedding=shape.family == "marian",
-        bos_token_id=PAD, forced_bos_token_id=None, forced_eos_token_id=None,
-    )  # fmt: skip
+    return shape_config(shape, PAD, EOS)
 
 
 @lru_cache(maxsize=4)
@@ -202,6 +187,7 @@ def filled(model: M, make: RandomWeights, seed: int = 0) -> M:
             weights[name] = torch.zeros(buffer.shape, device=make.device, dtype=make.dtype)
     model.load_state_dict(weights, strict=False, assign=True)
     model.tie_weights()
+    restore_buffers(model)
     return model
 
 

@@ -1,17 +1,20 @@
-"""Sizes of encoder-decoder models that people know, as data: speed follows from them alone, not from weights.
+"""Sizes of models that people know, as data: speed follows from them alone, not from weights.
 
 shapes.csv holds what the published config.json of each model says: T5 (Raffel et
 al. 2020), T5 v1.1 (Shazeer 2020), Flan-T5 (Chung et al. 2022), mT5 (Xue et al.
-2021), BART (Lewis et al. 2020), OPUS-MT (Tiedemann and Thottingal 2020). Beside
-them stand the bundled pair's two models, and any config.json that is named by its path.
-Nothing here imports torch.
+2021), BART (Lewis et al. 2020), OPUS-MT (Tiedemann and Thottingal 2020), T5Gemma
+(Zhang et al. 2025); and of decoder-only models GPT-2 (Radford et al. 2019), Pythia
+(Biderman et al. 2023), Llama (Touvron et al. 2023, Grattafiori et al. 2024),
+TinyLlama (Zhang et al. 2024), SmolLM2 (Ben Allal et al. 2025), Qwen2.5 and Qwen3
+(Yang et al. 2024, 2025), Gemma 3 (2025). Beside them stand the bundled pair's two
+models, and any config.json that is named by its path. Nothing here imports torch.
 """
 
 import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache
 from hashlib import sha256
@@ -21,16 +24,11 @@ from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.models.architectures import architecture_of
+from hybrid.models.architectures.records import Sizes
 from hybrid.models.manifest import checked, find_pair
+from hybrid.models.shape_kinds import KINDS, Kind
 from hybrid.schema import MODELS
 
-FAMILIES = ("t5", "mt5", "bart", "marian")
-FEED_FORWARDS: Mapping[str, tuple[str, ...]] = {
-    "t5": ("relu", "gated-gelu"),
-    "mt5": ("relu", "gated-gelu"),
-    "bart": ("gelu", "relu", "swish"),
-    "marian": ("gelu", "relu", "swish"),
-}
 BUCKETS = 32  # of distances, for the relative position bias of every published T5
 BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
 CONFIG = "config.json"
@@ -39,13 +37,15 @@ _LARGEST_SIZE = 10_000_000  # of any number in a config.json: what lies above it
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of one encoder-decoder model.
+    """Sizes of one model.
 
     family: transformers' model_type. d_kv: width of one head. feed_forward: its
     activation, gated or not. tied_head: the output matrix is that of the
-    embeddings. positions: the most tokens of a prompt, or of an answer; None
-    where positions are relative. parameters: of the whole model. source: its
-    page on the Hugging Face Hub, or where its config.json is from.
+    embeddings. encoder_layers: 0 of a decoder-only model. positions: the most
+    tokens of a prompt, or of an answer, together in a decoder-only model; None
+    where positions are relative or rotary. parameters: of the whole model. source:
+    its page on the Hugging Face Hub, or where its config.json is from.
+    key_value_heads: None where they are as many as heads.
     """
 
     name: str
@@ -62,55 +62,115 @@ class Shape:
     positions: int | None
     parameters: int
     source: str
+    key_value_heads: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise ValueError(f"family is {self.family!r}, not one of {', '.join(FAMILIES)}")
-        known = FEED_FORWARDS[self.family]
+        if self.family not in KINDS:
+            raise ValueError(f"family is {self.family!r}, not one of {', '.join(KINDS)}")
+        known = self.kind.feed_forwards
         if self.feed_forward not in known:
             raise ValueError(f"feed_forward is {self.feed_forward!r}, not one of {', '.join(known)}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and field.name != "parameters" and not 0 < value <= _LARGEST_SIZE:
-                raise ValueError(f"{field.name} is {value}; it must be 1 to {_LARGEST_SIZE:,}")
+        for size in fields(self):
+            value = getattr(self, size.name)
+            if size.name == "encoder_layers" and self.decoder_only:
+                if value:
+                    raise ValueError(f"encoder_layers is {value}, and a {self.family} is decoder-only")
+            elif size.type is int and size.name != "parameters" and not 0 < value <= _LARGEST_SIZE:
+                raise ValueError(f"{size.name} is {value}; it must be 1 to {_LARGEST_SIZE:,}")
+        if self.heads % self.grouped_heads:
+            raise ValueError(
+                f"key_value_heads is {self.key_value_heads}, which does not divide {self.heads} heads"
+            )
 
     @property
     def fingerprint(self) -> str:
         """Give 6 hexadecimal digits of its sizes, whatever it is called and wherever it is from."""
-        return sha256(repr(replace(self, name="", source="")).encode()).hexdigest()[:6]
+        grouped = "" if self.key_value_heads is None else str(self.key_value_heads)
+        return sha256((repr(replace(self, name="", source="")) + grouped).encode()).hexdigest()[:6]
+
+    @property
+    def kind(self) -> Kind:
+        """What its family's layers consist of."""
+        return KINDS[self.family]
+
+    @property
+    def decoder_only(self) -> bool:
+        """Whether the prompt is the beginning of what the decoder writes, and nothing else reads it."""
+        return self.kind.decoder_only
 
     @property
     def relative_positions(self) -> bool:
         """Whether it is a T5: RMS norms, no biases, relative positions."""
-        return self.family in ("t5", "mt5")
+        return self.kind.positions == "relative"
+
+    @property
+    def grouped_heads(self) -> int:
+        """G: heads of keys and values, each of which serves as many of the queries."""
+        return self.heads if self.key_value_heads is None else self.key_value_heads
+
+    @property
+    def reading_layers(self) -> int:
+        """Layers that a prompt goes through: the encoder's, or all of a decoder-only model."""
+        return self.decoder_layers if self.decoder_only else self.encoder_layers
+
+    @property
+    def crossing_layers(self) -> int:
+        """Layers that attend to an encoder's hidden states."""
+        return 0 if self.decoder_only else self.decoder_layers
+
+    def tokens_beside(self, prompt: int, output: int) -> int:
+        """Count the positions that a prompt and its answer take: the longer one's, or both in one."""
+        return prompt + output if self.decoder_only else max(prompt, output)
 
     @property
     def encoder_parameters(self) -> int:
-        """Of what reads a prompt: embeddings and encoder."""
-        return self.vocabulary * self.d_model + self._stack(self.encoder_layers, self._layer(1))
+        """Of what reads a prompt: embeddings, and the encoder or all layers of a decoder-only model."""
+        return self.vocabulary * self.d_model + self._stack(self.reading_layers, self._layer(1))
 
     @property
     def decoder_parameters(self) -> int:
         """Of what writes an answer, the output matrix and embeddings of its own included."""
-        own = 0 if self.tied_head else self.vocabulary * self.d_model
-        return own + self._stack(self.decoder_layers, self._layer(2))
+        own = int(not self.tied_head) + int(not self.kind.shared)
+        attentions = 1 if self.decoder_only else 2
+        return own * self.vocabulary * self.d_model + self._stack(
+            self.decoder_layers, self._layer(attentions)
+        )
+
+    @property
+    def counted_parameters(self) -> int:
+        """Of the whole model, as its sizes say."""
+        if self.decoder_only:
+            return self.vocabulary * self.d_model + self.decoder_parameters
+        return self.encoder_parameters + self.decoder_parameters
 
     def _layer(self, attentions: int) -> int:
-        """Parameters of a layer: attentions, feed-forward, and a norm before or after each."""
-        width, inner = self.d_model, self.heads * self.d_kv
-        attention, matrices = 4 * width * inner, 3 if self.feed_forward.startswith("gated") else 2
-        count = attentions * attention + matrices * width * self.d_ff + (attentions + 1) * width
-        if not self.relative_positions:  # nn.Linear and nn.LayerNorm with biases
-            count += attentions * (3 * inner + width) + self.d_ff + width + (attentions + 1) * width
-        return count
+        """Parameters of a layer: attentions, feed-forward, and the norms of each."""
+        kind, width, inner, grouped = (
+            self.kind,
+            self.d_model,
+            self.heads * self.d_kv,
+            self.grouped_heads * self.d_kv,
+        )
+        gates = 2 if self.feed_forward.startswith("gated") else 1
+        attention, feed_forward = 2 * width * (inner + grouped), (gates + 1) * width * self.d_ff
+        if kind.biases:
+            attention += inner + 2 * grouped
+        if kind.biases == "all":
+            attention, feed_forward = attention + width, feed_forward + gates * self.d_ff + width
+        if kind.head_norms:
+            attention += 2 * self.d_kv
+        norms = (attentions + 1) * kind.norms * kind.vectors * width
+        return attentions * attention + feed_forward + norms
 
     def _stack(self, layers: int, layer: int) -> int:
         """Parameters of all layers and of what stands before and after them."""
-        if self.relative_positions:
-            return layers * layer + BUCKETS * self.heads + self.d_model  # position bias, final norm
-        # BART's table of positions has two rows more, and a norm behind it; Marian's is of sines.
-        extra = 2 + 2 if self.family == "bart" else 0
-        return layers * layer + ((self.positions or 0) + extra) * self.d_model
+        kind = self.kind
+        count = layers * layer + kind.final_norm * kind.vectors * self.d_model
+        if kind.positions == "relative":
+            return count + BUCKETS * self.heads
+        if kind.positions == "table":
+            return count + ((self.positions or 0) + kind.spare) * self.d_model
+        return count
 
 
 @cache
@@ -158,52 +218,42 @@ def pair_shapes(folder: Path, manifest: dict[str, Any]) -> tuple[Shape, Shape] |
 
 
 def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
-    """Return the shape that the config.json of a T5, mT5, BART or Marian model describes.
+    """Return the shape that the config.json of a model of a known family describes.
 
     Raises ValueError, KeyError or TypeError for another one.
     """
     family = str(config["model_type"])
-    if family not in FAMILIES:
-        raise ValueError(f"model_type is {family!r}, not one of {', '.join(FAMILIES)}")
-    sizes = _t5_sizes(config) if family in ("t5", "mt5") else _bart_sizes(config)
-    shape = Shape(name=name, family=family, source=source, parameters=0, **sizes)
-    return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
-
-
-def _t5_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    if family not in KINDS:
+        raise ValueError(f"model_type is {family!r}, not one of {', '.join(KINDS)}")
     sizes = architecture_of(config).sizes(config)
-    return {
-        "d_model": sizes.d_model,
-        "d_ff": sizes.d_ff,
-        "heads": sizes.heads,
-        "d_kv": sizes.head_width,
-        "encoder_layers": sizes.encoder_layers,
-        "decoder_layers": sizes.decoder_layers,
-        "vocabulary": sizes.vocabulary,
-        "feed_forward": str(config.get("feed_forward_proj", "relu")),
-        "tied_head": sizes.tied_head,
-        "positions": None,
-    }
+    if sizes.reader is not None:
+        raise ValueError("encoder and decoder differ in more than their layers, and only layers may")
+    shape = Shape(
+        name=name,
+        family=family,
+        d_model=sizes.d_model,
+        d_ff=sizes.d_ff,
+        heads=sizes.heads,
+        d_kv=sizes.head_width,
+        encoder_layers=sizes.encoder_layers,
+        decoder_layers=sizes.decoder_layers,
+        vocabulary=sizes.vocabulary,
+        feed_forward=_feed_forward(sizes),
+        tied_head=sizes.tied_head,
+        positions=sizes.max_positions,
+        parameters=0,
+        source=source,
+        key_value_heads=None if sizes.key_value_heads == sizes.heads else sizes.key_value_heads,
+    )
+    return replace(shape, parameters=shape.counted_parameters)
 
 
-def _bart_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
-    for size in ("attention_heads", "ffn_dim"):
-        if config[f"encoder_{size}"] != config[f"decoder_{size}"]:
-            raise ValueError(f"encoder_{size} and decoder_{size} differ, and only layers may")
-    heads, width = int(config["encoder_attention_heads"]), int(config["d_model"])
-    layers = int(config["encoder_layers"])
-    return {
-        "d_model": width,
-        "d_ff": int(config["encoder_ffn_dim"]),
-        "heads": heads,
-        "d_kv": width // heads,
-        "encoder_layers": layers,
-        "decoder_layers": int(config.get("decoder_layers") or layers),
-        "vocabulary": int(config["vocab_size"]),
-        "feed_forward": str(config.get("activation_function", "gelu")),
-        "tied_head": True,
-        "positions": int(config["max_position_embeddings"]),
-    }
+def _feed_forward(sizes: Sizes) -> str:
+    """Name a feed-forward as shapes.csv does, which knows one GELU and calls BART's SiLU as BART does."""
+    name = sizes.activation.removesuffix("-tanh")
+    if name == "silu" and "swish" in KINDS[sizes.family].feed_forwards:
+        name = "swish"
+    return f"gated-{name}" if sizes.gated else name
 
 
 def _from_cells(cells: Mapping[str, str]) -> Shape:
@@ -211,7 +261,8 @@ def _from_cells(cells: Mapping[str, str]) -> Shape:
     numbers = [field.name for field in fields(Shape) if field.type is int]
     values: dict[str, Any] = dict(cells) | {name: int(cells[name]) for name in numbers}
     values["tied_head"] = {"yes": True, "no": False}[cells["tied_head"]]
-    values["positions"] = int(cells["positions"]) if cells["positions"] else None
+    for name in ("positions", "key_value_heads"):
+        values[name] = int(cells[name]) if cells[name] else None
     return Shape(**values)
 
 

@@ -2,7 +2,8 @@
 
     encode   fixed + layers + rows and weights of matrices + elements of activations
              + attention of each token to all, as pairs of tokens
-    prefill  one step, and beyond it the keys and values of the prompt for cross-attention
+    prefill  one step, and beyond it the keys and values of the prompt for cross-attention; of a
+             decoder-only model what encode counts, and the output matrix
     step     fixed + layers + rows and weights of matrices, those again that the device's caches do not
              hold + what attention reads of the keys and values
 
@@ -16,14 +17,16 @@ more round of a kernel's loop; a layer is its launches, norms and other small th
 No engine on a device undercuts bytes over memory's rate and operations over that of arithmetic
 (doi 10.1145/1498765.1498785): the bounds.
 
-Letters: S prompt tokens, B prompts at once, H heads, K head width.
+Letters: S prompt tokens, B prompts at once, H heads, G key-value heads, K head width.
 """
 
 from hybrid.models.arithmetic import (
     BYTES,
     Products,
+    attended,
     attention_width,
     cache_bytes,
+    cache_width,
     cross_products,
     encode_flops,
     encoder_products,
@@ -43,9 +46,9 @@ _PRODUCTS_A_LAYER = 5  # of an encoder
 
 
 def encode_features(reader: Shape, batch: int, tokens: int) -> Terms:
-    """Count the terms of an encoder over B prompts of S tokens each."""
-    layers, products = reader.encoder_layers, encoder_products(reader)
-    pairs = batch * tokens**2 * attention_width(reader) * layers
+    """Count the terms of an encoder, or of all layers of a decoder-only model, over B prompts of S tokens."""
+    layers, products = reader.reading_layers, encoder_products(reader)
+    pairs = batch * attended(reader, tokens) * attention_width(reader) * layers
     touched = {"pairs": pairs, "elements": batch * tokens * products.rows}
     return {"fixed": 1, "layers": layers} | touched | _matrices(products)
 
@@ -59,18 +62,25 @@ def projector_features(llm: Shape, slm: Shape, batch: int, tokens: int) -> Terms
 
 def cross_features(writer: Shape, batch: int, tokens: int) -> Terms:
     """Count the terms that prefill has beyond a step."""
-    layers = writer.decoder_layers
-    elements = {"elements": batch * tokens * layers * attention_width(writer)}
+    layers = writer.crossing_layers
+    elements = {"elements": batch * tokens * layers * cache_width(writer)}
     return {"fixed": 1, "layers": layers} | elements | {"weights": cross_products(writer).weights}
 
 
 def step_features(writer: Shape, past: float) -> Terms:
     """One step of a decoder whose answers attend to `past` tokens each, of prompt and answer."""
     layers = writer.decoder_layers
-    read = {"past": layers * past, "cache": layers * past * attention_width(writer)}
-    products = layer_products(writer) + head_products(writer)
-    uncached = {"uncached": max(0, products.weights - _CACHED)}
-    return {"fixed": 1, "layers": layers} | read | _matrices(products) | uncached
+    read = {"past": layers * past, "cache": layers * past * cache_width(writer)}
+    return {"fixed": 1, "layers": layers} | read | _streamed(layer_products(writer) + head_products(writer))
+
+
+def head_features(writer: Shape) -> Terms:
+    """Count the terms of the output matrix alone."""
+    return _streamed(head_products(writer))
+
+
+def _streamed(products: Products) -> dict[str, float]:
+    return _matrices(products) | {"uncached": max(0, products.weights - _CACHED)}
 
 
 def _matrices(products: Products) -> dict[str, float]:
@@ -78,7 +88,7 @@ def _matrices(products: Products) -> dict[str, float]:
 
 
 def encode_bound_s(reader: Shape, batch: int, tokens: int, profile: Profile) -> float:
-    """Seconds of an encoder over B prompts of S tokens, at the least."""
+    """Seconds of what reads B prompts of S tokens, at the least."""
     read, _ = profile.bytes_each
     weights = encoder_products(reader).weights
     return bound_s(batch * encode_flops(reader, tokens), read * weights, profile)

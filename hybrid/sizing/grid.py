@@ -81,8 +81,17 @@ def probed_engine(
     source. observer: told of each faster engine that does not run.
     """
     llm, slm = (max(group, key=_hardness) for group in shapes)
-    source = random_pair(replace(llm, **TINY), replace(slm, **TINY))
+    source = random_pair(_tiny(llm), _tiny(slm))
     return best_engines(EngineConfig(source=source, **order, observer=observer))[0]
+
+
+def _tiny(shape: Shape) -> Shape:
+    sizes = dict(TINY)
+    if shape.decoder_only:
+        sizes["encoder_layers"] = 0
+    if shape.key_value_heads is not None:
+        sizes["key_value_heads"] = 1
+    return replace(shape, **sizes)
 
 
 def _hardness(shape: Shape) -> tuple[bool, bool]:

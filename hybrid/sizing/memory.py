@@ -71,13 +71,16 @@ def shapes_of(grid: Grid) -> dict[str, Shape]:
 
 def check_lengths(grid: Grid) -> None:
     """Raise EngineError when a model has no positions for so long a prompt or answer."""
+    prompt, output = max(grid.prompts), max(grid.outputs)
     for shape in shapes_of(grid).values():
-        for what, lengths in (("prompt", grid.prompts), ("output", grid.outputs)):
-            if shape.positions is not None and max(lengths) > shape.positions:
-                raise EngineError(
-                    f"{shape.name} has positions for {shape.positions} tokens and --{what} asks for "
-                    f"{max(lengths)}. Shorten it, or take a T5, which has no such limit."
-                )
+        tokens = shape.tokens_beside(prompt, output)
+        if shape.positions is not None and tokens > shape.positions:
+            longest = f"--{'prompt' if prompt > shape.positions else 'output'} asks"
+            asked = "--prompt and --output together ask" if shape.decoder_only else longest
+            raise EngineError(
+                f"{shape.name} has positions for {shape.positions} tokens and {asked} for {tokens}. "
+                "Shorten it, or take a T5, which has no such limit."
+            )
 
 
 def check_memory(grid: Grid, free: int | None) -> None:

@@ -6,6 +6,9 @@ Each method is predicted as the phases that it consists of:
     slm     SLM encoder                             SLM prefill, SLM steps
     hybrid  LLM encoder, then projector and SLM encoder, SLM prefill, SLM steps
 
+A decoder-only model has no encoder: its prefill takes the prompt through all its layers, which
+is also how a hybrid's LLM reads.
+
 A hybrid pays on reading, where it does more than the LLM, and gains with each token that it
 writes: the longer the answer and the shorter the prompt, the better.
 
@@ -26,6 +29,7 @@ from hybrid.sizing.cost_features import (
     cross_features,
     encode_bound_s,
     encode_features,
+    head_features,
     projector_bound_s,
     projector_features,
     step_bound_s,
@@ -88,7 +92,7 @@ def predict(pair: Pair, request: Request, profile: Profile) -> dict[Model, Predi
     """All three methods on one request. Raises InputError for a model that cannot answer it, or not there."""
     for shape in (pair.llm, pair.slm):
         check_runs(shape, profile)
-        longest = max(request.prompt, request.output)
+        longest = shape.tokens_beside(request.prompt, request.output)
         if shape.positions is not None and longest > shape.positions:
             raise InputError(
                 f"{shape.name} has positions for {shape.positions} tokens and {longest} are asked for. "
@@ -129,13 +133,13 @@ def beyond(profile: Profile, request: Request) -> str:
 def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> Predicted:
     """One method on one request."""
     writer = writer_of(method, pair.llm, pair.slm)
-    reader = pair.slm if method == "slm" else pair.llm
-    phases: dict[Phase, float] = {
-        "tokenize": _per_token(profile.tokenize, request.batch, request.prompt),
-        "encode": encode_s(reader, request, profile),
-    }
+    phases: dict[Phase, float] = {"tokenize": _per_token(profile.tokenize, request.batch, request.prompt)}
+    encoding = 0.0 if writer.decoder_only else encode_s(writer, request, profile)
     if method == "hybrid":
-        phases["project"] = _projecting_s(pair, request, profile) + encode_s(pair.slm, request, profile)
+        phases["encode"] = encode_s(pair.llm, request, profile)
+        phases["project"] = _projecting_s(pair, request, profile) + encoding
+    elif encoding:
+        phases["encode"] = encoding
     phases["prefill"] = _prefill_s(writer, request, profile)
     ttft_s = sum(phases.values())
     steps = request.output - 1
@@ -147,7 +151,7 @@ def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> 
 
 
 def encode_s(reader: Shape, request: Request, profile: Profile) -> float:
-    """Predict the seconds of an encoder over the prompts."""
+    """Predict the seconds of an encoder, or of a decoder-only model that reads, over the prompts."""
     size = request.batch, request.prompt
     seconds = between(profile.encode, size, encode_features(reader, *size), profile.products)
     return max(seconds, encode_bound_s(reader, *size, profile))
@@ -160,8 +164,11 @@ def step_s(writer: Shape, batch: int, past: float, profile: Profile) -> float:
 
 
 def _prefill_s(writer: Shape, request: Request, profile: Profile) -> float:
-    """Keys and values of the prompts, and the first step."""
+    """Keys and values of the prompts and the first step; in a decoder-only model one pass over them."""
     size = request.batch, request.prompt
+    if writer.decoder_only:
+        head = between(profile.step, (request.batch, 0), head_features(writer), profile.products)
+        return encode_s(writer, request, profile) + head
     beyond = between(profile.prefill, size, cross_features(writer, *size), profile.products)
     beyond = max(beyond, cross_bound_s(writer, request.batch * request.prompt, profile))
     return beyond + step_s(writer, request.batch, request.prompt + 1, profile)

@@ -5,13 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers.modeling_outputs import BaseModelOutput
 
 from hybrid.models.arithmetic import (
     Products,
+    attended,
+    attention_width,
     cache_bytes,
     cross_products,
     decode_bytes,
     encode_flops,
+    encoder_products,
     head_products,
     layer_products,
     parameters,
@@ -19,13 +23,14 @@ from hybrid.models.arithmetic import (
     reading_flops,
     writer_of,
 )
-from hybrid.models.pair import HybridConfig, HybridForConditionalGeneration
+from hybrid.models.pair import HybridConfig, HybridForCausalLM, HybridForConditionalGeneration
 from hybrid.models.random_pair import RandomWeights, empty_model, model_config, random_model
 from hybrid.models.shapes import Shape, find_shape
 
 PROMPT = 7
 # Every family, gated and not, heads that are as wide as the model together and heads that are not.
 SMALL_ONES = ("t5-small", "t5-v1_1-small", "mt5-small", "bart-base", "opus-mt-en-de")
+DECODER_ONLY = ("gpt2", "pythia-70m", "smollm2-135m", "qwen2.5-0.5b", "qwen3-0.6b", "gemma-3-270m")
 
 
 def matrices(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -37,16 +42,35 @@ def matrices(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("name", [*SMALL_ONES, "t5-11b"])  # whose heads are far wider than the model
+@pytest.mark.parametrize(
+    "name", [*SMALL_ONES, "t5gemma-2b-2b", "t5-11b"]
+)  # whose heads are far wider than the model
 def test_a_step_reads_the_decoder_and_the_head(name: str) -> None:
     shape = find_shape(name)
     decoder = matrices(empty_model(shape).get_decoder())
-    crossed = {n: p for n, p in decoder.items() if "EncDec" in n or "encoder_attn" in n}
+    crossed = {
+        n: p
+        for n, p in decoder.items()
+        if any(part in n for part in ("EncDec", "encoder_attn", "cross_attn"))
+    }
     once_a_prompt = {n: p for n, p in crossed.items() if n.split(".")[-2] in ("k", "v", "k_proj", "v_proj")}
     assert len(once_a_prompt) == 2 * shape.decoder_layers
     cross_weights = sum(p.numel() for p in once_a_prompt.values())
     assert cross_products(shape).weights == cross_weights
     assert layer_products(shape).weights == sum(p.numel() for p in decoder.values()) - cross_weights
+    assert head_products(shape).weights == shape.vocabulary * shape.d_model
+
+
+@pytest.mark.parametrize("name", DECODER_ONLY)
+def test_a_step_of_a_decoder_only_model_reads_all_its_matrices(name: str) -> None:
+    shape = find_shape(name)
+    weights = matrices(empty_model(shape).base_model)
+    read = sum(
+        p.numel() for n, p in weights.items() if ".wpe" not in n and ".wte" not in n and "wte" not in n
+    )
+    read -= sum(p.numel() for n, p in weights.items() if n == "wpe.weight")
+    assert layer_products(shape).weights == encoder_products(shape).weights == read
+    assert cross_products(shape) == Products()
     assert head_products(shape).weights == shape.vocabulary * shape.d_model
 
 
@@ -77,6 +101,19 @@ def test_operations_of_an_encoder(name: str) -> None:
     assert counted(encoder, input_ids=ids(3)) == 3 * encode_flops(shape, PROMPT)
 
 
+@pytest.mark.parametrize("name", [*DECODER_ONLY, "t5gemma-2b-2b"])
+def test_operations_of_other_models_that_read(name: str) -> None:
+    shape = sized(name, 32, 4, layers=3)
+    model = random_model(shape, RandomWeights(shape.vocabulary))
+    model.set_attn_implementation("eager")
+    reader = model.base_model if shape.decoder_only else model.get_encoder()
+    # The counter takes attention for a product of all with all; rotary frequencies are a product, too.
+    unseen = 4 * attention_width(shape) * 3 * (PROMPT**2 - attended(shape, PROMPT))
+    rotary = 0 if shape.positions else 2 * PROMPT * shape.d_kv // 2
+    turned = counted(reader, input_ids=torch.zeros(1, PROMPT, dtype=torch.long)) - unseen
+    assert 0 <= turned - encode_flops(shape, PROMPT) <= 2 * rotary
+
+
 def test_operations_and_parameters_of_a_hybrid() -> None:
     llm, slm = sized("t5-v1_1-small", 48, 3, layers=3), sized("t5-small", 32, 2, layers=2)
     hybrid = HybridForConditionalGeneration(HybridConfig(model_config(llm), model_config(slm))).eval()
@@ -105,12 +142,14 @@ def test_parameters_of_each_method() -> None:
     assert [writer_of(model, "L", "S") for model in ("llm", "slm", "hybrid")] == ["L", "S", "S"]
 
 
-@pytest.mark.parametrize("name", SMALL_ONES)
+@pytest.mark.parametrize("name", [*SMALL_ONES, "t5gemma-2b-2b"])
 def test_bytes_of_caches(name: str) -> None:
     shape = sized(name, 32, 4, layers=3)
     model, states = random_model(shape, RandomWeights(shape.vocabulary)), torch.zeros(2, PROMPT, 32)
     written = torch.ones(2, 5, dtype=torch.long)
-    past = model(encoder_outputs=(states,), decoder_input_ids=written, use_cache=True).past_key_values
+    past = model(
+        encoder_outputs=BaseModelOutput(states), decoder_input_ids=written, use_cache=True
+    ).past_key_values
     tensors = [
         tensor
         for cache in (past.self_attention_cache, past.cross_attention_cache)
@@ -118,6 +157,24 @@ def test_bytes_of_caches(name: str) -> None:
         for tensor in (layer.keys, layer.values)
     ]
     assert cache_bytes(shape, PROMPT, 5, 2, "float32") == sum(tensor.nbytes for tensor in tensors)
+
+
+@pytest.mark.parametrize("name", DECODER_ONLY)
+def test_bytes_of_a_decoder_only_models_cache(name: str) -> None:
+    shape = sized(name, 32, 4, layers=3)
+    model = random_model(shape, RandomWeights(shape.vocabulary))
+    past = model(torch.ones(2, PROMPT + 5, dtype=torch.long), use_cache=True).past_key_values
+    tensors = [tensor for layer in past.layers for tensor in (layer.keys, layer.values)]
+    assert cache_bytes(shape, PROMPT, 5, 2, "float32") == sum(tensor.nbytes for tensor in tensors)
+
+
+def test_a_hybrid_of_decoder_only_models_holds_one_prompt_reader() -> None:
+    llm, slm = sized("smollm2-135m", 48, 4, layers=3), sized("gpt2", 32, 4, layers=2)
+    hybrid = HybridForCausalLM(HybridConfig(model_config(llm), model_config(slm)))
+    assert sum(p.numel() for p in hybrid.parameters()) == parameters("hybrid", llm, slm)
+    projecting = 2 * PROMPT * (48 * 32 + 32 * 32)
+    assert reading_flops("hybrid", llm, slm, PROMPT) == encode_flops(llm, PROMPT) + projecting
+    assert reading_flops("llm", llm, slm, PROMPT) == 0  # prefill takes its prompt
 
 
 def test_8_bit_engines_keep_caches_in_float32() -> None:
@@ -138,8 +195,10 @@ def counted(module: torch.nn.Module, **inputs: torch.Tensor) -> int:
 
 def sized(name: str, width: int, heads: int, layers: int) -> Shape:
     """A shape of the same kind that can be built in a moment."""
+    shape = find_shape(name)
     tiny = replace(
-        find_shape(name), d_model=width, d_ff=2 * width, heads=heads, d_kv=8,
-        encoder_layers=layers, decoder_layers=layers, vocabulary=50,
+        shape, d_model=width, d_ff=2 * width, heads=heads, d_kv=8, decoder_layers=layers, vocabulary=50,
+        encoder_layers=0 if shape.decoder_only else layers,
+        key_value_heads=None if shape.key_value_heads is None else heads // 2,
     )  # fmt: skip
-    return replace(tiny, parameters=tiny.encoder_parameters + tiny.decoder_parameters)
+    return replace(tiny, parameters=tiny.counted_parameters)
