@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
 from hybrid.format import counted, milliseconds, parameters, ratio
-from hybrid.models.shapes import all_shapes
+from hybrid.models.shapes import Shape, all_shapes
 from hybrid.schema import METHODS, PHASES, Cell, Grid
 from hybrid.store.grids import StoredGrid
 from hybrid.store.typed_json import encode, plain
@@ -44,7 +44,7 @@ def shapes_table() -> list[str]:
             "parameters": parameters(shape.parameters),
             "width": f"{shape.d_model}",
             "feed-forward": f"{shape.d_ff} {shape.feed_forward}",
-            "heads": f"{shape.heads} × {shape.d_kv}",
+            "heads": f"{shape.heads}{_grouped(shape)} × {shape.d_kv}",
             "layers": f"{shape.encoder_layers} + {shape.decoder_layers}",
             "vocabulary": f"{shape.vocabulary}",
             "own head": "no" if shape.tied_head else "yes",
@@ -53,6 +53,11 @@ def shapes_table() -> list[str]:
         for shape in all_shapes().values()
     ]
     return _drawn([[row] for row in rows], left=("name", "source"), sections=False)
+
+
+def _grouped(shape: Shape) -> str:
+    """Say after the heads of queries how many there are of keys and values, where that is another number."""
+    return "" if shape.key_value_heads is None else f"/{shape.key_value_heads}"
 
 
 def _report(stored: StoredGrid) -> Iterator[str]:

@@ -40,7 +40,7 @@ class EngineSpec:
     packages: that it stands on, besides torch and transformers.
     encoder_in_float32: of 8-bit engines, whether embeddings and encoder are not of 8 bits,
     unless the option int8_encoder is on.
-    peer: whether it runs other families of models than models/architectures/ covers, too.
+    families: of models/architectures/ that it runs, all when None. peer: whether it runs others, too.
     """
 
     about: str
@@ -50,10 +50,12 @@ class EngineSpec:
     options: Mapping[str, Option] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     encoder_in_float32: bool = False
+    families: tuple[str, ...] | None = None
     peer: bool = False
 
 
 _KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
+_GRAPHS = ("t5", "mt5")  # whose layers engines with graphs of their own know, see graph_coverage
 _INT8_ENCODER = Option(("on", "off"), "Read the prompt with 8-bit matrices, too.")
 
 ENGINES: Mapping[str, EngineSpec] = {
@@ -70,12 +72,14 @@ ENGINES: Mapping[str, EngineSpec] = {
         {INT8_ENCODER: _INT8_ENCODER},
         packages=("onnxruntime",),
         encoder_in_float32=True,
+        families=_GRAPHS,
     ),
     "onnx-fp32": EngineSpec(
         "The same graphs in float32: token for token as the reference.",
         "hybrid.engines.onnx.engine",
         {"cpu": ("float32",)},
         packages=("onnxruntime",),
+        families=_GRAPHS,
     ),
     "cuda-graph": EngineSpec(
         "Encoder and decode step captured in CUDA graphs over static caches.",
@@ -83,6 +87,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         {"cuda": ("bfloat16", "float16", "float32")},
         MODELS,
         {"kernels": _KERNELS},
+        families=_GRAPHS,
     ),
     "transformers": EngineSpec(
         "Peer: transformers' own generate(), assisted generation included.",
@@ -247,7 +252,7 @@ def engines_for(family: str, kind: str) -> tuple[str, ...]:
     return tuple(
         name
         for name, spec in ENGINES.items()
-        if kind in spec.dtypes and (spec.peer or family in ARCHITECTURES)
+        if kind in spec.dtypes and (spec.peer or family in (spec.families or ARCHITECTURES))
     )
 
 

@@ -164,10 +164,11 @@ def test_unknown_names_say_what_there_is(run: Run, failure: Failure) -> None:
     assert "available: made-up" in failure(run("predict", *NAMES, "--profile", "other"))
     error = failure(run("predict", "--llm", "t5-larg", "--slm", "t5-small"))
     assert "There is no shape 't5-larg'. Did you mean t5-large" in error
-    assert "the engine torch does not run" in failure(
+    save_profile(made_up_profile(engine="onnx"))
+    assert "the engine onnx does not run" in failure(
         run("predict", "--llm", "bart-base", "--slm", "t5-small")
     )
-    save_profile(made_up_profile(engine="transformers"))
+    save_profile(made_up_profile())
     error = failure(run("predict", "--llm", "bart-base", "--slm", "t5-small", "--prompt", "2000"))
     assert "bart-base has positions for 1024 tokens and 2000 are asked for" in error
 

@@ -180,16 +180,16 @@ def test_probe_takes_the_hardest_models(
     assert max(asked[0][1]) < 300_000
 
 
-def test_bart_comes_to_transformers(grid_shapes: Mapping[str, Shape]) -> None:
+def test_bart_comes_to_torch(grid_shapes: Mapping[str, Shape]) -> None:
     said: list[str] = []
     order = {"methods": ("llm", "slm", "hybrid"), "device": CPU, "dtype": "", "threads": 1}
     assert (
         probed_engine(
             ([grid_shapes["bart"]], [grid_shapes["small"]]), order, lambda event: said.append(event.sentence)
         )
-        == "transformers"
+        == "torch"
     )
-    assert any("Not the engine torch" in sentence for sentence in said)
+    assert any("Not the engine onnx" in sentence for sentence in said)
 
 
 def test_probe_fails_as_the_last_engine_does(grid_shapes: Mapping[str, Shape]) -> None:

@@ -146,9 +146,9 @@ def test_long_prompts_cost_more_than_in_proportion() -> None:
         (
             "onnx",
             "cpu",
-            "transformers, transformers-int8, ctranslate2 and ctranslate2-fp32 can: `hybrid device ",
+            "torch, transformers, transformers-int8, ctranslate2 and ctranslate2-fp32 can: `hybrid device ",
         ),
-        ("cuda-graph", "cuda", "transformers can: `hybrid device --device cuda "),
+        ("cuda-graph", "cuda", "torch and transformers can: `hybrid device --device cuda "),
     ],
 )
 def test_models_that_the_engine_cannot_run_are_refused(engine: str, device: str, able: str) -> None:
@@ -160,6 +160,6 @@ def test_models_that_the_engine_cannot_run_are_refused(engine: str, device: str,
         predict(pair, Request(32, 8), profile)
     assert str(refused.value) == (
         f"bart-base is of the family bart, which the engine {engine} does not run; {able}"
-        "--engine transformers` measures a profile for it."
+        "--engine torch` measures a profile for it."
     )
-    assert predict(pair, Request(32, 8), made_up_profile(engine="transformers"))
+    assert predict(pair, Request(32, 8), made_up_profile(engine="torch"))

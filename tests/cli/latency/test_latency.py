@@ -206,11 +206,14 @@ def test_shapes_are_listed(measure: Callable[..., Result]) -> None:
     assert result.exit_code == 0
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()}
     assert rows["t5-large"][1:3] == ["738M", "1024"]
+    assert rows["smollm2-135m"][1:8] == ["135M", "576", "1536", "gated-silu", "9/3", "×", "64"]
     assert {
         "flan-t5-xl",
         "mt5-base",
         "bart-large",
         "opus-mt-en-de",
+        "smollm2-135m",
+        "gpt2",
         "bundled-llm",
         "bundled-slm",
     } <= rows.keys()

@@ -63,11 +63,12 @@ def test_only_smaller_slms(folder: Path):
 
 def test_what_no_engine_of_the_profile_runs_and_too_few_positions_are_said_in_the_cell(folder: Path):
     bart = find_shape("bart-base")
+    (folder / "grids" / "grid-1.jsonl").unlink()
+    save_profile(made_up_profile(engine="onnx"), folder)
     cell = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
     assert cell.source == "none"
-    assert "bart-base is of the family bart, which the engine torch does not run" in cell.why
-    save_profile(made_up_profile(engine="transformers"), folder)
-    (folder / "grids" / "grid-1.jsonl").unlink()
+    assert "bart-base is of the family bart, which the engine onnx does not run" in cell.why
+    save_profile(made_up_profile(engine="torch"), folder)
     cell = cell_of(folder, bart, SMALL, Request(2000, 16, 1))
     assert "bart-base has positions for 1024 tokens and 2000 are asked for" in cell.why
     assert why_none("speedup", cell, Terms(1.0)) == cell.why
