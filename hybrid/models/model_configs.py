@@ -52,9 +52,7 @@ def _hybrid_configuration(settings: Mapping[str, Any], any_family: bool, what: s
 def _configuration(settings: Mapping[str, Any], any_family: bool, what: str) -> PretrainedConfig:
     """Make transformers' configuration; of a family that no architecture file covers where any may be."""
     family = settings.get("model_type")
-    if not any_family or (
-        isinstance(family, str) and family in ARCHITECTURES and ARCHITECTURES[family].pairs
-    ):
+    if not any_family or (isinstance(family, str) and family in ARCHITECTURES):
         return configuration(settings)
     plain = checked_config(settings, what)
     config: PretrainedConfig = AutoConfig.for_model(plain.pop("model_type"), **plain)

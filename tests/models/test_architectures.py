@@ -135,6 +135,28 @@ def test_another_variant_is_refused_by_what_it_is():
         architecture_of(config).sizes(config)
 
 
+@pytest.mark.parametrize(
+    ("family", "key", "value"),
+    [
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True),
+        ("gpt_neox", "hidden_act", "mish"),
+        ("llama", "hidden_act", "gelu"),
+        ("llama", "rope_parameters", {"rope_type": "yarn", "factor": 2.0, "rope_theta": 1e4}),
+        ("qwen2", "layer_types", ["chunked_attention"] * 3),
+        ("qwen3", "hidden_act", "relu"),
+        ("gemma3_text", "final_logit_softcapping", 30.0),
+        ("gemma3_text", "use_bidirectional_attention", True),
+    ],
+)
+def test_a_decoder_only_variant_is_refused_by_key_and_value(family, key, value):
+    config = tiny_model(family).config.to_dict() | {key: value}
+    named = {"rope_parameters": ("rope_type", "yarn"), "layer_types": (key, "chunked_attention")}
+    with pytest.raises(EngineError, match="--engine transformers") as caught:
+        check_supported(config)
+    for word in (ARCHITECTURES[family].label, *named.get(key, (key, str(value)))):
+        assert word in str(caught.value)
+
+
 def tensors(record):
     """All tensors in a record and in those that it holds."""
     if isinstance(record, torch.Tensor):

@@ -1,10 +1,9 @@
 """Which families of models are covered: one file and one row each.
 
-A family's file has three functions: `sizes(config)`, `encoder(config, weights)`
-and `decoder(config, weights)`. config: what a model's config.json says, or a
-transformers configuration has; weights: its tensors, by the names of the
-model's state dict. The second gives None for a decoder-only family. A family that
-pairs are made of also has `settings(config)`.
+A family's file has four functions: `sizes(config)`, `settings(config)`,
+`encoder(config, weights)` and `decoder(config, weights)`. config: what a model's
+config.json says, or a transformers configuration has; weights: its tensors, by the
+names of the model's state dict. The third gives None for a decoder-only family.
 """
 
 from collections.abc import Mapping
@@ -29,40 +28,34 @@ class Family:
 
     label: as people call it. module: its file's name. traits: keys of a
     config.json, with a value, by which a model of another family is like it.
-    pairs: whether a pair's models can be of it.
     """
 
     label: str
     module: str
     traits: tuple[str, ...]
-    pairs: bool = False
 
 
 _T5_TRAITS = ("is_encoder_decoder", "encoder_layers", "decoder_layers")
 _BART_TRAITS = ("is_encoder_decoder", "encoder_ffn_dim", "decoder_ffn_dim", "max_position_embeddings")
 _GEMMA_TRAITS = ("is_encoder_decoder", "encoder", "decoder")
 _LLAMA_TRAITS = ("rms_norm_eps", "rope_theta", "hidden_act")
-T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", _T5_TRAITS, pairs=True)
-T5GEMMA = Family("T5Gemma", "t5gemma", _GEMMA_TRAITS, pairs=True)
-GEMMA3 = Family(
-    "Gemma 3", "gemma3", ("rms_norm_eps", "query_pre_attn_scalar", "hidden_activation"), pairs=True
-)
+T5 = Family("T5, T5 v1.1, Flan-T5 and mT5", "t5", _T5_TRAITS)
+T5GEMMA = Family("T5Gemma", "t5gemma", _GEMMA_TRAITS)
+GEMMA3 = Family("Gemma 3", "gemma3", ("rms_norm_eps", "query_pre_attn_scalar", "hidden_activation"))
 
 # By transformers' model_type.
 ARCHITECTURES: Mapping[str, Family] = {
     "t5": T5,
     "mt5": T5,
-    "bart": Family("BART", "bart", _BART_TRAITS, pairs=True),
-    "marian": Family(
-        "Marian (OPUS-MT)", "marian", (*_BART_TRAITS, "share_encoder_decoder_embeddings"), pairs=True
-    ),
+    "bart": Family("BART", "bart", _BART_TRAITS),
+    "marian": Family("Marian (OPUS-MT)", "marian", (*_BART_TRAITS, "share_encoder_decoder_embeddings")),
     "t5gemma": T5GEMMA,
     "t5_gemma_module": T5GEMMA,  # its encoder alone
-    "gpt2": Family("GPT-2", "gpt2", ("activation_function", "n_positions", "n_embd"), pairs=True),
-    "gpt_neox": Family("GPT-NeoX (Pythia)", "gpt_neox", ("rotary_pct", "layer_norm_eps"), pairs=True),
-    "llama": Family("Llama", "llama", _LLAMA_TRAITS, pairs=True),
-    "qwen2": Family("Qwen2", "qwen2", (*_LLAMA_TRAITS, "max_window_layers"), pairs=True),
-    "qwen3": Family("Qwen3", "qwen3", (*_LLAMA_TRAITS, "head_dim", "max_window_layers"), pairs=True),
+    "gpt2": Family("GPT-2", "gpt2", ("activation_function", "n_positions", "n_embd")),
+    "gpt_neox": Family("GPT-NeoX (Pythia)", "gpt_neox", ("rotary_pct", "layer_norm_eps")),
+    "llama": Family("Llama, SmolLM2 and TinyLlama", "llama", _LLAMA_TRAITS),
+    "qwen2": Family("Qwen2 and Qwen2.5", "qwen2", (*_LLAMA_TRAITS, "max_window_layers")),
+    "qwen3": Family("Qwen3", "qwen3", (*_LLAMA_TRAITS, "head_dim", "max_window_layers")),
     "gemma3_text": GEMMA3,
     "gemma3": GEMMA3,  # which sees images, too: its text model
 }
@@ -103,17 +96,16 @@ def configuration(config: Config) -> "PretrainedConfig":
     """Make transformers' configuration of what a config.json says, which may be anybody's.
 
     What names code, and what a model of the family is not built from, never reaches
-    transformers. Raises ValueError for a family that pairs are not made of, and
-    for a value out of its bounds.
+    transformers. Raises ValueError for a family that is not covered, and for a
+    value out of its bounds.
     """
     from transformers import AutoConfig
 
     family = str(config.get("model_type"))
     if "auto_map" in config:
         raise ValueError("auto_map names code of the model's own, which is never run")
-    if family not in ARCHITECTURES or not ARCHITECTURES[family].pairs:
-        able = "; ".join(dict.fromkeys(known.label for known in ARCHITECTURES.values() if known.pairs))
-        raise ValueError(f"model_type is {family[:40]!r}; a pair's models are of {able}")
+    if family not in ARCHITECTURES:
+        raise ValueError(f"model_type is {family[:40]!r}; a pair's models are of {_covered()}")
     return AutoConfig.for_model(**architecture_of(config).settings(config))
 
 

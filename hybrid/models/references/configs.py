@@ -61,7 +61,7 @@ def _settings(family: str, config: Mapping[str, Any]) -> dict[str, Any]:
     plain = {key: value for key, value in config.items() if key not in STEERING}
     for place, value in _values("", plain):
         _check_value(place, value)
-    if family in ARCHITECTURES and ARCHITECTURES[family].pairs:
+    if family in ARCHITECTURES:
         architecture_of(config).settings(config)
     return plain
 

@@ -72,7 +72,7 @@ def model_class(config: PretrainedConfig) -> Any:
 def _config(checkpoint: Checkpoint) -> PretrainedConfig:
     settings = dict(checkpoint.config)
     try:
-        if checkpoint.family in ARCHITECTURES and ARCHITECTURES[checkpoint.family].pairs:
+        if checkpoint.family in ARCHITECTURES:
             return configuration(settings)
         config: PretrainedConfig = AutoConfig.for_model(settings.pop("model_type"), **settings)
     except Exception as error:  # transformers checks by what it likes
