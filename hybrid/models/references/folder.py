@@ -2,9 +2,13 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from hybrid.errors import PairError
 from hybrid.format import listed, printable
@@ -24,17 +28,31 @@ from hybrid.models.references.checkpoint import (
 )
 from hybrid.models.references.configs import checked_config, refuse_code
 from hybrid.store.files import open_regular
+from hybrid.store.typed_json import convert
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 OTHERS = (".h5", ".msgpack", ".onnx", ".gguf", ".npz")
 PLAIN = re.compile(r"(?!\.)[\w.-]+")  # the name of a file, and nothing of another folder
 HEADER_BYTES = 100_000_000  # what safetensors allows beside the tensors
-FLOATS = ("F64", "F32", "F16", "BF16")  # others of them belong to some quantization
-BUFFERS = ("I64", "I32", "I16", "I8", "U8", "BOOL")  # positions and masks, which are no weights
+FLOATS = ("F64", "F32", "F16", "BF16")  # weights; the integers are positions and masks
+# Bytes of a value; other types belong to some quantization.
+BYTES: Mapping[str, int] = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1,
+                            "U8": 1, "BOOL": 1}  # fmt: skip
 # How the embeddings of ids are called, in the families that transformers has.
 EMBEDDINGS = ("embed_tokens.weight", "shared.weight", "wte.weight", "embed_in.weight",
               "word_embeddings.weight", "tok_embeddings.weight")  # fmt: skip
+
+Number = Annotated[int, Meta(ge=0, le=2**48)]
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """What the header of a safetensors file says of a tensor."""
+
+    dtype: str
+    shape: Annotated[tuple[Number, ...], Meta(max_length=8)]
+    data_offsets: tuple[Number, Number]
 
 
 def read_folder(folder: Path, reference: str, revision: str = "", licence: str = "") -> Checkpoint:
@@ -112,7 +130,7 @@ def read_header(path: Path, dtypes: Collection[str] = FLOATS) -> dict[str, tuple
         raise PairError(f"{path} is missing.") from error
     except OSError as error:
         raise PairError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = printable(str(error), 200)
         raise PairError(f"{path} is not a readable safetensors file: {reason}.") from error
     return shapes
@@ -122,14 +140,19 @@ def _shapes(header: Any, dtypes: Collection[str]) -> tuple[dict[str, tuple[int, 
     """Return shapes by tensor, and where each ends, in bytes from the header. Raises ValueError."""
     shapes: dict[str, tuple[int, ...]] = {}
     ends: list[int] = []
-    for name, about in header.items():
+    for name, row in header.items():
         if name == "__metadata__":
             continue
-        if about["dtype"] not in FLOATS + BUFFERS:
-            raise ValueError(f"the tensor {name[:80]!r} is {about['dtype']!r:.20}, no float of 16 or 32 bits")
-        if about["dtype"] in dtypes:
-            shapes[name] = tuple(int(n) for n in about["shape"])
-        ends.append(int(about["data_offsets"][1]))
+        about = convert(_Tensor, row)
+        size = BYTES.get(about.dtype)
+        if size is None:
+            raise ValueError(f"the tensor {name[:80]!r} is {about.dtype!r:.20}, no float of 16 or 32 bits")
+        start, end = about.data_offsets
+        if end - start != prod(about.shape) * size:
+            raise ValueError(f"the tensor {name[:80]!r} has {end - start} bytes for the shape {about.shape}")
+        if about.dtype in dtypes:
+            shapes[name] = about.shape
+        ends.append(end)
     return shapes, ends
 
 
