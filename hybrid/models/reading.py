@@ -82,6 +82,9 @@ def restore_buffers(model: PreTrainedModel) -> None:
         for name in lost:
             module._buffers[name] = torch.empty_like(cast(Any, module._buffers[name]), device=device)
         module._is_hf_initialized = not lost  # type: ignore[assignment]
+        if lost:  # some have weights as well, such as Gemma's embeddings
+            for weight in module.parameters(recurse=False):
+                weight._is_hf_initialized = True  # type: ignore[attr-defined]
     model.initialize_weights()  # of the modules marked, as from_pretrained() does
 
 

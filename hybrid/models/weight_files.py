@@ -18,6 +18,7 @@ from hybrid.format import printable
 from hybrid.models.manifest import checked
 
 SHARD_BYTES = 15 * 2**20
+POSITIONS = "embed_positions.weight"  # a Marian's are sines, which are computed
 SCALE_SUFFIX = ".int8_scale"
 LARGEST_INT8 = 127
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -27,10 +28,10 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def quantize(state: Tensors) -> dict[str, torch.Tensor]:
-    """Matrices as int8 rows and their scales; vectors, and a matrix of one row, as float32."""
+    """Matrices as int8 rows and their scales; the rest as float32: vectors, a single row, positions."""
     packed: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
-        if tensor.ndim != 2 or len(tensor) == 1:
+        if tensor.ndim != 2 or len(tensor) == 1 or name.endswith(POSITIONS):
             packed[name] = tensor.float().contiguous()
             continue
         scale = tensor.float().abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / LARGEST_INT8  # (rows, 1)

@@ -16,7 +16,7 @@ from hybrid.models.pair import Hybrid
 from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
-from hybrid.training.batches import by_length, padded
+from hybrid.training.batches import by_length
 
 BATCH = 25
 CONTROL = "hybrid, another prompt's latent"
@@ -69,24 +69,43 @@ def quality(
 def _answers(
     bundle: Bundle, model: Model, task: str, sources: Sequence[str], max_new_tokens: int, swapped: bool
 ) -> tuple[list[str], int]:
-    codec = bundle.codec(model)
-    generate: Any = bundle.model(model).generate
+    codec, writer = bundle.codec(model), bundle.model(model)
+    generate: Any = writer.generate
     prompts = codec.encode(task, sources, truncate=True)
+    # A language model's answer goes on where its prompt ends, so that all prompts of a batch end together.
+    continues = model != "hybrid" and not writer.config.is_encoder_decoder
     answers = [""] * len(prompts)
-    for rows, ids in by_length([prompt.token_ids for prompt in prompts], lambda _: BATCH):
-        inputs = {"input_ids": ids, "attention_mask": ids.ne(codec.reader_pad_id).long()}
+    for rows, _ in by_length([prompt.token_ids for prompt in prompts], lambda _: BATCH):
+        ids, mask = _batch([prompts[i].token_ids for i in rows], codec.reader_pad_id, continues)
+        inputs = {"input_ids": ids, "attention_mask": mask}
         if swapped:
             others = [prompts[(i + 1) % len(prompts)].token_ids for i in rows]
             inputs["llm_hidden_states"] = _foreign_latent(bundle.hybrid, others, ids.shape[1])
-        generated = generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
-        for i, written in zip(rows, generated.tolist(), strict=True):
+        generated = generate(
+            **inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1,
+            eos_token_id=codec.eos_id, pad_token_id=codec.pad_id,
+        )  # fmt: skip
+        start = ids.shape[1] if continues else 0
+        for i, written in zip(rows, generated[:, start:].tolist(), strict=True):
             answers[i] = codec.decode(written)
     return answers, sum(prompt.truncated for prompt in prompts)
 
 
+def _batch(
+    prompts: Sequence[tuple[int, ...]], pad_id: int, left: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask, (B, S) each. left: whether the padding stands before a prompt."""
+    width = max(map(len, prompts))
+    ids, mask = (torch.full((len(prompts), width), value) for value in (pad_id, 0))
+    for row, prompt in enumerate(prompts):
+        place = slice(width - len(prompt), width) if left else slice(len(prompt))
+        ids[row, place] = torch.tensor(prompt)
+        mask[row, place] = 1
+    return ids, mask
+
+
 def _foreign_latent(pair: Hybrid, others: Sequence[tuple[int, ...]], width: int) -> torch.Tensor:
     """Hidden states of other prompts, repeated or cut to `width`, (B, width, d_llm)."""
-    ids = padded(others)
-    states = pair.read(ids, ids.ne(0).long())
+    states = pair.read(*_batch(others, 0))
     rows = [state[torch.arange(width) % len(other)] for state, other in zip(states, others, strict=True)]
     return torch.stack(rows)
