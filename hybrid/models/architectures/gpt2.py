@@ -71,9 +71,9 @@ def sizes(config: Config) -> Sizes:
     """Read the sizes. Raises ValueError for attention that crosses or is scaled otherwise."""
     for setting in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
         if config.get(setting):
-            raise ValueError(f"{setting} is set")
+            raise ValueError(f"{setting} is {config[setting]!r}")
     if not config.get("scale_attn_weights", True):
-        raise ValueError("scale_attn_weights is not set")
+        raise ValueError(f"scale_attn_weights is {config['scale_attn_weights']!r}")
     activation = str(config.get("activation_function", "gelu_new"))
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation_function is {activation!r}, not {' or '.join(ACTIVATIONS)}")
