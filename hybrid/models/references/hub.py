@@ -8,7 +8,9 @@ ends early, and the next one begins with those that are missing.
 
 import re
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +40,7 @@ from hybrid.models.references.tokenizer_json import OLDER
 from hybrid.schema import Notice, Observer
 
 TIMEOUT_S = 10.0
+STALE_S = 3600  # without a byte more; a connection that stands still that long is given up before
 SPARE_BYTES = 2**27  # that a download leaves free on the disk
 LARGEST_INDEX = 64 * 2**20  # bytes; the index of a model of 100,000 tensors has some 10 million
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -186,11 +189,20 @@ def _fetch_missing(
     if not missing:
         return
     blobs = folder.parents[1] / "blobs"
+    _clear(blobs)
     needed = [file for file in missing if not (blobs / listing.blobs[file]).exists()]
     if needed:
         _tell_and_check(listing, wanted, needed, observer)
     _fetch_all(listing, missing, needed, observer)
     _fetch(listing, wanted[0], revision=revision or "main")  # notes down which commit that is
+
+
+def _clear(blobs: Path) -> None:
+    """Remove halves of files that nobody writes any more: a process that was killed leaves them behind."""
+    for half in blobs.glob("*.incomplete"):
+        with suppress(OSError):
+            if time.time() - half.stat().st_mtime > STALE_S:
+                half.unlink()
 
 
 def _tell_and_check(listing: _Listing, wanted: list[str], needed: list[str], observer: Observer) -> None:

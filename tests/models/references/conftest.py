@@ -1,14 +1,17 @@
 """Tiny random models in transformers' layout, saved as anybody saves theirs."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.models.references.fake_hub import FakeHub, serving
+
 VOCABULARY = 384  # of the tokenizer of the tests
 IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+NAME = "someone/tiny-llama"  # on the fake Hub
 Make = Callable[..., Path]
 
 
@@ -54,3 +57,25 @@ def save(tmp_path: Path, tiny_tokenizer_file: Path) -> Make:
 def llama(save: Make) -> Path:
     """A folder with a tiny Llama."""
     return save(tiny_llama())
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Hub's cache, of this test alone."""
+    from huggingface_hub import constants
+
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def hub(cache: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A Hub with one tiny Llama."""
+    from huggingface_hub import constants
+
+    with serving() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        server.models[NAME] = llama
+        yield server

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +14,8 @@ import torch
 from hybrid.errors import PairError
 from hybrid.models.references import load_model, resolve
 from hybrid.schema import Event, Notice, Status
-from tests.models.references.conftest import Make, tiny_llama
-from tests.models.references.fake_hub import COMMIT, FakeHub, serving
-
-NAME = "someone/tiny-llama"
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The Hub's cache, of this test alone."""
-    from huggingface_hub import constants
-
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def hub(cache: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    """A Hub with one tiny Llama."""
-    from huggingface_hub import constants
-
-    with serving() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        server.models[NAME] = llama
-        yield server
+from tests.models.references.conftest import NAME, Make, tiny_llama
+from tests.models.references.fake_hub import COMMIT, FakeHub
 
 
 def refusal(reference: str = f"hub:{NAME}") -> str:
@@ -146,6 +122,16 @@ def test_a_hub_that_goes_away_leaves_whole_files(
     resolve("someone/large", told.append)
     assert "of its" in told[0].sentence
     assert [path.rpartition("/")[2] for path in weights(hub)[len(before) :]] == [largest]
+
+
+def test_halves_of_killed_downloads_are_removed(hub: FakeHub, cache: Path) -> None:
+    blobs = cache / "models--someone--tiny-llama" / "blobs"
+    blobs.mkdir(parents=True)
+    for name, age_s in (("old", 7200), ("new", 0)):
+        (blobs / f"{name}.incomplete").write_bytes(b"half")
+        os.utime(blobs / f"{name}.incomplete", (time.time() - age_s,) * 2)
+    resolve(NAME)
+    assert [path.name for path in half_written(cache)] == ["new.incomplete"]  # somebody may be writing it
 
 
 def test_progress_of_a_slow_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
