@@ -164,7 +164,7 @@ class SpeculativeDecoding(Generic[S]):
     def __init__(self, backend: Backend[S], model: Model, drafts: Model | None, eos: int) -> None:
         self.encoder = backend.encoder(model)
         self.verifier = backend.verifier(drafts is not None)
-        self.drafter = None if drafts is None else ModelDrafts(backend, drafts)
+        self.drafter = None if drafts is None else ModelDrafts(backend, drafts, self.encoder)
         self.drafts_first, self.lookup_cost = backend.drafts_first, backend.lookup_cost
         self.eos = eos
         if self.drafter is not None and self.drafter.decoder.vocabulary != self.verifier.vocabulary:
@@ -194,20 +194,23 @@ class SpeculativeDecoding(Generic[S]):
 
 
 class ModelDrafts(Generic[S]):
-    """The model that drafts, the hybrid or the SLM."""
+    """The model that drafts, the hybrid or the SLM. llm_encoder: what has read the prompt for the LLM."""
 
-    def __init__(self, backend: Backend[S], model: Model) -> None:
+    def __init__(self, backend: Backend[S], model: Model, llm_encoder: Encoder[S]) -> None:
         self.decoder = backend.drafter(model)
+        encoder = backend.encoder(model)
+        self.encoder = None if encoder is llm_encoder else encoder
         self.fusion = backend.fusion() if model == "hybrid" else None
-        self.encoder = None if model == "hybrid" else backend.encoder(model)
 
     def prefill(self, prompts: Prompts, states: S, capacity: int) -> Iterator[Step]:
         """Let it take the prompt. states: the LLM's."""
-        phase: Phase | None = "project"
-        if self.fusion is not None:
-            states = self.fusion(states)
-        elif self.encoder is not None:
+        phase: Phase | None = None
+        if self.encoder is not None:
             states, phase = self.encoder(prompts), self.encoder.phase
+        if self.fusion is not None:
+            if phase is not None:
+                yield Step(phase)
+            states, phase = self.fusion(states), "project"
         self.decoder.prefill(states, capacity)
         if phase is not None:
             yield Step(phase)

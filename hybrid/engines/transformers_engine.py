@@ -4,14 +4,13 @@
     transformers-int8  after torch's dynamic int8 quantization of every linear layer, on the CPU
 
 What generate() would do first, reading the prompt, is done before it and given
-to it, so that the time of each part is known. Greedy and nothing else: no id is
-forced or forbidden by settings that a model brings along.
+to it, see transformers_writing. Greedy and nothing else: no id is forced or
+forbidden by settings that a model brings along.
 
 Its prompt lookup sees an encoder-decoder's answer only, never its prompt.
 """
 
 import copy
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,21 +19,18 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, PreTrainedModel
-from transformers.generation.streamers import BaseStreamer
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.generation import GenerationState, HandOver, Worker
 from hybrid.engines.torch.engine import check_device
+from hybrid.engines.transformers_writing import Event, Unwanted, Writing
 from hybrid.errors import EngineError
-from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.models.source import models_of
-from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Phase, Sampling, Status, Step
+from hybrid.schema import Device, EncodedPrompt, Model, Sampling, Status, Step
 
 INT8 = "int8"
-LOOKUP_TOKENS = 10  # the default of transformers' PromptLookupCandidateGenerator
-Event = tuple[Phase, list[list[int]]]  # a phase that has ended, and the ids of B rows that it brought
 
 
 def unavailable_reason(device: Device) -> str | None:
@@ -75,7 +71,7 @@ class TransformersEngine:
         self.options: Mapping[str, str] = {"quantization": "dynamic int8 (torch)"} if int8 else {}
         codec = config.source.codec(method)
         self._eos, self._threads = codec.eos_id, config.threads
-        self._writing = _Writing(method, models, codec.pad_id)
+        self._writing = Writing(method, models, codec.reader_pad_id, codec.pad_id)
         self._worker: Worker[Event] = Worker()
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
@@ -96,124 +92,8 @@ class TransformersEngine:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # OpenMP keeps this per thread
         # Inference mode is per thread, too. An answer that nobody reads on ends in the middle of generate().
-        with torch.inference_mode(), suppress(_Unwanted):
+        with torch.inference_mode(), suppress(Unwanted):
             self._writing(prompts, stop, limit, tell)
-
-
-class _Writing:
-    """The models of one method, and how generate() is called with them."""
-
-    def __init__(self, method: str, models: Mapping[Model, PreTrainedModel], pad: int) -> None:
-        # Shallow copies: the same weights with generation settings of their own.
-        self._writer, *drafters = (copy.copy(models[name]) for name in METHODS[method].models)
-        self._drafter = drafters[0] if drafters else None
-        self._method, self._pad = method, pad
-        self._phase: Phase = "verify" if METHODS[method].lossless else "decode"
-        self._how: dict[str, Any] = {}
-        if self._drafter is not None:
-            self._how["assistant_model"] = self._drafter
-            logging.getLogger("transformers.generation.utils").addFilter(_tells_a_user)
-        elif METHODS[method].drafter == "lookup":
-            self._how["prompt_lookup_num_tokens"] = LOOKUP_TOKENS
-
-    def check_batch(self, batch: int) -> None:
-        """Raise EngineError when transformers cannot answer so many prompts at once."""
-        if batch > 1 and self._phase == "verify":
-            raise EngineError(
-                f"transformers' assisted generation answers one prompt at a time and {batch} were given "
-                f"to {self._method}; use a batch size of 1."
-            )
-
-    def __call__(
-        self, prompts: Sequence[EncodedPrompt], stop: int | None, limit: int, tell: HandOver[Event]
-    ) -> None:
-        """Read B prompts and write up to `limit` ids for each, telling of each phase that ends."""
-        width = max(len(prompt.token_ids) for prompt in prompts)
-        lacking = [width - len(prompt.token_ids) for prompt in prompts]
-        rows = [[*prompt.token_ids, *[self._pad] * n] for prompt, n in zip(prompts, lacking, strict=True)]
-        device = self._writer.device
-        ids = torch.tensor(rows, device=device)  # (B, S)
-        mask = torch.tensor([[1] * (width - n) + [0] * n for n in lacking], device=device)  # (B, S)
-        states = self._read(ids, mask, tell)
-        for model in (self._writer, self._drafter):
-            if model is not None:
-                model.generation_config = _greedy(model, stop, self._pad)
-        cast(Any, self._writer).generate(
-            input_ids=ids,
-            attention_mask=mask,
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),
-            max_new_tokens=limit,
-            streamer=_Streamer(self._phase, tell),
-            **self._how,
-        )
-
-    def _read(self, ids: torch.Tensor, mask: torch.Tensor, tell: HandOver[Event]) -> torch.Tensor:
-        """(B, S, D) encoder hidden states for the writer; a hybrid that drafts gets its own from the same."""
-        if isinstance(self._writer, HybridForConditionalGeneration):
-            read = self._writer.read(ids, mask)
-        else:
-            read = self._writer.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-        self._tell_phase("encode", tell)
-        hybrid = self._writer if self._drafter is None else self._drafter
-        if not isinstance(hybrid, HybridForConditionalGeneration):
-            return read
-        projected = hybrid.encode(ids, mask, read)
-        self._tell_phase("project", tell)
-        if hybrid is self._writer:
-            return projected
-        # Left alone, generate() would have the drafter's LLM read the prompt once more.
-        hybrid.get_encoder = partial(_HasRead, projected)  # type: ignore[method-assign]
-        return read
-
-    def _tell_phase(self, phase: Phase, tell: HandOver[Event]) -> None:
-        if self._writer.device.type != "cpu":
-            torch.accelerator.synchronize(self._writer.device)
-        tell((phase, []))
-
-
-class _HasRead(nn.Module):
-    """Stands for an encoder whose hidden states are known."""
-
-    def __init__(self, states: torch.Tensor) -> None:
-        super().__init__()
-        self._states = states
-
-    def forward(self, **_: Any) -> BaseModelOutput:
-        return BaseModelOutput(last_hidden_state=self._states)
-
-
-class _Streamer(BaseStreamer):
-    """What generate() gives its ids to: first the start tokens, then those it has written."""
-
-    def __init__(self, phase: Phase, tell: HandOver[Event]) -> None:
-        self._phase, self._tell, self._puts = phase, tell, 0
-
-    def put(self, value: torch.Tensor) -> None:
-        """value: on the CPU, (B,) an id for each row, or in assisted generation (1, n)."""
-        self._puts += 1
-        if self._puts > 1:
-            rows = value.tolist() if value.dim() == 2 else value.unsqueeze(1).tolist()
-            if self._tell(("prefill" if self._puts == 2 else self._phase, rows)):
-                raise _Unwanted
-
-    def end(self) -> None:
-        """Nothing is held back."""
-
-
-class _Unwanted(Exception):
-    """Nobody reads the answer any more."""
-
-
-def _greedy(model: PreTrainedModel, stop: int | None, pad: int) -> GenerationConfig:
-    # Without an id to stop at, that of the tokenizer is written like any other and generate() goes on.
-    # min_new_tokens would forbid it instead, which changes what is written.
-    return GenerationConfig(
-        decoder_start_token_id=model.config.decoder_start_token_id,
-        eos_token_id=stop,
-        pad_token_id=pad,
-        do_sample=False,
-        num_beams=1,
-    )
 
 
 def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrainedModel:
@@ -239,13 +119,23 @@ def _quantized(model: PreTrainedModel) -> PreTrainedModel:
         warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "torch.quantize_per_tensor, .* deprecated", UserWarning)
         try:
-            return cast(PreTrainedModel, torch.ao.quantization.quantize_dynamic(model, {nn.Linear}))
+            whole = _with_linears(model)
+            return cast(PreTrainedModel, torch.ao.quantization.quantize_dynamic(whole, {nn.Linear}))
         except RuntimeError as error:
             raise EngineError(
                 "This build of torch has no int8 kernels for this CPU; use --engine transformers."
             ) from error
 
 
-def _tells_a_user(record: logging.LogRecord) -> bool:
-    # Assisted generation calls generate() for its drafts in a way that generate() warns of.
-    return "Passing `generation_config` together with" not in record.getMessage()
+def _with_linears(model: PreTrainedModel) -> PreTrainedModel:
+    """Give GPT-2 ordinary linear layers in the place of its own, which are the same but lie otherwise."""
+    if not any(isinstance(module, Conv1D) for module in model.modules()):
+        return model
+    copied = copy.deepcopy(model)
+    for owner in list(copied.modules()):
+        for name, part in list(owner.named_children()):
+            if isinstance(part, Conv1D):
+                linear = nn.Linear(*part.weight.shape)
+                linear.weight, linear.bias = nn.Parameter(part.weight.t().contiguous()), part.bias
+                setattr(owner, name, linear)
+    return copied

@@ -138,7 +138,9 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         mask = self._mask(input_ids, attention_mask)
         if llm_hidden_states is None:
             llm_hidden_states = self.read(input_ids, mask)
-        return fuse(self.embed(input_ids), self.projector(llm_hidden_states), mask, self.config.fusion)
+        embeddings = self.embed(input_ids)
+        latent = self.projector(llm_hidden_states.to(embeddings.dtype))
+        return fuse(embeddings, latent, mask, self.config.fusion)
 
     @abstractmethod
     def answer_states(

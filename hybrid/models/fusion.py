@@ -42,8 +42,9 @@ class Projector(nn.Module):
 
     def forward(self, llm_hidden_states: torch.Tensor) -> torch.Tensor:
         if self.shift is not None and self.gain is not None:
-            llm_hidden_states = (llm_hidden_states.float() - self.shift.float()) * self.gain.float()
-        projected: torch.Tensor = self.down(torch.relu(self.up(llm_hidden_states.to(self.up.weight.dtype))))
+            standardized = (llm_hidden_states.float() - self.shift.float()) * self.gain.float()
+            llm_hidden_states = standardized.to(llm_hidden_states.dtype)
+        projected: torch.Tensor = self.down(torch.relu(self.up(llm_hidden_states)))
         return projected
 
     @torch.no_grad()

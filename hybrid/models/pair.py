@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput, Seq2SeqLMOutput
 
 from hybrid.models.fused_model import Hybrid, take_rows, tokens_first
@@ -137,21 +137,25 @@ class HybridForCausalLM(Hybrid):
         input_ids: torch.Tensor,  # (B, S)
         attention_mask: torch.Tensor | None = None,  # (B, S)
         llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
-        generation_config: GenerationConfig | None = None,
         **kwargs: Any,
     ) -> Any:
         """Write answers as transformers' generate() does, with all its settings; gives the new ids only."""
+        rows, mask = self.prefix(input_ids, attention_mask, llm_hidden_states)
+        writer: Any = copy.copy(self.slm)  # the same weights, with the settings of this model
+        writer.generation_config = self.generation_config
+        return writer.generate(inputs_embeds=rows, attention_mask=mask, **kwargs)
+
+    def prefix(
+        self,
+        input_ids: torch.Tensor,  # (B, S)
+        attention_mask: torch.Tensor | None = None,  # (B, S)
+        llm_hidden_states: torch.Tensor | None = None,  # (B, S, d_llm)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the fused prompt, (B, S, d_slm), and its mask, (B, S), padding first: answers grow in step."""
         mask = self._mask(input_ids, attention_mask)
         rows = self.fused_prompt(input_ids, mask, llm_hidden_states)
-        order = mask.argsort(dim=1, stable=True)  # padding first, so that answers grow in step
-        settings = copy.deepcopy(generation_config or self.generation_config)
-        others = settings.update(**kwargs)
-        return cast(Any, self.slm).generate(
-            inputs_embeds=take_rows(rows, order),
-            attention_mask=mask.gather(1, order),
-            generation_config=settings,
-            **others,
-        )
+        order = mask.argsort(dim=1, stable=True)
+        return take_rows(rows, order), mask.gather(1, order)
 
     def _with_answers(
         self, prompt: torch.Tensor, mask: torch.Tensor, answer_ids: torch.Tensor

@@ -15,7 +15,6 @@ from hybrid.engines.torch.layers import Entrance, PackedLayer, scaled_embeddings
 from hybrid.engines.torch.operations import Normalize, Target, mm, normalize, whole_norm
 from hybrid.engines.torch.positions import Turns, causal_bias, turns_of
 from hybrid.models.architectures.records import RelativeBias, Stack
-from hybrid.models.fusion import Fusion, fuse
 from hybrid.schema import Phase
 
 
@@ -190,25 +189,6 @@ class PromptEmbedder:
     def __call__(self, prompts: Prompts) -> States:
         ids, layout = prompt_rows(prompts, self.target)
         return States(ids, self.embeddings[ids], layout)
-
-
-class LatentFusion:
-    """(N, d_llm) hidden states to the (N, d_slm) states of the hybrid's SLM encoder.
-
-    up, down: weight and bias of the projector's layers, as nn.Linear holds them.
-    """
-
-    def __init__(
-        self, up: Sequence[torch.Tensor], down: Sequence[torch.Tensor], how: Fusion, encoder: StackEncoder
-    ) -> None:
-        self.up, self.down, self.how, self.encoder = up, down, how, encoder
-
-    def __call__(self, states: States) -> States:
-        linear = functional.linear
-        latent = linear(torch.relu(linear(states.rows, *self.up)), *self.down)
-        embeddings = self.encoder.embeddings[states.ids]
-        fused = fuse(embeddings, latent, torch.ones_like(states.ids), self.how)
-        return States(states.ids, self.encoder(fused, states.layout), states.layout)
 
 
 def prompt_rows(prompts: Prompts, target: Target) -> tuple[torch.Tensor, Layout]:

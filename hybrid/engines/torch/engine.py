@@ -8,7 +8,8 @@
 It gives the ids of transformers' greedy generate() without its overhead per
 token, for one prompt or a batch; lossless-slm and lossless-lookup take their
 drafts from elsewhere. A decoder-only model has no encoder: prefill takes the
-prompt. It yields a Step at every phase boundary and has no clock.
+prompt, or a hybrid's fused one; where it is a hybrid's LLM, its layers encode.
+It yields a Step at every phase boundary and has no clock.
 """
 
 import gc
@@ -24,15 +25,17 @@ from hybrid.engines.decoding import Encoder, check_batch, decoding_strategy
 from hybrid.engines.generation import GenerationGuard
 from hybrid.engines.torch.batch_decoder import BatchDecoder
 from hybrid.engines.torch.decoder import SingleDecoder
-from hybrid.engines.torch.encoder import LatentFusion, PromptEmbedder, PromptEncoder, StackEncoder, States
+from hybrid.engines.torch.encoder import PromptEmbedder, PromptEncoder, StackEncoder, States
+from hybrid.engines.torch.fusion import LatentFusion
 from hybrid.engines.torch.layers import PackedDecoder
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
-from hybrid.models.architectures import decoder_of, encoder_of
+from hybrid.models.architectures import check_supported, decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import Stack
 from hybrid.models.bundle import Bundle
+from hybrid.models.fusion import Affine
 from hybrid.models.source import models_of
-from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Sampling, Step
+from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Notice, Sampling, Step
 
 P = TypeVar("P")
 
@@ -102,54 +105,71 @@ class TorchBackend:
 
     def __init__(self, bundle: Bundle, target: Target) -> None:
         self._bundle, self._target = bundle, target
-        self._eos = bundle.codec("llm").eos_id
         self._packed: dict[Hashable, Any] = {}
 
     def encoder(self, model: Model) -> Encoder[States]:
-        """Give what reads prompts first for `model`: of a hybrid, the LLM's encoder."""
-        reads = self._bundle.hybrid.llm if model == "hybrid" else self._bundle.model(model)
-        stack = encoder_of(reads)
+        """Give what reads prompts first for `model`; the same for two models that read alike."""
+        if model == "hybrid":
+            return self._reader(self._hybrid_reads())
+        stack = encoder_of(self._bundle.model(model))
         if stack is None:
             return PromptEmbedder(self._decoder(model, self._target).embeddings, self._target)
-        return PromptEncoder(self._encoder(stack), self._target)
+        return self._reader(stack)
 
     def fusion(self) -> LatentFusion:
-        """Give the hybrid's, and the SLM's encoder behind it."""
+        """Give the hybrid's, and the SLM's encoder behind it where it has one."""
         return self._once("fusion", self._fusion)
 
     def decoder(self, model: Model) -> "TorchDecoder":
         """Give a decoder of `model` with caches of its own, for one prompt or several."""
-        return TorchDecoder(self._decoder(model, self._target), self._eos)
+        return TorchDecoder(self._decoder(model, self._target), self._bundle.codec(model).eos_id)
 
     def verifier(self, drafts: bool) -> SingleDecoder:
         """Give the LLM's decoder, laid out for several rows where most passes are over drafts."""
         # Most passes of a lookup are over one id, for want of a match.
-        return SingleDecoder(self._decoder("llm", replace(self._target, several=drafts)), self._eos)
+        packed = self._decoder("llm", replace(self._target, several=drafts))
+        return SingleDecoder(packed, self._bundle.codec("llm").eos_id)
 
     def drafter(self, model: Model) -> SingleDecoder:
         """Give the decoder of `model` for drafts, with caches of its own."""
-        return SingleDecoder(self._decoder(model, self._target), self._eos)
+        return SingleDecoder(self._decoder(model, self._target), self._bundle.codec(model).eos_id)
 
     def _decoder(self, model: Model, target: Target) -> PackedDecoder:
         writes = self._bundle.hybrid.slm if model == "hybrid" else self._bundle.model(model)
         return self._once((model, target.blocks), lambda: PackedDecoder(decoder_of(writes), target))
 
-    def _fusion(self) -> LatentFusion:
+    def _hybrid_reads(self) -> Stack:
         hybrid = self._bundle.hybrid
-        up, down = (
-            (self._target.put(linear.weight), self._target.put(linear.bias))
-            for linear in (hybrid.projector.up, hybrid.projector.down)
-        )
-        stack = encoder_of(hybrid.slm)
-        if stack is None:
-            raise EngineError("A hybrid's SLM needs an encoder; this one's is decoder-only.")
-        return LatentFusion(up, down, hybrid.config.fusion, self._encoder(stack))
+        return reader_of(hybrid.llm, hybrid.config.layer)
 
-    def _encoder(self, stack: Stack) -> StackEncoder:
+    def _fusion(self) -> LatentFusion:
+        hybrid, put = self._bundle.hybrid, self._target.put
+        up, down = (Affine(put(layer.weight), put(layer.bias)) for layer in hybrid.projector.folded())
+        stack = encoder_of(hybrid.slm)
+        encoder = None if stack is None else self._reader(stack).encoder
+        bridge = None
+        if hybrid.bridge is not None:
+            reads = self._hybrid_reads()
+            embeddings = self._reader(reads).encoder.embeddings
+            bridge = put(
+                hybrid.bridge.weight / reads.embedding_scale
+            )  # it reads what is not scaled
+        elif encoder is not None:
+            embeddings = encoder.embeddings
+        else:
+            embeddings = self._decoder("hybrid", self._target).embeddings
+        return LatentFusion((up, down), hybrid.config.fusion == "add", embeddings, bridge, encoder)
+
+    def _reader(self, stack: Stack) -> PromptEncoder:
         # The hybrid holds the LLM's very weights in modules of its own.
         queries = [layer.self_attention.query.weight for layer in stack.layers]
-        key = tuple(weight.data_ptr() for weight in (stack.embeddings, *queries))
-        return self._once(key, lambda: StackEncoder(stack, self._target, self._bundle.max_prompt_tokens))
+        pointers = [weight.data_ptr() for weight in (stack.embeddings, *queries)]
+
+        def make() -> PromptEncoder:
+            encoder = StackEncoder(stack, self._target, self._bundle.max_prompt_tokens)
+            return PromptEncoder(encoder, self._target)
+
+        return self._once((stack.final_norm is None, *pointers), make)
 
     def _once(self, key: Hashable, make: Callable[[], P]) -> P:
         if key not in self._packed:
@@ -192,17 +212,47 @@ def unavailable_reason(device: Device) -> str | None:
 
 
 def create_engines(config: EngineConfig) -> dict[str, Engine]:
-    """Make an engine for each method; they share encoders. Raises EngineError when this cannot be."""
+    """Make an engine for each method; they share encoders. Raises EngineError when this cannot be.
+
+    What no architecture covers runs through transformers' own modules; the observer is told.
+    """
     torch.set_num_threads(config.threads)  # for reading and packing the weights too
     dtype: torch.dtype = getattr(torch, config.dtype)
     bundle = config.source.bundle(models_of(config.methods))
+    reasons = {method: reason for method in config.methods if (reason := _not_covered(bundle, method))}
     with torch.inference_mode():
         backend = TorchBackend(bundle, Target(check_device(config.device), dtype))
     engines: dict[str, Engine] = {
         method: TorchEngine(bundle, method, config.device, dtype, config.threads, backend)
         for method in config.methods
+        if method not in reasons
     }
     # The engines have copies of their own. A model refers to itself, so that only the collector ends it.
     del bundle, backend
     gc.collect()
+    return engines | (_fallbacks(config, reasons) if reasons else {})
+
+
+def _not_covered(bundle: Bundle, method: str) -> str:
+    """Say which model of a method no architecture covers; nothing when all are covered."""
+    for model in METHODS[method].models:
+        hybrid = model == "hybrid"
+        parts = (bundle.hybrid.llm, bundle.hybrid.slm) if hybrid else (bundle.model(model),)
+        for part in parts:
+            try:
+                check_supported(part.config)
+            except EngineError as error:
+                return str(error).removesuffix(" Use --engine transformers.")
+    return ""
+
+
+def _fallbacks(config: EngineConfig, reasons: Mapping[str, str]) -> dict[str, Engine]:
+    from hybrid.engines import transformers_engine  # which stands on this module
+
+    engines = transformers_engine.create_engines(replace(config, methods=tuple(reasons)))
+    for method, reason in reasons.items():
+        sentence = f"The engine torch runs {method} through transformers' own modules: {reason}"
+        config.observer(Notice(sentence=sentence))
+        engine = cast(transformers_engine.TransformersEngine, engines[method])
+        engine.name, engine.options = TorchEngine.name, {"fallback": reason}
     return engines

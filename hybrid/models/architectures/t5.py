@@ -92,11 +92,12 @@ def settings(config: Config) -> dict[str, Any]:
 
 
 def encoder(config: Config, weights: Weights) -> Stack:
-    """Name the weights of the encoder."""
+    """Name the weights of the encoder; one cut off behind a middle layer has no norm there."""
+    name = "encoder.final_layer_norm"
     return Stack(
         embeddings=weights["shared.weight"],
         layers=tuple(_layer(config, weights, "encoder", n) for n in range(sizes(config).encoder_layers)),
-        final_norm=_norm(config, weights, "encoder.final_layer_norm"),
+        final_norm=_norm(config, weights, name) if f"{name}.weight" in weights else None,
         positions=_positions(config, weights, "encoder"),
     )
 

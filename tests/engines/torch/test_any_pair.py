@@ -1,0 +1,47 @@
+"""Pairs of any two families: transformers' greedy ids for LLM, SLM and hybrid, alone and in batches."""
+
+import pytest
+
+from hybrid.engines.torch.engine import TorchEngine
+from hybrid.schema import MODELS
+from tests.engines.any_pairs import PROMPTS, AnyPair, answers, expected, phases
+
+PAIRS = {
+    "t5+t5, middle": ("t5", "t5", {"layer": 2, "standardize": True}),
+    "t5+t5, bridge, replace": ("t5", "t5", {"bridge": True, "fusion": "replace"}),
+    "t5+gpt2, bridge": ("t5", "gpt2", {"bridge": True}),
+    "t5+llama": ("t5", "llama", {}),
+    "gpt2+t5, bridge, middle": ("gpt2", "t5", {"bridge": True, "layer": 1}),
+    "gpt2+gpt2, last without norm": ("gpt2", "gpt2", {"layer": 3}),
+    "gpt2+llama, replace": ("gpt2", "llama", {"fusion": "replace"}),
+    "llama+t5, standardized": ("llama", "t5", {"standardize": True}),
+    "llama+gpt2, bridge, middle": ("llama", "gpt2", {"bridge": True, "layer": 2, "standardize": True}),
+    "llama+llama": ("llama", "llama", {}),
+}
+LOSSLESS = ("lossless", "lossless-slm", "lossless-lookup")
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request) -> AnyPair:
+    llm, slm, settings = PAIRS[request.param]
+    return AnyPair(llm, slm, **settings)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ids_equal_generate_alone_and_in_a_batch(pair, model):
+    engine = TorchEngine(pair, model)
+    written = [expected(pair.model(model), prompt) for prompt in PROMPTS]
+    assert [answers(engine, [prompt])[0] for prompt in PROMPTS] == written
+    assert answers(engine, PROMPTS) == written
+    assert len({tuple(ids) for ids in written}) > 1
+
+
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_lossless_methods_give_the_ids_of_the_llm(pair, method):
+    engine = TorchEngine(pair, method)
+    for prompt in PROMPTS[:3]:
+        assert answers(engine, [prompt])[0] == expected(pair.model("llm"), prompt)
+
+
+def test_a_hybrid_reads_projects_and_writes_in_steps_of_their_own(pair):
+    assert phases(TorchEngine(pair, "hybrid"), PROMPTS[1]) == ["encode", "project", "prefill", "decode"]
