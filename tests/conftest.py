@@ -118,7 +118,7 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path
     zoo = tmp_path_factory.mktemp("zoo")
     llm, slm = tiny_t5(48, 3, 3, seed=1), tiny_t5(32, 2, 2, seed=2)
     writer = tiny_t5(32, 2, 2, seed=3)
-    torch.manual_seed(17)
+    torch.manual_seed(114)
     hybrid = HybridForConditionalGeneration.from_parts(llm, writer).eval()
     with torch.no_grad():
         for layer in (hybrid.projector.up, hybrid.projector.down):
