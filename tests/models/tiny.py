@@ -71,7 +71,7 @@ FAMILIES = {
 
 
 # Families that multiply their embeddings by the root of the width.
-SCALED = ("bart", "marian", "gemma3_text", "t5gemma")
+SCALED = {"bart": 0.1, "marian": 0.1, "gemma3_text": 0.1, "t5gemma": 0.02}
 
 
 def tiny_model(family: str, width: int = 32, layers: int = 3, seed: int = 0) -> PreTrainedModel:
@@ -86,5 +86,5 @@ def tiny_model(family: str, width: int = 32, layers: int = 3, seed: int = 0) -> 
             else:
                 weight.copy_(torch.randn_like(weight) * 2.0 * weight.shape[1] ** -0.5)
         # Small beside the layers' sums, else a token only repeats itself.
-        embeddings.mul_(0.1 if family in SCALED else 1.0)
+        embeddings.mul_(SCALED.get(family, 1.0))
     return model.eval()

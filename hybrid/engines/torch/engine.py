@@ -151,9 +151,7 @@ class TorchBackend:
         if hybrid.bridge is not None:
             reads = self._hybrid_reads()
             embeddings = self._reader(reads).encoder.embeddings
-            bridge = put(
-                hybrid.bridge.weight / reads.embedding_scale
-            )  # it reads what is not scaled
+            bridge = put(hybrid.bridge.weight / reads.embedding_scale)  # it reads what is not scaled
         elif encoder is not None:
             embeddings = encoder.embeddings
         else:
