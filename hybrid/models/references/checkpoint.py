@@ -81,9 +81,14 @@ class Checkpoint:
 
     @cached_property
     def sha256(self) -> dict[str, str]:
-        """SHA-256 of config.json, tokenizer and weights, by file; a second or more a GB, the first time."""
+        """SHA-256 of config.json, tokenizer and weights, by file; a second or more a GB, the first time.
+
+        Not of a tokenizer.json that was made of something else: another version makes another one.
+        """
         names = ((CONFIG,) if (self.folder / CONFIG).is_file() else ()) + self.weight_files
-        paths = {name: self.folder / name for name in names} | {TOKENIZER: self.tokenizer_file}
+        paths = {name: self.folder / name for name in names}
+        if cache_folder() not in self.tokenizer_file.parents:
+            paths[TOKENIZER] = self.tokenizer_file
         try:
             return {name: noted_sha256(path) for name, path in paths.items()}
         except OSError as error:

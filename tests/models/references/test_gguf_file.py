@@ -142,6 +142,7 @@ def test_round_trip(tmp_path: Path, tiny_tokenizer_file: Path, make: Any) -> Non
         "bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"
     }  # fmt: skip
     assert checkpoint.eos_ids == (1,)
+    assert set(checkpoint.sha256) == {"model.gguf"}
     assert checkpoint.parameters == sum(p.numel() for p in model.parameters())
 
 
