@@ -109,7 +109,7 @@ def test_a_configuration_of_the_hub_gives_a_model(family):
         logits = new_model(config).eval()(torch.tensor([[5, 6, 7]])).logits
     assert logits.shape == (1, 3, 96)
     assert logits.isfinite().all()
-    assert config.eos_token_id == HUB[family].get("text_config", HUB[family]).get("eos_token_id", 1)
+    assert config.eos_token_id == HUB[family]["eos_token_id"]
 
 
 WRONG = {
@@ -142,6 +142,10 @@ WRONG = {
         ("sliding_window", 0, "sliding_window"),
     ],
     "qwen3": [("head_dim", 7, "7 channels"), ("num_key_value_heads", 0, "num_key_value_heads")],
+    "gemma3": [
+        ("text_config", [1], "text_config is"), ("eos_token_id", [96], "96"),
+        ("text_config", {"hidden_size": 32}, "intermediate_size"),
+    ],
     "gemma3_text": [
         ("final_logit_softcapping", 30.0, "final_logit_softcapping is 30.0"),
         ("attn_logit_softcapping", 50.0, "attn_logit_softcapping is 50.0"),

@@ -5,6 +5,7 @@ less 1; embeddings are scaled by the root of the width. Most layers see a window
 with rotary positions of their own; every sixth sees all.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Required, TypedDict
 
 from msgspec import Meta
@@ -45,6 +46,7 @@ DEFAULTS: Config = {
     "sliding_window": 4096,
     "sliding_window_pattern": 6,
 }
+IDS = ("bos_token_id", "eos_token_id", "pad_token_id")  # said of the whole model
 THETAS = {"sliding_attention": 10_000.0, "full_attention": 1_000_000.0}
 
 
@@ -122,7 +124,11 @@ def sizes(config: Config) -> Sizes:
 
 def settings(config: Config) -> dict[str, Any]:
     """Take what the text model is built from, checked. Raises ValueError, with key, value and bound."""
-    return checked(Settings, config.get("text_config") or config, sizes) | {"model_type": "gemma3_text"}
+    text = config.get("text_config") or config
+    if not isinstance(text, Mapping):
+        raise ValueError(f"text_config is {text!r:.40}, no JSON object")
+    ids = {key: config[key] for key in IDS if config.get(key) is not None}
+    return checked(Settings, {**text, **ids, "model_type": "gemma3_text"}, sizes)
 
 
 def encoder(config: Config, weights: Weights) -> None:
