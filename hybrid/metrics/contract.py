@@ -7,6 +7,7 @@ a row in METRICS. Columns, tables, pages, reports and `hybrid score` know it fro
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -78,15 +79,21 @@ class Metric(ABC):
         statistics: of each of N answers. NaN where an answer has none of this metric, or none
         that are numbers, or not as many as this version makes of an answer.
         """
-        scores = np.full(len(statistics), np.nan)
-        known = [
-            place
-            for place, row in enumerate(statistics)
-            if len(row) == self.width and all(map(math.isfinite, row))
-        ]
-        if known:
-            rows = np.array([statistics[place] for place in known], dtype=np.float64)  # (known, width)
-            scores[known] = [round(value, 4) for value in self.score_alone(rows).tolist()]
+        return self.of_table(self.table(statistics))
+
+    def table(self, statistics: Sequence[Sequence[float]]) -> Array:
+        """Write statistics as (N, width); NaN for an answer that has none, or not as many as it should."""
+        if {*map(len, statistics)} != {self.width}:
+            nothing = (math.nan,) * self.width
+            statistics = [row if len(row) == self.width else nothing for row in statistics]
+        numbers = chain.from_iterable(statistics)
+        return np.fromiter(numbers, np.float64, len(statistics) * self.width).reshape(-1, self.width)
+
+    def of_table(self, table: Array) -> Array:
+        """Score each answer alone, as of_each() does, from what table() has written."""
+        scores, known = np.full(len(table), np.nan), np.isfinite(table).all(axis=1)
+        if known.any():
+            scores[known] = rounded(self.score_alone(table[known]))
         return scores
 
     def score_alone(self, statistics: Array) -> Array:
@@ -102,3 +109,11 @@ def reference_count(reference_counts: Iterable[int]) -> str:
     """Give `nrefs` of a signature: the number, or "var" when it varies between examples."""
     counts = set(reference_counts)
     return str(*counts) if len(counts) == 1 else "var"
+
+
+def rounded(values: Array) -> Array:
+    """Round to 4 decimals as round() does it: numpy's differs where a value lies in the middle."""
+    near = np.round(values, 4)
+    middles = np.flatnonzero(np.abs(np.abs(values - near) - 5e-5) < 1e-9)
+    near[middles] = [round(value, 4) for value in values[middles].tolist()]
+    return near

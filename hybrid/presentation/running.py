@@ -136,7 +136,7 @@ class Watch:
         if self._progress is None or job.run_id is None:
             return
         try:
-            done = sum(1 for _ in RunReader(job.run_id, self._root).records())
+            done = sum(map(len, RunReader(job.run_id, self._root).rows()))
             self._progress = replace(self._progress, done=done)
         except StoreError:
             self._progress = None

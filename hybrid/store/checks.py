@@ -26,7 +26,7 @@ MOST_SYSTEMS = 100  # of a run: six methods in each engine are some fifty
 MOST_ENTRIES = 10_000  # of a list or an object in run.json: a probe for each block
 DEEPEST = 20  # lists and objects in one another
 LONGEST_TEXT = 10_000  # characters of a text in run.json: a path may have 4,096
-_FIRST_YEAR, _LAST_YEAR = 1970, 9998  # of those whose every moment all time zones have
+FIRST_YEAR, LAST_YEAR = 1970, 9998  # of those whose every moment all time zones have
 _ROUNDED_S = 2e-6  # by which a stored time may exceed the stored sum of its phases
 _SIGNED = frozenset({"seed", "others_share", "steal_share"})  # of the numbers in run.json: differences
 
@@ -49,6 +49,15 @@ def check_seal(data: bytes, indented: bool = False, required: bool = False) -> b
     if rest.rstrip() != b"%08x%s" % (crc32(body), end):
         raise ValueError("its checksum does not fit: it was changed after it was written")
     return True
+
+
+def all_sealed(lines: Sequence[bytes], required: bool) -> bool:
+    """Tell whether all lines have a checksum that fits, or where it is not `required` none has any."""
+    key, end = _LINE
+    if not required and not any(key in line for line in lines):
+        return True
+    size = len(key) + 8 + len(end) + 1
+    return all(b"%s%08x%s\n" % (key, crc32(line[:-size]), end) == line[-size:] for line in lines)
 
 
 def last_line(checksum: int) -> bytes:
@@ -134,7 +143,7 @@ def unsound(statistics: Mapping[str, Sequence[float]]) -> list[str]:
 def check_moment(name: str, text: str) -> None:
     """Raise ValueError for what is no ISO 8601 time, or none that every time zone can show."""
     try:
-        known = _FIRST_YEAR <= datetime.fromisoformat(text).year <= _LAST_YEAR
+        known = FIRST_YEAR <= datetime.fromisoformat(text).year <= LAST_YEAR
     except ValueError:
         known = False
     if not known:

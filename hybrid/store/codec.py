@@ -1,35 +1,24 @@
-"""How runs, examples and records are written as JSON: as results/README.md says.
+"""How runs, examples and grids are written as JSON: as results/README.md says.
 
-Objects hold seconds, files hold microseconds: whole ones for tokens, tenths for
-phases. Bytes that are not what they should be
-raise ValueError.
+Objects hold seconds, files hold tenths of microseconds. Bytes that are not what
+they should be raise ValueError.
 """
 
 import json
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 
-from hybrid.schema import (
-    Example,
-    FinishReason,
-    Generation,
-    Phase,
-    Record,
-    Run,
-    System,
-    Timing,
-)
-from hybrid.schema.answers import paused
+from hybrid.schema import METHODS, Cell, Environment, Example, Grid, Phase, Run
 from hybrid.schema.runs import without_folders
-from hybrid.store.checks import CHECKSUM, check_run, check_seal, seal
-from hybrid.store.typed_json import LARGEST, Count, decode, encode, parse_text, plain, restore
+from hybrid.store.checks import CHECKSUM, check_grid, check_run, check_seal, seal
+from hybrid.store.typed_json import LARGEST, Count, Header, Microseconds, decode, encode, plain
 
 SCHEMA = 1  # of runs
-Microseconds = Annotated[float, msgspec.Meta(ge=0, le=1e15)]  # 30 years
-Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]  # of what is counted and summed
+FORMAT = 1  # of grids
+Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 
 
 class _PlanOfFile(msgspec.Struct, frozen=True):
@@ -111,123 +100,100 @@ def decode_example(line: bytes, sealed: bool = False) -> Example:
     return example
 
 
-class _RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
-    """A record as a line has it. append: of several that were written together, which one of how many."""
+class _CellLine(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """A cell as a line has it."""
 
-    example: str
-    repeat: Count
-    system: System
-    batch: Count
-    position: Count
+    method: str
+    llm: str | None
+    slm: str | None
+    batch: Size
+    prompt_tokens: Size
+    output_tokens: Size
     started_at: str
-    prompt_tokens: Count
-    finish: FinishReason
-    text: str
-    phases_us: dict[Phase, Microseconds]
-    token_us: list[Microseconds]
-    token_ids: tuple[Count, ...]
-    statistics: dict[str, tuple[Amount, ...]]
-    drafted: Count = 0
-    accepted: Count = 0
-    block: Count = 0
-    disturbed: bool = False
-    append: Any = None
+    drafted: tuple[Count, ...] = ()
+    accepted: tuple[Count, ...] = ()
+    options: dict[str, str] = {}
+    environment: Environment | None = None
+    phases_us: dict[Phase, list[Microseconds]]
+    ttft_us: list[Microseconds]
+    tpot_us: list[Microseconds] = []
 
 
-_decode_line = msgspec.json.Decoder(_RecordLine, dec_hook=parse_text).decode
+def encode_grid(grid: Grid) -> bytes:
+    """Write the first line of a grid."""
+    return seal(encode({"format": FORMAT, **plain(grid)}))
 
 
-class _AppendOfLine(msgspec.Struct):
-    """Only that of a line, which may hold anything else."""
+def decode_grid(line: bytes) -> Grid:
+    """Read the first line of a grid. Raises ValueError for what is none of this format."""
+    if (version := decode(Header, line).format) != FORMAT:
+        raise ValueError(f"it has format {version!r} and this version reads {FORMAT}")
+    grid = decode(Grid, line)
+    check_seal(line)
+    check_grid(grid)
+    return grid
 
-    append: tuple[int, int] = (1, 1)
 
-
-def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
-    """Write one line. row, rows: its place among the records that are written together."""
-    generation = record.generation
-    line = _RecordLine(
-        example=record.example_id,
-        repeat=record.repeat,
-        system=record.system,
-        batch=record.batch,
-        position=record.position,
-        started_at=record.started_at,
-        prompt_tokens=generation.prompt_tokens,
-        finish=generation.finish_reason,
-        text=generation.text,
-        phases_us={phase: round(s * 1e6, 1) for phase, s in generation.timing.phases.items()},
-        token_us=[round(s * 1e6) for s in generation.timing.token_times_s],
-        token_ids=generation.token_ids,
-        statistics={name: tuple(map(short, values)) for name, values in record.statistics.items()},
-        drafted=generation.drafted,
-        accepted=generation.accepted if generation.drafted else 0,
-        block=record.block,
-        disturbed=generation.timing.disturbed,
-        append=[row + 1, rows] if rows > 1 else None,
+def encode_cell(cell: Cell) -> bytes:
+    """Write one line."""
+    line = _CellLine(
+        method=cell.method,
+        llm=cell.llm,
+        slm=cell.slm,
+        batch=cell.batch,
+        prompt_tokens=cell.prompt_tokens,
+        output_tokens=cell.output_tokens,
+        started_at=cell.started_at,
+        drafted=cell.drafted,
+        accepted=cell.accepted,
+        options=dict(cell.options),
+        environment=cell.environment,
+        phases_us={phase: _microseconds(times) for phase, times in cell.phases_s.items()},
+        ttft_us=_microseconds(cell.ttft_s),
+        tpot_us=_microseconds(cell.tpot_s),
     )
     return seal(encode(line))
 
 
-def decode_record(line: bytes, sealed: bool = False) -> Record:
-    """Read one record; times come back as they were to half a microsecond, phases to a twentieth.
-
-    sealed: it must have its checksum.
-    """
-    try:
-        row = _decode_line(line)
-    except Exception:  # what is wrong is said, and half a surrogate pair read, by the slower one
-        row = decode(_RecordLine, line, texts=True)
+def decode_cell(line: bytes, sealed: bool = False) -> Cell:
+    """Read one line; fields that are not known are let pass. sealed: it must have its checksum."""
+    row = decode(_CellLine, line)
+    _check_cell(row)
     check_seal(line, required=sealed)
-    if not row.token_ids or len(row.token_ids) != len(row.token_us):
-        raise ValueError(f"it has {len(row.token_ids)} token_ids and {len(row.token_us)} token_us")
-    if row.accepted > row.drafted:
-        raise ValueError(f"{row.accepted} of {row.drafted} drafted ids are accepted")
-    phases = {phase: us / 1e6 for phase, us in row.phases_us.items()}
-    token_times_s = tuple([us / 1e6 for us in row.token_us])
-    timing = {
-        "phases": phases,
-        "token_times_s": token_times_s,
-        "disturbed": row.disturbed or paused(token_times_s),  # runs of before do not tell
-    }
-    # restore(): of 100,000 answers it saves what setting each field of three frozen objects takes
-    generation = restore(
-        Generation,
-        {
-            "system": row.system,
-            "text": row.text,
-            "token_ids": row.token_ids,
-            "prompt_tokens": row.prompt_tokens,
-            "finish_reason": row.finish,
-            "timing": restore(Timing, timing),
-            "drafted": row.drafted,
-            "accepted": row.accepted,
-        },
-    )
-    return restore(
-        Record,
-        {
-            "example_id": row.example,
-            "repeat": row.repeat,
-            "batch": row.batch,
-            "position": row.position,
-            "started_at": row.started_at,
-            "generation": generation,
-            "statistics": row.statistics,
-            "block": row.block,
-        },
+    return Cell(
+        method=row.method,
+        llm=row.llm,
+        slm=row.slm,
+        batch=row.batch,
+        prompt_tokens=row.prompt_tokens,
+        output_tokens=row.output_tokens,
+        started_at=row.started_at,
+        phases_s={phase: _seconds(times) for phase, times in row.phases_us.items()},
+        ttft_s=_seconds(row.ttft_us),
+        tpot_s=_seconds(row.tpot_us),
+        drafted=row.drafted,
+        accepted=row.accepted,
+        options=row.options,
+        environment=row.environment,
     )
 
 
-def rows_to_drop(line: bytes) -> int:
-    """Count the last lines that belong to an append that was cut short, when `line` is the last one."""
-    try:
-        row, rows = decode(_AppendOfLine, line).append
-    except ValueError:
-        return 0  # a damaged line is reported when it is read
-    return row if 0 < row < rows else 0
+def _check_cell(row: _CellLine) -> None:
+    """Raise ValueError for what the types leave open."""
+    if row.method not in METHODS:
+        raise ValueError(f"method is {row.method!r}, not one of {', '.join(METHODS)}")
+    every = (row.ttft_us, *row.phases_us.values())
+    lengths = {len(several) for several in every}
+    lengths |= {len(values) for values in (row.tpot_us, row.drafted, row.accepted) if values}
+    if not row.phases_us:
+        raise ValueError("it has no phases")
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"its lists have {' and '.join(map(str, sorted(lengths)))} repeats")
 
 
-def short(value: float) -> float:
-    """Write a count as a whole number."""
-    return int(value) if math.isfinite(value) and float(value).is_integer() else value
+def _microseconds(times: Sequence[float]) -> list[float]:
+    return [round(s * 1e6, 1) for s in times]
+
+
+def _seconds(times: Sequence[float]) -> tuple[float, ...]:
+    return tuple([us / 1e6 for us in times])

@@ -16,9 +16,9 @@ from pathlib import Path
 from hybrid.errors import StoreError
 from hybrid.schema import METHODS, Cell, CellKey, Environment, Grid, describe_cell
 from hybrid.store.checks import check_seal
+from hybrid.store.codec import decode_cell, decode_grid, encode_cell, encode_grid
 from hybrid.store.files import as_store_error, open_regular, sync_folder
 from hybrid.store.folders import LATEST, RUN_ID, match_id, results_folder
-from hybrid.store.grid_codec import decode_cell, decode_grid, encode_cell, encode_grid
 from hybrid.store.journal import LONGEST_LINE, AppendOnlyFile, cut_unsettled, decoded_lines
 from hybrid.store.typed_json import LARGEST
 

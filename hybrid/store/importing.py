@@ -148,7 +148,7 @@ def _checked(folder: Path) -> list[str]:
     """List what is damaged in the run. Raises StoreError when it cannot be read, or is of different runs."""
     try:
         reader = RunReader(folder.name, folder.parent)
-        records = sum(1 for _ in reader.records())
+        records = sum(map(len, reader.rows()))
     except StoreError as error:
         raise StoreError(f"The run is not imported: {str(error).replace(f'{folder}{os.sep}', '')}") from error
     plan, planned, examples = reader.run.plan, reader.run.planned, len(reader.examples)

@@ -8,18 +8,19 @@ over, and cut off by whoever goes on.
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TypeVar
 
-from hybrid.store.codec import rows_to_drop
 from hybrid.store.files import LostFile, as_store_error, flag, open_regular
+from hybrid.store.record_lines import rows_to_drop
 
 T = TypeVar("T")
 LONGEST_LINE = 4 * 2**20  # bytes; a record of 4,096 tokens has some 60,000
+_AT_ONCE = 2**16  # bytes of lines that are decoded together: what becomes of them fits a core's cache
 _NAMED = 10  # damaged lines of one file that are named; the rest are counted
 
 
@@ -118,24 +119,73 @@ def decoded_lines(
         yield from decode_each(path, numbered, decode, problems)
 
 
+def decoded_together(
+    path: Path,
+    decode_all: Callable[[Sequence[bytes]], Sequence[T] | None],
+    decode: Callable[[bytes], T],
+    problems: list[str],
+    *,
+    settled: bool,
+) -> Iterator[Sequence[T]]:
+    """Read lines as decoded_lines() does, many at once.
+
+    decode_all: of these lines; None sends each of them through `decode`, which says what is wrong.
+    """
+    with as_store_error(f"{path} cannot be read"), open_regular(path) as file:
+        damage = _Damage(path, problems)
+        numbered = enumerate(_lines(file, settled_end(file) if settled else sys.maxsize), start=1)
+        while chunk := _together(numbered):
+            lines = [line for _, line in chunk]
+            values = decode_all(lines) if max(map(len, lines)) <= LONGEST_LINE else None
+            if values is None:
+                values = list(damage.left_out(chunk, decode))
+            yield values
+        damage.end()
+
+
 def decode_each(
     path: Path, numbered: Iterable[tuple[int, bytes]], decode: Callable[[bytes], T], problems: list[str]
 ) -> Iterator[T]:
     """Decode lines of the file at `path`, each with its number, as decoded_lines() does."""
-    damaged = 0
+    damage = _Damage(path, problems)
+    yield from damage.left_out(numbered, decode)
+    damage.end()
+
+
+class _Damage:
+    """Damaged lines of one file: the first ones are named, the rest are counted."""
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        self._path, self._problems, self._lines = path, problems, 0
+
+    def left_out(self, numbered: Iterable[tuple[int, bytes]], decode: Callable[[bytes], T]) -> Iterator[T]:
+        """Decode all other lines."""
+        for number, line in numbered:
+            try:
+                if len(line) > LONGEST_LINE:
+                    raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
+                value = decode(line)
+            except ValueError as error:
+                self._lines += 1
+                if self._lines <= _NAMED:
+                    self._problems.append(f"{self._path}, line {number}, is damaged and left out: {error}.")
+                continue
+            yield value
+
+    def end(self) -> None:
+        if self._lines > _NAMED:
+            self._problems.append(f"{self._path} has {self._lines - _NAMED} more damaged lines.")
+
+
+def _together(numbered: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Take a hundred lines of usual length, or a single one of the longest."""
+    chunk, size = [], 0
     for number, line in numbered:
-        try:
-            if len(line) > LONGEST_LINE:
-                raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
-            value = decode(line)
-        except ValueError as error:
-            damaged += 1
-            if damaged <= _NAMED:
-                problems.append(f"{path}, line {number}, is damaged and left out: {error}.")
-            continue
-        yield value
-    if damaged > _NAMED:
-        problems.append(f"{path} has {damaged - _NAMED} more damaged lines.")
+        chunk.append((number, line))
+        size += len(line)
+        if size >= _AT_ONCE:
+            break
+    return chunk
 
 
 def _lines(file: IO[bytes], end: int) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ whole append.
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,12 @@ from pathlib import Path
 from hybrid.errors import StoreError
 from hybrid.schema import Example, Record, Run, System
 from hybrid.store.checks import check_record, check_seal, unsound
-from hybrid.store.codec import RunFile, decode_example, decode_record, decode_run
+from hybrid.store.codec import RunFile, decode_example, decode_run
 from hybrid.store.files import as_store_error, read_small
 from hybrid.store.folders import EXAMPLES, LATEST, RECORDS, RUN, RUN_ID, match_id, results_folder
-from hybrid.store.journal import decoded_lines, line_count
-from hybrid.store.scores import read_scores, score_headers, scored
+from hybrid.store.journal import decoded_lines, decoded_together, line_count
+from hybrid.store.record_lines import RecordLine, decode_line, decode_sound, record_of
+from hybrid.store.scores import add_scores, read_scores, score_headers
 
 Key = tuple[str, int, System]  # example_id, repeat, system
 LARGE = 32 * 2**20  # bytes of an incomplete run, a second's reading, beyond which it is listed by its lines
@@ -129,40 +130,60 @@ class RunReader:
         """How the scores were computed that stand in files of their own, by metric."""
         return {metric: header.signature for metric, header in score_headers(self.folder).items()}
 
-    def records(self) -> Iterator[Record]:
-        """Read the stored records in the order in which they were measured, with all their scores."""
+    def rows(self) -> Iterator[Sequence[RecordLine]]:
+        """Read the stored records as their lines have them, many at once, with all their scores.
+
+        They come in the order in which they were measured.
+        """
         known = {example.id for example in self.examples}
         seen: set[Key] = set()
         self._unsound.clear()
 
-        def decode(line: bytes) -> Record:
-            record = decode_record(line, self.sealed)
+        def decode_all(lines: Sequence[bytes]) -> Sequence[RecordLine] | None:
+            rows = decode_sound(lines, self.run, known, self.sealed)
+            keys = {(row.example, row.repeat, row.system) for row in rows or ()}
+            if rows is None or len(keys) < len(rows) or not keys.isdisjoint(seen):
+                return None
+            seen.update(keys)
+            return rows
+
+        def decode(line: bytes) -> RecordLine:
+            row = decode_line(line, self.sealed)
+            record = record_of(row)
             check_record(record, self.run, known)
             if (key := key_of(record)) in seen:
                 raise ValueError(f"it repeats example {record.example_id!r}, {record.system}")
             seen.add(key)
-            return self._without_unsound(record)
+            self._take_out_unsound(row)
+            return row
 
-        finished = self.run.finished_at is not None
+        path, finished = self.folder / RECORDS, self.run.finished_at is not None
         scores = read_scores(self.folder, self.problems)
-        for record in decoded_lines(self.folder / RECORDS, decode, self.problems, settled=not finished):
-            yield scored(record, scores)
-        if finished and len(seen) < self.run.planned:
-            lost = f"{self.run.planned - len(seen)} of {self.run.planned} records"
-            self.problems.append(f"{self.folder / RECORDS}: {lost} are damaged or missing.")
+        for rows in decoded_together(path, decode_all, decode, self.problems, settled=not finished):
+            add_scores(rows, scores)
+            yield rows
+        self._miss(len(seen))
+
+    def records(self) -> Iterator[Record]:
+        """Read the stored records in the order in which they were measured, with all their scores."""
+        for rows in self.rows():
+            yield from map(record_of, rows)
+
+    def _miss(self, records: int) -> None:
+        """Say what is lost of a run that has so many sound records."""
+        path = self.folder / RECORDS
+        if self.run.finished_at is not None and records < self.run.planned:
+            lost = f"{self.run.planned - records} of {self.run.planned} records"
+            self.problems.append(f"{path}: {lost} are damaged or missing.")
         for metric, count in self._unsound.items():
             lost = f"statistics of {metric} that no answer has are left out, of {count} answers"
-            fix = f"`hybrid score {self.folder.name}` computes them"
-            self.problems.append(f"{self.folder / RECORDS}: {lost}; {fix}.")
+            self.problems.append(f"{path}: {lost}; `hybrid score {self.folder.name}` computes them.")
 
-    def _without_unsound(self, record: Record) -> Record:
+    def _take_out_unsound(self, row: RecordLine) -> None:
         """Take out statistics that no answer has; they are counted."""
-        metrics = unsound(record.statistics)
-        if not metrics:
-            return record
-        self._unsound.update(metrics)
-        sound = {metric: values for metric, values in record.statistics.items() if metric not in metrics}
-        return replace(record, statistics=sound)
+        if metrics := unsound(row.statistics):
+            self._unsound.update(metrics)
+            row.statistics = {name: row.statistics[name] for name in row.statistics if name not in metrics}
 
     def _examples(self) -> Iterator[Example]:
         seen: set[str] = set()
@@ -200,7 +221,7 @@ def _summary(folder: Path, problems: list[str]) -> RunSummary:
     path = folder / RECORDS
     if run.finished_at is None and _size(path) + _size(folder / EXAMPLES) <= LARGE:
         reader = RunReader(folder.name, folder.parent)  # only reading it all tells how much of it is whole
-        records = sum(1 for _ in reader.records())
+        records = sum(map(len, reader.rows()))
         problems += reader.problems
         return RunSummary(reader.run, records, reader.sealed)
     if run.finished_at is None:

@@ -19,11 +19,11 @@ import msgspec
 
 from hybrid.schema import STATISTICS, Record
 from hybrid.store.checks import CHECKSUM, last_line, without_last_line
-from hybrid.store.codec import Amount, short
 from hybrid.store.files import as_store_error, open_atomic, open_regular
 from hybrid.store.folders import EXAMPLES
 from hybrid.store.journal import decode_each
-from hybrid.store.typed_json import decode, encode, restore
+from hybrid.store.record_lines import RecordLine, short
+from hybrid.store.typed_json import Amount, decode, encode
 
 SCORES = re.compile(r"scores-([0-9A-Za-z_]{1,40})\.jsonl")
 SCHEMA = 1
@@ -64,14 +64,14 @@ class MetricScores:
         self._lines, self._next = lines, 0
         self._places: Mapping[AnswerKey, int] | None = None
 
-    def statistics(self, record: Record, text_crc32: int) -> tuple[float, ...] | None:
+    def statistics(self, row: RecordLine, text_crc32: int) -> tuple[float, ...] | None:
         """Find the statistics of an answer; None where this text was not scored."""
         place = self._next  # scores stand in the order of the records, but for what is damaged
-        if place >= len(self._lines) or not _is_of(self._lines[place], record):
+        if place >= len(self._lines) or not _is_of(self._lines[place], row):
             if self._places is None:
                 keys = ((line.example, line.repeat, line.system) for line in self._lines)
                 self._places = {key: number for number, key in enumerate(keys)}
-            place = self._places.get((record.example_id, record.repeat, record.system), -1)
+            place = self._places.get((row.example, row.repeat, row.system), -1)
         if place < 0:
             return None
         self._next = place + 1
@@ -79,15 +79,13 @@ class MetricScores:
         return line.statistics if line.text_crc32 == text_crc32 else None
 
 
-def scored(record: Record, scores: Mapping[str, MetricScores]) -> Record:
-    """Add to an answer the statistics of those metrics that its text was scored by."""
-    if not scores:
-        return record
-    checksum, statistics = _checksum(record), dict(record.statistics)
-    for metric, of_metric in scores.items():
-        if (values := of_metric.statistics(record, checksum)) is not None:
-            statistics[metric] = values
-    return restore(Record, {**vars(record), "statistics": statistics})  # as in decode_record()
+def add_scores(rows: Sequence[RecordLine], scores: Mapping[str, MetricScores]) -> None:
+    """Add to answers the statistics of those metrics that their texts were scored by."""
+    for row in rows if scores else ():
+        checksum = _checksum(row.text)
+        for metric, of_metric in scores.items():
+            if (values := of_metric.statistics(row, checksum)) is not None:
+                row.statistics[metric] = values
 
 
 def score_files(folder: Path) -> dict[str, Path]:
@@ -144,7 +142,7 @@ def open_scores(
             files[metric].write(encode(header))
 
         def append(record: Record, statistics: Statistics) -> None:
-            checksum = _checksum(record)
+            checksum = _checksum(record.generation.text)
             for metric, values in statistics.items():
                 line = {
                     "example": record.example_id, "repeat": record.repeat, "system": str(record.system),
@@ -197,8 +195,8 @@ def _decode_line(metric: str, line: bytes) -> _Line:
     return row
 
 
-def _is_of(line: _Line, record: Record) -> bool:
-    return line.example == record.example_id and line.repeat == record.repeat and line.system == record.system
+def _is_of(line: _Line, row: RecordLine) -> bool:
+    return line.example == row.example and line.repeat == row.repeat and line.system == row.system
 
 
 def _header(data: bytes, metric: str, examples: str) -> ScoreHeader:
@@ -226,5 +224,5 @@ def _examples_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _checksum(record: Record) -> int:
-    return zlib.crc32(record.generation.text.encode("utf-8", "surrogatepass"))
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))

@@ -24,6 +24,8 @@ LONGEST_REASON = 300  # characters of what is wrong: it may quote what is in the
 _OWN_TEXT = (System, Device)
 _BOUND = re.compile(r"(Expected (?!.*, got ).*?)( - at `\$(.*)`)")  # what is allowed, where
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+Microseconds = Annotated[float, msgspec.Meta(ge=0, le=1e15)]  # 30 years
+Amount = Annotated[float, msgspec.Meta(ge=0, le=LARGEST)]  # of what is counted and summed
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 from hybrid.errors import StoreError
 from hybrid.schema import Environment, Example, Memory, Probe, Record, Resumption, Run, System
 from hybrid.store.checks import CHECKSUM, check_bounds, check_record
-from hybrid.store.codec import encode_example, encode_record, encode_run
+from hybrid.store.codec import encode_example, encode_run
 from hybrid.store.files import LostFile, as_store_error, atomic_write, sync_folder
 from hybrid.store.folders import EXAMPLES, LOCK, RECORDS, RUN, results_folder
 from hybrid.store.journal import AppendOnlyFile, TornWrite, cut_unsettled
 from hybrid.store.reading import Key, RunReader, find_run, key_of, read_run
+from hybrid.store.record_lines import encode_record
 from hybrid.store.run_lock import claim_folder, lock_run
 
 if TYPE_CHECKING:

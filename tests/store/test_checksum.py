@@ -12,7 +12,8 @@ from hybrid import store
 from hybrid.errors import StoreError
 from hybrid.store import StoredRun, Writer, load_run
 from hybrid.store.checks import check_seal, last_line, seal, without_last_line
-from hybrid.store.codec import encode_example, encode_record, encode_run
+from hybrid.store.codec import encode_example, encode_run
+from hybrid.store.record_lines import encode_record
 
 END = "2026-11-23T02:00:00+00:00"
 CHANGED = "its checksum does not fit: it was changed after it was written"

@@ -13,16 +13,17 @@ from hybrid.schema import Example, Memory, Probe, Record, Resumption, Run, Sampl
 from hybrid.store import StoredRun
 from hybrid.store.checks import check_seal, seal
 from hybrid.store.codec import (
+    decode_cell,
     decode_example,
-    decode_record,
+    decode_grid,
     decode_run,
+    encode_cell,
     encode_example,
-    encode_record,
+    encode_grid,
     encode_run,
-    rows_to_drop,
 )
 from hybrid.store.folders import ROOT
-from hybrid.store.grid_codec import decode_cell, decode_grid, encode_cell, encode_grid
+from hybrid.store.record_lines import decode_record, encode_record, rows_to_drop
 
 RESULTS = ROOT / "results"
 FakeRun = Callable[..., StoredRun]

@@ -12,7 +12,7 @@ import pytest
 from hybrid.errors import StoreError
 from hybrid.schema import CPU, Cell, Grid, Hardware
 from hybrid.store.checks import check_seal, seal
-from hybrid.store.grid_codec import decode_cell, encode_cell
+from hybrid.store.codec import decode_cell, encode_cell
 from hybrid.store.grids import create_grid, find_grid, list_grids, load_grid, new_grid_id, resume_grid
 from hybrid.store.reading import list_runs
 from tests.environments import made_environment

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from operator import attrgetter, methodcaller
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from hybrid.compare.export import BETWEEN_REFERENCES
 from hybrid.measuring import collector_off
 from hybrid.metrics import METRICS
+from hybrid.metrics.contract import rounded
 from hybrid.presentation.runs.disk_cache import cached
-from hybrid.schema import PHASES, Example, Record
+from hybrid.schema import PHASES, Example
 from hybrid.store import RunReader, run_of
+from hybrid.store.record_lines import RecordLine
 
 Say = Callable[[str], None]
 Floats = NDArray[np.float64]
-Columns = Mapping[str, "NDArray[np.int64] | NDArray[np.bool_] | Floats | pd.Series[str]"]
+Column: TypeAlias = "NDArray[np.int64] | NDArray[np.bool_] | Floats | pd.Series[str]"
 
 _SCORES = tuple(METRICS)
 COLUMNS = (
@@ -32,7 +34,19 @@ _VERSION = "3"  # of how the columns are computed
 _FORMAT = crc32(",".join((*COLUMNS, _VERSION)).encode())  # of what is kept: another metric, another table
 _TIMES = ("total_ms", "ttft_ms", "tpot_ms", *(f"{phase}_ms" for phase in PHASES))
 _REPEATED = ("domain", "system", "finish_reason")
-_SAY_EVERY = 2000  # records, that are read at once
+_SAY_EVERY = 20  # times that some hundred answers are read
+_COUNTS = ("repeat", "batch", "position", "prompt_tokens", "output_tokens", "drafted", "accepted", "block")
+_OF_ROW: Mapping[str, Callable[[RecordLine], Any]] = {
+    **{name: attrgetter(name) for name in _COUNTS if name != "output_tokens"},
+    **{name: attrgetter(name) for name in ("system", "text", "disturbed")},
+    "example_id": attrgetter("example"),
+    "finish_reason": attrgetter("finish"),
+    "output_tokens": lambda row: len(row.token_us),
+    "first_us": lambda row: row.token_us[0],
+    "last_us": lambda row: row.token_us[-1],
+    "total_s": lambda row: sum([us / 1e6 for us in row.phases_us.values()]),
+}
+_OF_PHASES = {phase: methodcaller("get", phase, math.nan) for phase in PHASES}
 
 
 def read_answers(run_id: str, root: Path | None = None, say: Say = lambda _: None) -> pd.DataFrame:
@@ -59,17 +73,23 @@ def _write(frame: pd.DataFrame, file: IO[bytes]) -> None:
 
 def _read(run_id: str, root: Path | None, say: Say) -> pd.DataFrame:
     reader = RunReader(run_id, root)
-    places = {example.id: place for place, example in enumerate(reader.examples)}
-    parts = [pd.DataFrame(_columns([], places))]  # so that a run without answers has its columns, too
-    records, read = reader.records(), 0
-    while chunk := list(islice(records, _SAY_EVERY)):
-        parts.append(pd.DataFrame(_columns(chunk, places)))
-        read += len(chunk)
-        if read < reader.run.planned:
+    values: dict[str, list[Any]] = {name: [] for name in (*_OF_ROW, *_OF_PHASES)}
+    tables = {name: [METRICS[name].table([])] for name in _SCORES}
+    for number, rows in enumerate(reader.rows()):
+        for name, of_row in _OF_ROW.items():
+            values[name] += map(of_row, rows)
+        phases_us = [row.phases_us for row in rows]
+        for phase, of_phases in _OF_PHASES.items():
+            values[phase] += map(of_phases, phases_us)
+        for name, parts in tables.items():
+            parts.append(METRICS[name].table([row.statistics.get(name, ()) for row in rows]))
+        if number % _SAY_EVERY == 0 and (read := len(values["text"])) < reader.run.planned:
             say(f"Reading {read:,} of {reader.run.planned:,} answers")
-    frame = pd.concat(parts[1:] or parts, ignore_index=True)
-    of_examples = pd.DataFrame(_of_examples(reader.examples)).take(frame.pop("place").to_numpy())
-    frame = pd.concat([frame, of_examples.reset_index(drop=True)], axis="columns")[list(COLUMNS)]
+    scores = {name: METRICS[name].of_table(np.concatenate(parts)) for name, parts in tables.items()}
+    places = {example.id: place for place, example in enumerate(reader.examples)}
+    of_examples = _of_examples(reader.examples).take([places[name] for name in values["example_id"]])
+    answers = pd.DataFrame(_columns(values) | scores)
+    frame = pd.concat([answers, of_examples.reset_index(drop=True)], axis="columns")[list(COLUMNS)]
     batches = frame.loc[frame["disturbed"], "position"]  # whose answers share what has disturbed one
     frame.loc[frame["position"].isin(batches), list(_TIMES)] = math.nan
     frame = frame.astype(dict.fromkeys(_REPEATED, "category"))
@@ -77,55 +97,36 @@ def _read(run_id: str, root: Path | None, say: Say) -> pd.DataFrame:
     return frame
 
 
-def _of_examples(examples: Sequence[Example]) -> Columns:
+def _of_examples(examples: Sequence[Example]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "example_id": _texts([example.id for example in examples]),
+            "domain": _texts([example.domain for example in examples]),
+            "source": _texts([example.source for example in examples]),
+            "references": _texts([BETWEEN_REFERENCES.join(example.references) for example in examples]),
+        }
+    )
+
+
+def _columns(values: Mapping[str, list[Any]]) -> dict[str, Column]:
+    """Give the values of rows by column, as hybrid.compare.export writes them."""
+    tokens = np.array(values["output_tokens"], dtype=np.int64)
+    first, last = (np.array(values[name], dtype=np.float64) / 1e6 for name in ("first_us", "last_us"))
+    between = np.full(len(tokens), math.nan)  # as Timing has it: none where there is one token
+    np.divide(last - first, tokens - 1, out=between, where=tokens > 1)
+    seconds = {
+        "total_ms": np.array(values["total_s"], dtype=np.float64),
+        "ttft_ms": first,
+        "tpot_ms": between,
+    }
+    for phase in PHASES:
+        seconds[f"{phase}_ms"] = np.array(values[phase], dtype=np.float64) / 1e6
     return {
-        "example_id": _texts([example.id for example in examples]),
-        "domain": _texts([example.domain for example in examples]),
-        "source": _texts([example.source for example in examples]),
-        "references": _texts([BETWEEN_REFERENCES.join(example.references) for example in examples]),
+        **{name: np.array(values[name], dtype=np.int64) for name in _COUNTS},
+        "disturbed": np.array(values["disturbed"], dtype=np.bool_),
+        **{name: _texts(values[name]) for name in ("system", "finish_reason", "text")},
+        **{name: rounded(1000 * of_each) for name, of_each in seconds.items()},
     }
-
-
-def _columns(chunk: Sequence[Record], places: Mapping[str, int]) -> Columns:
-    """Give records by column, as hybrid.compare.export writes them, and each one's example."""
-    generations = [record.generation for record in chunk]
-    timings = [generation.timing for generation in generations]
-    statistics = [record.statistics for record in chunk]
-    whole = {
-        "place": [places[record.example_id] for record in chunk],
-        "repeat": [record.repeat for record in chunk],
-        "batch": [record.batch for record in chunk],
-        "position": [record.position for record in chunk],
-        "prompt_tokens": [generation.prompt_tokens for generation in generations],
-        "output_tokens": [len(generation.token_ids) for generation in generations],
-        "drafted": [generation.drafted for generation in generations],
-        "accepted": [generation.accepted for generation in generations],
-        "block": [record.block for record in chunk],
-    }
-    return {
-        **{name: np.array(values, dtype=np.int64) for name, values in whole.items()},
-        "disturbed": np.array([timing.disturbed for timing in timings], dtype=np.bool_),
-        "system": _texts([generation.system for generation in generations]),
-        "finish_reason": _texts([generation.finish_reason for generation in generations]),
-        "text": _texts([generation.text for generation in generations]),
-        "total_ms": _milliseconds([timing.total_s for timing in timings]),
-        "ttft_ms": _milliseconds([timing.ttft_s for timing in timings]),
-        "tpot_ms": _milliseconds([timing.tpot_s for timing in timings]),
-        **{
-            f"{phase}_ms": _milliseconds([timing.phases.get(phase, math.nan) for timing in timings])
-            for phase in PHASES
-        },
-        **{name: METRICS[name].of_each([row.get(name, ()) for row in statistics]) for name in _SCORES},
-    }
-
-
-def _milliseconds(seconds: Sequence[float | None]) -> Floats:
-    """To 4 decimals, as round() does it: numpy's differs where a value lies in the middle. None is NaN."""
-    values = 1000 * np.array(seconds, dtype=np.float64)
-    rounded = np.round(values, 4)
-    middles = np.flatnonzero(np.abs(np.abs(values - rounded) - 5e-5) < 1e-9)
-    rounded[middles] = [round(value, 4) for value in values[middles].tolist()]
-    return rounded
 
 
 def _texts(values: Sequence[str]) -> "pd.Series[str]":

@@ -19,7 +19,7 @@ from hybrid.metrics import METRICS
 from hybrid.metrics.sacre import Bleu
 from hybrid.schema import Device, Notice, Record, Resumption, silent
 from hybrid.store import Writer, load_run
-from hybrid.store.reading import decode_record
+from hybrid.store.record_lines import decode_sound
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_texts_come_from_the_store_in_the_order_of_measuring(bench, after, monke
 
 def test_each_stored_record_is_read_once(bench, interrupted, monkeypatch):
     read: list[bytes] = []
-    decode = lambda line, sealed: read.append(line) or decode_record(line, sealed)  # noqa: E731
-    monkeypatch.setattr("hybrid.store.reading.decode_record", decode)
+    decode = lambda lines, *of_run: read.extend(lines) or decode_sound(lines, *of_run)  # noqa: E731
+    monkeypatch.setattr("hybrid.store.reading.decode_sound", decode)
     monkeypatch.setattr(use_case, "score_run", lambda *_, **__: ())
     assert bench.run("--resume", interrupted).exit_code == 0
     assert len(read) == 2

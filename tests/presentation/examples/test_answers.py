@@ -11,7 +11,7 @@ from hybrid.compare.export import record_columns, record_rows
 from hybrid.metrics import METRICS
 from hybrid.presentation.examples import answers as module
 from hybrid.presentation.examples.answers import COLUMNS, read_answers
-from hybrid.store import RunReader
+from hybrid.store import RunReader, journal
 from tests.made_runs import rewrite_lines, store_run
 
 
@@ -57,7 +57,8 @@ def test_half_a_character_is_spelled_out(tmp_path: Path):
 
 
 def test_a_long_run_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "_SAY_EVERY", 5)
+    monkeypatch.setattr(module, "_SAY_EVERY", 1)
+    monkeypatch.setattr(journal, "_AT_ONCE", 1)  # byte, and so a line
     sentences: list[str] = []
-    read_answers(store_run(tmp_path, examples=4), tmp_path, sentences.append)
-    assert sentences == ["Reading 5 of 12 answers", "Reading 10 of 12 answers"]
+    read_answers(store_run(tmp_path, examples=1), tmp_path, sentences.append)
+    assert sentences == ["Reading 1 of 3 answers", "Reading 2 of 3 answers"]
