@@ -18,6 +18,8 @@ def verdicts(entry: Entry, digest: RunDigest, several: bool) -> None:
     """
     with st.container(gap="xsmall", key=f"run-{entry.run_id}"):
         small(conditions(entry))
+        if digest.pace:
+            small(digest.pace)
         if digest.why:
             note(digest.why, "warning")
         systems = sorted(ordered(digest.verdicts), key=lambda system: system != LEADS)

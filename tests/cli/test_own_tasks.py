@@ -27,7 +27,7 @@ def _own(run: Run, zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
 
 
-@pytest.mark.parametrize("system", ["llm", "slm"])
+@pytest.mark.parametrize("system", ["llm", "slm", "hybrid"])
 def test_the_pairs_first_task_is_asked(run: Run, system: str) -> None:
     result = run("generate", "Das alte Haus.", "--system", system, "--max-new-tokens", "4", "--json")
     assert result.exit_code == 0, result.stderr
@@ -54,7 +54,7 @@ def test_lossless_methods_are_refused(run: Run, failure: Failure) -> None:
 def test_it_is_measured_and_scored_as_its_name_says(run: Run, tmp_path: Path, task: str, metric: str) -> None:
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\nDas Haus.\tLa maison.\nEin Baum.\tUn arbre.\n", "utf-8")
-    options = ("--max-new-tokens", "4", "--blocks", "1", "--no-memory", "--systems", "llm,slm")
+    options = ("--max-new-tokens", "4", "--blocks", "1", "--no-memory")
     result = run("bench", f"file:{table}", "--task", task, *options)
     assert result.exit_code == 0, result.stderr
     name = result.stdout.rstrip("\n")

@@ -28,6 +28,7 @@ class RunDigest:
 
     remarks: what no interval holds, a sentence each.
     why: there are no verdicts, in a sentence; empty where there are.
+    two_tokenizers: whether its systems write tokens of different sizes.
     """
 
     run_id: str
@@ -36,6 +37,17 @@ class RunDigest:
     warnings: tuple[str, ...]
     why: str = ""
     remarks: tuple[str, ...] = ()
+    two_tokenizers: bool = False
+
+    @property
+    def pace(self) -> str:
+        """What each system writes a second, also in characters; empty where tokens are of one kind."""
+        rates = [
+            f"{system} {tokens:,.0f} tokens or {characters:,.0f} characters"
+            for system, row in self.rows.items()
+            if (tokens := number(row, "tokens_per_s")) and (characters := number(row, "characters_per_s"))
+        ]
+        return f"Written a second: {', '.join(rates)}." if self.two_tokenizers and rates else ""
 
     @property
     def task(self) -> str:
@@ -49,18 +61,22 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
 
-    return cached_json("digest-4.json", run_id, RunDigest, compute, root)
+    return cached_json("digest-5.json", run_id, RunDigest, compute, root)
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:
     """Digest a run that is loaded."""
+    run = stored.run
     rows = {System.parse(str(row["system"])): row for row in summaries(stored)}
     try:
         comparison = compare_runs([stored], BASELINE)
     except InputError as error:  # no answers yet, or none of the LLM
-        return RunDigest(stored.run.run_id, rows, {}, stored.problems, str(error))
+        return RunDigest(run.run_id, rows, {}, stored.problems, str(error), two_tokenizers=run.two_tokenizers)
     verdicts = {system.summary.system: system.verdict for system in comparison.systems}
-    return RunDigest(stored.run.run_id, rows, verdicts, comparison.warnings, remarks=comparison.remarks)
+    return RunDigest(
+        run.run_id, rows, verdicts, comparison.warnings, remarks=comparison.remarks,
+        two_tokenizers=run.two_tokenizers,
+    )  # fmt: skip
 
 
 def number(row: Row, name: str) -> float | None:

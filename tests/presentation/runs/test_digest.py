@@ -36,6 +36,17 @@ def test_it_repeats_export_and_compare(tmp_path: Path):
     assert digest.remarks == comparison.remarks != ()
 
 
+def test_characters_stand_beside_tokens_where_these_are_of_two_tokenizers(tmp_path: Path):
+    stored = load_run(store_run(tmp_path, examples=4), tmp_path)
+    assert module.run_digest_of(stored).pace == ""
+    digest = module.run_digest_of(replace(stored, run=replace(stored.run, two_tokenizers=True)))
+    for system, row in digest.rows.items():
+        assert (
+            f"{system} {row['tokens_per_s']:,.0f} tokens or {row['characters_per_s']:,.0f} c" in digest.pace
+        )
+    assert any("different tokenizers" in warning for warning in digest.warnings)
+
+
 def test_a_complete_run_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_id = store_run(tmp_path, examples=4)
     first = run_digest(run_id, tmp_path)

@@ -1,0 +1,50 @@
+"""A pair of two tokenizers and tasks of its own, on Live and Benchmark, without a browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.models.two_tokenizers import OWN, save_any_pair
+from tests.pages.live_page import APP, answers, arrive, ask
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("zoo")
+    save_any_pair(folder / "any", layer=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HYBRID_ZOO", str(zoo))
+    monkeypatch.setenv("HYBRID_RUNTIME", str(tmp_path))
+    monkeypatch.setattr("pages.live_parts.models.PAINT_S", 0.0)
+    monkeypatch.setattr("hybrid.live.answers.LEAD_S", 0.0)
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+def test_live_asks_for_the_pairs_own_tasks() -> None:
+    page = arrive()
+    assert not page.exception
+    assert page.button_group(key="task").options == ["Translate German to French", "Simplify"]
+    page = ask(page, "Das alte Haus.", OWN)
+    assert not page.exception
+    written = answers(page, OWN)
+    assert list(written) == ["llm", "slm", "hybrid"]
+    labels = [metric.label for metric in page.metric]
+    assert labels == ["Total time", "First token", "Characters/s", "Per token", "Tokens"] * 3
+
+
+def test_benchmark_offers_them_for_a_suite_that_states_none() -> None:
+    page = AppTest.from_file(str(APP), default_timeout=60)
+    page.switch_page("pages/benchmark.py")
+    page.query_params["bench_suite"] = "another"
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="asked-task").options == ["Translate German to French", "Simplify"]
