@@ -1,0 +1,73 @@
+"""A pair of two ids of the Hub: named, downloaded once, run without a network ever after."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hybrid import add_pair, load_bundle, remove_pair
+from hybrid.errors import PairError
+from hybrid.models.manifest import find_pair
+from hybrid.models.pair_summary import how_to_train, licences
+from hybrid.models.source import ZooSource
+from hybrid.schema import Event, Notice
+from tests.models.references.conftest import NAME, Make, tiny_llama
+from tests.models.references.fake_hub import COMMIT, FakeHub
+
+
+@pytest.fixture(autouse=True)
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path / "zoo"))
+    return tmp_path / "zoo"
+
+
+@pytest.fixture
+def small(hub: FakeHub, save: Make) -> str:
+    """Another model of the Hub."""
+    hub.models["someone/small"] = save(tiny_llama(num_hidden_layers=1), "small")
+    return "hub:someone/small@v1"
+
+
+def test_a_pair_of_two_ids(hub: FakeHub, small: str, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Event] = []
+    folder = add_pair("mine", NAME, small, observer=told.append)
+    assert [event.sentence.partition(",")[0] for event in told if isinstance(event, Notice)] == [
+        f"hub:{NAME}", "hub:someone/small@v1"
+    ]  # fmt: skip
+    manifest = json.loads((folder / "pair.json").read_text())
+    assert manifest["llm"]["reference"] == f"hub:{NAME}"
+    assert manifest["slm"] | {"files": {}} == {
+        "reference": "hub:someone/small", "revision": COMMIT, "files": {}
+    }  # fmt: skip
+    assert licences("mine") == "licence apache-2.0"
+    assert f'[llm] from = "hub:{NAME}@{COMMIT}"' in how_to_train("mine", manifest)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # a commit needs no network
+    bundle = load_bundle("mine")
+    assert {name: model.config.num_hidden_layers for name, model in bundle.models.items()} == {
+        "llm": 2, "slm": 1
+    }  # fmt: skip
+    assert ZooSource("mine").weights_sha256("llm") != ZooSource("mine").weights_sha256("slm")
+    assert remove_pair("mine") == folder
+    assert list(zoo.iterdir()) == []
+
+
+def test_a_model_that_is_not_open_leaves_no_pair(hub: FakeHub, small: str, zoo: Path) -> None:
+    hub.models["someone/gated"] = hub.models[NAME]
+    hub.gated.add("someone/gated")
+    with pytest.raises(PairError, match="open only to those who were granted access"):
+        add_pair("mine", small, "someone/gated")
+    assert not zoo.exists()
+
+
+def test_a_folder_that_cannot_be_written(hub: FakeHub, small: str, zoo: Path) -> None:
+    zoo.write_text("no folder")
+    with pytest.raises(PairError, match="zoo/mine cannot be written"):
+        add_pair("mine", small, small)
+
+
+def test_a_model_that_is_gone_is_said_so(llama: Path, zoo: Path) -> None:
+    add_pair("mine", str(llama), str(llama))
+    assert find_pair("mine")[1]["max_prompt_tokens"] == 128
+    llama.rename(llama.with_name("elsewhere"))
+    with pytest.raises(PairError, match=f"There is no model '{llama}'"):
+        load_bundle("mine")
