@@ -5,7 +5,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from hybrid.models.references import load_model, resolve
 from hybrid.models.references.gguf_file import PLACES, TOP
 from tests.models.references.conftest import tiny_llama
 
+gguf = pytest.importorskip("gguf")
 Q = gguf.GGMLQuantizationType
 WHOLE = (Q.F32, Q.F16, Q.BF16, Q.Q8_0, Q.Q4_0, Q.Q4_1, Q.Q5_0)  # those that the package can also write
 
