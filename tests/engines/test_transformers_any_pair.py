@@ -76,15 +76,15 @@ def test_a_middle_layer_is_read_for_the_drafts_alone():
 def test_torch_leaves_what_no_architecture_covers_to_transformers_and_says_so():
     pair, events = AnyPair("opt", "gpt2", bridge=True), []
     engines = torch_engine.create_engines(EngineConfig(pair, MODELS, observer=events.append))
-    reason = engines["hybrid"].options["fallback"]
-    assert reason == engines["llm"].options["fallback"]
+    reason = engines["llm"].options["fallback"]
     assert reason.startswith("No architecture here covers the family 'opt'; covered: T5")
     assert engines["slm"].options == {}
+    assert engines["hybrid"].options == {"reader": "OPTModel of transformers"}
     assert {engine.name for engine in engines.values()} == {"torch"}
     told = [event.sentence for event in events if isinstance(event, Notice)]
     assert told == [
-        f"The engine torch runs {method} through transformers' own modules: {reason}"
-        for method in ("llm", "hybrid")
+        f"The engine torch reads the hybrid's prompts through transformers' own OPTModel: {reason}",
+        f"The engine torch runs llm through transformers' own modules: {reason}",
     ]
     for name, engine in engines.items():
         assert answers(engine, PROMPTS) == [expected(pair.model(name), prompt) for prompt in PROMPTS]

@@ -81,7 +81,7 @@ class StackEncoder:
 
     def __init__(self, stack: Stack, target: Target, max_tokens: int) -> None:
         positions = stack.positions
-        self.embeddings = scaled_embeddings(stack, target)  # (V, D)
+        self.embeddings, self.embedding_scale = scaled_embeddings(stack, target), stack.embedding_scale
         self.entrance = Entrance(stack, target)
         self.normalize = normalize(stack.layers[0].self_attention.norm)
         self.finish = whole_norm(stack.final_norm, target)
@@ -166,12 +166,13 @@ def _capped(
 
 
 class PromptEncoder:
-    """Prompt ids to the hidden states of an encoder."""
+    """Prompt ids to the hidden states of an encoder. embeddings: (V, D), multiplied by embedding_scale."""
 
     phase: Phase | None = "encode"
 
     def __init__(self, encoder: StackEncoder, target: Target) -> None:
         self.encoder, self.target = encoder, target
+        self.embeddings, self.embedding_scale = encoder.embeddings, encoder.embedding_scale
 
     def __call__(self, prompts: Prompts) -> States:
         ids, layout = prompt_rows(prompts, self.target)

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
+from transformers import PreTrainedModel
 
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.decoding import Encoder, check_batch, decoding_strategy
@@ -28,6 +29,7 @@ from hybrid.engines.torch.decoder import SingleDecoder
 from hybrid.engines.torch.encoder import PromptEmbedder, PromptEncoder, StackEncoder, States
 from hybrid.engines.torch.fusion import LatentFusion
 from hybrid.engines.torch.layers import PackedDecoder
+from hybrid.engines.torch.module_encoder import ModuleEncoder
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.models.architectures import check_supported, decoder_of, encoder_of, reader_of
@@ -110,7 +112,7 @@ class TorchBackend:
     def encoder(self, model: Model) -> Encoder[States]:
         """Give what reads prompts first for `model`; the same for two models that read alike."""
         if model == "hybrid":
-            return self._reader(self._hybrid_reads())
+            return self._hybrid_reader()
         stack = encoder_of(self._bundle.model(model))
         if stack is None:
             return PromptEmbedder(self._decoder(model, self._target).embeddings, self._target)
@@ -138,9 +140,11 @@ class TorchBackend:
         writes = self._bundle.hybrid.slm if model == "hybrid" else self._bundle.model(model)
         return self._once((model, target.blocks), lambda: PackedDecoder(decoder_of(writes), target))
 
-    def _hybrid_reads(self) -> Stack:
+    def _hybrid_reader(self) -> PromptEncoder | ModuleEncoder:
         hybrid = self._bundle.hybrid
-        return reader_of(hybrid.llm, hybrid.config.layer)
+        if _not_covered(hybrid.llm):
+            return self._once("module", lambda: ModuleEncoder(hybrid.llm, self._target))
+        return self._reader(reader_of(hybrid.llm, hybrid.config.layer))
 
     def _fusion(self) -> LatentFusion:
         hybrid, put = self._bundle.hybrid, self._target.put
@@ -149,9 +153,9 @@ class TorchBackend:
         encoder = None if stack is None else self._reader(stack).encoder
         bridge = None
         if hybrid.bridge is not None:
-            reads = self._hybrid_reads()
-            embeddings = self._reader(reads).encoder.embeddings
-            bridge = put(hybrid.bridge.weight / reads.embedding_scale)  # it reads what is not scaled
+            reader = self._hybrid_reader()
+            embeddings = reader.embeddings
+            bridge = put(hybrid.bridge.weight / reader.embedding_scale)  # it reads what is not scaled
         elif encoder is not None:
             embeddings = encoder.embeddings
         else:
@@ -212,12 +216,13 @@ def unavailable_reason(device: Device) -> str | None:
 def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """Make an engine for each method; they share encoders. Raises EngineError when this cannot be.
 
-    What no architecture covers runs through transformers' own modules; the observer is told.
+    What no architecture covers runs through transformers' own modules: a hybrid's LLM in a step of
+    its own, a model that writes altogether. The observer is told.
     """
     torch.set_num_threads(config.threads)  # for reading and packing the weights too
     dtype: torch.dtype = getattr(torch, config.dtype)
     bundle = config.source.bundle(models_of(config.methods))
-    reasons = {method: reason for method in config.methods if (reason := _not_covered(bundle, method))}
+    reasons = {method: reason for method in config.methods if (reason := _not_written(bundle, method))}
     with torch.inference_mode():
         backend = TorchBackend(bundle, Target(check_device(config.device), dtype))
     engines: dict[str, Engine] = {
@@ -225,22 +230,31 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
         for method in config.methods
         if method not in reasons
     }
+    if "hybrid" in engines and (reason := _not_covered(bundle.hybrid.llm)):
+        kind = type(bundle.hybrid.llm).__name__
+        cast(TorchEngine, engines["hybrid"]).options = {"reader": f"{kind} of transformers"}
+        sentence = f"The engine torch reads the hybrid's prompts through transformers' own {kind}: {reason}"
+        config.observer(Notice(sentence=sentence))
     # The engines have copies of their own. A model refers to itself, so that only the collector ends it.
     del bundle, backend
     gc.collect()
     return engines | (_fallbacks(config, reasons) if reasons else {})
 
 
-def _not_covered(bundle: Bundle, method: str) -> str:
-    """Say which model of a method no architecture covers; nothing when all are covered."""
+def _not_written(bundle: Bundle, method: str) -> str:
+    """Say which model that writes in a method no architecture covers; nothing when all are covered."""
     for model in METHODS[method].models:
-        hybrid = model == "hybrid"
-        parts = (bundle.hybrid.llm, bundle.hybrid.slm) if hybrid else (bundle.model(model),)
-        for part in parts:
-            try:
-                check_supported(part.config)
-            except EngineError as error:
-                return str(error).removesuffix(" Use --engine transformers.")
+        if reason := _not_covered(bundle.hybrid.slm if model == "hybrid" else bundle.model(model)):
+            return reason
+    return ""
+
+
+def _not_covered(model: PreTrainedModel) -> str:
+    """Say that no architecture covers a model; nothing when one does."""
+    try:
+        check_supported(model.config)
+    except EngineError as error:
+        return str(error).removesuffix(" Use --engine transformers.")
     return ""
 
 
