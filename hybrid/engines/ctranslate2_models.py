@@ -103,6 +103,11 @@ def _read(path: Path) -> str:
 def _convert(model: PreTrainedModel, codec: TextCodec, dtype: str, folder: Path) -> None:
     """Write `model` as CTranslate2 reads it, its matrices as int8 or float32, into a new folder."""
     kind = model.config.model_type
+    if not model.config.is_encoder_decoder:
+        raise EngineError(
+            f"The engine ctranslate2 runs encoder-decoder models, and a {kind} is decoder-only; "
+            "use --engine torch or --engine transformers."
+        )
     own = copy.deepcopy(model).float()  # CTranslate2 scales weights where they lie, and it edits settings
     names = _Ids(own.config, codec)
     if kind == "marian":

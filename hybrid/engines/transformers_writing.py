@@ -16,13 +16,15 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import BaseModelOutput
 
 from hybrid.engines.generation import HandOver
 from hybrid.errors import EngineError
-from hybrid.models.pair import HybridForCausalLM, HybridForConditionalGeneration
+from hybrid.models.architectures import sizes_of
+from hybrid.models.architectures.records import Sizes
+from hybrid.models.pair import Hybrid, HybridForCausalLM, HybridForConditionalGeneration
 from hybrid.schema import METHODS, EncodedPrompt, Model, Phase
 
 LOOKUP_TOKENS = 10  # the default of transformers' PromptLookupCandidateGenerator
@@ -46,7 +48,12 @@ class Writing:
         self._drafter = drafters[0] if drafters else None
         self._method, self._reader_pad, self._pad = method, reader_pad, pad
         self._phase: Phase = "verify" if METHODS[method].lossless else "decode"
-        self._starts = [(model, _start(model)) for model in (self._writer, self._drafter) if model]
+        self._settings = [
+            (model, {"decoder_start_token_id": _start(model)} | _suppressed(model))
+            for model in (self._writer, self._drafter)
+            if model is not None
+        ]
+        self._models = [models[name] for name in METHODS[method].models]
         self._how: dict[str, Any] = {}
         if self._drafter is not None:
             _check_drafts(method, self._writer, self._drafter)
@@ -67,19 +74,21 @@ class Writing:
         self, prompts: Sequence[EncodedPrompt], stop: int | None, limit: int, tell: HandOver[Event]
     ) -> None:
         """Read B prompts and write up to `limit` ids for each, telling of each phase that ends."""
-        inputs = self._inputs(*self._padded(prompts), tell)
-        for model, start in self._starts:
-            model.generation_config = _greedy(start, stop, self._pad)
+        longest = max(len(prompt.token_ids) for prompt in prompts)
+        for model in self._models:
+            _check_room(model, longest, limit)
+        inputs = self._inputs(*self._padded(prompts, longest), tell)
+        for model, settings in self._settings:
+            model.generation_config = _greedy(settings, stop, self._pad)
         cast(Any, self._writer).generate(
             **inputs, max_new_tokens=limit, streamer=_Streamer(self._phase, tell), **self._how
         )
 
-    def _padded(self, prompts: Sequence[EncodedPrompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, prompts: Sequence[EncodedPrompt], longest: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids and mask, (B, S); a decoder-only model has padding first, so that its answers grow in step."""
-        width = max(len(prompt.token_ids) for prompt in prompts)
         rows, masks = [], []
         for prompt in prompts:
-            ids, lacking = prompt.token_ids, width - len(prompt.token_ids)
+            ids, lacking = prompt.token_ids, longest - len(prompt.token_ids)
             before, after = (0, lacking) if self._writer.config.is_encoder_decoder else (lacking, 0)
             rows.append([*[self._reader_pad] * before, *ids, *[self._reader_pad] * after])
             masks.append([*[0] * before, *[1] * len(ids), *[0] * after])
@@ -181,11 +190,46 @@ def _start(model: PreTrainedModel) -> int | None:
     return cast(int | None, settings.bos_token_id if start is None else start)
 
 
-def _greedy(start: int | None, stop: int | None, pad: int) -> GenerationConfig:
+def _suppressed(model: PreTrainedModel) -> dict[str, Any]:
+    """Name the id that a model never writes, where there is one."""
+    config = model.config.slm if isinstance(model, Hybrid) else model.config
+    never = about.never if (about := _sizes(config)) else None
+    return {} if never is None else {"suppress_tokens": [never]}
+
+
+def _sizes(config: PretrainedConfig) -> Sizes | None:
+    """Read a model's sizes; None where no architecture covers it."""
+    try:
+        return sizes_of(config)
+    except EngineError:
+        return None
+
+
+def _check_room(model: PreTrainedModel, prompt: int, answer: int) -> None:
+    """Raise EngineError when a model has no positions for so many tokens."""
+    if isinstance(model, Hybrid):
+        _check_positions(model.llm.config, prompt)
+    config = model.config.slm if isinstance(model, Hybrid) else model.config
+    # Nothing is computed from the last id.
+    _check_positions(config, max(prompt, answer) if config.is_encoder_decoder else prompt + answer - 1)
+
+
+def _check_positions(config: PretrainedConfig, tokens: int) -> None:
+    about = _sizes(config)
+    own = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    positions = about.max_positions if about else own
+    if positions is not None and tokens > positions:
+        raise EngineError(
+            f"The {config.model_type} has positions for {positions} tokens; a prompt with its answer would "
+            f"take {tokens}. Give a shorter prompt or fewer --max-new-tokens."
+        )
+
+
+def _greedy(settings: Mapping[str, Any], stop: int | None, pad: int) -> GenerationConfig:
     # Without an id to stop at, that of the tokenizer is written like any other and generate() goes on.
     # min_new_tokens would forbid it instead, which changes what is written.
     return GenerationConfig(
-        decoder_start_token_id=start,
+        **settings,
         eos_token_id=stop,
         pad_token_id=pad,
         do_sample=False,

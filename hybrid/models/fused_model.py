@@ -124,6 +124,12 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         scale = getattr(self.slm.get_encoder(), "embed_scale", 1.0)
         return cast(torch.Tensor, self.slm.get_input_embeddings()(input_ids) * scale)
 
+    @torch.no_grad()
+    def prompt_embeddings(self) -> torch.Tensor:
+        """Give the (V, d_slm) matrix that E is looked up in by the prompt's ids."""
+        known = _embeddings(self.slm if self.bridge is None else self.llm)
+        return self.embed(torch.arange(len(known), device=known.device))
+
     def fused_prompt(
         self,
         input_ids: torch.Tensor,  # (B, S)

@@ -6,7 +6,7 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.transformers_engine import create_engines
 from hybrid.errors import EngineError
-from hybrid.schema import MODELS, Notice
+from hybrid.schema import MODELS, EncodedPrompt, Notice, Sampling
 from tests.engines.any_pairs import PROMPTS, AnyPair, answers, expected, phases
 
 PAIRS = {
@@ -88,3 +88,13 @@ def test_torch_leaves_what_no_architecture_covers_to_transformers_and_says_so():
     ]
     for name, engine in engines.items():
         assert answers(engine, PROMPTS) == [expected(pair.model(name), prompt) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize(("llm", "slm", "model", "tokens"), [
+    ("gpt2", "opt", "llm", 257), ("gpt2", "opt", "hybrid", 257), ("bart", "t5", "llm", 260),
+])  # fmt: skip
+def test_an_answer_beyond_the_models_positions_is_refused(llm, slm, model, tokens):
+    engine = create_engines(EngineConfig(AnyPair(llm, slm), (model,)))[model]
+    long = tokens if llm == "bart" else tokens + 1 - len(PROMPTS[0])
+    with pytest.raises(EngineError, match=f"has positions for 256 tokens; .* would take {tokens}"):
+        list(engine.generate([EncodedPrompt(tuple(PROMPTS[0]))], Sampling(long, True)))

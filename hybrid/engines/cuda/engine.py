@@ -239,6 +239,8 @@ class _PackedMethod:
         self.fusion: PackedFusion | None = None
         if fuses:
             slm = encoder_for("cuda-graph", whole.slm)
+            if whole.bridge is not None:
+                slm = replace(slm, embeddings=whole.prompt_embeddings())
             self.fusion = pack_fusion(whole.projector, whole.config.fusion, slm, shared.target, shared.reach)
         self.decoder = pack_decoder(decoder_for("cuda-graph", decoder), shared.target, CAPACITIES[-1])
         self.kernels = StepKernelSelector(self.decoder, say, options.get("kernels", AUTO))

@@ -132,9 +132,7 @@ def pack_fusion(
     projector: Projector, fusion: Fusion, stack: Stack, target: Target, reach: int
 ) -> PackedFusion:
     """Pack projector, fusion and the SLM's encoder for prompts of up to `reach` tokens."""
-    up, down = (
-        (target.put(linear.weight), target.put(linear.bias)) for linear in (projector.up, projector.down)
-    )
+    up, down = ((target.put(layer.weight), target.put(layer.bias)) for layer in projector.folded())
     return PackedFusion(up, down, fusion == "add", pack_encoder(stack, target, reach))
 
 

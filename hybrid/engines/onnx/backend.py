@@ -9,6 +9,7 @@ A pair's weights are read only for graphs that the cache does not have.
 """
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from onnxruntime import InferenceSession
@@ -71,7 +72,10 @@ class OnnxBackend:
             from hybrid.engines.onnx.model_graphs import fusion_graph
 
             hybrid = self._pair().hybrid
+            encoder_for("onnx", hybrid.llm)  # all layers of an encoder, or it is refused
             stack = encoder_for("onnx", hybrid.slm)
+            if hybrid.bridge is not None:
+                stack = replace(stack, embeddings=hybrid.prompt_embeddings())
             return fusion_graph(hybrid.projector, hybrid.config.fusion, stack, self._encoder_matrix)
 
         def create() -> FusionSession:

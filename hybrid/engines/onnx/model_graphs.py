@@ -60,10 +60,10 @@ def fusion_graph(projector: Projector, fusion: Fusion, stack: Stack, matrix: Mat
     stack: the SLM's encoder. Raises EngineError, see check_heads.
     """
     check_heads(stack)
-    up, down = projector.up, projector.down
+    up, down = projector.folded()
     graph = GraphBuilder(matrix, final_norm(stack).eps)
     ids = graph.input(IDS, np.int64, (1, "S"))
-    latent = graph.input(LATENT, np.float32, (1, "S", up.in_features))
+    latent = graph.input(LATENT, np.float32, (1, "S", up.weight.shape[1]))
     inner = graph.op("Add", graph.linear(latent, floats(up.weight)), graph.weight(floats(up.bias)))
     inner = graph.op("Relu", inner)
     fused = graph.linear(inner, floats(down.weight), uneven=True)

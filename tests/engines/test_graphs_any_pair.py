@@ -1,0 +1,50 @@
+"""Engines with graphs of their own: bridges and standardized states work, other pairs are refused by name."""
+
+import pytest
+
+from hybrid.engines.contract import EngineConfig
+from hybrid.engines.cuda.engine import CudaGraphEngine
+from hybrid.engines.onnx import engine as onnx_engine
+from hybrid.errors import EngineError
+from tests.engines.any_pairs import PROMPTS, AnyPair, answers, expected
+
+REFUSED = {
+    "a middle layer": ("t5", "t5", {"layer": 2}, "has no final norm"),
+    "a causal reader": ("gpt2", "t5", {}, "has no encoder"),
+    "a decoder-only writer": ("t5", "llama", {"bridge": True}, "has no encoder"),
+    "a reader of no covered family": ("opt", "t5", {}, "No architecture here covers the family 'opt'"),
+}
+
+
+def cuda(pair: AnyPair, method: str = "hybrid") -> CudaGraphEngine:
+    return CudaGraphEngine(EngineConfig(pair, (method,)), method)
+
+
+def onnx(pair: AnyPair, *methods: str):
+    return onnx_engine.create_engines(EngineConfig(pair, methods))
+
+
+@pytest.mark.parametrize("fusion", ["add", "replace"])
+def test_a_bridge_and_standardized_states(fusion):
+    pair = AnyPair("t5", "t5", bridge=True, standardize=True, fusion=fusion)
+    written = [expected(pair.hybrid, prompt) for prompt in PROMPTS]
+    assert answers(onnx(pair, "hybrid")["hybrid"], PROMPTS) == written
+    assert answers(cuda(pair), PROMPTS) == written
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_other_hybrids_are_refused_with_the_engine_that_runs_them(kind):
+    llm, slm, settings, reason = REFUSED[kind]
+    pair = AnyPair(llm, slm, **settings)
+    for create in (lambda: onnx(pair, "hybrid"), lambda: onnx(pair, "llm", "hybrid"), lambda: cuda(pair)):
+        with pytest.raises(EngineError, match=rf"{reason}.* Use --engine (torch|transformers)"):
+            create()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_decoder_only_models_are_refused_with_the_engine_that_runs_them(family):
+    pair = AnyPair(family, family)
+    for method in ("llm", "slm"):
+        for create in (onnx, cuda):
+            with pytest.raises(EngineError, match=r"no encoder.* Use --engine torch"):
+                create(pair, method)
