@@ -19,7 +19,7 @@ from hybrid.measuring.memory import peak_memory
 from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import default_metrics
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, one_tokenizer
-from hybrid.models.pair_summary import able_systems, check_models, how_to_train
+from hybrid.models.pair_summary import able_systems, check_methods, check_models, how_to_train
 from hybrid.schema import (
     METHODS,
     SYSTEMS,
@@ -68,6 +68,7 @@ def run_benchmark(
     check_plan(plan)
     folder, manifest = find_pair(plan.pair or None)
     plan = _of_its_models(plan, folder.name, manifest, observer)
+    check_methods(folder.name, manifest, [system.method for system in plan.systems])
     if suite is None:
         suite = _suite_of(plan, observer)
         plan = replace(plan, suite=suite.name)  # a file's without its folders

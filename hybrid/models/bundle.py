@@ -21,19 +21,19 @@ from typing import Any, TypeVar, cast
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from hybrid.errors import EngineError, PairError
+from hybrid.errors import PairError
 from hybrid.format import printable
 from hybrid.models.architectures import empty_model
-from hybrid.models.manifest import find_pair, formats_of, models_of_pair, one_tokenizer, tasks_of
+from hybrid.models.manifest import find_pair, formats_of, models_of_pair, tasks_of
 from hybrid.models.model_configs import read_configuration
 from hybrid.models.pair import Hybrid, HybridConfig
 from hybrid.models.pair_format import Role
-from hybrid.models.pair_summary import check_models
+from hybrid.models.pair_summary import check_methods, check_models
 from hybrid.models.prompts import TextCodec
 from hybrid.models.reading import restore_buffers
 from hybrid.models.tokenizer_files import read_tokenizers
 from hybrid.models.weight_files import read_weights
-from hybrid.schema import METHODS, MODELS, TASKS, Model, Observer, Status, silent
+from hybrid.schema import METHODS, TASKS, Model, Observer, Status, silent
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -66,11 +66,7 @@ class Bundle:
         Raises EngineError for a method whose models must have one tokenizer, and do not.
         """
         reads, writes = METHODS[method].reader, METHODS[method].writer
-        if METHODS[method].drafter in MODELS and not one_tokenizer(self.manifest):
-            raise EngineError(
-                f"{METHODS[method].label} needs one tokenizer for both models, and the LLM and the SLM of "
-                f"{self.name} have their own; available: llm, slm, hybrid, lossless-lookup."
-            )
+        check_methods(self.name, self.manifest, [method])
         if (reads, writes) not in self._codecs:
             reader, writer = self.tokenizers[reads], self.tokenizers[writes]
             formats = formats_of(self.manifest, reads)

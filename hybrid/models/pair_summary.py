@@ -1,13 +1,13 @@
 """What there is to say of a pair before any of its models is loaded. Imports no torch."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from hybrid.errors import PairError
+from hybrid.errors import EngineError, PairError
 from hybrid.format import listed
-from hybrid.models.manifest import find_pair, models_of_pair, read_config
+from hybrid.models.manifest import find_pair, models_of_pair, one_tokenizer, read_config
 from hybrid.models.references.checkpoint import stated_licence
-from hybrid.schema import METHODS, Model, System
+from hybrid.schema import METHODS, MODELS, Model, System
 
 HYBRID = "hybrid"
 
@@ -54,6 +54,17 @@ def check_models(name: str, manifest: Mapping[str, Any], wanted: Collection[Mode
     there = models_of_pair(manifest)
     if not set(wanted) <= set(there):
         raise PairError(f"{how_to_train(name, manifest)} Until then there is its {listed(there)}.")
+
+
+def check_methods(name: str, manifest: Mapping[str, Any], methods: Iterable[str]) -> None:
+    """Raise EngineError for a method in which one model verifies the other's ids, of two tokenizers."""
+    for method in methods:
+        if METHODS[method].drafter in MODELS and not one_tokenizer(manifest):
+            able = [other.name for other in METHODS.values() if other.drafter not in MODELS]
+            raise EngineError(
+                f"{METHODS[method].label} needs one tokenizer for both models, and the LLM and the SLM of "
+                f"{name} have their own; available: {', '.join(able)}."
+            )
 
 
 def _reference(name: str, role: str, manifest: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
 from hybrid.format import listed, printable
 from hybrid.models.manifest import available_pairs, tasks_of, zoos
-from hybrid.models.pair_summary import able_systems, how_to_train
+from hybrid.models.pair_summary import able_systems, check_methods, how_to_train
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, load_suite
 from pages.benchmark_parts.engines import missing
@@ -43,6 +43,7 @@ def ask() -> Plan | None:
         if not plan.suite:
             raise SuiteError(f"Name the suite: {ABOUT_SUITES}")
         check_request(plan)
+        check_methods(plan.pair, pairs.get(plan.pair, {}), [system.method for system in plan.systems])
         if plan.suite.startswith(("file:", "hf:")) and not plan.task:
             raise SuiteError(f"{plan.suite} does not say its task: choose it beside the name.")
         if sentence := threads_notice(plan.threads):

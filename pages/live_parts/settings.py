@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from hybrid.format import printable
 from hybrid.live.answers import DEFAULT, MOST, check_systems, devices, systems
 from hybrid.live.model_cache import EngineRequest
-from hybrid.models.pair_summary import able_systems, how_to_train
+from hybrid.models.pair_summary import able_systems, check_methods, how_to_train
 from hybrid.schema import CPU, LOSSLESS, System
 from pages.common.figure import show
 from pages.common.notes import note, tell
@@ -63,6 +63,7 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
         note(sentence)
         chosen = list(able_systems(chosen, manifest))
     check_systems(tuple(chosen))
+    check_methods(pair or "", manifest, [system.method for system in chosen])
     return EngineRequest(pair or "", manifest, device, tuple(chosen)), room
 
 

@@ -45,9 +45,13 @@ def test_a_task_that_the_pair_has_not_is_refused(run: Run, failure: Failure, tmp
     assert f"{OWN} (de to fr)" in failure(run("bench", "briefs-en"))
 
 
-def test_lossless_methods_are_refused(run: Run, failure: Failure) -> None:
+def test_lossless_methods_are_refused(run: Run, failure: Failure, tmp_path: Path) -> None:
+    table = tmp_path / "a.tsv"
+    table.write_text("source\treference\nDas Haus.\tLa maison.\n", "utf-8")
     for system in ("lossless", "lossless-slm"):
         assert "needs one tokenizer" in failure(run("generate", "x", "--system", system))
+        bench = run("bench", f"file:{table}", "--task", OWN, "--systems", f"llm,{system}")
+        assert "needs one tokenizer" in failure(bench)
 
 
 @pytest.mark.parametrize(("task", "metric"), [(OWN, "bleu"), ("simplify", "rougeL")])
