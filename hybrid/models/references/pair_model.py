@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hybrid.models.manifest import checked, find_pair, formats_of, read_config, tasks_of
-from hybrid.models.pair_format import Role
+from hybrid.errors import PairError
+from hybrid.models.manifest import available_pairs, checked, find_pair, formats_of, read_config, tasks_of
+from hybrid.models.pair_format import ROLES, Role
 from hybrid.models.references.checkpoint import (
     LARGEST_TOKENIZER,
     TOKENIZER,
@@ -27,7 +28,7 @@ def read_pair_model(name: str, role: Role, observer: Observer) -> Checkpoint:
     folder, manifest = find_pair(name)
     about = manifest.get(role)
     if isinstance(about, dict) and "reference" in about:
-        return _referred(about, observer)
+        return _referred(name, role, about, observer)
     config = checked_config(
         read_config(folder, f"{role}/config.json", manifest), f"{folder / role}/config.json"
     )
@@ -67,10 +68,16 @@ def _plain_formats(manifest: Mapping[str, Any], eos: str) -> dict[str, PromptFor
     return {task.name: PromptFormat(task.prefix, task.suffix, eos=eos) for task in tasks}
 
 
-def _referred(about: dict[str, Any], observer: Observer) -> Checkpoint:
+def _referred(name: str, role: Role, about: Mapping[str, Any], observer: Observer) -> Checkpoint:
     from hybrid.models.references import check_unchanged, resolve
 
-    revision = f"@{about['revision']}" if about.get("revision") else ""
-    checkpoint = resolve(str(about["reference"]).partition("@")[0] + revision, observer)
+    reference, revision = str(about["reference"]), about.get("revision")
+    pair, _, part = reference.partition("/")
+    if part in (*ROLES, "") and pair in available_pairs() and find_pair(pair)[1].get(part or role):
+        raise PairError(  # never written so: a circle would have no end
+            f"The {role} of {name} refers to {reference}, which itself only refers to a model; make the pair "
+            "anew."
+        )
+    checkpoint = resolve(f"{reference}@{revision}" if revision else reference, observer, role)
     check_unchanged(checkpoint, about.get("files", {}))
     return checkpoint

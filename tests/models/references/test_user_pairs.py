@@ -9,6 +9,7 @@ from hybrid import add_pair, load_bundle, remove_pair
 from hybrid.errors import PairError
 from hybrid.models.manifest import find_pair
 from hybrid.models.pair_summary import how_to_train, licences
+from hybrid.models.references import resolve
 from hybrid.models.source import ZooSource
 from hybrid.schema import Event, Notice
 from tests.models.references.conftest import NAME, Make, tiny_llama
@@ -71,3 +72,16 @@ def test_a_model_that_is_gone_is_said_so(llama: Path, zoo: Path) -> None:
     llama.rename(llama.with_name("elsewhere"))
     with pytest.raises(PairError, match=f"There is no model '{llama}'"):
         load_bundle("mine")
+
+
+def test_a_pair_that_refers_to_itself(llama: Path, zoo: Path) -> None:
+    """As a hostile hand may write it: there is no circle to run in."""
+    folder = add_pair("mine", str(llama), str(llama))
+    assert resolve("mine/slm").reference == str(llama)
+    manifest = json.loads((folder / "pair.json").read_text())
+    for reference in ("mine/llm", "mine/slm", "mine"):
+        (folder / "pair.json").write_text(json.dumps(manifest | {"llm": {"reference": reference}}))
+        with pytest.raises(PairError, match=f"The llm of mine refers to {reference}, which itself only"):
+            resolve("mine/llm")
+    with pytest.raises(PairError, match="which itself only refers to a model"):
+        load_bundle("mine", models=["llm"])
