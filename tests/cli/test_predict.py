@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from hybrid.errors import InputError
 from hybrid.format import ratio
 from hybrid.measuring.environment import environment
 from hybrid.measuring.lock import measuring
@@ -156,6 +157,27 @@ def test_a_damaged_profile_is_named_and_passed_over(run: Run, tmp_path: Path) ->
 def test_an_engine_without_hybrids(run: Run) -> None:
     save_profile(made_up_profile(engine="ctranslate2"))
     assert "The engine ctranslate2 does not run hybrids" in run("predict", *NAMES).stdout
+
+
+def test_decoder_only_models_take_their_prompts_in_prefill(run: Run) -> None:
+    save_profile(made_up_profile())
+    pair = Pair(find_shape("smollm2-1.7b"), find_shape("gpt2"))
+    result = run("predict", "--llm", pair.llm.name, "--slm", pair.slm.name, "--prompt", "200")
+    assert result.exit_code == 0, result.output
+    times = predict(pair, Request(200, 64), made_up_profile())
+    assert list(times["llm"].phases) == ["tokenize", "prefill", "decode", "detokenize"]
+    assert list(times["hybrid"].phases) == [
+        "tokenize",
+        "encode",
+        "project",
+        "prefill",
+        "decode",
+        "detokenize",
+    ]
+    assert times["hybrid"].phases["encode"] < times["llm"].phases["prefill"]  # which has the head as well
+    assert times["hybrid"].total_s < times["llm"].total_s
+    with pytest.raises(InputError, match="gpt2 has positions for 1024 tokens and 1100 are asked for"):
+        predict(pair, Request(1000, 100), made_up_profile())
 
 
 def test_unknown_names_say_what_there_is(run: Run, failure: Failure) -> None:

@@ -43,7 +43,8 @@ VARIANTS = {
         decoder_ffn_dim=3 * width,
     ),
     "marian": marian,
-    "t5gemma": t5gemma,
+    # Answers are longer than what half the decoder's layers see.
+    "t5gemma": lambda width: t5gemma(width, decoder={"sliding_window": 8}),
     "t5gemma, a large encoder": lambda width: t5gemma(
         width,
         encoder={"hidden_size": 2 * width, "num_hidden_layers": 3, "num_key_value_heads": 4, "head_dim": 24},

@@ -26,6 +26,8 @@ def sizes(config: Config) -> Sizes:
         raise ValueError(
             "share_encoder_decoder_embeddings is False, and both halves must have one vocabulary"
         )
+    if (written := config.get("decoder_vocab_size")) not in (None, config["vocab_size"]):
+        raise ValueError(f"decoder_vocab_size is {written}, and vocab_size is {config['vocab_size']}")
     return replace(bart.sizes(config), never=int(config["pad_token_id"]))
 
 

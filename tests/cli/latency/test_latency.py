@@ -18,6 +18,7 @@ from hybrid.store.grids import list_grids, load_grid
 
 PAIR = ("--llm", "bundled-llm", "--slm", "bundled-slm")
 SMALL = (*PAIR, "--engine", "torch", "--prompt", "8", "--output", "4", "--repeats", "2")
+OUTSIDE = ("tokenize", "detokenize")
 Said = Callable[[Result, int], str]
 
 
@@ -50,6 +51,39 @@ def test_one_pair_is_measured_printed_and_stored(measure: Callable[..., Result])
     speedup = stored.cells[0].median_total_s / stored.cells[2].median_total_s
     assert rows[2][-1] == ratio(speedup)
     assert f"3 of 3 cells of grid {stored.grid.grid_id} are stored.\n" in result.stderr
+
+
+def test_a_pair_of_decoder_only_models_is_measured(measure: Callable[..., Result], tmp_path: Path) -> None:
+    llama = {
+        "model_type": "llama", "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 600, "tie_word_embeddings": True,
+    }  # fmt: skip
+    gpt2 = {
+        "model_type": "gpt2",
+        "n_embd": 32,
+        "n_head": 2,
+        "n_layer": 2,
+        "n_positions": 64,
+        "vocab_size": 500,
+    }
+    for name, config in (("reads", llama), ("writes", gpt2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    pair = [
+        f"--{role}={tmp_path / name / 'config.json'}" for role, name in (("llm", "reads"), ("slm", "writes"))
+    ]
+    result = measure(*pair, "--engine", "torch", "--prompt", "8", "--output", "4", "--repeats", "2")
+    assert result.exit_code == 0, result.output
+    phases = {
+        cell.method: [p for p in cell.median_phases_s if p not in OUTSIDE]
+        for cell in load_grid("latest").cells
+    }
+    assert phases == {
+        "llm": ["prefill", "decode"], "slm": ["prefill", "decode"],
+        "hybrid": ["encode", "project", "prefill", "decode"],
+    }  # fmt: skip
+    said = measure(*pair, "--engine", "torch", "--prompt", "60", "--output", "8").output
+    assert "positions for 64 tokens and --prompt and --output together ask for 68" in said
 
 
 def test_lists_make_a_grid(measure: Callable[..., Result]) -> None:
