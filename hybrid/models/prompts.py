@@ -15,6 +15,15 @@ from hybrid.models.plain_text import barred_tokens, plain_tokenizer, stretches
 from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt, PromptFormat, Task
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
+# Languages that are written in Latin script, by their ISO 639-1 codes: of the most common corpora.
+LATIN: Mapping[str, str] = {
+    "cs": "Czech", "da": "Danish", "de": "German", "en": "English", "es": "Spanish", "et": "Estonian",
+    "fi": "Finnish", "fr": "French", "hr": "Croatian", "hu": "Hungarian", "is": "Icelandic",
+    "it": "Italian", "lt": "Lithuanian", "lv": "Latvian", "nl": "Dutch", "no": "Norwegian",
+    "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "sk": "Slovak", "sl": "Slovenian",
+    "sv": "Swedish", "sw": "Swahili", "tr": "Turkish", "vi": "Vietnamese",
+}  # fmt: skip
+
 
 def plain_formats(tasks: Mapping[str, Task], eos: str = "") -> dict[str, PromptFormat]:
     """Give the formats of a model that reads each task's own words around a text, as T5 does."""
@@ -225,8 +234,8 @@ def _refuse_unreadable(text: str, name: str) -> None:
 
 
 def _script_notice(text: str, language: str) -> tuple[str, ...]:
-    """Say that the pair was trained on English, where a text is in another script."""
-    if text.isascii() or language != "en":
+    """Say which language a task is for, where that is written in Latin script and the text is not."""
+    if text.isascii() or language not in LATIN:
         return ()
     letters = [c for c in text if c.isalpha()]
     latin = sum(unicodedata.name(c, "").startswith("LATIN") for c in letters)
@@ -234,6 +243,6 @@ def _script_notice(text: str, language: str) -> tuple[str, ...]:
         return ()
     sentence = (
         "Most of the prompt is not in Latin script; "
-        "the models were trained on English and may answer nonsense."
+        f"the models were trained on {LATIN[language]} and may answer nonsense."
     )
     return (sentence,)

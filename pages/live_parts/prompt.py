@@ -1,6 +1,6 @@
 """The controls of the Live page that say what is asked: one prompt, its reference, and the link to it."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import streamlit as st
@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from hybrid.live import Request
 from hybrid.schema import Sampling
 from pages.common.notes import note
+from pages.live_parts import models
 from pages.live_parts.examples import EXAMPLES
 from pages.live_parts.link import PROMPT, address, left_out, prompt_of
 from pages.live_parts.settings import limit
@@ -35,7 +36,7 @@ def ask(task: str, room: DeltaGenerator) -> None:
     if problem := STATE.pop("link-problem", None):
         note(problem, "warning")
     with room:
-        examples = EXAMPLES.get(task, {})
+        examples = _examples(task)
         if examples:
             st.caption("Try", width="content")
         for label, text in examples.items():
@@ -93,4 +94,11 @@ def keep_link(task: str) -> str | None:
 
 
 def _first(task: str) -> str:
-    return next(iter(EXAMPLES.get(task, {}).values()), "")
+    return next(iter(_examples(task).values()), "")
+
+
+def _examples(task: str) -> Mapping[str, str]:
+    """Give those of the task, or of a built-in one that reads English, too."""
+    known = models.task(task)
+    alike = "translate-en-de" if known.translates else "summarize"
+    return EXAMPLES.get(task) or (EXAMPLES[alike] if known.source_language == "en" else {})

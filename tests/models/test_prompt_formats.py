@@ -165,3 +165,13 @@ def test_a_prompt_whose_format_leaves_no_room_is_refused_cut_or_not(codec):
     for truncate in (False, True):
         with pytest.raises(PromptTooLong):
             tight.encode(TASK, ["the old house"], truncate)
+
+
+def test_a_task_is_for_a_script():
+    def notices(language: str, text: str) -> tuple[str, ...]:
+        task = Task("translate-it-en", "label", "x ", language, "en")
+        tokenizer = fast("gpt2", "<|endoftext|>", "<|endoftext|>")
+        return TextCodec(tokenizer, 200, tasks={task.name: task}).notices(task.name, text)
+
+    assert "trained on Italian" in notices("it", "Привет, мир")[0]
+    assert notices("it", "La città è qui") == notices("ru", "Привет, мир") == ()

@@ -7,6 +7,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pages.live_parts.examples import EXAMPLES
 from tests.models.two_tokenizers import OWN, save_any_pair
 from tests.pages.live_page import APP, answers, arrive, ask
 
@@ -33,12 +34,21 @@ def test_live_asks_for_the_pairs_own_tasks() -> None:
     page = arrive()
     assert not page.exception
     assert page.button_group(key="task").options == ["Translate German to French", "Simplify"]
+    assert not [
+        button for button in page.button if (button.key or "").startswith("example-")
+    ]  # none in German
+    assert page.text_area(key=f"prompt-{OWN}").value == ""
     page = ask(page, "Das alte Haus.", OWN)
     assert not page.exception
     written = answers(page, OWN)
     assert list(written) == ["llm", "slm", "hybrid"]
     labels = [metric.label for metric in page.metric]
     assert labels == ["Total time", "First token", "Characters/s", "Per token", "Tokens"] * 3
+
+
+def test_live_has_examples_in_english_for_any_task_that_reads_it() -> None:
+    page = arrive(task="Simplify")
+    assert page.text_area(key="prompt-simplify").value in EXAMPLES["summarize"].values()
 
 
 def test_benchmark_offers_them_for_a_suite_that_states_none() -> None:
