@@ -121,6 +121,11 @@ def p_value(value: float) -> str:
     return "p<0.001" if value < 0.001 else f"p={value:.3f}"
 
 
+def price_per_hour(price: float) -> str:
+    """Format what a machine costs: `2.5 an hour, in your currency`, as nobody says which that is."""
+    return f"{price:g} an hour, in your currency"
+
+
 def size(count: float | None) -> str:
     """Format bytes: `1.6 GB`, `840 MB`, `6.1 MB`."""
     if count is None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from hybrid.compare.verdict import ONE_SEED
 from hybrid.format import NOTHING, capitalized, faster, percent, printable, ratio
-from hybrid.presentation.runs.digest import Headline, headlines
+from hybrid.presentation.runs.digest import Headline, headlines, machines
 from pages.common import caches
 from pages.common.notes import NO_RUNS, note, notes, plain
 from pages.overview_parts.method import method
@@ -18,7 +18,7 @@ QUESTION = (
 MOST_WARNINGS, LONGEST_WARNING = 2, 400  # of a run, on its card; all of them are on the page of its figures
 
 
-def card(headline: Headline) -> None:
+def card(headline: Headline, machine: str) -> None:
     """One run: two numbers, the verdict, the conditions, the way to its figures."""
     entry = headline.entry
     with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
@@ -33,8 +33,9 @@ def card(headline: Headline) -> None:
             note(warnings.pop(0), "warning")
         with st.container(key=f"small-{entry.run_id}"):
             st.text(
-                f"{printable(entry.device_name)}; {printable(entry.engines[0])}; batch {entry.batch_size}; "
-                f"pair {printable(entry.pair)}; n = {headline.n} examples; {printable(entry.created_at[:10])}"
+                f"{printable(machine, LONGEST_WARNING)}; {printable(entry.engines[0])}; "
+                f"batch {entry.batch_size}; pair {printable(entry.pair)}; n = {headline.n} examples; "
+                f"{printable(entry.created_at[:10])}"
             )
             for warning in warnings:
                 st.text(warning)
@@ -74,9 +75,10 @@ if newest:
         "score on the same texts. The gate is MLPerf Inference's, 99 % of the quality and 90 % of the "
         f"length: met, or missed, where the whole interval lies on one side. {ONE_SEED}"
     )
+    named = machines([headline.entry for headline in newest])
     for column, headline in zip(st.columns(len(newest), gap="medium"), newest, strict=True):
         with column:
-            card(headline)
+            card(headline, named[headline.entry.run_id])
 elif catalog.entries:
     note(
         "No complete run here has both the hybrid and the LLM. The Benchmark page measures them side by side."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from hybrid import format as text
-from hybrid.format import LONGEST_NAME, label, printable
+from hybrid.format import LONGEST_NAME, label, price_per_hour, printable
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,7 @@ GOLDEN: list[tuple[Callable[..., str], tuple[object, ...], str]] = [
 @pytest.mark.parametrize(("function", "given", "words"), GOLDEN)
 def test_a_quantity_as_text(function: Callable[..., str], given: tuple[object, ...], words: str):
     assert function(*given) == words
+
+
+def test_a_price_says_of_what_and_in_which_currency() -> None:
+    assert price_per_hour(2.5) == "2.5 an hour, in your currency"

@@ -109,8 +109,13 @@ def _say_how_to_go_on(terminal: Terminal, error: BaseException) -> None:
     if interrupted is None:
         return
     if not isinstance(error, StoreError):  # it says so itself
-        how = f"`hybrid bench --resume {interrupted.run_id}` goes on."
-        notice(f"{interrupted.done} of {interrupted.planned} answers are stored; {how}")
+        how = f"`hybrid bench --resume {interrupted.run_id}`"
+        if interrupted.done == interrupted.planned:
+            notice(
+                f"All {interrupted.planned} answers are stored, and scores or memory lack; {how} adds them."
+            )
+        else:
+            notice(f"{interrupted.done} of {interrupted.planned} answers are stored; {how} goes on.")
     out(interrupted.run_id)
 
 

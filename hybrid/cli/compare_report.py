@@ -10,7 +10,7 @@ from hybrid.cli.console import harmless
 from hybrid.compare import ComparedSystem, Comparison
 from hybrid.compare.summary import PERCENTILES, carries
 from hybrid.compare.verdict import IN_BLOCKS, gate_sentence
-from hybrid.format import bandwidth, listed
+from hybrid.format import bandwidth, listed, price_per_hour
 from hybrid.metrics import METRICS
 from hybrid.presentation.runs.sections import (
     SPEED_SECTIONS,
@@ -33,10 +33,8 @@ def _report(comparison: Comparison) -> Iterator[str]:
     runs = {system.summary.run_id: system for system in comparison.systems}
     places = {run_id: f" [{number}]" for number, run_id in enumerate(runs, start=1)}
     several = len(runs) > 1
-    rows = [
-        (_name(system, places[system.summary.run_id] if several else ""), system)
-        for system in comparison.systems
-    ]
+    tags = places if several else dict.fromkeys(places, "")
+    rows = [(_name(system, tags[system.summary.run_id]), system) for system in comparison.systems]
     for system in comparison.systems:
         yield from _wrapped(system.verdict)
     if several:
@@ -50,14 +48,20 @@ def _report(comparison: Comparison) -> Iterator[str]:
             yield from _table(section, of_task)
     for section in SPEED_SECTIONS:
         yield from _table(section, rows)
-    gates = [gate_sentence(name, system.task, system.against) for name, system in rows if system.against]
+    gates = [
+        gate_sentence(_name(system, tags[system.summary.run_id], label=True), system.task, system.against)
+        for system in comparison.systems
+        if system.against
+    ]
     yield from _list("Gate: may it stand in for the baseline?", gates)
     yield from _list("Beware", comparison.warnings)
     yield from _list("How this was computed", list(_notes(comparison)))
 
 
-def _name(system: ComparedSystem, place: str) -> str:
-    return f"{system.summary.system}{place}{system.summary.mark}"
+def _name(system: ComparedSystem, place: str, label: bool = False) -> str:
+    """Name a system as options do, or for a sentence by its label."""
+    name = system.summary.system
+    return f"{name.label if label else name}{place}{system.summary.mark}"
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
@@ -95,8 +99,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         )
         yield f"(In parentheses): a percentile that n cannot carry; {needs}."
     if comparison.price_per_hour is not None:
-        price = f"{comparison.price_per_hour:g} an hour"
-        yield f"Cost: at {price} and the tokens/s above, the machine always busy."
+        price = price_per_hour(comparison.price_per_hour)
+        yield f"Cost: at {price}, and the tokens/s above, the machine always busy."
     for metric, signature in comparison.signatures.items():
         yield f"{METRICS[metric].label if metric in METRICS else metric}: {signature}"
 

@@ -161,6 +161,8 @@ class Terminal:
         match event:
             case Status(sentence=sentence):
                 self._status(sentence)
+                if self._is_measured() and not self._console.is_terminal:  # the rest may take a while, too
+                    say(harmless(sentence))
             case Waiting(sentence=sentence):
                 self._status(sentence)
                 if sentence not in self._told and not sys.stderr.isatty():  # where no spinner turns
@@ -190,8 +192,11 @@ class Terminal:
     ) -> None:
         self.close()
 
+    def _is_measured(self) -> bool:
+        return self.last is not None and self.last.done == self.last.planned
+
     def _status(self, sentence: str) -> None:
-        if self._draw is not None and self.last is not None and self.last.done < self.last.planned:
+        if self._draw is not None and self.last is not None and not self._is_measured():
             self._draw(self.last.done, harmless(sentence))
             return
         if self._spin is None:

@@ -194,9 +194,10 @@ def _compared(
     several: bool,
 ) -> ComparedSystem:
     plan, ran = system.run.plan, system.run.ran_as(system.system)
-    name = f"{system.system} of run {system.run.run_id}" if several else str(system.system)
-    name += summary.mark
-    elsewhere = f"{base.system} of run {base.run.run_id}" if base.run.run_id != system.run.run_id else ""
+    name = system.system.label + (f" of run {system.run.run_id}" if several else "") + summary.mark
+    elsewhere = (
+        f"{base.system.label} of run {base.run.run_id}" if base.run.run_id != system.run.run_id else ""
+    )
     verdict = baseline_sentence(name, plan.task, summary)
     if comparison:
         verdict = sentence(name, plan.task, comparison, elsewhere, same)

@@ -29,7 +29,7 @@ _MOST_N = 100_000  # examples that anybody would measure
 def sentence(
     name: str, task: str, comparison: PairedComparison, baseline: str = "", fidelity: Fidelity | None = None
 ) -> str:
-    """Say `hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250.`
+    """Say `Hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250.`
 
     name: what to call the system. baseline: what to call the other one, where
     that does not go without saying. Speed is end to end. A difference is
@@ -50,7 +50,7 @@ def sentence(
 
 
 def baseline_sentence(name: str, task: str, summary: Summary) -> str:
-    """Say `llm is the baseline: 34.2 BLEU [33.1, 35.4] and 812 ms for an answer (median) at n = 250.`"""
+    """Say `LLM alone is the baseline: 34.2 BLEU [33.1, 35.4] and 812 ms for an answer (median) at n = 9.`"""
     metric = main_metric(task)
     parts = []
     if quality := (summary.quality or {}).get(metric.name):
@@ -94,7 +94,7 @@ def too_few(n: int) -> str:
 
 
 def gate_sentence(name: str, task: str, comparison: PairedComparison) -> str:
-    """Say `hybrid misses it: 95.1 % [92.3, 97.9] of the BLEU (needs 99 %) and ...`, or why it cannot."""
+    """Say `Hybrid misses it: 95.1 % [92.3, 97.9] of the BLEU (needs 99 %) and ...`, or why it cannot."""
     gate, metric = comparison.gate, main_metric(task)
     if gate is None:
         quality = (comparison.differences or {}).get(metric.name)
@@ -151,8 +151,8 @@ def _needed(gate: Gate) -> str:
 
 
 def _fidelity(counted: Fidelity) -> str:
-    """Say `248 of 270 answers equal those of llm@torch, in bfloat16 both`."""
-    equal = f"{counted.equal} of {counted.n} answers equal those of {counted.llm}"
+    """Say `248 of 270 answers equal those of LLM alone, torch, both in bfloat16`."""
+    equal = f"{counted.equal} of {counted.n} answers equal those of {counted.llm.label}"
     if counted.alike:
         return f"{equal}, both in {counted.dtype}"
     return f"{equal}, which is in {counted.llm_dtype} in another engine and this in {counted.dtype}"

@@ -32,6 +32,7 @@ from hybrid.schema import MODELS
 BUCKETS = 32  # of distances, for the relative position bias of every published T5
 BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
 CONFIG = "config.json"
+_CHECKPOINT = re.compile(r"(checkpoint|step|epoch)[-_]?\d+", re.IGNORECASE)  # as trainers name folders
 _LARGEST_SIZE = 10_000_000  # of any number in a config.json: what lies above it is a slip
 
 
@@ -275,7 +276,10 @@ def _bundled(name: str) -> Shape:
 
 def _of_file(path: Path) -> Shape:
     """Return the shape in a config.json, called by its folder and its sizes: many folders bear one name."""
-    folder = path.absolute().parent.name
+    parent = path.absolute().parent
+    folder = parent.name
+    if _CHECKPOINT.fullmatch(folder):  # one of many of the same name: the model's is one level up
+        folder = f"{parent.parent.name}-{folder}"
     name = re.sub(r"[^0-9A-Za-z_.-]+", "-", folder).strip("-") or "model"
     shape = _read(path, name, f"{name}/{CONFIG}")  # no path: where it lay is nobody's business
     return replace(shape, name=f"{name}-{shape.fingerprint}")

@@ -14,6 +14,7 @@ from dataclasses import is_dataclass, replace
 from datetime import datetime
 from zlib import crc32
 
+from hybrid.format import listed
 from hybrid.schema import STATISTICS, Grid, Record, Run, Timing
 from hybrid.store.typed_json import LARGEST
 
@@ -78,9 +79,8 @@ def without_last_line(data: bytes) -> bytes:
 
 def unsealed_sentence(run_ids: Sequence[str]) -> str:
     """Say that these runs, at least one, were stored before there were checksums."""
-    more = f" and {len(run_ids) - _NAMED} more" if len(run_ids) > _NAMED else ""
-    runs = f"Runs {', '.join(run_ids[:_NAMED])}"
-    which = f"Run {run_ids[0]} has" if len(run_ids) == 1 else f"{runs}{more} have"
+    runs = listed(run_ids, _NAMED)
+    which = f"Run {runs} has" if len(run_ids) == 1 else f"Runs {runs} have"
     return (
         f"{which} no checksums, being stored by an earlier version: a digit that was changed since "
         "would go unnoticed."

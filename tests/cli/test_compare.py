@@ -53,9 +53,9 @@ def test_the_report(root: Path) -> None:
     done = run(root, ONE, "--price-per-hour", "2.5", "--resamples", "200", "--seed", "4")
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
+    assert lines[0].startswith("LLM alone is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     verdict = (
-        r"hybrid is 4\.0× \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60; "
+        r"Hybrid is 4\.0× \[4\.0, 4\.0\] faster at -\d\.\d BLEU \[.*\]: the loss is decisive at n = 60; "
         r"it misses the gate: 9\d\.\d % \[\d\d\.\d, 9\d\.\d\] of the BLEU \(needs 99 %\)\."
     )
     assert re.fullmatch(verdict, lines[2])
@@ -70,7 +70,7 @@ def test_the_report(root: Path) -> None:
     assert re.search(r"^ hybrid +60 .* p=0\.010 .* 67 %$", done.stdout, re.MULTILINE)
     assert re.search(r"^ llm +60 +430 / 460 / \(460\)", done.stdout, re.MULTILINE)
     assert re.search(r"^ slm .* 900 MB +\d+\.\d+$", done.stdout, re.MULTILINE)
-    assert "- hybrid misses it: 9" in done.stdout
+    assert "- Hybrid misses it: 9" in done.stdout
     assert "- One training seed: " in done.stdout
     assert "200 resamples, seed 4" in done.stdout
     assert "p99 needs 368" in done.stdout
@@ -101,7 +101,7 @@ def test_a_gate_that_is_missed_narrowly_is_not_rounded_to_its_need() -> None:
     )
     lines = list(compare_report.report(replace(comparison, systems=(narrow,))))
     line = (
-        "- hybrid misses it: 98.996 % [98.993, 98.999] of the BLEU (needs 99 %) and "
+        "- Hybrid misses it: 98.996 % [98.993, 98.999] of the BLEU (needs 99 %) and "
         "90.010 % [90.004, 90.200] of the length (needs 90 %)."
     )
     assert line in lines
@@ -109,8 +109,8 @@ def test_a_gate_that_is_missed_narrowly_is_not_rounded_to_its_need() -> None:
 
 def test_one_baseline_for_all(root: Path) -> None:
     done = run(root, ONE, "latest", "--baseline", f"{TWO[:8]}:slm", "--resamples", "20")
-    assert f"slm of run {TWO} is the baseline" in done.stdout
-    assert f"llm of run {ONE} is 4.0× [4.0, 4.0] slower than slm of run {TWO} at" in done.stdout
+    assert f"SLM alone of run {TWO} is the baseline" in done.stdout
+    assert f"LLM alone of run {ONE} is 4.0× [4.0, 4.0] slower than SLM alone of run {TWO} at" in done.stdout
 
 
 def test_json_is_the_whole_comparison(root: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_is_not_known_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     text = "\n".join(printed(monkeypatch, [stored], None))
     assert re.search(r"^ hybrid +3 +– +– +– +–$", text, re.MULTILINE)
-    assert "hybrid: cannot be told, there is no quality or length to compare." in text
+    assert "Hybrid: cannot be told, there is no quality or length to compare." in text
     assert re.search(r"^ llm .* 5\.0 MB +7\.0 MB ", text, re.MULTILINE)
     assert "nan" not in text.lower()
 
@@ -198,7 +198,7 @@ def test_it_is_utf8_in_any_locale(root: Path) -> None:
         [sys.executable, "-m", "hybrid.cli", "compare", ONE, "--resamples", "5"], env=environment,
         capture_output=True, check=True,
     )  # fmt: skip
-    assert "hybrid is 4.0×" in done.stdout.decode("utf-8")
+    assert "Hybrid is 4.0×" in done.stdout.decode("utf-8")
     assert b"\x1b" not in done.stdout
 
 

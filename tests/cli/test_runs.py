@@ -96,7 +96,7 @@ def test_runs_of_before_there_were_checksums_are_said_once(two_runs: object, res
         path.write_text(json.dumps({name: row[name] for name in row if name not in ("checksum", "crc32")}))
     result = run()
     assert result.stderr == (
-        "notice: Runs b-2, a-1 have no checksums, being stored by an earlier version: a digit that was "
+        "notice: Runs b-2 and a-1 have no checksums, being stored by an earlier version: a digit that was "
         "changed since would go unnoticed.\n"
     )
     assert result.stdout.count("\n") == 3

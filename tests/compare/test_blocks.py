@@ -188,4 +188,4 @@ def test_a_quiet_or_unknown_machine_is_not_worth_a_word(probes: tuple[Probe, ...
     stored = changed(make_run(8), probes=probes)
     assert not sentences(compare_runs([stored], resamples=10).warnings, "busy")
     assert summaries(stored, resamples=10)[0]["busy"] is busy
-    assert compared(stored).verdict.startswith("hybrid is 4.0")
+    assert compared(stored).verdict.startswith("Hybrid is 4.0")

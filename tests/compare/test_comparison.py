@@ -36,10 +36,10 @@ def test_everything_about_one_run() -> None:
         0.95,
     )
     assert llm.against is None
-    assert llm.verdict.startswith("llm is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
+    assert llm.verdict.startswith("LLM alone is the baseline: 100.0 BLEU [100.0, 100.0] and 430 ms")
     bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
     assert hybrid.summary.quality["bleu"].value == pytest.approx(bleu.value)
-    assert hybrid.verdict.startswith(f"hybrid is 4.0× [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
+    assert hybrid.verdict.startswith(f"Hybrid is 4.0× [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
     assert "the loss is decisive at n = 60; it misses the gate: 9" in hybrid.verdict
     assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
     assert comparison.signatures["bleu"] == bleu.signature
@@ -65,7 +65,7 @@ def test_runs_of_two_tasks_stand_beside_each_other() -> None:
     assert "BLEU" in comparison.systems[2].verdict
     assert "ROUGE-L" in comparison.systems[5].verdict
     assert set(comparison.systems[5].summary.quality) == {"rougeL", "rouge1", "rouge2", "length"}
-    assert comparison.systems[5].verdict.startswith("hybrid of run b ")
+    assert comparison.systems[5].verdict.startswith("Hybrid of run b ")
     assert {"bleu", "rougeL"} < set(as_json(comparison)["metrics"])
 
 
@@ -177,7 +177,7 @@ def test_lossless_answers_are_counted_against_the_llm_of_the_same_arithmetic() -
     assert lossless.fidelity == Fidelity(
         llm=slow_llm, alike=True, dtype="float32", llm_dtype="float32", equal=17, n=20
     )
-    assert lossless.verdict.endswith("; 17 of 20 answers equal those of llm@onnx, both in float32.")
+    assert lossless.verdict.endswith("; 17 of 20 answers equal those of LLM alone, onnx, both in float32.")
     assert llm.fidelity is None
 
 

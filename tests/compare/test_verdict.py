@@ -201,9 +201,9 @@ def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
         llm=System("llm", "torch"), alike=True, dtype="bfloat16", llm_dtype="bfloat16", equal=248, n=270
     )
     text = sentence("lossless", "translate-en-de", against(), fidelity=counted)
-    assert text.endswith("at n = 250; 248 of 270 answers equal those of llm@torch, both in bfloat16.")
+    assert text.endswith("at n = 250; 248 of 270 answers equal those of LLM alone, torch, both in bfloat16.")
     other = replace(counted, llm=BASELINE, alike=False, dtype="float32", llm_dtype="int8")
-    assert "of llm, which is in int8 in another engine and this in float32." in sentence(
+    assert "of LLM alone, which is in int8 in another engine and this in float32." in sentence(
         "lossless", "translate-en-de", against(quality=None), fidelity=other
     )
 

@@ -131,6 +131,12 @@ def test_config_of_ones_own(tmp_path: Path) -> None:
     assert shape == replace(published, name=shape.name, source="my-model/config.json")
 
 
+def test_a_checkpoint_is_named_with_its_model(tmp_path: Path) -> None:
+    shape = find_shape(config_of(tmp_path / "my-model" / "checkpoint-1000"))
+    assert shape.name.startswith("my-model-checkpoint-1000-")
+    assert shape.source == "my-model-checkpoint-1000/config.json"
+
+
 def test_configs_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     few = find_shape(config_of(tmp_path / "a" / "model", num_layers=2))
     many = find_shape(config_of(tmp_path / "b" / "model", num_layers=3))

@@ -112,4 +112,4 @@ def test_a_run_without_quality_has_a_report(fake_run: Callable[..., StoredRun]):
 
 
 def test_one_system_alone_has_a_report(fake_run: Callable[..., StoredRun]):
-    assert "llm is the baseline" in words(reported(fake_run(systems=(System("llm"),))))
+    assert "LLM alone is the baseline" in words(reported(fake_run(systems=(System("llm"),))))

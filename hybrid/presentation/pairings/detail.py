@@ -163,7 +163,7 @@ def sentences(device: Device, cell: PairCell, terms: Terms) -> list[str]:
         others = [f"{amount(cost)} by the {name}" for method, name in _NAMES if (cost := costs.get(method))]
         texts.append(
             f"A million output tokens cost {', '.join([f'{amount(llm)} by the LLM', *others])}, "
-            f"{at_price(terms)} that does nothing else."
+            f"{at_price(terms)}, and that does nothing else."
         )
     if cell.needs:
         parts = [f"the LLM {size(cell.needs['llm'].total)}"]

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hybrid.compare.verdict import ONE_SEED
-from hybrid.format import amount, capitalized, counted, milliseconds, percent, printable, ratio, size
+from hybrid.format import (
+    amount,
+    capitalized,
+    counted,
+    milliseconds,
+    percent,
+    price_per_hour,
+    printable,
+    ratio,
+    size,
+)
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.cells import PairCell, Source, Times, sized
 from hybrid.presentation.pairings.measured import TRAINED, Quality
@@ -77,8 +87,8 @@ CELL_METRICS: Mapping[str, CellMetric] = {
 
 
 def at_price(terms: Terms) -> str:
-    """`on a machine for 2.5 an hour`: in whatever currency."""
-    return f"on a machine for {terms.price:g} an hour"
+    """`on a machine that costs 2.5 an hour, in your currency`."""
+    return f"on a machine that costs {price_per_hour(terms.price)}"
 
 
 def tick(show: str, value: float) -> str:

@@ -1,11 +1,11 @@
 """Which runs there are, as a page filters them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybrid.measuring.probes import busy_reasons
-from hybrid.schema import System
+from hybrid.schema import Hardware, System
 from hybrid.store import RunSummary, list_runs
 
 BUSY, NOT_BUSY = "busy", "not busy"  # a run of before machines were probed does not show that it was
@@ -38,6 +38,7 @@ class Entry:
     complete: bool
     fixed_length: bool
     busy: tuple[str, ...] | None = None
+    hardware: Hardware = field(default=Hardware(), hash=False)
 
     @property
     def machine(self) -> str:
@@ -99,4 +100,5 @@ def _entry(summary: RunSummary) -> Entry:
         tuple(dict.fromkeys(engines)), plan.device, run.environment.device_name, plan.dtype, plan.threads,
         plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), summary.records,
         run.planned, summary.complete, plan.sampling.ignore_eos, busy_reasons(run),
+        run.environment.hardware,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """A comparison of stored runs as what pages and reports show: names, a table, numbers, marks of figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency
@@ -23,29 +23,15 @@ ROW = {
     "engine": "what ran the models",
     "device": "where they ran",
 }
-NUMBERS = {
+_WHICH = {
     "run": "the run",
     "system": "what answered",
     "engine": "what ran the models",
     "baseline_run": "what it is compared with; empty for a baseline itself",
     "baseline_system": "what it is compared with; empty for a baseline itself",
     "metric": "the main metric of the task",
-    "quality": "in the metric's own unit",
-    "quality_low": "lower end of its 95 % interval",
-    "quality_high": "upper end",
-    "difference": "the system's quality minus the baseline's, over the examples both answered",
-    "difference_low": "lower end of its 95 % interval",
-    "difference_high": "upper end",
-    "total_ms": "end-to-end latency, median",
-    "ttft_ms": "time to first token, median",
-    "tpot_ms": "time per output token after the first, median",
-    "speedup": "baseline's end-to-end time over the system's, median of paired ratios",
-    "speedup_low": "lower end of its 95 % interval",
-    "speedup_high": "upper end",
-    "n": "examples answered",
-    "pairs": "examples, or batches, behind the speed-up",
-    "busy": "whether the machine was busy meanwhile; empty where it was not probed",
 }
+_BUSY = {"busy": "whether the machine was busy meanwhile; empty where it was not probed"}
 
 
 _TIMES = (
@@ -62,6 +48,9 @@ _TIMES = (
         SPEEDUP_COLUMNS["per_token"], label="per token", meaning="the same of the time per output token"
     ),
 )  # fmt: skip
+
+
+_COMPARED = "the system's quality minus the baseline's, on the examples both have answered"
 
 
 @dataclass(frozen=True)
@@ -115,8 +104,12 @@ def table(systems: Sequence[ComparisonRow]) -> Table:
 
 
 def numbers(systems: Sequence[ComparisonRow]) -> Table:
-    """Tell what programs read: every value in a column of its own."""
-    return Table(NUMBERS, [tuple(_numbers(row.compared).get(name) for name in NUMBERS) for row in systems])
+    """Tell what programs read: every value in a column of its own, as hybrid.compare.columns parts it."""
+    rows, names = [_numbers(row.compared) for row in systems], dict(_WHICH)
+    for row in systems:
+        for column in _drawn(row.compared.task):
+            names |= column.names()
+    return Table(names | _BUSY, [tuple(cells.get(name) for name in (*names, *_BUSY)) for cells in rows])
 
 
 def placed(systems: Sequence[ComparisonRow]) -> list[Placed]:
@@ -197,7 +190,7 @@ def _columns(main: Metric, others: Sequence[Metric]) -> tuple[Column, ...]:
         ),
         replace(
             difference(main), label="against the baseline",
-            meaning="the system's quality minus the baseline's, on the examples both have answered",
+            meaning=_COMPARED,
         ),
         replace(GATE[0], meaning="meets, misses or undecided: 99 % of the quality, 90 % of the length"),
         *map(quality, others),
@@ -218,28 +211,28 @@ def _cell(column: Column, compared: ComparedSystem) -> Cell:
     return value if isinstance(value, int) else cell_text(column, compared)
 
 
-def _numbers(system: ComparedSystem) -> Mapping[str, Cell]:
-    summary, main = system.summary, main_metric(system.task).name
+def _drawn(task: str) -> tuple[Column, ...]:
+    """Choose what figures draw of a system; quality is in the task's own metric, whatever that is."""
+    main = main_metric(task)
+    return (
+        replace(quality(main), name="quality", meaning="in the metric's own unit"),
+        replace(difference(main), name="difference", meaning=_COMPARED),
+        *LATENCY_COLUMNS.values(), SPEEDUP_COLUMNS["end_to_end"], N,
+    )  # fmt: skip
+
+
+def _numbers(system: ComparedSystem) -> dict[str, Cell]:
+    summary, against = system.summary, system.against
     cells: dict[str, Cell] = {
         "run": summary.run_id, "system": summary.system, "engine": system.engine,
-        "metric": METRICS[main].label, "n": summary.n,
+        "baseline_run": against.run_id if against else None,
+        "baseline_system": against.system if against else None,
+        "metric": main_metric(system.task).label,
         "busy": None if summary.busy is None else bool(summary.busy),
     }  # fmt: skip
-    for name, latency in summary.latencies.items():
-        cells[f"{name}_ms"] = latency.p50_ms if latency else None
-    cells |= _ends("quality", _quality(system))
-    if system.against:
-        cells |= {"baseline_run": system.against.run_id, "baseline_system": system.against.system}
-        speedup = system.against.speedups["end_to_end"]
-        cells |= _ends("difference", (system.against.differences or {}).get(main)) | _ends("speedup", speedup)
-        cells["pairs"] = speedup.n if speedup else 0
+    for column in _drawn(system.task):
+        cells |= column.cells(system)
     return cells
-
-
-def _ends(name: str, interval: Estimate | None) -> dict[str, Cell]:
-    if interval is None:
-        return {}
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
 def _quality(system: ComparedSystem) -> Estimate | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hybrid.compare import compare_runs, summaries
 from hybrid.compare.gate import quality_ratio
 from hybrid.errors import InputError, StoreError
+from hybrid.measuring.hardware import unlike
 from hybrid.metrics import METRICS, metrics_of
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.disk_cache import cached_json
@@ -121,13 +122,15 @@ def headlines(
     baseline says little.
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """
-    kinds: dict[tuple[str, str, str], dict[str, list[Entry]]] = {}
+    kinds: list[tuple[Entry, dict[str, list[Entry]]]] = []
     for entry in entries:
         if entry.complete and {SYSTEM, BASELINE} <= set(entry.systems):
-            engines = kinds.setdefault((entry.suite, entry.device_name, entry.pair), {})
+            engines = next((engines for first, engines in kinds if _alike(first, entry)), None)
+            if engines is None:
+                kinds.append((entry, engines := {}))
             engines.setdefault(entry.engines[0], []).append(entry)
     chosen: list[Headline] = []
-    for engines in kinds.values():
+    for _, engines in kinds:
         by_engine = [headline for runs in engines.values() if (headline := _best(runs, digest))]
         if by_engine:
             chosen.append(min(by_engine, key=lambda headline: headline.llm_ms))
@@ -135,6 +138,22 @@ def headlines(
             break
     tasks = [*TASKS, *(headline.entry.task for headline in chosen)]
     return sorted(chosen, key=lambda headline: tasks.index(headline.entry.task))
+
+
+def machines(entries: Sequence[Entry]) -> dict[str, str]:
+    """Name the machine of each run, by id: in what it differs, too, where another one has the same name."""
+    names = {}
+    for entry in entries:
+        others = (other.hardware for other in entries if other.device_name == entry.device_name)
+        apart = next((words for other in others if (words := unlike(entry.hardware, other))), None)
+        names[entry.run_id] = f"{entry.device_name}, {apart[0]}" if apart else entry.device_name
+    return names
+
+
+def _alike(entry: Entry, other: Entry) -> bool:
+    """Tell whether both were asked the same of the same pair and machine, as far as that is known."""
+    same = [(each.suite, each.device_name, each.pair) for each in (entry, other)]
+    return same[0] == same[1] and unlike(entry.hardware, other.hardware) is None
 
 
 def _best(runs: Sequence[Entry], digest: Callable[[str], RunDigest]) -> Headline | None:

@@ -22,7 +22,7 @@ COLUMNS = {
     "device": "that it ran on",
     "batch_size": "prompts answered at once",
 }
-MAIN = ("llm", "hybrid")  # whose numbers a sentence gives
+MAIN = ("llm", "slm", "hybrid")  # whose numbers a sentence gives
 
 # What runs may differ in besides what a figure shows anyway: pair, engine, system.
 _KINDS: Mapping[str, Callable[[Run], Hashable]] = {
@@ -100,7 +100,7 @@ class FigureSelection:
 
     @property
     def main(self) -> list[SelectedSystem]:
-        """The LLM and the hybrid of the first run, as far as they are shown; else the first two systems."""
+        """The LLM, the SLM and the hybrid of the first run, as far as shown; else the first two systems."""
         systems = list(self)
         run_id = self.runs[0][0].run_id
         first = [

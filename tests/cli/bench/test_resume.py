@@ -73,8 +73,14 @@ def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(use_case, "peak_memory", peak)
-        part = bench.stored(bench.measure("--limit", "1"), exit_code=130)
+        result = bench.measure("--limit", "1")
+    part = bench.stored(result, exit_code=130)
     assert (len(part.records), part.run.finished_at) == (3, None)
+    assert "Measuring the memory of llm\n" in result.stderr  # no terminal, and yet not silent
+    assert result.stderr.endswith(
+        "notice: All 3 answers are stored, and scores or memory lack; "
+        f"`hybrid bench --resume {part.run.run_id}` adds them.\n"
+    )
     again = bench.stored(bench.run("--resume", "latest"))
     assert again.records == part.records
     assert again.run.memory == dict.fromkeys(SYSTEMS, Memory(resident=2, before_model=1))

@@ -54,9 +54,9 @@ def test_numbers_are_those_of_the_comparison(two: tuple[Comparison, list[StoredR
     comparison, _ = two
     systems = comparison_rows(comparison)
     rows, hybrid = numbers(systems), comparison.systems[2]
-    assert column(rows, "speedup")[2] == hybrid.against.speedups["end_to_end"].value
+    assert column(rows, "speedup_end_to_end")[2] == hybrid.against.speedups["end_to_end"].value
     assert column(rows, "quality")[2] == hybrid.summary.quality["rougeL"].value
-    assert column(rows, "total_ms")[2] == hybrid.summary.latencies["total"].p50_ms
+    assert column(rows, "total_ms_p50")[2] == hybrid.summary.latencies["total"].p50_ms
     assert column(rows, "baseline_run") == [None, "a-1", "a-1", None, "b-2", "b-2"]
     assert column(rows, "n") == [8] * 6
     assert [mark.speedup is None for mark in placed(systems)] == [True, False, False] * 2

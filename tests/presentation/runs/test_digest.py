@@ -13,9 +13,9 @@ from hybrid.errors import StoreError
 from hybrid.presentation.examples.answers import read_answers
 from hybrid.presentation.runs import digest as module
 from hybrid.presentation.runs.catalog import catalog
-from hybrid.presentation.runs.digest import headlines, run_digest
+from hybrid.presentation.runs.digest import headlines, machines, run_digest
 from hybrid.presentation.tradeoffs.results import tradeoffs
-from hybrid.schema import Sampling, System
+from hybrid.schema import Hardware, Sampling, System
 from hybrid.store import load_run
 from tests.made_runs import TOKEN_S, store_run
 
@@ -125,6 +125,20 @@ def test_one_headline_a_kind_of_run_the_newest_first(tmp_path: Path):
     for number, (suite, device) in enumerate([("a", "CPU"), ("a", "CPU"), ("b", "CPU"), ("a", "GPU")]):
         store_run(tmp_path, number, examples=4, suite=suite, device_name=device)
     assert [headline.entry.run_id for headline in newest(tmp_path)] == ["made-0003", "made-0002", "made-0001"]
+
+
+def test_machines_of_one_name_have_a_card_each(tmp_path: Path):
+    for number in range(3):
+        store_run(tmp_path, number, examples=4, device_name="AMD EPYC")
+    old, new = (Hardware(vendor="AuthenticAMD", family=family, model="2") for family in ("25", "26"))
+    entries = [
+        replace(entry, hardware=hardware)
+        for entry, hardware in zip(catalog(tmp_path).entries, (new, old, Hardware()), strict=True)
+    ]
+    found = [headline.entry for headline in headlines(entries, partial(run_digest, root=tmp_path))]
+    assert [entry.run_id for entry in found] == ["made-0002", "made-0001"]
+    assert list(machines(found).values()) == ["AMD EPYC, family 26 model 2", "AMD EPYC, family 25 model 2"]
+    assert list(machines(found[:1]).values()) == ["AMD EPYC"]
 
 
 def test_a_few_examples_or_a_busy_machine_do_not_take_the_headline(tmp_path: Path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hybrid import schema
+from hybrid.format import milliseconds
 from hybrid.presentation.runs.digest import run_digest
 from hybrid.presentation.tradeoffs.quality import quality_figure, without_quality
 from hybrid.presentation.tradeoffs.results import tradeoffs
@@ -53,6 +54,7 @@ def test_quality_is_the_digests_and_latency_its_median(root: Path):
         assert latency == pytest.approx(rows[system]["total_ms_p50"], rel=1e-3)
     assert f"Hybrid {rows['hybrid']['total_ms_p50']:.1f} ms [" in drawing.says
     assert f"{rows['llm']['bleu']:.1f} BLEU [" in drawing.says
+    assert f"SLM alone {milliseconds(rows['slm']['total_ms_p50'] / 1000)} [" in drawing.says
     assert "(n = 40)" in drawing.says
     best = [name for name, is_best in zip(systems, column(drawing.table, "frontier"), strict=True) if is_best]
     assert "slm" in best  # nothing is faster
