@@ -126,8 +126,8 @@ def measure_block(request: BlockRequest, observer: Observer) -> Messages:
     observer(Status(sentence=f"{of}Probing the machine"))
     probe = take_probe(plan.device, plan.threads, observer=observer)
     folder, manifest = find_pair(plan.pair)
-    shapes = pair_shapes(folder, manifest)
-    ran = {system: _ran(ready.engine, shapes) for system, ready in loaded.items()}
+    shapes = {system: pair_shapes(folder, manifest, hybrid=system.method == "hybrid") for system in loaded}
+    ran = {system: _ran(ready.engine, shapes[system]) for system, ready in loaded.items()}
     yield Ready(plan=plan, environment=_environment(plan, request.weights_sha256), ran=ran, probe=probe)
     observer(Status(sentence=f"{of}Warming up"))
     stream = measure_records(plan, request.examples, loaded, request.done, block=request.block)

@@ -136,7 +136,7 @@ def random_model(shape: Shape, make: RandomWeights, seed: int = 0) -> PreTrained
 def empty_model(shape: Shape) -> PreTrainedModel:
     """Build the same on the meta device: sizes without memory."""
     model = architectures.empty_model(model_config(shape))
-    if not shape.tied_head and shape.relative_positions:
+    if not shape.tied_head and shape.kind.positions == "relative":
         _untie_head(model)
     return model
 

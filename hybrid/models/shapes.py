@@ -3,11 +3,9 @@
 shapes.csv holds what the published config.json of each model says: T5 (Raffel et
 al. 2020), T5 v1.1 (Shazeer 2020), Flan-T5 (Chung et al. 2022), mT5 (Xue et al.
 2021), BART (Lewis et al. 2020), OPUS-MT (Tiedemann and Thottingal 2020), T5Gemma
-(Zhang et al. 2025); and of decoder-only models GPT-2 (Radford et al. 2019), Pythia
-(Biderman et al. 2023), Llama (Touvron et al. 2023, Grattafiori et al. 2024),
-TinyLlama (Zhang et al. 2024), SmolLM2 (Ben Allal et al. 2025), Qwen2.5 and Qwen3
-(Yang et al. 2024, 2025), Gemma 3 (2025). Beside them stand the bundled pair's two
-models, and any config.json that is named by its path. Nothing here imports torch.
+(Zhang et al. 2025), GPT-2 (Radford et al. 2019), Pythia (Biderman et al. 2023), Llama,
+TinyLlama, SmolLM2, Qwen2.5, Qwen3 and Gemma 3 (2024 and 2025). Beside them stand the bundled
+pair's two models, and any config.json that is named by its path. Nothing here imports torch.
 """
 
 import csv
@@ -78,16 +76,14 @@ class Shape:
                     raise ValueError(f"encoder_layers is {value}, and a {self.family} is decoder-only")
             elif size.type is int and size.name != "parameters" and not 0 < value <= _LARGEST_SIZE:
                 raise ValueError(f"{size.name} is {value}; it must be 1 to {_LARGEST_SIZE:,}")
-        if self.heads % self.grouped_heads:
-            raise ValueError(
-                f"key_value_heads is {self.key_value_heads}, which does not divide {self.heads} heads"
-            )
+        if self.grouped_heads < 1 or self.heads % self.grouped_heads:
+            raise ValueError(f"key_value_heads is {self.key_value_heads}, for {self.heads} heads")
 
     @property
     def fingerprint(self) -> str:
         """Give 6 hexadecimal digits of its sizes, whatever it is called and wherever it is from."""
-        grouped = "" if self.key_value_heads is None else str(self.key_value_heads)
-        return sha256((repr(replace(self, name="", source="")) + grouped).encode()).hexdigest()[:6]
+        grouped = self.key_value_heads or ""
+        return sha256(f"{replace(self, name='', source='')!r}{grouped}".encode()).hexdigest()[:6]
 
     @property
     def kind(self) -> Kind:
@@ -98,11 +94,6 @@ class Shape:
     def decoder_only(self) -> bool:
         """Whether the prompt is the beginning of what the decoder writes, and nothing else reads it."""
         return self.kind.decoder_only
-
-    @property
-    def relative_positions(self) -> bool:
-        """Whether it is a T5: RMS norms, no biases, relative positions."""
-        return self.kind.positions == "relative"
 
     @property
     def grouped_heads(self) -> int:
@@ -118,6 +109,13 @@ class Shape:
     def crossing_layers(self) -> int:
         """Layers that attend to an encoder's hidden states."""
         return 0 if self.decoder_only else self.decoder_layers
+
+    def read_to(self, layer: int | None) -> "Shape":
+        """Return the shape of what reads up to a layer; of all layers when None."""
+        count = layer or self.reading_layers
+        return (
+            replace(self, decoder_layers=count) if self.decoder_only else replace(self, encoder_layers=count)
+        )
 
     def tokens_beside(self, prompt: int, output: int) -> int:
         """Count the positions that a prompt and its answer take: the longer one's, or both in one."""
@@ -208,12 +206,18 @@ def find_shape(name: str) -> Shape:
     )
 
 
-def pair_shapes(folder: Path, manifest: dict[str, Any]) -> tuple[Shape, Shape] | None:
-    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape."""
+def pair_shapes(folder: Path, manifest: dict[str, Any], hybrid: bool = False) -> tuple[Shape, Shape] | None:
+    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape.
+
+    hybrid: of the LLM only the layers that the hybrid reads.
+    """
     try:
         configs = [json.loads(checked(folder, f"{m}/config.json", manifest).read_bytes()) for m in MODELS[:2]]
         llm, slm = (shape_of_config(folder.name, config, folder.name) for config in configs)
-    except (KeyError, TypeError, ValueError):
+        if hybrid:
+            config = json.loads(checked(folder, "hybrid/config.json", manifest).read_bytes())
+            llm = llm.read_to(config.get("layer"))
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return llm, slm
 

@@ -96,7 +96,7 @@ def _tiny(shape: Shape) -> Shape:
 
 def _hardness(shape: Shape) -> tuple[bool, bool]:
     """Few engines run other families than T5, and not all that do run the first version."""
-    return not shape.relative_positions, not shape.feed_forward.startswith("gated")
+    return shape.kind.positions != "relative", not shape.feed_forward.startswith("gated")
 
 
 def _engines(

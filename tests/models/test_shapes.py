@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import PairError
+from hybrid.models.arithmetic import encode_flops, reading_flops
 from hybrid.models.bundle import load_bundle
 from hybrid.models.random_pair import empty_model
-from hybrid.models.shapes import all_shapes, find_shape, published_shapes, shape_of_config
+from hybrid.models.shapes import all_shapes, find_shape, pair_shapes, published_shapes, shape_of_config
+from tests.models.two_tokenizers import save_any_pair
 
 # As the models' pages and papers count them, written down apart from shapes.csv.
 PUBLISHED = {
@@ -71,6 +73,15 @@ T5 = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_count(name: str) -> None:
     assert published_shapes()[name].parameters == PUBLISHED[name]
+
+
+def test_what_a_pairs_hybrid_reads_is_counted(tmp_path: Path) -> None:
+    manifest = save_any_pair(tmp_path / "any", "llama", "gpt2", layer=1)
+    llm, slm = pair_shapes(tmp_path / "any", manifest)
+    reads, same = pair_shapes(tmp_path / "any", manifest, hybrid=True)
+    assert (llm.decoder_layers, llm.family, slm.family) == (2, "llama", "gpt2")
+    assert (reads, same) == (replace(llm, decoder_layers=1), slm)
+    assert encode_flops(reads, 9) < reading_flops("hybrid", reads, slm, 9) < encode_flops(llm, 9)
 
 
 @pytest.mark.parametrize("name", published_shapes())
@@ -182,6 +193,14 @@ def test_bart_whose_halves_differ_is_refused() -> None:
     shape = shape_of_config("halves", config | {"decoder_attention_heads": 4}, "here")
     model = empty_model(shape)
     assert sum(p.numel() for p in model.parameters()) == shape.parameters
+
+
+@pytest.mark.parametrize("heads", [0, -3, 4])
+def test_key_value_heads_serve_as_many_heads_each(heads: int) -> None:
+    with pytest.raises(ValueError, match=f"key_value_heads is {heads}, for 9 heads"):
+        replace(find_shape("smollm2-135m"), key_value_heads=heads)
+    with pytest.raises(ValueError, match="a llama is decoder-only"):
+        replace(find_shape("smollm2-135m"), encoder_layers=1)
 
 
 def test_the_table_needs_no_torch() -> None:

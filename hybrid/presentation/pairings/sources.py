@@ -131,7 +131,7 @@ def sources_stamp(root: Path | None = None) -> str:
 def sound(row: Mapping[str, object], name: str) -> Shape:
     """Give the shape that a grid says is behind a name; its parameters are counted. Raises ValueError."""
     shape = convert(Shape, {"parameters": 0, **row, "name": name})
-    return replace(shape, parameters=shape.encoder_parameters + shape.decoder_parameters)
+    return replace(shape, parameters=shape.counted_parameters)
 
 
 def same_sizes(one: Shape, other: Shape) -> bool:
