@@ -77,9 +77,14 @@ class States:
 
 
 class StackEncoder:
-    """Input embeddings to hidden states through the layers of a stack. max_tokens: of a prompt."""
+    """Input embeddings to hidden states through the layers of a stack.
 
-    def __init__(self, stack: Stack, target: Target, max_tokens: int) -> None:
+    max_tokens: of a prompt. layers: packed already, if they are.
+    """
+
+    def __init__(
+        self, stack: Stack, target: Target, max_tokens: int, layers: Sequence[PackedLayer] | None = None
+    ) -> None:
         positions = stack.positions
         self.embeddings, self.embedding_scale = scaled_embeddings(stack, target), stack.embedding_scale
         self.entrance = Entrance(stack, target)
@@ -89,7 +94,7 @@ class StackEncoder:
         self.bias: torch.Tensor | None = None  # (H, 2 * max_tokens - 1)
         if isinstance(positions, RelativeBias):
             self.bias = target.put(positions.by_distance(max_tokens))
-        self.layers = [PackedLayer(layer, target) for layer in stack.layers]
+        self.layers = layers or [PackedLayer(layer, target) for layer in stack.layers]
         self.windows = {layer.window for layer in self.layers}
         self.turns = turns_of(self.layers, target, max_tokens)
 

@@ -28,7 +28,7 @@ from hybrid.engines.torch.batch_decoder import BatchDecoder
 from hybrid.engines.torch.decoder import SingleDecoder
 from hybrid.engines.torch.encoder import PromptEmbedder, PromptEncoder, StackEncoder, States
 from hybrid.engines.torch.fusion import LatentFusion
-from hybrid.engines.torch.layers import PackedDecoder
+from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
 from hybrid.engines.torch.module_encoder import ModuleEncoder
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
@@ -108,6 +108,7 @@ class TorchBackend:
     def __init__(self, bundle: Bundle, target: Target) -> None:
         self._bundle, self._target = bundle, target
         self._packed: dict[Hashable, Any] = {}
+        self._pointers = {p.data_ptr() for model in bundle.models.values() for p in model.parameters()}
 
     def encoder(self, model: Model) -> Encoder[States]:
         """Give what reads prompts first for `model`; the same for two models that read alike."""
@@ -138,7 +139,14 @@ class TorchBackend:
 
     def _decoder(self, model: Model, target: Target) -> PackedDecoder:
         writes = self._bundle.hybrid.slm if model == "hybrid" else self._bundle.model(model)
-        return self._once((model, target.blocks), lambda: PackedDecoder(decoder_of(writes), target))
+
+        def make() -> PackedDecoder:
+            stack = decoder_of(writes)
+            packed = PackedDecoder(stack, target, self._layers(stack, target))
+            packed.embeddings = self._shared_embeddings(stack, packed.embeddings)
+            return packed
+
+        return self._once((model, target.blocks), make)
 
     def _hybrid_reader(self) -> PromptEncoder | ModuleEncoder:
         hybrid = self._bundle.hybrid
@@ -168,10 +176,26 @@ class TorchBackend:
         pointers = [weight.data_ptr() for weight in (stack.embeddings, *queries)]
 
         def make() -> PromptEncoder:
-            encoder = StackEncoder(stack, self._target, self._bundle.max_prompt_tokens)
+            layers, longest = self._layers(stack, self._target), self._bundle.max_prompt_tokens
+            encoder = StackEncoder(stack, self._target, longest, layers)
+            encoder.embeddings = self._shared_embeddings(stack, encoder.embeddings)
             return PromptEncoder(encoder, self._target)
 
         return self._once((stack.final_norm is None, *pointers), make)
+
+    def _layers(self, stack: Stack, target: Target) -> list[PackedLayer]:
+        """Pack the layers of a stack, each once: a decoder-only LLM writes and reads with the same."""
+        layers = []
+        for layer in stack.layers:
+            # Where a weight lies tells layers apart if it is a model's own; what was computed has gone.
+            pointer = layer.self_attention.output.weight.data_ptr()
+            key = (target.blocks, pointer) if pointer in self._pointers else object()
+            layers.append(self._once(key, partial(PackedLayer, layer, target)))
+        return layers
+
+    def _shared_embeddings(self, stack: Stack, packed: torch.Tensor) -> torch.Tensor:
+        """Give the copy of these embeddings that is held already, or this one."""
+        return self._once((stack.embedding_scale, stack.embeddings.data_ptr()), lambda: packed)
 
     def _once(self, key: Hashable, make: Callable[[], P]) -> P:
         if key not in self._packed:

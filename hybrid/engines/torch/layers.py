@@ -6,7 +6,7 @@ Letters: N rows (tokens of all prompts, or of a pass), P positions, D model widt
 H heads, G key-value heads of which each serves R = H / G heads, K head width, L layers, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
@@ -168,16 +168,18 @@ class PackedLayer:
 
 
 class PackedDecoder:
-    """The weights of a decoder, packed for whoever decodes with them."""
+    """The weights of a decoder, packed for whoever decodes with them. layers: packed already, if they are."""
 
-    def __init__(self, stack: DecoderStack, target: Target) -> None:
+    def __init__(
+        self, stack: DecoderStack, target: Target, layers: Sequence[PackedLayer] | None = None
+    ) -> None:
         first, positions = stack.layers[0].self_attention, stack.positions
         self.target, self.norm, self.start = target, first.norm, stack.start
         self.embeddings = scaled_embeddings(stack, target)  # (V, D)
         self.softcap = stack.logit_softcap
         scale = stack.head_scale / (self.softcap or 1.0)
         self.head = pack(target, stack.head, norm=stack.final_norm, scale=scale)
-        self.layers = [PackedLayer(layer, target) for layer in stack.layers]
+        self.layers = layers or [PackedLayer(layer, target) for layer in stack.layers]
         crossing = [layer.cross_attention for layer in stack.layers if layer.cross_attention is not None]
         keys_and_values: list[Linear] = [
             part for attention in crossing for part in (attention.key, attention.value)

@@ -1,8 +1,10 @@
 """Pairs of any two families: transformers' greedy ids for LLM, SLM and hybrid, alone and in batches."""
 
 import pytest
+import torch
 
-from hybrid.engines.torch.engine import TorchEngine
+from hybrid.engines.torch.engine import TorchBackend, TorchEngine
+from hybrid.engines.torch.operations import Target
 from hybrid.schema import MODELS
 from tests.engines.any_pairs import PROMPTS, AnyPair, answers, expected, phases
 
@@ -53,3 +55,11 @@ def test_lossless_methods_give_the_ids_of_the_llm(pair, method):
 
 def test_a_hybrid_reads_projects_and_writes_in_steps_of_their_own(pair):
     assert phases(TorchEngine(pair, "hybrid"), PROMPTS[1]) == ["encode", "project", "prefill", "decode"]
+
+
+def test_a_decoder_only_llm_is_packed_once_for_writing_and_reading():
+    pair = AnyPair("llama", "gpt2", layer=2, bridge=True)
+    backend = TorchBackend(pair, Target(torch.device("cpu"), torch.bfloat16))
+    reader, decoder = backend.encoder("hybrid").encoder, backend.decoder("llm").single.packed
+    assert [id(layer) for layer in reader.layers] == [id(layer) for layer in decoder.layers[:2]]
+    assert reader.embeddings is decoder.embeddings

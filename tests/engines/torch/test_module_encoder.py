@@ -37,7 +37,8 @@ def source(family: str, slm: str, **settings):
     torch.manual_seed(3)
     hybrid = Hybrid.from_parts(encoder(family), tiny_model(slm, 32, layers=2, seed=2), **settings).eval()
     pair = SimpleNamespace(
-        hybrid=hybrid, max_prompt_tokens=LONGEST, name="any", model={"hybrid": hybrid}.get,
+        hybrid=hybrid, models={"hybrid": hybrid}, max_prompt_tokens=LONGEST, name="any",
+        model={"hybrid": hybrid}.get,
         codec=lambda method: CODEC, weights_sha256=lambda model: None,
     )  # fmt: skip
     pair.bundle = lambda models: pair
