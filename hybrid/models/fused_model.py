@@ -57,7 +57,8 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         llm: an encoder, an encoder-decoder or a decoder-only model. The others: of HybridConfig.
         Raises ValueError when it has no such layer.
         """
-        config = HybridConfig(llm.config, slm.config, fusion, layer, bridge, standardize)
+        text = getattr(llm.config, "text_config", llm.config)  # of a model that sees images, too
+        config = HybridConfig(text, slm.config, fusion, layer, bridge, standardize)
         pair = cast(Hybrid, empty_model(config))  # the models are there already
         pair.share_encoder(llm)
         pair.slm = slm

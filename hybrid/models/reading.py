@@ -60,7 +60,7 @@ def share_weights(reader: PreTrainedModel, llm: PreTrainedModel) -> None:
     llm: the language model, or what it is made of. Raises ValueError when it is another one.
     """
     names = reader.state_dict().keys()
-    parts = [module.state_dict() for module in (llm, llm.base_model, llm.get_encoder())]
+    parts = [part.state_dict() for part in (llm, llm.base_model, llm.get_encoder(), llm.get_decoder())]
     source = next((weights for weights in parts if names <= weights.keys()), None)
     if source is None:
         raise ValueError(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSeq2SeqLM
 
 from hybrid.models.pair import Hybrid, HybridConfig, HybridForCausalLM, HybridForConditionalGeneration
 from hybrid.models.reading import new_encoder, share_weights
@@ -229,3 +229,17 @@ def test_a_configuration_of_before_means_the_same(pair):
     old = {name: getattr(pair.config, name).to_dict() for name in ("llm", "slm")}
     config = HybridConfig(**old, fusion="add", is_encoder_decoder=True)
     assert (config.layer, config.bridge, config.standardize) == (None, False, False)
+
+
+def test_of_a_model_that_sees_images_only_its_language_model_reads():
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = tiny_model("gemma3_text").config.to_dict()
+    vision = {"image_size": 28, "patch_size": 14} | sizes
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    whole = AutoModelForImageTextToText.from_config(config).eval()
+    pair = Hybrid.from_parts(whole, tiny_model("t5"), layer=2).eval()
+    mask = torch.ones_like(PROMPTS[1])
+    with torch.no_grad():
+        states = whole(input_ids=PROMPTS[1], attention_mask=mask, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(pair.read(PROMPTS[1], mask), states[2])
+    assert pair.llm.config.model_type == "gemma3_text"

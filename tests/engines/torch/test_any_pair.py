@@ -6,7 +6,7 @@ import torch
 from hybrid.engines.torch.engine import TorchBackend, TorchEngine
 from hybrid.engines.torch.operations import Target
 from hybrid.schema import MODELS
-from tests.engines.any_pairs import PROMPTS, AnyPair, answers, expected, phases
+from tests.engines.any_pairs import NEW, PROMPTS, AnyPair, answers, expected, phases
 
 PAIRS = {
     "t5+t5, middle": ("t5", "t5", {"layer": 2, "standardize": True}),
@@ -63,3 +63,12 @@ def test_a_decoder_only_llm_is_packed_once_for_writing_and_reading():
     reader, decoder = backend.encoder("hybrid").encoder, backend.decoder("llm").single.packed
     assert [id(layer) for layer in reader.layers] == [id(layer) for layer in decoder.layers[:2]]
     assert reader.embeddings is decoder.embeddings
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gpu_gives_the_same_ids(pair, model):
+    engine = TorchEngine(pair, model, device="cuda", dtype=torch.float32)
+    assert answers(engine, PROMPTS) == answers(TorchEngine(pair, model), PROMPTS)
+    brief = TorchEngine(pair, model, device="cuda")  # in bfloat16
+    assert {len(ids) for ids in answers(brief, PROMPTS)} == {NEW}
