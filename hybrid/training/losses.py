@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from hybrid.errors import EngineError
 from hybrid.models.architectures import sizes_of
 
 CHUNK_TOKENS = 8192
@@ -21,20 +22,31 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Head:
-    """What turns decoder states into logits: states * scale @ weight.T."""
+    """What turns decoder states into logits: states * scale @ weight.T + bias, capped by a tanh or not."""
 
     weight: torch.Tensor  # (V, d)
     scale: float
+    bias: torch.Tensor | None = None  # (V,), as BART and Marian have one
+    softcap: float | None = None  # as Gemma 2 and T5Gemma have one
 
     @staticmethod
     def of(model: PreTrainedModel) -> "Head":
         """Take the head of a model, with the scale that its architecture gives it."""
         head = model.get_output_embeddings()
         assert isinstance(head, nn.Linear)
-        return Head(head.weight, sizes_of(model.config).head_scale)
+        try:
+            scale = sizes_of(model.config).head_scale
+        except EngineError:  # no family here covers it, and T5 alone has a scale
+            scale = 1.0
+        bias: torch.Tensor | None = getattr(model, "final_logits_bias", None)  # (1, V)
+        softcap = getattr(model.config.get_text_config(decoder=True), "final_logit_softcapping", None)
+        own = head.bias if bias is None else bias[0]
+        return Head(head.weight, scale, own, softcap)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        return F.linear(states * self.scale, self.weight.to(states.dtype)).float()
+        bias = None if self.bias is None else self.bias.to(states.dtype)
+        logits = F.linear(states * self.scale, self.weight.to(states.dtype), bias).float()
+        return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
 
 
 def token_losses(

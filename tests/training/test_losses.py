@@ -8,6 +8,7 @@ from hybrid.training import losses
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.models import untrained
 from hybrid.training.parts import Shape
+from tests.models.tiny import tiny_model
 
 N, V, D, D_TEACHER = 23, 31, 6, 9
 
@@ -77,6 +78,20 @@ def test_only_one_chunk_of_logits_exists(case, monkeypatch: pytest.MonkeyPatch) 
     token_losses(states, labels, Head(weight, 1.0), 0.0).sum().backward()
     assert max(sizes) == 5
     assert sum(sizes) == 2 * N  # once forward, once again backward
+
+
+@pytest.mark.parametrize("family", ["t5", "bart", "marian", "t5gemma", "gpt2", "llama", "gemma3_text"])
+def test_a_head_gives_the_logits_of_its_model(family: str) -> None:
+    model = tiny_model(family)
+    ids = {"input_ids": torch.tensor([[5, 6, 7]])}
+    if model.config.is_encoder_decoder:
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias.normal_()
+        ids["decoder_input_ids"] = torch.tensor([[0, 8, 9]])
+    with torch.no_grad():
+        output = model(**ids, output_hidden_states=True)
+    states = output.decoder_hidden_states if model.config.is_encoder_decoder else output.hidden_states
+    torch.testing.assert_close(Head.of(model).logits(states[-1]), output.logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_tied_t5_head_is_scaled() -> None:
