@@ -20,7 +20,8 @@ def test_two_columns_without_names_are_measured_and_evaluated(bench, run):
     (bench.folder / "five.tsv").write_text(FIVE, "utf-8")
     sentence = bench.failed(bench.run("file:five.tsv"))
     assert sentence == (
-        "error: file:five.tsv does not say its task; choose one (--task): translate-en-de, summarize.\n"
+        "error: file:five.tsv does not say its task; choose one (--task): translate-en-de, "
+        "summarize, or one of a pair's own.\n"
     )
     stored = bench.stored(bench.run("file:five.tsv", *FAST))
     assert {(e.source, *e.references) for e in stored.examples} == {
