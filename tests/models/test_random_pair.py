@@ -20,7 +20,7 @@ from hybrid.models.random_pair import (
     word_prompts,
     word_tokenizer,
 )
-from hybrid.models.shapes import Shape
+from hybrid.models.shapes import Shape, published_shapes
 from hybrid.schema import TASKS, Sampling
 from tests.loaded import ask
 
@@ -201,3 +201,35 @@ def test_engines_answer_unchanged() -> None:
         engine = TorchEngine(bundle, model)
         answers = ask(engine, bundle, TASK, texts, Sampling(9, ignore_eos=True))
         assert [(a.prompt_tokens, len(a.token_ids)) for a in answers] == [(24, 9)] * 2
+
+
+# One published model of each family, made small.
+FAMILIES = {
+    "t5gemma": "t5gemma-s-s", "gpt2": "gpt2", "gpt_neox": "pythia-70m", "llama": "smollm2-135m",
+    "qwen2": "qwen2.5-0.5b", "qwen3": "qwen3-0.6b", "gemma3_text": "gemma-3-270m", "marian": "opus-mt-en-de",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("llm", "slm"), [
+    ("llama", "gpt2"), ("gpt2", "marian"), ("qwen3", "gemma3_text"), ("gemma3_text", "t5gemma"),
+    ("t5gemma", "qwen2"), ("gpt_neox", "llama"), ("marian", "gpt_neox"),
+])  # fmt: skip
+def test_pairs_of_any_families_answer_alike_in_both_engines(llm: str, slm: str) -> None:
+    from hybrid.engines import transformers_engine
+    from hybrid.engines.contract import EngineConfig
+    from hybrid.engines.torch import engine as torch_engine
+
+    source = random_pair(*(small(published_shapes()[FAMILIES[name]]) for name in (llm, slm)))
+    config, texts = EngineConfig(source, ALL), word_prompts(500, 12, 2)
+    engines = [module.create_engines(config) for module in (torch_engine, transformers_engine)]
+    for model in ALL:
+        answers = [ask(by[model], source, TASK, texts, Sampling(6, ignore_eos=True)) for by in engines]
+        first, second = ([answer.token_ids for answer in of_engine] for of_engine in answers)
+        assert first == second
+        assert engines[0][model].options == {}
+
+
+def small(shape: Shape) -> Shape:
+    sizes = {"d_model": 32, "d_ff": 64, "heads": 2, "d_kv": 16, "decoder_layers": 2, "vocabulary": 500}
+    encoder = {} if shape.decoder_only else {"encoder_layers": 2}
+    return replace(shape, **sizes | encoder, key_value_heads=1 if shape.key_value_heads else None)
