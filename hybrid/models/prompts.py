@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.models.plain_text import barred_tokens, plain_tokenizer, stretches
+from hybrid.models.plain_text import PlainTokenizer, barred_tokens, plain_tokenizer, stretches
 from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt, PromptFormat, Task
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
@@ -38,7 +38,7 @@ class _Layout:
     lead: str
     trail: str
     tail: tuple[int, ...]
-    plain: Tokenizer
+    plain: PlainTokenizer
 
     def join(self, text: str) -> str:
         return f"{self.lead}{text}{self.trail}"
@@ -49,17 +49,17 @@ class _Layout:
     def cut(self, text: str, limit: int) -> list[int]:
         """Encode the longest beginning of a text that makes a prompt of at most `limit` ids."""
         room = limit - len(self.head) - len(self.tail)
-        encoding = self.plain.encode(self.join(text), add_special_tokens=False)
+        encoding = self.plain.encode(self.join(text))
         if not self.trail:
             return self.ids(encoding.ids[: max(0, room)])
         kept = room
         while kept > 0:
             end = encoding.offsets[kept][0] - len(self.lead) if kept < len(encoding.ids) else len(text)
-            body = self.plain.encode(self.join(text[: max(0, end)]), add_special_tokens=False).ids
+            body = self.plain.encode(self.join(text[: max(0, end)])).ids
             if len(body) <= room:
                 return self.ids(body)
             kept -= len(body) - room
-        return self.ids(self.plain.encode(self.join(""), add_special_tokens=False).ids)
+        return self.ids(self.plain.encode(self.join("")).ids)
 
 
 class TextEncoder:
@@ -86,7 +86,7 @@ class TextEncoder:
     def prompt(self, task: str, text: str, limit: int | None = None) -> list[int]:
         """Encode a whole prompt; its text is cut, and nothing else, so that there are at most `limit` ids."""
         layout, text = self._layouts[task], self._read(task, text)
-        ids = layout.ids(layout.plain.encode(layout.join(text), add_special_tokens=False).ids)
+        ids = layout.ids(layout.plain.encode(layout.join(text)).ids)
         return ids if limit is None or len(ids) <= limit else layout.cut(text, limit)
 
     def prompts(self, rows: Iterable[tuple[str, str]], limit: int | None = None) -> list[list[int]]:
@@ -96,9 +96,8 @@ class TextEncoder:
         for plain in {id(layout.plain): layout.plain for layout, _ in known}.values():
             places = [place for place, (layout, _) in enumerate(known) if layout.plain is plain]
             texts = [known[place][0].join(known[place][1]) for place in places]
-            bodies = plain.encode_batch_fast(texts, add_special_tokens=False)
-            for place, body in zip(places, bodies, strict=True):
-                prompts[place] = known[place][0].ids(body.ids)
+            for place, body in zip(places, plain.batch(texts), strict=True):
+                prompts[place] = known[place][0].ids(body)
         if limit is None:
             return prompts
         cut = zip(prompts, known, strict=True)
@@ -107,8 +106,7 @@ class TextEncoder:
     def answers(self, rows: Iterable[tuple[str, str]]) -> list[list[int]]:
         """Encode what answers a task, (task, text) each, in all threads, with the token that ends it."""
         texts = [self._read(task, text) for task, text in rows]
-        encodings = self._plain.encode_batch_fast(texts, add_special_tokens=False)
-        return [[*encoding.ids, *self._end] for encoding in encodings]
+        return [[*ids, *self._end] for ids in self._plain.batch(texts)]
 
     def _layout(self, known: PromptFormat) -> _Layout:
         before, after = (stretches(self._tokenizer, text) for text in (known.before, known.after))
@@ -127,7 +125,7 @@ class TextEncoder:
                 ids.append(part)
                 continue
             plain = plain_tokenizer(self._tokenizer, self._barred, inner=not starts or place > 0)
-            ids += plain.encode(part, add_special_tokens=False).ids
+            ids += plain.encode(part).ids
         return ids
 
     def _ids(self, names: str) -> list[int]:
