@@ -110,11 +110,11 @@ class PackedModule(StageModule):
         labels: torch.Tensor,  # (C,)
     ) -> torch.Tensor:
         """Means over scored tokens, (4,): objective, smoothed and plain cross-entropy, KL."""
-        before = self._states(self.student, tokens, positions, segments)[scored]
+        before = self._states(self.student, tokens, positions, segments).index_select(0, scored)
         taught, teacher_head = None, None
         if self.teacher is not None:
             with torch.no_grad():
-                taught = self._states(self.teacher, tokens, positions, segments)[scored]
+                taught = self._states(self.teacher, tokens, positions, segments).index_select(0, scored)
             teacher_head = Head.of(self.teacher)
         return self.losses(before, labels, Head.of(self.student), taught, teacher_head)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hybrid.training.optim import MuonAdam, linear_schedule, orthogonalize
+from hybrid.training.optim import AdamW, MeanWeights, MuonAdam, linear_schedule, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (8, 32), (40, 12)], ids=str)
@@ -106,3 +106,49 @@ def test_the_schedule_rises_and_falls() -> None:
     assert factors[:10] == sorted(factors[:10])
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert linear_schedule(0, 0, 1) == 1.0
+
+
+def test_adamw_is_torchs_with_clipped_gradients_and_no_decay_of_vectors() -> None:
+    torch.manual_seed(1)
+    start = {"w": torch.randn(6, 5), "norm": torch.randn(5)}
+    mine, theirs = ({name: nn.Parameter(t.clone()) for name, t in start.items()} for _ in range(2))
+    optimizer = AdamW(mine, 0.01, weight_decay=0.1, clip=0.5)
+    groups = [
+        {"params": [theirs["w"]], "weight_decay": 0.1},
+        {"params": [theirs["norm"]], "weight_decay": 0.0},
+    ]
+    torchs = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.98))
+    for step in range(6):
+        factor = linear_schedule(step, 3, 8)
+        for name in start:
+            mine[name].grad = torch.randn(start[name].shape) * 3
+            theirs[name].grad = mine[name].grad.clone()
+        nn.utils.clip_grad_norm_(theirs.values(), 0.5)
+        optimizer.prepare(step, factor)
+        optimizer.step()
+        for group in torchs.param_groups:
+            group["lr"] = 0.01 * factor
+        torchs.step()
+        for name in start:
+            torch.testing.assert_close(mine[name], theirs[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_mean_of_the_weights_follows_them_and_stands_in_for_them() -> None:
+    weight = nn.Parameter(torch.zeros(3))
+    mean = MeanWeights({"w": weight}, 0.99)
+    for step in range(200):
+        weight.data.fill_(1.0 if step >= 100 else 0.0)
+        mean.update(step)
+    assert 0.95 < mean.named["w"][0] < 1
+    with mean.in_place():
+        assert torch.equal(weight, mean.named["w"])
+    assert torch.equal(weight, torch.ones(3))
+
+
+def test_without_decay_there_is_no_mean() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    mean = MeanWeights({"w": weight}, 0.0)
+    mean.update(0)
+    assert not mean.named
+    with mean.in_place():
+        assert torch.equal(weight, torch.ones(2))
