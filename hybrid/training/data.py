@@ -20,7 +20,7 @@ from hybrid.store.files import atomic_write, open_atomic
 from hybrid.training.corpora import Data, Pair, read_corpora
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.settings import data_settings, record
-from hybrid.training.sources import checkpoint_of
+from hybrid.training.sources import checkpoint_of, named
 from hybrid.training.texts import (
     RoleTexts,
     pretrained_texts,
@@ -77,8 +77,10 @@ def _owner(recipe: Recipe, role: Role) -> Role:
 def _prepare_texts(recipe: Recipe, role: Role, pairs: Sequence[Pair]) -> RoleTexts:
     part, path, tasks = recipe.part(role), tokenizer_path(recipe, role), recipe.used_tasks
     if part.reference is not None:
-        atomic_write(path, checkpoint_of(part.reference, role).tokenizer_file.read_bytes())
-        texts = pretrained_texts(path, part.reference, role, tasks, part.chat is not False)
+        checkpoint = checkpoint_of(part.reference, role)
+        atomic_write(path, checkpoint.tokenizer_file.read_bytes())
+        with named(part.reference, role):
+            texts = pretrained_texts(path, checkpoint, tasks, part.chat is not False)
     else:
         size = part.vocab_size or recipe.vocab_size
         assert size is not None  # checked by Recipe

@@ -83,7 +83,7 @@ def _retokenized(recipe: Recipe, answers: Sequence[Sequence[int]], widest: int) 
     if one_tokenizer(recipe):
         return [list(answer) for answer in answers]
     llm, slm = texts_of(recipe, "llm"), texts_of(recipe, "slm")
-    texts = llm.tokenizer.decode_batch([list(answer[:-1]) for answer in answers])
+    texts = llm.backend.decode_batch([list(answer[:-1]) for answer in answers])
     task = max(slm.tasks.values(), key=lambda known: known.lines).name  # whose texts keep what is in them
     rows = slm.encoder.answers((task, text) for text in texts)
     return [[*row[:-1][: widest - 1], slm.eos_id] for row in rows]

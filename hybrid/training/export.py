@@ -9,20 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from transformers import PreTrainedModel
 
 from hybrid.models.manifest import file_sha256
-from hybrid.models.writing import save_bundle
+from hybrid.models.pair_format import ROLES
+from hybrid.models.references import Checkpoint
+from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS
-from hybrid.training.data import tokenizer_path
+from hybrid.training.data import texts_of
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.sources import checkpoint_of
 from hybrid.training.stages import PRETRAINED
 
 
 def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Write the recipe's trained systems to `folder` as int8; returns the manifest."""
-    models = {system: trained(recipe, recipe.bundle[system]) for system in MODELS}
-    tasks = tuple(dict.fromkeys(corpus.task for corpus in recipe.data.train))
+    """Write the recipe's trained systems to `folder` as int8; returns the manifest.
+
+    An LLM that no stage has trained is referred to, by its reference, revision and hashes.
+    """
+    tasks = [recipe.known_tasks[name] for name in dict.fromkeys(c.task for c in recipe.data.train)]
     about = {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -30,7 +36,15 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "training_data": _size_of_data(recipe),
         "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    return save_bundle(folder, tokenizer_path(recipe), models, recipe.data.max_source, tasks, about)
+    texts = {role: texts_of(recipe, role) for role in ROLES}
+    models = {system: _model(recipe, recipe.bundle[system]) for system in MODELS}
+    return save_pair(folder, texts, tasks, models, recipe.data.max_source, about)
+
+
+def _model(recipe: Recipe, stage: str) -> PreTrainedModel | Checkpoint:
+    if stage == PRETRAINED and recipe.llm.reference is not None:
+        return checkpoint_of(recipe.llm.reference, "llm")
+    return trained(recipe, stage)
 
 
 def _history(recipe: Recipe, stage: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from hybrid.errors import RecipeError
 from hybrid.format import parameters, size
 from hybrid.models.architectures import configuration, new_model
-from hybrid.models.fused_model import Hybrid
+from hybrid.models.pair import Hybrid
 from hybrid.models.pair_format import Role
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from hybrid.errors import RecipeError
-from hybrid.models.pair_format import ROLES, Role
+from hybrid.models.pair_format import ROLES, Role, check_task_name
 from hybrid.schema import MODELS, TASKS, Model, Task
 from hybrid.store.typed_json import check_keys, convert, parse_toml
 from hybrid.training.corpora import Count, Data, check_path
@@ -51,6 +51,8 @@ class Recipe:
         check_folder_name("name", self.name)
         check_path("output", self.output)
         self._check_vocabularies()
+        for task in self.known_tasks.values():
+            check_task_name(task)
         for corpus in (*self.data.train, *self.data.dev):
             if corpus.task not in self.known_tasks:
                 raise ValueError(f"task is {corpus.task!r}; available: {', '.join(self.known_tasks)}")

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from hybrid.models.fused_model import Hybrid, take_rows, tokens_first
+from hybrid.models.fused_model import take_rows, tokens_first
+from hybrid.models.pair import Hybrid
 from hybrid.models.reading import reads_causally
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.stages import Stage

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from hybrid.errors import RecipeError
-from hybrid.models.fused_model import Hybrid
+from hybrid.models.pair import Hybrid
 from hybrid.models.pair_format import Role
 from hybrid.training.batches import Batches
 from hybrid.training.checkpoint import BEST, MEAN, load_checkpoint, read_set, save_checkpoint, whole_folder

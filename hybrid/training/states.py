@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from hybrid.models.fused_model import Hybrid
+from hybrid.models.pair import Hybrid
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
 from hybrid.training.batches import Side

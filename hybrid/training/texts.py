@@ -2,49 +2,41 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hybrid.errors import PairError, RecipeError
-from hybrid.models.chat import answer_end, prompt_format
-from hybrid.models.pair_format import Role
+from hybrid.errors import RecipeError
 from hybrid.models.prompts import TextEncoder, plain_formats
+from hybrid.models.references import Checkpoint
+from hybrid.models.writing import ModelTexts, texts_of
 from hybrid.schema import PromptFormat, Task
 from hybrid.store.files import atomic_write
-from hybrid.training.sources import checkpoint_of
 
 SPECIALS = ("<pad>", "</s>", "<unk>")  # ids 0, 1, 2
 
 
-@dataclass(frozen=True)
-class RoleTexts:
-    """One model's way with texts.
+@dataclass(frozen=True, kw_only=True)
+class RoleTexts(ModelTexts):
+    """One model's way with texts, ready to encode them. tasks: what is known of each."""
 
-    tokenizer_file: a tokenizer.json. eos: the token that ends an answer; pad: one behind the end.
-    formats: how the model is asked, by task.
-    """
-
-    tokenizer_file: Path
-    eos: str
-    pad: str
-    formats: Mapping[str, PromptFormat]
     tasks: Mapping[str, Task]
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
-        tokenizer = Tokenizer.from_file(str(self.tokenizer_file))
-        tokenizer.no_truncation()  # a file may ask for either
-        tokenizer.no_padding()
-        return tokenizer
+    def backend(self) -> Tokenizer:
+        """Read the tokenizer."""
+        backend = Tokenizer.from_file(str(self.tokenizer))
+        backend.no_truncation()  # a file may ask for either
+        backend.no_padding()
+        return backend
 
     @cached_property
     def encoder(self) -> TextEncoder:
         """What encodes texts as the product does."""
-        return TextEncoder(self.tokenizer, self.formats, self.tasks, self.eos)
+        return TextEncoder(self.backend, self.formats, self.tasks, self.eos)
 
     @property
     def eos_id(self) -> int:
@@ -57,12 +49,12 @@ class RoleTexts:
     @property
     def vocabulary(self) -> int:
         """How many ids there are."""
-        return max(self.tokenizer.get_vocab().values()) + 1
+        return max(self.backend.get_vocab().values()) + 1
 
     def _id(self, token: str) -> int:
-        number = self.tokenizer.token_to_id(token)
+        number = self.backend.token_to_id(token)
         if number is None:
-            raise RecipeError(f"{self.tokenizer_file} has no token {token!r}.")
+            raise RecipeError(f"{self.tokenizer} has no token {token!r}.")
         return int(number)
 
 
@@ -72,36 +64,31 @@ def write_texts(path: Path, texts: RoleTexts) -> None:
     atomic_write(path, json.dumps(about, indent=1, ensure_ascii=False).encode())
 
 
-def read_texts(path: Path, tokenizer_file: Path, tasks: Mapping[str, Task]) -> RoleTexts:
+def read_texts(path: Path, tokenizer: Path, tasks: Mapping[str, Task]) -> RoleTexts:
     """Read how a model is asked, as it was prepared."""
     about: dict[str, Any] = json.loads(path.read_bytes())
     formats = {name: PromptFormat(**around) for name, around in about["formats"].items()}
-    return RoleTexts(tokenizer_file, about["eos"], about["pad"], formats, tasks)
+    return RoleTexts(tokenizer=tokenizer, eos=about["eos"], pad=about["pad"], formats=formats, tasks=tasks)
 
 
-def trained_texts(tokenizer_file: Path, tasks: Mapping[str, Task]) -> RoleTexts:
+def trained_texts(tokenizer: Path, tasks: Mapping[str, Task]) -> RoleTexts:
     """Give the way of a model with a tokenizer that train_tokenizer() made."""
     pad, eos, _ = SPECIALS
-    return RoleTexts(tokenizer_file, eos, pad, plain_formats(tasks, eos), tasks)
+    return RoleTexts(tokenizer=tokenizer, eos=eos, pad=pad, formats=plain_formats(tasks, eos), tasks=tasks)
 
 
 def pretrained_texts(
-    tokenizer_file: Path, reference: str, role: Role, tasks: Mapping[str, Task], chat: bool
+    tokenizer: Path, checkpoint: Checkpoint, tasks: Mapping[str, Task], chat: bool
 ) -> RoleTexts:
-    """Give the way of a pretrained model, whose tokenizer lies at `tokenizer_file`. Raises RecipeError.
+    """Give the way of a pretrained model, whose tokenizer lies at `tokenizer`. Raises PairError.
 
     chat: whether it is asked in its chat template, where it has one.
     """
-    checkpoint = checkpoint_of(reference, role)
-    template, tokens = checkpoint.chat_template if chat else "", checkpoint.special_tokens
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    try:
-        formats = {name: prompt_format(tokenizer, task, template, tokens) for name, task in tasks.items()}
-        eos = answer_end(tokenizer, checkpoint.eos_ids, template, tokens)
-    except PairError as error:
-        raise RecipeError(f"[{role}] from = {reference!r}: {error}") from error
-    ended = {name: around if _ends(around) else _with_line_end(around) for name, around in formats.items()}
-    return RoleTexts(tokenizer_file, eos, tokens.get("pad_token", eos), ended, tasks)
+    if not chat:
+        checkpoint = replace(checkpoint, chat_template="")
+    texts = texts_of(checkpoint, tasks.values())
+    formats = {name: f if _ends(f) else _with_line_end(f) for name, f in texts.formats.items()}
+    return RoleTexts(tokenizer=tokenizer, eos=texts.eos, pad=texts.pad, formats=formats, tasks=tasks)
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, words: Iterable[str]) -> Tokenizer:

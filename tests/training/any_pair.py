@@ -130,5 +130,7 @@ def write_recipe(folder: Path, slm: str = T5_WRITER, llm_family: str = "llama") 
     (folder / "train.jsonl").write_text(summaries(40, 3), "utf-8")
     (folder / "dev.tsv").write_text(translations(20, 4), "utf-8")
     path = folder / "recipe.toml"
-    path.write_text(RECIPE.format(folder=folder.as_posix(), slm=slm.format(folder=folder.as_posix())), "utf-8")
+    path.write_text(
+        RECIPE.format(folder=folder.as_posix(), slm=slm.format(folder=folder.as_posix())), "utf-8"
+    )
     return path

@@ -53,7 +53,7 @@ def test_the_bundle_holds_the_trained_weights(finished, exported: Bundle, system
 def test_the_manifest_says_how_it_was_made(finished, exported: Bundle) -> None:
     recipe, events = finished
     manifest = exported.manifest
-    assert manifest["tasks"] == ["translate-en-de", "summarize"]
+    assert list(manifest["tasks"]) == ["translate-en-de", "summarize"]
     assert manifest["max_prompt_tokens"] == 48
     about = manifest["about"]
     assert (about["recipe"], about["seed"]) == ("tiny", 7)

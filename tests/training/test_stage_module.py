@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hybrid.models.fused_model import Hybrid
+from hybrid.models.pair import Hybrid
 from hybrid.training.batches import Batch
 from hybrid.training.models import untrained
 from hybrid.training.parts import Shape
