@@ -53,8 +53,13 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 @with_options([COLUMNS])
 @click.option("--system", "systems", type=click.Choice(MODELS), multiple=True, help="[default: all]")
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
+@click.option("--recipe", type=click.Path(path_type=Path), help="In place of a pair: of this recipe,")
+@click.option("--stage", "stages", metavar="NAME", multiple=True, help="this stage; may be repeated.")
 @click.option("--limit", type=click.IntRange(1), default=500, show_default=True, help="Of each file.")
-@click.option("--control", is_flag=True, help="Also the hybrid fed with another prompt's latent.")
+@click.option("--max-new-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
+@click.option("--control", is_flag=True, help="Also the hybrid fed with a mismatched, constant, zero latent.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--outputs", is_flag=True, help="With --json also the answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def evaluate(
     files: tuple[Path, ...], task: str | None, systems: tuple[Model, ...], pair: str | None, **options: Any
@@ -72,10 +77,16 @@ def evaluate(
 
             from hybrid.metrics import METRICS
             from hybrid.models.bundle import load_bundle
-            from hybrid.training.evaluate import quality
+            from hybrid.training.evaluate import CONTROLS, quality
+            from hybrid.training.export import stage_bundle
+            from hybrid.training.recipe import load_recipe
 
-        torch.set_num_threads(1)
-        bundle = load_bundle(pair, observer=terminal)
+        if options["device"] == "cpu":
+            torch.set_num_threads(1)
+        if options["recipe"] is None:
+            bundle = load_bundle(pair, observer=terminal)
+        else:
+            bundle = stage_bundle(load_recipe(options["recipe"]), options["stages"])
         tasks = bundle.codec("llm").tasks
         if task is None:
             task = next(iter(tasks))
@@ -83,10 +94,9 @@ def evaluate(
         elif task not in tasks:
             raise InputError(f"There is no task {task!r}; available: {', '.join(tasks)}.")
         chosen = systems or tuple(bundle.models)
-        settings = options["control"], options["limit"]
-        for result in quality(
-            bundle, files, task, chosen, *settings, columns=options["columns"], observer=terminal
-        ):
+        controls = tuple(CONTROLS) if options["control"] else ()
+        settings = controls, options["limit"], options["max_new_tokens"], options["columns"]
+        for result in quality(bundle, files, task, chosen, *settings, options["device"], terminal):
             report = {
                 "file": result.file,
                 "system": result.system,
@@ -96,7 +106,7 @@ def evaluate(
                 "signature": result.score.signature,
             }
             if options["as_json"]:
-                out_json(report, indent=None)
+                out_json(report | ({"outputs": result.outputs} if options["outputs"] else {}), indent=None)
             else:
                 out("\t".join(harmless(f"{key} {value}") for key, value in report.items()))
 

@@ -140,6 +140,11 @@ def padded(prompts: Sequence[Ids]) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in prompts], batch_first=True)
 
 
+def mask_of(ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """(B, S) 1 for tokens, for ids that are padded behind them."""
+    return (torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None]).long()
+
+
 def by_length(prompts: Sequence[Ids], size: Callable[[int], int]) -> Iterator[tuple[list[int], torch.Tensor]]:
     """All prompts in batches, the shortest first: their places, and their ids (B, S).
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from hybrid.training.batches import by_length
+from hybrid.models.pair import Hybrid
+from hybrid.training.batches import by_length, mask_of
 from hybrid.training.data import one_tokenizer, roles, rows_of, save_rows, texts_of
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
@@ -53,29 +54,43 @@ def greedy_answers(
     model: PreTrainedModel, sources: Sequence[NDArray[np.int64]], longest: int, eos: int
 ) -> list[list[int]]:
     """Greedy answers, ends of sequence included; one that did not end is cut there."""
-    generate: Any = model.generate
     answers: list[list[int]] = [[] for _ in sources]
-    causal = not is_encoder_decoder(model)
     for places, ids in by_length(sources, lambda shortest: max(1, SOURCE_TOKENS_PER_BATCH // shortest)):
-        lengths = torch.tensor([len(sources[place]) for place in places])
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-        if causal:  # padding first, so that answers grow in step
-            order = mask.argsort(dim=1, stable=True)
-            ids, mask = ids.gather(1, order), mask.gather(1, order)
-        generated = generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            max_new_tokens=longest,
-            do_sample=False,
-            num_beams=1,
-            eos_token_id=eos,
-            pad_token_id=eos,
-        )
-        new = generated[:, ids.shape[1] if causal else 1 :].tolist()
-        for place, answer in zip(places, new, strict=True):
+        mask = mask_of(ids, [len(sources[place]) for place in places])
+        for place, answer in zip(places, generated(model, ids, mask, longest, eos, eos), strict=True):
             end = answer.index(eos) if eos in answer else longest - 1
             answers[place] = [*answer[:end], eos]
     return answers
+
+
+def generated(
+    model: PreTrainedModel,
+    ids: torch.Tensor,  # (B, S), padded behind the tokens
+    mask: torch.Tensor,  # (B, S)
+    longest: int,
+    eos: int,
+    pad: int,
+    **more: torch.Tensor,
+) -> list[list[int]]:
+    """Write greedy answers with transformers' generate(): new ids alone, padded behind their ends."""
+    generate: Any = model.generate
+    alone = not isinstance(model, Hybrid) and not is_encoder_decoder(model)
+    if alone:  # padding first, so that answers grow in step
+        order = mask.argsort(dim=1, stable=True)
+        ids, mask = ids.gather(1, order), mask.gather(1, order)
+    outputs = generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        max_new_tokens=longest,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=eos,
+        pad_token_id=pad,
+        **more,
+    )
+    begun = ids.shape[1] if alone else int(is_encoder_decoder(model))
+    new: list[list[int]] = outputs[:, begun:].tolist()
+    return new
 
 
 def _retokenized(recipe: Recipe, answers: Sequence[Sequence[int]], widest: int) -> list[list[int]]:

@@ -6,9 +6,9 @@ It runs transformers' generate() in batches and times nothing; `hybrid bench` do
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
@@ -16,15 +16,21 @@ from hybrid.models.pair import Hybrid
 from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
-from hybrid.training.batches import by_length
+from hybrid.training.batches import by_length, mask_of, padded
+from hybrid.training.distillation import generated
 
-BATCH = 25
-CONTROL = "hybrid, another prompt's latent"
+BATCH, BATCH_ON_GPU = 25, 256
+# What the hybrid is fed with in the place of what its LLM has read of the prompt.
+CONTROLS: Mapping[str, str] = {
+    "mismatched": "hybrid, another prompt's latent",
+    "constant": "hybrid, a constant latent",
+    "zero": "hybrid, a zero latent",
+}
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One system's score on one file. system: one of SYSTEMS, or CONTROL."""
+    """One system's score on one file. system: one of SYSTEMS, or a value of CONTROLS."""
 
     file: str
     system: str
@@ -38,74 +44,95 @@ def quality(
     files: Sequence[Path],
     task: str,
     models: Sequence[Model],
-    control: bool = False,
+    controls: Sequence[str] = (),
     limit: int = 500,
     max_new_tokens: int = 128,
     columns: Mapping[str, str] | None = None,
+    device: str = "cpu",
     observer: Observer = silent,
 ) -> Iterator[Evaluated]:
     """Score the first `limit` examples of each file; BLEU for translation, ROUGE-L for summaries.
 
-    control: also the hybrid fed with the LLM's hidden states of the next prompt in the file.
+    controls: of CONTROLS, also the hybrid with these: the LLM's hidden states of the next prompt in the
+    file, their mean over the file's prompts at every token, or zeros. device: of torch; on a GPU in bfloat16.
     Files are read as a suite `file:PATH` is, all of them before any is answered. Raises SuiteError, with
     file and line, for what is none. observer: told of each file, and what to know of its texts.
     """
+    for model in models:
+        _place(bundle.model(model), device)
     for path, examples in [(path, load_examples(path, columns, limit)) for path in files]:
         observer(Status(sentence=file_name(path)))
         for sentence in remarks(examples, task):
             observer(Notice(sentence=f"{file_name(path)}: {sentence}"))
         sources = [example.source for example in examples]
         references = [example.references for example in examples]
-        runs: list[tuple[Model, bool]] = [(model, False) for model in models]
-        if control:
-            runs.append(("hybrid", True))
-        for model, swapped in runs:
-            outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, swapped)
+        runs: list[tuple[Model, str | None]] = [(model, None) for model in models]
+        runs += [("hybrid", control) for control in controls]
+        for model, control in runs:
+            outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, control)
             corpus_score = score(main_metric(task).name, outputs, references)
-            yield Evaluated(file_name(path), CONTROL if swapped else model, corpus_score, cut, tuple(outputs))
+            system = CONTROLS[control] if control else model
+            yield Evaluated(file_name(path), system, corpus_score, cut, tuple(outputs))
+
+
+def _place(model: PreTrainedModel, device: str) -> None:
+    if device.startswith("cuda"):
+        model.to(device, torch.bfloat16)  # type: ignore[arg-type]
 
 
 @torch.inference_mode()
 def _answers(
-    bundle: Bundle, model: Model, task: str, sources: Sequence[str], max_new_tokens: int, swapped: bool
+    bundle: Bundle,
+    model: Model,
+    task: str,
+    sources: Sequence[str],
+    max_new_tokens: int,
+    control: str | None,
 ) -> tuple[list[str], int]:
     codec, writer = bundle.codec(model), bundle.model(model)
-    generate: Any = writer.generate
     prompts = codec.encode(task, sources, truncate=True)
-    # A language model's answer goes on where its prompt ends, so that all prompts of a batch end together.
-    continues = model != "hybrid" and not writer.config.is_encoder_decoder
+    ids_of = [prompt.token_ids for prompt in prompts]
+    batch = BATCH_ON_GPU if writer.device.type == "cuda" else BATCH
+    latents = _Latents(bundle.hybrid, ids_of, control) if control else None
     answers = [""] * len(prompts)
-    for rows, _ in by_length([prompt.token_ids for prompt in prompts], lambda _: BATCH):
-        ids, mask = _batch([prompts[i].token_ids for i in rows], codec.reader_pad_id, continues)
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if swapped:
-            others = [prompts[(i + 1) % len(prompts)].token_ids for i in rows]
-            inputs["llm_hidden_states"] = _foreign_latent(bundle.hybrid, others, ids.shape[1])
-        generated = generate(
-            **inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1,
-            eos_token_id=codec.eos_id, pad_token_id=codec.pad_id,
-        )  # fmt: skip
-        start = ids.shape[1] if continues else 0
-        for i, written in zip(rows, generated[:, start:].tolist(), strict=True):
-            answers[i] = codec.decode(written)
+    for rows, ids in by_length(ids_of, lambda _: batch):
+        more = {"llm_hidden_states": latents.of(rows, ids.shape[1])} if latents else {}
+        mask = mask_of(ids, [len(ids_of[row]) for row in rows])
+        for row, written in zip(
+            rows,
+            generated(writer, ids, mask, max_new_tokens, codec.eos_id, codec.pad_id, **more),
+            strict=True,
+        ):
+            answers[row] = codec.decode(written)
     return answers, sum(prompt.truncated for prompt in prompts)
 
 
-def _batch(
-    prompts: Sequence[tuple[int, ...]], pad_id: int, left: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, (B, S) each. left: whether the padding stands before a prompt."""
-    width = max(map(len, prompts))
-    ids, mask = (torch.full((len(prompts), width), value) for value in (pad_id, 0))
-    for row, prompt in enumerate(prompts):
-        place = slice(width - len(prompt), width) if left else slice(len(prompt))
-        ids[row, place] = torch.tensor(prompt)
-        mask[row, place] = 1
-    return ids, mask
+class _Latents:
+    """What a control feeds the hybrid with, (B, S, d_llm)."""
 
+    def __init__(self, pair: Hybrid, prompts: Sequence[tuple[int, ...]], control: str) -> None:
+        self._pair, self._prompts, self._control = pair, prompts, control
+        self._mean = self._mean_state() if control == "constant" else None
 
-def _foreign_latent(pair: Hybrid, others: Sequence[tuple[int, ...]], width: int) -> torch.Tensor:
-    """Hidden states of other prompts, repeated or cut to `width`, (B, width, d_llm)."""
-    states = pair.read(*_batch(others, 0))
-    rows = [state[torch.arange(width) % len(other)] for state, other in zip(states, others, strict=True)]
-    return torch.stack(rows)
+    def of(self, rows: Sequence[int], width: int) -> torch.Tensor:
+        others = [self._prompts[(row + 1) % len(self._prompts)] for row in rows]
+        states, _ = self._read(others)
+        if self._control == "zero":
+            return torch.zeros_like(states[:, :1]).repeat(1, width, 1)
+        if self._mean is not None:
+            return self._mean.expand(len(rows), width, -1)
+        repeated = [s[torch.arange(width) % len(o)] for s, o in zip(states, others, strict=True)]
+        return torch.stack(repeated)
+
+    def _read(self, prompts: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        ids = padded(prompts)
+        mask = mask_of(ids, [len(prompt) for prompt in prompts]).to(self._pair.device)
+        return self._pair.read(ids.to(self._pair.device), mask), mask
+
+    def _mean_state(self) -> torch.Tensor:
+        total, count = torch.zeros(()), 0
+        for start in range(0, len(self._prompts), BATCH):
+            states, mask = self._read(self._prompts[start : start + BATCH])
+            total = total.to(states.device) + (states.float() * mask[..., None]).sum((0, 1))
+            count += int(mask.sum())
+        return (total / count).to(next(self._pair.parameters()).dtype)

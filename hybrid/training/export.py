@@ -1,8 +1,9 @@
 """The bundle of a recipe's trained systems, and what it says of how they were made."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from hybrid.errors import RecipeError
+from hybrid.models.bundle import Bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.models.pair_format import ROLES
 from hybrid.models.references import Checkpoint
+from hybrid.models.tokenizer_files import load_tokenizer
 from hybrid.models.writing import save_pair
-from hybrid.schema import MODELS
+from hybrid.schema import MODELS, Model
 from hybrid.training.data import texts_of
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
@@ -39,6 +43,26 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     texts = {role: texts_of(recipe, role) for role in ROLES}
     models = {system: _model(recipe, recipe.bundle[system]) for system in MODELS}
     return save_pair(folder, texts, tasks, models, recipe.data.max_source, about)
+
+
+def stage_bundle(recipe: Recipe, stages: Sequence[str]) -> Bundle:
+    """Load trained stages as a pair in memory, one of each kind at the most. Raises RecipeError."""
+    texts = {role: texts_of(recipe, role) for role in ROLES}
+    loaded: dict[Model, PreTrainedModel] = {}
+    for name in stages:
+        kind: Model = "llm" if name == PRETRAINED else recipe.stage(name).trains
+        if kind in loaded:
+            raise RecipeError(f"Stage {name!r} trains the {kind}, as another one does; name one of each.")
+        loaded[kind] = trained(recipe, name)
+    tokenizers = {role: load_tokenizer(t.tokenizer, t.tokens) for role, t in texts.items()}
+    manifest = {
+        "max_prompt_tokens": recipe.data.max_source,
+        "tasks": {
+            name: {k: v for k, v in asdict(t).items() if k != "name"} for name, t in recipe.used_tasks.items()
+        },
+        "prompts": {role: {n: asdict(f) for n, f in t.formats.items()} for role, t in texts.items()},
+    }
+    return Bundle(recipe.name, manifest, tokenizers, loaded)
 
 
 def _model(recipe: Recipe, stage: str) -> PreTrainedModel | Checkpoint:

@@ -39,6 +39,11 @@ class RoleTexts(ModelTexts):
         return TextEncoder(self.backend, self.formats, self.tasks, self.eos)
 
     @property
+    def tokens(self) -> dict[str, str]:
+        """Name the tokens as transformers does."""
+        return {"eos_token": self.eos, "pad_token": self.pad}
+
+    @property
     def eos_id(self) -> int:
         return self._id(self.eos)
 

@@ -10,7 +10,7 @@ from hybrid.errors import SuiteError
 from hybrid.metrics import score
 from hybrid.models.bundle import Bundle
 from hybrid.schema import SYSTEMS
-from hybrid.training.evaluate import CONTROL, quality
+from hybrid.training.evaluate import CONTROLS, quality
 
 SOURCES = [
     "The committee agreed that the new bridge should be opened before winter.",
@@ -78,9 +78,9 @@ def test_summaries_are_scored_with_rouge_l_and_long_prompts_are_cut(
 @torch.inference_mode()
 def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: Path) -> None:
     task = "translate-en-de"
-    rows = quality(tiny_bundle, [file], task, ["hybrid"], control=True, max_new_tokens=NEW_TOKENS)
+    rows = quality(tiny_bundle, [file], task, ["hybrid"], ["mismatched"], max_new_tokens=NEW_TOKENS)
     plain, control = rows
-    assert (plain.system, control.system) == ("hybrid", CONTROL)
+    assert (plain.system, control.system) == ("hybrid", CONTROLS["mismatched"])
     assert plain.outputs != control.outputs
     pair, expected = tiny_bundle.hybrid, []
     for text, other in zip(SOURCES, SOURCES[1:] + SOURCES[:1], strict=True):
