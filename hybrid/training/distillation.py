@@ -18,35 +18,47 @@ from hybrid.training.data import one_tokenizer, roles, rows_of, save_rows, texts
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.stage_module import is_encoder_decoder
-from hybrid.training.stages import PRETRAINED
+from hybrid.training.stages import PRETRAINED, Stage
 
 SOURCE_TOKENS_PER_BATCH = 16384
 
 
-def distilled(recipe: Recipe, teacher: str, device: torch.device) -> Path:
-    """Return the training data with the answers of stage `teacher`, written on first use.
+def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
+    """Return the training data with the answers of the LLM that a stage names, written on first use.
 
     The sources stay, each reference is replaced by the trained LLM's greedy answer, in the ids of
     the LLM and in those of an SLM with a tokenizer of its own.
     """
+    teacher = stage.answers_of
+    assert teacher is not None
     folder = prepared(recipe).parent if teacher == PRETRAINED else recipe.out / teacher
-    path = folder / "answers.npz"  # beside the weights that they follow from
-    if not path.is_file():
-        model = trained(recipe, teacher)
-        model.to(device)  # type: ignore[arg-type]
-        widest = max(width for _, width in recipe.data.buckets)
-        with np.load(prepared(recipe)) as arrays:
-            stored = {name: arrays[name] for name in arrays}
-        eos = texts_of(recipe, "llm").eos_id
-        answers = greedy_answers(model, rows_of(stored, "source"), widest, eos)
-        sides: dict[str, Sequence[Sequence[int]]] = {"source": _lists(stored, "source"), "target": answers}
-        if len(roles(recipe)) == 2:
-            sides |= {
-                "slm_source": _lists(stored, "slm_source"),
-                "slm_target": _retokenized(recipe, answers, widest),
-            }
-        save_rows(path, sides, {name: stored[name] for name in ("repeats",) if name in stored})
+    path = folder / f"answers{'' if stage.answers is None else f'-{stage.answers}'}.npz"
+    if path.is_file():  # beside the weights that they follow from
+        return path
+    model = trained(recipe, teacher)
+    model.to(device)  # type: ignore[arg-type]
+    widest = max(width for _, width in recipe.data.buckets)
+    with np.load(prepared(recipe)) as arrays:
+        stored = {name: arrays[name] for name in arrays}
+    chosen = _chosen(len(stored["source_lengths"]), stage.answers, recipe.seed)
+    read = rows_of(stored, "source")
+    sources = [read[place] for place in chosen]
+    answers = greedy_answers(model, sources, widest, texts_of(recipe, "llm").eos_id)
+    sides: dict[str, Sequence[Sequence[int]]] = {"source": [s.tolist() for s in sources], "target": answers}
+    if len(roles(recipe)) == 2:
+        own = rows_of(stored, "slm_source")
+        sides["slm_source"] = [own[place].tolist() for place in chosen]
+        sides["slm_target"] = _retokenized(recipe, answers, widest)
+    save_rows(path, sides, {name: stored[name][chosen] for name in ("repeats",) if name in stored})
     return path
+
+
+def _chosen(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
+    """Places of the examples that are answered, in order."""
+    places = np.arange(count)
+    if limit is not None and limit < count:
+        places = np.sort(np.random.default_rng(seed).permutation(count)[:limit])
+    return places
 
 
 @torch.inference_mode()
@@ -102,7 +114,3 @@ def _retokenized(recipe: Recipe, answers: Sequence[Sequence[int]], widest: int) 
     task = max(slm.tasks.values(), key=lambda known: known.lines).name  # whose texts keep what is in them
     rows = slm.encoder.answers((task, text) for text in texts)
     return [[*row[:-1][: widest - 1], slm.eos_id] for row in rows]
-
-
-def _lists(arrays: dict[str, Any], side: str) -> list[list[int]]:
-    return [row.tolist() for row in rows_of(arrays, side)]

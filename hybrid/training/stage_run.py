@@ -95,7 +95,7 @@ class StageRun:
         if self.stage.answers_of is None:
             return prepared(self.recipe)
         with self.accelerator.main_process_first():
-            return distilled(self.recipe, self.stage.answers_of, self.accelerator.device)
+            return distilled(self.recipe, self.stage, self.accelerator.device)
 
     def _resume(self, student: PreTrainedModel) -> dict[str, float]:
         """Go on from the last checkpoint; let a hybrid's LLM read what can be kept."""

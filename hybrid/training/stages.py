@@ -37,6 +37,7 @@ class Stage:
     max_seconds: of training, after which the stage ends; the rate falls to zero by then.
     answers_of: the stage whose LLM's greedy answers replace the references
         (sequence-level distillation); they are written before the stage begins.
+    answers: examples that are answered, and trained on, at the most; drawn at random.
 
     In the place of a stage, `pretrained` is the LLM as [llm] names it.
     """
@@ -62,6 +63,7 @@ class Stage:
     teacher: str | None = None
     kl_weight: Share = 0.0
     answers_of: str | None = None
+    answers: Count | None = None
 
     def __post_init__(self) -> None:
         check_folder_name("name", self.name)

@@ -16,6 +16,7 @@ from hybrid.training.distillation import distilled
 from hybrid.training.export import _history
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.stages import Stage
 from hybrid.training.train import train
 from tests.loaded import ask
 
@@ -80,6 +81,10 @@ def test_device_hours_count_every_session(tiny_recipe: Callable[[Path], Recipe],
     assert _history(recipe, "first")["device_hours"] == pytest.approx(sum(spent))
 
 
+def taught(recipe: Recipe) -> Stage:
+    return dataclasses.replace(recipe.stage("second"), name="student", steps=5, answers_of="first")
+
+
 def _rows(path: Path, side: str) -> list[list[int]]:
     with np.load(path) as arrays:
         ends = np.cumsum(arrays[f"{side}_lengths"], dtype=np.int64)
@@ -88,7 +93,7 @@ def _rows(path: Path, side: str) -> list[list[int]]:
 
 def test_the_answers_are_the_llms_own_greedy_ones(finished) -> None:
     recipe, _ = finished
-    path = distilled(recipe, "first", CPU)
+    path = distilled(recipe, taught(recipe), CPU)
     sources, answers = _rows(path, "source"), _rows(path, "target")
     assert sources == _rows(prepared(recipe), "source")
     assert answers != _rows(prepared(recipe), "target")
@@ -101,14 +106,23 @@ def test_the_answers_are_the_llms_own_greedy_ones(finished) -> None:
 
 def test_the_answers_are_written_once(finished) -> None:
     recipe, _ = finished
-    written = distilled(recipe, "first", CPU).stat().st_mtime_ns
-    assert distilled(recipe, "first", CPU).stat().st_mtime_ns == written
+    written = distilled(recipe, taught(recipe), CPU).stat().st_mtime_ns
+    assert distilled(recipe, taught(recipe), CPU).stat().st_mtime_ns == written
 
 
 def test_a_stage_trains_on_them(finished) -> None:
     recipe: Recipe = finished[0]
-    stage = dataclasses.replace(recipe.stage("second"), name="student", steps=5, answers_of="first")
+    stage = taught(recipe)
     longer = dataclasses.replace(recipe, stages=(*recipe.stages, stage))
     kinds = [event.kind for event in train(longer, ["student"])]
     assert kinds[0] == "start"
     assert "done" in kinds
+
+
+def test_a_sample_is_answered(finished, tmp_path: Path) -> None:
+    recipe: Recipe = finished[0]
+    path = distilled(recipe, dataclasses.replace(taught(recipe), answers=20), CPU)
+    sources, every = _rows(path, "source"), _rows(prepared(recipe), "source")
+    assert path.name == "answers-20.npz"
+    assert len(sources) == 20
+    assert all(source in every for source in sources)
