@@ -91,7 +91,10 @@ def _table(entries: Sequence[Entry], chosen: Sequence[str]) -> None:
     st.dataframe(
         pd.DataFrame(map(_row, entries)), hide_index=True, height=height, key=TABLE, on_select=_ticked,
         selection_mode="multi-row",
-        column_config={name: st.column_config.Column(help=text) for name, text in _HELP.items()},
+        column_config={  # in a narrow window the others scroll past the id
+            name: st.column_config.Column(help=text, pinned=name == "run" or None)
+            for name, text in _HELP.items()
+        },
     )  # fmt: skip
 
 

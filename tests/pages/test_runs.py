@@ -100,7 +100,7 @@ def test_one_run_shows_its_own_comparison(root: Path):
     assert not page.exception
     assert [h.value for h in page.header] == ["What it says"]
     assert "Hybrid answers " in texts(page)
-    assert "hybrid is " in texts(page)
+    assert "Hybrid is " in texts(page)
     assert page.session_state[TABLE]["selection"]["rows"] == [0]
     assert list(page.dataframe[1].value["system"]) == ["LLM alone", "SLM alone", "Hybrid"]
 
