@@ -16,7 +16,8 @@ import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 import hybrid.errors
 from hybrid.benchmark.schedule import measure_records, missing_items, schedule
@@ -28,8 +29,9 @@ from hybrid.measuring.environment import environment
 from hybrid.measuring.memory import module_environment, running_out_of_memory
 from hybrid.measuring.probes import CpuTimes, take_probe
 from hybrid.models.arithmetic import token_costs
-from hybrid.models.manifest import find_pair
-from hybrid.models.shapes import Shape, pair_shapes
+from hybrid.models.manifest import checked, find_pair
+from hybrid.models.pair_format import ROLES
+from hybrid.models.shapes import Shape, shape_of_config
 from hybrid.schema import (
     Environment,
     Event,
@@ -237,6 +239,22 @@ def _too_large(plan: Plan) -> tuple[str, str]:
     what = f"A batch of {plan.batch_size}" if several else "A single prompt"
     fix = ", or start a new run with a smaller --batch-size" if several else ""
     return f"{what} does not fit into the memory of {plan.device}.", f"Free some of it{fix}."
+
+
+def pair_shapes(folder: Path, manifest: dict[str, Any], hybrid: bool = False) -> tuple[Shape, Shape] | None:
+    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape.
+
+    hybrid: of the LLM only the layers that the hybrid reads.
+    """
+    try:
+        configs = [json.loads(checked(folder, f"{m}/config.json", manifest).read_bytes()) for m in ROLES]
+        llm, slm = (shape_of_config(folder.name, config, folder.name) for config in configs)
+        if hybrid:
+            config = json.loads(checked(folder, "hybrid/config.json", manifest).read_bytes())
+            llm = llm.read_to(config.get("layer"))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return llm, slm
 
 
 def _ran(engine: Engine, shapes: tuple[Shape, Shape] | None) -> Ran:

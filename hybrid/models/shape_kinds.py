@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hybrid.models.architectures.records import Sizes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
@@ -54,3 +56,11 @@ KINDS: Mapping[str, Kind] = {
     "qwen3": Kind(**vars(_LLAMA) | {"head_norms": True}),
     "gemma3_text": Kind(feed_forwards=("gated-gelu",), decoder_only=True, norms=2, head_norms=True),
 }
+
+
+def feed_forward_of(sizes: Sizes) -> str:
+    """Name a feed-forward as shapes.csv does, which knows one GELU and calls BART's SiLU as BART does."""
+    name = sizes.activation.removesuffix("-tanh")
+    if name == "silu" and "swish" in KINDS[sizes.family].feed_forwards:
+        name = "swish"
+    return f"gated-{name}" if sizes.gated else name

@@ -12,6 +12,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache
@@ -22,10 +23,9 @@ from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.models.architectures import architecture_of
-from hybrid.models.architectures.records import Sizes
-from hybrid.models.manifest import checked, find_pair
-from hybrid.models.shape_kinds import KINDS, Kind
-from hybrid.schema import MODELS
+from hybrid.models.manifest import available_pairs, checked, find_pair
+from hybrid.models.pair_format import ROLES
+from hybrid.models.shape_kinds import KINDS, Kind, feed_forward_of
 
 BUCKETS = 32  # of distances, for the relative position bias of every published T5
 BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
@@ -181,45 +181,45 @@ def published_shapes() -> Mapping[str, Shape]:
     return {shape.name: shape for shape in shapes}
 
 
+def own_names() -> tuple[str, ...]:
+    """Name the shapes of the pairs here: BUNDLED of the first one, PAIR/llm and PAIR/slm of others."""
+    try:
+        first, pairs = find_pair(None)[0].name, available_pairs()
+    except PairError:  # which find_shape tells of BUNDLED
+        return tuple(BUNDLED)
+    return *BUNDLED, *(f"{pair}/{role}" for pair in pairs if pair != first for role in ROLES)
+
+
 def all_shapes() -> dict[str, Shape]:
-    """Return the published shapes and those of the first pair that is here, by name."""
-    return dict(published_shapes()) | {name: find_shape(name) for name in BUNDLED}
+    """Return the published shapes and those of the pairs that are here, by name, if of known kinds."""
+    shapes = dict(published_shapes()) | {name: find_shape(name) for name in BUNDLED}
+    for name in own_names()[len(BUNDLED) :]:
+        with suppress(PairError):
+            shapes[name] = find_shape(name)
+    return shapes
 
 
 def find_shape(name: str) -> Shape:
-    """Return the shape of this name: published, of the bundled pair, or a path that ends in config.json.
+    """Return the shape of this name: published, of a pair that is here, or a path that ends in config.json.
 
     Raises PairError: unknown, with the nearest names, or not readable.
     """
     if name in BUNDLED:
-        return _bundled(name)
+        return _of_pair(None, BUNDLED[name], name)
     if name in published_shapes():
         return published_shapes()[name]
     if name.endswith(CONFIG):
         return _of_file(Path(name))
-    known = [*published_shapes(), *BUNDLED]
+    known = [*published_shapes(), *own_names()]
+    if name in known:
+        pair, _, role = name.rpartition("/")
+        return _of_pair(pair, role, name)
     near = get_close_matches(name.lower().rpartition("/")[2], known, n=3)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     raise PairError(
         f"There is no shape {name!r}.{meant} `hybrid latency --shapes` lists them all; "
         "a path to a config.json works, too."
     )
-
-
-def pair_shapes(folder: Path, manifest: dict[str, Any], hybrid: bool = False) -> tuple[Shape, Shape] | None:
-    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape.
-
-    hybrid: of the LLM only the layers that the hybrid reads.
-    """
-    try:
-        configs = [json.loads(checked(folder, f"{m}/config.json", manifest).read_bytes()) for m in MODELS[:2]]
-        llm, slm = (shape_of_config(folder.name, config, folder.name) for config in configs)
-        if hybrid:
-            config = json.loads(checked(folder, "hybrid/config.json", manifest).read_bytes())
-            llm = llm.read_to(config.get("layer"))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return llm, slm
 
 
 def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
@@ -243,7 +243,7 @@ def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
         encoder_layers=sizes.encoder_layers,
         decoder_layers=sizes.decoder_layers,
         vocabulary=sizes.vocabulary,
-        feed_forward=_feed_forward(sizes),
+        feed_forward=feed_forward_of(sizes),
         tied_head=sizes.tied_head,
         positions=sizes.max_positions,
         parameters=0,
@@ -251,14 +251,6 @@ def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
         key_value_heads=None if sizes.key_value_heads == sizes.heads else sizes.key_value_heads,
     )
     return replace(shape, parameters=shape.counted_parameters)
-
-
-def _feed_forward(sizes: Sizes) -> str:
-    """Name a feed-forward as shapes.csv does, which knows one GELU and calls BART's SiLU as BART does."""
-    name = sizes.activation.removesuffix("-tanh")
-    if name == "silu" and "swish" in KINDS[sizes.family].feed_forwards:
-        name = "swish"
-    return f"gated-{name}" if sizes.gated else name
 
 
 def _from_cells(cells: Mapping[str, str]) -> Shape:
@@ -271,9 +263,8 @@ def _from_cells(cells: Mapping[str, str]) -> Shape:
     return Shape(**values)
 
 
-def _bundled(name: str) -> Shape:
-    folder, manifest = find_pair(None)
-    role = BUNDLED[name]
+def _of_pair(pair: str | None, role: str, name: str) -> Shape:
+    folder, manifest = find_pair(pair)
     path = checked(folder, f"{role}/{CONFIG}", manifest)
     return _read(path, name, f"{folder.name}/{role}")
 

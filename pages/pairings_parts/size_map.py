@@ -4,7 +4,7 @@ import streamlit as st
 
 from hybrid.format import printable
 from hybrid.presentation.pairings.cells import PairCell
-from hybrid.presentation.pairings.measured import quality, quality_runs, trained_pair
+from hybrid.presentation.pairings.measured import quality, quality_runs, trained_pairs
 from hybrid.presentation.pairings.metrics import Terms
 from hybrid.presentation.pairings.size_map import map_figure
 from hybrid.presentation.pairings.sources import Sources
@@ -21,20 +21,20 @@ def draw(choices: Choices, cells: tuple[PairCell, ...], terms: Terms, chosen: tu
 
 def terms_of(choices: Choices, known: Sources) -> Terms:
     """Price and quality; asks for the suite where several were answered and quality is shown."""
-    pair = trained_pair(known.shapes)
-    if pair is None:
-        return Terms(choices.price)
+    pairs = trained_pairs(known.shapes)
+    untold = Terms(choices.price, dict.fromkeys(pairs))
     runs = quality_runs(caches.catalog().entries, known.shapes)
     suites = list(dict.fromkeys(run.suite for run in runs))
     if not suites:
-        return Terms(choices.price)
+        return untold
     suite = suites[0]
     if choices.show == "quality":
         suite = st.selectbox(
             "Suite", suites, format_func=printable, key="quality-suite", bind="query-params",
             persist_state="session", width=360,
         )  # fmt: skip
+    of_suite = [run for run in runs if run.suite == suite]
     return Terms(
         choices.price,
-        quality([run for run in runs if run.suite == suite], choices.device, pair, caches.digest),
+        {names: quality(of_suite, choices.device, pair, caches.digest) for names, pair in pairs.items()},
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.benchmark.block import pair_shapes
 from hybrid.errors import PairError
 from hybrid.models.arithmetic import encode_flops, reading_flops
 from hybrid.models.bundle import load_bundle
 from hybrid.models.random_pair import empty_model
-from hybrid.models.shapes import all_shapes, find_shape, pair_shapes, published_shapes, shape_of_config
+from hybrid.models.shapes import all_shapes, find_shape, own_names, published_shapes, shape_of_config
 from tests.models.two_tokenizers import save_any_pair
 
 # As the models' pages and papers count them, written down apart from shapes.csv.
@@ -114,6 +116,21 @@ def test_bundled_shapes_are_those_of_the_first_pair(tiny_zoo: Path, monkeypatch:
     for role in ("llm", "slm"):
         count = sum(p.numel() for p in bundle.model(role).parameters())
         assert all_shapes()[f"bundled-{role}"].parameters == count
+
+
+def test_shapes_of_other_pairs_are_known_by_the_pairs_name(
+    tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo = tmp_path / "zoo"
+    shutil.copytree(tiny_zoo / "tiny", zoo / "a-first")
+    save_any_pair(zoo / "own", "llama", "gpt2")
+    monkeypatch.setenv("HYBRID_ZOO", str(zoo))
+    assert own_names() == ("bundled-llm", "bundled-slm", "own/llm", "own/slm")
+    shape = find_shape("own/llm")
+    assert (shape.name, shape.source, shape.family) == ("own/llm", "own/llm", "llama")
+    assert all_shapes()["own/slm"].family == "gpt2"
+    with pytest.raises(PairError, match="no shape 'other/llm'"):
+        find_shape("other/llm")
 
 
 def test_unknown_name_names_the_nearest() -> None:

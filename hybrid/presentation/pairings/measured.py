@@ -33,7 +33,6 @@ NO_GRID = (
 )
 
 SYSTEM = System("hybrid")
-TRAINED = ("bundled-llm", "bundled-slm")  # the one pair whose sizes are known by name
 LOOKED_AT = 4  # runs at the most, until one is of these weights
 
 
@@ -186,17 +185,23 @@ class Quality:
         )
 
 
-def trained_pair(shapes: Mapping[str, Shape]) -> str | None:
-    """Give the name of the pair that is here with its weights; None when there is none."""
-    return shapes[TRAINED[0]].source.rpartition("/")[0] if TRAINED[0] in shapes else None
+def trained_pairs(shapes: Mapping[str, Shape]) -> dict[tuple[str, str], str]:
+    """Name the pairs that are here with their weights, by the names of their LLM and SLM."""
+    pairs = {}
+    for llm, shape in shapes.items():
+        pair, _, role = shape.source.rpartition("/")
+        slm = f"{llm.removesuffix('llm')}slm"
+        if role == "llm" and slm in shapes and shapes[slm].source == f"{pair}/slm":
+            pairs[llm, slm] = pair
+    return pairs
 
 
 def quality_runs(entries: Sequence[Entry], shapes: Mapping[str, Shape]) -> list[Entry]:
-    """Complete runs of the trained pair that carry quality, in the order of the entries."""
-    pair = trained_pair(shapes)
+    """Complete runs of trained pairs that carry quality, in the order of the entries."""
+    pairs = set(trained_pairs(shapes).values())
     return [
         entry for entry in entries
-        if entry.pair == pair and entry.complete and not entry.fixed_length and is_task_name(entry.task)
+        if entry.pair in pairs and entry.complete and not entry.fixed_length and is_task_name(entry.task)
         and {SYSTEM, BASELINE} <= set(entry.systems)
     ]  # fmt: skip
 
@@ -206,15 +211,16 @@ def quality(
 ) -> Quality | None:
     """Of the newest run in the device's engine and precision, or the newest of all; None without one.
 
-    runs: of one suite, from quality_runs(). Runs of other weights under the same name do not count.
-    digest: may raise StoreError; then the run is passed over.
+    runs: of one suite, from quality_runs(); other pairs' are passed over, and those of other weights under
+    the same name. digest: may raise StoreError; then the run is passed over.
     """
     try:
         weights = file_sha256(find_pair(pair)[0] / MANIFEST)
     except (OSError, PairError):
         return None
     here = device.engine, device.dtype, device.environment.device_name
-    alike = sorted(runs, key=lambda entry: (entry.engines[0], entry.dtype, entry.device_name) != here)
+    own = [entry for entry in runs if entry.pair == pair]
+    alike = sorted(own, key=lambda entry: (entry.engines[0], entry.dtype, entry.device_name) != here)
     for entry in alike[:LOOKED_AT]:
         try:
             run_digest = digest(entry.run_id)

@@ -1,7 +1,7 @@
 """What a cell of the map says: one number to show, its words, the lines behind it, its row in the table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hybrid.compare.verdict import ONE_SEED
@@ -18,7 +18,7 @@ from hybrid.format import (
 )
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.cells import PairCell, Source, Times, sized
-from hybrid.presentation.pairings.measured import TRAINED, Quality
+from hybrid.presentation.pairings.measured import Quality
 from hybrid.presentation.pairings.sources import Device
 from hybrid.schema import Model
 from hybrid.sizing import MemoryEstimate
@@ -33,14 +33,21 @@ OWN = "this machine's profile"
 
 @dataclass(frozen=True)
 class Terms:
-    """What a number depends on beside the cell. price: of an hour. quality: of the trained pair."""
+    """What a number depends on beside the cell. price: of an hour.
+
+    quality: of each trained pair, by the names of LLM and SLM; None where no run has it.
+    """
 
     price: float
-    quality: Quality | None = None
+    quality: Mapping[tuple[str, str], Quality | None] = field(default_factory=dict)
+
+    def trained(self, cell: PairCell) -> bool:
+        """Whether the cell's pair is here with its weights."""
+        return (cell.llm.name, cell.slm.name) in self.quality
 
     def of(self, cell: PairCell) -> Quality | None:
         """Give the pair's own; None for all that are not trained."""
-        return self.quality if is_trained(cell) else None
+        return self.quality.get((cell.llm.name, cell.slm.name))
 
 
 @dataclass(frozen=True)
@@ -100,10 +107,6 @@ def tick(show: str, value: float) -> str:
     return f"{value:,.0f}×" if value >= 1 else f"{value:.2g}×"
 
 
-def is_trained(cell: PairCell) -> bool:
-    return (cell.llm.name, cell.slm.name) == TRAINED
-
-
 def cell_source(show: str, cell: PairCell, terms: Terms) -> Source:
     """How a cell is drawn: quality is only ever measured, memory never."""
     if CELL_METRICS[show].number(cell, terms) is None:
@@ -115,7 +118,7 @@ def on_cell(show: str, cell: PairCell, terms: Terms) -> str:
     """Tell what is written on a cell: its number, `≈` before it when nobody measured it."""
     value, how = CELL_METRICS[show].number(cell, terms), cell_source(show, cell, terms)
     if value is None:
-        return "not trained" if show == "quality" and not is_trained(cell) else ""
+        return "not trained" if show == "quality" and not terms.trained(cell) else ""
     return f"{'≈' * (how == 'predicted')}{CELL_METRICS[show].words(value)}"
 
 
@@ -124,7 +127,7 @@ def why_none(show: str, cell: PairCell, terms: Terms) -> str:
     if CELL_METRICS[show].number(cell, terms) is not None:
         return ""
     if show == "quality":
-        return NO_RUN if is_trained(cell) else NOT_TRAINED
+        return NO_RUN if terms.trained(cell) else NOT_TRAINED
     if not cell.methods:
         return cell.why
     return {"memory": NO_MEMORY, "per-token": SHORT}.get(show, "It cannot be told.")
@@ -269,8 +272,9 @@ def _sources(show: str, cells: Sequence[PairCell], terms: Terms) -> str:
     are = "is" if blank == 1 else "are"
     tail = f" {counted(blank, 'cell')} {are} blank: point at one for why." if blank else ""
     if show == "quality":
-        run = f"{printable(terms.quality.sentence, 300)}. {ONE_SEED} " if terms.quality else ""
-        return f"{run}Never predicted: every other pair is not trained.{tail}"
+        known = [quality for cell in cells if (quality := terms.of(cell))]
+        runs = "".join(f"{printable(quality.sentence, 300)}. {ONE_SEED} " for quality in known)
+        return f"{runs}Never predicted: every other pair is not trained.{tail}"
     if show == "memory":
         return f"Not measured: an engine takes more than this.{tail}"
     measured, predicted = sources.count("measured"), sources.count("predicted")

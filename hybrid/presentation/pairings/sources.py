@@ -12,7 +12,7 @@ from pathlib import Path
 from hybrid.errors import HybridError
 from hybrid.format import printable
 from hybrid.models.manifest import MANIFEST, zoos
-from hybrid.models.shapes import BUNDLED, Shape, find_shape, published_shapes
+from hybrid.models.shapes import Shape, find_shape, own_names, published_shapes
 from hybrid.schema import Environment, Grid
 from hybrid.sizing import Profile, Stranger, fits, profile_names, read_profiles, stranger
 from hybrid.store.folders import results_folder
@@ -140,9 +140,9 @@ def same_sizes(one: Shape, other: Shape) -> bool:
 
 
 def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
-    """Shapes by name: published, bundled, and those that only grids know, the newest first."""
+    """Shapes by name: published, of pairs that are here, and those that only grids know, the newest first."""
     shapes, problems = dict(published_shapes()), []
-    for name in BUNDLED:
+    for name in own_names():
         try:
             shapes[name] = find_shape(name)
         except HybridError as error:

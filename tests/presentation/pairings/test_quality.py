@@ -9,7 +9,7 @@ import pytest
 
 from hybrid.models.shapes import find_shape
 from hybrid.presentation.pairings.cells import PairCell
-from hybrid.presentation.pairings.measured import Quality, quality, quality_runs, trained_pair
+from hybrid.presentation.pairings.measured import Quality, quality, quality_runs, trained_pairs
 from hybrid.presentation.pairings.metrics import (
     NO_RUN,
     NOT_TRAINED,
@@ -27,7 +27,11 @@ from tests.made_runs import store_run
 from tests.presentation.pairings.made_grids import ASKED, LARGE, SMALL
 from tests.sizing.made_up import made_up_profile
 
-SHAPES = {"bundled-llm": replace(LARGE, name="bundled-llm", source="tiny/llm"), "small": SMALL}
+SHAPES = {
+    "bundled-llm": replace(LARGE, name="bundled-llm", source="tiny/llm"),
+    "bundled-slm": replace(SMALL, name="bundled-slm", source="tiny/slm"),
+    "small": SMALL,
+}
 DEVICE = Device("made-up", made_up_profile(engine="onnx", dtype="int8"), ())
 
 
@@ -84,20 +88,21 @@ def test_runs_of_other_weights_or_of_fixed_length_do_not_count(weights: str, tmp
 def test_only_the_trained_pair_shows_it(weights: str, tmp_path: Path):
     store_run(tmp_path, 0, examples=4)
     quality = found_in(tmp_path, weights)
-    slm = replace(SMALL, name="bundled-slm")
-    trained, other = (
-        PairCell(SHAPES["bundled-llm"], slm, ASKED),
-        PairCell(SHAPES["bundled-llm"], SMALL, ASKED),
-    )
-    terms = Terms(1.0, quality)
+    trained, other = (PairCell(SHAPES["bundled-llm"], SHAPES[slm], ASKED) for slm in ("bundled-slm", "small"))
+    names = ("bundled-llm", "bundled-slm")
+    terms = Terms(1.0, {names: quality})
     assert on_cell("quality", trained, terms) == f"{100 * quality.kept:.1f} %"
     assert cell_source("quality", trained, terms) == "measured"
     assert any("made-0000" in line for line in lines("quality", trained, terms))
     assert on_cell("quality", other, terms) == "not trained"
     assert why_none("quality", other, terms) == NOT_TRAINED
-    assert why_none("quality", trained, Terms(1.0)) == NO_RUN
+    assert why_none("quality", trained, Terms(1.0, {names: None})) == NO_RUN
 
 
-def test_the_trained_pair_is_the_one_that_is_here(weights: str):
-    assert trained_pair({"bundled-llm": find_shape("bundled-llm")}) == "tiny"
-    assert trained_pair({}) is None
+def test_trained_pairs_are_those_that_are_here(weights: str):
+    shapes = {name: find_shape(name) for name in ("bundled-llm", "bundled-slm", "t5-small")}
+    assert trained_pairs(shapes) == {("bundled-llm", "bundled-slm"): "tiny"}
+    assert trained_pairs({}) == {}
+    names = ("own/llm", "own/slm")
+    others = {name: replace(SMALL, name=name, source=name) for name in names}
+    assert trained_pairs(shapes | others)[names] == "own"
