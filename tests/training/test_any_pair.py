@@ -1,0 +1,97 @@
+"""A pair of pretrained models in folders: tuned LLM, SLM alone, hybrid, and a bundle that the engines run."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hybrid.engines.torch.engine import TorchEngine
+from hybrid.errors import RecipeError
+from hybrid.models.bundle import load_bundle
+from hybrid.schema import SYSTEMS, Sampling
+from hybrid.training.evaluate import CONTROLS, quality
+from hybrid.training.export import stage_bundle
+from hybrid.training.models import build_model
+from hybrid.training.recipe import Recipe, load_recipe
+from hybrid.training.train import train
+from tests.training.any_pair import write_model, write_recipe
+
+
+@pytest.fixture(scope="module")
+def trained_pair(tmp_path_factory: pytest.TempPathFactory):
+    """(recipe, events) of a Llama that reads and a T5 that writes with a tokenizer of its own."""
+    recipe = load_recipe(write_recipe(tmp_path_factory.mktemp("any")))
+    return recipe, list(train(recipe))
+
+
+def test_one_command_gives_all_stages_and_a_bundle(trained_pair) -> None:
+    recipe, events = trained_pair
+    done = [event.stage for event in events if event.kind == "done"]
+    assert done == ["llm", "start", "slm", "hybrid"]
+    dev = [e.values["cross_entropy"] for e in events if e.stage == "llm" and e.kind == "dev"]
+    assert dev[-1] < dev[0]
+    names = load_file(recipe.out / "hybrid" / "checkpoint" / "model.safetensors").keys()
+    assert {"projector.shift", "projector.gain", "bridge.weight"} <= names
+    assert not any(name.startswith("llm.") for name in names)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_engines_run_the_bundle(trained_pair, system) -> None:
+    _, events = trained_pair
+    bundle = load_bundle("any", Path(events[-1].values["folder"]).parent)
+    assert list(bundle.manifest["tasks"]) == ["translate-en-de", "shorten"]
+    if system in bundle.models:
+        codec = bundle.codec(system)
+        steps = TorchEngine(bundle, system).generate(codec.encode("shorten", ["one old house"]), Sampling(6))
+        ids = [number for step in steps for row in step.token_ids for number in row]
+        assert 1 <= len(ids) <= 6
+        assert isinstance(codec.decode(ids), str)
+
+
+def test_stages_and_controls_are_scored(trained_pair) -> None:
+    recipe, _ = trained_pair
+    bundle = stage_bundle(recipe, ["llm", "slm", "hybrid"])
+    files = [Path(recipe.data.dev[0].path)]
+    rows = list(quality(bundle, files, "translate-en-de", ["llm", "slm", "hybrid"], tuple(CONTROLS), 3, 6))
+    assert [row.system for row in rows] == ["llm", "slm", "hybrid", *CONTROLS.values()]
+    with pytest.raises(RecipeError, match="'start' trains the slm, as another one does"):
+        stage_bundle(recipe, ["slm", "start"])
+
+
+def test_kl_between_two_vocabularies_is_refused_with_both_sizes(trained_pair) -> None:
+    recipe, _ = trained_pair
+    stage = dataclasses.replace(recipe.stage("hybrid"), teacher="llm", kl_weight=0.5)
+    with pytest.raises(RecipeError, match="teacher has 320 ids, the student 290") as caught:
+        build_model(recipe, stage)
+    assert "answers_of" in str(caught.value)
+
+
+def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, 'from = "{folder}/slm"')
+    write_model(tmp_path / "slm", "gpt2", 16, 2, seed=1)
+    head, _, rest = path.read_text("utf-8").partition("[[stages]]")
+    stages = [f"[[stages]]{part}" for part in rest.split("[bundle]")[0].split("[[stages]]")]
+    hybrid = stages[3].replace('"llm"', '"pretrained"').replace("answers = 16\n", "").replace(
+        'answers_of = "pretrained"\n', "")  # fmt: skip
+    bundle = '[bundle]\nllm = "pretrained"\nslm = "start"\nhybrid = "hybrid"\n'
+    path.write_text(head + stages[1] + hybrid + bundle, "utf-8")
+    recipe: Recipe = load_recipe(path)
+    events = list(train(recipe))
+    assert [e.stage for e in events if e.kind == "done"] == ["start", "hybrid"]
+    folder = Path(events[-1].values["folder"])
+    about = json.loads((folder / "pair.json").read_text("utf-8"))["llm"]
+    assert about["reference"].endswith("/llm")
+    assert "model.safetensors" in about["files"]
+    pair = load_bundle("any", folder.parent).hybrid
+    ids = torch.tensor([[40, 41, 42]])
+    assert pair.generate(ids, torch.ones_like(ids), max_new_tokens=3, do_sample=False).shape[1] <= 3
+
+
+def test_a_reference_that_is_none_is_named(tmp_path: Path) -> None:
+    path = write_recipe(tmp_path)
+    path.write_text(path.read_text("utf-8").replace('/llm"', '/nothing"'), "utf-8")
+    with pytest.raises(RecipeError, match=r"\[llm\] from = '.*/nothing'"):
+        list(train(load_recipe(path)))
