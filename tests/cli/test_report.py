@@ -39,7 +39,7 @@ def test_runs_are_written_as_one_page(run: Run, tmp_path: Path) -> None:
 
 def test_a_baseline_of_another_run_is_named_by_its_beginning(run: Run, tmp_path: Path) -> None:
     assert run("report", "a", "b", "--baseline", "b:llm", "-o", str(tmp_path / "r.html")).exit_code == 0
-    assert "than llm of run b-2" in (tmp_path / "r.html").read_text("utf-8")
+    assert "than LLM alone of run b-2" in (tmp_path / "r.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
