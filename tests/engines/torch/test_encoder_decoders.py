@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchEngine
+from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, sizes_of
 from hybrid.schema import METHODS, MODELS
 from tests.engines import families
 from tests.engines.conftest import NEW_TOKENS
-from tests.engines.encoder_decoders import VARIANTS, random_model
+from tests.engines.encoder_decoders import VARIANTS, bart, marian, random_model
 from tests.loaded import prompt_ids
 
 T5S = ("flan-t5", "mt5")  # which t5.py covers
@@ -81,6 +82,18 @@ def test_logits_equal_transformers(bundle, texts, answer):
     if (never := sizes_of(bundle.llm.config).never) is not None:
         logits[never] = -torch.inf
     torch.testing.assert_close(engine.strategy.decoder.single.logits[0], logits, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["bart", "marian"])
+def test_prompts_and_answers_beyond_the_positions_are_refused(tiny_bundle, texts, answer, answers, family):
+    model = random_model({"bart": bart, "marian": marian}[family](32, max_position_embeddings=20), 1)
+    engine = TorchEngine(replace(tiny_bundle, models={"slm": model}), "slm")
+    with pytest.raises(EngineError, match=r"positions for 20 tokens; a prompt would take .*shorter prompt\."):
+        answer(engine, texts[-1], max_new_tokens=2)
+    for short in ([texts[0]], texts[:2]):
+        with pytest.raises(EngineError, match=r"20 tokens; an answer would take 21\. Give fewer --max-new"):
+            answers(engine, short, max_new_tokens=21)
+    assert len(answer(engine, texts[0], max_new_tokens=20, ignore_eos=True).token_ids) == 20
 
 
 def logits_after(model, prompt, answer) -> torch.Tensor:
