@@ -27,8 +27,8 @@ from tests.sizing.made_up import made_up_profile
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results"
 GRID = "20261123-055137-cuda-graph-0d8c"
-H200 = "nvidia-h200-cuda-graph-bfloat16"
-CPU = "amd-epyc-onnx-int8"
+H200 = "nvidia-h200-8be4c6-cuda-graph-bfloat16"
+CPU = "amd-epyc-7ab403-onnx-int8"
 
 
 @pytest.fixture
