@@ -26,7 +26,7 @@ from tests.sizing.made_up import made_up_profile
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results"
-GRID = "20261123-055137-cuda-graph-0d8c"
+GRID = "20261130-223519-cuda-graph-6532"
 H200 = "nvidia-h200-8be4c6-cuda-graph-bfloat16"
 CPU = "amd-epyc-7ab403-onnx-int8"
 
@@ -127,6 +127,7 @@ def test_other_numbers_of_the_same_cells(open_page, shipped: Path):
 
 def test_the_pair_in_detail(open_page, shipped: Path):
     page = open_page(shipped)
+    page.selectbox(key="profile").set_value(H200).run()
     page.selectbox(key="llm").set_value("t5-v1_1-xl")
     page.selectbox(key="slm").set_value("t5-v1_1-base").run()
     text = said(page)
