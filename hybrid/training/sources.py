@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedModel
 
 from hybrid.errors import PairError, RecipeError
-from hybrid.models.pair_format import Role
+from hybrid.models.pair_format import ROLES, Role
 
 if TYPE_CHECKING:
     from hybrid.models.references import Checkpoint
+    from hybrid.training.recipe import Recipe
+
+# Keys of a config.json, by family.
+CONTEXTS = ("max_position_embeddings", "n_positions")
+BLOCKS = ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers")
+RELATIVE = ("t5", "mt5", "umt5")  # whose n_positions is no bound
 
 
 @contextmanager
@@ -38,3 +44,25 @@ def pretrained(reference: str, role: Role) -> PreTrainedModel:
 
     with named(reference, role):
         return load_model(checkpoint_of(reference, role))
+
+
+def check_fits(recipe: "Recipe") -> None:
+    """Raise RecipeError when a pretrained model has no such layer, or a context that is too short."""
+    for role in ROLES:
+        reference = recipe.part(role).reference
+        if reference is None:
+            continue
+        config = checkpoint_of(reference, role).config
+        longest = next((int(config[key]) for key in CONTEXTS if config.get(key)), None)
+        encodes = config.get("is_encoder_decoder") or config.get("model_type") in RELATIVE
+        if encodes or longest is None:
+            lengths = {}
+        else:
+            lengths = {"max_source": recipe.data.max_source, "row_tokens": recipe.data.row_tokens}
+        for name, value in lengths.items():
+            if longest is not None and value > longest:
+                raise RecipeError(f"{name} is {value}; the {role} reads {longest} tokens at the most.")
+        blocks = next((int(config[key]) for key in BLOCKS if config.get(key)), None)
+        layer = recipe.hybrid.layer
+        if role == "llm" and layer is not None and blocks is not None and layer > blocks:
+            raise RecipeError(f"hybrid.layer is {layer}; the LLM has blocks 1 to {blocks}.")

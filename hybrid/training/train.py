@@ -19,6 +19,7 @@ from hybrid.training.export import export
 from hybrid.training.models import check_memory
 from hybrid.training.recipe import Recipe
 from hybrid.training.settings import check_unchanged
+from hybrid.training.sources import check_fits
 from hybrid.training.stage_run import StageRun, TrainEvent
 from hybrid.training.stages import Stage
 
@@ -43,6 +44,7 @@ def _train(recipe: Recipe, chosen: Sequence[Stage], deadline: float | None) -> I
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     with accelerator.main_process_first():
         check_unchanged(recipe)
+        check_fits(recipe)
         check_memory(recipe, [s for s in chosen if not _is_done(recipe, s)], accelerator.device)
         prepare(recipe)
     for stage in chosen:
