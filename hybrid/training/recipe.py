@@ -28,6 +28,7 @@ class Recipe:
         the working directory.
     vocab_size: entries of a new LLM's tokenizer, and of a new SLM's without one of its own.
     tasks: by name, those of the recipe's own, and other words for built-in ones.
+    compile: whether layers are compiled (a minute on a GPU, then about twice as fast), or in which stages.
     bundle: which stages become the bundle's three systems; all three, or none without a bundle.
     """
 
@@ -42,7 +43,7 @@ class Recipe:
     hybrid: Reading = field(default_factory=Reading)
     tasks: Mapping[str, TaskTable] = field(default_factory=dict)
     bundle: Mapping[str, str] = field(default_factory=dict)
-    compile: bool = True
+    compile: bool | tuple[str, ...] = True
     log_every: Count = 50
     dev_every: Count = 2000
     checkpoint_every: Count = 2000

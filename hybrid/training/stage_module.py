@@ -8,6 +8,7 @@ Letters: B rows, S source tokens, T target tokens; R packed rows, L tokens a row
 from typing import Any, Protocol
 
 import torch
+import torch.fx.experimental._config
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -145,6 +146,10 @@ def compile_parts(module: StageModule) -> None:
     All layers of a stack share one graph, so a 24-layer model starts in
     seconds where compiling it whole takes minutes for every bucket.
     """
+    torch._dynamo.config.recompile_limit = 64
+    # Sizes that happen to be equal in the first bucket (rows and target tokens, say) are not taken
+    # for one size: each would be compiled again for the first bucket in which they are not.
+    torch.fx.experimental._config.use_duck_shape = False
     for part in module.modules():
         if isinstance(part, GradientCheckpointingLayer):
             part.compile(dynamic=not isinstance(module, PackedModule))

@@ -65,8 +65,7 @@ class StageRun:
         self.batches, self.dev = self._batches(packed)
         self.update = Update(self.module, self.named, self.optimizer, accelerator)
         self.position = self._resume(student)
-        if recipe.compile:
-            torch._dynamo.config.recompile_limit = 64
+        if stage.name in recipe.compile if isinstance(recipe.compile, tuple) else recipe.compile:
             compile_parts(self.module)
         self.module.train()
         self.finished = False
