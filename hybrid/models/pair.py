@@ -51,6 +51,10 @@ class HybridForConditionalGeneration(Hybrid):
         )
         return take_rows(outputs.last_hidden_state, order.argsort(1))
 
+    def _prepare_cache_for_generation(self, *arguments: Any, **more: Any) -> Any:
+        # The SLM's own: a T5Gemma attends to all of a prompt, of which one of windows drops the beginning.
+        return cast(Any, self.slm)._prepare_cache_for_generation(*arguments, **more)
+
     def answer_states(
         self,
         input_ids: torch.Tensor,

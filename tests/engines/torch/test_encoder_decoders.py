@@ -8,10 +8,11 @@ import torch
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, sizes_of
+from hybrid.models.pair import Hybrid
 from hybrid.schema import METHODS, MODELS
 from tests.engines import families
 from tests.engines.conftest import NEW_TOKENS
-from tests.engines.encoder_decoders import VARIANTS, bart, marian, random_model
+from tests.engines.encoder_decoders import VARIANTS, bart, marian, random_model, t5gemma
 from tests.loaded import prompt_ids
 
 T5S = ("flan-t5", "mt5")  # which t5.py covers
@@ -82,6 +83,21 @@ def test_logits_equal_transformers(bundle, texts, answer):
     if (never := sizes_of(bundle.llm.config).never) is not None:
         logits[never] = -torch.inf
     torch.testing.assert_close(engine.strategy.decoder.single.logits[0], logits, rtol=1e-3, atol=1e-3)
+
+
+def test_a_hybrids_t5gemma_attends_to_prompts_longer_than_its_window(tiny_bundle, texts, answer):
+    hybrid = Hybrid.from_parts(*(random_model(t5gemma(32, decoder={"sliding_window": 8}), n) for n in (1, 2)))
+    engine = TorchEngine(replace(tiny_bundle, models={"hybrid": hybrid.eval()}), "hybrid")
+    for text in (texts[30], texts[190]):
+        ids = torch.tensor([prompt_ids(tiny_bundle, text)])
+        written = hybrid.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False,
+            eos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        assert ids.shape[1] > 8
+        assert (
+            list(answer(engine, text, max_new_tokens=8, ignore_eos=True).token_ids) == written[0, 1:].tolist()
+        )
 
 
 @pytest.mark.parametrize("family", ["bart", "marian"])
