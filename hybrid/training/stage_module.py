@@ -19,6 +19,9 @@ from hybrid.models.reading import reads_causally
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.stages import Stage
 
+# Encoder-decoder families that use a mask of four dimensions as it is.
+READY_MASKS = ("t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus")
+
 
 class Kept(Protocol):
     """What has been read already, by examples' places, see states.py."""
@@ -47,6 +50,12 @@ class StageModule(nn.Module):
         self.read_by_teacher = same and teacher is not None and is_encoder_decoder(teacher)
         self.kl_weight = stage.kl_weight
         self.label_smoothing = stage.label_smoothing
+
+    @property
+    def capturable(self) -> bool:
+        """Whether nothing in forward() looks at a value on the host."""
+        writer = self.student.slm if isinstance(self.student, Hybrid) else self.student
+        return all(takes_ready_masks(model) for model in (writer, self.teacher) if model is not None)
 
     def train(self, mode: bool = True) -> "StageModule":
         super().train(mode)
@@ -179,7 +188,8 @@ def encode(model: PreTrainedModel, source: torch.Tensor, mask: torch.Tensor) -> 
 
 def encode_embedded(model: PreTrainedModel, embedded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Compute encoder hidden states of embeddings, (B, S, d)."""
-    output = model.get_encoder()(inputs_embeds=embedded, attention_mask=_seen(mask))
+    seen = _seen(mask) if takes_ready_masks(model) else mask
+    output = model.get_encoder()(inputs_embeds=embedded, attention_mask=seen)
     states: torch.Tensor = output.last_hidden_state
     return states
 
@@ -191,11 +201,12 @@ def decode(
     decoder_ids, decoder = shift_right(labels, start_id(model.config)), model.get_decoder()
     length = decoder_ids.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    ready = takes_ready_masks(model)
     output = decoder(
-        inputs_embeds=_scaled(decoder, embed(model, decoder_ids)),
-        attention_mask=causal[None, None],
+        inputs_embeds=_scaled(decoder, embed(decoder, decoder_ids)),
+        attention_mask=causal[None, None] if ready else None,
         encoder_hidden_states=encoder_states,
-        encoder_attention_mask=_seen(mask),
+        encoder_attention_mask=_seen(mask) if ready else mask,
         use_cache=False,
     )
     states: torch.Tensor = output.last_hidden_state
@@ -236,9 +247,14 @@ def read_prompts(pair: Hybrid, source: torch.Tensor, mask: torch.Tensor) -> torc
     return states
 
 
+def takes_ready_masks(model: PreTrainedModel) -> bool:
+    """Tell whether masks can be given as the attention uses them, which captured graphs need."""
+    return not is_encoder_decoder(model) or model.config.model_type in READY_MASKS
+
+
 def start_id(config: Any) -> int:
     """Return the id that an encoder-decoder's decoder begins with."""
-    start = config.decoder_start_token_id
+    start = getattr(config, "decoder_start_token_id", None)
     return int(config.decoder.bos_token_id if start is None else start)
 
 

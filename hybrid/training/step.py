@@ -33,6 +33,7 @@ class Update:
     ) -> None:
         self.module, self.optimizer, self.accelerator = module, optimizer, accelerator
         self.params = list(named.values())
+        self.captures = accelerator.device.type == "cuda" and module.capturable
         sizes = [p.numel() for p in self.params]
         # One buffer, so that averaging over processes is one call.
         self.flat = torch.zeros(sum(sizes), device=accelerator.device)
@@ -48,14 +49,14 @@ class Update:
         Lopsided shapes should come first: a graph compiled while source and
         target are equally long is compiled again for the first that are not.
         """
-        if self.accelerator.device.type == "cuda":
+        if self.captures:
             for batch in batches:
                 self._replayed(batch, seed=0)
 
     def __call__(self, batch: AnyBatch, seed: int, step: int, lr_factor: float) -> torch.Tensor:
         # Dropout then depends on the seed alone, so a resumed run repeats it.
         self.optimizer.prepare(step, lr_factor)
-        if self.accelerator.device.type == "cuda":
+        if self.captures:
             losses = self._replayed(batch, seed)
         else:
             torch.manual_seed(seed)

@@ -106,7 +106,7 @@ def test_a_row_is_drawn_as_often_as_its_weight(tmp_path: Path, rows) -> None:
     assert 3 <= np.mean([counts[name] for name in names[20:]]) <= 5
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3", "gpt_neox"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3", "gpt_neox", "gemma3_text", "opt"])
 def test_losses_are_those_of_each_example_alone(path: Path, rows, family: str) -> None:
     model = tiny_model(family).eval()
     batch = next(batches(path, tokens=128).epoch(0))
