@@ -20,7 +20,7 @@ from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.stage_module import is_encoder_decoder
 from hybrid.training.stages import PRETRAINED, Stage
 
-SOURCE_TOKENS_PER_BATCH = 16384
+SOURCE_TOKENS_PER_BATCH, ON_GPU = 16384, 131072
 
 
 def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
@@ -36,7 +36,8 @@ def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
     if path.is_file():  # beside the weights that they follow from
         return path
     model = trained(recipe, teacher)
-    model.to(device)  # type: ignore[arg-type]
+    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model.to(device, kind)  # type: ignore[arg-type]
     widest = max(width for _, width in recipe.data.buckets)
     with np.load(prepared(recipe)) as arrays:
         stored = {name: arrays[name] for name in arrays}
@@ -67,7 +68,8 @@ def greedy_answers(
 ) -> list[list[int]]:
     """Greedy answers, ends of sequence included; one that did not end is cut there."""
     answers: list[list[int]] = [[] for _ in sources]
-    for places, ids in by_length(sources, lambda shortest: max(1, SOURCE_TOKENS_PER_BATCH // shortest)):
+    tokens = ON_GPU if model.device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
+    for places, ids in by_length(sources, lambda shortest: max(1, tokens // shortest)):
         mask = mask_of(ids, [len(sources[place]) for place in places])
         for place, answer in zip(places, generated(model, ids, mask, longest, eos, eos), strict=True):
             end = answer.index(eos) if eos in answer else longest - 1
