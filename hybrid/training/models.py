@@ -49,7 +49,7 @@ def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrain
     teacher = trained(recipe, stage.teacher) if stage.teacher else None
     role: Role = "llm" if stage.trains == "llm" else "slm"
     student = first_model(recipe, role)
-    if stage.starts_from is not None:
+    if stage.starts_from is not None and stage.starts_from != PRETRAINED:
         load_weights(_checkpoint_of(recipe, stage.starts_from), dict(student.named_parameters()))
     if stage.trains == "hybrid":
         assert stage.reads_with is not None  # checked by Stage

@@ -87,8 +87,8 @@ class Recipe:
         origin = getattr(stage, link)
         if origin is None:
             return
-        kind = "slm" if link == "starts_from" and stage.trains != "llm" else "llm"
-        if origin == PRETRAINED and link != "starts_from" and self.llm.reference is not None:
+        kind: Role = "slm" if link == "starts_from" and stage.trains != "llm" else "llm"
+        if origin == PRETRAINED and self.part(kind).reference is not None:
             return
         if origin not in earlier:
             raise ValueError(f"stage {stage.name!r}: {link} names {origin!r}, which is no earlier stage")

@@ -58,7 +58,9 @@ def check_fits(recipe: "Recipe") -> None:
         if encodes or longest is None:
             lengths = {}
         else:
-            lengths = {"max_source": recipe.data.max_source, "row_tokens": recipe.data.row_tokens}
+            lengths = {"max_source": recipe.data.max_source}
+            if any(stage.trains == role for stage in recipe.stages):
+                lengths["row_tokens"] = recipe.data.row_tokens
         for name, value in lengths.items():
             if longest is not None and value > longest:
                 raise RecipeError(f"{name} is {value}; the {role} reads {longest} tokens at the most.")

@@ -39,7 +39,7 @@ class Stage:
         (sequence-level distillation); they are written before the stage begins.
     answers: examples that are answered, and trained on, at the most; drawn at random.
 
-    In the place of a stage, `pretrained` is the LLM as [llm] names it.
+    In the place of a stage, `pretrained` is the model as [llm] or [slm] names it.
     """
 
     name: str

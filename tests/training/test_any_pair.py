@@ -77,7 +77,8 @@ def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:
     hybrid = stages[3].replace('"llm"', '"pretrained"').replace("answers = 16\n", "").replace(
         'answers_of = "pretrained"\n', "")  # fmt: skip
     bundle = '[bundle]\nllm = "pretrained"\nslm = "start"\nhybrid = "hybrid"\n'
-    path.write_text(head + stages[1] + hybrid + bundle, "utf-8")
+    alone = stages[1] + 'starts_from = "pretrained"\n'
+    path.write_text(head + alone + hybrid + bundle, "utf-8")
     recipe: Recipe = load_recipe(path)
     events = list(train(recipe))
     assert [e.stage for e in events if e.kind == "done"] == ["start", "hybrid"]
