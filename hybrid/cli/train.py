@@ -54,7 +54,13 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 @click.option("--system", "systems", type=click.Choice(MODELS), multiple=True, help="[default: all]")
 @click.option("--pair", metavar="NAME", help="See `hybrid pairs`. [default: the first]")
 @click.option("--recipe", type=click.Path(path_type=Path), help="In place of a pair: of this recipe,")
-@click.option("--stage", "stages", metavar="NAME", multiple=True, help="this stage; may be repeated.")
+@click.option(
+    "--stage",
+    "stages",
+    metavar="NAME",
+    multiple=True,
+    help="this stage; may be repeated. [default: the bundle's]",
+)
 @click.option("--limit", type=click.IntRange(1), default=500, show_default=True, help="Of each file.")
 @click.option("--max-new-tokens", type=click.IntRange(1, 4096), default=128, show_default=True)
 @click.option("--control", is_flag=True, help="Also the hybrid fed with a mismatched, constant, zero latent.")
@@ -70,6 +76,8 @@ def evaluate(
     its first line or without; or SOURCES,REFERENCES, two files of a text a line.
     `hybrid bench` measures speed and quality together.
     """
+    if options["stages"] and options["recipe"] is None:
+        raise InputError("--stage names a stage of a recipe; give --recipe FILE too.")
     with Terminal() as terminal:
         terminal(Status(sentence="Starting"))
         with collector_off():
@@ -86,7 +94,8 @@ def evaluate(
         if options["recipe"] is None:
             bundle = load_bundle(pair, observer=terminal)
         else:
-            bundle = stage_bundle(load_recipe(options["recipe"]), options["stages"])
+            recipe = load_recipe(options["recipe"])
+            bundle = stage_bundle(recipe, options["stages"] or tuple(recipe.bundle.values()))
         tasks = bundle.codec("llm").tasks
         if task is None:
             task = next(iter(tasks))
@@ -94,7 +103,7 @@ def evaluate(
         elif task not in tasks:
             raise InputError(f"There is no task {task!r}; available: {', '.join(tasks)}.")
         chosen = systems or tuple(bundle.models)
-        controls = tuple(CONTROLS) if options["control"] else ()
+        controls = tuple(CONTROLS) if options["control"] and "hybrid" in bundle.models else ()
         settings = controls, options["limit"], options["max_new_tokens"], options["columns"]
         for result in quality(bundle, files, task, chosen, *settings, options["device"], terminal):
             report = {
