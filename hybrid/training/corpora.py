@@ -15,6 +15,7 @@ from hybrid.suites.files import files_of, read_examples
 # Bounds keep a number within what it counts; train.check_memory() says what of that a machine holds.
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]  # what a tensor's dimension can be
 Length = Annotated[int, Meta(ge=2, le=2**16 - 1)]  # tokens, the end included; 16 bits in the prepared data
+ROW_TOKENS = 512
 Weight = Annotated[float, Meta(gt=0, le=1000)]
 
 
@@ -55,7 +56,8 @@ class Data:
         example goes to the first it fits, and is left out where it fits none.
     max_source: longer sources are cut to this many tokens; it is also the
         longest prompt that the finished models accept.
-    row_tokens: of a decoder-only model's batches: a row is filled with several examples.
+    row_tokens: of a decoder-only model's batches: a row is filled with several examples; ROW_TOKENS, or
+        what the model reads where that is less, when None.
     temperature: T of a source's share in an epoch, n^(1/T) for n rows: 1 takes rows as
         they are, a higher one evens sources out (Arivazhagan et al. 2019, arXiv 1907.05019).
     """
@@ -64,7 +66,7 @@ class Data:
     dev: Annotated[tuple[Corpus, ...], Meta(min_length=1)]
     buckets: Annotated[tuple[tuple[Length, Length], ...], Meta(min_length=1)]
     max_source: Annotated[int, Meta(ge=3, le=2**16 - 1)] = 512  # a prefix, a word and the end
-    row_tokens: Annotated[int, Meta(ge=16, le=2**16)] = 512
+    row_tokens: Annotated[int, Meta(ge=16, le=2**16)] | None = None
     temperature: Annotated[float, Meta(ge=1, le=1000)] = 1.0
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hybrid.errors import RecipeError
 from hybrid.training.batches import Batch, drawn, draws, repeats, side_name
-from hybrid.training.corpora import Data
+from hybrid.training.corpora import ROW_TOKENS, Data
 from hybrid.training.losses import IGNORED
 
 SCORED_MULTIPLE = 2048  # of a batch's scored tokens: few shapes, each compiled and captured once
@@ -51,6 +51,7 @@ class PackedBatches:
         device: torch.device,
         share: tuple[int, int] = (0, 1),
         role: str = "llm",
+        width: int | None = None,
     ) -> None:
         arrays = np.load(path)
         source, target = side_name(arrays, "source", role), side_name(arrays, "target", role)
@@ -62,9 +63,10 @@ class PackedBatches:
             lengths - 1,
         )  # the last id is only predicted
         self._repeats = repeats(arrays)
-        self._members = np.flatnonzero(self._inputs <= data.row_tokens)
+        self.width = width or data.row_tokens or ROW_TOKENS
+        self._members = np.flatnonzero(self._inputs <= self.width)
         self._draws = draws(self._repeats, self._members)
-        self.seed, self.device, self.share, self.width = seed, device, share, data.row_tokens
+        self.seed, self.device, self.share = seed, device, share
         tokens = int(self._inputs[self._members].sum()) or 1
         wanted = max(1, tokens_per_step // (self.width * share[1])) * share[1]
         self.rows = max(share[1], min(wanted, tokens // (2 * self.width) // share[1] * share[1]))

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from hybrid.errors import PairError, RecipeError
 from hybrid.models.pair_format import ROLES, Role
+from hybrid.training.corpora import ROW_TOKENS
 
 if TYPE_CHECKING:
     from hybrid.models.references import Checkpoint
@@ -46,25 +47,38 @@ def pretrained(reference: str, role: Role) -> PreTrainedModel:
         return load_model(checkpoint_of(reference, role))
 
 
+def row_tokens(recipe: "Recipe", role: Role) -> int:
+    """Say how many tokens a packed row of a decoder-only model has."""
+    reference = recipe.part(role).reference
+    longest = context_of(checkpoint_of(reference, role)) if reference is not None else None
+    return recipe.data.row_tokens or min(ROW_TOKENS, longest or ROW_TOKENS)
+
+
+def context_of(checkpoint: "Checkpoint") -> int | None:
+    """Return how many tokens a model reads at the most; None where nothing bounds it."""
+    config = checkpoint.config
+    if config.get("model_type") in RELATIVE:
+        return None
+    return next((int(config[key]) for key in CONTEXTS if config.get(key)), None)
+
+
 def check_fits(recipe: "Recipe") -> None:
     """Raise RecipeError when a pretrained model has no such layer, or a context that is too short."""
     for role in ROLES:
         reference = recipe.part(role).reference
         if reference is None:
             continue
-        config = checkpoint_of(reference, role).config
-        longest = next((int(config[key]) for key in CONTEXTS if config.get(key)), None)
-        encodes = config.get("is_encoder_decoder") or config.get("model_type") in RELATIVE
-        if encodes or longest is None:
-            lengths = {}
-        else:
-            lengths = {"max_source": recipe.data.max_source}
-            if any(stage.trains == role for stage in recipe.stages):
-                lengths["row_tokens"] = recipe.data.row_tokens
+        checkpoint = checkpoint_of(reference, role)
+        longest = context_of(checkpoint)
+        lengths = {"max_source": recipe.data.max_source}
+        if any(stage.trains == role for stage in recipe.stages) and not checkpoint.config.get(
+            "is_encoder_decoder"
+        ):
+            lengths["row_tokens"] = row_tokens(recipe, role)
         for name, value in lengths.items():
             if longest is not None and value > longest:
                 raise RecipeError(f"{name} is {value}; the {role} reads {longest} tokens at the most.")
-        blocks = next((int(config[key]) for key in BLOCKS if config.get(key)), None)
+        blocks = next((int(checkpoint.config[k]) for k in BLOCKS if checkpoint.config.get(k)), None)
         layer = recipe.hybrid.layer
         if role == "llm" and layer is not None and blocks is not None and layer > blocks:
             raise RecipeError(f"hybrid.layer is {layer}; the LLM has blocks 1 to {blocks}.")

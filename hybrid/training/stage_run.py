@@ -22,6 +22,7 @@ from hybrid.training.optim import MeanWeights, linear_schedule, optimizer_of
 from hybrid.training.packing import AnyBatch, PackedBatches
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.settings import record, stage_settings
+from hybrid.training.sources import row_tokens
 from hybrid.training.stage_module import PackedModule, StageModule, compile_parts, is_encoder_decoder
 from hybrid.training.stages import Stage
 from hybrid.training.states import calibrate, keep_states
@@ -79,9 +80,10 @@ class StageRun:
         seed, device, tokens = recipe.seed, accelerator.device, stage.tokens_per_step
         role: Role = "llm" if stage.trains == "llm" else "slm"
         if packed:
+            width = row_tokens(recipe, role)
             return (
-                PackedBatches(data, recipe.data, tokens, seed, device, share, role),
-                PackedBatches(dev, recipe.data, DEV_TOKENS, seed, device, role=role),
+                PackedBatches(data, recipe.data, tokens, seed, device, share, role, width),
+                PackedBatches(dev, recipe.data, DEV_TOKENS, seed, device, role=role, width=width),
             )
         reads: Role = "llm" if stage.trains == "hybrid" else role
         return (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hybrid.models.bundle import Bundle, load_bundle
-from hybrid.training.evaluate import CONTROL, quality
+from hybrid.training.evaluate import CONTROLS, quality
 from tests.models.two_tokenizers import OWN, save_any_pair
 
 SOURCES = [
@@ -39,8 +39,8 @@ def alone(bundle: Bundle, model, text: str) -> str:
 def test_a_batch_answers_as_each_alone(bundle: Bundle, tmp_path: Path) -> None:
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\n" + "".join(f"{text}\tOui.\n" for text in SOURCES), "utf-8")
-    rows = list(quality(bundle, [table], OWN, ["llm", "slm", "hybrid"], control=True, max_new_tokens=7))
-    assert [row.system for row in rows] == ["llm", "slm", "hybrid", CONTROL]
+    rows = list(quality(bundle, [table], OWN, ["llm", "slm", "hybrid"], ["mismatched"], max_new_tokens=7))
+    assert [row.system for row in rows] == ["llm", "slm", "hybrid", CONTROLS["mismatched"]]
     for row in rows[:3]:
         assert list(row.outputs) == [alone(bundle, row.system, text) for text in SOURCES]
         assert row.score.metric == "bleu"
