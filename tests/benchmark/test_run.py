@@ -127,13 +127,13 @@ def test_the_readmes_script_prints_a_verdict_for_each_system(place: Path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=place, check=False)
     assert done.returncode == 0, done.stderr
     verdicts = done.stdout.splitlines()
-    assert [line.split()[0] for line in verdicts] == ["llm", "slm", "hybrid"]
+    assert [line.split()[0] for line in verdicts] == ["LLM", "SLM", "Hybrid"]
     assert "baseline" in verdicts[0]
     assert all("BLEU" in line for line in verdicts)
     stored = load_run("latest")
-    assert stored.run.planned == 18
-    assert [record.block for record in stored.records] == [0] * 9 + [1] * 9
-    assert [probe.records_before for probe in stored.run.probes] == [0, 9, 9, 18]
+    assert stored.run.planned == 15
+    assert [record.block for record in stored.records] == [0] * 9 + [1] * 6
+    assert [probe.records_before for probe in stored.run.probes] == [0, 9, 9, 15]
     assert "my-sentences" in bench_command(load_run("latest").run.plan)
 
 
