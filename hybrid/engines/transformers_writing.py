@@ -221,7 +221,7 @@ def _check_positions(config: PretrainedConfig, tokens: int) -> None:
     if positions is not None and tokens > positions:
         raise EngineError(
             f"The {config.model_type} has positions for {positions} tokens; a prompt with its answer would "
-            f"take {tokens}. Give a shorter prompt or fewer --max-new-tokens."
+            f"take {tokens}. Give a shorter prompt or fewer new tokens (--max-new-tokens)."
         )
 
 

@@ -68,6 +68,16 @@ def is_task_name(name: str) -> bool:
     return TASK_NAME.fullmatch(name) is not None
 
 
+# Names of languages by their ISO 639-1 codes; another one is called by its code.
+LANGUAGES: Mapping[str, str] = {
+    "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fi": "Finnish", "fr": "French", "hi": "Hindi", "hu": "Hungarian", "it": "Italian",
+    "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
+    "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
+
 def task_named(name: str) -> Task:
     """Give the built-in task of this name, or what the name says of a task that a pair has of its own.
 
@@ -78,5 +88,6 @@ def task_named(name: str) -> Task:
         return TASKS[name]
     if languages := _TRANSLATION.fullmatch(name):
         source, target = languages[1], languages[2]
-        return Task(name, f"Translate {source} to {target}", "", source, target)
+        told = (LANGUAGES.get(language, language) for language in (source, target))
+        return Task(name, "Translate {} to {}".format(*told), "", source, target)
     return Task(name, name, "", "", "", lines=True)

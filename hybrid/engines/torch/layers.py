@@ -221,8 +221,8 @@ class PackedDecoder:
 # What takes positions, and what makes it shorter.
 ROOM: Mapping[str, str] = {
     "a prompt": "a shorter prompt",
-    "an answer": "fewer --max-new-tokens",
-    "a prompt with its answer": "a shorter prompt or fewer --max-new-tokens",
+    "an answer": "fewer new tokens (--max-new-tokens)",
+    "a prompt with its answer": "a shorter prompt or fewer new tokens (--max-new-tokens)",
 }
 
 
