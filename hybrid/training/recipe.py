@@ -28,7 +28,7 @@ class Recipe:
         the working directory.
     vocab_size: entries of a new LLM's tokenizer, and of a new SLM's without one of its own.
     tasks: by name, those of the recipe's own, and other words for built-in ones.
-    compile: whether layers are compiled (a minute on a GPU, then about twice as fast), or in which stages.
+    compile: whether layers are compiled on a GPU (a minute, then about twice as fast), or in which stages.
     bundle: which stages become the bundle's three systems; all three, or none without a bundle.
     """
 
@@ -64,6 +64,9 @@ class Recipe:
             if stage.name.lower() in map(str.lower, earlier):  # one folder, where case makes no difference
                 raise ValueError(f"two stages are called {stage.name!r}")
             earlier[stage.name] = stage.trains
+        unknown = [] if isinstance(self.compile, bool) else [n for n in self.compile if n not in earlier]
+        if unknown:
+            raise ValueError(f"compile names {unknown[0]!r}, which is no stage; stages: {', '.join(earlier)}")
         if self.bundle:
             self._check_bundle(earlier)
 
@@ -111,6 +114,10 @@ class Recipe:
         reader, llm = self.stage(self.bundle["hybrid"]).reads_with, self.bundle["llm"]
         if reader != llm:
             raise ValueError(f"bundle.llm is {llm!r}, but the hybrid reads with {reader!r}; name that one")
+
+    def compiles(self, stage: Stage) -> bool:
+        """Say whether the layers of `stage` are compiled on a GPU."""
+        return self.compile if isinstance(self.compile, bool) else stage.name in self.compile
 
     def stage(self, name: str) -> Stage:
         for stage in self.stages:

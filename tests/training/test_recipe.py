@@ -91,6 +91,7 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ('/out"', '/o\\u001but"', (r"\x1but", "control characters")),
         ('llm = "first"', 'llm = "second"', ("bundle.llm is 'second'", "train the llm: first")),
         ('llm = "first"\n', "", ("names no stage for llm",)),
+        ("compile = false", 'compile = ["first", "fourth"]', ("compile names 'fourth'", "stages: first")),
         ('starts_from = "second"', 'starts_from = "third"', ("'third'", "starts_from", "no earlier stage")),
         ('starts_from = "second"', 'starts_from = "first"', ("'first'", "trains the llm, not the slm")),
         ('reads_with = "first"', 'reads_with = "second"', ("'second'", "trains the slm, not the llm")),
