@@ -222,11 +222,14 @@ def best_engines(
     when none does.
     """
     *others, last = BEST[config.device.kind]
+    told = set[str]()  # one reason may keep two engines of a kind from running
     for name in others:
         try:
             return name, create(name, config)
         except EngineError as error:
-            config.observer(Notice(sentence=f"Not the engine {name}: {error}"))
+            if str(error) not in told:
+                config.observer(Notice(sentence=f"Not the engine {name}: {error}"))
+            told.add(str(error))
     return last, create(last, config)
 
 
