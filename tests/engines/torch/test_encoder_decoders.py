@@ -107,7 +107,7 @@ def test_prompts_and_answers_beyond_the_positions_are_refused(tiny_bundle, texts
     with pytest.raises(EngineError, match=r"positions for 20 tokens; a prompt would take .*shorter prompt\."):
         answer(engine, texts[-1], max_new_tokens=2)
     for short in ([texts[0]], texts[:2]):
-        with pytest.raises(EngineError, match=r"20 tokens; an answer would take 21\. Give fewer --max-new"):
+        with pytest.raises(EngineError, match=r"20 tokens; an answer would take 21\. Give fewer new tokens"):
             answers(engine, short, max_new_tokens=21)
     assert len(answer(engine, texts[0], max_new_tokens=20, ignore_eos=True).token_ids) == 20
 
