@@ -149,7 +149,7 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
         embeddings=embeddings,
         embedding_scale=about.d_model**0.5,
         layers=tuple(layers),
-        final_norm=_norm(config, weights, "norm") if "norm.weight" in weights else None,
+        final_norm=norm(config, weights, "norm") if "norm.weight" in weights else None,
         positions=None,
         causal=True,
         head=linear(weights if "lm_head.weight" in weights else {"lm_head.weight": embeddings}, "lm_head"),
@@ -164,7 +164,7 @@ def _layer(config: Config, weights: Weights, number: int, window: int | None, tu
     gate, up, down = (linear(weights, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
     return Layer(
         self_attention=Attention(
-            norm=_norm(config, weights, f"{name}.input_layernorm"),
+            norm=norm(config, weights, f"{name}.input_layernorm"),
             query=query,
             key=key,
             value=value,
@@ -175,23 +175,24 @@ def _layer(config: Config, weights: Weights, number: int, window: int | None, tu
             scale=float(config["query_pre_attn_scalar"]) ** -0.5,
             rotary=turned,
             window=window,
-            query_norm=_norm(config, weights, f"{name}.self_attn.q_norm"),
-            key_norm=_norm(config, weights, f"{name}.self_attn.k_norm"),
-            post_norm=_norm(config, weights, f"{name}.post_attention_layernorm"),
+            query_norm=norm(config, weights, f"{name}.self_attn.q_norm"),
+            key_norm=norm(config, weights, f"{name}.self_attn.k_norm"),
+            post_norm=norm(config, weights, f"{name}.post_attention_layernorm"),
         ),
         cross_attention=None,
         feed_forward=FeedForward(
-            norm=_norm(config, weights, f"{name}.pre_feedforward_layernorm"),
+            norm=norm(config, weights, f"{name}.pre_feedforward_layernorm"),
             gate=gate,
             up=up,
             down=down,
             activation=about.activation,
-            post_norm=_norm(config, weights, f"{name}.post_feedforward_layernorm"),
+            post_norm=norm(config, weights, f"{name}.post_feedforward_layernorm"),
         ),
     )
 
 
-def _norm(config: Config, weights: Weights, name: str) -> Norm:
+def norm(config: Config, weights: Weights, name: str) -> Norm:
+    """Name an RMS norm's gain, which is stored less 1."""
     gain = 1.0 + weights[f"{name}.weight"].detach().float()
     return Norm(kind="rms", eps=float(config.get("rms_norm_eps", 1e-6)), gain=gain)
 

@@ -23,6 +23,7 @@ from hybrid.models.architectures.bounds import (
     checked,
 )
 from hybrid.models.architectures.gpt2 import ACTIVATIONS
+from hybrid.models.architectures.llama import linear
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -125,7 +126,7 @@ def _layer(config: Config, weights: Weights, name: str, turned: Rotary) -> Layer
             query=query,
             key=key,
             value=value,
-            output=_linear(weights, f"{name}.attention.dense"),
+            output=linear(weights, f"{name}.attention.dense"),
             heads=about.heads,
             key_value_heads=about.key_value_heads,
             head_width=about.head_width,
@@ -136,8 +137,8 @@ def _layer(config: Config, weights: Weights, name: str, turned: Rotary) -> Layer
         feed_forward=FeedForward(
             norm=_norm(config, weights, f"{name}.post_attention_layernorm"),
             gate=None,
-            up=_linear(weights, f"{name}.mlp.dense_h_to_4h"),
-            down=_linear(weights, f"{name}.mlp.dense_4h_to_h"),
+            up=linear(weights, f"{name}.mlp.dense_h_to_4h"),
+            down=linear(weights, f"{name}.mlp.dense_4h_to_h"),
             activation=about.activation,
         ),
         parallel=bool(config.get("use_parallel_residual", True)),
@@ -153,10 +154,6 @@ def _by_head(weights: Weights, name: str, heads: int) -> list[Linear]:
         Linear(weight=part.flatten(0, 1), bias=None if shift is None else shift.flatten())
         for part, shift in zip(matrices, biases, strict=True)
     ]
-
-
-def _linear(weights: Weights, name: str) -> Linear:
-    return Linear(weight=weights[f"{name}.weight"], bias=weights.get(f"{name}.bias"))
 
 
 def _norm(config: Config, weights: Weights, name: str) -> Norm:

@@ -23,13 +23,14 @@ from hybrid.models.architectures.bounds import (
     Width,
     checked,
 )
+from hybrid.models.architectures.gemma3 import norm
+from hybrid.models.architectures.llama import linear
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
     FeedForward,
     Layer,
     Linear,
-    Norm,
     Rotary,
     Sizes,
     Stack,
@@ -113,7 +114,7 @@ def encoder(config: Config, weights: Weights) -> Stack:
         embeddings=own["embed_tokens.weight"],
         input_scale=half["hidden_size"] ** 0.5,
         layers=_layers(half, own, crosses=False),
-        final_norm=_norm(half, own, "norm") if "norm.weight" in own else None,
+        final_norm=norm(half, own, "norm") if "norm.weight" in own else None,
         positions=None,
     )
 
@@ -125,7 +126,7 @@ def decoder(config: Config, weights: Weights) -> DecoderStack:
         embeddings=own["embed_tokens.weight"],
         embedding_scale=half["hidden_size"] ** 0.5,
         layers=_layers(half, own, crosses=True),
-        final_norm=_norm(half, own, "norm"),
+        final_norm=norm(half, own, "norm"),
         positions=None,
         causal=True,
         head=Linear(weight=weights["lm_head.out_proj.weight"]),
@@ -179,17 +180,17 @@ def _layers(half: Config, own: Weights, crosses: bool) -> tuple[Layer, ...]:
 
 
 def _layer(half: Config, own: Weights, name: str, turns: Rotary, window: int | None, crosses: bool) -> Layer:
-    gate, up, down = (_linear(own, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
+    gate, up, down = (linear(own, f"{name}.mlp.{part}_proj") for part in ("gate", "up", "down"))
     return Layer(
         self_attention=_attention(half, own, name, "self_attn", turns, window),
         cross_attention=_attention(half, own, name, "cross_attn") if crosses else None,
         feed_forward=FeedForward(
-            norm=_norm(half, own, f"{name}.pre_feedforward_layernorm"),
+            norm=norm(half, own, f"{name}.pre_feedforward_layernorm"),
             gate=gate,
             up=up,
             down=down,
             activation="gelu-tanh",
-            post_norm=_norm(half, own, f"{name}.post_feedforward_layernorm"),
+            post_norm=norm(half, own, f"{name}.post_feedforward_layernorm"),
         ),
     )
 
@@ -197,9 +198,9 @@ def _layer(half: Config, own: Weights, name: str, turns: Rotary, window: int | N
 def _attention(
     half: Config, own: Weights, layer: str, part: str, turns: Rotary | None = None, window: int | None = None
 ) -> Attention:
-    query, key, value, output = (_linear(own, f"{layer}.{part}.{letter}_proj") for letter in "qkvo")
+    query, key, value, output = (linear(own, f"{layer}.{part}.{letter}_proj") for letter in "qkvo")
     return Attention(
-        norm=_norm(half, own, f"{layer}.pre_{part}_layernorm"),
+        norm=norm(half, own, f"{layer}.pre_{part}_layernorm"),
         query=query,
         key=key,
         value=value,
@@ -211,15 +212,5 @@ def _attention(
         rotary=turns,
         window=window,
         softcap=half.get("attn_logit_softcapping", 50.0),
-        post_norm=_norm(half, own, f"{layer}.post_{part}_layernorm"),
-    )
-
-
-def _linear(own: Weights, name: str) -> Linear:
-    return Linear(weight=own[f"{name}.weight"], bias=own.get(f"{name}.bias"))
-
-
-def _norm(half: Config, own: Weights, name: str) -> Norm:
-    return Norm(
-        kind="rms", eps=float(half.get("rms_norm_eps", 1e-6)), gain=1.0 + own[f"{name}.weight"].float()
+        post_norm=norm(half, own, f"{layer}.post_{part}_layernorm"),
     )
