@@ -60,13 +60,13 @@ class CTranslate2Engine:
         self.name = "ctranslate2" if config.dtype == "int8" else "ctranslate2-fp32"
         self.dtype = config.dtype
         self.options = {"compute_type": str(translator.compute_type)}  # what int8 came to on this CPU
-        self._eos = config.source.codec(method).eos_id
+        self._eos = config.source.codec(method).eos_ids
         self._translator = translator
         self._worker: Worker[Any] = Worker()
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
         """Answer B prompts at once: Steps prefill, which encodes the prompts as well, and decode."""
-        answers = GenerationState(len(prompts), None if sampling.ignore_eos else self._eos)
+        answers = GenerationState(len(prompts), () if sampling.ignore_eos else self._eos)
         tokens = [[str(token) for token in prompt.token_ids] for prompt in prompts]
         results = self._worker.stream(partial(self._translate, tokens, sampling))
         for count, new in enumerate(_steps(results, len(prompts))):
@@ -79,7 +79,7 @@ class CTranslate2Engine:
             max_input_length=0,  # no limit of its own
             max_decoding_length=sampling.max_new_tokens,
             min_decoding_length=0,  # 1 would forbid to end at once
-            end_token=[] if sampling.ignore_eos else str(self._eos),
+            end_token=[] if sampling.ignore_eos else list(map(str, self._eos)),
             callback=tell,
         )
 

@@ -67,13 +67,13 @@ class DecoderBackend(Protocol[S_contra]):
         """
 
     def extend(
-        self, tokens: Mapping[int, int], position: int, count: int, stop: int | None
+        self, tokens: Mapping[int, int], position: int, count: int, stop: Collection[int]
     ) -> Mapping[int, Sequence[int]]:
         """Give the next ids of each open answer, by row: N of them, 1 to `count`, as suits the backend.
 
         tokens: the last id of each open answer; they all stand at `position`. A
         row that is left out has ended and cannot come back. stop: no row gets
-        ids after it.
+        ids after one of these.
         """
 
 
@@ -118,8 +118,8 @@ class DecodingStrategy(Protocol):
         """Answer B prompts: Steps encode, (project,) prefill and so on, up to the last id."""
 
 
-def decoding_strategy(backend: Backend[S], method: str, eos: int) -> DecodingStrategy:
-    """Make what answers by `method`, of METHODS; eos ends an answer.
+def decoding_strategy(backend: Backend[S], method: str, eos: Collection[int]) -> DecodingStrategy:
+    """Make what answers by `method`, of METHODS; an id of `eos` ends an answer.
 
     Raises EngineError when the models cannot work together.
     """
@@ -132,7 +132,7 @@ def decoding_strategy(backend: Backend[S], method: str, eos: int) -> DecodingStr
 class GreedyDecoding(Generic[S]):
     """A model of the pair writes, the most probable id at a time, for each of B prompts."""
 
-    def __init__(self, backend: GreedyBackend[S], model: Model, eos: int) -> None:
+    def __init__(self, backend: GreedyBackend[S], model: Model, eos: Collection[int]) -> None:
         self.encoder = backend.encoder(model)
         self.fusion = backend.fusion() if model == "hybrid" else None
         self.decoder = backend.decoder(model)
@@ -146,7 +146,7 @@ class GreedyDecoding(Generic[S]):
             states = self.fusion(states)
             yield Step("project")
         rows, limit = range(len(prompts)), sampling.max_new_tokens
-        stop = None if sampling.ignore_eos else self.eos
+        stop = () if sampling.ignore_eos else self.eos
         self.decoder.prefill(states, limit)
         tokens = dict.fromkeys(rows, self.decoder.start)
         position = 0
@@ -155,13 +155,13 @@ class GreedyDecoding(Generic[S]):
             phase: Phase = "decode" if position else "prefill"
             yield Step(phase, tuple(tuple(new.get(row, ())) for row in rows))
             position += max(map(len, new.values()))
-            tokens = {row: ids[-1] for row, ids in new.items() if ids[-1] != stop}
+            tokens = {row: ids[-1] for row, ids in new.items() if ids[-1] not in stop}
 
 
 class SpeculativeDecoding(Generic[S]):
     """The LLM's own ids for one prompt, by drafts of another model of the pair or of prompt lookup."""
 
-    def __init__(self, backend: Backend[S], model: Model, drafts: Model | None, eos: int) -> None:
+    def __init__(self, backend: Backend[S], model: Model, drafts: Model | None, eos: Collection[int]) -> None:
         self.encoder = backend.encoder(model)
         self.verifier = backend.verifier(drafts is not None)
         self.drafter = None if drafts is None else ModelDrafts(backend, drafts, self.encoder)

@@ -5,7 +5,7 @@ finds, and whoever waits for it gets that as an iterator. The call never waits f
 reader, so the ids come at the pace at which the library's own users see them.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Generic, TypeVar, cast
@@ -35,9 +35,9 @@ class GenerationGuard:
 
 
 class GenerationState:
-    """B answers as they grow, each until it ends with `stop`; with None they only end together."""
+    """B answers as they grow, each until it ends with an id of `stop`; without one they only end together."""
 
-    def __init__(self, batch: int, stop: int | None) -> None:
+    def __init__(self, batch: int, stop: Collection[int]) -> None:
         self.ids: list[list[int]] = [[] for _ in range(batch)]
         self._stop = stop
 
@@ -46,13 +46,17 @@ class GenerationState:
         return tuple(tuple(self._extend(row, ids)) for row, ids in zip(self.ids, new, strict=True))
 
     def _extend(self, row: list[int], new: Sequence[int]) -> Sequence[int]:
-        if self._stop is not None:
-            if row and row[-1] == self._stop:
-                return ()
-            if self._stop in new:
-                new = new[: list(new).index(self._stop) + 1]
+        if row and row[-1] in self._stop:
+            return ()
+        new = until(self._stop, new)
         row.extend(new)
         return new
+
+
+def until(stop: Collection[int], ids: Sequence[int]) -> Sequence[int]:
+    """Cut off what follows the first id that is in `stop`."""
+    end = next((place for place, token in enumerate(ids, 1) if token in stop), None)
+    return ids[:end]
 
 
 class Worker(Generic[T]):

@@ -27,9 +27,10 @@ itself once MIN_DRAFT_PROBABILITY is reached. Where nobody knows, a DraftLength 
 what was accepted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from hybrid.engines.generation import until
 from hybrid.schema import Phase, Sampling, Step
 
 LONGEST_DRAFT = 16
@@ -69,7 +70,7 @@ class DraftableDecoder(Protocol[S]):
     def draft(self, token: int, position: int, count: int) -> list[int]:
         """Give up to `count` greedy ids one after another, at least one; `token` stands at `position`.
 
-        It ends early with the end-of-sequence id, and should once it is
+        It ends early with an end-of-sequence id, and should once it is
         improbable, see MIN_DRAFT_PROBABILITY.
         """
 
@@ -88,30 +89,30 @@ def speculate(
     verifier: DraftableDecoder[Any],
     drafter: Drafter,
     sampling: Sampling,
-    eos: int,
+    eos: Collection[int],
     length: "DraftLength | None" = None,
     from_start: bool = False,
 ) -> Iterator[Step]:
     """Answer the prompt that `verifier` has taken: Steps prefill, then draft and verify in turn.
 
-    Their token_ids are those that `verifier` gives one at a time, up to `eos`
-    or sampling.max_new_tokens. verify tells how many ids were drafted and accepted.
+    Their token_ids are those that `verifier` gives one at a time, up to one of
+    `eos` or sampling.max_new_tokens. verify tells how many ids were drafted and accepted.
 
     length: how many to ask for; None for LONGEST_DRAFT, where the drafter ends
     drafts itself. from_start: draft before the first pass, too; prefill then has
     a draft before it, tells what verify tells and may give several ids.
     """
-    stop = None if sampling.ignore_eos else eos
+    stop = () if sampling.ignore_eos else eos
     written: list[int] = []
-    while (room := sampling.max_new_tokens - len(written)) and written[-1:] != [stop]:
+    while (room := sampling.max_new_tokens - len(written)) and not (written and written[-1] in stop):
         drafted: list[int] = []
         if drafting := from_start or bool(written):
             # One id comes from the verifier itself.
             if count := min(LONGEST_DRAFT if length is None else length.count, room - 1):
-                drafted = drafter.propose(written, count)
+                drafted = [*until(stop, drafter.propose(written, count))]  # a model's own ends may be others
             yield Step("draft")
         # What would follow the end is not asked for.
-        read = drafted[:-1] if drafted and drafted[-1] == stop else drafted
+        read = drafted[:-1] if drafted and drafted[-1] in stop else drafted
         greedy = verifier.verify([*(written[-1:] or [verifier.start]), *read], len(written))
         accepted = common_prefix(drafted, greedy)
         new = greedy[: accepted + 1]
@@ -126,7 +127,7 @@ def speculate(
 class DecoderDrafter:
     """Drafts with a decoder that has taken the prompt; its cache follows what was really written."""
 
-    def __init__(self, decoder: DraftableDecoder[Any], eos: int) -> None:
+    def __init__(self, decoder: DraftableDecoder[Any], eos: Collection[int]) -> None:
         self._decoder, self._eos = decoder, eos
         self._cached: list[int] = []  # the ids by position that the decoder's cache stands for
 
@@ -138,7 +139,7 @@ class DecoderDrafter:
             drafted = self._decoder.draft(answer[-1], known, count)
         else:
             drafted = self._decoder.verify(answer[known:], known)[-1:]
-            if count > 1 and drafted[0] != self._eos:
+            if count > 1 and drafted[0] not in self._eos:
                 drafted += self._decoder.draft(drafted[0], len(answer), count - 1)
         self._cached = [*answer, *drafted[:-1]]
         return drafted
@@ -155,7 +156,9 @@ class LookupDrafter:
     it makes summaries 6 % slower and translations 4 %.
     """
 
-    def __init__(self, prompt_ids: Sequence[int], eos: int, sizes: Sequence[int] = (3, 2)) -> None:
+    def __init__(
+        self, prompt_ids: Sequence[int], eos: Collection[int], sizes: Sequence[int] = (3, 2)
+    ) -> None:
         self._prompt, self._eos, self._sizes = list(prompt_ids), eos, sizes
 
     def propose(self, written: Sequence[int], count: int) -> list[int]:
@@ -164,8 +167,7 @@ class LookupDrafter:
             last = seen[-size:]
             for start in range(len(seen) - size):
                 if seen[start : start + size] == last:
-                    draft = seen[start + size : start + size + count]
-                    return draft[: draft.index(self._eos) + 1] if self._eos in draft else draft
+                    return [*until(self._eos, seen[start + size : start + size + count])]
         return []
 
 

@@ -12,7 +12,7 @@ Its prompt lookup sees an encoder-decoder's answer only, never its prompt.
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -70,7 +70,7 @@ class TransformersEngine:
         self.device, self.dtype = config.device, config.dtype
         self.options: Mapping[str, str] = {"quantization": "dynamic int8 (torch)"} if int8 else {}
         codec = config.source.codec(method)
-        self._eos, self._threads = codec.eos_id, config.threads
+        self._eos, self._threads = codec.eos_ids, config.threads
         self._writing = Writing(method, models, codec.reader_pad_id, codec.pad_id)
         self._worker: Worker[Event] = Worker()
 
@@ -81,13 +81,13 @@ class TransformersEngine:
         `decode`; what it drafts is part of them and of `prefill`.
         """
         self._writing.check_batch(len(prompts))
-        stop = None if sampling.ignore_eos else self._eos
+        stop = () if sampling.ignore_eos else self._eos
         answers = GenerationState(len(prompts), stop)
         for phase, new in self._worker.stream(partial(self._work, prompts, stop, sampling.max_new_tokens)):
             yield Step(phase, answers.extend(new) if new else ())
 
     def _work(
-        self, prompts: Sequence[EncodedPrompt], stop: int | None, limit: int, tell: HandOver[Event]
+        self, prompts: Sequence[EncodedPrompt], stop: Collection[int], limit: int, tell: HandOver[Event]
     ) -> None:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # OpenMP keeps this per thread

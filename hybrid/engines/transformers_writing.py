@@ -10,7 +10,7 @@ Letters: B prompts, S tokens of the longest, D width of the hidden states.
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -71,7 +71,7 @@ class Writing:
             )
 
     def __call__(
-        self, prompts: Sequence[EncodedPrompt], stop: int | None, limit: int, tell: HandOver[Event]
+        self, prompts: Sequence[EncodedPrompt], stop: Collection[int], limit: int, tell: HandOver[Event]
     ) -> None:
         """Read B prompts and write up to `limit` ids for each, telling of each phase that ends."""
         longest = max(len(prompt.token_ids) for prompt in prompts)
@@ -225,12 +225,12 @@ def _check_positions(config: PretrainedConfig, tokens: int) -> None:
         )
 
 
-def _greedy(settings: Mapping[str, Any], stop: int | None, pad: int) -> GenerationConfig:
-    # Without an id to stop at, that of the tokenizer is written like any other and generate() goes on.
+def _greedy(settings: Mapping[str, Any], stop: Collection[int], pad: int) -> GenerationConfig:
+    # Without ids to stop at, those of the tokenizer are written like any other and generate() goes on.
     # min_new_tokens would forbid it instead, which changes what is written.
     return GenerationConfig(
         **settings,
-        eos_token_id=stop,
+        eos_token_id=list(stop) or None,
         pad_token_id=pad,
         do_sample=False,
         num_beams=1,

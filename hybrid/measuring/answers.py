@@ -138,14 +138,14 @@ class _Rows:
     ) -> Iterator[Generation]:
         """Give each row's answer; the rows of a batch share the phases, and what disturbs one of them."""
         disturbed = watch.starved or any(map(paused, self._times))
-        stop = None if sampling.ignore_eos else self._loaded.codec.eos_id
+        stop = () if sampling.ignore_eos else self._loaded.codec.eos_ids
         for row, ids in enumerate(self.ids):
             yield Generation(
                 system=self._loaded.system,
                 text=texts[row],
                 token_ids=tuple(ids),
                 prompt_tokens=len(prompts[row].token_ids),
-                finish_reason="eos" if ids[-1] == stop else "length",
+                finish_reason="eos" if ids[-1] in stop else "length",
                 timing=Timing(watch.phases, tuple(self._times[row]), disturbed),
                 drafted=self._drafted[row],
                 accepted=self._accepted[row],

@@ -24,7 +24,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from hybrid.errors import PairError
 from hybrid.format import printable
 from hybrid.models.architectures import empty_model
-from hybrid.models.manifest import find_pair, formats_of, models_of_pair, tasks_of
+from hybrid.models.manifest import find_pair, formats_of, models_of_pair, more_eos_ids, tasks_of
 from hybrid.models.model_configs import read_configuration
 from hybrid.models.pair import Hybrid, HybridConfig
 from hybrid.models.pair_format import Role
@@ -71,7 +71,10 @@ class Bundle:
             reader, writer = self.tokenizers[reads], self.tokenizers[writes]
             formats = formats_of(self.manifest, reads)
             tasks = TASKS if formats is None else tasks_of(self.manifest)
-            self._codecs[reads, writes] = TextCodec(reader, self.max_prompt_tokens, writer, formats, tasks)
+            more = more_eos_ids(self.manifest, writes)
+            self._codecs[reads, writes] = TextCodec(
+                reader, self.max_prompt_tokens, writer, formats, tasks, more
+            )
         return self._codecs[reads, writes]
 
     @property

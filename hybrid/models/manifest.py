@@ -51,6 +51,11 @@ def models_of_pair(manifest: Mapping[str, Any]) -> tuple[Model, ...]:
     return tuple(model for model in MODELS if counts.get(model) is not None)
 
 
+def more_eos_ids(manifest: Mapping[str, Any], role: Role) -> tuple[int, ...]:
+    """Give the ids that end a model's answer beside its tokenizer's end-of-sequence token."""
+    return tuple(manifest.get("tokenizers", {}).get(role, {}).get("more_eos_ids", ()))
+
+
 def one_tokenizer(manifest: Mapping[str, Any]) -> bool:
     """Tell whether both models of a pair have the same tokenizer, so that one can verify the other's ids."""
     tokenizers = manifest.get("tokenizers")

@@ -65,11 +65,15 @@ class OwnTask:
 
 @dataclass(frozen=True)
 class TokenizerFile:
-    """A tokenizer of a pair: where it lies, and its tokens that end an answer and fill what is shorter."""
+    """A tokenizer of a pair: where it lies, and its tokens that end an answer and fill what is shorter.
+
+    more_eos_ids: that end an answer beside eos.
+    """
 
     file: Annotated[str, Meta(max_length=200)]
     eos: Token
     pad: Token
+    more_eos_ids: Annotated[tuple[Count, ...], Meta(max_length=100)] = ()
 
 
 @dataclass(frozen=True)

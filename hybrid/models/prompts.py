@@ -145,6 +145,7 @@ class TextCodec:
     reader, writer: their tokenizers; the same where there is one, or none is given.
     max_prompt_tokens: longest prompt, all that its format adds included.
     formats: how the reader is asked, by task; its words and the reader's end-of-sequence token when None.
+    more_eos_ids: of the writer, that end an answer beside the one its tokenizer names.
     """
 
     def __init__(
@@ -154,15 +155,17 @@ class TextCodec:
         writer: PreTrainedTokenizerFast | None = None,
         formats: Mapping[str, PromptFormat] | None = None,
         tasks: Mapping[str, Task] = TASKS,
+        more_eos_ids: Iterable[int] = (),
     ) -> None:
         self.reader, self.writer, self.max_prompt_tokens = reader, writer or reader, max_prompt_tokens
         self.tasks = tasks
         formats = plain_formats(tasks, str(reader.eos_token)) if formats is None else formats
         self._encoder = TextEncoder(reader.backend_tokenizer, formats, tasks)
+        self.eos_ids = tuple(dict.fromkeys((self.eos_id, *more_eos_ids)))  # each ends an answer
 
     @property
     def eos_id(self) -> int:
-        """The id that ends an answer."""
+        """The first of the ids that end an answer: the one that training writes."""
         return int(self.writer.eos_token_id)
 
     @property
@@ -193,8 +196,9 @@ class TextCodec:
         )
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Make text of generated ids, without special tokens."""
-        return str(self.writer.decode(list(token_ids), skip_special_tokens=True))
+        """Make text of generated ids, without special tokens and without what ends an answer."""
+        ids = [token for token in token_ids if token not in self.eos_ids]
+        return str(self.writer.decode(ids, skip_special_tokens=True))
 
     def notices(self, task: str, text: str, truncate: bool = False) -> tuple[str, ...]:
         """Sentences that a person should see beside the answer. Raises what `encode` raises."""

@@ -1,6 +1,6 @@
 """Tokenizers of a pair on disk: checked for being one, and for fitting the models that they are of."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from hybrid.errors import PairError
 from hybrid.format import printable
-from hybrid.models.manifest import checked
+from hybrid.models.manifest import checked, more_eos_ids
 from hybrid.models.model_configs import read_configuration
 from hybrid.models.pair_format import ROLES, Role
-from hybrid.schema import MODELS, Model
+from hybrid.schema import MODELS
 
 TRIAL = "Größe 12, naïve; 日本 🙂"  # some files are read, and fail in use
 LARGEST_TOKENIZER = 64 * 2**20  # bytes; the largest in use, of 256,000 entries, has some 35 million
@@ -60,7 +60,9 @@ def read_tokenizers(folder: Path, manifest: dict[str, Any]) -> Mapping[Role, Pre
         if key not in loaded:
             loaded[key] = load_tokenizer(path, {"eos_token": eos, "pad_token": pad})
         tokenizers[role] = loaded[key]
-        _check_size(path, loaded[key], role, read_configuration(folder, role, manifest))
+        _check_size(
+            path, loaded[key], role, read_configuration(folder, role, manifest), more_eos_ids(manifest, role)
+        )
     return tokenizers
 
 
@@ -81,9 +83,14 @@ def _shared_tokenizer(folder: Path, manifest: dict[str, Any]) -> PreTrainedToken
 
 
 def _check_size(
-    path: Path, tokenizer: PreTrainedTokenizerFast, role: Model, config: PretrainedConfig
+    path: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    role: Role,
+    config: PretrainedConfig,
+    more: Collection[int],
 ) -> None:
-    largest, vocabulary = max(tokenizer.get_vocab().values()), config.get_text_config().vocab_size
+    ids, vocabulary = tokenizer.get_vocab().values(), config.get_text_config().vocab_size
+    largest = max(*ids, *more)
     if largest >= vocabulary:
         raise PairError(
             f"{path} does not fit {role}/config.json: its ids are up to {largest}; the model's are up to "

@@ -30,13 +30,14 @@ class ModelTexts:
     """How one model of a pair reads and writes texts.
 
     tokenizer: its tokenizer.json. eos, pad: the tokens that end an answer, and fill what is shorter.
-    formats: of its prompts, by task.
+    formats: of its prompts, by task. more_eos_ids: that end an answer beside eos.
     """
 
     tokenizer: Path
     eos: str
     pad: str
     formats: Mapping[str, PromptFormat]
+    more_eos_ids: tuple[int, ...] = ()
 
 
 def texts_of(checkpoint: Checkpoint, tasks: Iterable[Task]) -> ModelTexts:
@@ -54,7 +55,10 @@ def texts_of(checkpoint: Checkpoint, tasks: Iterable[Task]) -> ModelTexts:
     pad = tokens.get("pad_token", "")
     if tokenizer.token_to_id(pad) is None:
         pad = eos
-    return ModelTexts(tokenizer=checkpoint.tokenizer_file, eos=eos, pad=pad, formats=formats)
+    more = tuple(number for number in checkpoint.eos_ids if number != tokenizer.token_to_id(eos))
+    return ModelTexts(
+        tokenizer=checkpoint.tokenizer_file, eos=eos, pad=pad, formats=formats, more_eos_ids=more
+    )
 
 
 def save_bundle(
@@ -107,7 +111,7 @@ def save_pair(
         "tasks": {name: {k: v for k, v in asdict(task).items() if k != "name"} for name, task in own.items()},
         "max_prompt_tokens": max_prompt_tokens,
         "parameters": {role: _count(models[role]) for role in MODELS if role in models},
-        "tokenizers": {role: {"file": files[role], "eos": t.eos, "pad": t.pad} for role, t in texts.items()},
+        "tokenizers": {role: _tokenizer(files[role], t) for role, t in texts.items()},
         "prompts": {
             role: {name: asdict(t.formats[name]) for name in own if name in t.formats}
             for role, t in texts.items()
@@ -130,6 +134,11 @@ def save_pair(
         for role, file in files.items():
             (new / file).write_bytes(texts[role].tokenizer.read_bytes())
         return write_manifest(new, manifest)
+
+
+def _tokenizer(file: str, texts: ModelTexts) -> dict[str, Any]:
+    more = {"more_eos_ids": list(texts.more_eos_ids)} if texts.more_eos_ids else {}
+    return {"file": file, "eos": texts.eos, "pad": texts.pad} | more
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
     chosen = _chosen(len(stored["source_lengths"]), stage.answers, recipe.seed)
     read = rows_of(stored, "source")
     sources = [read[place] for place in chosen]
-    answers = greedy_answers(model, sources, widest, texts_of(recipe, "llm").eos_id)
+    answers = greedy_answers(model, sources, widest, texts_of(recipe, "llm").eos_ids)
     sides: dict[str, Sequence[Sequence[int]]] = {"source": [s.tolist() for s in sources], "target": answers}
     if len(roles(recipe)) == 2:
         own = rows_of(stored, "slm_source")
@@ -64,16 +64,16 @@ def _chosen(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def greedy_answers(
-    model: PreTrainedModel, sources: Sequence[NDArray[np.int64]], longest: int, eos: int
+    model: PreTrainedModel, sources: Sequence[NDArray[np.int64]], longest: int, eos: Sequence[int]
 ) -> list[list[int]]:
-    """Greedy answers, ends of sequence included; one that did not end is cut there."""
+    """Greedy answers, each ended by the first id of `eos`; one that did not end is cut there."""
     answers: list[list[int]] = [[] for _ in sources]
     tokens = ON_GPU if model.device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
     for places, ids in by_length(sources, lambda shortest: max(1, tokens // shortest)):
         mask = mask_of(ids, [len(sources[place]) for place in places])
-        for place, answer in zip(places, generated(model, ids, mask, longest, eos, eos), strict=True):
-            end = answer.index(eos) if eos in answer else longest - 1
-            answers[place] = [*answer[:end], eos]
+        for place, answer in zip(places, generated(model, ids, mask, longest, eos, eos[0]), strict=True):
+            end = next((at for at, token in enumerate(answer) if token in eos), longest - 1)
+            answers[place] = [*answer[:end], eos[0]]
     return answers
 
 
@@ -82,7 +82,7 @@ def generated(
     ids: torch.Tensor,  # (B, S), padded behind the tokens
     mask: torch.Tensor,  # (B, S)
     longest: int,
-    eos: int,
+    eos: Sequence[int],
     pad: int,
     **more: torch.Tensor,
 ) -> list[list[int]]:
@@ -98,7 +98,7 @@ def generated(
         max_new_tokens=longest,
         do_sample=False,
         num_beams=1,
-        eos_token_id=eos,
+        eos_token_id=list(eos),
         pad_token_id=pad,
         **more,
     )

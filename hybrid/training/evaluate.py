@@ -100,7 +100,7 @@ def _answers(
         mask = mask_of(ids, [len(ids_of[row]) for row in rows])
         for row, written in zip(
             rows,
-            generated(writer, ids, mask, max_new_tokens, codec.eos_id, codec.pad_id, **more),
+            generated(writer, ids, mask, max_new_tokens, codec.eos_ids, codec.pad_id, **more),
             strict=True,
         ):
             answers[row] = codec.decode(written)

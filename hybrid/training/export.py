@@ -61,6 +61,10 @@ def stage_bundle(recipe: Recipe, stages: Sequence[str]) -> Bundle:
             name: {k: v for k, v in asdict(t).items() if k != "name"} for name, t in recipe.used_tasks.items()
         },
         "prompts": {role: {n: asdict(f) for n, f in t.formats.items()} for role, t in texts.items()},
+        "tokenizers": {
+            role: {"file": role, "eos": t.eos, "more_eos_ids": t.more_eos_ids} for role, t in texts.items()
+        },
+        "sha256": {role: file_sha256(t.tokenizer) for role, t in texts.items()},
     }
     return Bundle(recipe.name, manifest, tokenizers, loaded)
 

@@ -48,6 +48,11 @@ class RoleTexts(ModelTexts):
         return self._id(self.eos)
 
     @property
+    def eos_ids(self) -> tuple[int, ...]:
+        """All that end an answer; the first is the one that is trained."""
+        return self.eos_id, *self.more_eos_ids
+
+    @property
     def pad_id(self) -> int:
         return self._id(self.pad)
 
@@ -64,8 +69,9 @@ class RoleTexts(ModelTexts):
 
 
 def write_texts(path: Path, texts: RoleTexts) -> None:
-    """Write what read_texts() reads: eos, pad and formats."""
-    about = {"eos": texts.eos, "pad": texts.pad, "formats": {n: asdict(f) for n, f in texts.formats.items()}}
+    """Write what read_texts() reads."""
+    formats = {name: asdict(around) for name, around in texts.formats.items()}
+    about = {"eos": texts.eos, "pad": texts.pad, "formats": formats, "more_eos_ids": texts.more_eos_ids}
     atomic_write(path, json.dumps(about, indent=1, ensure_ascii=False).encode())
 
 
@@ -73,7 +79,15 @@ def read_texts(path: Path, tokenizer: Path, tasks: Mapping[str, Task]) -> RoleTe
     """Read how a model is asked, as it was prepared."""
     about: dict[str, Any] = json.loads(path.read_bytes())
     formats = {name: PromptFormat(**around) for name, around in about["formats"].items()}
-    return RoleTexts(tokenizer=tokenizer, eos=about["eos"], pad=about["pad"], formats=formats, tasks=tasks)
+    more = tuple(about.get("more_eos_ids", ()))
+    return RoleTexts(
+        tokenizer=tokenizer,
+        eos=about["eos"],
+        pad=about["pad"],
+        formats=formats,
+        tasks=tasks,
+        more_eos_ids=more,
+    )
 
 
 def trained_texts(tokenizer: Path, tasks: Mapping[str, Task]) -> RoleTexts:
@@ -93,7 +107,7 @@ def pretrained_texts(
         checkpoint = replace(checkpoint, chat_template="")
     texts = texts_of(checkpoint, tasks.values())
     formats = {name: f if _ends(f) else _with_line_end(f) for name, f in texts.formats.items()}
-    return RoleTexts(tokenizer=tokenizer, eos=texts.eos, pad=texts.pad, formats=formats, tasks=tasks)
+    return RoleTexts(**vars(texts) | {"tokenizer": tokenizer, "formats": formats, "tasks": tasks})
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, words: Iterable[str]) -> Tokenizer:

@@ -26,7 +26,7 @@ class FakeEngine:
     """
 
     synchronize: Callable[[], None] | None = None
-    eos_id = 1
+    eos_ids = (1,)
 
     def __init__(self, system: System, calls: list[tuple[System, tuple[str, ...], Sampling]]) -> None:
         self.system, self.method, self.calls = system, system.method, calls

@@ -1,9 +1,11 @@
 """Tiny pairs of any two families, as sources of engines, and what transformers' generate() makes of them."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 import torch
+from transformers import PreTrainedModel
 
 from hybrid.models.pair import Hybrid, HybridForCausalLM
 from hybrid.schema import EncodedPrompt, Sampling
@@ -11,13 +13,12 @@ from tests.models.tiny import EOS, PAD, VOCABULARY, tiny_model
 
 NEW = 8
 LONGEST = 40  # tokens of a prompt
-CODEC = SimpleNamespace(eos_id=EOS, pad_id=PAD, reader_pad_id=PAD)
 
 
 class AnyPair:
     """As much of a source, and of a bundle, as engines ask for: LLM, SLM and hybrid of two families."""
 
-    name, max_prompt_tokens = "any", LONGEST
+    name, max_prompt_tokens, eos_ids = "any", LONGEST, (EOS,)
 
     def __init__(self, llm: str, slm: str, **settings) -> None:
         torch.manual_seed(3)
@@ -35,7 +36,7 @@ class AnyPair:
         return self.models[name]
 
     def codec(self, method: str):
-        return CODEC
+        return SimpleNamespace(eos_ids=self.eos_ids, pad_id=PAD, reader_pad_id=PAD)
 
     def weights_sha256(self, model: str) -> None:
         return None
@@ -49,16 +50,22 @@ def _prompts() -> list[list[int]]:
 PROMPTS = _prompts()
 
 
-def expected(model, prompt: Sequence[int], stop: int | None = None) -> list[int]:
+def expected(model, prompt: Sequence[int], stop: Sequence[int] = ()) -> list[int]:
     """The new ids of transformers' greedy generate(), for one prompt alone."""
     ids = torch.tensor([prompt])
     written = model.generate(
         input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, do_sample=False, num_beams=1,
-        eos_token_id=stop, pad_token_id=PAD,
+        eos_token_id=list(stop) or None, pad_token_id=PAD,
     )[0].tolist()  # fmt: skip
     if model.config.is_encoder_decoder:
         return written[1:]
     return written if isinstance(model, HybridForCausalLM) else written[len(prompt) :]
+
+
+def common_ids(models: Iterable[PreTrainedModel]) -> tuple[int, ...]:
+    """Ids that some answers hold and others do not: ends of some of them."""
+    counts = Counter(n for model in models for prompt in PROMPTS for n in set(expected(model, prompt)))
+    return tuple(number for number, count in sorted(counts.items()) if 1 < count < 4)[:4]
 
 
 def answers(engine, prompts: Sequence[Sequence[int]], stop: bool = False) -> list[list[int]]:

@@ -1,17 +1,21 @@
 """What every engine of the registry does alike, by each of its methods: a new engine gets this for a row."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.cuda import engine as cuda_engine
+from hybrid.engines.generation import until
 from hybrid.engines.registry import ENGINES, create_engines, default_dtype, unavailable_reason
 from hybrid.errors import EngineError
-from hybrid.measuring.answers import warm_up
+from hybrid.measuring.answers import measure_answers, warm_up
+from hybrid.models.bundle import Bundle
 from hybrid.models.source import BundleSource
-from hybrid.schema import CPU, METHODS, PHASES, Device, Sampling
+from hybrid.schema import CPU, METHODS, PHASES, Device, Sampling, System
 from tests.loaded import encoded, loaded, prompt_ids
 
 # What a method's phases look like, one letter each.
@@ -31,7 +35,11 @@ def name(request) -> str:
 @pytest.fixture(scope="module")
 def by_method(name, tiny_bundle, dtype) -> Mapping[str, Engine]:
     """The engine for all of its methods."""
-    config = EngineConfig(BundleSource(tiny_bundle), ENGINES[name].methods, dtype=dtype)
+    return engines_of(name, tiny_bundle, dtype)
+
+
+def engines_of(name: str, bundle: Bundle, dtype: str) -> Mapping[str, Engine]:
+    config = EngineConfig(BundleSource(bundle), ENGINES[name].methods, dtype=dtype)
     if name != GRAPHS:
         return create_engines(name, config)
     with pytest.MonkeyPatch.context() as patch:
@@ -132,6 +140,26 @@ def test_the_end_counts_and_can_be_ignored(by_method, naturally, some, answer, e
             further = answer(engine, text, max_new_tokens=count + 5, ignore_eos=True)
             assert (len(further.token_ids), further.finish_reason) == (count + 5, "length")
             assert further.token_ids[:count] == natural.token_ids or not exact
+
+
+def test_each_of_several_ids_ends_an_answer(name, naturally, tiny_bundle, dtype, some, answers):
+    written = Counter(n for rows in naturally.values() for row in rows for n in row.token_ids if n != 1)
+    more = [number for number, _ in written.most_common(2)]
+    known = {"file": "tokenizer.json", "eos": "</s>", "more_eos_ids": more}
+    manifest = tiny_bundle.manifest | {"tokenizers": dict.fromkeys(("llm", "slm"), known)}
+    bundle = replace(tiny_bundle, manifest=manifest)
+    ends = set[int]()
+    for method, engine in engines_of(name, bundle, dtype).items():
+        together = [[text] for text in some] if METHODS[method].lossless else [some]
+        own = LoadedSystem(system=System(method), engine=engine, codec=bundle.codec(method))
+        rows = [g for texts in together for g in measure_answers(own, "summarize", texts, Sampling(NEW))]
+        for row, natural in zip(rows, naturally[method], strict=True):
+            expected = until((1, *more), natural.token_ids)
+            assert row.token_ids == expected or dtype == "int8"
+            assert row.finish_reason == ("eos" if row.token_ids[-1] in (1, *more) else "length")
+            assert row.text == own.codec.decode([n for n in row.token_ids if n not in more])
+            ends.add(row.token_ids[-1])
+    assert {1, *more} <= ends or dtype == "int8"
 
 
 def test_nothing_is_left_of_an_abandoned_generation(by_method, naturally, tiny_bundle, some, answer):

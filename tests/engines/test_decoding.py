@@ -5,6 +5,7 @@ import random
 import pytest
 
 from hybrid.engines.decoding import GreedyDecoding, check_batch, compact
+from hybrid.engines.generation import until
 from hybrid.errors import EngineError
 from hybrid.schema import METHODS, Sampling
 
@@ -41,12 +42,12 @@ class Table:
         new = {row: self.scripts[row][position : position + size] for row in tokens}
         for row, token in tokens.items():
             assert token == (self.scripts[row][position - 1] if position else START)
-        return {row: ids[: ids.index(EOS) + 1] if stop in ids else ids for row, ids in new.items()}
+        return {row: until(stop, ids) for row, ids in new.items()}
 
 
 def decode(table: Table, model: str = "llm", batch: int | None = None, **sampling):
     prompts = [[5, 1]] * (batch or len(table.scripts))
-    return list(GreedyDecoding(table, model, EOS).decode(prompts, Sampling(**sampling)))
+    return list(GreedyDecoding(table, model, (EOS,)).decode(prompts, Sampling(**sampling)))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 8])

@@ -11,7 +11,7 @@ from hybrid.schema import Step
 
 
 def test_answers_end_at_the_stop_one_by_one():
-    answers = GenerationState(3, stop=1)
+    answers = GenerationState(3, stop=(1,))
     assert answers.extend([[5], [1], [7, 8]]) == ((5,), (1,), (7, 8))
     assert answers.extend([[6], [0], [9, 1, 4]]) == ((6,), (), (9, 1))
     assert answers.extend([[3], [0], [0]]) == ((3,), (), ())
@@ -19,7 +19,7 @@ def test_answers_end_at_the_stop_one_by_one():
 
 
 def test_answers_without_a_stop_take_every_id():
-    answers = GenerationState(2, stop=None)
+    answers = GenerationState(2, stop=())
     assert answers.extend([[1], [2]]) == ((1,), (2,))
     assert answers.extend([[3], []]) == ((3,), ())
     assert answers.ids == [[1, 3], [2]]

@@ -15,6 +15,7 @@ from hybrid.engines.speculative import (
 from hybrid.schema import Sampling, Step
 
 START, EOS, VOCABULARY = 0, 1, 12
+ENDS = (EOS,)
 Rule = Callable[[tuple[int, ...]], int]
 
 
@@ -96,8 +97,8 @@ def test_ids_are_those_of_the_verifier_alone(share, patience, ignore_eos, from_s
         sampling = Sampling(24, ignore_eos)
         target = rule(seed)
         expected = greedy(target, sampling)
-        drafter = DecoderDrafter(Table(agreeing(target, share), patience), EOS)
-        steps = list(speculate(Table(target), drafter, sampling, EOS, from_start=from_start))
+        drafter = DecoderDrafter(Table(agreeing(target, share), patience), ENDS)
+        steps = list(speculate(Table(target), drafter, sampling, ENDS, from_start=from_start))
         assert ids_of(steps) == expected
         lengths.add(len(expected))
     assert len(lengths) > 5 or ignore_eos
@@ -111,8 +112,8 @@ def test_limits_are_kept_exactly(limit, share, from_start):
         sampling = Sampling(limit, ignore_eos=bool(seed % 2))
         target = rule(seed, ends=0.3)
         verifier, small = Table(target), Table(agreeing(target, share))
-        drafter = DecoderDrafter(small, EOS)
-        steps = list(speculate(verifier, drafter, sampling, EOS, from_start=from_start))
+        drafter = DecoderDrafter(small, ENDS)
+        steps = list(speculate(verifier, drafter, sampling, ENDS, from_start=from_start))
         assert ids_of(steps) == greedy(target, sampling)
         assert len(verifier.cache) <= limit  # the positions that read() was promised
         assert len(small.cache) <= limit
@@ -124,7 +125,7 @@ def test_counts_say_what_was_drafted_and_accepted(share, length):
     for seed in range(20):
         target = rule(seed, ends=0.02)
         small = Table(agreeing(target, share))
-        steps = list(speculate(Table(target), DecoderDrafter(small, EOS), Sampling(40), EOS, length))
+        steps = list(speculate(Table(target), DecoderDrafter(small, ENDS), Sampling(40), ENDS, length))
         assert [step.phase for step in steps] == ["prefill", *["draft", "verify"] * (len(steps) // 2)]
         assert [len(row) for row in steps[0].token_ids] == [1]
         for step in steps[1:]:
@@ -143,7 +144,7 @@ def test_an_end_within_a_draft_ends_the_answer_and_nothing_is_read_behind_it():
         return EOS if len(prefix) == 6 else 5
 
     verifier = Table(counting)
-    steps = list(speculate(verifier, DecoderDrafter(Table(counting), EOS), Sampling(50), EOS))
+    steps = list(speculate(verifier, DecoderDrafter(Table(counting), ENDS), Sampling(50), ENDS))
     assert ids_of(steps) == [5, 5, 5, 5, 5, EOS]
     assert (steps[-1].drafted, steps[-1].accepted) == ((5,), (5,))
     assert verifier.passes == [1, 5]
@@ -155,7 +156,7 @@ def test_an_end_that_is_ignored_is_gone_beyond():
         return EOS if len(prefix) % 4 == 0 else 5
 
     sampling = Sampling(19, ignore_eos=True)
-    steps = list(speculate(Table(ending), DecoderDrafter(Table(ending), EOS), sampling, EOS))
+    steps = list(speculate(Table(ending), DecoderDrafter(Table(ending), ENDS), sampling, ENDS))
     assert ids_of(steps) == greedy(ending, sampling)
     assert ids_of(steps).count(EOS) == 4
 
@@ -164,8 +165,8 @@ def test_a_draft_from_the_start_is_verified_by_the_first_pass():
     target = rule(3, ends=0.0)
     for share, accepted in ((1.0, 16), (0.0, 0)):
         verifier = Table(target)
-        drafter = DecoderDrafter(Table(agreeing(target, share)), EOS)
-        steps = list(speculate(verifier, drafter, Sampling(30), EOS, from_start=True))
+        drafter = DecoderDrafter(Table(agreeing(target, share)), ENDS)
+        steps = list(speculate(verifier, drafter, Sampling(30), ENDS, from_start=True))
         assert [step.phase for step in steps[:4]] == ["draft", "prefill", "draft", "verify"]
         assert (steps[1].drafted, steps[1].accepted, len(steps[1].token_ids[0])) == (
             (16,), (accepted,), accepted + 1,
@@ -178,7 +179,7 @@ def test_a_perfect_drafter_saves_passes_and_a_wrong_one_costs_none():
     target = rule(3, ends=0.0)
     for share, passes in ((1.0, 1 + 3), (0.0, 50)):
         verifier = Table(target)
-        list(speculate(verifier, DecoderDrafter(Table(agreeing(target, share)), EOS), Sampling(50), EOS))
+        list(speculate(verifier, DecoderDrafter(Table(agreeing(target, share)), ENDS), Sampling(50), ENDS))
         assert len(verifier.passes) == passes
 
 
@@ -189,7 +190,7 @@ def test_the_drafters_cache_follows_what_was_written(share):
     own = agreeing(target, share)
     for patience in (1, 2, 4, 8):
         small = Table(own, patience)
-        drafter, written = DecoderDrafter(small, EOS), [target((START,))]
+        drafter, written = DecoderDrafter(small, ENDS), [target((START,))]
         while len(written) < 60:
             drafted = drafter.propose(written, 6)
             expected: list[int] = []
@@ -207,21 +208,21 @@ def test_the_drafters_cache_follows_what_was_written(share):
 def test_after_a_right_draft_one_pass_catches_up():
     target = rule(5, ends=0.0)
     small = Table(target, patience=4)
-    list(speculate(Table(target), DecoderDrafter(small, EOS), Sampling(11), EOS))
+    list(speculate(Table(target), DecoderDrafter(small, ENDS), Sampling(11), ENDS))
     # Its first pass reads the start and the LLM's id; each later one the last drafted id and the LLM's.
     assert small.passes == [2, 1, 1, 1, 1, 2, 1, 1]
 
 
 def test_lookup_copies_what_followed_the_last_ids():
-    lookup = LookupDrafter([4, 5, 6, 7, 8, 9, EOS], EOS)
+    lookup = LookupDrafter([4, 5, 6, 7, 8, 9, EOS], ENDS)
     assert lookup.propose([5, 6], 2) == [7, 8]
     assert lookup.propose([3, 7, 8], 5) == [9, EOS]  # nothing follows an end
     assert lookup.propose([6], 5) == []  # one id that agrees is too little
     assert lookup.propose([5, 6, 11, 5, 6], 1) == [7]  # the first place
     assert lookup.propose([3, 6, 7, 2, 5, 6, 7], 2) == [8, 9]
     assert lookup.propose([3, 6, 7, 2, 3, 6, 7], 2) == [2, 3]  # three that agree, though two do before
-    assert LookupDrafter([4, 5, 6], EOS, sizes=(1,)).propose([5], 3) == [6, 5]
-    assert LookupDrafter([4], EOS, sizes=(3, 2)).propose([4], 3) == []
+    assert LookupDrafter([4, 5, 6], ENDS, sizes=(1,)).propose([5], 3) == [6, 5]
+    assert LookupDrafter([4], ENDS, sizes=(3, 2)).propose([4], 3) == []
 
 
 def test_lookup_gives_the_verifiers_ids_too():
@@ -229,14 +230,14 @@ def test_lookup_gives_the_verifiers_ids_too():
     prompt = [7, 3, 9, 4, 8, 2, 6, 5, 11, 10, EOS]
     for seed in range(30):
         target, verifier = rule(seed), Table(rule(seed))
-        steps = list(speculate(verifier, LookupDrafter(prompt, EOS), Sampling(30), EOS, DraftLength(0.05)))
+        steps = list(speculate(verifier, LookupDrafter(prompt, ENDS), Sampling(30), ENDS, DraftLength(0.05)))
         assert ids_of(steps) == greedy(target, Sampling(30))
 
     def quoting(prefix: tuple[int, ...]) -> int:
         return prompt[len(prefix) - 1]
 
     verifier = Table(quoting)
-    steps = list(speculate(verifier, LookupDrafter(prompt, EOS), Sampling(30), EOS, DraftLength(0.05)))
+    steps = list(speculate(verifier, LookupDrafter(prompt, ENDS), Sampling(30), ENDS, DraftLength(0.05)))
     assert ids_of(steps) == prompt
     assert len(verifier.passes) <= 4
 

@@ -1,5 +1,7 @@
 """generate() by its own engine for pairs of any two families, and what the torch engine leaves to it."""
 
+import copy
+
 import pytest
 
 from hybrid.engines.contract import EngineConfig
@@ -7,7 +9,7 @@ from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.transformers_engine import create_engines
 from hybrid.errors import EngineError
 from hybrid.schema import MODELS, EncodedPrompt, Notice, Sampling
-from tests.engines.any_pairs import PROMPTS, AnyPair, answers, expected, phases
+from tests.engines.any_pairs import PROMPTS, AnyPair, answers, common_ids, expected, phases
 
 PAIRS = {
     "t5+gpt2, bridge": ("t5", "gpt2", {"bridge": True}),
@@ -31,6 +33,14 @@ def test_ids_equal_generate_alone_and_in_a_batch(pair, model):
     written = [expected(pair.model(model), prompt) for prompt in PROMPTS]
     assert [answers(engine, [prompt])[0] for prompt in PROMPTS] == written
     assert answers(engine, PROMPTS) == written
+
+
+def test_any_of_several_ids_ends_an_answer(pair):
+    several = copy.copy(pair)
+    several.eos_ids = common_ids(pair.models.values())
+    for name, engine in create_engines(EngineConfig(several, MODELS)).items():
+        written = [expected(pair.model(name), prompt, several.eos_ids) for prompt in PROMPTS]
+        assert answers(engine, PROMPTS, stop=True) == written
 
 
 def test_phases_are_told_apart(pair):

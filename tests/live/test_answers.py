@@ -28,7 +28,7 @@ class Recorder:
     """An engine that notes what it was asked, and its codec."""
 
     synchronize: Callable[[], None] | None = None
-    eos_id = 7
+    eos_ids = (7,)
 
     def __init__(self, system: System, log: list[tuple[System, int]]) -> None:
         self.system, self.method = system, system

@@ -21,7 +21,7 @@ PHASES = ("tokenize", "encode", "project", "prefill", "decode", "decode", "detok
 class FakeCodec:
     """Prompts of as many ids as a text has words; a text names its ids. encode, decode: done on the way."""
 
-    eos_id = 1
+    eos_ids = (1,)
 
     def __init__(self, encode=lambda: None, decode=lambda: None) -> None:
         self._encode, self._decode = encode, decode

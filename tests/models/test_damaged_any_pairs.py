@@ -59,6 +59,14 @@ MANIFESTS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "tokenizers: an absolute file": (settings("pair.json", tokenizers__llm__file="/etc/x"), ("'/etc/x'",)),
     "tokenizers: no end": (settings("pair.json", tokenizers__slm__eos=""), ("eos",)),
     "tokenizers: an end of no text": (settings("pair.json", tokenizers__slm__eos=3), ("eos",)),
+    "tokenizers: an end that is no id": (
+        settings("pair.json", tokenizers__slm__more_eos_ids=[-1]),
+        ("more_eos_ids",),
+    ),
+    "tokenizers: a hundred ends and more": (
+        settings("pair.json", tokenizers__slm__more_eos_ids=list(range(101))),
+        ("more_eos_ids",),
+    ),
     "parameters: none": (settings("pair.json", parameters=None), ("parameters",)),
     "parameters: a negative number": (settings("pair.json", parameters__hybrid=-1), ("parameters.hybrid",)),
     "reference: empty": (settings("pair.json", llm={"reference": ""}), ("reference",)),
@@ -87,6 +95,10 @@ FOLDERS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "a tokenizer of more ids than the model": (
         settings("llm/config.json", vocab_size=50),
         ("llm/tokenizer.json does not fit llm/config.json", "49"),
+    ),
+    "an end of answers that the model does not know": (
+        settings("pair.json", tokenizers__slm__more_eos_ids=[99_999]),
+        ("slm/tokenizer.json does not fit slm/config.json", "99999"),
     ),
     "a tokenizer that is not listed": (
         settings("pair.json", tokenizers__slm__file="other.json"),

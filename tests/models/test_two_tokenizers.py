@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from hybrid.errors import EngineError, InputError, PairError
 from hybrid.models.bundle import load_bundle
@@ -181,6 +182,27 @@ def test_models_that_lie_elsewhere_are_referred_to(tmp_path, elsewhere):
     again = ZooSource("far", tmp_path / "zoo")
     assert again.weights_sha256("llm") != hashes["llm"]
     assert again.weights_sha256("slm") == hashes["slm"]
+
+
+def test_all_ids_that_end_an_answer_are_kept(tmp_path, elsewhere):
+    """A chat model ends a turn with one id and a text with another; an older pair.json knows one alone."""
+    folder = elsewhere["llm"].folder
+    end, pad = (
+        Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(t) for t in KINDS["llama"][1:]
+    )
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [pad, end]}), "utf-8")
+    models = elsewhere | {"llm": resolve(str(folder))}
+    texts = {role: texts_of(checkpoint, TASKS_OF_PAIR) for role, checkpoint in models.items()}
+    assert (texts["llm"].eos, texts["llm"].more_eos_ids) == ("<|im_end|>", (pad,))
+    manifest = save_pair(tmp_path / "zoo" / "far", texts, TASKS_OF_PAIR, models, LIMIT, {})
+    assert "more_eos_ids" not in manifest["tokenizers"]["slm"]
+    codec = load_bundle("far", tmp_path / "zoo", models=()).codec("llm")
+    assert codec.eos_ids == (end, pad)
+    assert codec.decode([pad, end]) == ""
+    path = tmp_path / "zoo" / "far" / "pair.json"
+    del manifest["tokenizers"]["llm"]["more_eos_ids"]
+    path.write_text(json.dumps(manifest), "utf-8")
+    assert load_bundle("far", tmp_path / "zoo", models=()).codec("llm").eos_ids == (end,)
 
 
 def test_a_hybrid_reads_with_an_llm_that_lies_elsewhere(tmp_path, elsewhere):

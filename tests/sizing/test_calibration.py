@@ -121,7 +121,7 @@ class MadeUpEngine:
     Its own codec, too, for which a second and two pass.
     """
 
-    synchronize, eos_id = None, 1
+    synchronize, eos_ids = None, (1,)
 
     def __init__(self, told: Sequence[str]) -> None:
         self.told, self.now, self.asked, self.rows = told, 0.0, list[int](), 0

@@ -4,17 +4,20 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from hybrid.engines.generation import until
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
 from hybrid.schema import SYSTEMS, Sampling
+from hybrid.training.distillation import greedy_answers
 from hybrid.training.evaluate import CONTROLS, quality
 from hybrid.training.export import stage_bundle
-from hybrid.training.models import build_model
+from hybrid.training.models import build_model, trained
 from hybrid.training.recipe import Recipe, load_recipe
 from hybrid.training.train import train
 from tests.training.any_pair import write_model, write_recipe
@@ -67,6 +70,16 @@ def test_kl_between_two_vocabularies_is_refused_with_both_sizes(trained_pair) ->
     with pytest.raises(RecipeError, match="teacher has 320 ids, the student 290") as caught:
         build_model(recipe, stage)
     assert "answers_of" in str(caught.value)
+
+
+def test_a_teachers_answers_end_with_any_of_its_ends(trained_pair) -> None:
+    recipe, _ = trained_pair
+    sources = [np.arange(3, n) for n in (8, 12, 20)]
+    model = trained(recipe, "pretrained")
+    whole = greedy_answers(model, sources, 12, (0,))
+    ends = (0, whole[0][4], whole[1][2])
+    for before, after in zip(whole, greedy_answers(model, sources, 12, ends), strict=True):
+        assert after == [*until(ends, before)[:-1], 0]
 
 
 def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:

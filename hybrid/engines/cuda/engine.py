@@ -126,7 +126,7 @@ class CudaGraphEngine:
         self._reason = ""  # why torch has answered, the last time that it did
         self._torch: Engine | None = None
         self._capacity = CAPACITIES[0]  # of the longest answer that was ever requested
-        self._eos = config.source.codec(method).eos_id
+        self._eos = config.source.codec(method).eos_ids
         with torch.inference_mode():
             models = bundle or config.source.bundle(models_of([method]))
             self._packed: _PackedMethod | None = _PackedMethod(

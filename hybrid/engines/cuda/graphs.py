@@ -6,7 +6,7 @@ what is computed there is finite and never used.
 Letters: B prompts, S tokens of the bucket, D model width, H heads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch.nn import functional
@@ -26,6 +26,7 @@ from hybrid.engines.cuda.eager import (
 from hybrid.engines.cuda.kernel_selector import StepKernelSelector
 from hybrid.engines.cuda.weights import PackedDecoder, PackedEncoder, PackedFusion
 from hybrid.engines.decoding import Prompts
+from hybrid.engines.generation import until
 from hybrid.schema import Phase
 
 # Steps in one graph: between two graphs a GPU pauses.
@@ -162,17 +163,17 @@ class DecodeGraph:
         self._prefill()
 
     def extend(
-        self, tokens: Mapping[int, int], position: int, count: int, stop: int | None
+        self, tokens: Mapping[int, int], position: int, count: int, stop: Collection[int]
     ) -> dict[int, list[int]]:
         """Give the next ids of each open answer, a chunk of them; wait for them, once.
 
-        What follows `stop` in a chunk was computed in vain. The ids that are to
+        What follows one of `stop` in a chunk was computed in vain. The ids that are to
         go on stand on the device, those in `tokens` say which answers are open.
         """
-        end = position + min(count, FIXED_CHUNK if stop is None else self.chunk)
+        end = position + min(count, self.chunk if stop else FIXED_CHUNK)
         self._run(end - position)
         by_step: list[list[int]] = self._buffers.ids[position:end].tolist()
-        return {row: _until(stop, [ids[row] for ids in by_step]) for row in tokens}
+        return {row: [*until(stop, [ids[row] for ids in by_step])] for row in tokens}
 
     def _run(self, count: int) -> None:
         """Go on by `count` steps."""
@@ -180,8 +181,3 @@ class DecodeGraph:
             self._burst()
         for _ in range(count % BURST):
             self._step()
-
-
-def _until(stop: int | None, ids: list[int]) -> list[int]:
-    """Cut off what follows `stop`."""
-    return ids[: ids.index(stop) + 1] if stop in ids else ids

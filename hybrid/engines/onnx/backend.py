@@ -85,7 +85,7 @@ class OnnxBackend:
 
     def decoder(self, model: Model) -> GreedyDecoder:
         """Give a decoder of `model` with caches of its own."""
-        return GreedyDecoder(self._decoder(model, self._decoder_matrix), self._eos_id(model))
+        return GreedyDecoder(self._decoder(model, self._decoder_matrix), self._eos_ids(model))
 
     def verifier(self, drafts: bool) -> GreedyDecoder:
         """Give the LLM's decoder; the same for drafts of a model and of a lookup."""
@@ -93,7 +93,7 @@ class OnnxBackend:
 
     def drafter(self, model: Model) -> GreedyDecoder:
         """Give the decoder of `model` for drafts, with caches of its own."""
-        return GreedyDecoder(self._decoder(model, "blocks"), self._eos_id(model))
+        return GreedyDecoder(self._decoder(model, "blocks"), self._eos_ids(model))
 
     @property
     def _threads(self) -> int:
@@ -135,8 +135,8 @@ class OnnxBackend:
         pair = self._pair()
         return pair.hybrid.slm if model == "hybrid" else pair.model(model)
 
-    def _eos_id(self, model: Model) -> int:
-        return self._config.source.codec(model).eos_id
+    def _eos_ids(self, model: Model) -> tuple[int, ...]:
+        return self._config.source.codec(model).eos_ids
 
     def _graph(self, role: str, model: Model, matrix: Matrix, build: Callable[[], BuiltGraph]) -> BuiltGraph:
         def announce_and_build() -> BuiltGraph:

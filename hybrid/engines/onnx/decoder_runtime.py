@@ -72,12 +72,12 @@ class _StepBuffers:
 class GreedyDecoder:
     """decoding.DecoderBackend and speculative.DraftableDecoder: KV caches over a session's weights.
 
-    eos_id: ends a draft. Going back is free: a pass puts its keys and values at
+    eos_ids: each ends a draft. Going back is free: a pass puts its keys and values at
     their positions and attends to none behind them.
     """
 
-    def __init__(self, decoder: DecoderSession, eos_id: int) -> None:
-        self.session, self._eos_id = decoder, eos_id
+    def __init__(self, decoder: DecoderSession, eos_ids: Collection[int]) -> None:
+        self.session, self._eos_ids = decoder, eos_ids
         self.start, self.vocabulary = decoder.start_id, decoder.vocabulary
         self._binding = decoder.step.io_binding()
         self._rows: list[int] = []  # which answer stands at each place of the caches' B, the open ones only
@@ -116,7 +116,7 @@ class GreedyDecoder:
         self._bind_prompts([ort_value(cache) for cache in self._cross_kv_cache])
 
     def extend(
-        self, tokens: Mapping[int, int], position: int, count: int, stop: int | None
+        self, tokens: Mapping[int, int], position: int, count: int, stop: Collection[int]
     ) -> dict[int, list[int]]:
         """Give the next ids of each open answer: of a single prompt's up to CHUNK, of several one each."""
         if len(self._mask) == 1:
@@ -141,17 +141,17 @@ class GreedyDecoder:
             token = int(logits.argmax())
             drafted.append(token)
             probability /= float(np.exp(logits - logits[token]).sum())  # times the id's probability
-            if token == self._eos_id or probability < MIN_DRAFT_PROBABILITY:
+            if token in self._eos_ids or probability < MIN_DRAFT_PROBABILITY:
                 break
         return drafted
 
-    def _decode(self, token: int, position: int, count: int, stop: int | None) -> list[int]:
-        """Give up to `count` ids after `token`, at `position` of the only answer; none after `stop`."""
+    def _decode(self, token: int, position: int, count: int, stop: Collection[int]) -> list[int]:
+        """Give up to `count` ids after `token`, at `position` of the only answer, none after a `stop`."""
         ids = []
         for current in range(position, position + count):
             token = int(self.run(((token,),), current).argmax())
             ids.append(token)
-            if token == stop:
+            if token in stop:
                 break
         return ids
 

@@ -41,7 +41,7 @@ class OnnxEngine:
         self.name, self.dtype = PRECISIONS[config.dtype], config.dtype
         self.options: Mapping[str, str] = dict(config.options)
         self._guard = GenerationGuard()
-        self.strategy = decoding_strategy(backend, method, config.source.codec(method).eos_id)
+        self.strategy = decoding_strategy(backend, method, config.source.codec(method).eos_ids)
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
         """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on.

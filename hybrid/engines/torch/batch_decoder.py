@@ -12,7 +12,7 @@ L layers, V vocabulary.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -54,7 +54,7 @@ class BatchDecoder:
         self.pending = states, capacity
 
     def extend(
-        self, tokens: Mapping[int, int], position: int, count: int, stop: int | None
+        self, tokens: Mapping[int, int], position: int, count: int, stop: Collection[int]
     ) -> Mapping[int, Sequence[int]]:
         """Give the id after each of `tokens`, by row; see decoding.DecoderBackend."""
         if self.pending is not None:

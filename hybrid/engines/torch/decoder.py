@@ -13,7 +13,7 @@ Letters: S prompt tokens, n tokens of a pass, T positions of the caches, D model
 G key-value heads of which each serves R = H / G heads, K head width, L layers, V vocabulary.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -30,10 +30,10 @@ CAPACITY = 512  # positions for which caches are made in advance; growing takes 
 class SingleDecoder:
     """Greedy decoding of one answer, a DraftableDecoder as well; it must not be used by others meanwhile.
 
-    eos: the id that ends a draft.
+    eos: ids that end a draft.
     """
 
-    def __init__(self, packed: PackedDecoder, eos: int) -> None:
+    def __init__(self, packed: PackedDecoder, eos: Collection[int]) -> None:
         self.packed, self.eos, target = packed, eos, packed.target
         self.start, self.vocabulary = packed.start or 0, packed.vocabulary
         self.embeddings = packed.embeddings.unsqueeze(1)  # (V, 1, D)
@@ -70,7 +70,7 @@ class SingleDecoder:
         self.prefix = None if crosses else states.rows
 
     def extend(
-        self, tokens: Mapping[int, int], position: int, count: int, stop: int | None
+        self, tokens: Mapping[int, int], position: int, count: int, stop: Collection[int]
     ) -> Mapping[int, Sequence[int]]:
         """Give the id after that of row 0; see decoding.DecoderBackend."""
         if position == 0 and self.prefix is not None:
@@ -96,18 +96,18 @@ class SingleDecoder:
         return argmax(self.packed.logits(self.normalize_rows(rows[-count:])))
 
     def draft(self, token: int, position: int, count: int) -> list[int]:
-        """Give up to `count` ids one after another; the last one is `eos`, or makes the draft unlikely."""
+        """Give up to `count` ids one after another; the last one is of `eos`, or makes the draft unlikely."""
         ids: list[int] = []
         probability = 1.0
         if position == 0 and self.prefix is not None:
             ids, position = self.verify([token], 0), 1
-            token, count = ids[0], 0 if ids[0] == self.eos else count - 1
+            token, count = ids[0], 0 if ids[0] in self.eos else count - 1
         for place in range(position, position + count):
             self.run(token, place)
             token, sure = self.pick_surely()
             ids.append(token)
             probability *= sure
-            if token == self.eos or probability < MIN_DRAFT_PROBABILITY:
+            if token in self.eos or probability < MIN_DRAFT_PROBABILITY:
                 break
         return ids
 

@@ -13,7 +13,7 @@ It yields a Step at every phase boundary and has no clock.
 """
 
 import gc
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -79,7 +79,7 @@ class TorchEngine:
         self._guard = GenerationGuard()
         with torch.inference_mode():
             backend = backend or TorchBackend(bundle, target)
-            self.strategy = decoding_strategy(backend, method, bundle.codec(method).eos_id)
+            self.strategy = decoding_strategy(backend, method, bundle.codec(method).eos_ids)
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
@@ -125,17 +125,17 @@ class TorchBackend:
 
     def decoder(self, model: Model) -> "TorchDecoder":
         """Give a decoder of `model` with caches of its own, for one prompt or several."""
-        return TorchDecoder(self._decoder(model, self._target), self._bundle.codec(model).eos_id)
+        return TorchDecoder(self._decoder(model, self._target), self._bundle.codec(model).eos_ids)
 
     def verifier(self, drafts: bool) -> SingleDecoder:
         """Give the LLM's decoder, laid out for several rows where most passes are over drafts."""
         # Most passes of a lookup are over one id, for want of a match.
         packed = self._decoder("llm", replace(self._target, several=drafts))
-        return SingleDecoder(packed, self._bundle.codec("llm").eos_id)
+        return SingleDecoder(packed, self._bundle.codec("llm").eos_ids)
 
     def drafter(self, model: Model) -> SingleDecoder:
         """Give the decoder of `model` for drafts, with caches of its own."""
-        return SingleDecoder(self._decoder(model, self._target), self._bundle.codec(model).eos_id)
+        return SingleDecoder(self._decoder(model, self._target), self._bundle.codec(model).eos_ids)
 
     def _decoder(self, model: Model, target: Target) -> PackedDecoder:
         writes = self._bundle.hybrid.slm if model == "hybrid" else self._bundle.model(model)
@@ -206,7 +206,7 @@ class TorchBackend:
 class TorchDecoder:
     """decoding.DecoderBackend: SingleDecoder for one prompt, BatchDecoder for several."""
 
-    def __init__(self, packed: PackedDecoder, eos: int) -> None:
+    def __init__(self, packed: PackedDecoder, eos: Collection[int]) -> None:
         self.start = packed.start or 0
         self.single, self.batch = SingleDecoder(packed, eos), BatchDecoder(packed)
         self.extend = self.single.extend

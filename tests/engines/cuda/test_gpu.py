@@ -222,13 +222,13 @@ def captured(engine: CudaGraphEngine, batch: int, length: int) -> tuple[float, f
 
         def first() -> None:
             decoder.prefill(encoder.states, NEW)
-            decoder.extend(rows, 0, 1, None)
+            decoder.extend(rows, 0, 1, ())
 
         def rest() -> None:
             first()
             position = 1
             while position < NEW:
-                position += len(decoder.extend(rows, position, NEW - position, None)[0])
+                position += len(decoder.extend(rows, position, NEW - position, ())[0])
 
         rest_of_answer = milliseconds(rest, 10) - milliseconds(first, 10)
         return milliseconds(encoder.replay), rest_of_answer / (NEW - 1)

@@ -1,12 +1,14 @@
 """Pairs of any two families: transformers' greedy ids for LLM, SLM and hybrid, alone and in batches."""
 
+import copy
+
 import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchBackend, TorchEngine
 from hybrid.engines.torch.operations import Target
 from hybrid.schema import MODELS
-from tests.engines.any_pairs import NEW, PROMPTS, AnyPair, answers, expected, phases
+from tests.engines.any_pairs import NEW, PROMPTS, AnyPair, answers, common_ids, expected, phases
 
 PAIRS = {
     "t5+t5, middle": ("t5", "t5", {"layer": 2, "standardize": True}),
@@ -44,6 +46,22 @@ def test_ids_equal_generate_alone_and_in_a_batch(pair, model):
     config = pair.model(model).config
     repeats_its_start = getattr(config, "slm", config).model_type == "t5gemma"
     assert len({tuple(ids) for ids in written}) > 1 or repeats_its_start
+
+
+def test_any_of_several_ids_ends_an_answer(pair):
+    ends = common_ids(pair.models.values())
+    several = copy.copy(pair)
+    several.eos_ids = ends
+    lengths = set[int]()
+    for name in MODELS:
+        written = [expected(pair.model(name), prompt, ends) for prompt in PROMPTS]
+        lengths |= set(map(len, written))
+        engine = TorchEngine(several, name)
+        assert answers(engine, PROMPTS, stop=True) == written
+        assert [answers(engine, [prompt], stop=True)[0] for prompt in PROMPTS] == written
+    drafted = [answers(TorchEngine(several, "lossless"), [prompt], stop=True)[0] for prompt in PROMPTS]
+    assert drafted == [expected(pair.model("llm"), prompt, ends) for prompt in PROMPTS]
+    assert len(lengths) > 1
 
 
 @pytest.mark.parametrize("method", LOSSLESS)

@@ -52,7 +52,7 @@ def expected(model, states, tokens) -> list[int]:
 @pytest.fixture(params=[PLAIN, SEVERAL], ids=["plain", "several"])
 def decoder(request, model, states) -> SingleDecoder:
     with torch.inference_mode():
-        single = SingleDecoder(PackedDecoder(decoder_of(model), request.param), EOS)
+        single = SingleDecoder(PackedDecoder(decoder_of(model), request.param), (EOS,))
         single.prefill(encoded(states), LENGTH)
     return single
 
@@ -89,7 +89,7 @@ def test_what_was_rejected_leaves_nothing(decoder, tokens, expected):
 def test_caches_grow_with_what_is_read(model, states, tokens, expected, monkeypatch):
     monkeypatch.setattr(module, "CAPACITY", 4)
     for target in (PLAIN, SEVERAL):
-        decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), EOS)
+        decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), (EOS,))
         for capacity in (3, 7, LENGTH):
             decoder.prefill(encoded(states), capacity)
             assert decoder.verify(tokens[:capacity], 0) == expected[:capacity]
@@ -102,14 +102,14 @@ def test_beyond_the_last_distance_bucket(model, states):
             encoder_outputs=(states.unsqueeze(0),), decoder_input_ids=torch.tensor([tokens])
         ).logits.argmax(-1)[0]
     for target in (PLAIN, SEVERAL):
-        decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), EOS)
+        decoder = SingleDecoder(PackedDecoder(decoder_of(model), target), (EOS,))
         decoder.prefill(encoded(states), 300)
         ids = [i for start in range(0, 300, 60) for i in decoder.verify(tokens[start : start + 60], start)]
         assert ids == expected.tolist()
 
 
 def test_a_draft_is_what_the_decoder_writes_itself(model, states, monkeypatch):
-    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), EOS)
+    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), (EOS,))
     decoder.prefill(encoded(states), LENGTH)
     monkeypatch.setattr(module, "MIN_DRAFT_PROBABILITY", 0.0)
     greedy = [decoder.verify([0], 0)[0]]
@@ -124,7 +124,7 @@ def test_a_draft_is_what_the_decoder_writes_itself(model, states, monkeypatch):
 
 def test_a_draft_ends_once_it_is_improbable(model, states, monkeypatch):
     """The product of the probabilities that transformers gives its ids has just gone below it."""
-    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), EOS)
+    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), (EOS,))
     decoder.prefill(encoded(states), LENGTH)
     lengths = set()
     for sure, token in itertools.product((1e-3, 1e-6), range(2, 42)):  # a random model is sure of nothing
@@ -141,14 +141,14 @@ def test_a_draft_ends_once_it_is_improbable(model, states, monkeypatch):
 
 
 def test_after_an_end_a_draft_can_begin(model, states):
-    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), EOS)
+    decoder = SingleDecoder(PackedDecoder(decoder_of(model), PLAIN), (EOS,))
     decoder.prefill(encoded(states), LENGTH)
     assert len(decoder.draft(EOS, 3, 5)) >= 1
 
 
 def test_decoders_share_weights_and_nothing_else(model, states, tokens, expected):
     packed = PackedDecoder(decoder_of(model), PLAIN)
-    first, second = SingleDecoder(packed, EOS), SingleDecoder(packed, EOS)
+    first, second = SingleDecoder(packed, (EOS,)), SingleDecoder(packed, (EOS,))
     first.prefill(encoded(states), LENGTH)
     second.prefill(encoded(states.flip(0)), LENGTH)
     for place, token in enumerate(tokens):

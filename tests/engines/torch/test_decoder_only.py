@@ -82,7 +82,7 @@ class Pair:
         return self.models[name]
 
     def codec(self, method: str):
-        return SimpleNamespace(eos_id=EOS)
+        return SimpleNamespace(eos_ids=(EOS,))
 
 
 def random_model(config, seed: int):
@@ -134,7 +134,7 @@ def strategy(model):
 def strategies(model, method: str = "llm", **models):
     with torch.inference_mode():
         backend = TorchBackend(Pair(llm=model, **models), Target(CPU, torch.float32))
-        return decoding_strategy(backend, method, EOS)
+        return decoding_strategy(backend, method, (EOS,))
 
 
 @pytest.fixture(scope="module")
