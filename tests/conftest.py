@@ -113,7 +113,7 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path
     import torch
 
     from hybrid.models.pair import HybridForConditionalGeneration
-    from hybrid.models.writing import save_bundle
+    from tests.shared_tokenizer import save_shared_pair
 
     zoo = tmp_path_factory.mktemp("zoo")
     llm, slm = tiny_t5(48, 3, 3, seed=1), tiny_t5(32, 2, 2, seed=2)
@@ -124,10 +124,7 @@ def tiny_zoo(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_file: Path
         for layer in (hybrid.projector.up, hybrid.projector.down):
             layer.bias.normal_(std=0.1)
     models = {"llm": llm, "slm": slm, "hybrid": hybrid}
-    save_bundle(
-        zoo / TINY, tiny_tokenizer_file, models, TINY_LIMIT, ("translate-en-de", "summarize"),
-        {"note": "random weights"},
-    )  # fmt: skip
+    save_shared_pair(zoo / TINY, tiny_tokenizer_file, models, TINY_LIMIT, {"note": "random weights"})
     return zoo
 
 

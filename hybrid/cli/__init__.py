@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "compare": "stored_runs",
     "delete": "stored_runs",
     "device": "device",
-    "engines": "engines",
+    "engines": "device",
     "evaluate": "train",
     "export": "stored_runs",
     "generate": "generate",

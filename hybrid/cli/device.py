@@ -1,4 +1,7 @@
-"""`hybrid device`: what this machine and an engine on it can do; `hybrid predict` lays it out over sizes."""
+"""`hybrid engines`: what can run models here. `hybrid device`: how fast one of them does.
+
+`hybrid predict` lays that out over sizes.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,18 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hybrid.cli.console import Terminal, harmless, notice, out, out_json
-from hybrid.cli.numbers import price_option
-from hybrid.cli.options import engine_options, wait_option
+from hybrid.cli.console import Terminal, harmless, notice, out, out_json, status
+from hybrid.cli.options import engine_options, price_option, wait_option
+from hybrid.engines.registry import AUTO, BEST, ENGINES, default_dtype, unavailable_reason
 from hybrid.format import bandwidth, counted, percent
 from hybrid.measuring import collector_off
-from hybrid.schema import Observer, Status
+from hybrid.schema import Device, Observer, Status
 
 if TYPE_CHECKING:
     from hybrid.schema import Environment
     from hybrid.sizing import Costs, Profile
 
 LONGEST, LARGEST_BATCH = 65_536, 4_096
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the engines as one JSON list.")
+def engines(as_json: bool) -> None:
+    """List the engines: what they run on, what they can, and why one does not run here."""
+    with status("Looking at each engine"), collector_off():
+        rows = [_engine_row(name) for name in ENGINES]
+    if as_json:
+        out_json(rows)
+        return
+    for row in rows:
+        out(f"{row['name']}: {row['about']}")
+        for device, dtypes in row["dtypes"].items():
+            reason = row["missing"][device]
+            state = "no" if reason else "yes, the choice of --engine auto" if device in row["auto"] else "yes"
+            out(f"  {device} ({', '.join(dtypes)}): {state}{'. ' + reason if reason else ''}")
+        out(f"  systems: {', '.join(row['systems'])}")
+        for option, about in row["options"].items():
+            out(f"  --engine-option {option}={'|'.join(about['choices'])}: {about['about']}")
 
 
 @click.command()
@@ -101,11 +124,32 @@ def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: A
         out(harmless(line))
 
 
+def _engine_row(name: str) -> dict[str, Any]:
+    """Give what --json prints of one engine. missing: by device, None where it runs."""
+    kind = ENGINES[name]
+    return {
+        "name": name,
+        "about": kind.about,
+        "dtypes": {device: list(dtypes) for device, dtypes in kind.dtypes.items()},
+        "systems": list(kind.methods),
+        "options": {o: {"choices": list(a.choices), "about": a.about} for o, a in kind.options.items()},
+        "missing": {device: unavailable_reason(name, Device(device)) for device in kind.dtypes},
+        "auto": [device for device in kind.dtypes if name == _chosen(device)],
+    }
+
+
+def _chosen(device: str) -> str:
+    return next(
+        name
+        for name in BEST[device]
+        if name == BEST[device][-1] or not unavailable_reason(name, Device(device))
+    )
+
+
 def _measured(
     name: str | None, engine: str, order: dict[str, Any], wait: float, observer: Observer
 ) -> "Profile":
     """Measure the profile while nothing else is measured."""
-    from hybrid.engines.registry import AUTO, default_dtype
     from hybrid.measuring.environment import environment
     from hybrid.measuring.lock import measuring
     from hybrid.sizing.calibration import fastest_engine, measured_profile

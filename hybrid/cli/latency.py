@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from hybrid.cli.console import Terminal, notice, out, out_json, say
-from hybrid.cli.numbers import Finite
-from hybrid.cli.options import engine_options, given_options, wait_option
+from hybrid.cli.options import Finite, engine_options, given_options, wait_option
 from hybrid.schema import METHODS, MODELS
 
 # What may be given beside --resume; all else is in the stored grid.

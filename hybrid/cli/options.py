@@ -1,19 +1,40 @@
-"""Options that several commands share: what runs the models, seconds, a plan's options as click has them."""
+"""Options that several commands share: finite numbers, what runs the models, a plan's options.
 
+What a plan's options stand on is imported by commands that have them: `hybrid runs` starts at once.
+"""
+
+import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from hybrid.benchmark.plan_options import ENGINE_OPTIONS, PlanOption, parse_engine_options
 from hybrid.cli.console import notice
-from hybrid.cli.numbers import Finite
+
+if TYPE_CHECKING:
+    from hybrid.benchmark.plan_options import PlanOption
+
+
+class Finite(click.FloatRange):
+    """A number from a range that excludes nan and infinity, too, which no range of click's does."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+price_option = click.option(
+    "--price-per-hour", type=Finite(0), metavar="PRICE", help="Of the machine, for the cost of output tokens."
+)
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def with_options(options: Iterable[PlanOption]) -> Callable[[F], F]:
+def with_options(options: Iterable["PlanOption"]) -> Callable[[F], F]:
     """Add them to a command, in their order."""
 
     def add(command: F) -> F:
@@ -24,7 +45,11 @@ def with_options(options: Iterable[PlanOption]) -> Callable[[F], F]:
     return add
 
 
-engine_options = with_options(ENGINE_OPTIONS)
+def engine_options(command: F) -> F:
+    """Add the options of what runs the models."""
+    from hybrid.benchmark.plan_options import ENGINE_OPTIONS
+
+    return with_options(ENGINE_OPTIONS)(command)
 
 
 wait_option = click.option(
@@ -45,7 +70,7 @@ def is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
 
 
-def _as_click(option: PlanOption) -> Callable[[F], F]:
+def _as_click(option: "PlanOption") -> Callable[[F], F]:
     if option.flag:
         return click.option(f"--{option.name}/--no-{option.name}", default=option.default, help=option.help)
     kind: click.ParamType[Any] | None = None
@@ -68,8 +93,10 @@ def _as_click(option: PlanOption) -> Callable[[F], F]:
     )
 
 
-def _callback(option: PlanOption) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def _callback(option: "PlanOption") -> Callable[[click.Context, click.Parameter, Any], Any]:
     """Make a callback that reads the option's text; a ValueError becomes a usage error."""
+    from hybrid.benchmark.plan_options import parse_engine_options
+
     parse = parse_engine_options if option.many else option.parse
 
     def read(_: click.Context, __: click.Parameter, value: Any) -> Any:

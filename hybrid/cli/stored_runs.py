@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hybrid.cli.console import harmless, notice, out, out_json, output_file, say, status
-from hybrid.cli.numbers import price_option
+from hybrid.cli.options import price_option
 from hybrid.errors import InputError
 from hybrid.measuring import collector_off
 

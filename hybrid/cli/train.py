@@ -11,8 +11,7 @@ import click
 
 from hybrid.benchmark.plan_options import COLUMNS
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, stderr_console
-from hybrid.cli.numbers import Finite
-from hybrid.cli.options import with_options
+from hybrid.cli.options import Finite, with_options
 from hybrid.errors import InputError
 from hybrid.measuring import collector_off
 from hybrid.schema import MODELS, Model, Status

@@ -25,13 +25,12 @@ from hybrid.errors import PairError
 from hybrid.format import printable
 from hybrid.models.architectures import empty_model
 from hybrid.models.manifest import find_pair, formats_of, models_of_pair, more_eos_ids, tasks_of
-from hybrid.models.model_configs import read_configuration
 from hybrid.models.pair import Hybrid, HybridConfig
+from hybrid.models.pair_files import read_configuration, read_tokenizers
 from hybrid.models.pair_format import Role
 from hybrid.models.pair_summary import check_methods, check_models
 from hybrid.models.prompts import TextCodec
 from hybrid.models.reading import restore_buffers
-from hybrid.models.tokenizer_files import read_tokenizers
 from hybrid.models.weight_files import read_weights
 from hybrid.schema import METHODS, TASKS, Model, Observer, Status, silent
 

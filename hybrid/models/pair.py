@@ -16,8 +16,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput, Seq2SeqLMOutput
 
-from hybrid.models.fused_model import Hybrid, take_rows, tokens_first
-from hybrid.models.hybrid_config import HybridConfig
+from hybrid.models.fused_model import Hybrid, HybridConfig, take_rows, tokens_first
 
 __all__ = ["Hybrid", "HybridConfig", "HybridForCausalLM", "HybridForConditionalGeneration", "hybrid_model"]
 

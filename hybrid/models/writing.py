@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from hybrid.errors import PairError
 from hybrid.models.chat import answer_end, prompt_format
-from hybrid.models.manifest import ANY_PAIR, FORMAT, write_manifest
+from hybrid.models.manifest import ANY_PAIR, write_manifest
 from hybrid.models.pair_format import AnyPair, Role, check_task_name
 from hybrid.models.references import Checkpoint
 from hybrid.models.weight_files import save_weights
@@ -61,34 +61,6 @@ def texts_of(checkpoint: Checkpoint, tasks: Iterable[Task]) -> ModelTexts:
     )
 
 
-def save_bundle(
-    folder: Path,
-    tokenizer_file: Path,
-    models: dict[Model, PreTrainedModel],
-    max_prompt_tokens: int,
-    tasks: tuple[str, ...],
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    """Write a pair of one tokenizer and built-in tasks, in the place of an older one; return its manifest.
-
-    `about` is stored beside it. Cards (README.md) of the older one stay. Raises OSError
-    or SafetensorError; the older one then stays.
-    """
-    manifest = {
-        "format": FORMAT,
-        "name": folder.name,
-        "tasks": list(tasks),
-        "max_prompt_tokens": max_prompt_tokens,
-        "parameters": {role: _count(models[role]) for role in MODELS},
-        "about": about,
-    }
-    with _folder(folder) as new:
-        (new / TOKENIZER).write_bytes(tokenizer_file.read_bytes())
-        for role in MODELS:
-            _write_model(new / role, models[role])
-        return write_manifest(new, manifest)
-
-
 def save_pair(
     folder: Path,
     texts: Mapping[Role, ModelTexts],
@@ -100,8 +72,9 @@ def save_pair(
     """Write any pair, in the place of an older one; return its manifest.
 
     models: the LLM and the SLM, each in memory or a checkpoint, which is referred to and not
-        copied; and the hybrid, unless there is none yet. The rest is as save_bundle has it.
-    Raises PairError for tasks whose names do not say what they translate.
+        copied; and the hybrid, unless there is none yet. about: stored beside it.
+    Cards (README.md) of the older one stay. Raises PairError for tasks whose names do not say what
+    they translate, OSError or SafetensorError; the older one then stays.
     """
     own = {task.name: task for task in tasks}
     files = {role: TOKENIZER if _same(texts) else f"{role}/{TOKENIZER}" for role in texts}

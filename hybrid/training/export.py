@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import Bundle
 from hybrid.models.manifest import file_sha256
+from hybrid.models.pair_files import load_tokenizer
 from hybrid.models.pair_format import ROLES
 from hybrid.models.references import Checkpoint
-from hybrid.models.tokenizer_files import load_tokenizer
 from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS, Model
 from hybrid.training.data import texts_of

@@ -14,7 +14,7 @@ def _no_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
         return "There is no onnxruntime here; install it." if name.startswith("onnx") else None
 
     # By its name hybrid.cli has the command, which hides the module.
-    monkeypatch.setattr(import_module("hybrid.cli.engines"), "unavailable_reason", missing)
+    monkeypatch.setattr(import_module("hybrid.cli.device"), "unavailable_reason", missing)
 
 
 def test_every_engine_is_listed_with_what_it_can(run):

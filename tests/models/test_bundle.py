@@ -12,6 +12,7 @@ from hybrid.models.bundle import load_bundle
 from hybrid.models.manifest import available_pairs, find_pair, user_zoo, write_manifest, zoos
 from hybrid.models.weight_files import SCALE_SUFFIX, dequantize, quantize
 from hybrid.schema import SYSTEMS, Event, Status
+from tests.shared_tokenizer import save_shared_pair
 
 
 @pytest.fixture
@@ -88,11 +89,11 @@ def test_only_json_and_safetensors_are_written(tiny_zoo):
 
 
 def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer_file, tmp_path, monkeypatch):
-    from hybrid.models import weight_files, writing
+    from hybrid.models import weight_files
 
     monkeypatch.setattr(weight_files, "SHARD_BYTES", 20_000)
     models = {system: tiny_bundle.model(system) for system in SYSTEMS}
-    writing.save_bundle(tmp_path / "again", tiny_tokenizer_file, models, 160, ("summarize",), {})
+    save_shared_pair(tmp_path / "again", tiny_tokenizer_file, models, 160, {})
     assert len(list((tmp_path / "again" / "llm").glob("model-*.safetensors"))) > 2
     again = load_bundle("again", tmp_path).llm.state_dict()
     for name, tensor in tiny_bundle.llm.state_dict().items():
@@ -115,9 +116,9 @@ def test_a_bundle_that_cannot_be_written_leaves_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(writing, "save_weights", full)
         with pytest.raises(OSError, match="No space left"):
-            writing.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
+            save_shared_pair(root / "tiny", tiny_tokenizer_file, models, 99, {})
     assert load_bundle("tiny", root).max_prompt_tokens == 160
-    writing.save_bundle(root / "tiny", tiny_tokenizer_file, models, 99, ("summarize",), {})
+    save_shared_pair(root / "tiny", tiny_tokenizer_file, models, 99, {})
     assert load_bundle("tiny", root).max_prompt_tokens == 99
     assert (root / "tiny" / "llm" / "README.md").read_text("utf-8") == "A card."
     assert [path.name for path in root.iterdir()] == ["tiny"]

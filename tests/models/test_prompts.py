@@ -13,7 +13,7 @@ TASK = "translate-en-de"
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_tokenizer_file):
-    from hybrid.models.tokenizer_files import load_tokenizer
+    from hybrid.models.pair_files import load_tokenizer
 
     return load_tokenizer(tiny_tokenizer_file)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import InputError, SuiteError
+from hybrid.models.pair_files import load_tokenizer
 from hybrid.models.prompts import TextCodec
-from hybrid.models.tokenizer_files import load_tokenizer
 from hybrid.schema import Example
 from hybrid.suites.rows import RowError, check_columns, checked, remarks, to_example, without_controls
 

@@ -11,8 +11,8 @@ import torch
 from tokenizers import Tokenizer
 
 from hybrid.errors import RecipeError
+from hybrid.models.pair_files import load_tokenizer
 from hybrid.models.prompts import TextCodec
-from hybrid.models.tokenizer_files import load_tokenizer
 from hybrid.schema import TASKS
 from hybrid.training.batches import Batch, Batches, by_length, padded
 from hybrid.training.corpora import read_corpora, read_corpus

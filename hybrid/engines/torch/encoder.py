@@ -1,4 +1,4 @@
-"""Prompts on a device, and what reads all tokens of B of them at once, without module overhead.
+"""Prompts on a device, what reads all tokens of B of them at once, and what a hybrid's SLM takes of that.
 
 Letters: B prompts, S tokens of the longest, N tokens of all, C channels, D model width, H heads,
 G key-value heads, K head width, V vocabulary.
@@ -15,6 +15,7 @@ from hybrid.engines.torch.layers import Entrance, PackedLayer, scaled_embeddings
 from hybrid.engines.torch.operations import Normalize, Target, mm, normalize, whole_norm
 from hybrid.engines.torch.positions import Turns, causal_bias, turns_of
 from hybrid.models.architectures.records import RelativeBias, Stack
+from hybrid.models.fusion import Affine
 from hybrid.schema import Phase
 
 
@@ -201,3 +202,32 @@ def prompt_rows(prompts: Prompts, target: Target) -> tuple[torch.Tensor, Layout]
     """Put the ids of all prompts one after another, (N,), and say where each stands."""
     ids = torch.tensor([token for prompt in prompts for token in prompt], device=target.device)
     return ids, Layout(tuple(map(len, prompts)), target)
+
+
+class LatentFusion:
+    """(N, d_llm) hidden states to the (N, d_slm) states of the SLM's encoder.
+
+    encoder: None of a decoder-only SLM, whose prefix the fused prompt itself is. adds: E + Z, else Z.
+    embeddings: (V, any) that E is looked up in. bridge: (d_slm, any) that these go through, if any.
+    """
+
+    def __init__(
+        self,
+        projector: tuple[Affine, Affine],
+        adds: bool,
+        embeddings: torch.Tensor,
+        bridge: torch.Tensor | None,
+        encoder: StackEncoder | None,
+    ) -> None:
+        self.up, self.down = projector
+        self.adds, self.embeddings, self.bridge, self.encoder = adds, embeddings, bridge, encoder
+
+    def __call__(self, states: States) -> States:
+        linear = functional.linear
+        rows = linear(torch.relu(linear(states.rows, *self.up)), *self.down)
+        if self.adds:
+            embeddings = self.embeddings[states.ids]
+            rows = rows + (embeddings if self.bridge is None else linear(embeddings, self.bridge))
+        if self.encoder is not None:
+            rows = self.encoder(rows, states.layout)
+        return States(states.ids, rows, states.layout)

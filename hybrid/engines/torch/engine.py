@@ -26,8 +26,7 @@ from hybrid.engines.decoding import Encoder, check_batch, decoding_strategy
 from hybrid.engines.generation import GenerationGuard
 from hybrid.engines.torch.batch_decoder import BatchDecoder
 from hybrid.engines.torch.decoder import SingleDecoder
-from hybrid.engines.torch.encoder import PromptEmbedder, PromptEncoder, StackEncoder, States
-from hybrid.engines.torch.fusion import LatentFusion
+from hybrid.engines.torch.encoder import LatentFusion, PromptEmbedder, PromptEncoder, StackEncoder, States
 from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
 from hybrid.engines.torch.module_encoder import ModuleEncoder
 from hybrid.engines.torch.operations import Target

@@ -56,7 +56,7 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
     name, _, part = reference.partition("/")
     own: Role | None = role if not part else "llm" if part == "llm" else "slm" if part == "slm" else None
     if own and name in available_pairs():
-        from hybrid.models.references.pair_model import read_pair_model
+        from hybrid.models.references.folder import read_pair_model
 
         return read_pair_model(name, own, observer)
     if reference and path.is_dir():
