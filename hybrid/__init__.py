@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not
         HybridForCausalLM as HybridForCausalLM,
         HybridForConditionalGeneration as HybridForConditionalGeneration,
     )
-    from hybrid.models.user_pairs import add_pair as add_pair, remove_pair as remove_pair
+    from hybrid.models.writing import add_pair as add_pair, remove_pair as remove_pair
     from hybrid.presentation.report import html_report as html_report
     from hybrid.presentation.runs.exports import export_csv as export_csv
     from hybrid.schema import (
@@ -94,7 +94,7 @@ _NAMES = {
         "HybridForCausalLM",
         "HybridForConditionalGeneration",
     ),
-    "hybrid.models.user_pairs": (
+    "hybrid.models.writing": (
         "add_pair",
         "remove_pair",
     ),

@@ -49,7 +49,7 @@ def add(name: str, llm: str, slm: str, tasks: tuple[str, ...], max_prompt_tokens
     """
     from hybrid.models.manifest import read_manifest
     from hybrid.models.pair_summary import how_to_train
-    from hybrid.models.user_pairs import add_pair
+    from hybrid.models.writing import add_pair
 
     own = tuple(map(_task, tasks)) or tuple(TASKS.values())
     with Terminal() as terminal:
@@ -63,7 +63,7 @@ def add(name: str, llm: str, slm: str, tasks: tuple[str, ...], max_prompt_tokens
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def remove(names: tuple[str, ...]) -> None:
     """Remove pairs of your own; models that they only refer to stay where they are."""
-    from hybrid.models.user_pairs import remove_pair
+    from hybrid.models.writing import remove_pair
 
     for name in dict.fromkeys(names):
         notice(f"{remove_pair(name)} was removed.")

@@ -18,7 +18,7 @@ from hybrid.benchmark import block
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.cli import main
 from hybrid.errors import PairError, SuiteError
-from hybrid.models.user_pairs import add_pair
+from hybrid.models.writing import add_pair
 from hybrid.presentation.report import redo_command
 from hybrid.schema import (
     Event,

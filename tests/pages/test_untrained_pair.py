@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from hybrid.models.user_pairs import add_pair
+from hybrid.models.writing import add_pair
 from tests.pages.live_page import answers, arrive, ask, said
 from tests.pages.test_benchmark import arrive as arrive_at_benchmark
 

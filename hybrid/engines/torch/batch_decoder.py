@@ -19,8 +19,7 @@ import torch
 from hybrid.engines.decoding import compact
 from hybrid.engines.torch.encoder import States, encode_layer
 from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
-from hybrid.engines.torch.operations import Normalize, argmax, mm, normalize
-from hybrid.engines.torch.positions import Turns, causal_bias, turns_of
+from hybrid.engines.torch.operations import Normalize, Turns, argmax, causal_bias, mm, normalize, turns_of
 
 CAPACITY = 128  # positions for which memory is taken at least; taking it costs tens of milliseconds
 

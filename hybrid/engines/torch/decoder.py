@@ -21,8 +21,16 @@ import torch
 from hybrid.engines.speculative import MIN_DRAFT_PROBABILITY
 from hybrid.engines.torch.encoder import States
 from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
-from hybrid.engines.torch.operations import Normalize, Target, argmax, mm, normalize_row, normalize_rows
-from hybrid.engines.torch.positions import Turns, turns_of
+from hybrid.engines.torch.operations import (
+    Normalize,
+    Target,
+    Turns,
+    argmax,
+    mm,
+    normalize_row,
+    normalize_rows,
+    turns_of,
+)
 
 CAPACITY = 512  # positions for which caches are made in advance; growing takes tens of milliseconds
 

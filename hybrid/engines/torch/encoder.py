@@ -12,8 +12,16 @@ from torch.nn import functional
 
 from hybrid.engines.decoding import Prompts
 from hybrid.engines.torch.layers import Entrance, PackedLayer, scaled_embeddings
-from hybrid.engines.torch.operations import Normalize, Target, mm, normalize, whole_norm
-from hybrid.engines.torch.positions import Turns, causal_bias, turns_of
+from hybrid.engines.torch.operations import (
+    Normalize,
+    Target,
+    Turns,
+    causal_bias,
+    mm,
+    normalize,
+    turns_of,
+    whole_norm,
+)
 from hybrid.models.architectures.records import RelativeBias, Stack
 from hybrid.models.fusion import Affine
 from hybrid.schema import Phase

@@ -14,13 +14,13 @@ from torch.nn import functional
 from hybrid.engines.torch.operations import (
     Packed,
     Target,
+    Turns,
     add_mm,
     mm,
     pack,
     unit_rms,
     whole_norm,
 )
-from hybrid.engines.torch.positions import Turns
 from hybrid.errors import EngineError
 from hybrid.models.architectures.records import (
     Activation,

@@ -1,4 +1,4 @@
-"""What the torch engine multiplies and norms with: packed matrices, in the layout that is read fastest.
+"""What the torch engine multiplies, norms and turns with: packed matrices, and tables of rotary positions.
 
 Every matrix is held as (d_in, d_out), rows contiguous: a row vector times such
 a matrix reads memory in order, up to twice as fast as the transposed layout of
@@ -6,17 +6,21 @@ nn.Linear. For several rows at once oneDNN's own layout in blocks is faster
 still. The gain and bias of a norm are folded into what reads it, which saves
 operations and moves results only by rounding.
 
-Letters: N rows (tokens of all prompts, or of a pass), D model width, V vocabulary.
+Letters: N rows (tokens of all prompts, or of a pass), D model width, V vocabulary, P positions, S tokens,
+H heads, K head width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
 
-from hybrid.models.architectures.records import Linear, Norm
+from hybrid.models.architectures.records import Linear, Norm, Rotary
+
+if TYPE_CHECKING:
+    from hybrid.engines.torch.layers import PackedLayer
 
 USUAL_ROWS = 5  # for which oneDNN chooses its layout: a verified draft has so many
 
@@ -161,3 +165,44 @@ def normalize_rows(norm: Norm | None, target: Target) -> Normalize:
     width = len(norm.gain)
     epsilon, mean = torch.full((1, 1), norm.eps), torch.full((width, 1), 1 / width)
     return lambda rows: rows * torch.addmm(epsilon, rows * rows, mean).rsqrt_()
+
+
+class Turns:
+    """What queries and keys at each position are turned by. width: K; the first T channels turn."""
+
+    def __init__(self, rotary: Rotary, width: int, target: Target, positions: int) -> None:
+        angles = torch.arange(positions)[:, None] * rotary.frequencies.detach().float().cpu()  # (P, T/2)
+        sines = torch.stack([-angles.sin(), angles.sin()], dim=1)
+        self.cosines = target.put(angles.cos()[:, None, None])  # (P, 1, 1, T/2)
+        self.sines = target.put(sines[:, None])  # (P, 1, 2, T/2)
+        self.width, self.turned = width, 2 * angles.shape[1]
+
+    def turn(self, rows: torch.Tensor, heads: int, positions: slice | torch.Tensor) -> None:
+        """Turn the first `heads` heads of (N, any) rows in place; they stand at `positions`."""
+        by_head = rows[:, : heads * self.width].view(len(rows), heads, self.width)
+        halves = by_head[:, :, : self.turned].view(len(rows), heads, 2, -1)
+        turned = halves.flip(2).mul_(self.sines[positions])
+        halves.mul_(self.cosines[positions]).add_(turned)
+
+
+def turns_of(layers: Sequence["PackedLayer"], target: Target, positions: int) -> list[Turns | None]:
+    """Make the tables of each layer for so many positions; None where it has no rotary ones."""
+    rotaries = {id(layer.rotary): (layer.rotary, layer.head_width) for layer in layers}
+    tables = {
+        key: Turns(rotary, width, target, positions) for key, (rotary, width) in rotaries.items() if rotary
+    }
+    return [tables.get(id(layer.rotary)) for layer in layers]
+
+
+def causal_bias(tokens: int, window: int | None, like: torch.Tensor) -> torch.Tensor | None:
+    """(1, 1, S, S): what keeps each token from seeing what follows, and what is no nearer than `window`.
+
+    None where nothing is too far: that is causal attention as torch has it. like: of its type, on its device.
+    """
+    if window is None or window >= tokens:
+        return None
+    places = torch.arange(tokens, device=like.device)
+    distances = places[:, None] - places
+    return like.new_zeros(1, 1, tokens, tokens).masked_fill_(
+        (distances < 0) | (distances >= window), -torch.inf
+    )
