@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from hybrid.schema import CPU, METHODS, Device, EncodedPrompt, Observer, Sampling, Step, System, silent
 
 if TYPE_CHECKING:  # they import torch
+    from hybrid.models.bundle import Source
     from hybrid.models.prompts import TextCodec
-    from hybrid.models.source import Source
 
 
 class Engine(Protocol):

@@ -27,7 +27,7 @@ from hybrid.engines.generation import GenerationState, HandOver, Worker
 from hybrid.engines.torch.engine import check_device
 from hybrid.engines.transformers_writing import Event, Unwanted, Writing
 from hybrid.errors import EngineError
-from hybrid.models.source import models_of
+from hybrid.models.bundle import models_of
 from hybrid.schema import Device, EncodedPrompt, Model, Sampling, Status, Step
 
 INT8 = "int8"

@@ -21,7 +21,7 @@ from hybrid.live.answers import Request
 from hybrid.schema import Device, Event, Notice, Status, System
 
 if TYPE_CHECKING:  # it imports torch
-    from hybrid.models.source import ZooSource
+    from hybrid.models.bundle import ZooSource
 
 MOST_PAIRS = 2
 MOST_ENGINES = 12  # each with weights of its own
@@ -162,7 +162,7 @@ class EngineCache:
             }
 
     def _pair(self, request: EngineRequest, say: Say) -> _Pair:
-        from hybrid.models.source import ZooSource
+        from hybrid.models.bundle import ZooSource
 
         key = _key(request)
         if key not in self._pairs:

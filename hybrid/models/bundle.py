@@ -1,4 +1,6 @@
-"""A bundle on disk: the tokenizers and the three models that are compared.
+"""A pair in memory, and the sources that engines take one from.
+
+On disk it is a folder, with tokenizers and the three models that are compared:
 
     <name>/pair.json                 tasks, sizes, limits, and the SHA-256 of every file
     <name>/tokenizer.json            shared by all three, or llm/tokenizer.json and slm/tokenizer.json
@@ -11,12 +13,17 @@ of holding them, and be without a hybrid.
 
 Matrices are stored in 8 bits and turned back into floats on loading, see weight_files.
 Never pickled, never remote.
+
+A Source reads a pair only when somebody needs it, and holds it as long as somebody else does: an engine
+that has built its graphs before needs no weights, and one that packs a copy of them need not keep the models.
 """
 
+import hashlib
+import weakref
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -38,6 +45,8 @@ M = TypeVar("M", bound=PreTrainedModel)
 
 # Of a model's settings: no part of what it computes when it reads.
 MODES = ("is_encoder_decoder", "use_cache", "dtype", "architectures", "transformers_version", "_name_or_path")
+# The folders of weights that a model is made of: the hybrid reads with the LLM's encoder.
+PARTS: Mapping[str, tuple[str, ...]] = {"llm": ("llm",), "slm": ("slm",), "hybrid": ("llm", "hybrid")}
 
 
 @dataclass(frozen=True)
@@ -194,3 +203,72 @@ def _filled(model: M, weights: dict[str, torch.Tensor], where: Path) -> M:
     restore_buffers(model)
     model.train(False)
     return model
+
+
+class Source(Protocol):
+    """A pair. name: as a run records it. max_prompt_tokens: longest prompt that it reads."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_prompt_tokens(self) -> int: ...
+
+    def codec(self, method: str) -> TextCodec:
+        """Give what makes prompts and texts for a method, of METHODS."""
+
+    def bundle(self, models: Collection[Model]) -> Bundle:
+        """Return a Bundle with at least these models; the same one as before while somebody holds it."""
+
+    def weights_sha256(self, model: Model) -> str | None:
+        """One hash over everything that `model` is made of; None for weights that will not come again."""
+
+
+class ZooSource:
+    """A pair on disk, the first one of the zoo when no name is given.
+
+    observer: told before each part is read. manifest:
+    as pair.json holds it. Raises PairError when the pair is unknown; what is
+    damaged is found on reading.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        root: Path | None = None,
+        observer: Observer = silent,
+    ) -> None:
+        self._observer = observer
+        self._folder, self.manifest = find_pair(name, root)
+        self._held: weakref.ref[Bundle] | None = None
+        self._texts: Bundle | None = None  # without models: tokenizers are kept
+        self.name = self._folder.name
+        self.max_prompt_tokens = int(self.manifest["max_prompt_tokens"])
+
+    def codec(self, method: str) -> TextCodec:
+        if self._texts is None:
+            held = self._held() if self._held else None
+            empty = replace(held, models={}) if held else None
+            self._texts = empty or load_bundle(self.name, self._folder.parent, self._observer, ())
+        return self._texts.codec(method)
+
+    def bundle(self, models: Collection[Model]) -> Bundle:
+        held = self._held() if self._held else None
+        if held is None or not set(models) <= held.models.keys():
+            held = load_bundle(self.name, self._folder.parent, self._observer, models)
+            self._held = weakref.ref(held)
+        return held
+
+    def weights_sha256(self, model: Model) -> str | None:
+        files: Mapping[str, str] = self.manifest.get("sha256", {})
+        files = {name: digest for name, digest in files.items() if name.partition("/")[0] in PARTS[model]}
+        for role in PARTS[model]:  # of weights that lie elsewhere
+            elsewhere = (self.manifest.get(role) or {}).get("files", {})
+            files |= {f"{role}/{name}": digest for name, digest in elsewhere.items()}
+        parts = sorted(files.items())
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def models_of(methods: Collection[str]) -> tuple[Model, ...]:
+    """Return the models that `methods` need, each once."""
+    return tuple(dict.fromkeys(model for method in methods for model in METHODS[method].models))

@@ -114,4 +114,4 @@ def _looking() -> Work[Table]:
 
 def _import_torch(_: Say) -> object:
     time.sleep(PAINT_S)  # loading its libraries holds the interpreter: let the page go out first
-    return import_module("hybrid.models.source")
+    return import_module("hybrid.models.bundle")

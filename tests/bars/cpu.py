@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hybrid.measuring.answers import answer_unmeasured
 from hybrid.measuring.memory import peak_resident
-from hybrid.models.source import Source
+from hybrid.models.bundle import Source
 from hybrid.schema import MODELS, Sampling
 from tests.bars.bar import (
     TASK,
@@ -96,7 +96,7 @@ def equality(source: Source) -> Measured:
 def start(source: Source) -> Measured:
     """A process that makes the three engines, libraries loaded before; nothing cached, then cached."""
     code = (
-        "import time, torch, transformers, onnxruntime, onnx, hybrid.models.source as s\n"
+        "import time, torch, transformers, onnxruntime, onnx, hybrid.models.bundle as s\n"
         "from hybrid.engines.contract import EngineConfig\n"
         "from hybrid.engines.registry import create_engines\n"
         "begin = time.perf_counter()\n"

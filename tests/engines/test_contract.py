@@ -14,8 +14,8 @@ from hybrid.engines.registry import ENGINES, create_engines, default_dtype, unav
 from hybrid.errors import EngineError
 from hybrid.measuring.answers import measure_answers, warm_up
 from hybrid.models.bundle import Bundle
-from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, METHODS, PHASES, Device, Sampling, System
+from tests.bundle_source import BundleSource
 from tests.loaded import encoded, loaded, prompt_ids
 
 # What a method's phases look like, one letter each.

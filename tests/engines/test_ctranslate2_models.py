@@ -9,8 +9,8 @@ from transformers import PegasusXConfig, PegasusXForConditionalGeneration
 from hybrid.engines.contract import EngineConfig
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
-from hybrid.models.source import BundleSource
 from hybrid.schema import Sampling
+from tests.bundle_source import BundleSource
 from tests.engines.any_pairs import AnyPair
 from tests.loaded import encoded
 

@@ -25,8 +25,8 @@ from hybrid.engines.registry import (
 )
 from hybrid.errors import EngineError, PairError
 from hybrid.measuring.answers import measure_answers
-from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Plan, Sampling, System
+from tests.bundle_source import BundleSource
 from tests.loaded import ask
 
 PLAN = Plan(

@@ -11,9 +11,10 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.engines.transformers_engine import create_engines, unavailable_reason
 from hybrid.errors import EngineError
-from hybrid.models.source import BundleSource, ZooSource
+from hybrid.models.bundle import ZooSource
 from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 from hybrid.suites import load_suite
+from tests.bundle_source import BundleSource
 from tests.engines.peers import absolute_pair, called, greedy
 from tests.loaded import ask, encoded, prompt_ids
 

@@ -8,11 +8,10 @@ import torch
 from tokenizers import Tokenizer
 
 from hybrid.errors import EngineError, InputError, PairError
-from hybrid.models.bundle import load_bundle
+from hybrid.models.bundle import ZooSource, load_bundle
 from hybrid.models.manifest import available_pairs, models_of_pair, one_tokenizer, tasks_of, write_manifest
 from hybrid.models.pair import Hybrid
 from hybrid.models.references import Checkpoint, load_model, resolve
-from hybrid.models.source import ZooSource
 from hybrid.models.writing import ModelTexts, save_pair, texts_of
 from hybrid.schema import TASKS, PromptFormat, Task
 from tests.models.two_tokenizers import (

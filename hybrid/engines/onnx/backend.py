@@ -20,7 +20,7 @@ from hybrid.engines.onnx.cache import load_or_build
 from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
 from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
 from hybrid.engines.onnx.runtime import BuiltGraph, Matrix, create_session
-from hybrid.models.source import models_of
+from hybrid.models.bundle import models_of
 from hybrid.schema import Model, Status
 
 if TYPE_CHECKING:

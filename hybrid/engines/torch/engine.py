@@ -33,9 +33,8 @@ from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.models.architectures import check_supported, decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import Stack
-from hybrid.models.bundle import Bundle
+from hybrid.models.bundle import Bundle, models_of
 from hybrid.models.fusion import Affine
-from hybrid.models.source import models_of
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Notice, Sampling, Step
 
 P = TypeVar("P")

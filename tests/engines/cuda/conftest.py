@@ -6,8 +6,8 @@ import pytest
 
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda.engine import CudaGraphEngine
-from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, MODELS
+from tests.bundle_source import BundleSource
 
 
 @pytest.fixture(scope="session")

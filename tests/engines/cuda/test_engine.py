@@ -11,8 +11,8 @@ from hybrid.engines.cuda import shared_state
 from hybrid.engines.cuda.engine import create_engines
 from hybrid.engines.cuda.shared_state import LENGTHS, bucket
 from hybrid.errors import EngineError
-from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, MODELS, Sampling
+from tests.bundle_source import BundleSource
 from tests.loaded import encoded, prompt_ids
 
 SIZES = (1, 2, 3, 13, 32)

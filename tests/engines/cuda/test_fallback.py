@@ -12,8 +12,8 @@ from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.engine import create_engines, unavailable_reason
 from hybrid.engines.cuda.shared_state import LENGTHS
 from hybrid.errors import EngineError
-from hybrid.models.source import BundleSource
 from hybrid.schema import CPU, Device, Sampling
+from tests.bundle_source import BundleSource
 from tests.loaded import ask, encoded, prompt_ids
 
 

@@ -20,8 +20,8 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.bundle import Bundle
 from hybrid.models.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import published_shapes
-from hybrid.models.source import BundleSource
 from hybrid.schema import MODELS, Device, Sampling
+from tests.bundle_source import BundleSource
 from tests.loaded import ask, encoded, prompt_ids
 
 # Warnings of libraries are theirs; as errors they would make the engine fall back.

@@ -7,8 +7,8 @@ pytest.importorskip("onnxruntime")
 
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import engine as onnx_engine
-from hybrid.models.source import BundleSource
 from hybrid.schema import METHODS
+from tests.bundle_source import BundleSource
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import PairError
-from hybrid.models.source import BundleSource, ZooSource, models_of
+from hybrid.models.bundle import ZooSource, models_of
 from hybrid.schema import Event, Status
+from tests.bundle_source import BundleSource
 
 
 @pytest.fixture
