@@ -136,14 +136,6 @@ def record_of(row: RecordLine) -> Record:
     return restore(Record, record)
 
 
-def decode_record(line: bytes, sealed: bool = False) -> Record:
-    """Read one record; times come back as they were to half a microsecond, phases to a twentieth.
-
-    sealed: it must have its checksum.
-    """
-    return record_of(decode_line(line, sealed))
-
-
 def decode_sound(
     lines: Sequence[bytes], run: Run, examples: Collection[str], sealed: bool
 ) -> list[RecordLine] | None:

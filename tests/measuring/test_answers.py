@@ -5,60 +5,18 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import EngineError, HybridError, InputError, MeasurementError
 from hybrid.measuring import settled_heap
-from hybrid.measuring.answers import measure_answers, warm_up
-from hybrid.schema import EncodedPrompt, Sampling, Step, System
+from hybrid.measuring.answers import warm_up
+from hybrid.schema import Step, System
+from tests.measuring.fakes import FakeClock, FakeCodec, FakeEngine, measure
 
 PHASES = ("tokenize", "encode", "project", "prefill", "decode", "decode", "detokenize")
-
-
-class FakeCodec:
-    """Prompts of as many ids as a text has words; a text names its ids. encode, decode: done on the way."""
-
-    eos_ids = (1,)
-
-    def __init__(self, encode=lambda: None, decode=lambda: None) -> None:
-        self._encode, self._decode = encode, decode
-
-    def encode(self, task: str, texts: Sequence[str], truncate: bool = False) -> tuple[EncodedPrompt, ...]:
-        self._encode()
-        return tuple(EncodedPrompt((7,) * len(text.split())) for text in texts)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        self._decode()
-        return " ".join(map(str, ids))
-
-
-class FakeEngine:
-    """Gives the steps that it is made of, whatever it is given."""
-
-    synchronize = None
-
-    def __init__(self, steps: Callable[[], Iterator[Step]] | Sequence[Step], method: str = "hybrid") -> None:
-        self._steps, self.method = steps, method
-        self.asked: list[tuple[tuple[EncodedPrompt, ...], Sampling]] = []
-
-    def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
-        self.asked.append((tuple(prompts), sampling))
-        return iter(self._steps() if callable(self._steps) else self._steps)
-
-
-def measure(
-    steps, clock=time.perf_counter, system="hybrid", texts=("five words make a prompt",), codec=None,
-    cpu_clock=time.process_time, **more
-):  # fmt: skip
-    """measure_answers() of an engine that gives these steps."""
-    engine = FakeEngine(steps, system)
-    for name, value in more.items():
-        setattr(engine, name, value)
-    loaded = LoadedSystem(system=System(system), engine=engine, codec=codec or FakeCodec())
-    return measure_answers(loaded, "summarize", texts, Sampling(9), clock, cpu_clock)
 
 
 def answered(durations: tuple[float, ...], sleep=time.sleep, clock=time.perf_counter, system: str = "hybrid"):
@@ -72,19 +30,6 @@ def answered(durations: tuple[float, ...], sleep=time.sleep, clock=time.perf_cou
 
     codec = FakeCodec(lambda: sleep(durations[0]), lambda: sleep(durations[6]))
     return measure(steps, clock, system, codec=codec)
-
-
-class FakeClock:
-    """A clock that only moves when told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def test_each_gap_belongs_to_the_phase_that_ends_it():
@@ -274,61 +219,3 @@ def test_warm_up_answers_once_to_the_end_and_drops_it():
 def test_measuring_needs_no_torch():
     code = "import sys, hybrid, hybrid.measuring.answers; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize(
-    ("gaps_s", "cpu_s", "disturbed"),
-    [
-        ((2.0, 0.1, 0.1, 0.1), (1.9, 0.1, 0.1, 0.1), False),  # a long prompt
-        ((5.0, 0.1, 0.1, 0.1), (1.9, 0.1, 0.1, 0.1), True),  # stopped while it was read
-        ((2.0, 0.1, 0.1, 3.0), (2.0, 0.1, 0.1, 0.1), True),  # stopped between tokens
-        ((4.0, 0.3, 0.3, 0.3), (2.1, 0.1, 0.1, 0.1), False),  # a busy machine gives it half of a core
-        ((0.4, 0.3, 0.9, 0.3), (0.0, 0.0, 0.0, 0.0), False),  # less than a second at a time
-    ],
-)
-def test_an_answer_in_which_the_process_stood_still_is_marked(gaps_s, cpu_s, disturbed):
-    wall, cpu = FakeClock(), FakeClock()
-
-    def steps() -> Iterator[Step]:
-        for phase, gap_s, used_s in zip(
-            ("prefill", "decode", "decode", "decode"), gaps_s, cpu_s, strict=True
-        ):
-            wall.sleep(gap_s)
-            cpu.sleep(used_s)
-            yield Step(phase, ((7,), (8,)))
-
-    answers = measure(steps, wall, texts=("one", "two"), cpu_clock=cpu)
-    assert [answer.timing.disturbed for answer in answers] == [disturbed] * 2
-
-
-@pytest.mark.parametrize(("pause_s", "disturbed"), [(70.0, True), (0.5, False)])
-def test_of_a_device_that_works_by_itself_a_gap_between_tokens_tells(pause_s, disturbed):
-    wall = FakeClock()
-
-    def steps() -> Iterator[Step]:
-        for gap_s in (3.0, 0.02, 0.02, pause_s, 0.02):
-            wall.sleep(gap_s)
-            yield Step("decode", ((7,),))
-
-    (answer,) = measure(steps, wall, cpu_clock=FakeClock(), synchronize=lambda: None)
-    assert answer.timing.disturbed is disturbed
-
-
-def test_a_process_that_is_stopped_knows_afterwards():
-    """SIGSTOP for 1.3 s, inside one step."""
-    script = """
-import os, signal, subprocess, sys, time
-from tests.measuring.test_answers import measure
-from hybrid.schema import Step
-
-def steps():
-    yield Step("prefill", ((7,),))
-    resume = f"sleep 1.3; kill -CONT {os.getpid()}"
-    subprocess.Popen(["sh", "-c", resume], start_new_session=True)
-    os.kill(os.getpid(), signal.SIGSTOP)
-    yield Step("decode", ((8,),))
-
-print(measure(steps)[0].timing.disturbed, measure([Step("decode", ((7,),))])[0].timing.disturbed)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout == "True False\n", done.stderr

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,8 @@ from hybrid.benchmark import jobs
 from hybrid.measuring.lock import measuring
 from hybrid.presentation.access import ANY_FILE, READ_ONLY
 from hybrid.schema import Plan, System
-from hybrid.store import list_runs, load_run
 from tests.benchmark.jobs.stand_in import await_that, ended, installed
 from tests.made_runs import store_run
-from tests.pages.conftest import LOOKS, settled, wait_for_address
 
 APP = Path(__file__).parents[2] / "app.py"
 MISSING = {"torch": {"cpu": None, "cuda": "No GPU is here."}, "ctranslate2": {"cpu": "It is not installed."}}
@@ -279,56 +277,3 @@ def test_what_was_chosen_on_another_page_stays_there(root: Path):
 
 
 # in a browser
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.slow
-def test_two_visitors_and_a_real_measurement(serve: Any, visit: Callable[..., Any], tmp_path: Path):
-    """Started by one, seen and cancelled by the other, gone on with to its end."""
-    results = tmp_path / "results"
-    with serve(results) as server, visit(LOOKS[0], "benchmark") as one, visit(LOOKS[3], "benchmark") as two:
-        for page in (one, two):
-            page.goto(server.address)
-            settled(page)
-            page.evaluate("() => document.querySelector('a[href$=\"/benchmark\"]').click()")
-            page.get_by_role("heading", name="Measure it here").wait_for()
-            settled(page)
-        ask(one)
-        one.get_by_role("button", name="Start", exact=True).click()
-        for page in (one, two):
-            page.get_by_text("Being measured", exact=True).wait_for()
-            settled(page)
-            assert page.get_by_role("button", name="Start", exact=True).is_disabled()
-        two.get_by_text("Measuring: ").wait_for()
-        two.get_by_role("button", name="Cancel").click()
-        two.get_by_role("button", name="End it").click()
-        for page in (one, two):
-            page.get_by_text("The last measurement", exact=True).wait_for()
-            page.get_by_text("answers are stored; the rest can be measured later").wait_for()
-        (part,) = list_runs(results).runs
-        assert 0 < part.records < part.run.planned == 84 * 3 * 2
-        one.get_by_role("button", name="Resume").click()
-        for page in (one, two):
-            page.get_by_text("Being measured", exact=True).wait_for()
-        for page in (one, two):
-            page.get_by_text("The last measurement", exact=True).wait_for(timeout=150_000)
-            page.get_by_text("All 504 answers are stored.", exact=True).wait_for()
-            assert page.get_by_role("link", name="See it on Trade-offs").count() == 1
-        found = load_run(part.run.run_id, results)
-        assert len(found.records) == found.run.planned
-        assert found.problems == ()
-        for page in (one, two):
-            settled(page)
-
-
-def ask(page: Any) -> None:
-    """briefs-en, twice over, without the pass over memory."""
-    page.get_by_role("combobox", name="Suite").click()
-    page.get_by_role("option", name="briefs-en").click()
-    page.get_by_role("spinbutton", name="Repeats").fill("2")
-    page.get_by_role("spinbutton", name="Repeats").press("Enter")
-    page.get_by_text("Device, threads, seed").click()
-    page.get_by_text("Peak memory of each system").click()
-    page.get_by_text("= 504 answers.").wait_for()
-    page.get_by_text("--repeats=2 --no-memory").wait_for()
-    wait_for_address(page, bench_suite="briefs-en", repeats="2", memory="false")

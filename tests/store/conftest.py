@@ -3,13 +3,21 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hybrid import store
+from hybrid.schema import Cell, Run
 from hybrid.store import StoredRun, Writer
+from hybrid.store.grids import create_grid
+from tests.store.archives import names
+from tests.store.grids import ID, grid
+
+END = "2026-11-23T02:00:00+00:00"
+PARTS = ("run.json", "examples.jsonl", "records.jsonl")
 
 
 @pytest.fixture
@@ -52,3 +60,50 @@ def python() -> Callable[..., subprocess.Popen[bytes]]:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=clone)
 
     return start
+
+
+@pytest.fixture
+def finished(started: Callable[..., Writer]) -> Callable[..., Run]:
+    """finished(fake, root, run_id=..., created_at=...): the whole run, stored."""
+
+    def finish(fake: StoredRun, root: Path, **changes: str) -> Run:
+        fake = replace(fake, run=replace(fake.run, **changes))
+        with started(fake, root, len(fake.records)) as writer:
+            return writer.finish({}, END)
+
+    return finish
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Callable[..., Path]:
+    """killed(cells, tail): the file of a grid whose process left `tail` behind its last whole line."""
+
+    def make(cells: list[Cell], tail: bytes = b"") -> Path:
+        with create_grid(grid(), tmp_path) as writer:
+            writer.append(cells)
+        path = tmp_path / "grids" / f"{ID}.jsonl"
+        with path.open("ab") as file:
+            file.write(tail)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def files(fake: StoredRun, tmp_path: Path) -> dict[str, bytes]:
+    """The bytes of a complete run that is stored elsewhere."""
+    with store.create(fake.run, fake.examples, tmp_path / "elsewhere") as writer:
+        writer.append(fake.records)
+        run = writer.finish({}, END)
+    folder = tmp_path / "elsewhere" / run.run_id
+    return {name: (folder / name).read_bytes() for name in PARTS}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """The results. Whatever a test does, nothing may be left in them but runs, and nothing beside them."""
+    (tmp_path / "results").mkdir()
+    beside = set(names(tmp_path)) | {"elsewhere"}
+    yield tmp_path / "results"
+    assert not [name for name in names(tmp_path / "results") if name.startswith(".")]
+    assert set(names(tmp_path)) <= beside

@@ -23,7 +23,7 @@ from hybrid.store.codec import (
     encode_run,
 )
 from hybrid.store.folders import ROOT
-from hybrid.store.record_lines import decode_record, encode_record, rows_to_drop
+from hybrid.store.record_lines import decode_line, encode_record, record_of, rows_to_drop
 
 RESULTS = ROOT / "results"
 FakeRun = Callable[..., StoredRun]
@@ -32,11 +32,8 @@ HOSTILE = "Grüße\n\r\n\t\0 \u2028 \x85 \ud800 \U0001f600 \"quoted\" '=1+1' \\ 
 
 @pytest.fixture
 def run(fake_run: FakeRun) -> Run:
-    return replace(
-        fake_run().run,
-        finished_at="2026-11-23T02:00:00+00:00",
-        memory={"llm": Memory(resident=5, before_model=3)},
-    )
+    memory = {"llm": Memory(resident=5, before_model=3)}
+    return replace(fake_run().run, finished_at="2026-11-23T02:00:00+00:00", memory=memory)
 
 
 @pytest.fixture
@@ -49,13 +46,17 @@ def changed(data: bytes, **fields: Any) -> bytes:
     return json.dumps({key: value for key, value in row.items() if value is not ...}).encode()
 
 
+def decode_record(line: bytes) -> Record:
+    return record_of(decode_line(line))
+
+
 def with_text(record: Record, text: str) -> Record:
     return replace(record, generation=replace(record.generation, text=text))
 
 
 def test_a_run_comes_back_equal(run: Run) -> None:
-    environment = replace(run.environment, packages=MappingProxyType({"torch": "2.13.0"}))
-    assert decode_run(encode_run(replace(run, environment=environment)))[0] == run
+    here = replace(run.environment, packages=MappingProxyType({"torch": "2.13.0"}))
+    assert decode_run(encode_run(replace(run, environment=here)))[0] == run
     moved = replace(
         run, max_prompt_tokens=512, resumptions=(Resumption(records_before=4, environment=run.environment),)
     )

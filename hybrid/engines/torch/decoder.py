@@ -59,10 +59,6 @@ class SingleDecoder:
         self.capacity = 0
         self._reserve(CAPACITY)
 
-    def twin(self) -> "SingleDecoder":
-        """Make another decoder with the same weights and caches of its own."""
-        return SingleDecoder(self.packed, self.eos)
-
     def prefill(self, states: States, capacity: int) -> None:
         """Take a new prompt, with an answer of up to `capacity` tokens.
 

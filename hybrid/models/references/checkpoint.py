@@ -74,11 +74,6 @@ class Checkpoint:
         """Count the values of all its tensors."""
         return sum(map(prod, self.tensors.values()))
 
-    @property
-    def size_bytes(self) -> int:
-        """Measure its weights on disk."""
-        return sum((self.folder / name).stat().st_size for name in self.weight_files)
-
     @cached_property
     def sha256(self) -> dict[str, str]:
         """SHA-256 of config.json, tokenizer and weights, by file; a second or more a GB, the first time.
