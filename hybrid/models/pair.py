@@ -13,9 +13,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput, Seq2SeqLMOutput
 
+from hybrid.models.architectures import ARCHITECTURES
 from hybrid.models.fused_model import Hybrid, HybridConfig, take_rows, tokens_first
 
 __all__ = ["Hybrid", "HybridConfig", "HybridForCausalLM", "HybridForConditionalGeneration", "hybrid_model"]
@@ -109,8 +110,19 @@ class HybridForCausalLM(Hybrid):
         llm_hidden_states: torch.Tensor | None = None,
     ) -> torch.Tensor:
         mask = self._mask(input_ids, attention_mask)
-        rows = self._with_answers(self.fused_prompt(input_ids, mask, llm_hidden_states), mask, answer_ids)
-        outputs = self.slm.get_decoder()(inputs_embeds=rows, use_cache=False)
+        return self.continued(self.fused_prompt(input_ids, mask, llm_hidden_states), mask, answer_ids)
+
+    def continued(
+        self,
+        prompt: torch.Tensor,  # (B, S, d_slm)
+        mask: torch.Tensor,  # (B, S)
+        answer_ids: torch.Tensor,  # (B, T)
+    ) -> torch.Tensor:
+        """Compute answer_states() of a fused prompt, in its dtype."""
+        rows = self._with_answers(prompt, mask, answer_ids)
+        outputs = self.slm.get_decoder()(
+            inputs_embeds=rows, attention_mask=causal_mask(self.config.slm, rows), use_cache=False
+        )
         return take_rows(outputs.last_hidden_state, _predicting(mask, answer_ids))
 
     def forward(
@@ -168,8 +180,22 @@ class HybridForCausalLM(Hybrid):
         The causal mask then hides padding, and no position depends on it.
         """
         before = answer_ids[:, :-1].clamp_min(0)  # nothing is predicted from the last id
-        rows = torch.cat([prompt, self.slm.get_input_embeddings()(before)], dim=1)
+        embeddings = self.slm.get_input_embeddings()(before)
+        rows = torch.cat([prompt, embeddings.to(prompt.dtype)], dim=1)
         return take_rows(rows, tokens_first(torch.cat([mask, torch.ones_like(before)], dim=1)))
+
+
+def causal_mask(config: PreTrainedConfig, rows: torch.Tensor) -> torch.Tensor | None:
+    """Give a ready mask, (1, 1, N, N), for rows (B, N, d) without padding; None where one will not do.
+
+    Without one transformers looks for packed rows in the positions, on the host or by a mask of its own.
+    Layers with windows need several, and families without a file may count positions in a mask.
+    """
+    text = config.get_text_config()
+    if getattr(text, "sliding_window", None) or text.model_type not in ARCHITECTURES:
+        return None
+    length = rows.shape[1]
+    return torch.ones(length, length, dtype=torch.bool, device=rows.device).tril()[None, None]
 
 
 def hybrid_model(config: HybridConfig) -> type[Hybrid]:

@@ -14,44 +14,55 @@ from transformers import PreTrainedModel
 
 from hybrid.models.pair import Hybrid
 from hybrid.training.batches import by_length, mask_of
-from hybrid.training.data import one_tokenizer, roles, rows_of, save_rows, texts_of
+from hybrid.training.data import rows_of, save_rows, texts_of
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.stage_module import is_encoder_decoder
 from hybrid.training.stages import PRETRAINED, Stage
 
 SOURCE_TOKENS_PER_BATCH, ON_GPU = 16384, 131072
+SPARE_TOKENS = 8
 
 
 def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
     """Return the training data with the answers of the LLM that a stage names, written on first use.
 
     The sources stay, each reference is replaced by the trained LLM's greedy answer, in the ids of
-    the LLM and in those of an SLM with a tokenizer of its own.
+    the LLM and in those of an SLM with a tokenizer of its own; with `references` they follow
+    behind the answers. An answer that does not end leaves the reference in its place.
     """
-    teacher = stage.answers_of
-    assert teacher is not None
-    folder = prepared(recipe).parent if teacher == PRETRAINED else recipe.out / teacher
-    path = folder / f"answers{'' if stage.answers is None else f'-{stage.answers}'}.npz"
+    path = _path_of(recipe, stage)
     if path.is_file():  # beside the weights that they follow from
         return path
-    model = trained(recipe, teacher)
+    assert stage.answers_of is not None
+    model = trained(recipe, stage.answers_of)
     kind = torch.bfloat16 if device.type == "cuda" else torch.float32
     model.to(device, kind)  # type: ignore[arg-type]
-    widest = max(width for _, width in recipe.data.buckets)
     with np.load(prepared(recipe)) as arrays:
         stored = {name: arrays[name] for name in arrays}
     chosen = _chosen(len(stored["source_lengths"]), stage.answers, recipe.seed)
-    read = rows_of(stored, "source")
-    sources = [read[place] for place in chosen]
-    answers = greedy_answers(model, sources, widest, texts_of(recipe, "llm").eos_ids)
-    sides: dict[str, Sequence[Sequence[int]]] = {"source": [s.tolist() for s in sources], "target": answers}
-    if len(roles(recipe)) == 2:
-        own = rows_of(stored, "slm_source")
-        sides["slm_source"] = [own[place].tolist() for place in chosen]
-        sides["slm_target"] = _retokenized(recipe, answers, widest)
-    save_rows(path, sides, {name: stored[name][chosen] for name in ("repeats",) if name in stored})
+    references = {side: rows_of(stored, side) for side in stored if f"{side}_lengths" in stored}
+    sides = {side: [rows[place].tolist() for place in chosen] for side, rows in references.items()}
+    widest = max(width for _, width in recipe.data.buckets)
+    eos = texts_of(recipe, "llm").eos_ids
+    answers = greedy_answers(model, sides["source"], sides["target"], widest, eos)
+    if "slm_target" in sides:
+        sides["slm_target"] = _retokenized(recipe, answers, sides["slm_target"], widest)
+    sides["target"] = [answer or row for answer, row in zip(answers, sides["target"], strict=True)]
+    extra = {"repeats": stored["repeats"][chosen]} if "repeats" in stored else {}
+    if stage.references:
+        sides = {side: [*rows, *(row.tolist() for row in references[side])] for side, rows in sides.items()}
+        extra = {name: np.concatenate([values, stored[name]]) for name, values in extra.items()}
+    save_rows(path, sides, extra)
     return path
+
+
+def _path_of(recipe: Recipe, stage: Stage) -> Path:
+    """Name the file of a stage's answers."""
+    teacher = stage.answers_of
+    folder = prepared(recipe).parent if teacher == PRETRAINED else recipe.out / str(teacher)
+    limit = "" if stage.answers is None else f"-{stage.answers}"
+    return folder / f"answers{limit}{'-and-references' if stage.references else ''}.npz"
 
 
 def _chosen(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
@@ -64,16 +75,27 @@ def _chosen(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def greedy_answers(
-    model: PreTrainedModel, sources: Sequence[NDArray[np.int64]], longest: int, eos: Sequence[int]
+    model: PreTrainedModel,
+    sources: Sequence[Sequence[int]],
+    references: Sequence[Sequence[int]],
+    widest: int,
+    eos: Sequence[int],
 ) -> list[list[int]]:
-    """Greedy answers, each ended by the first id of `eos`; one that did not end is cut there."""
+    """Return greedy answers ended by the first id of `eos`; an empty one for what does not end in time.
+
+    The time is what the longest reference of a batch takes and half as much again, `widest` ids at the most.
+    """
     answers: list[list[int]] = [[] for _ in sources]
     tokens = ON_GPU if model.device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
-    for places, ids in by_length(sources, lambda shortest: max(1, tokens // shortest)):
+    rows = [np.asarray(source) for source in sources]
+    for places, ids in by_length(rows, lambda shortest: max(1, tokens // shortest)):
         mask = mask_of(ids, [len(sources[place]) for place in places])
+        longest = max(len(references[place]) for place in places) * 3 // 2 + SPARE_TOKENS
+        longest = min(longest, widest)
         for place, answer in zip(places, generated(model, ids, mask, longest, eos, eos[0]), strict=True):
-            end = next((at for at, token in enumerate(answer) if token in eos), longest - 1)
-            answers[place] = [*answer[:end], eos[0]]
+            end = next((at for at, token in enumerate(answer) if token in eos), None)
+            if end is not None:
+                answers[place] = [*answer[:end], eos[0]]
     return answers
 
 
@@ -107,12 +129,15 @@ def generated(
     return new
 
 
-def _retokenized(recipe: Recipe, answers: Sequence[Sequence[int]], widest: int) -> list[list[int]]:
-    """Answers in the ids of the SLM, cut where they are too long."""
-    if one_tokenizer(recipe):
-        return [list(answer) for answer in answers]
+def _retokenized(
+    recipe: Recipe, answers: Sequence[Sequence[int]], references: Sequence[Sequence[int]], widest: int
+) -> list[list[int]]:
+    """Return answers in the ids of the SLM, references for those empty or too long for a bucket."""
     llm, slm = texts_of(recipe, "llm"), texts_of(recipe, "slm")
     texts = llm.backend.decode_batch([list(answer[:-1]) for answer in answers])
     task = max(slm.tasks.values(), key=lambda known: known.lines).name  # whose texts keep what is in them
     rows = slm.encoder.answers((task, text) for text in texts)
-    return [[*row[:-1][: widest - 1], slm.eos_id] for row in rows]
+    return [
+        row if answer and len(row) <= widest else list(reference)
+        for answer, row, reference in zip(answers, rows, references, strict=True)
+    ]

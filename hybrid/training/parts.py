@@ -1,7 +1,7 @@
 """The two models of a recipe: sizes of a new one, or a pretrained one by its reference."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -16,9 +16,16 @@ Vocabulary = Annotated[int, Meta(ge=SMALLEST_VOCABULARY, le=2**20)]
 SIZES = ("d_model", "d_ff", "heads", "layers")
 
 
+Family = Literal["t5", "gpt2", "llama"]
+POSITIONS = 1024  # of a new decoder-only model: its prompt and answer together
+
+
 @dataclass(frozen=True)
 class Shape:
-    """A T5 v1.1 shape: gated GELU, tied embeddings, heads of 64."""
+    """Sizes of a new model, embeddings tied.
+
+    family: T5 v1.1, with a gated GELU; GPT-2, whose heads share d_model; or Llama, with SwiGLU.
+    """
 
     d_model: Count
     d_ff: Count
@@ -27,31 +34,66 @@ class Shape:
     dropout: PartialShare = 0.1
     d_kv: Count = 64
     decoder_layers: Count | None = None
+    family: Family = "t5"
 
     def settings(self, vocabulary: int, pad: int = 0, eos: int = 1) -> dict[str, Any]:
         """Say this shape as a config.json does."""
-        return {
-            "model_type": "t5",
-            "vocab_size": vocabulary,
-            "d_model": self.d_model,
-            "d_ff": self.d_ff,
-            "d_kv": self.d_kv,
-            "num_heads": self.heads,
-            "num_layers": self.layers,
-            "num_decoder_layers": self.decoder_layers or self.layers,
-            "dropout_rate": self.dropout,
-            "feed_forward_proj": "gated-gelu",
-            "pad_token_id": pad,
-            "eos_token_id": eos,
-            "decoder_start_token_id": pad,
-        }
+        ids = {"vocab_size": vocabulary, "pad_token_id": pad, "eos_token_id": eos}
+        return {"model_type": self.family, **SETTINGS[self.family](self), **ids}
 
     def parameters(self, vocabulary: int) -> int:
         """Count the weights, but for those of norms and positions."""
-        attention, feed_forward = 4 * self.d_model * self.heads * self.d_kv, 3 * self.d_model * self.d_ff
-        encoder = self.layers * (attention + feed_forward)
-        decoder = (self.decoder_layers or self.layers) * (2 * attention + feed_forward)
-        return encoder + decoder + vocabulary * self.d_model
+        inner = self.d_model if self.family == "gpt2" else self.heads * self.d_kv
+        attention = 4 * self.d_model * inner
+        feed_forward = (2 if self.family == "gpt2" else 3) * self.d_model * self.d_ff
+        weights = self.layers * (attention + feed_forward) + vocabulary * self.d_model
+        if self.family == "t5":
+            weights += (self.decoder_layers or self.layers) * (2 * attention + feed_forward)
+        return weights
+
+
+def _t5(shape: Shape) -> dict[str, Any]:
+    return {
+        "d_model": shape.d_model,
+        "d_ff": shape.d_ff,
+        "d_kv": shape.d_kv,
+        "num_heads": shape.heads,
+        "num_layers": shape.layers,
+        "num_decoder_layers": shape.decoder_layers or shape.layers,
+        "dropout_rate": shape.dropout,
+        "feed_forward_proj": "gated-gelu",
+        "decoder_start_token_id": 0,
+    }
+
+
+def _gpt2(shape: Shape) -> dict[str, Any]:
+    return {
+        "n_embd": shape.d_model,
+        "n_inner": shape.d_ff,
+        "n_head": shape.heads,
+        "n_layer": shape.layers,
+        "n_positions": POSITIONS,
+        "bos_token_id": None,
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), shape.dropout),
+    }
+
+
+def _llama(shape: Shape) -> dict[str, Any]:
+    return {
+        "hidden_size": shape.d_model,
+        "intermediate_size": shape.d_ff,
+        "head_dim": shape.d_kv,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "num_hidden_layers": shape.layers,
+        "max_position_embeddings": POSITIONS,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "attention_dropout": shape.dropout,
+    }
+
+
+SETTINGS = {"t5": _t5, "gpt2": _gpt2, "llama": _llama}
 
 
 @dataclass(frozen=True)
@@ -59,7 +101,7 @@ class Part:
     """One model of a recipe, [llm] or [slm].
 
     reference: in the file `from`: what models/references resolves, a folder, a Hub id or a GGUF
-        file among them. Without it a new T5 of the sizes that follow, see Shape.
+        file among them. Without it a new model of the sizes that follow, see Shape.
     vocab_size: entries of a tokenizer of its own, trained on the recipe's texts; an [slm] without
         one writes with the LLM's tokenizer.
     chat: whether a pretrained model is asked in its chat template, where it has one.
@@ -75,6 +117,7 @@ class Part:
     decoder_layers: Count | None = None
     dropout: PartialShare | None = None
     d_kv: Count | None = None
+    family: Family | None = None
 
     def __post_init__(self) -> None:
         own = ("reference", "chat")
@@ -86,13 +129,17 @@ class Part:
         for name in SIZES:
             if getattr(self, name) is None:
                 raise ValueError(f"missing required field {name}, or from for a pretrained model")
+        if self.family == "gpt2" and self.d_kv is not None:
+            raise ValueError("d_kv is given, but the heads of a gpt2 share d_model; leave it out")
+        if self.family not in (None, "t5") and self.decoder_layers is not None:
+            raise ValueError(f"decoder_layers is given, but a {self.family} has layers alone; leave it out")
 
     @property
     def shape(self) -> Shape | None:
         """The sizes of a new model."""
         if self.reference is not None:
             return None
-        names = (*SIZES, "decoder_layers", "dropout", "d_kv")
+        names = (*SIZES, "decoder_layers", "dropout", "d_kv", "family")
         return Shape(**{name: value for name in names if (value := getattr(self, name)) is not None})
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hybrid.models.fused_model import take_rows, tokens_first
-from hybrid.models.pair import Hybrid
+from hybrid.models.pair import Hybrid, HybridForCausalLM, causal_mask
 from hybrid.models.reading import reads_causally
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.stages import Stage
@@ -220,7 +220,8 @@ def continue_prompts(
     before = labels[:, :-1].clamp_min(0)
     order = tokens_first(torch.cat([mask, torch.ones_like(before)], dim=1))
     rows = embed(model, torch.cat([source, before], dim=1).gather(1, order))
-    states = model.get_decoder()(inputs_embeds=rows, use_cache=False).last_hidden_state
+    seen = causal_mask(model.config, rows)
+    states = model.get_decoder()(inputs_embeds=rows, attention_mask=seen, use_cache=False).last_hidden_state
     steps = torch.arange(labels.shape[1], device=mask.device)
     return take_rows(states, mask.long().sum(1, keepdim=True) - 1 + steps)
 
@@ -229,9 +230,9 @@ def hybrid_states(
     pair: Hybrid, source: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor, latent: torch.Tensor
 ) -> torch.Tensor:
     """Compute what a hybrid predicts answers from, (B, T, d_slm), given the LLM's states of the prompt."""
-    if not is_encoder_decoder(pair.slm):
-        return pair.answer_states(source, mask, labels, latent)
     fused = _in_autocast_dtype(pair.fused_prompt(source, mask, latent))
+    if isinstance(pair, HybridForCausalLM):
+        return pair.continued(fused, mask, labels)
     return decode(pair.slm, encode_embedded(pair.slm, fused, mask), mask, labels)
 
 

@@ -38,6 +38,7 @@ class Stage:
     answers_of: the stage whose LLM's greedy answers replace the references
         (sequence-level distillation); they are written before the stage begins.
     answers: examples that are answered, and trained on, at the most; drawn at random.
+    references: whether all references are trained on, too, beside the answers.
 
     In the place of a stage, `pretrained` is the model as [llm] or [slm] names it.
     """
@@ -64,6 +65,7 @@ class Stage:
     kl_weight: Share = 0.0
     answers_of: str | None = None
     answers: Count | None = None
+    references: bool | None = None
 
     def __post_init__(self) -> None:
         check_folder_name("name", self.name)
@@ -71,6 +73,8 @@ class Stage:
             raise ValueError(f"name is {self.name!r}, which is another folder of the output; take another")
         if (self.kl_weight > 0) != (self.teacher is not None):
             raise ValueError("kl_weight and teacher go together: give both or neither")
+        if self.answers_of is None and (self.answers is not None or self.references is not None):
+            raise ValueError("answers and references say what is made of answers_of, which is not given")
         if (self.trains == "hybrid") != (self.reads_with is not None):
             raise ValueError("reads_with names the LLM's stage, for a hybrid and for nothing else")
 

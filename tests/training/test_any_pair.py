@@ -4,7 +4,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,7 +19,7 @@ from hybrid.training.export import stage_bundle
 from hybrid.training.models import build_model, trained
 from hybrid.training.recipe import Recipe, load_recipe
 from hybrid.training.train import train
-from tests.training.any_pair import write_model, write_recipe
+from tests.training.any_pair import T5_WRITER, write_model, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +73,33 @@ def test_kl_between_two_vocabularies_is_refused_with_both_sizes(trained_pair) ->
 
 def test_a_teachers_answers_end_with_any_of_its_ends(trained_pair) -> None:
     recipe, _ = trained_pair
-    sources = [np.arange(3, n) for n in (8, 12, 20)]
-    model = trained(recipe, "pretrained")
-    whole = greedy_answers(model, sources, 12, (0,))
-    ends = (0, whole[0][4], whole[1][2])
-    for before, after in zip(whole, greedy_answers(model, sources, 12, ends), strict=True):
-        assert after == [*until(ends, before)[:-1], 0]
+    sources = [list(range(3, n)) for n in (8, 12, 20)]
+    model, references = trained(recipe, "pretrained"), [[5] * 12] * 3
+    alone = [
+        model.generate(torch.tensor([s]), max_new_tokens=12, do_sample=False)[0, len(s) :] for s in sources
+    ]
+    ends = (0, int(alone[0][4]), int(alone[1][2]))
+    answers = greedy_answers(model, sources, references, 12, ends)
+    for ids, answer in zip(alone, answers, strict=True):
+        until_end = until(ends, ids.tolist())
+        assert answer == ([*until_end[:-1], 0] if until_end[-1] in ends else [])
+
+
+@pytest.mark.parametrize(
+    ("slm", "family"),
+    [
+        (T5_WRITER.replace("d_kv = 8\n", "") + '\nfamily = "gpt2"', "gpt2"),
+        (T5_WRITER + '\nfamily = "llama"', "llama"),
+    ],
+)
+def test_a_new_decoder_only_slm_of_sizes(tmp_path: Path, slm: str, family: str) -> None:
+    recipe = load_recipe(write_recipe(tmp_path, slm))
+    events = list(train(recipe, ["llm", "start", "hybrid"]))
+    assert [event.stage for event in events if event.kind == "done"] == ["llm", "start", "hybrid"]
+    pair = build_model(recipe, recipe.stage("hybrid"))[0]
+    assert pair.slm.config.model_type == family
+    weights = sum(w.numel() for name, w in pair.slm.named_parameters() if w.ndim == 2 and "wpe" not in name)
+    assert weights == recipe.slm.shape.parameters(290)
 
 
 def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:

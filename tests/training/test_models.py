@@ -12,7 +12,7 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
-from hybrid.training.distillation import distilled
+from hybrid.training.distillation import distilled, greedy_answers
 from hybrid.training.export import _history
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
@@ -96,12 +96,31 @@ def test_the_answers_are_the_llms_own_greedy_ones(finished) -> None:
     path = distilled(recipe, taught(recipe), CPU)
     sources, answers = _rows(path, "source"), _rows(path, "target")
     assert sources == _rows(prepared(recipe), "source")
-    assert answers != _rows(prepared(recipe), "target")
+    references = _rows(prepared(recipe), "target")
+    assert answers != references
     llm = trained(recipe, "first")
-    for source, answer in list(zip(sources, answers, strict=True))[:12]:
+    for source, answer, reference in list(zip(sources, answers, references, strict=True))[:12]:
         generated = llm.generate(torch.tensor([source]), max_new_tokens=32, do_sample=False, num_beams=1)
-        assert answer[-1] == 1
-        assert answer[:-1] == [i for i in generated[0, 1:].tolist() if i != 1][: len(answer) - 1]
+        ids = generated[0, 1:].tolist()
+        assert answer == (ids[: ids.index(1) + 1] if 1 in ids else reference)
+
+
+def test_references_follow_the_answers(finished) -> None:
+    recipe: Recipe = finished[0]
+    answers = distilled(recipe, dataclasses.replace(taught(recipe), answers=20), CPU)
+    path = distilled(recipe, dataclasses.replace(taught(recipe), answers=20, references=True), CPU)
+    assert path.name == "answers-20-and-references.npz"
+    for side in ("source", "target"):
+        assert _rows(path, side) == _rows(answers, side) + _rows(prepared(recipe), side)
+
+
+def test_an_answer_without_an_end_leaves_the_reference(finished) -> None:
+    recipe: Recipe = finished[0]
+    llm, eos = trained(recipe, "first"), (1,)
+    sources = [[*row] for row in _rows(prepared(recipe), "source")[:4]]
+    whole = greedy_answers(llm, sources, [[5] * 24] * 4, 32, eos)
+    short = greedy_answers(llm, sources, [[5]] * 4, 2, eos)
+    assert [answer if len(answer) <= 2 else [] for answer in whole] == short
 
 
 def test_the_answers_are_written_once(finished) -> None:
