@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+from transformers import PretrainedConfig
+
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import Model
@@ -22,6 +24,9 @@ class BundleSource:
         if lacking:
             raise KeyError(f"the pair {self.name} was given without {', '.join(lacking)}")
         return self._bundle
+
+    def config(self, model: Model) -> PretrainedConfig:
+        return self._bundle.model(model).config
 
     def weights_sha256(self, model: Model) -> str | None:
         return self._hashes.get(model)

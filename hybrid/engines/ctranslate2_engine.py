@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.generation import GenerationState, HandOver, Worker
 from hybrid.errors import EngineError
+from hybrid.models.context import check_room, contexts_of
 from hybrid.schema import CPU, EncodedPrompt, Model, Sampling, Step
 
 if TYPE_CHECKING:
@@ -61,11 +62,14 @@ class CTranslate2Engine:
         self.dtype = config.dtype
         self.options = {"compute_type": str(translator.compute_type)}  # what int8 came to on this CPU
         self._eos = config.source.codec(method).eos_ids
+        self._contexts = contexts_of([config.source.config(MODELS[method])])
         self._translator = translator
         self._worker: Worker[Any] = Worker()
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
         """Answer B prompts at once: Steps prefill, which encodes the prompts as well, and decode."""
+        longest = max(len(prompt.token_ids) for prompt in prompts)
+        check_room(self._contexts, longest, sampling.max_new_tokens)
         answers = GenerationState(len(prompts), () if sampling.ignore_eos else self._eos)
         tokens = [[str(token) for token in prompt.token_ids] for prompt in prompts]
         results = self._worker.stream(partial(self._translate, tokens, sampling))

@@ -24,6 +24,7 @@ from hybrid.engines.generation import HandOver
 from hybrid.errors import EngineError
 from hybrid.models.architectures import sizes_of
 from hybrid.models.architectures.records import Sizes
+from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid, HybridForCausalLM, HybridForConditionalGeneration
 from hybrid.schema import METHODS, EncodedPrompt, Model, Phase
 
@@ -53,7 +54,7 @@ class Writing:
             for model in (self._writer, self._drafter)
             if model is not None
         ]
-        self._models = [models[name] for name in METHODS[method].models]
+        self._contexts = contexts_of(models[name].config for name in METHODS[method].models)
         self._how: dict[str, Any] = {}
         if self._drafter is not None:
             _check_drafts(method, self._writer, self._drafter)
@@ -75,8 +76,7 @@ class Writing:
     ) -> None:
         """Read B prompts and write up to `limit` ids for each, telling of each phase that ends."""
         longest = max(len(prompt.token_ids) for prompt in prompts)
-        for model in self._models:
-            _check_room(model, longest, limit)
+        check_room(self._contexts, longest, limit)
         inputs = self._inputs(*self._padded(prompts, longest), tell)
         for model, settings in self._settings:
             model.generation_config = _greedy(settings, stop, self._pad)
@@ -203,26 +203,6 @@ def _sizes(config: PretrainedConfig) -> Sizes | None:
         return sizes_of(config)
     except EngineError:
         return None
-
-
-def _check_room(model: PreTrainedModel, prompt: int, answer: int) -> None:
-    """Raise EngineError when a model has no positions for so many tokens."""
-    if isinstance(model, Hybrid):
-        _check_positions(model.llm.config, prompt)
-    config = model.config.slm if isinstance(model, Hybrid) else model.config
-    # Nothing is computed from the last id.
-    _check_positions(config, max(prompt, answer) if config.is_encoder_decoder else prompt + answer - 1)
-
-
-def _check_positions(config: PretrainedConfig, tokens: int) -> None:
-    about = _sizes(config)
-    own = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
-    positions = about.max_positions if about else own
-    if positions is not None and tokens > positions:
-        raise EngineError(
-            f"The {config.model_type} has positions for {positions} tokens; a prompt with its answer would "
-            f"take {tokens}. Give a shorter prompt or fewer new tokens (--max-new-tokens)."
-        )
 
 
 def _greedy(settings: Mapping[str, Any], stop: Collection[int], pad: int) -> GenerationConfig:

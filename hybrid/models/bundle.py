@@ -220,6 +220,9 @@ class Source(Protocol):
     def bundle(self, models: Collection[Model]) -> Bundle:
         """Return a Bundle with at least these models; the same one as before while somebody holds it."""
 
+    def config(self, model: Model) -> PretrainedConfig:
+        """Return a model's configuration, without reading weights."""
+
     def weights_sha256(self, model: Model) -> str | None:
         """One hash over everything that `model` is made of; None for weights that will not come again."""
 
@@ -258,6 +261,9 @@ class ZooSource:
             held = load_bundle(self.name, self._folder.parent, self._observer, models)
             self._held = weakref.ref(held)
         return held
+
+    def config(self, model: Model) -> PretrainedConfig:
+        return read_configuration(self._folder, model, self.manifest)
 
     def weights_sha256(self, model: Model) -> str | None:
         files: Mapping[str, str] = self.manifest.get("sha256", {})

@@ -92,6 +92,11 @@ class RandomSource:
             self._bundle = weakref.ref(held)
         return held
 
+    def config(self, model: Model) -> PretrainedConfig:
+        if model == "hybrid":
+            return HybridConfig(model_config(self._llm), model_config(self._slm), "add")
+        return model_config(self._llm if model == "llm" else self._slm)
+
     def weights_sha256(self, model: Model) -> None:
         return None
 
@@ -115,7 +120,8 @@ class RandomSource:
 
     def _hybrid(self, llm: PreTrainedModel | None) -> PreTrainedModel:
         """LLM encoder, shared with `llm` when there is one, projector, SLM of its own."""
-        config = HybridConfig(model_config(self._llm), model_config(self._slm), "add")
+        config = self.config("hybrid")
+        assert isinstance(config, HybridConfig), "see config()"
         with torch.device("meta"):
             pair = hybrid_model(config)(config)
         if llm is not None:

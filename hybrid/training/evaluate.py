@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
+from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid
 from hybrid.schema import Model, Notice, Observer, Score, Status, silent
 from hybrid.suites.files import file_name, load_examples
@@ -92,6 +93,7 @@ def _answers(
     codec, writer = bundle.codec(model), bundle.model(model)
     prompts = codec.encode(task, sources, truncate=True)
     ids_of = [prompt.token_ids for prompt in prompts]
+    check_room(contexts_of([writer.config]), max(map(len, ids_of)), max_new_tokens)
     batch = BATCH_ON_GPU if writer.device.type == "cuda" else BATCH
     latents = _Latents(bundle.hybrid, ids_of, control) if control else None
     answers = [""] * len(prompts)

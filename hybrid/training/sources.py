@@ -71,10 +71,13 @@ def check_fits(recipe: "Recipe") -> None:
         checkpoint = checkpoint_of(reference, role)
         longest = context_of(checkpoint)
         lengths = {"max_source": recipe.data.max_source}
-        if any(stage.trains == role for stage in recipe.stages) and not checkpoint.config.get(
-            "is_encoder_decoder"
-        ):
-            lengths["row_tokens"] = row_tokens(recipe, role)
+        if not checkpoint.config.get("is_encoder_decoder"):
+            if any(stage.trains == role for stage in recipe.stages):
+                lengths["row_tokens"] = row_tokens(recipe, role)
+            if role == "slm" or any(stage.answers_of for stage in recipe.stages):
+                # The answer stands behind the prompt; nothing is computed from its last token.
+                longest_pair = max(map(sum, recipe.data.buckets)) - 1
+                lengths["data.buckets, a prompt and its answer,"] = longest_pair
         for name, value in lengths.items():
             if longest is not None and value > longest:
                 raise RecipeError(f"{name} is {value}; the {role} reads {longest} tokens at the most.")

@@ -38,6 +38,9 @@ class AnyPair:
     def codec(self, method: str):
         return SimpleNamespace(eos_ids=self.eos_ids, pad_id=PAD, reader_pad_id=PAD)
 
+    def config(self, name: str):
+        return self.models[name].config
+
     def weights_sha256(self, model: str) -> None:
         return None
 

@@ -115,6 +115,14 @@ def test_every_t5_runs(tiny_bundle, texts, answer, kind, head):
     assert len({token for ids in expected for token in ids}) > 10  # else the test would show little
 
 
+def test_an_answer_beyond_the_positions_is_refused(tiny_bundle, texts, answer):
+    pytest.importorskip("ctranslate2")
+    bundle = absolute_pair("bart", tiny_bundle.tokenizers)
+    engine = create_engines(EngineConfig(BundleSource(bundle), ("slm",)))["slm"]
+    with pytest.raises(EngineError, match=r"bart has positions for 256 tokens; an answer would take 257\."):
+        answer(engine, texts[0], max_new_tokens=257)
+
+
 @pytest.mark.parametrize("kind", ["bart", "marian"])
 @pytest.mark.parametrize("ignore_eos", [False, True])
 def test_bart_and_marian_run(tiny_bundle, texts, answer, answers, kind, ignore_eos):

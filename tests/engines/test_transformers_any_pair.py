@@ -102,6 +102,7 @@ def test_torch_leaves_what_no_architecture_covers_to_transformers_and_says_so():
 
 @pytest.mark.parametrize(("llm", "slm", "model", "tokens"), [
     ("gpt2", "opt", "llm", 257), ("gpt2", "opt", "hybrid", 257), ("bart", "t5", "llm", 260),
+    ("qwen3", "gpt_neox", "llm", 257), ("qwen3", "gpt_neox", "hybrid", 257),
 ])  # fmt: skip
 def test_an_answer_beyond_the_models_positions_is_refused(llm, slm, model, tokens):
     engine = create_engines(EngineConfig(AnyPair(llm, slm), (model,)))[model]

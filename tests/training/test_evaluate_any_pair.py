@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.training.evaluate import CONTROLS, quality
 from tests.models.two_tokenizers import OWN, save_any_pair
@@ -22,6 +23,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("zoo")
     save_any_pair(folder / "any", layer=1)
     return load_bundle("any", folder)
+
+
+def test_answers_beyond_the_models_positions_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    table = tmp_path / "a.tsv"
+    table.write_text("source\treference\nDas alte Haus.\tOui.\n", "utf-8")
+    with pytest.raises(EngineError, match=r"llama has positions for 256 tokens; .* would take \d+\. Give"):
+        list(quality(bundle, [table], OWN, ["llm"], max_new_tokens=256))
 
 
 @torch.inference_mode()

@@ -86,6 +86,7 @@ def test_a_limit_of_time_ends_a_stage_for_good(make: Make) -> None:
         ("layer = 2", "layer = 9", "hybrid.layer is 9; the LLM has blocks 1 to 3"),
         ("max_source = 96", "max_source = 500", "max_source is 500; the llm reads 256 tokens at the most"),
         ("row_tokens = 160", "row_tokens = 300", "row_tokens is 300; the llm reads 256 tokens at the most"),
+        ("[96, 64]", "[96, 162]", "a prompt and its answer, is 257; the llm reads 256 tokens at the most"),
     ],
 )
 def test_what_does_not_fit_the_models_is_refused_before_anything_is_prepared(

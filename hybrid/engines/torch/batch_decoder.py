@@ -46,10 +46,6 @@ class BatchDecoder:
 
     def prefill(self, states: States, capacity: int) -> None:
         """Take B new prompts; the work is done in the first `extend`."""
-        crosses = self.packed.cross_kv_projection is not None
-        prefix = 0 if crosses else states.layout.longest - 1
-        what = "an answer" if crosses else "a prompt with its answer"
-        self.packed.entrance.check_room(prefix + capacity, what)
         self.pending = states, capacity
 
     def extend(

@@ -67,8 +67,6 @@ class SingleDecoder:
         assert states.layout.batch == 1, f"a decoder for one prompt was given {states.layout.batch}"
         crosses = self.packed.cross_kv_projection is not None
         self.offset = 0 if crosses else len(states.rows) - 1
-        what = "an answer" if crosses else "a prompt with its answer"
-        self.packed.entrance.check_room(self.offset + capacity, what)
         self._reserve(self.offset + capacity)
         self.pending = states if crosses else None
         self.prefix = None if crosses else states.rows

@@ -108,8 +108,7 @@ class StackEncoder:
         self.turns = turns_of(self.layers, target, max_tokens)
 
     def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
-        """(N, D) input embeddings to (N, D) hidden states. Raises EngineError for want of positions."""
-        self.entrance.check_room(layout.longest, "a prompt")
+        """(N, D) input embeddings to (N, D) hidden states."""
         rows = embeddings if self.entrance.open else self.entrance(embeddings, layout.positions)
         biases = {window: self._bias(rows, layout, window) for window in self.windows}
         for layer, turns in zip(self.layers, self.turns, strict=True):

@@ -34,6 +34,7 @@ from hybrid.errors import EngineError
 from hybrid.models.architectures import check_supported, decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import Stack
 from hybrid.models.bundle import Bundle, models_of
+from hybrid.models.context import check_room, contexts_of
 from hybrid.models.fusion import Affine
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Notice, Sampling, Step
 
@@ -75,6 +76,7 @@ class TorchEngine:
         self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, place)
         self._threads = threads
         self._guard = GenerationGuard()
+        self._contexts = contexts_of(bundle.model(model).config for model in METHODS[method].models)
         with torch.inference_mode():
             backend = backend or TorchBackend(bundle, target)
             self.strategy = decoding_strategy(backend, method, bundle.codec(method).eos_ids)
@@ -91,6 +93,7 @@ class TorchEngine:
             torch.set_num_threads(self._threads)  # OpenMP keeps this per thread, so not in __init__
         check_batch(self.method, len(prompts))
         ids = [prompt.token_ids for prompt in prompts]
+        check_room(self._contexts, max(map(len, ids)), sampling.max_new_tokens)
         yield from self._guard.follow(self.strategy.decode(ids, sampling))
 
 

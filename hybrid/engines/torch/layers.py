@@ -6,7 +6,7 @@ Letters: N rows (tokens of all prompts, or of a pass), P positions, D model widt
 H heads, G key-value heads of which each serves R = H / G heads, K head width, L layers, V vocabulary.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
@@ -21,7 +21,6 @@ from hybrid.engines.torch.operations import (
     unit_rms,
     whole_norm,
 )
-from hybrid.errors import EngineError
 from hybrid.models.architectures.records import (
     Activation,
     Attention,
@@ -218,14 +217,6 @@ class PackedDecoder:
         return logits if self.softcap is None else logits.tanh_().mul_(self.softcap)
 
 
-# What takes positions, and what makes it shorter.
-ROOM: Mapping[str, str] = {
-    "a prompt": "a shorter prompt",
-    "an answer": "fewer new tokens (--max-new-tokens)",
-    "a prompt with its answer": "a shorter prompt or fewer new tokens (--max-new-tokens)",
-}
-
-
 class Entrance:
     """What embeddings go through before the first layer: scale, positions and norm, where there are any."""
 
@@ -243,14 +234,6 @@ class Entrance:
         if self.table is not None:
             rows = rows + self.table[places]
         return rows if self.norm is None else self.norm(rows)
-
-    def check_room(self, tokens: int, what: str) -> None:
-        """Raise EngineError when the table of positions ends before so many tokens. what: of ROOM."""
-        if self.table is not None and tokens > len(self.table):
-            raise EngineError(
-                f"The model has positions for {len(self.table)} tokens; {what} would take {tokens}. "
-                f"Give {ROOM[what]}."
-            )
 
 
 def scaled_embeddings(stack: Stack, target: Target) -> torch.Tensor:

@@ -16,10 +16,10 @@ from transformers import (
 )
 
 from hybrid.engines.decoding import decoding_strategy
-from hybrid.engines.torch.engine import TorchBackend
+from hybrid.engines.torch.engine import TorchBackend, TorchEngine
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
-from hybrid.schema import Sampling
+from hybrid.schema import EncodedPrompt, Sampling
 
 VOCABULARY, EOS, PAD, LONGEST, NEW = 96, 1, 0, 40, 16
 LENGTHS = (1, 2, 3, 5, 8, 13, 21, 30, LONGEST)
@@ -247,12 +247,16 @@ def test_long_texts_make_the_caches_grow(model, prompts, monkeypatch):
 
 
 def test_more_tokens_than_a_model_has_positions_for_are_refused():
-    model = random_model(FAMILIES["gpt2"], 5)
-    strategy, prompts = strategies(model), [[5] * 9, [7] * 5]
-    assert len(decode(strategy, [prompts[0]], max_new_tokens=248, ignore_eos=True)[0])
-    for batch in (prompts[:1], prompts[:2]):
-        with pytest.raises(EngineError, match="positions for 256 tokens"):
-            decode(strategy, batch, max_new_tokens=300)
+    """Beyond a table of positions, and beyond the rotary ones that a model was trained with."""
+    for family in ("gpt2", "llama"):
+        engine = TorchEngine(Pair(llm=random_model(FAMILIES[family], 5)), "llm")
+        prompts = [EncodedPrompt((5,) * 9), EncodedPrompt((7,) * 5)]
+        assert len(list(engine.generate(prompts[:1], Sampling(248, ignore_eos=True)))) == 248
+        for batch in (prompts[:1], prompts[:2]):
+            with pytest.raises(
+                EngineError, match=rf"{family} has positions for 256 tokens; .* take 257\. Give"
+            ):
+                list(engine.generate(batch, Sampling(249)))
 
 
 def test_another_vocabulary_cannot_draft(model):

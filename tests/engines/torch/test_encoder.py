@@ -110,9 +110,3 @@ def test_a_base_model_cut_off_behind_a_layer_reads_as_the_whole_one(model):
 def test_a_layer_that_is_not_there_is_refused(model, layer):
     with pytest.raises(EngineError, match=f"{layer}.*has 3"):
         reader_of(model, layer)
-
-
-def test_a_prompt_beyond_the_table_of_positions_is_refused():
-    model = AutoModelForCausalLM.from_config(READERS["gpt2"])
-    with pytest.raises(EngineError, match=f"positions for {LONGEST} tokens"):
-        read(model, [[5] * (LONGEST + 1)])
