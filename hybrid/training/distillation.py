@@ -3,7 +3,7 @@
 Kim and Rush 2016, arXiv 1606.07947.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,20 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from hybrid.engines.torch.engine import TorchEngine
+from hybrid.models.architectures import ARCHITECTURES
+from hybrid.models.bundle import Bundle
 from hybrid.models.pair import Hybrid
+from hybrid.schema import EncodedPrompt, Sampling
 from hybrid.training.batches import by_length, mask_of
 from hybrid.training.data import rows_of, save_rows, texts_of
-from hybrid.training.models import trained
+from hybrid.training.export import stage_bundle
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.stage_module import is_encoder_decoder
 from hybrid.training.stages import PRETRAINED, Stage
 
 SOURCE_TOKENS_PER_BATCH, ON_GPU = 16384, 131072
-SPARE_TOKENS = 8
+SPARE_TOKENS, MOST_ROWS = 8, 4096
 
 
 def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
@@ -35,17 +39,14 @@ def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
     if path.is_file():  # beside the weights that they follow from
         return path
     assert stage.answers_of is not None
-    model = trained(recipe, stage.answers_of)
-    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model.to(device, kind)  # type: ignore[arg-type]
     with np.load(prepared(recipe)) as arrays:
         stored = {name: arrays[name] for name in arrays}
     chosen = _chosen(len(stored["source_lengths"]), stage.answers, recipe.seed)
     references = {side: rows_of(stored, side) for side in stored if f"{side}_lengths" in stored}
     sides = {side: [rows[place].tolist() for place in chosen] for side, rows in references.items()}
     widest = max(width for _, width in recipe.data.buckets)
-    eos = texts_of(recipe, "llm").eos_ids
-    answers = greedy_answers(model, sides["source"], sides["target"], widest, eos)
+    bundle = stage_bundle(recipe, [stage.answers_of])
+    answers = greedy_answers(bundle, sides["source"], sides["target"], widest, device)
     if "slm_target" in sides:
         sides["slm_target"] = _retokenized(recipe, answers, sides["slm_target"], widest)
     sides["target"] = [answer or row for answer, row in zip(answers, sides["target"], strict=True)]
@@ -73,32 +74,61 @@ def _chosen(count: int, limit: int | None, seed: int) -> NDArray[np.int64]:
     return places
 
 
-@torch.inference_mode()
 def greedy_answers(
-    model: PreTrainedModel,
+    bundle: Bundle,
     sources: Sequence[Sequence[int]],
     references: Sequence[Sequence[int]],
     widest: int,
-    eos: Sequence[int],
+    device: torch.device,
 ) -> list[list[int]]:
-    """Return greedy answers ended by the first id of `eos`; an empty one for what does not end in time.
+    """Let the LLM answer prompts, up to the first end of each; an empty answer for what does not end in time.
 
     The time is what the longest reference of a batch takes and half as much again, `widest` ids at the most.
     """
+    eos = bundle.codec("llm").eos_ids
     answers: list[list[int]] = [[] for _ in sources]
-    tokens = ON_GPU if model.device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
+    tokens = ON_GPU if device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
     rows = [np.asarray(source) for source in sources]
-    for places, ids in by_length(rows, lambda shortest: max(1, tokens // shortest)):
-        mask = mask_of(ids, [len(sources[place]) for place in places])
+    write = _writer(bundle, device)
+    for places, ids in by_length(rows, lambda shortest: min(MOST_ROWS, max(1, tokens // shortest))):
         longest = max(len(references[place]) for place in places) * 3 // 2 + SPARE_TOKENS
-        longest = min(longest, widest)
-        for place, answer in zip(places, generated(model, ids, mask, longest, eos, eos[0]), strict=True):
+        for place, answer in zip(
+            places, write(ids, [len(rows[p]) for p in places], min(longest, widest)), strict=True
+        ):
             end = next((at for at, token in enumerate(answer) if token in eos), None)
             if end is not None:
                 answers[place] = [*answer[:end], eos[0]]
     return answers
 
 
+def _writer(
+    bundle: Bundle, device: torch.device
+) -> Callable[[torch.Tensor, Sequence[int], int], list[list[int]]]:
+    """Make what answers (B, S) prompts of these lengths with so many ids: the torch engine where it can."""
+    model, codec = bundle.model("llm"), bundle.codec("llm")
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    if model.config.model_type not in ARCHITECTURES:
+        model.to(device, dtype)  # type: ignore[arg-type]
+        return lambda ids, lengths, longest: generated(
+            model, ids, mask_of(ids, lengths), longest, codec.eos_ids, codec.eos_id
+        )
+    engine = TorchEngine(bundle, "llm", device, dtype)
+
+    def write(ids: torch.Tensor, lengths: Sequence[int], longest: int) -> list[list[int]]:
+        prompts = [
+            EncodedPrompt(token_ids=tuple(row[:length]))
+            for row, length in zip(ids.tolist(), lengths, strict=True)
+        ]
+        answers: list[list[int]] = [[] for _ in prompts]
+        for step in engine.generate(prompts, Sampling(max_new_tokens=longest)):
+            for answer, new in zip(answers, step.token_ids, strict=False):  # encoding gives no ids
+                answer += new
+        return answers
+
+    return write
+
+
+@torch.inference_mode()
 def generated(
     model: PreTrainedModel,
     ids: torch.Tensor,  # (B, S), padded behind the tokens

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
 from hybrid.schema import SYSTEMS, Sampling
+from hybrid.training.data import prepare
 from hybrid.training.distillation import greedy_answers
 from hybrid.training.evaluate import CONTROLS, quality
 from hybrid.training.export import stage_bundle
-from hybrid.training.models import build_model, trained
+from hybrid.training.models import build_model
 from hybrid.training.recipe import Recipe, load_recipe
 from hybrid.training.train import train
 from tests.training.any_pair import T5_WRITER, write_model, write_recipe
@@ -74,15 +76,33 @@ def test_kl_between_two_vocabularies_is_refused_with_both_sizes(trained_pair) ->
 def test_a_teachers_answers_end_with_any_of_its_ends(trained_pair) -> None:
     recipe, _ = trained_pair
     sources = [list(range(3, n)) for n in (8, 12, 20)]
-    model, references = trained(recipe, "pretrained"), [[5] * 12] * 3
-    alone = [
-        model.generate(torch.tensor([s]), max_new_tokens=12, do_sample=False)[0, len(s) :] for s in sources
-    ]
+    bundle, references = stage_bundle(recipe, ["pretrained"]), [[5] * 12] * 3
+    generate = partial(bundle.model("llm").generate, max_new_tokens=12, do_sample=False)
+    alone = [generate(torch.tensor([ids]))[0, len(ids) :] for ids in sources]
     ends = (0, int(alone[0][4]), int(alone[1][2]))
-    answers = greedy_answers(model, sources, references, 12, ends)
+    tokenizers = bundle.manifest["tokenizers"]
+    manifest = {
+        **bundle.manifest,
+        "tokenizers": tokenizers | {"llm": tokenizers["llm"] | {"more_eos_ids": ends[1:]}},
+    }
+    answers = greedy_answers(
+        dataclasses.replace(bundle, manifest=manifest), sources, references, 12, torch.device("cpu")
+    )
     for ids, answer in zip(alone, answers, strict=True):
         until_end = until(ends, ids.tolist())
         assert answer == ([*until_end[:-1], 0] if until_end[-1] in ends else [])
+
+
+@pytest.mark.parametrize("llm_family", ["llama", "opt"])
+def test_a_family_without_a_file_answers_too(tmp_path: Path, llm_family: str) -> None:
+    recipe = load_recipe(write_recipe(tmp_path, llm_family=llm_family))
+    prepare(recipe)
+    bundle, sources = stage_bundle(recipe, ["pretrained"]), [list(range(3, n)) for n in (8, 12, 12)]
+    answers = greedy_answers(bundle, sources, [[5] * 40] * 3, 60, torch.device("cpu"))
+    for ids, answer in zip(sources, answers, strict=True):
+        whole = bundle.model("llm").generate(torch.tensor([ids]), max_new_tokens=60, do_sample=False)
+        new = whole[0, len(ids) :].tolist()
+        assert answer == (new[: new.index(0) + 1] if 0 in new else [])
 
 
 @pytest.mark.parametrize(

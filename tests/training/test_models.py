@@ -13,7 +13,7 @@ from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
 from hybrid.training.distillation import distilled, greedy_answers
-from hybrid.training.export import _history
+from hybrid.training.export import _history, stage_bundle
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.stages import Stage
@@ -116,10 +116,10 @@ def test_references_follow_the_answers(finished) -> None:
 
 def test_an_answer_without_an_end_leaves_the_reference(finished) -> None:
     recipe: Recipe = finished[0]
-    llm, eos = trained(recipe, "first"), (1,)
+    bundle = stage_bundle(recipe, ["first"])
     sources = [[*row] for row in _rows(prepared(recipe), "source")[:4]]
-    whole = greedy_answers(llm, sources, [[5] * 24] * 4, 32, eos)
-    short = greedy_answers(llm, sources, [[5]] * 4, 2, eos)
+    whole = greedy_answers(bundle, sources, [[5] * 24] * 4, 32, CPU)
+    short = greedy_answers(bundle, sources, [[5]] * 4, 2, CPU)
     assert [answer if len(answer) <= 2 else [] for answer in whole] == short
 
 

@@ -148,12 +148,13 @@ class BatchDecoder:
     def _drop(self, open_rows: Mapping[int, int], filled: int) -> None:
         """Close the gaps of answers that have ended; `filled` positions of the caches are in use."""
         crosses = self.packed.cross_kv_projection is not None
-        for mover, gap in compact(self.rows, open_rows):
-            self.self_kv_cache[:, :, gap, :, :filled] = self.self_kv_cache[:, :, mover, :, :filled]
+        if moves := compact(self.rows, open_rows):
+            movers, gaps = torch.tensor(moves, device=self.memory.device).T
+            self.self_kv_cache[:, :, gaps, :, :filled] = self.self_kv_cache[:, :, movers, :, :filled]
             for each in (self.starts, self.mask, self.prefix_mask):
-                each[gap] = each[mover]
+                each[gaps] = each[movers]
             if crosses:
-                self.cross_kv_cache[:, :, gap] = self.cross_kv_cache[:, :, mover]
+                self.cross_kv_cache[:, :, gaps] = self.cross_kv_cache[:, :, movers]
         self._narrow()
 
     def _narrow(self) -> None:
