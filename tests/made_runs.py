@@ -8,6 +8,7 @@ from pathlib import Path
 from hybrid.metrics import METRICS, default_metrics, signatures_of
 from hybrid.schema import (
     SYSTEMS,
+    TASKS,
     Example,
     Generation,
     Memory,
@@ -74,7 +75,7 @@ def store_run(
     stamp = f"{2026 - day // 28:04}-10-{1 + day % 28:02}T{minute // 60:02}:{minute % 60:02}:00+00:00"
     run = Run(
         run_id=f"made-{number:04}", plan=whole, environment=environment, licence="CC0-1.0",
-        signatures=dict(signatures_of(task, [example.references for example in suite_examples])),
+        signatures=dict(signatures_of(TASKS[task], [example.references for example in suite_examples])),
         planned=examples * repeats * len(systems), created_at=stamp,
         max_prompt_tokens=512, ran=ran, memory_bandwidth=2e10,
     )  # fmt: skip
@@ -177,7 +178,7 @@ def _record(
 ) -> Record:
     statistics = {
         name: tuple(METRICS[name].statistics(generation.text, example.references))
-        for name in default_metrics(plan.task)
+        for name in default_metrics(TASKS[plan.task])
     }
     started = f"2026-10-01T00:{position // 60 % 60:02}:{position % 60:02}.000000+00:00"
     return Record(

@@ -18,7 +18,7 @@ from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory
 from hybrid.measuring.probes import busy_reasons
 from hybrid.metrics import default_metrics
-from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, one_tokenizer
+from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, one_tokenizer, tasks_of
 from hybrid.models.pair_summary import able_systems, check_methods, check_models, how_to_train
 from hybrid.schema import (
     METHODS,
@@ -73,7 +73,8 @@ def run_benchmark(
         suite = _suite_of(plan, observer)
         plan = replace(plan, suite=suite.name)  # a file's without its folders
     _check_suite(plan, suite)
-    check_task(suite, list(manifest["tasks"]), folder.name)
+    tasks = tasks_of(manifest)
+    check_task(suite, tasks, folder.name)
     plan = replace(plan, suite_hash=suite.content_hash, task=suite.task, pair=folder.name)
     if plan.limit is not None and plan.limit > len(suite.examples):
         size = len(suite.examples)
@@ -81,7 +82,7 @@ def run_benchmark(
             Notice(sentence=f"The suite has {size} examples, fewer than --limit {plan.limit}: all are taken.")
         )
     examples = select_examples(plan, suite)
-    for sentence in remarks(examples, plan.task):
+    for sentence in remarks(examples, tasks[plan.task].lines):
         observer(Notice(sentence=sentence))
     check_writable(root)  # before models are loaded
     run_id, weights = new_run_id(plan, datetime.now(UTC)), file_sha256(folder / MANIFEST)
@@ -106,6 +107,7 @@ def run_benchmark(
             memory_bandwidth=ready.probe.bandwidth,
             probes=(ready.probe,),
             two_tokenizers=not one_tokenizer(manifest),
+            own_task=tasks[plan.task],
         )
         with create(run, examples, root) as writer:
             return _complete(writer, stream, observer, root)
@@ -220,7 +222,7 @@ def _store(writer: Writer, stream: Messages, observer: Observer) -> None:
 def _score(run: Run, observer: Observer, root: Path | None) -> None:
     """Score what is stored, all answers alike. A text that had to go on past its end has no quality."""
     if not run.plan.sampling.ignore_eos:
-        score_run(run.run_id, default_metrics(run.plan.task), observer, root=root)
+        score_run(run.run_id, default_metrics(run.task), observer, root=root)
 
 
 def _peak_memory(plan: Plan, examples: tuple[Example, ...], observer: Observer) -> dict[System, Memory]:

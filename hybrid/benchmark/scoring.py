@@ -7,7 +7,8 @@ from pathlib import Path
 from hybrid.errors import InputError
 from hybrid.measuring.environment import product_version
 from hybrid.metrics import METRICS, Metric, metric_of, metrics_of
-from hybrid.schema import Observer, Status, silent
+from hybrid.metrics.sacre import lacking_dictionary
+from hybrid.schema import Example, Notice, Observer, Status, silent
 from hybrid.schema.texts import normalized
 from hybrid.store import RunReader, open_scores, score_headers
 from hybrid.store.folders import ROOT
@@ -35,7 +36,7 @@ def score_run(
     answers have no quality; StoreError when the run cannot be read or written.
     """
     reader = RunReader(run_id, root)
-    task, fixed = reader.run.plan.task, reader.run.plan.sampling.ignore_eos
+    task, fixed = reader.run.task, reader.run.plan.sampling.ignore_eos
     chosen = [metric_of(name, task) for name in (metrics_of(task) if metrics is None else metrics)]
     if fixed and metrics:
         raise InputError(
@@ -44,6 +45,8 @@ def score_run(
     lacking = [] if fixed else _lacking(reader, chosen, named=metrics is not None)
     if not lacking:
         return ()
+    if needed := lacking_dictionary(task.target_language):
+        observer(Notice(sentence=needed))
     observer(Status(sentence=f"Scoring the answers by {', '.join(metric.label for metric in lacking)}"))
     examples = {example.id: example for example in reader.examples}
     known: dict[tuple[str, str], Statistics] = {}  # repeats mostly write the same text
@@ -53,7 +56,7 @@ def score_run(
             key = record.example_id, record.generation.text
             if key not in known:
                 example = examples[record.example_id]
-                known[key] = _statistics(lacking, key[1], example.references, example.source)
+                known[key] = _statistics(lacking, key[1], example, task.target_language)
             append(record, known[key])
     return tuple(headers)
 
@@ -78,11 +81,13 @@ def _lacking(reader: RunReader, metrics: Sequence[Metric], named: bool) -> list[
 
 
 def _signature(reader: RunReader, metric: Metric) -> str:
-    return metric.signature({len(example.references) for example in reader.examples})
+    counts = {len(example.references) for example in reader.examples}
+    return metric.signature(counts, reader.run.task.target_language)
 
 
-def _statistics(metrics: Sequence[Metric], text: str, references: Sequence[str], source: str) -> Statistics:
+def _statistics(metrics: Sequence[Metric], text: str, example: Example, language: str) -> Statistics:
     """Compute an answer's statistics by metric; those with what is no number are left out."""
-    answer, known, prompt = normalized(text), tuple(map(normalized, references)), normalized(source)
-    rows = {metric.name: metric.statistics(answer, known, prompt) for metric in metrics}
+    answer, prompt = normalized(text), normalized(example.source)
+    known = tuple(map(normalized, example.references))
+    rows = {metric.name: metric.statistics(answer, known, prompt, language) for metric in metrics}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

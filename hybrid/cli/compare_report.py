@@ -42,9 +42,9 @@ def _report(comparison: Comparison) -> Iterator[str]:
         for run_id, system in runs.items():
             where = f"{system.suite}, {system.pair}, {system.engine} on {system.device}"
             yield from _wrapped(f"{places[run_id].strip()} {run_id}: {where}")
-    for task in dict.fromkeys(system.task for system in comparison.systems):
-        of_task = [row for row in rows if row[1].task == task]
-        for section in quality_sections(task, comparison.metrics_of(task)):
+    for task in comparison.tasks:
+        of_task = [row for row in rows if row[1].task.name == task.name]
+        for section in quality_sections(task.name, comparison.metrics_of(task)):
             yield from _table(section, of_task)
     for section in SPEED_SECTIONS:
         yield from _table(section, rows)

@@ -33,9 +33,10 @@ def list_pairs(as_json: bool) -> None:
 @click.option("--llm", required=True, metavar="REF", help="The model that reads in a hybrid.")
 @click.option("--slm", required=True, metavar="REF", help="The model that writes in a hybrid.")
 @click.option(
-    "--task", "tasks", multiple=True, metavar="NAME[=WORDS]",
-    help="A task of the pair, and the words that stand before a text, such as "
-    "'translate-en-fr=Translate into French: '. May be given more than once.  [default: "
+    "--task", "tasks", multiple=True, metavar="NAME[:SOURCE-TARGET][=WORDS]",
+    help="A task of the pair, its languages where the name does not say them, and the words before a text: "
+    "'translate-en-fr=Translate into French: ', 'brief:en-de=Summarize in German: '. One that is not "
+    "named translate-SOURCE-TARGET is scored as a summary. May be given more than once.  [default: "
     f"{', '.join(TASKS)}]",
 )  # fmt: skip
 @click.option(
@@ -99,11 +100,19 @@ def _row(name: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _task(text: str) -> Task:
-    """Read NAME or NAME=WORDS."""
+    """Read NAME, NAME=WORDS or NAME:SOURCE-TARGET=WORDS."""
     from dataclasses import replace
 
     from hybrid.schema import task_named
 
-    name, given, words = text.partition("=")
+    head, given, words = text.partition("=")
+    name, stated, languages = head.partition(":")
     task = task_named(name)
+    if stated:
+        source, parted, target = languages.partition("-")
+        if not (source and parted and target):
+            raise click.BadParameter(
+                f"{languages!r} are no two languages; write SOURCE-TARGET, such as {name}:en-de"
+            )
+        task = replace(task, source_language=source, target_language=target)
     return replace(task, prefix=words) if given else task

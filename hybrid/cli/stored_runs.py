@@ -199,7 +199,7 @@ def _all_runs(metrics: Sequence[str]) -> list[str]:
         summary.run.run_id
         for summary in listing.runs
         if not summary.run.plan.sampling.ignore_eos
-        and all(METRICS[name].judges(summary.run.plan.task) for name in metrics)
+        and all(METRICS[name].judges(summary.run.task) for name in metrics)
     ]
 
 

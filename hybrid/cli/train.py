@@ -104,7 +104,7 @@ def evaluate(
         chosen = systems or tuple(bundle.models)
         controls = tuple(CONTROLS) if options["control"] and "hybrid" in bundle.models else ()
         settings = controls, options["limit"], options["max_new_tokens"], options["columns"]
-        for result in quality(bundle, files, task, chosen, *settings, options["device"], terminal):
+        for result in quality(bundle, files, tasks[task], chosen, *settings, options["device"], terminal):
             report = {
                 "file": result.file,
                 "system": result.system,

@@ -8,11 +8,11 @@ from hybrid.compare.gate import Fidelity, fidelity
 from hybrid.compare.paired import PairedComparison, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
-from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED, baseline_sentence, sentence
+from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED, WORDS, baseline_sentence, sentence
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, Metric, metrics_of
-from hybrid.schema import LOSSLESS, METHODS, System
+from hybrid.metrics import METRICS, USUAL_TOKENIZERS, Metric, main_metric, metrics_of, tokenizer_of
+from hybrid.schema import LOSSLESS, METHODS, System, Task
 from hybrid.store import StoredRun
 from hybrid.store.checks import unsealed_sentence
 
@@ -28,7 +28,7 @@ class ComparedSystem:
     """
 
     suite: str
-    task: str
+    task: Task
     pair: str
     engine: str
     device: str
@@ -67,9 +67,15 @@ class Comparison:
             for speedup in system.against.speedups.values()
         )
 
-    def metrics_of(self, task: str) -> tuple[Metric, ...]:
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What was asked, each task once, whatever words a pair has for it."""
+        return tuple({system.task.name: system.task for system in reversed(self.systems)}.values())[::-1]
+
+    def metrics_of(self, task: Task) -> tuple[Metric, ...]:
         """Give what tables show of a task: its default metrics and others that occur, the main one first."""
-        present = {n for system in self.systems if system.task == task for n in system.summary.quality or {}}
+        of_task = [system.summary for system in self.systems if system.task.name == task.name]
+        present = {name for summary in of_task for name in summary.quality or {}}
         names = [name for name in metrics_of(task) if METRICS[name].default or name in present]
         return tuple(METRICS[name] for name in names)
 
@@ -129,6 +135,7 @@ def as_json(comparison: Comparison) -> dict[str, object]:
     """
     row = asdict(comparison)
     for system in row["systems"]:
+        system["task"] = system["task"]["name"]
         system["summary"]["yardstick"] = system["summary"].pop("roofline")
     used = {metric.name for system in comparison.systems for metric in comparison.metrics_of(system.task)}
     labels = {
@@ -193,18 +200,16 @@ def _compared(
     same: Fidelity | None,
     several: bool,
 ) -> ComparedSystem:
-    plan, ran = system.run.plan, system.run.ran_as(system.system)
-    name = system.system.label + (f" of run {system.run.run_id}" if several else "") + summary.mark
-    elsewhere = (
-        f"{base.system.label} of run {base.run.run_id}" if base.run.run_id != system.run.run_id else ""
-    )
-    verdict = baseline_sentence(name, plan.task, summary)
+    run, ran = system.run, system.run.ran_as(system.system)
+    name = system.system.label + (f" of run {run.run_id}" if several else "") + summary.mark
+    elsewhere = f"{base.system.label} of run {base.run.run_id}" if base.run.run_id != run.run_id else ""
+    verdict = baseline_sentence(name, run.task, summary)
     if comparison:
-        verdict = sentence(name, plan.task, comparison, elsewhere, same)
+        verdict = sentence(name, run.task, comparison, elsewhere, same)
     return ComparedSystem(
-        suite=plan.suite,
-        task=plan.task,
-        pair=plan.pair,
+        suite=run.plan.suite,
+        task=run.task,
+        pair=run.plan.pair,
         engine=ran.engine,
         device=ran.device,
         summary=summary,
@@ -221,6 +226,9 @@ def _remarks(system: SystemResults, base: SystemResults, comparison: PairedCompa
         yield ONE_BLOCK
     if not comparison.differences:
         return
+    main, language = main_metric(system.run.task), system.run.task.target_language
+    if (tokens := tokenizer_of(system.run.signatures.get(main.name, ""))) not in ("", *USUAL_TOKENIZERS):
+        yield WORDS.format(label=main.label, tokens=tokens, language=language)
     if _training(system) != _training(base):
         yield ONE_SEED
     if METHODS[system.system.method].lossless:

@@ -15,7 +15,7 @@ import numpy as np
 from hybrid.compare.bootstrap import Estimate, estimate
 from hybrid.compare.results import Scores, SystemResults, shared
 from hybrid.metrics import main_metric
-from hybrid.schema import BASELINE, METHODS, System
+from hybrid.schema import BASELINE, METHODS, System, Task
 
 GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
 FEWEST_TO_MEET = 50  # examples; the intervals of fewer are too narrow to promise anything
@@ -49,7 +49,7 @@ class Gate:
     deciding_n: int | None = None
 
 
-def gate_of(task: str, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
+def gate_of(task: Task, pairs: Mapping[str, tuple[Scores, Scores]], length: Estimate | None) -> Gate | None:
     """Judge a system. None when there is no quality, no length, or a score of 0 to divide by.
 
     pairs: by metric, the scores of the system and of the baseline over the same examples.

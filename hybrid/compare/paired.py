@@ -90,7 +90,7 @@ def paired_comparison(
         paired_by="batch" if batched else "example",
         length_ratio=length,
         agreement=_agreement(system, baseline, rows, baseline_rows),
-        gate=gate_of(system.run.plan.task, pairs, length),
+        gate=gate_of(system.run.task, pairs, length),
     )
 
 

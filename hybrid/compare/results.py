@@ -87,7 +87,7 @@ class SystemResults:
         if self.run.plan.sampling.ignore_eos:
             return {}
         statistics = {}
-        for metric in metrics_of(self.run.plan.task):
+        for metric in metrics_of(self.run.task):
             rows = [first.statistics.get(metric, ()) for first in self.firsts]
             if {*map(len, rows)} == {METRICS[metric].width} and np.isfinite(rows).all():
                 statistics[metric] = np.array(rows, dtype=np.float64)

@@ -8,6 +8,7 @@ from hybrid.compare.gate import GATE_LENGTH, GATE_QUALITY, Fidelity, Gate
 from hybrid.compare.paired import PairedComparison
 from hybrid.compare.summary import Summary
 from hybrid.metrics import METRICS, Metric, main_metric
+from hybrid.schema import Task
 
 _SAME = 0.0005  # share of a score that is no difference when it may be chance
 IN_BLOCKS = (
@@ -23,11 +24,15 @@ ONE_SEED = (
     "One training seed: each model was trained once, and how another training would differ is not in the "
     "intervals of quality."
 )
+WORDS = (
+    "{label} is counted in the tokens of the tokenizer {tokens} for {language}, and cannot be set "
+    "beside scores of another tokenizer."
+)
 _MOST_N = 100_000  # examples that anybody would measure
 
 
 def sentence(
-    name: str, task: str, comparison: PairedComparison, baseline: str = "", fidelity: Fidelity | None = None
+    name: str, task: Task, comparison: PairedComparison, baseline: str = "", fidelity: Fidelity | None = None
 ) -> str:
     """Say `Hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250.`
 
@@ -49,7 +54,7 @@ def sentence(
     return f"{at}: {weight} at n = {quality.n}{gate}{same}."
 
 
-def baseline_sentence(name: str, task: str, summary: Summary) -> str:
+def baseline_sentence(name: str, task: Task, summary: Summary) -> str:
     """Say `LLM alone is the baseline: 34.2 BLEU [33.1, 35.4] and 812 ms for an answer (median) at n = 9.`"""
     metric = main_metric(task)
     parts = []
@@ -60,7 +65,7 @@ def baseline_sentence(name: str, task: str, summary: Summary) -> str:
     return f"{name} is the baseline: {' and '.join(parts) or 'nothing was measured'} at n = {summary.n}."
 
 
-def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task: str) -> str:
+def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task: Task) -> str:
     """Say the same for people who do not measure: how fast it is beside the baseline, and what it keeps.
 
     name, baseline: what to call both.
@@ -93,7 +98,7 @@ def too_few(n: int) -> str:
     return f"too few examples (n = {n}) to tell"
 
 
-def gate_sentence(name: str, task: str, comparison: PairedComparison) -> str:
+def gate_sentence(name: str, task: Task, comparison: PairedComparison) -> str:
     """Say `Hybrid misses it: 95.1 % [92.3, 97.9] of the BLEU (needs 99 %) and ...`, or why it cannot."""
     gate, metric = comparison.gate, main_metric(task)
     if gate is None:

@@ -176,7 +176,7 @@ def _resumptions(run: Run) -> Iterator[str]:
 
 def _not_scored(stored: StoredRun) -> list[Metric]:
     """List the default metrics that an answer lacks."""
-    names = default_metrics(stored.run.plan.task)
+    names = default_metrics(stored.run.task)
     return [
         METRICS[name] for name in names if not all(name in record.statistics for record in stored.records)
     ]

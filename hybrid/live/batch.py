@@ -19,7 +19,7 @@ from hybrid.format import milliseconds, printable
 from hybrid.live.history import AnswerSummary
 from hybrid.live.model_cache import EngineRequest
 from hybrid.live.verdicts import baseline_of, labels, scores, verdict_on
-from hybrid.schema import Example, Sampling, System
+from hybrid.schema import Example, Sampling, System, Task
 from hybrid.schema.texts import normalized
 from hybrid.store.tables import Cell, Table
 from hybrid.suites import rows as suite_rows
@@ -70,9 +70,10 @@ def read_prompts(name: str, data: bytes) -> tuple[PromptRow, ...]:
     return tuple(prompts)
 
 
-def remarks(prompts: Sequence[PromptRow], task: str) -> tuple[str, ...]:
+def remarks(prompts: Sequence[PromptRow], task: Task) -> tuple[str, ...]:
     """Say what a person should know of these texts before they are answered and scored."""
-    return suite_rows.remarks([Example("", "", prompt.text, (prompt.reference,)) for prompt in prompts], task)
+    examples = [Example("", "", prompt.text, (prompt.reference,)) for prompt in prompts]
+    return suite_rows.remarks(examples, task.lines)
 
 
 def _prompt(place: str, row: suite_rows.Row) -> PromptRow:
@@ -146,11 +147,12 @@ def medians(batch: Batch) -> Table:
     rows: list[list[Cell]] = []
     answered, judged = batch.answered, _judged(batch)
     base = baseline_of(batch.systems)
-    judgements = labels(batch.task) if judged else ()
+    task = batch.engine_request.task(batch.task)
+    judgements = labels(task) if judged else ()
     for system in batch.systems if answered else ():
         summaries = [row.summaries[system] for row in answered]
         texts = [row.summaries[system].text for row in judged]
-        judged_scores = scores(batch.task, texts, [row.prompt.reference for row in judged])
+        judged_scores = scores(task, texts, [row.prompt.reference for row in judged])
         rows.append(
             [
                 system.label, len(answered), _ms(median(summary.total_s for summary in summaries)),

@@ -18,7 +18,8 @@ from hybrid.engines.registry import AUTO, best_engines, create_engines
 from hybrid.errors import EngineError
 from hybrid.format import parameters
 from hybrid.live.answers import Request
-from hybrid.schema import Device, Event, Notice, Status, System
+from hybrid.models.manifest import tasks_of
+from hybrid.schema import Device, Event, Notice, Status, System, Task, task_named
 
 if TYPE_CHECKING:  # it imports torch
     from hybrid.models.bundle import ZooSource
@@ -40,6 +41,10 @@ class EngineRequest:
     manifest: Mapping[str, Any]
     device: Device
     systems: tuple[System, ...]
+
+    def task(self, name: str) -> Task:
+        """Give what the pair has under the name of a task."""
+        return tasks_of(self.manifest).get(name) or task_named(name)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hybrid.format import SAME, faster, milliseconds
 from hybrid.live.answers import Answers
 from hybrid.metrics import METRICS, Metric, score, score_alone
-from hybrid.schema import BASELINE, METHODS, Generation, Score, System
+from hybrid.schema import BASELINE, METHODS, Generation, Score, System, Task
 
 HYBRID = System("hybrid")
 
@@ -91,7 +91,7 @@ def _the(system: System) -> str:
     return f"the {_name(system)}" if system.method in ("llm", "slm") else _name(system)
 
 
-def scores(task: str, texts: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
+def scores(task: Task, texts: Sequence[str], references: Sequence[str]) -> dict[str, Score]:
     """Score all `texts` together, each against its reference, by the metric's label, such as BLEU.
 
     A single one is scored as a sentence. Empty for a task without metrics and without texts.
@@ -100,12 +100,17 @@ def scores(task: str, texts: Sequence[str], references: Sequence[str]) -> dict[s
     if not texts:
         return {}
     if len(texts) == 1:
-        return {metric.label: score_alone(metric.name, texts[0], references) for metric in _metrics(task)}
+        return {
+            metric.label: score_alone(metric.name, texts[0], references, task.target_language)
+            for metric in _metrics(task)
+        }
     single = [[reference] for reference in references]
-    return {metric.label: score(metric.name, texts, single) for metric in _metrics(task)}
+    return {
+        metric.label: score(metric.name, texts, single, task.target_language) for metric in _metrics(task)
+    }
 
 
-def labels(task: str) -> tuple[str, ...]:
+def labels(task: Task) -> tuple[str, ...]:
     """Name what `scores` gives for the task."""
     return tuple(metric.label for metric in _metrics(task))
 
@@ -115,7 +120,7 @@ def scores_in_words(scores: Mapping[str, Score]) -> str:
     return ", ".join(f"{label} {score.value:.1f}" for label, score in scores.items())
 
 
-def _metrics(task: str) -> list[Metric]:
+def _metrics(task: Task) -> list[Metric]:
     """Tell what says something of one sentence, in the order in which it is shown."""
     metrics = [metric for metric in METRICS.values() if metric.live and metric.judges(task)]
     return sorted(metrics, key=lambda metric: metric.live)

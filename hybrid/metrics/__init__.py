@@ -20,15 +20,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from hybrid.errors import InputError
-from hybrid.metrics.contract import Array, Metric
+from hybrid.metrics.contract import USUAL_TOKENIZERS, Array, Metric, tokenizer_of
 from hybrid.metrics.repetition import RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
 from hybrid.metrics.sacre import Bleu, Chrf, LengthRatio, Ter
-from hybrid.schema import Score, is_task_name
+from hybrid.schema import Score, Task
 from hybrid.schema.texts import normalized
 
 __all__ = [
     "METRICS",
+    "USUAL_TOKENIZERS",
     "Metric",
     "default_metrics",
     "main_metric",
@@ -38,6 +39,7 @@ __all__ = [
     "score_alone",
     "signatures_of",
     "statistics_of",
+    "tokenizer_of",
 ]
 
 # One row a metric, in the order of columns and tables: new ones come last.
@@ -47,76 +49,81 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def metrics_of(task: str) -> tuple[str, ...]:
-    """Name the metrics that can judge a task, the main one first. Raises InputError for what names none."""
-    if not is_task_name(task):
-        raise InputError(f"There is no task {task!r}; its name would be of letters, digits, - and _.")
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """Name the metrics that can judge a task, the main one first."""
     metrics = [metric for metric in METRICS.values() if metric.judges(task)]
     return tuple(metric.name for metric in sorted(metrics, key=lambda metric: not metric.main))
 
 
-def default_metrics(task: str) -> tuple[str, ...]:
-    """Name the metrics that every benchmark of a task is scored by, the main one first. Raises InputError."""
+def default_metrics(task: Task) -> tuple[str, ...]:
+    """Name the metrics that every benchmark of a task is scored by, the main one first."""
     return tuple(name for name in metrics_of(task) if METRICS[name].default)
 
 
-def main_metric(task: str) -> Metric:
-    """Give the metric that decides verdicts and gates of a task. Raises InputError."""
+def main_metric(task: Task) -> Metric:
+    """Give the metric that decides verdicts and gates of a task."""
     return METRICS[metrics_of(task)[0]]
 
 
-def metric_of(name: str, task: str) -> Metric:
+def metric_of(name: str, task: Task) -> Metric:
     """Give the metric of this name. Raises InputError when there is none, or it cannot judge the task."""
     available = metrics_of(task)
     if name not in METRICS:
-        raise InputError(f"There is no metric {name!r}; available for {task}: {', '.join(available)}.")
+        raise InputError(f"There is no metric {name!r}; available for {task.name}: {', '.join(available)}.")
     if name not in available:
-        raise InputError(f"The metric {name} cannot judge {task}; available: {', '.join(available)}.")
+        raise InputError(f"The metric {name} cannot judge {task.name}; available: {', '.join(available)}.")
     return METRICS[name]
 
 
-def statistics_of(task: str, answer: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
+def statistics_of(task: Task, answer: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Compute what one answer adds to each default metric of a task, but those that leave it without a score.
 
     Raises InputError without references.
     """
     _check_references([references])
     text, known = normalized(answer), tuple(map(normalized, references))
-    rows = {name: METRICS[name].statistics(text, known) for name in default_metrics(task)}
+    language = task.target_language
+    rows = {name: METRICS[name].statistics(text, known, language=language) for name in default_metrics(task)}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}
 
 
-def score(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> Score:
+def score(
+    metric: str, texts: Sequence[str], references: Sequence[Sequence[str]], language: str = ""
+) -> Score:
     """Score `texts`, one for each example, against each example's references, as one corpus.
 
+    language: of the texts, as Task.target_language: some metrics tell words apart by it.
     Raises InputError for an unknown metric, no texts, unequal numbers of both,
     or an example without references.
     """
-    rows = _statistics(metric, texts, references)
+    rows = _statistics(metric, texts, references, language)
     value = float(METRICS[metric].score(rows.sum(axis=0), len(rows)))
-    return Score(metric, value, len(rows), METRICS[metric].signature({len(known) for known in references}))
+    signature = METRICS[metric].signature({len(known) for known in references}, language)
+    return Score(metric, value, len(rows), signature)
 
 
-def score_alone(metric: str, text: str, references: Sequence[str]) -> Score:
+def score_alone(metric: str, text: str, references: Sequence[str], language: str = "") -> Score:
     """Score one answer that stands for itself: BLEU as sacrebleu's sentence_bleu, which short ones need.
 
     Raises InputError for an unknown metric, or without references.
     """
-    (row,) = _statistics(metric, [text], [references])
+    (row,) = _statistics(metric, [text], [references], language)
     value = float(METRICS[metric].score_alone(row))
-    return Score(metric, value, 1, METRICS[metric].signature_alone({len(references)}))
+    return Score(metric, value, 1, METRICS[metric].signature_alone({len(references)}, language))
 
 
-def signatures_of(task: str, references: Iterable[Sequence[str]]) -> dict[str, str]:
+def signatures_of(task: Task, references: Iterable[Sequence[str]]) -> dict[str, str]:
     """Give the signatures of the default metrics of a task, by metric.
 
     references: of each example; "nrefs:var" when their number varies, as sacrebleu writes it.
     """
     counts = {len(known) for known in references}
-    return {name: METRICS[name].signature(counts) for name in default_metrics(task)}
+    return {name: METRICS[name].signature(counts, task.target_language) for name in default_metrics(task)}
 
 
-def _statistics(metric: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> Array:
+def _statistics(
+    metric: str, texts: Sequence[str], references: Sequence[Sequence[str]], language: str
+) -> Array:
     """Compute what each of N texts adds, (N, width). Raises InputError as score() does."""
     if metric not in METRICS:
         raise InputError(f"There is no metric {metric!r}; available: {', '.join(METRICS)}.")
@@ -124,7 +131,7 @@ def _statistics(metric: str, texts: Sequence[str], references: Sequence[Sequence
         raise InputError(f"There are {len(texts)} outputs and {len(references)} references to score.")
     _check_references(references)
     rows = [
-        METRICS[metric].statistics(normalized(text), tuple(map(normalized, known)))
+        METRICS[metric].statistics(normalized(text), tuple(map(normalized, known)), language=language)
         for text, known in zip(texts, references, strict=True)
     ]
     return np.array(rows, dtype=np.float64)

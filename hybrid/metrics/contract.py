@@ -5,17 +5,29 @@ a row in METRICS. Columns, tables, pages, reports and `hybrid score` know it fro
 """
 
 import math
+import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import chain
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.schema import TaskKind, task_named
+from hybrid.schema import Task, TaskKind
 
 Array = NDArray[np.float64]
+# Languages that set no spaces between words, and how Unicode calls their letters: here each is a word.
+UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my", "bo"})
+_UNSPACED_LETTERS = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ")
+USUAL_TOKENIZERS = ("13a", "unicode")  # of languages with spaces: sacrebleu's, and that of ROUGE
+# ISO 639-3 and what else BCP 47 allows for the languages that metrics know.
+_CODES = {
+    "zho": "zh", "chi": "zh", "cmn": "zh", "yue": "zh", "jpn": "ja", "kor": "ko", "tha": "th", "lao": "lo",
+    "khm": "km", "mya": "my", "bod": "bo",
+}  # fmt: skip
 
 
 class Metric(ABC):
@@ -50,16 +62,18 @@ class Metric(ABC):
     width: ClassVar[int]
     version: ClassVar[int] = 1
 
-    def judges(self, task: str) -> bool:
+    def judges(self, task: Task) -> bool:
         """Tell whether it can judge answers to a task."""
-        return task_named(task).kind in self.kinds
+        return task.kind in self.kinds
 
     @abstractmethod
-    def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
+    def statistics(
+        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+    ) -> tuple[float, ...]:
         """Compute the `width` numbers that one answer adds to the sums.
 
         references: at least one; several count as the metric's own authors define it.
-        source: the text that was to be answered.
+        source: the text that was to be answered. language: of the answer, as Task.target_language.
         """
 
     @abstractmethod
@@ -67,10 +81,10 @@ class Metric(ABC):
         """Compute corpus scores (...) from statistics (..., width) summed over n answers."""
 
     @abstractmethod
-    def signature(self, reference_counts: Iterable[int]) -> str:
+    def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Say how the score is computed, in the manner of sacrebleu's signatures.
 
-        reference_counts: the numbers of references that occur.
+        reference_counts: the numbers of references that occur. language: of the answers.
         """
 
     def of_each(self, statistics: Sequence[Sequence[float]]) -> Array:
@@ -100,9 +114,30 @@ class Metric(ABC):
         """Score answers that each stand for themselves, (..., width) -> (...): as a corpus of one."""
         return self.score(statistics, 1)
 
-    def signature_alone(self, reference_counts: Iterable[int]) -> str:
+    def signature_alone(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Say how score_alone() is computed."""
-        return self.signature(reference_counts)
+        return self.signature(reference_counts, language)
+
+
+def primary(language: str) -> str:
+    """Give the language of a tag as its ISO 639-1 code: "zh" of zh-Hant-TW and cmn."""
+    code = re.split("[-_]", language, maxsplit=1)[0].lower()
+    return _CODES.get(code, code)
+
+
+def words_apart(text: str) -> str:
+    """Set spaces around each letter of a script that is written without."""
+    return "".join(f" {letter} " if _is_unspaced(letter) else letter for letter in text)
+
+
+@cache
+def _is_unspaced(letter: str) -> bool:
+    return not letter.isascii() and unicodedata.name(letter, "").startswith(_UNSPACED_LETTERS)
+
+
+def tokenizer_of(signature: str) -> str:
+    """Name what told words apart, by a metric's signature; empty for one of none."""
+    return next((part[4:] for part in signature.split("|") if part.startswith("tok:")), "")
 
 
 def reference_count(reference_counts: Iterable[int]) -> str:

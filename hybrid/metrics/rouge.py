@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from hybrid.metrics.contract import Array, Metric, reference_count
+from hybrid.metrics.contract import UNSPACED, Array, Metric, primary, reference_count, words_apart
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 class UnicodeWords:
     """A tokenizer for rouge-score: lower case, words of letters, digits and their marks, of any script.
 
-    A text that sets no spaces between words, such as Chinese, is one word up to its next punctuation.
+    apart: whether the letters of scripts without spaces, such as Chinese, are words, as LCSTS (Hu et al.
+    2015, arXiv 1506.05865) counts them; otherwise such a text is one word up to its next punctuation.
     """
 
-    name = "unicode"
+    def __init__(self, apart: bool = False) -> None:
+        self._apart = apart
+        self.name = "unicode-letters" if apart else "unicode"
 
     def tokenize(self, text: str) -> list[str]:
         """Split into words; composed characters first, so that both ways to write one are the same."""
-        lowered = unicodedata.normalize("NFC", text).lower()
+        lowered = unicodedata.normalize("NFC", words_apart(text) if self._apart else text).lower()
         return "".join(letter if _is_of_a_word(letter) else " " for letter in lowered).split()
 
 
@@ -39,9 +42,12 @@ class Rouge(Metric):
     width = 1
     version = 2  # 1: words of rouge-score's tokenizer
 
-    def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
+    def statistics(
+        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+    ) -> tuple[float, ...]:
         """Score one answer with rouge-score."""
-        scores = _scorer(self.name).score_multi(list(references), answer)
+        scorer = _scorer(self.name, primary(language) in UNSPACED)
+        scores = scorer.score_multi(list(references), answer)
         return (float(scores[self.name].fmeasure),)
 
     def score(self, sums: Array, n: int) -> Array:
@@ -49,11 +55,11 @@ class Rouge(Metric):
         mean: Array = 100 * sums[..., 0] / n
         return mean
 
-    def signature(self, reference_counts: Iterable[int]) -> str:
+    def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give one in the manner of sacrebleu's."""
-        nrefs = reference_count(reference_counts)
+        nrefs, words = reference_count(reference_counts), UnicodeWords(primary(language) in UNSPACED)
         return (
-            f"nrefs:{nrefs}|{self.name}|F1|stem:no|refs:best|tok:{UnicodeWords.name}|"
+            f"nrefs:{nrefs}|{self.name}|F1|stem:no|refs:best|tok:{words.name}|"
             f"rouge-score:{version('rouge-score')}"
         )
 
@@ -79,10 +85,10 @@ class Rouge2(Rouge):
 
 
 @cache
-def _scorer(name: str) -> "RougeScorer":
+def _scorer(name: str, apart: bool) -> "RougeScorer":
     from rouge_score import rouge_scorer
 
-    return rouge_scorer.RougeScorer([name], tokenizer=UnicodeWords())
+    return rouge_scorer.RougeScorer([name], tokenizer=UnicodeWords(apart))
 
 
 @cache

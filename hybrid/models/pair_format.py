@@ -6,12 +6,12 @@ a tokenizer a model, formats of prompts, tasks of the pair's own, and models tha
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from hybrid.schema import Task, is_task_name, task_named
+from hybrid.schema import Task, TaskKind, check_own_task, task_named
 from hybrid.schema.texts import UNREADABLE
 from hybrid.store.typed_json import LARGEST
 
@@ -45,7 +45,7 @@ class PartsAnywhere:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnTask:
-    """A task as a pair of its own states it; see Task."""
+    """A task as a pair of its own states it; see Task. kind: of older pairs, what the name says."""
 
     label: Annotated[str, Meta(min_length=1, max_length=100)]
     source_language: Annotated[str, Meta(max_length=20)]
@@ -53,13 +53,13 @@ class OwnTask:
     prefix: Words = ""
     suffix: Words = ""
     lines: bool = False
+    kind: TaskKind | None = None
 
     def task(self, name: str) -> Task:
-        """Give it its name. Raises ValueError when the name says other languages than it does."""
-        task = Task(
-            name, self.label, self.prefix, self.source_language, self.target_language, self.lines, self.suffix
-        )
-        check_task_name(task)
+        """Give it its name. Raises ValueError as check_own_task() does."""
+        given = asdict(self) | {"kind": self.kind or task_named(name).kind}
+        task = Task(name, **given)
+        check_own_task(task)
         return task
 
 
@@ -118,11 +118,7 @@ class AnyPair:
     def __post_init__(self) -> None:
         check_hashes(self.sha256)
         for name, own in self.tasks.items():
-            task = own.task(name)
-            for text in (task.label, task.source_language, task.target_language):
-                _check_printable(text)
-            for text in (task.prefix, task.suffix):
-                _check_words(text)
+            own.task(name)
         for role in ROLES:
             for what, known in (("tokenizers", self.tokenizers), ("prompts", self.prompts)):
                 if role not in known:
@@ -153,25 +149,6 @@ class Manifest:
         for text in (self.name, *self.tasks):
             _check_printable(text)
         check_hashes(self.sha256)
-
-
-def check_task_name(task: Task) -> None:
-    """Raise ValueError when a name is none, or does not say what is translated.
-
-    Runs and suites know the name alone: metrics and pages take the languages from it.
-    """
-    if not is_task_name(task.name):
-        raise ValueError(
-            f"the task {task.name[:80]!r} is no name of letters, digits, - and _, 64 at the most"
-        )
-    source, target, named = task.source_language, task.target_language, task_named(task.name)
-    if named.translates != task.translates or (
-        task.translates and (named.source_language, named.target_language) != (source, target)
-    ):
-        right = f"translate-{source}-{target}" if task.translates else "without translate-"
-        raise ValueError(
-            f"the task {task.name!r} is from {source[:20]!r} to {target[:20]!r}; its name is to be {right}"
-        )
 
 
 def check_hashes(files: Mapping[str, str]) -> None:

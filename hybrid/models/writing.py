@@ -17,7 +17,7 @@ from hybrid.errors import PairError
 from hybrid.format import listed
 from hybrid.models.chat import answer_end, prompt_format
 from hybrid.models.manifest import ANY_PAIR, MANIFEST, available_pairs, user_zoo, write_manifest
-from hybrid.models.pair_format import ROLES, AnyPair, Role, check_task_name
+from hybrid.models.pair_format import ROLES, AnyPair, Role
 from hybrid.models.references import Checkpoint, resolve
 from hybrid.models.weight_files import save_weights
 from hybrid.schema import MODELS, TASKS, Model, Observer, PromptFormat, Status, Task, silent
@@ -75,8 +75,8 @@ def save_pair(
 
     models: the LLM and the SLM, each in memory or a checkpoint, which is referred to and not
         copied; and the hybrid, unless there is none yet. about: stored beside it.
-    Cards (README.md) of the older one stay. Raises PairError for tasks whose names do not say what
-    they translate, OSError or SafetensorError; the older one then stays.
+    Cards (README.md) of the older one stay. Raises PairError for tasks that no pair can have, such as one
+    whose name says other languages, OSError or SafetensorError; the older one then stays.
     """
     own = {task.name: task for task in tasks}
     files = {role: TOKENIZER if _same(texts) else f"{role}/{TOKENIZER}" for role in texts}
@@ -98,8 +98,6 @@ def save_pair(
             known = {"reference": model.reference.partition("@")[0] if model.revision else model.reference}
             manifest[role] = known | {"revision": model.revision, "files": dict(model.sha256)}
     try:
-        for task in own.values():
-            check_task_name(task)
         convert(AnyPair, manifest)
     except ValueError as error:
         raise PairError(f"The pair {folder.name} cannot be written: {error}.") from error

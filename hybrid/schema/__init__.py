@@ -65,6 +65,7 @@ from hybrid.schema.tasks import (
     PromptFormat,
     Task,
     TaskKind,
+    check_own_task,
     is_task_name,
     task_named,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "TaskKind",
     "Timing",
     "Waiting",
+    "check_own_task",
     "describe_cell",
     "is_task_name",
     "silent",

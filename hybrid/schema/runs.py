@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
 from hybrid.schema.systems import CPU, SYSTEMS, Device, Hardware, System
+from hybrid.schema.tasks import Task, task_named
 
 MOST_BLOCKS = 100  # of a run
 
@@ -215,6 +216,7 @@ class Run:
     probes: of the machine, before, between and after the blocks; empty in runs of
         before there were any.
     two_tokenizers: whether the LLM and the SLM write with tokenizers of their own.
+    own_task: what the pair has under the name plan.task; None in runs of before it was stored.
     """
 
     run_id: str
@@ -232,6 +234,12 @@ class Run:
     memory_bandwidth: float | None = None
     probes: tuple[Probe, ...] = ()
     two_tokenizers: bool = False
+    own_task: Task | None = None
+
+    @property
+    def task(self) -> Task:
+        """What was asked: as the pair had it, or what the name says."""
+        return self.own_task or task_named(self.plan.task)
 
     def ran_as(self, system: System) -> Ran:
         """How `system` was run; by the plan where it was not recorded."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hybrid.schema.texts import UNREADABLE
+
 TaskKind = Literal["translation", "summary"]
 
 
@@ -14,7 +16,9 @@ class Task:
 
     prefix, suffix: before and behind a text: "translate English to German: ", as T5 learned it, or an
         instruction for a chat model.
+    source_language, target_language: of texts and answers, as BCP 47 has them; empty where not known.
     lines: whether line ends are a part of its texts, or white space like any other.
+    kind: what it is to metrics: BLEU judges translations, ROUGE summaries and all else, in any language.
     """
 
     name: str
@@ -24,16 +28,13 @@ class Task:
     target_language: str
     lines: bool = False
     suffix: str = ""
+    kind: TaskKind = "summary"
 
     @property
-    def translates(self) -> bool:
-        """Tell whether its answers are in another language than its texts."""
-        return self.source_language != self.target_language
-
-    @property
-    def kind(self) -> TaskKind:
-        """Name what it is to metrics: anything within a language is judged as a summary."""
-        return "translation" if self.translates else "summary"
+    def languages(self) -> str:
+        """Write its languages: "en to de", "en", or nothing where they are not known."""
+        known = dict.fromkeys((self.source_language, self.target_language))
+        return " to ".join(filter(None, known))
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,18 @@ class PromptFormat:
     eos: str = ""
 
 
+LONGEST_LABEL = 100  # characters of what a pair calls a task, or a language
 LARGEST_PROMPT = 2**20  # bytes in UTF-8; refused before it is tokenized, which takes 70 times the memory
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        Task("translate-en-de", "Translate English to German", "translate English to German: ", "en", "de"),
+        Task(
+            "translate-en-de", "Translate English to German", "translate English to German: ", "en", "de",
+            kind="translation",
+        ),
         Task("summarize", "Summarize", "summarize: ", "en", "en", lines=True),
     )
-}
-# Of a task that some pair has of its own: runs and suites know the name alone, and metrics follow from it.
+}  # fmt: skip
 TASK_NAME = re.compile(r"[A-Za-z0-9][\w-]{0,63}", re.ASCII)
 _TRANSLATION = re.compile(r"translate-([a-z]{2,3})-([a-z]{2,3})(-[\w-]+)?", re.ASCII)
 
@@ -82,12 +86,41 @@ def task_named(name: str) -> Task:
     """Give the built-in task of this name, or what the name says of a task that a pair has of its own.
 
     "translate-fr-pt" is a translation from fr to pt; any other is one within a language, of documents
-    with lines. Its words are the pair's, see tasks_of() of hybrid.models.manifest, and empty here.
+    with lines. What else there is to it is the pair's, see tasks_of() of hybrid.models.manifest, and
+    of a stored run Run.task.
     """
     if name in TASKS:
         return TASKS[name]
     if languages := _TRANSLATION.fullmatch(name):
         source, target = languages[1], languages[2]
         told = (LANGUAGES.get(language, language) for language in (source, target))
-        return Task(name, "Translate {} to {}".format(*told), "", source, target)
+        kind: TaskKind = "summary" if source == target else "translation"
+        return Task(name, "Translate {} to {}".format(*told), "", source, target, kind=kind)
     return Task(name, name, "", "", "", lines=True)
+
+
+def check_own_task(task: Task) -> None:
+    """Raise ValueError for a task that no pair can have: by its name, or by what shows nothing when shown.
+
+    A name translate-SOURCE-TARGET states the languages, as suites rely on it; any other may have any.
+    """
+    if not is_task_name(task.name):
+        raise ValueError(
+            f"the task {task.name[:80]!r} is no name of letters, digits, - and _, 64 at the most"
+        )
+    for text in (task.label, task.source_language, task.target_language):
+        if not text.isprintable() or len(text) > LONGEST_LABEL:
+            raise ValueError(f"{text[:80]!r} has control characters, or more than {LONGEST_LABEL} characters")
+    for text in (task.prefix, task.suffix):
+        if UNREADABLE.search(text):
+            raise ValueError(f"{text[:80]!r} has control characters")
+    source, target, named = task.source_language, task.target_language, task_named(task.name)
+    of_name = named.kind, named.source_language, named.target_language
+    if named.kind == "translation" and (task.kind, source, target) != of_name:
+        right = (
+            f"translate-{source}-{target}" if task.kind == "translation" else "something without translate-"
+        )
+        raise ValueError(
+            f"the task {task.name!r} is a {task.kind} from {source[:20]!r} to {target[:20]!r}, and "
+            f"its name says otherwise: call it {right}"
+        )

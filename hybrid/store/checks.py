@@ -15,7 +15,7 @@ from datetime import datetime
 from zlib import crc32
 
 from hybrid.format import listed
-from hybrid.schema import STATISTICS, Grid, Record, Run, Timing
+from hybrid.schema import STATISTICS, Grid, Record, Run, Timing, check_own_task
 from hybrid.store.typed_json import LARGEST
 
 CHECKSUM = "crc32"  # its name, in run.json and as the last field of a line
@@ -97,6 +97,10 @@ def check_run(run: Run) -> None:
         raise ValueError(
             f"planned is {planned:,}, no multiple of {len(plan.systems)} systems x {plan.repeats:,} repeats"
         )
+    if run.own_task is not None:
+        check_own_task(run.own_task)
+        if run.own_task.name != plan.task:
+            raise ValueError(f"own_task is {run.own_task.name!r} and plan.task {plan.task[:80]!r}")
     check_moment("created_at", run.created_at)
     if run.finished_at is not None:
         check_moment("finished_at", run.finished_at)

@@ -8,14 +8,14 @@ file:SOURCES,REFERENCES         two files of a text a line, side by side
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 from hybrid.errors import SuiteError
-from hybrid.schema import TASKS, Suite, is_task_name, task_named
+from hybrid.schema import TASKS, Suite, Task, is_task_name, task_named
 
 __all__ = ["bundled_suites", "check_task", "load_suite"]
 
@@ -118,12 +118,12 @@ def unreachable(name: str, reason: object) -> SuiteError:
     )
 
 
-def check_task(suite: Suite, tasks: Sequence[str], pair: str) -> None:
+def check_task(suite: Suite, tasks: Mapping[str, Task], pair: str) -> None:
     """Raise SuiteError when the pair was not trained for the suite's task."""
     if suite.task not in tasks:
         raise SuiteError(
-            f"The suite {suite.name} is for {describe(suite.task)}, but the pair {pair} is for "
-            f"{', '.join(map(describe, tasks)) or 'no task'}; choose another suite or pair."
+            f"The suite {suite.name} is for {describe(task_named(suite.task))}, but the pair {pair} is for "
+            f"{', '.join(map(describe, tasks.values())) or 'no task'}; choose another suite or pair."
         )
 
 
@@ -137,7 +137,8 @@ def required_task(name: str, task: str | None) -> str:
 def stated_task(name: str, stated: str, task: str | None) -> str:
     """`stated`, for a suite that has a task of its own. Raises SuiteError when another one is asked for."""
     if task is not None and known_task(task) != stated:
-        raise SuiteError(f"The suite {name} is for {describe(stated)}, not for {describe(task)}.")
+        known, other = describe(task_named(stated)), describe(task_named(task))
+        raise SuiteError(f"The suite {name} is for {known}, not for {other}.")
     return stated
 
 
@@ -145,16 +146,14 @@ def task_of_languages(name: str, source: str, target: str) -> str:
     """Return the task that translates from `source` to `target`. Raises SuiteError when there can be none."""
     task = f"translate-{source}-{target}"
     known = task_named(task)
-    if not known.translates or (known.source_language, known.target_language) != (source, target):
+    if known.kind != "translation" or (known.source_language, known.target_language) != (source, target):
         raise SuiteError(f"{name}: no task translates {source} to {target}; name two languages, as en-de.")
     return task
 
 
-def describe(task: str) -> str:
+def describe(task: Task) -> str:
     """Write a task with its languages: "summarize (en)", "translate-en-de (en to de)"."""
-    known = task_named(task)
-    languages = [name for name in dict.fromkeys((known.source_language, known.target_language)) if name]
-    return f"{task} ({' to '.join(languages)})" if languages else task
+    return f"{task.name} ({task.languages})" if task.languages else task.name
 
 
 def known_task(task: str) -> str:

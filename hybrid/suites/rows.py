@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hybrid.errors import SuiteError
 from hybrid.format import printable
-from hybrid.schema import Example, task_named
+from hybrid.schema import Example
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 
 Row = Mapping[str, object]
@@ -88,9 +88,12 @@ def checked(placed: Iterable[tuple[str, Example]], name: str) -> tuple[Example, 
     return tuple(examples)
 
 
-def remarks(examples: Sequence[Example], task: str) -> tuple[str, ...]:
-    """Say what a person should know of a suite's texts before they are answered and scored."""
-    lines, every = task_named(task).lines, len(examples)
+def remarks(examples: Sequence[Example], lines: bool) -> tuple[str, ...]:
+    """Say what a person should know of a suite's texts before they are answered and scored.
+
+    lines: whether line ends are a part of them, see Task.
+    """
+    every = len(examples)
     changed, quoted = 0, 0
     kinds: dict[str, None] = {}
     for example in examples:

@@ -14,7 +14,7 @@ from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid
-from hybrid.schema import Model, Notice, Observer, Score, Status, silent
+from hybrid.schema import Model, Notice, Observer, Score, Status, Task, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
 from hybrid.training.batches import by_length, mask_of, padded
@@ -43,7 +43,7 @@ class Evaluated:
 def quality(
     bundle: Bundle,
     files: Sequence[Path],
-    task: str,
+    task: Task,
     models: Sequence[Model],
     controls: Sequence[str] = (),
     limit: int = 500,
@@ -63,15 +63,15 @@ def quality(
         _place(bundle.model(model), device)
     for path, examples in [(path, load_examples(path, columns, limit)) for path in files]:
         observer(Status(sentence=file_name(path)))
-        for sentence in remarks(examples, task):
+        for sentence in remarks(examples, task.lines):
             observer(Notice(sentence=f"{file_name(path)}: {sentence}"))
         sources = [example.source for example in examples]
         references = [example.references for example in examples]
         runs: list[tuple[Model, str | None]] = [(model, None) for model in models]
         runs += [("hybrid", control) for control in controls]
         for model, control in runs:
-            outputs, cut = _answers(bundle, model, task, sources, max_new_tokens, control)
-            corpus_score = score(main_metric(task).name, outputs, references)
+            outputs, cut = _answers(bundle, model, task.name, sources, max_new_tokens, control)
+            corpus_score = score(main_metric(task).name, outputs, references, task.target_language)
             system = CONTROLS[control] if control else model
             yield Evaluated(file_name(path), system, corpus_score, cut, tuple(outputs))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from hybrid.models.fusion import Fusion
-from hybrid.schema import TASKS, Task, task_named
+from hybrid.schema import TASKS, Task, TaskKind, task_named
 from hybrid.training.corpora import Count
 from hybrid.training.stages import PartialShare
 
@@ -149,7 +149,8 @@ class TaskTable:
 
     prefix, suffix: words before and behind a text, in a chat template those of the user.
     languages: of source and target, as BCP 47 has them; a name translate-SOURCE-TARGET says them too.
-    lines: whether line ends are part of its texts.
+    lines: whether line ends are part of its texts. kind: "translation" or "summary", what it is scored
+        as; by its name when left out.
     """
 
     label: str | None = None
@@ -157,6 +158,7 @@ class TaskTable:
     suffix: str | None = None
     languages: Annotated[tuple[str, ...], Meta(min_length=2, max_length=2)] | None = None
     lines: bool | None = None
+    kind: TaskKind | None = None
 
     def task(self, name: str) -> Task:
         """Return the task of this name."""

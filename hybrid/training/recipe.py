@@ -9,8 +9,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from hybrid.errors import RecipeError
-from hybrid.models.pair_format import ROLES, Role, check_task_name
-from hybrid.schema import MODELS, TASKS, Model, Task
+from hybrid.models.pair_format import ROLES, Role
+from hybrid.schema import MODELS, TASKS, Model, Task, check_own_task
 from hybrid.store.typed_json import check_keys, convert, parse_toml
 from hybrid.training.corpora import Count, Data, check_path
 from hybrid.training.parts import Part, Reading, TaskTable, Vocabulary
@@ -53,7 +53,7 @@ class Recipe:
         check_path("output", self.output)
         self._check_vocabularies()
         for task in self.known_tasks.values():
-            check_task_name(task)
+            check_own_task(task)
         for corpus in (*self.data.train, *self.data.dev):
             if corpus.task not in self.known_tasks:
                 raise ValueError(f"task is {corpus.task!r}; available: {', '.join(self.known_tasks)}")

@@ -49,7 +49,7 @@ def ask() -> Plan | None:
         if sentence := threads_notice(plan.threads):
             note(sentence, "warning")
         if plan.suite in bundled_suites():
-            check_task(suite(plan.suite), list(pairs[plan.pair].get("tasks", ())), plan.pair)
+            check_task(suite(plan.suite), tasks_of(pairs[plan.pair]), plan.pair)
         _check_here(plan)
     except (HybridError, ValueError) as error:
         note(str(error), "error")

@@ -61,7 +61,7 @@ def view(task: str, engine_request: EngineRequest) -> None:
         )  # fmt: skip
     if problem:
         note(problem, "error")
-    for sentence in remarks(prompts, task):
+    for sentence in remarks(prompts, engine_request.task(task)):
         st.caption(plain(sentence))
     batch: Batch | None = STATE.get("batch-of-prompts")
     if batch is None:

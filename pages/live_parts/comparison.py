@@ -55,7 +55,8 @@ def controls(answered: Answered) -> tuple[int, str | None]:
 
 def beside(answered: Answered, system: System, against: str | None) -> Beside:
     text, reference = answered.answers[system].text, answered.request.reference
-    judged = scores_in_words(scores(answered.request.task, [text], [reference])) if reference.strip() else ""
+    task = answered.engine_request.task(answered.request.task)
+    judged = scores_in_words(scores(task, [text], [reference])) if reference.strip() else ""
     judged = f"Against the reference: {judged}" if judged else ""
     llm = _llm(answered)
     parts: tuple[Part, ...] | None = None

@@ -100,5 +100,5 @@ def _first(task: str) -> str:
 def _examples(task: str) -> Mapping[str, str]:
     """Give those of the task, or of a built-in one that reads English, too."""
     known = models.task(task)
-    alike = "translate-en-de" if known.translates else "summarize"
+    alike = "translate-en-de" if known.kind == "translation" else "summarize"
     return EXAMPLES.get(task) or (EXAMPLES[alike] if known.source_language == "en" else {})

@@ -74,7 +74,7 @@ def _filter(entries: Sequence[Entry], name: str) -> str | int | None:
 
 
 def _holds(entry: Entry, words: str) -> bool:
-    of_run = (entry.run_id, entry.suite, entry.task, entry.pair, entry.device_name, entry.dtype)
+    of_run = (entry.run_id, entry.suite, entry.task.name, entry.pair, entry.device_name, entry.dtype)
     everything = " ".join((*of_run, *entry.engines, *map(str, entry.systems))).lower()
     return all(word in everything for word in words.lower().split())
 
@@ -103,7 +103,7 @@ def _row(entry: Entry) -> dict[str, object]:
         "run": entry.run_id,
         "created (UTC)": printable(entry.created_at[:16].replace("T", " ")),
         "suite": entry.suite,
-        "task": entry.task,
+        "task": entry.task.name,
         "pair": entry.pair,
         "engines": ", ".join(entry.engines),
         "device": entry.device_name,

@@ -25,7 +25,7 @@ def quality(chosen: FigureSelection, place: st.delta_generator.DeltaGenerator) -
         labels = {name: METRICS[name].label for name in metrics}
         metric = _pick("Quality", labels, "metric") if labels else ""
         latency = _pick("Latency", {name: capitalized(words) for name, words in LATENCIES.items()}, "latency")
-    others = [digest.run_id for digest, _ in chosen.runs if digest.task != task]
+    others = [digest.run_id for digest, _ in chosen.runs if digest.task.name != task.name]
     if others:
         note(
             f"Not in this figure: {', '.join(others)}. The task is another one than that of "

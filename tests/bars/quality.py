@@ -7,7 +7,7 @@ from hybrid.engines.contract import LoadedSystem
 from hybrid.measuring.answers import measure_answers
 from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Source
-from hybrid.schema import MODELS, Sampling, Suite
+from hybrid.schema import MODELS, TASKS, Sampling, Suite
 from hybrid.suites import load_suite
 from tests.bars.bar import Bar, Measured, engines
 
@@ -47,4 +47,4 @@ def _score(loaded: LoadedSystem, task: str, suite: Suite) -> float:
         sources = [example.source for example in examples[start : start + BATCH]]
         answers = measure_answers(loaded, task, sources, Sampling(128, truncate=True))
         texts += [answer.text for answer in answers]
-    return score(main_metric(task).name, texts, [example.references for example in examples]).value
+    return score(main_metric(TASKS[task]).name, texts, [example.references for example in examples]).value

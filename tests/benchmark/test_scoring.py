@@ -13,7 +13,7 @@ from hybrid.compare import compare_runs
 from hybrid.errors import InputError, StoreError
 from hybrid.metrics import METRICS, default_metrics, metrics_of, statistics_of
 from hybrid.metrics.repetition import RepetitionRate
-from hybrid.schema import Record, Sampling
+from hybrid.schema import TASKS, Record, Sampling
 from hybrid.store import StoredRun, load_run
 from tests.compare.fake import make_run
 
@@ -39,7 +39,7 @@ def stored(run: StoredRun, keep: Callable[[Record], bool] = lambda record: True)
 def test_scored_later_is_scored_at_once() -> None:
     at_once = make_run(30, repeats=2)
     run_id = stored(bare(at_once))
-    assert score_run(run_id, default_metrics("translate-en-de")) == ("bleu", "chrf", "ter", "length")
+    assert score_run(run_id, default_metrics(TASKS["translate-en-de"])) == ("bleu", "chrf", "ter", "length")
     later = load_run(run_id)
     assert [record.statistics for record in later.records] == [r.statistics for r in at_once.records]
     assert later.run.signatures == at_once.run.signatures
@@ -88,10 +88,10 @@ def test_an_incomplete_run_is_scored_and_completed_later() -> None:
         for record in run.records[9:]:
             writer.append([record])
     assert [bool(record.statistics) for record in load_run(run_id).records] == [True] * 9 + [False] * 9
-    assert score_run(run_id) == metrics_of("translate-en-de")
+    assert score_run(run_id) == metrics_of(TASKS["translate-en-de"])
     for record in load_run(run_id).records:
         example = next(candidate for candidate in run.examples if candidate.id == record.example_id)
-        expected = statistics_of("translate-en-de", record.generation.text, example.references)
+        expected = statistics_of(TASKS["translate-en-de"], record.generation.text, example.references)
         assert expected.items() <= record.statistics.items()
 
 
@@ -128,7 +128,9 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_is_no_number_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     class Odd(RepetitionRate):
-        def statistics(self, answer: str, references: object, source: str = "") -> tuple[float, ...]:
+        def statistics(
+            self, answer: str, references: object, source: str = "", language: str = ""
+        ) -> tuple[float, ...]:
             return (float("nan"), 1.0) if "0." in answer else (0.0, 1.0)
 
     monkeypatch.setitem(METRICS, "repetition", Odd())

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from hybrid import cli, store
 from hybrid.compare import COLUMNS
 from hybrid.compare.export import RECORD_COLUMNS
-from hybrid.schema import CPU, Memory, Probe, Run, System
+from hybrid.schema import CPU, TASKS, Memory, Probe, Run, System
 from hybrid.store import StoredRun
 from hybrid.store.tables import original
 
@@ -118,7 +118,7 @@ def test_scores_of_a_record_are_the_metric_s_own(fake_run: Callable[..., StoredR
         replace(
             record,
             generation=replace(record.generation, text=text),
-            statistics=statistics_of("translate-en-de", text, wanted),
+            statistics=statistics_of(TASKS["translate-en-de"], text, wanted),
         )
         for record, text in zip(fake.records, texts, strict=True)
     )

@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from hybrid.store import load_run
-from tests.models.two_tokenizers import OWN, save_any_pair
+from tests.models.two_tokenizers import OWN, TASKS_OF_PAIR, save_any_pair
 
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
@@ -54,8 +54,8 @@ def test_lossless_methods_are_refused(run: Run, failure: Failure, tmp_path: Path
         assert "needs one tokenizer" in failure(bench)
 
 
-@pytest.mark.parametrize(("task", "metric"), [(OWN, "bleu"), ("simplify", "rougeL")])
-def test_it_is_measured_and_scored_as_its_name_says(run: Run, tmp_path: Path, task: str, metric: str) -> None:
+@pytest.mark.parametrize(("task", "metric"), [(OWN, "bleu"), ("simplify", "rougeL"), ("brief", "rougeL")])
+def test_it_is_measured_and_scored_as_the_pair_says(run: Run, tmp_path: Path, task: str, metric: str) -> None:
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\nDas Haus.\tLa maison.\nEin Baum.\tUn arbre.\n", "utf-8")
     options = ("--max-new-tokens", "4", "--blocks", "1", "--no-memory")
@@ -64,7 +64,8 @@ def test_it_is_measured_and_scored_as_its_name_says(run: Run, tmp_path: Path, ta
     name = result.stdout.rstrip("\n")
     stored = load_run(name).run
     assert stored.plan.task == task
-    assert metric in stored.signatures
+    assert stored.task == {known.name: known for known in TASKS_OF_PAIR}[task]
+    assert "|tok:unicode-letters|" in stored.signatures[metric] or task != "brief"
     assert stored.two_tokenizers
     compared = run("compare", name)
     assert compared.exit_code == 0, compared.stderr

@@ -19,6 +19,7 @@ from hybrid.schema import (
     Suite,
     System,
     Timing,
+    task_named,
 )
 from hybrid.store import StoredRun
 
@@ -98,7 +99,7 @@ def make_run(
         for i in range(batch * chosen.batch_size, min((batch + 1) * chosen.batch_size, n)):
             if answered(system, i, repeat):
                 text = texts[system](i, repeat)
-                statistics = scored(chosen.task, text, of_suite[i].references)
+                statistics = scored(task_named(chosen.task), text, of_suite[i].references)
                 answer = generation(system, text, total)
                 records.append(
                     Record(
@@ -118,7 +119,7 @@ def make_run(
         plan=chosen,
         environment=ENVIRONMENT,
         licence="CC0-1.0",
-        signatures=signatures_of(chosen.task, [e.references for e in of_suite]),
+        signatures=signatures_of(task_named(chosen.task), [e.references for e in of_suite]),
         planned=planned,
         created_at=START.isoformat(),
         finished_at=moment.isoformat() if len(records) == planned else None,

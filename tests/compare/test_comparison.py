@@ -12,7 +12,7 @@ from hybrid.compare.gate import Fidelity
 from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, score, signatures_of, statistics_of
-from hybrid.schema import CPU, LOSSLESS, Ran, Sampling, System
+from hybrid.schema import CPU, LOSSLESS, TASKS, Ran, Sampling, System
 from tests.compare.fake import (
     changed,
     generation,
@@ -55,11 +55,13 @@ def test_a_seed_repeats_and_another_moves_only_the_intervals() -> None:
 
 
 def test_runs_of_two_tasks_stand_beside_each_other() -> None:
+    task = TASKS["summarize"]
+
     def summaries(record):
-        return replace(record, statistics=statistics_of("summarize", record.generation.text, ["The house."]))
+        return replace(record, statistics=statistics_of(task, record.generation.text, ["The house."]))
 
     plan = {"task": "summarize", "suite": "briefs"}
-    signatures = signatures_of("summarize", [["The house."]])
+    signatures = signatures_of(TASKS["summarize"], [["The house."]])
     briefs = changed(with_records(make_run(8, run_id="b"), summaries), plan, signatures=signatures)
     comparison = compare_runs([make_run(8, run_id="a"), briefs], resamples=20)
     assert "BLEU" in comparison.systems[2].verdict
@@ -135,7 +137,7 @@ def test_short_answers_that_are_right_are_not_called_bad() -> None:
     examples = tuple(replace(example, references=("Ja.",)) for example in short.examples)
     scored = with_records(
         replace(short, examples=examples),
-        lambda r: replace(r, statistics=statistics_of("translate-en-de", r.generation.text, ["Ja."])),
+        lambda r: replace(r, statistics=statistics_of(TASKS["translate-en-de"], r.generation.text, ["Ja."])),
     )
     llm, slm, hybrid = compare_runs([scored], resamples=50).systems
     assert llm.summary.quality["bleu"].value == 0

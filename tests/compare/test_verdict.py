@@ -11,10 +11,12 @@ from hybrid.compare.paired import PairedComparison
 from hybrid.compare.summary import Latency, Summary
 from hybrid.compare.verdict import baseline_sentence, gate_sentence, plain_sentence, sentence
 from hybrid.metrics import METRICS
-from hybrid.schema import BASELINE, System
+from hybrid.schema import BASELINE, TASKS, System
 
 FASTER = Estimate(4.61, 4.41, 4.84, 250)
 LOSS = Difference(-0.31, -0.72, 0.11, 250, 0.14)
+
+TASK = TASKS["translate-en-de"]
 
 
 def against(
@@ -36,7 +38,7 @@ def gate(quality: float, length: float = 1.0, half: float = 0.002, n: int = 250)
 
 
 def verdict_of(comparison: PairedComparison, task: str = "translate-en-de") -> str:
-    return sentence("hybrid", task, comparison)
+    return sentence("hybrid", TASKS[task], comparison)
 
 
 def test_the_sentence_of_the_specification() -> None:
@@ -67,7 +69,7 @@ def test_answers_that_are_all_the_same_differ_in_nothing() -> None:
     zero = Difference(0.0, 0.0, 0.0, 60, 1.0, 0.0)
     same = replace(against(quality=zero), agreement=1.0)
     assert ": there is no difference, every answer is the same at n = 60." in verdict_of(same)
-    assert "; every answer is the same (n = 250)" in plain_sentence("Hybrid", "LLM", same, "translate-en-de")
+    assert "; every answer is the same (n = 250)" in plain_sentence("Hybrid", "LLM", same, TASK)
 
 
 def test_without_quality_or_interval() -> None:
@@ -166,7 +168,7 @@ def test_intervals_decide_the_gate(
 
 def test_why_the_gate_cannot_be_told() -> None:
     def gate_of(comparison: PairedComparison) -> str:
-        return gate_sentence("hybrid", "translate-en-de", comparison)
+        return gate_sentence("hybrid", TASK, comparison)
 
     assert gate_of(against()) == "hybrid: cannot be told, there is no quality or length to compare."
     zero = against(quality=Difference(3.0, 1.0, 5.0, 60, 0.01, 0.0))
@@ -193,18 +195,18 @@ def test_why_the_gate_cannot_be_told() -> None:
 )
 def test_plain_words(quality: Difference | None, judged: Gate | None, end: str) -> None:
     comparison = replace(against(quality=quality), gate=judged)
-    assert end in plain_sentence("Hybrid", "LLM", comparison, "translate-en-de")
+    assert end in plain_sentence("Hybrid", "LLM", comparison, TASK)
 
 
 def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
     counted = Fidelity(
         llm=System("llm", "torch"), alike=True, dtype="bfloat16", llm_dtype="bfloat16", equal=248, n=270
     )
-    text = sentence("lossless", "translate-en-de", against(), fidelity=counted)
+    text = sentence("lossless", TASK, against(), fidelity=counted)
     assert text.endswith("at n = 250; 248 of 270 answers equal those of LLM alone, torch, both in bfloat16.")
     other = replace(counted, llm=BASELINE, alike=False, dtype="float32", llm_dtype="int8")
     assert "of LLM alone, which is in int8 in another engine and this in float32." in sentence(
-        "lossless", "translate-en-de", against(quality=None), fidelity=other
+        "lossless", TASK, against(quality=None), fidelity=other
     )
 
 
@@ -219,7 +221,7 @@ def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
     ],
 )
 def test_a_baseline_of_another_run_is_named(speed: Estimate | None, words: str) -> None:
-    assert f"hybrid {words}" in sentence("hybrid", "translate-en-de", against(speed), "llm of run b")
+    assert f"hybrid {words}" in sentence("hybrid", TASK, against(speed), "llm of run b")
 
 
 def test_the_main_metric_of_the_task_decides() -> None:
@@ -245,8 +247,8 @@ def test_the_baseline() -> None:
         cost_per_million_tokens=None, mean_output_tokens=20.0, stopped_share=0.0, acceptance=None,
         roofline=None,
     )  # fmt: skip
-    assert baseline_sentence("llm", "translate-en-de", summary) == (
+    assert baseline_sentence("llm", TASK, summary) == (
         "llm is the baseline: 34.2 BLEU [33.1, 35.2] and 812 ms for an answer (median) at n = 250."
     )
     nothing = replace(summary, quality=None, latencies={"total": None})
-    assert baseline_sentence("llm", "summarize", nothing).endswith("nothing was measured at n = 250.")
+    assert baseline_sentence("llm", TASKS["summarize"], nothing).endswith("nothing was measured at n = 250.")

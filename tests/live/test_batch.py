@@ -32,7 +32,12 @@ LLM_S, HYBRID_S = (0.29, 0.19, 0.99), (0.09, 0.19, 0.29)
 
 def batch(prompts: int = 4, reference: str = "a b c d", systems: tuple[str, ...] = SYSTEMS) -> Batch:
     rows = tuple(PromptRow(f"Prompt {n}.", reference if n < 2 else "") for n in range(prompts))
-    return Batch("translate-en-de", EngineRequest("tiny", {}, CPU, systems), Sampling(8), rows)
+    return Batch(
+        "translate-en-de",
+        EngineRequest("tiny", {"tasks": ["translate-en-de"]}, CPU, systems),
+        Sampling(8),
+        rows,
+    )
 
 
 def row(prompt: PromptRow, n: int) -> Row:

@@ -7,7 +7,7 @@ import pytest
 from hybrid.live import baseline_of, remarks, speedup, verdict
 from hybrid.live.verdicts import fidelity_in_words, labels, scores, scores_in_words
 from hybrid.metrics import score, score_alone
-from hybrid.schema import TASKS, Generation, System, Timing
+from hybrid.schema import TASKS, Generation, System, Timing, task_named
 from tests.live.made import generation
 
 
@@ -106,7 +106,7 @@ def test_a_verdict_on_any_systems(times_s, sentence):
 
 
 @pytest.mark.parametrize(
-    ("task", "metrics"), [("translate-en-de", ["chrf", "bleu"]), ("summarize", ["rougeL"])]
+    ("task", "metrics"), [(TASKS["translate-en-de"], ["chrf", "bleu"]), (TASKS["summarize"], ["rougeL"])]
 )
 def test_scores_are_those_of_the_metrics(task, metrics):
     live_scores = scores(task, ["the old bridge is open"], ["the new bridge is open"])
@@ -117,16 +117,19 @@ def test_scores_are_those_of_the_metrics(task, metrics):
 
 
 def test_a_short_answer_that_is_right_is_best_and_several_are_a_corpus():
-    assert scores("translate-en-de", ["Ja."], ["Ja."])["BLEU"].value == pytest.approx(100)
+    assert scores(TASKS["translate-en-de"], ["Ja."], ["Ja."])["BLEU"].value == pytest.approx(100)
     texts = ["Das alte Haus ist offen.", "Ja."]
-    together = scores("translate-en-de", texts, texts)["BLEU"]
+    together = scores(TASKS["translate-en-de"], texts, texts)["BLEU"]
     assert together == score("bleu", texts, [[text] for text in texts])
 
 
 def test_every_task_is_judged_and_nothing_scores_nothing():
-    assert all(labels(task) for task in TASKS)
-    assert scores("summarize", [], []) == {}
-    assert scores("unheard-of", ["a"], ["a"]).keys() == scores("summarize", ["a"], ["a"]).keys()
+    assert all(labels(task) for task in TASKS.values())
+    assert scores(TASKS["summarize"], [], []) == {}
+    assert (
+        scores(task_named("unheard-of"), ["a"], ["a"]).keys()
+        == scores(TASKS["summarize"], ["a"], ["a"]).keys()
+    )
 
 
 def test_a_lossless_answer_is_set_beside_the_llms():

@@ -14,7 +14,7 @@ from hybrid.metrics import (
     signatures_of,
     statistics_of,
 )
-from hybrid.schema import TASKS
+from hybrid.schema import TASKS, Task, task_named
 
 MADE = [
     "Das alte Haus am Fluss ist sehr groß.",
@@ -30,8 +30,8 @@ WANTED = [
 OF_REFERENCES = ("bleu", "chrf", "ter", "rougeL", "rouge1", "rouge2", "length")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_has_metrics_and_its_main_one_is_a_quality(task: str) -> None:
+@pytest.mark.parametrize("task", TASKS.values())
+def test_every_task_has_metrics_and_its_main_one_is_a_quality(task: Task) -> None:
     names = metrics_of(task)
     assert set(names) <= set(METRICS)
     assert METRICS[names[0]].higher_is_better is True
@@ -39,14 +39,14 @@ def test_every_task_has_metrics_and_its_main_one_is_a_quality(task: str) -> None
 
 
 def test_the_main_metrics() -> None:
-    assert [main_metric(task).name for task in ("translate-en-de", "summarize")] == ["bleu", "rougeL"]
-    for task in TASKS:
+    assert [main_metric(task).name for task in TASKS.values()] == ["bleu", "rougeL"]
+    for task in TASKS.values():
         mains = [name for name in metrics_of(task) if METRICS[name].main]
         assert mains == [main_metric(task).name] == list(metrics_of(task)[:1])
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_stored_statistics_give_the_score_of_any_subset(task: str) -> None:
+@pytest.mark.parametrize("task", TASKS.values())
+def test_stored_statistics_give_the_score_of_any_subset(task: Task) -> None:
     rows = [statistics_of(task, text, references) for text, references in zip(MADE, WANTED, strict=True)]
     for name in default_metrics(task):
         stored = np.array([row[name] for row in rows])
@@ -86,9 +86,9 @@ def test_signatures_say_the_number_of_references(name: str, counts: tuple[int, i
 
 
 def test_a_run_stores_the_signatures_its_scores_carry() -> None:
-    signatures = signatures_of("translate-en-de", WANTED)
+    signatures = signatures_of(TASKS["translate-en-de"], WANTED)
     assert signatures == {
-        name: score(name, MADE, WANTED).signature for name in default_metrics("translate-en-de")
+        name: score(name, MADE, WANTED).signature for name in default_metrics(TASKS["translate-en-de"])
     }
 
 
@@ -105,27 +105,25 @@ def test_an_example_without_references_is_refused() -> None:
     with pytest.raises(InputError, match="without a reference"):
         score("bleu", ["a", "b"], [["a"], []])
     with pytest.raises(InputError, match="without a reference"):
-        statistics_of("summarize", "a", [])
+        statistics_of(TASKS["summarize"], "a", [])
 
 
 def test_unknown_names_are_told_what_there_is() -> None:
     with pytest.raises(InputError, match="no metric 'comet'; available: bleu, chrf"):
         score("comet", ["a"], [["a"]])
-    with pytest.raises(InputError, match="no task 'a chat'"):
-        metrics_of("a chat")
     with pytest.raises(InputError, match=r"comet.*bleu"):
-        metric_of("comet", "translate-en-de")
+        metric_of("comet", TASKS["translate-en-de"])
     with pytest.raises(InputError, match=r"rougeL.*translate-en-de"):
-        metric_of("rougeL", "translate-en-de")
-    assert metric_of("rougeL", "summarize") is METRICS["rougeL"]
+        metric_of("rougeL", TASKS["translate-en-de"])
+    assert metric_of("rougeL", TASKS["summarize"]) is METRICS["rougeL"]
 
 
 def test_the_name_of_a_task_says_how_it_is_judged() -> None:
-    assert metrics_of("translate-fr-pt-formal") == metrics_of("translate-en-de")
+    assert metrics_of(task_named("translate-fr-pt-formal")) == metrics_of(TASKS["translate-en-de"])
     for name in ("simplify", "translate", "translate-en-en", "translate-en"):
-        assert metrics_of(name) == metrics_of("summarize")
+        assert metrics_of(task_named(name)) == metrics_of(TASKS["summarize"])
 
 
 def test_an_answer_too_long_for_a_metric_has_the_others() -> None:
-    rows = statistics_of("translate-en-de", "Wort " * 600, ["Ein Wort."])
-    assert set(rows) == set(default_metrics("translate-en-de")) - {"ter"}
+    rows = statistics_of(TASKS["translate-en-de"], "Wort " * 600, ["Ein Wort."])
+    assert set(rows) == set(default_metrics(TASKS["translate-en-de"])) - {"ter"}

@@ -13,7 +13,7 @@ from hybrid.models.manifest import available_pairs, models_of_pair, one_tokenize
 from hybrid.models.pair import Hybrid
 from hybrid.models.references import Checkpoint, load_model, resolve
 from hybrid.models.writing import ModelTexts, save_pair, texts_of
-from hybrid.schema import TASKS, PromptFormat, Task
+from hybrid.schema import PromptFormat, Task
 from tests.models.two_tokenizers import (
     ABOUT,
     CHAT,
@@ -123,7 +123,7 @@ def test_a_hybrid_may_not_be_trained_yet(tmp_path):
         load_bundle("new", tmp_path / "zoo", models=["hybrid"])
 
 
-def test_a_name_of_a_task_says_what_it_translates(tmp_path):
+def test_a_task_has_any_name_but_one_that_says_another_translation(tmp_path):
     def save(task: Task) -> None:
         formats = {task.name: PromptFormat("x ")}
         path = texts_for("gpt2", tmp_path).tokenizer
@@ -131,17 +131,32 @@ def test_a_name_of_a_task_says_what_it_translates(tmp_path):
         models = dict.fromkeys(("llm", "slm"), model_for("gpt2", KINDS["gpt2"][0](), 16, 2))
         save_pair(tmp_path / "zoo" / "p", {"llm": texts, "slm": texts}, [task], models, LIMIT, {})
 
-    for name, source, target, right in (
-        ("to-french", "en", "fr", "translate-en-fr"),
-        ("translate-en-de", "en", "fr", "translate-en-fr"),
-        ("translate-en-fr", "en", "en", "without translate-"),
-        ("../up", "en", "en", "no name"),
+    for name, target, kind, right in (
+        ("translate-en-de", "fr", "translation", "call it translate-en-fr"),
+        ("translate-en-fr", "en", "summary", "without translate-"),
+        ("translate-en-fr", "fr", "summary", "without translate-"),
+        ("../up", "en", "summary", "no name"),
     ):
         with pytest.raises(PairError, match=right):
-            save(Task(name, "label", "x ", source, target))
+            save(Task(name, "label", "x ", "en", target, kind=kind))
     assert not (tmp_path / "zoo").exists()
-    save(Task("translate-en-fr-formal", "label", "x ", "en", "fr"))
-    assert TASKS.keys().isdisjoint(load_bundle("p", tmp_path / "zoo", models=()).codec("llm").tasks)
+    for name, target, kind in (
+        ("translate-en-fr-formal", "fr", "translation"),
+        ("translate-en-en", "en", "translation"),
+        ("to-french", "fr", "translation"),
+        ("brief", "zh", "summary"),
+        ("summarize", "de", "summary"),
+    ):
+        save(task := Task(name, "label", "x ", "en", target, kind=kind))
+        bundle = load_bundle("p", tmp_path / "zoo", models=())
+        assert bundle.codec("llm").tasks == {name: task}
+
+
+def test_a_task_of_an_older_pair_is_what_its_name_says(zoo):
+    (manifest, *_) = available_pairs(zoo).values()
+    older = {name: {k: v for k, v in own.items() if k != "kind"} for name, own in manifest["tasks"].items()}
+    kinds = {name: task.kind for name, task in tasks_of(manifest | {"tasks": older}).items()}
+    assert kinds == {OWN: "translation", "simplify": "summary", "brief": "summary"}
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from tests.models.tokenizer_kinds import gpt2, qwen, t5
 
 OWN = "translate-de-fr"
 TASKS_OF_PAIR = (
-    Task(OWN, "Translate German to French", "Into French: ", "de", "fr"),
+    Task(OWN, "Translate German to French", "Into French: ", "de", "fr", kind="translation"),
     Task("simplify", "Simplify", "Simplify: ", "en", "en", lines=True),
+    Task("brief", "Summarize in Chinese", "In Chinese: ", "en", "zh", lines=True),
 )
 CHAT = PromptFormat("<|im_start|>user\nAnswer.\n", "<|im_end|>\n<|im_start|>assistant\n")
 KINDS = {"llama": (qwen, "<|im_end|>", "<pad>"), "gpt2": (gpt2, "<|endoftext|>", "<|endoftext|>"),

@@ -11,6 +11,8 @@ from pages.live_parts.examples import EXAMPLES
 from tests.models.two_tokenizers import OWN, save_any_pair
 from tests.pages.live_page import APP, answers, arrive, ask
 
+LABELS = ["Translate German to French", "Simplify", "Summarize in Chinese"]
+
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,7 +35,7 @@ def _own(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_live_asks_for_the_pairs_own_tasks() -> None:
     page = arrive()
     assert not page.exception
-    assert page.button_group(key="task").options == ["Translate German to French", "Simplify"]
+    assert page.button_group(key="task").options == LABELS
     assert not [
         button for button in page.button if (button.key or "").startswith("example-")
     ]  # none in German
@@ -57,4 +59,4 @@ def test_benchmark_offers_them_for_a_suite_that_states_none() -> None:
     page.query_params["bench_suite"] = "another"
     page.run()
     assert not page.exception
-    assert page.selectbox(key="asked-task").options == ["Translate German to French", "Simplify"]
+    assert page.selectbox(key="asked-task").options == LABELS

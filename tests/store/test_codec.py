@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from hybrid.schema import Example, Memory, Probe, Record, Resumption, Run, Sampling, System, Timing
+from hybrid.schema import (
+    Example,
+    Memory,
+    Probe,
+    Record,
+    Resumption,
+    Run,
+    Sampling,
+    System,
+    Task,
+    Timing,
+    task_named,
+)
 from hybrid.store import StoredRun
 from hybrid.store.checks import check_seal, seal
 from hybrid.store.codec import (
@@ -61,6 +73,27 @@ def test_a_run_comes_back_equal(run: Run) -> None:
         run, max_prompt_tokens=512, resumptions=(Resumption(records_before=4, environment=run.environment),)
     )
     assert decode_run(encode_run(moved))[0] == moved
+
+
+BRIEF = Task("brief", "Brief in Chinese", "In Chinese: ", "en", "zh", lines=True)
+
+
+def test_a_run_keeps_its_pairs_own_task(run: Run) -> None:
+    own = replace(run, plan=replace(run.plan, task="brief"), own_task=BRIEF)
+    decoded, _ = decode_run(encode_run(own))
+    assert decoded.task == BRIEF
+    assert replace(decoded, own_task=None).task == task_named("brief")  # a run of before it was stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "other"}, {"label": "x\u202e"}, {"label": "x" * 101}, {"prefix": "\x1b[2J"}, {"kind": "poem"}],
+)
+def test_a_task_that_no_pair_can_have_is_damage(run: Run, change: dict[str, str]) -> None:
+    row = json.loads(encode_run(replace(run, plan=replace(run.plan, task="brief"), own_task=BRIEF)))
+    row["own_task"] |= change
+    with pytest.raises(ValueError, match=r"own_task|characters|poem"):
+        decode_run(json.dumps(row).encode())
 
 
 def test_a_run_keeps_what_is_written_beside_its_fields(run: Run) -> None:

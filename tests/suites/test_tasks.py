@@ -3,22 +3,22 @@
 import pytest
 
 from hybrid.errors import SuiteError
-from hybrid.schema import Example, Suite
+from hybrid.schema import TASKS, Example, Suite
 from hybrid.suites import check_task, required_task, stated_task, task_of_languages
 
 SUITE = Suite("briefs-en", "summarize", "CC0-1.0", (Example("1", "d", "s", ("r",)),))
 
 
 def test_a_pair_does_the_suites_task() -> None:
-    check_task(SUITE, ("translate-en-de", "summarize"), "tiny")
+    check_task(SUITE, TASKS, "tiny")
     with pytest.raises(SuiteError) as caught:
-        check_task(SUITE, ("translate-en-de",), "tiny")
+        check_task(SUITE, {"translate-en-de": TASKS["translate-en-de"]}, "tiny")
     assert str(caught.value) == (
         "The suite briefs-en is for summarize (en), but the pair tiny is for translate-en-de (en to de); "
         "choose another suite or pair."
     )
     with pytest.raises(SuiteError, match="tiny is for no task"):
-        check_task(SUITE, (), "tiny")
+        check_task(SUITE, {}, "tiny")
 
 
 def test_a_task_is_asked_for_or_stated() -> None:

@@ -13,7 +13,7 @@ from hybrid.engines.generation import until
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
-from hybrid.schema import SYSTEMS, Sampling
+from hybrid.schema import SYSTEMS, TASKS, Sampling
 from hybrid.training.data import prepare
 from hybrid.training.distillation import greedy_answers
 from hybrid.training.evaluate import CONTROLS, quality
@@ -59,7 +59,9 @@ def test_stages_and_controls_are_scored(trained_pair) -> None:
     recipe, _ = trained_pair
     bundle = stage_bundle(recipe, ["llm", "slm", "hybrid"])
     files = [Path(recipe.data.dev[0].path)]
-    rows = list(quality(bundle, files, "translate-en-de", ["llm", "slm", "hybrid"], tuple(CONTROLS), 3, 6))
+    rows = list(
+        quality(bundle, files, TASKS["translate-en-de"], ["llm", "slm", "hybrid"], tuple(CONTROLS), 3, 6)
+    )
     assert [row.system for row in rows] == ["llm", "slm", "hybrid", *CONTROLS.values()]
     with pytest.raises(RecipeError, match="'start' trains the slm, as another one does"):
         stage_bundle(recipe, ["slm", "start"])

@@ -47,7 +47,8 @@ def alone(bundle: Bundle, model, text: str) -> str:
 def test_a_batch_answers_as_each_alone(bundle: Bundle, tmp_path: Path) -> None:
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\n" + "".join(f"{text}\tOui.\n" for text in SOURCES), "utf-8")
-    rows = list(quality(bundle, [table], OWN, ["llm", "slm", "hybrid"], ["mismatched"], max_new_tokens=7))
+    task = bundle.codec("llm").tasks[OWN]
+    rows = list(quality(bundle, [table], task, ["llm", "slm", "hybrid"], ["mismatched"], max_new_tokens=7))
     assert [row.system for row in rows] == ["llm", "slm", "hybrid", CONTROLS["mismatched"]]
     for row in rows[:3]:
         assert list(row.outputs) == [alone(bundle, row.system, text) for text in SOURCES]

@@ -237,4 +237,4 @@ def _natural(name: str) -> tuple[tuple[bool, int, str], ...]:
 
 
 def _main_metrics() -> list[str]:
-    return list(dict.fromkeys(metrics_of(task)[0] for task in TASKS))
+    return list(dict.fromkeys(metrics_of(task)[0] for task in TASKS.values()))

@@ -12,13 +12,13 @@ from hybrid.compare.gate import quality_ratio
 from hybrid.errors import PairError, StoreError
 from hybrid.format import difference, percent, printable
 from hybrid.measuring.hardware import unlike
-from hybrid.metrics import METRICS, metrics_of
+from hybrid.metrics import main_metric
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair
 from hybrid.models.shapes import Shape
 from hybrid.presentation.pairings.sources import Device, same_sizes, sound
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.digest import RunDigest, number
-from hybrid.schema import BASELINE, Cell, Environment, Grid, System, is_task_name
+from hybrid.schema import BASELINE, Cell, Environment, Grid, System
 from hybrid.sizing import Request, error_report
 from hybrid.store.grids import StoredGrid, load_grid
 
@@ -201,7 +201,7 @@ def quality_runs(entries: Sequence[Entry], shapes: Mapping[str, Shape]) -> list[
     pairs = set(trained_pairs(shapes).values())
     return [
         entry for entry in entries
-        if entry.pair in pairs and entry.complete and not entry.fixed_length and is_task_name(entry.task)
+        if entry.pair in pairs and entry.complete and not entry.fixed_length
         and {SYSTEM, BASELINE} <= set(entry.systems)
     ]  # fmt: skip
 
@@ -232,13 +232,14 @@ def quality(
 
 
 def _quality(entry: Entry, run_digest: RunDigest, weights: str) -> Quality | None:
-    metric = metrics_of(entry.task)[0]
+    main = main_metric(entry.task)
+    metric = main.name
     row, base = run_digest.rows.get(SYSTEM, {}), run_digest.rows.get(BASELINE, {})
     score, base_score, change = number(row, metric), number(base, metric), number(row, f"{metric}_vs_llm")
     if row.get("weights_sha256") != weights or score is None or base_score is None or change is None:
         return None
-    share = quality_ratio(METRICS[metric].higher_is_better, score, base_score)
+    share = quality_ratio(main.higher_is_better, score, base_score)
     if share is None:
         return None
     ends = number(row, f"{metric}_vs_llm_low"), number(row, f"{metric}_vs_llm_high")
-    return Quality(entry, METRICS[metric].label, share, change, *ends, n=int(number(row, "n") or 0))
+    return Quality(entry, main.label, share, change, *ends, n=int(number(row, "n") or 0))

@@ -37,7 +37,7 @@ from hybrid.presentation.runs.comparison_view import (
     table,
 )
 from hybrid.presentation.runs.sections import quality_sections, section_table
-from hybrid.schema import Run, task_named
+from hybrid.schema import Run
 from hybrid.store.tables import Table
 
 __all__ = ["html_report", "redo_command"]
@@ -97,13 +97,13 @@ def _printable(value: object) -> object:
 def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
     """Quality by speed for each task, then speed-ups; plotly.js goes with the first."""
     first = True
-    for task in dict.fromkeys(row.compared.task for row in systems):
-        of_task = [row for row in systems if row.compared.task == task]
+    for task in {row.compared.task.name: row.compared.task for row in systems}.values():
+        of_task = [row for row in systems if row.compared.task.name == task.name]
         if not any(row.compared.summary.quality for row in of_task):
             continue
-        title = f"Quality against speed: {task_named(task).label}"
+        title = f"Quality against speed: {task.label}"
         drawing = quality_drawing(of_task)
-        yield Drawn(title, drawing.says, _drawn(drawing.figure, task, first))
+        yield Drawn(title, drawing.says, _drawn(drawing.figure, task.name, first))
         first = False
     if any(row.compared.against for row in systems):
         drawing = speed_drawing(systems)
@@ -112,9 +112,9 @@ def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
 
 def _scores(comparison: Comparison, systems: Sequence[ComparisonRow]) -> Iterator[tuple[str, Table]]:
     """Every score of each task, and its difference to the baseline."""
-    for task in dict.fromkeys(row.compared.task for row in systems):
-        named = [(row.name, row.compared) for row in systems if row.compared.task == task]
-        for section in quality_sections(task, comparison.metrics_of(task)):
+    for task in comparison.tasks:
+        named = [(row.name, row.compared) for row in systems if row.compared.task.name == task.name]
+        for section in quality_sections(task.name, comparison.metrics_of(task)):
             if cells := section_table(section, named):
                 yield section.title, cells
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybrid.measuring.probes import busy_reasons
-from hybrid.schema import Hardware, System
+from hybrid.schema import Hardware, System, Task
 from hybrid.store import RunSummary, list_runs
 
 BUSY, NOT_BUSY = "busy", "not busy"  # a run of before machines were probed does not show that it was
@@ -22,7 +22,7 @@ class Entry:
     run_id: str
     created_at: str
     suite: str
-    task: str
+    task: Task
     pair: str
     systems: tuple[System, ...]
     engines: tuple[str, ...]
@@ -96,7 +96,7 @@ def _entry(summary: RunSummary) -> Entry:
     run, plan = summary.run, summary.run.plan
     engines = (plan.engine, *(run.ran_as(system).engine for system in plan.systems))
     return Entry(
-        run.run_id, run.created_at, plan.suite, plan.task, plan.pair, tuple(plan.systems),
+        run.run_id, run.created_at, plan.suite, run.task, plan.pair, tuple(plan.systems),
         tuple(dict.fromkeys(engines)), plan.device, run.environment.device_name, plan.dtype, plan.threads,
         plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), summary.records,
         run.planned, summary.complete, plan.sampling.ignore_eos, busy_reasons(run),

@@ -14,7 +14,7 @@ from hybrid.presentation.charts import Drawing, Mark
 from hybrid.presentation.charts.axes import ends
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
 from hybrid.presentation.runs.sections import cell_text
-from hybrid.schema import Run
+from hybrid.schema import Run, Task
 from hybrid.store.tables import Cell, Table
 
 # Headings of what names a row of table(); the columns behind them are those of hybrid.compare.columns.
@@ -92,13 +92,13 @@ def numbered(runs: Sequence[Run]) -> list[str]:
 def table(systems: Sequence[ComparisonRow]) -> Table:
     """Tell what people read: values with their intervals in one cell."""
     scored = extra_metrics(name for row in systems for name in row.compared.summary.quality or ())
-    tasks = dict.fromkeys(row.compared.task for row in systems)
-    columns = {task: _columns(main_metric(task), [METRICS[name] for name in scored]) for task in tasks}
+    mains = {row.compared.task.kind: main_metric(row.compared.task) for row in systems}
+    columns = {kind: _columns(main, [METRICS[name] for name in scored]) for kind, main in mains.items()}
     headings = {column.label: column.meaning for of_task in columns.values() for column in of_task}
     rows = []
     for row in systems:
         compared = row.compared
-        cells = (_cell(column, compared) for column in columns[compared.task])
+        cells = (_cell(column, compared) for column in columns[compared.task.kind])
         rows.append((row.name, compared.engine, compared.device, *cells))
     return Table(ROW | headings, rows)
 
@@ -125,7 +125,7 @@ def placed(systems: Sequence[ComparisonRow]) -> list[Placed]:
     ]  # fmt: skip
 
 
-def metric_of(task: str) -> str:
+def metric_of(task: Task) -> str:
     """Give the main metric of a task, with what it is measured in."""
     metric = main_metric(task)
     return f"{metric.label}, {metric.unit}"
@@ -168,7 +168,7 @@ def speed_sentence(systems: Sequence[ComparisonRow]) -> str:
     )
 
 
-def quality_sentence(systems: Sequence[ComparisonRow], task: str) -> str:
+def quality_sentence(systems: Sequence[ComparisonRow], task: Task) -> str:
     """Tell what a figure of quality by speed shows, in a sentence."""
     known = [(row, score) for row in systems if (score := _quality(row.compared))]
     if not known:
@@ -211,7 +211,7 @@ def _cell(column: Column, compared: ComparedSystem) -> Cell:
     return value if isinstance(value, int) else cell_text(column, compared)
 
 
-def _drawn(task: str) -> tuple[Column, ...]:
+def _drawn(task: Task) -> tuple[Column, ...]:
     """Choose what figures draw of a system; quality is in the task's own metric, whatever that is."""
     main = main_metric(task)
     return (

@@ -8,10 +8,10 @@ from hybrid.compare import compare_runs, summaries
 from hybrid.compare.gate import quality_ratio
 from hybrid.errors import InputError, StoreError
 from hybrid.measuring.hardware import unlike
-from hybrid.metrics import METRICS, metrics_of
+from hybrid.metrics import Metric, main_metric
 from hybrid.presentation.runs.catalog import Entry
 from hybrid.presentation.runs.disk_cache import cached_json
-from hybrid.schema import BASELINE, TASKS, System, is_task_name, task_named
+from hybrid.schema import BASELINE, TASKS, System, Task, task_named
 from hybrid.store import StoredRun, load_run
 from hybrid.store.tables import Cell
 
@@ -29,7 +29,7 @@ class RunDigest:
 
     remarks: what no interval holds, a sentence each.
     why: there are no verdicts, in a sentence; empty where there are.
-    two_tokenizers: whether its systems write tokens of different sizes.
+    two_tokenizers: whether its systems write tokens of different sizes. own_task: as Run has it.
     """
 
     run_id: str
@@ -39,6 +39,7 @@ class RunDigest:
     why: str = ""
     remarks: tuple[str, ...] = ()
     two_tokenizers: bool = False
+    own_task: Task | None = None
 
     @property
     def pace(self) -> str:
@@ -51,9 +52,9 @@ class RunDigest:
         return f"Written a second: {', '.join(rates)}." if self.two_tokenizers and rates else ""
 
     @property
-    def task(self) -> str:
-        """The run's task; empty when nothing has been answered."""
-        return next((str(row["task"]) for row in self.rows.values()), "")
+    def task(self) -> Task:
+        """The run's task; one without a name when nothing has been answered."""
+        return self.own_task or task_named(next((str(row["task"]) for row in self.rows.values()), ""))
 
 
 def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
@@ -62,7 +63,7 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
 
-    return cached_json("digest-5.json", run_id, RunDigest, compute, root)
+    return cached_json("digest-6.json", run_id, RunDigest, compute, root)
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:
@@ -72,11 +73,14 @@ def run_digest_of(stored: StoredRun) -> RunDigest:
     try:
         comparison = compare_runs([stored], BASELINE)
     except InputError as error:  # no answers yet, or none of the LLM
-        return RunDigest(run.run_id, rows, {}, stored.problems, str(error), two_tokenizers=run.two_tokenizers)
+        return RunDigest(
+            run.run_id, rows, {}, stored.problems, str(error), two_tokenizers=run.two_tokenizers,
+            own_task=run.own_task,
+        )  # fmt: skip
     verdicts = {system.summary.system: system.verdict for system in comparison.systems}
     return RunDigest(
         run.run_id, rows, verdicts, comparison.warnings, remarks=comparison.remarks,
-        two_tokenizers=run.two_tokenizers,
+        two_tokenizers=run.two_tokenizers, own_task=run.own_task,
     )  # fmt: skip
 
 
@@ -109,7 +113,7 @@ class Headline:
     @property
     def task(self) -> str:
         """What was asked, in words."""
-        return task_named(self.entry.task).label
+        return self.entry.task.label
 
 
 def headlines(
@@ -136,8 +140,8 @@ def headlines(
             chosen.append(min(by_engine, key=lambda headline: headline.llm_ms))
         if len(chosen) == most:
             break
-    tasks = [*TASKS, *(headline.entry.task for headline in chosen)]
-    return sorted(chosen, key=lambda headline: tasks.index(headline.entry.task))
+    tasks = [*TASKS, *(headline.entry.task.name for headline in chosen)]
+    return sorted(chosen, key=lambda headline: tasks.index(headline.entry.task.name))
 
 
 def machines(entries: Sequence[Entry]) -> dict[str, str]:
@@ -174,18 +178,16 @@ def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | No
     speedup, llm_ms = number(row, "speedup_end_to_end"), number(base, "total_ms_p50")
     if speedup is None or llm_ms is None:
         return None
-    metric = metrics_of(entry.task)[0] if is_task_name(entry.task) else ""
+    metric = main_metric(entry.task)
     return Headline(
         entry, int(str(row["n"])), speedup, number(row, "speedup_end_to_end_low"),
-        number(row, "speedup_end_to_end_high"), METRICS[metric].label if metric else "",
+        number(row, "speedup_end_to_end_high"), metric.label,
         _kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why), run.warnings,
     )  # fmt: skip
 
 
-def _kept(metric: str, row: Row, base: Row) -> float | None:
-    if not metric:
-        return None
-    value, base_value = number(row, metric), number(base, metric)
+def _kept(metric: Metric, row: Row, base: Row) -> float | None:
+    value, base_value = number(row, metric.name), number(base, metric.name)
     if value is None or base_value is None:
         return None
-    return quality_ratio(METRICS[metric].higher_is_better, value, base_value)
+    return quality_ratio(metric.higher_is_better, value, base_value)

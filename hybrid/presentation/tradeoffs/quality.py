@@ -27,7 +27,7 @@ from hybrid.presentation.charts.axes import (
 from hybrid.presentation.runs.digest import Row, RunDigest, number
 from hybrid.presentation.tradeoffs.results import LATENCIES, Tradeoffs
 from hybrid.presentation.tradeoffs.selection import COLUMNS, FigureSelection, SelectedSystem
-from hybrid.schema import METHODS, System, is_task_name
+from hybrid.schema import METHODS, System, Task
 from hybrid.store.tables import Table
 
 SIZE_PX = 800, 300  # of the plot that labels are placed for; a wider one has only more room
@@ -102,13 +102,11 @@ def quality_figure(selection: FigureSelection, metric: str, latency: str) -> Dra
     return Drawing(figure, _says(placed, by, scale, selection), Table(columns, rows))
 
 
-def qualities(task: str, rows: Sequence[Row] = ()) -> tuple[str, ...]:
-    """Return the metrics that say better or worse, the main one first; none for a task that is not known.
+def qualities(task: Task, rows: Sequence[Row] = ()) -> tuple[str, ...]:
+    """Return the metrics that say better or worse, the main one first.
 
     rows: of systems, as in a RunDigest: what one of them was scored by is there beside the default ones.
     """
-    if not is_task_name(task):
-        return ()
     return tuple(
         name
         for name in metrics_of(task)

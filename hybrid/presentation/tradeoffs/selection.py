@@ -10,7 +10,7 @@ from hybrid.measuring.probes import BUSY_MARK
 from hybrid.presentation.charts import Mark
 from hybrid.presentation.runs.digest import Row, RunDigest
 from hybrid.presentation.tradeoffs.results import SystemTimes, Tradeoffs
-from hybrid.schema import METHODS, Run, System
+from hybrid.schema import METHODS, Run, System, Task
 from hybrid.store import run_of
 from hybrid.store.tables import Cell
 
@@ -126,9 +126,9 @@ class FigureSelection:
     def _batched(self) -> bool:
         return any(times.batch_size > 1 for _, times in self.runs)
 
-    def of_task(self, task: str) -> "FigureSelection":
+    def of_task(self, task: Task) -> "FigureSelection":
         """Leave out the runs of other tasks."""
-        return replace(self, runs=tuple(run for run in self.runs if run[0].task == task))
+        return replace(self, runs=tuple(run for run in self.runs if run[0].task.name == task.name))
 
 
 def select(

@@ -8,7 +8,7 @@ import pytest
 from hybrid.compare import Estimate
 from hybrid.presentation.charts import Mark
 from hybrid.presentation.tradeoffs.quality import Point, Spot, _marked, draw, frontier, frontiers, qualities
-from hybrid.schema import BASELINE
+from hybrid.schema import BASELINE, TASKS
 
 GRID = list(itertools.product((10.0, 20.0, 30.0), (1.0, 2.0)))
 HOSTILE = '<a href="https://x.org">%{x}</a><script>'
@@ -96,7 +96,6 @@ def test_a_faster_machine_beats_nobody_on_another_one():
 
 
 def test_every_task_has_its_metrics():
-    assert qualities("translate-en-de") == ("bleu", "chrf", "ter")
-    assert qualities("summarize", [{"n": 3}, {"repetition": None}]) == ("rougeL", "rouge1", "rouge2")
-    assert qualities("summarize", [{}, {"repetition": 0.0}])[-1] == "repetition"
-    assert qualities("no such task") == ()
+    assert qualities(TASKS["translate-en-de"]) == ("bleu", "chrf", "ter")
+    assert qualities(TASKS["summarize"], [{"n": 3}, {"repetition": None}]) == ("rougeL", "rouge1", "rouge2")
+    assert qualities(TASKS["summarize"], [{}, {"repetition": 0.0}])[-1] == "repetition"
