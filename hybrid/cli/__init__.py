@@ -9,10 +9,12 @@ that `--help` and the lists are instant.
 
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from runpy import run_module
 from typing import IO, Any
 
 import click
@@ -90,7 +92,7 @@ def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> 
 
     if not APP.is_file():
         raise HybridError(f"{APP} is missing; run the bench from a clone installed with `pip install -e .`.")
-    arguments = ["-m", "streamlit", "run", str(APP)]
+    arguments = ["streamlit", "run", str(APP)]
     if port is not None:
         arguments += ["--server.port", str(port)]
     if host is not None:
@@ -104,7 +106,15 @@ def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> 
         Path.home()
     except RuntimeError:  # a user whom the system does not know; Streamlit looks for its settings there
         os.environ["HOME"] = str(runtime_folder())
-    os.execv(sys.executable, [sys.executable, *arguments])  # signals then reach the server itself
+    _become_server(arguments)
+
+
+def _become_server(arguments: list[str]) -> None:
+    """Be what `python -m streamlit run` is, but end on Ctrl-C without a word: that is how it is ended."""
+    # The server takes SIGINT while it runs, gives it back at its end, and sends it once more.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    sys.argv = arguments
+    run_module("streamlit", run_name="__main__", alter_sys=True)
 
 
 main.add_command(app)

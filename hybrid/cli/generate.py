@@ -65,6 +65,8 @@ def generate(
         terminal(Status(sentence="Answering"))
         with settled_heap():
             (generation,) = measure_answers(loaded, task, [text], sampling)
+    if generation.timing.disturbed:
+        notices += ("These are not its own times, as the process was stopped or starved meanwhile.",)
     for sentence in notices:
         notice(sentence)
     report = _report(generation, loaded.engine, source.name, task, notices)

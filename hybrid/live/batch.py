@@ -15,7 +15,7 @@ from statistics import median
 from typing import Literal
 
 from hybrid.errors import InputError, SuiteError
-from hybrid.format import milliseconds, printable
+from hybrid.format import listed, milliseconds, printable
 from hybrid.live.history import AnswerSummary
 from hybrid.live.model_cache import EngineRequest
 from hybrid.live.verdicts import baseline_of, labels, scores, verdict_on
@@ -101,6 +101,11 @@ class Row:
     summaries: Mapping[System, AnswerSummary]
     problem: str = ""
 
+    @property
+    def disturbed(self) -> tuple[System, ...]:
+        """Whose times are not its own."""
+        return tuple(system for system, summary in self.summaries.items() if summary.disturbed)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -126,6 +131,11 @@ class Batch:
     def answered(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.summaries)
 
+    @property
+    def timed(self) -> tuple[Row, ...]:
+        """Those whose times are all the systems' own: in no answer was the process stopped or starved."""
+        return tuple(row for row in self.answered if not row.disturbed)
+
     def next(self) -> PromptRow | None:
         """Give the prompt to ask now; None when all were, or when it was stopped."""
         return self.prompts[len(self.rows)] if self.state == "running" else None
@@ -145,25 +155,28 @@ class Batch:
 def medians(batch: Batch) -> Table:
     """Give a row for each system over the prompts that all of them answered."""
     rows: list[list[Cell]] = []
-    answered, judged = batch.answered, _judged(batch)
+    answered, timed, judged = batch.answered, batch.timed, _judged(batch)
     base = baseline_of(batch.systems)
     task = batch.engine_request.task(batch.task)
     judgements = labels(task) if judged else ()
     for system in batch.systems if answered else ():
-        summaries = [row.summaries[system] for row in answered]
+        own = [row.summaries[system] for row in timed]
         texts = [row.summaries[system].text for row in judged]
         judged_scores = scores(task, texts, [row.prompt.reference for row in judged])
         rows.append(
             [
-                system.label, len(answered), _ms(median(summary.total_s for summary in summaries)),
-                _ms(median(summary.ttft_s for summary in summaries)),
-                median(summary.tokens for summary in summaries), round(_gain(answered, system, base), 2),
+                system.label, len(answered), len(timed),
+                _ms(median(summary.total_s for summary in own)) if own else None,
+                _ms(median(summary.ttft_s for summary in own)) if own else None,
+                median(row.summaries[system].tokens for row in answered),
+                round(_gain(timed, system, base), 2) if own else None,
                 *(round(judged_scores[label].value, 1) for label in judgements),
             ]
         )  # fmt: skip
     columns = {
         "system": "Who answered.",
         "n": "Prompts that all systems answered.",
+        "n timed": "Those in which the process was never stopped or starved: of these are all times.",
         "median ms": "Median of the total times.",
         "median TTFT ms": "Median of the times to first token.",
         "median tokens": "Median of the answers' lengths.",
@@ -175,13 +188,17 @@ def medians(batch: Batch) -> Table:
 
 def headline(batch: Batch) -> str:
     """Give the medians in a sentence, of all prompts that were answered."""
-    answered = batch.answered
+    answered, timed = batch.answered, batch.timed
     if not answered:
         return "No prompt was answered."
-    times_s = {s: median(row.summaries[s].total_s for row in answered) for s in batch.systems}
+    left_out = f" of {len(answered)}, as the process was stopped or starved during the others"
+    if not timed:
+        return f"Medians over n = 0{left_out}: ask again."
+    times_s = {s: median(row.summaries[s].total_s for row in timed) for s in batch.systems}
     base = baseline_of(batch.systems)
-    gains = {system: _gain(answered, system, base) for system in batch.systems}
-    return f"Medians over n = {len(answered)}: {verdict_on(times_s, gains)}"
+    gains = {system: _gain(timed, system, base) for system in batch.systems}
+    n = f"{len(timed)}{left_out if len(timed) < len(answered) else ''}"
+    return f"Medians over n = {n}: {verdict_on(times_s, gains)}"
 
 
 def table(batch: Batch) -> Table:
@@ -195,7 +212,7 @@ def table(batch: Batch) -> Table:
         if system != base:
             columns[f"{system} speed-up"] = f"Total time of {base.label} divided by it."
     columns |= {f"{system} answer": f"What {system.label} wrote." for system in batch.systems}
-    columns["problem"] = "Why there is no answer."
+    columns["problem"] = "Why there is no answer, or none in a time of its own."
     return Table(columns, [_cells(n, row, batch, columns) for n, row in enumerate(batch.rows, 1)])
 
 
@@ -211,6 +228,9 @@ def _cells(number: int, row: Row, batch: Batch, columns: Mapping[str, str]) -> l
     cells: dict[str, Cell] = {
         "prompt": number, "source": row.prompt.text, "reference": row.prompt.reference, "problem": row.problem
     }  # fmt: skip
+    if row.disturbed:
+        names = listed([system.label for system in batch.systems if system in row.disturbed])
+        cells["problem"] = f"Not the own times of {names}: the process was stopped or starved meanwhile."
     base = row.summaries.get(baseline_of(batch.systems))
     for system, summary in row.summaries.items():
         cells[f"{system} ms"] = _ms(summary.total_s)

@@ -20,6 +20,7 @@ COLUMNS = {
     "ttft_ms": "Time to first token.",
     "tpot_ms": "Time per output token after the first.",
     "tokens": "Of the answer.",
+    "disturbed": "Whether the process was stopped or starved meanwhile: not the system's own times.",
     "speed-up": "Total time of the LLM alone, or else of the first system, divided by this one's.",
     "prompt": "As it was asked.",
     "answer": "As it was given.",
@@ -30,13 +31,14 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class AnswerSummary:
-    """What one system answered, without the times of its single tokens. Seconds."""
+    """What one system answered, without the times of its single tokens. Seconds; see Timing."""
 
     text: str
     tokens: int
     total_s: float
     ttft_s: float
     tpot_s: float | None
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def summarize(answers: Answers) -> dict[System, AnswerSummary]:
             answer.timing.total_s,
             answer.timing.ttft_s,
             answer.timing.tpot_s,
+            answer.timing.disturbed,
         )
         for system, answer in answers.items()
     }
@@ -93,8 +96,8 @@ def _rows(entry: Entry) -> list[list[Cell]]:
         [
             entry.asked_at, request.task, entry.pair, system, entry.engines.get(system, ""),
             _ms(summary.total_s), _ms(summary.ttft_s), _ms(summary.tpot_s), summary.tokens,
-            round(base.total_s / summary.total_s, 3), request.text, summary.text, request.reference,
-            request.sampling.max_new_tokens,
+            summary.disturbed, round(base.total_s / summary.total_s, 3), request.text, summary.text,
+            request.reference, request.sampling.max_new_tokens,
         ]
         for system, summary in entry.summaries.items()
     ]  # fmt: skip

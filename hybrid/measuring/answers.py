@@ -22,6 +22,7 @@ Clock = Callable[[], float]
 # memory or another thread: for a second, and for most of that step.
 LOST_S = 1.0
 LOST_SHARE = 0.5
+TRIES = 5  # at an answer that only its median is kept of
 
 
 def measure_answers(
@@ -54,6 +55,28 @@ def measure_answers(
         written = [loaded.codec.decode(ids) for ids in rows.ids]
         watch.note("detokenize")
     return tuple(rows.generations(prompts, written, sampling, watch))
+
+
+def undisturbed_answers(
+    loaded: LoadedSystem,
+    task: str,
+    texts: Sequence[str],
+    sampling: Sampling,
+    clock: Clock = time.perf_counter,
+) -> tuple[Generation, ...]:
+    """Answer as measure_answers() does, and anew where the process was stopped or starved meanwhile.
+
+    For models without weights, of whose answers nothing but times is kept. Raises
+    MeasurementError when that happens five times in a row.
+    """
+    for _ in range(TRIES):
+        answers = measure_answers(loaded, task, texts, sampling, clock)
+        if not any(answer.timing.disturbed for answer in answers):
+            return answers
+    raise MeasurementError(
+        f"The process was stopped or starved in each of {TRIES} answers of {loaded.system}, so there are no "
+        "times of its own; measure when the machine has a core to spare."
+    )
 
 
 def warm_up(loaded: LoadedSystem, task: str, texts: Sequence[str] = (WARM_UP_TEXT,), tokens: int = 8) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from hybrid.engines.contract import EngineConfig, LoadedSystem
 from hybrid.engines.registry import best_engines, create_engines, spec_of
 from hybrid.measuring import settled_heap
-from hybrid.measuring.answers import measure_answers
+from hybrid.measuring.answers import undisturbed_answers
 from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
 from hybrid.models.shapes import Shape, shape_of_config
@@ -206,7 +206,7 @@ def _seen(
     texts = word_prompts(VOCABULARY, visit.prompt, visit.batch)
 
     def answer(tokens: int) -> Timing:
-        return measure_answers(loaded, TASK, texts, Sampling(tokens, ignore_eos=True), clock)[0].timing
+        return undisturbed_answers(loaded, TASK, texts, Sampling(tokens, ignore_eos=True), clock)[0].timing
 
     if cold:
         answer(1 + visit.steps)

@@ -14,7 +14,7 @@ from hybrid.engines.contract import Engine, EngineConfig, LoadedSystem
 from hybrid.engines.registry import best_engines, create_engines
 from hybrid.errors import MeasurementError
 from hybrid.measuring import settled_heap
-from hybrid.measuring.answers import measure_answers, warm_up
+from hybrid.measuring.answers import undisturbed_answers, warm_up
 from hybrid.models.bundle import models_of
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
@@ -169,7 +169,7 @@ def _measured(
         texts = _texts(grid, size, repeat + 1)
         first = repeat % len(order)
         for turn in order[first:] + order[:first]:
-            answers[turn].append(measure_answers(turns[turn], TASK, texts, sampling, clock))
+            answers[turn].append(undisturbed_answers(turns[turn], TASK, texts, sampling, clock))
     return tuple(
         replace(_cell(turn, size, started_at, answers[turn]), options=dict(turns[turn].engine.options))
         for turn in order

@@ -7,13 +7,15 @@ losses: batch and dropout of step k depend on the seed and k alone.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from hybrid.errors import RecipeError
+from hybrid.store.files import take_lock
 from hybrid.training.data import prepare
 from hybrid.training.export import export
 from hybrid.training.models import check_memory
@@ -23,6 +25,8 @@ from hybrid.training.sources import check_fits
 from hybrid.training.stage_run import StageRun, TrainEvent
 from hybrid.training.stages import Stage
 
+LOCK = "train.lock"  # in an output folder; what is left of it after a training locks nothing
+
 
 def train(
     recipe: Recipe, stages: Sequence[str] | None = None, stop_after: float | None = None
@@ -31,8 +35,8 @@ def train(
 
     stop_after: seconds after which to write a checkpoint and stop.
     Raises RecipeError when the recipe has changed since its output was begun, when
-    losses or weights are no numbers any more, and when disk or memory is full;
-    the last checkpoint then stays as it is.
+    another training writes there, when losses or weights are no numbers any more,
+    and when disk or memory is full; the last checkpoint then stays as it is.
     """
     deadline = time.monotonic() + stop_after if stop_after is not None else None
     chosen = [recipe.stage(name) for name in stages] if stages else list(recipe.stages)
@@ -42,11 +46,20 @@ def train(
 
 def _train(recipe: Recipe, chosen: Sequence[Stage], deadline: float | None) -> Iterator[TrainEvent]:
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
-    with accelerator.main_process_first():
-        check_unchanged(recipe)
-        check_fits(recipe)
-        check_memory(recipe, [s for s in chosen if not _is_done(recipe, s)], accelerator.device)
-        prepare(recipe)
+    with ExitStack() as held:
+        with accelerator.main_process_first():
+            check_unchanged(recipe)
+            check_fits(recipe)
+            check_memory(recipe, [s for s in chosen if not _is_done(recipe, s)], accelerator.device)
+            if accelerator.is_main_process:
+                held.enter_context(_locked(recipe.out))
+            prepare(recipe)
+        yield from _stages(recipe, chosen, deadline, accelerator)
+
+
+def _stages(
+    recipe: Recipe, chosen: Sequence[Stage], deadline: float | None, accelerator: Accelerator
+) -> Iterator[TrainEvent]:
     for stage in chosen:
         if _is_done(recipe, stage):
             continue
@@ -63,6 +76,22 @@ def _train(recipe: Recipe, chosen: Sequence[Stage], deadline: float | None) -> I
         export(recipe, folder)
         last = recipe.stages[-1]
         yield TrainEvent("bundle", last.name, last.steps, last.steps, {"folder": str(folder)})
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep others from writing the same checkpoints, until the block ends or the process does."""
+    out.mkdir(parents=True, exist_ok=True)
+    lock = take_lock(out / LOCK)
+    if lock is None:
+        raise RecipeError(
+            f"Another training writes to {out}. Wait for it or stop it, or give this recipe "
+            "another output folder."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

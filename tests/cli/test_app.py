@@ -1,6 +1,9 @@
 """`hybrid app` becomes the server of the bench."""
 
 import os
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from hybrid import cli
 from hybrid.presentation.access import ANY_FILE, READ_ONLY, TOKEN, Access
 
 Run = Callable[..., Result]
@@ -16,18 +20,37 @@ Failure = Callable[[Result], str]
 
 def test_app_becomes_the_server(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda program, arguments: started.append([program, *arguments]))
+    monkeypatch.setattr(cli, "_become_server", started.append)
     assert run("app", "--port", "8600").exit_code == 0
     page = str(Path(__file__).parents[2] / "app.py")
-    streamlit = [sys.executable, sys.executable, "-m", "streamlit", "run", page]
-    assert started == [[*streamlit, "--server.port", "8600"]]
+    assert started == [["streamlit", "run", page, "--server.port", "8600"]]
+
+
+def test_ctrl_c_ends_the_server_without_a_word(tmp_path: Path) -> None:
+    own = {
+        "HYBRID_RESULTS": str(tmp_path),
+        "HYBRID_RUNTIME": str(tmp_path),
+        "STREAMLIT_SERVER_HEADLESS": "true",
+    }
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "hybrid.cli", "app", "--port", str(port)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=os.environ | own, text=True, **pipes) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        rest, errors = server.communicate(timeout=60)
+    assert str(port) in line
+    assert (server.returncode, rest, errors) == (0, "", "")
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Command lines that were started, in an environment of its own."""
     lines: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _, arguments: lines.append(arguments))
+    monkeypatch.setattr(cli, "_become_server", lines.append)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     for name in (TOKEN, READ_ONLY, ANY_FILE):
         os.environ.pop(name, None)
@@ -55,7 +78,7 @@ def test_app_needs_a_clone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, failure: Failure
 ) -> None:
     monkeypatch.setattr("hybrid.store.folders.APP", tmp_path / "app.py")
-    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("the server was started"))
+    monkeypatch.setattr(cli, "_become_server", lambda _: pytest.fail("the server was started"))
     said = failure(run("app"))
     assert str(tmp_path / "app.py") in said
     assert "pip install -e ." in said

@@ -1,6 +1,7 @@
 """Prompts in files as people have them, and the batch of them: how far it is, its medians, its table."""
 
 import json
+from dataclasses import replace
 from statistics import median
 
 import pytest
@@ -93,6 +94,22 @@ def test_medians_are_over_the_answered_prompts(answered: Batch):
     assert headline(answered) == (
         "Medians over n = 3: Hybrid, torch answered 3.0× sooner than the LLM: 200 ms against 300 ms."
     )
+
+
+def test_no_median_holds_a_time_in_which_the_process_was_stopped(answered: Batch):
+    slow = answered.rows[3]
+    stopped = replace(slow.summaries["hybrid@torch"], total_s=90.0, ttft_s=80.0, disturbed=True)
+    rows = (*answered.rows[:3], replace(slow, summaries={**slow.summaries, "hybrid@torch": stopped}))
+    summary = medians(replace(answered, rows=rows))
+    assert (cells(summary, "n"), cells(summary, "n timed")) == ([3, 3], [2, 2])
+    assert cells(summary, "median ms") == pytest.approx([250, 150])
+    assert cells(summary, "median TTFT ms") == pytest.approx([240, 10])
+    assert cells(summary, "median speed-up") == pytest.approx([1, 2])
+    assert headline(replace(answered, rows=rows)).startswith("Medians over n = 2 of 3, ")
+    assert "Hybrid, torch" in str(cells(table(replace(answered, rows=rows)), "problem")[3])
+    alone = replace(answered, prompts=answered.prompts[3:], rows=rows[3:])
+    assert cells(medians(alone), "median ms") == cells(medians(alone), "median speed-up") == [None, None]
+    assert "n = 0 of 1" in headline(alone)
 
 
 def test_quality_is_over_the_prompts_with_a_reference(answered: Batch):

@@ -1,6 +1,7 @@
 """A grid as a stream of cells."""
 
 import gc
+import itertools
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -44,6 +45,26 @@ def test_times_of_every_repeat_are_kept(
     assert (cell.ttft_s, cell.tpot_s, cell.median_total_s) == ((0.5,) * 3, (0.25,) * 3, 1.5)
     assert (cell.drafted, cell.accepted) == ((6,) * 3, (3,) * 3)
     assert cell.options == {"made": "up"}
+
+
+def test_a_repeat_in_which_the_process_was_stopped_is_measured_again(
+    grid: Callable[..., Grid], workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops = [0.25, 0.25, 3.0, *[0.25] * 40]  # of the third reading of the clock on: a step of 3 s
+
+    def clock() -> float:
+        clock.now += stops.pop(0) if stops else 0.25
+        return clock.now
+
+    clock.now = 0.0
+    (cell,) = cells(grid(methods=("slm",), slms=("small",), batches=(1,)), workshop, clock=clock)
+    assert cell.median_total_s == max(cell.total_s) < 3
+    with pytest.raises(MeasurementError, match="slm"):
+        cells(
+            grid(methods=("slm",), slms=("small",), batches=(1,)),
+            workshop,
+            clock=itertools.count(0, 3).__next__,
+        )
 
 
 def test_a_single_token_has_no_time_per_token(grid: Callable[..., Grid], workshop: Workshop) -> None:

@@ -1,4 +1,4 @@
-"""A recipe that was edited never goes on from what another one made: what has changed is named."""
+"""A folder belongs to one recipe, and to one training at a time: what has changed is named."""
 
 import dataclasses
 import json
@@ -115,3 +115,14 @@ def copy_of(recipe: Recipe, folder: Path) -> Recipe:
     """The same recipe over a copy of its output."""
     shutil.copytree(recipe.out, folder / "out")
     return dataclasses.replace(recipe, output=str(folder / "out"))
+
+
+def test_a_folder_is_trained_into_by_one_at_a_time(
+    tiny_recipe: Callable[[Path], Recipe], tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(tmp_path)
+    first = train(recipe)
+    next(first)
+    assert str(recipe.out) in refusal(recipe)
+    first.close()
+    assert next(train(recipe)).kind == "start"
