@@ -1,17 +1,14 @@
-"""A pair's models for CTranslate2: converted once, and kept in the user's cache folder.
+"""A pair's models for CTranslate2, see converted_models.
 
-    <cache>/ctranslate2/<weights>-<int8|float32>-<version of CTranslate2>/
-        model.bin, config.json, shared_vocabulary.json    as CTranslate2 writes them
-        sha256                                            of these
+    model.bin, config.json                     as CTranslate2 writes them
+    vocabulary.json or shared_vocabulary.json  the former of a decoder-only model
 
 A converted model knows no words: its vocabulary is the ids, "0", "1", "2" and so on.
 """
 
 import copy
-import hashlib
-import shutil
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,93 +18,44 @@ from ctranslate2.converters import TransformersConverter
 from transformers import PreTrainedModel
 
 from hybrid.engines.contract import EngineConfig
+from hybrid.engines.converted_models import load_converted
 from hybrid.errors import EngineError
-from hybrid.models.architectures import ARCHITECTURES, sizes_of
+from hybrid.models.architectures import ARCHITECTURES, decoder_of, sizes_of
+from hybrid.models.bundle import Bundle
 from hybrid.models.prompts import TextCodec
-from hybrid.schema import Model, Status
-from hybrid.store.files import make_private
-from hybrid.store.folders import cache_folder
+from hybrid.schema import Model
 
-CHECKSUMS = "sha256"
+DECODER_ONLY = ("gpt2", "llama", "qwen2", "qwen3")  # Gemma's windows it reads otherwise than they are
+TURNS = ("default", "linear")  # rotary positions that it computes as transformers does
 MARIAN_PAD = "<pad>"  # CTranslate2 drops the last token of a Marian model, if that is its name
 
 
-def load_translator(config: EngineConfig, model: Model) -> ctranslate2.Translator:
+def load_model(config: EngineConfig, model: Model) -> ctranslate2.Translator | ctranslate2.Generator:
     """Return a model of the config's pair in its precision, from the cache or converted for it.
 
-    Where nothing can be kept, or the weights will not come again, it is
-    converted in a temporary folder. Raises EngineError when CTranslate2 cannot run it.
+    Raises EngineError when CTranslate2 cannot run it.
     """
 
-    def convert(folder: Path) -> None:
-        config.observer(Status(sentence=f"Converting the {model} for CTranslate2"))
-        bundle = config.source.bundle([model])
+    def convert(bundle: Bundle, folder: Path) -> None:
         _convert(bundle.model(model), bundle.codec(model), config.dtype, folder)
 
-    weights = config.source.weights_sha256(model)
-    if weights is not None:
-        root = cache_folder() / "ctranslate2"
-        folder = root / f"{weights[:32]}-{config.dtype}-{ctranslate2.__version__}"
-        try:
-            _keep(folder, convert, config)
-            return _load(folder, config)
-        except OSError as error:
-            reason = f"{root} cannot be used ({error.strerror}); HYBRID_CACHE names another folder"
-            config.observer(Status(sentence=reason))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "model"
-        convert(folder)
-        return _load(folder, config)
+    library = ("CTranslate2", "ctranslate2", ctranslate2.__version__)
+    return load_converted(config, model, library, convert, partial(_load, config))
 
 
-def _load(folder: Path, config: EngineConfig) -> ctranslate2.Translator:
+def _load(config: EngineConfig, folder: Path) -> ctranslate2.Translator | ctranslate2.Generator:
+    kind = ctranslate2.Generator if (folder / "vocabulary.json").exists() else ctranslate2.Translator
     try:
-        return ctranslate2.Translator(
-            str(folder), compute_type=config.dtype, inter_threads=1, intra_threads=config.threads
-        )
+        return kind(str(folder), compute_type=config.dtype, inter_threads=1, intra_threads=config.threads)
     except (RuntimeError, ValueError) as error:
         raise EngineError(f"CTranslate2 cannot load the model in {config.dtype}: {error}") from error
-
-
-def _keep(folder: Path, convert: Callable[[Path], None], config: EngineConfig) -> None:
-    """Put the converted model into `folder`, unless it lies there unharmed. Raises OSError when it cannot."""
-    if folder.exists():
-        if _checksums(folder) == _read(folder / CHECKSUMS):
-            return
-        config.observer(Status(sentence=f"{folder} is damaged and made anew"))
-        shutil.rmtree(folder)
-    make_private(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
-        converted = Path(beside) / folder.name
-        convert(converted)
-        (converted / CHECKSUMS).write_text(_checksums(converted), "utf-8")
-        try:
-            converted.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was faster
-                raise
-
-
-def _checksums(folder: Path) -> str:
-    lines = []
-    for path in sorted(path for path in folder.iterdir() if path.name != CHECKSUMS):
-        with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    return "".join(lines)
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8") if path.exists() else ""
 
 
 def _convert(model: PreTrainedModel, codec: TextCodec, dtype: str, folder: Path) -> None:
     """Write `model` as CTranslate2 reads it, its matrices as int8 or float32, into a new folder."""
     kind = model.config.model_type
     if not model.config.is_encoder_decoder:
-        raise EngineError(
-            f"The engine ctranslate2 runs encoder-decoder models, and a {kind} is decoder-only; "
-            "use --engine torch or --engine transformers."
-        )
+        _check_decoder_only(model)
     own = copy.deepcopy(model).float()  # CTranslate2 scales weights where they lie, and it edits settings
     names = _Ids(own.config, codec)
     if kind == "marian":
@@ -127,6 +75,25 @@ def _convert(model: PreTrainedModel, codec: TextCodec, dtype: str, folder: Path)
             ) from error
 
 
+def _check_decoder_only(model: PreTrainedModel) -> None:
+    """Raise EngineError where CTranslate2 4.8 would convert a model, and write other ids than it does."""
+    kind, reason = model.config.model_type, ""
+    turned = (getattr(model.config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if kind not in DECODER_ONLY:
+        reason = "its family"
+    elif turned not in TURNS:
+        reason = f"rotary positions of the type {turned}"
+    elif any(layer.self_attention.window for layer in decoder_of(model).layers):
+        reason = "its windows"
+    elif kind != "qwen3" and (about := sizes_of(model.config)).heads * about.head_width != about.d_model:
+        reason = f"{about.heads} heads of {about.head_width} where the model's width is {about.d_model}"
+    if reason:
+        raise EngineError(
+            f"The engine ctranslate2 does not run this {kind}, for {reason}; decoder-only families that it "
+            f"runs are {', '.join(DECODER_ONLY)}; use --engine torch or --engine transformers."
+        )
+
+
 class _Ids:
     """What a converter asks of a tokenizer: here every token is called as its id."""
 
@@ -138,7 +105,7 @@ class _Ids:
             str(token)
             for token in (
                 codec.pad_id, codec.eos_id, unknown,
-                config.decoder_start_token_id,
+                config.decoder_start_token_id if config.is_encoder_decoder else codec.pad_id,
             )
         )  # fmt: skip
 
@@ -165,6 +132,12 @@ class _Converter(TransformersConverter):  # type: ignore[misc]  # ctranslate2 ca
     def __init__(self, settings: str, model: PreTrainedModel, names: _Ids) -> None:
         super().__init__(settings)
         self._model, self._names = model, names
+
+    def _load(self) -> Any:
+        spec = super()._load()
+        if epsilon := getattr(self._model.config, "layer_norm_epsilon", None):
+            spec.config.layer_norm_epsilon = epsilon  # it takes 1e-5 for that of every GPT-2
+        return spec
 
     def load_model(self, *_: Any, **__: Any) -> PreTrainedModel:
         return self._model

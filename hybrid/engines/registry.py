@@ -40,7 +40,8 @@ class EngineSpec:
     packages: that it stands on, besides torch and transformers.
     encoder_in_float32: of 8-bit engines, whether embeddings and encoder are not of 8 bits,
     unless the option int8_encoder is on.
-    families: of models/architectures/ that it runs, all when None. peer: whether it runs others, too.
+    families: of models/architectures/ that it runs, all when None. peer: whether a product of others runs
+    them; without families, other ones, too.
     """
 
     about: str
@@ -119,6 +120,22 @@ ENGINES: Mapping[str, EngineSpec] = {
         packages=("ctranslate2",),
         peer=True,
     ),
+    **{
+        name: EngineSpec(
+            f"Peer: llama.cpp with weights in {weights}; decoder-only models, so not the hybrid.",
+            "hybrid.engines.llama_cpp_engine",
+            {"cpu": (dtype,)},
+            ("llm", "slm"),
+            packages=("cyllama", "gguf"),
+            families=("gpt2", "llama", "qwen2", "qwen3"),
+            peer=True,
+        )
+        for name, dtype, weights in (
+            ("llama.cpp", "int8", "Q8_0"),
+            ("llama.cpp-q4", "int4", "Q4_1"),
+            ("llama.cpp-fp32", "float32", "F32"),
+        )
+    },
 }
 
 # What --engine auto tries, in this order, by kind of device: transformers runs what the others lack.
@@ -255,7 +272,7 @@ def engines_for(family: str, kind: str) -> tuple[str, ...]:
     return tuple(
         name
         for name, spec in ENGINES.items()
-        if kind in spec.dtypes and (spec.peer or family in (spec.families or ARCHITECTURES))
+        if kind in spec.dtypes and family in (spec.families or ((family,) if spec.peer else ARCHITECTURES))
     )
 
 

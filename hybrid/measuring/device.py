@@ -20,9 +20,9 @@ from hybrid.schema import CPU, Device
 if TYPE_CHECKING:
     import torch
 
-# 8-bit weights are measured as float32, and so are 16-bit ones on a CPU: bytes are bytes, and a CPU that
-# has to widen them first would be seen computing instead of reading.
-_MEASURED_AS = {"int8": "float32"}
+# Weights of 8 and 4 bits are measured as float32, and so are 16-bit ones on a CPU: bytes are bytes, and a
+# CPU that has to widen them first would be seen computing instead of reading.
+_MEASURED_AS = {"int8": "float32", "int4": "float32"}
 _MEASURED_AS_ON_CPU = {"bfloat16": "float32", "float16": "float32"}
 _STREAM_BYTES = {"cpu": 128 * 2**20, "cuda": 1024 * 2**20}  # far more than any cache
 _STREAM_ROWS = 1024  # of the matrix that is streamed: its rows are long

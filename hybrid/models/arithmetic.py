@@ -20,8 +20,10 @@ from hybrid.schema import METHODS, Model
 
 Value = TypeVar("Value")
 
-# Bytes of one weight. int8 is that of the matrices; their scales, one a row or matrix, are left out.
-BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+# Bytes of one weight. int8 is that of the matrices; their scales, one a row or matrix, are left out. int4
+# is llama.cpp's Q4_1: 20 bytes a block of 32, with a scale and an offset.
+BYTES: Mapping[str, float] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1, "int4": 20 / 32}
+QUANTIZED = ("int8", "int4")  # made from float32, and computed with as such
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def decode_bytes(writer: Shape, dtype: str) -> int:
 
     Of the embeddings it reads only rows. All rows of a batch share the read.
     """
-    return (layer_products(writer) + head_products(writer)).weights * bytes_per_weight(dtype)
+    return int((layer_products(writer) + head_products(writer)).weights * bytes_per_weight(dtype))
 
 
 def encode_flops(reader: Shape, tokens: int) -> int:
@@ -137,12 +139,12 @@ def cache_bytes(writer: Shape, prompt: int, output: int, batch: int, dtype: str)
 
     8-bit engines keep them in float32: only their weights are of 8 bits.
     """
-    each = BYTES["float32"] if dtype == "int8" else bytes_per_weight(dtype)
+    each = BYTES["float32"] if dtype in QUANTIZED else bytes_per_weight(dtype)
     tokens = batch * (prompt + output)
-    return 2 * cache_width(writer) * tokens * writer.decoder_layers * each
+    return int(2 * cache_width(writer) * tokens * writer.decoder_layers * each)
 
 
-def bytes_per_weight(dtype: str) -> int:
+def bytes_per_weight(dtype: str) -> float:
     """Raise ValueError for a precision that is not known."""
     if dtype not in BYTES:
         raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(BYTES)}")

@@ -24,6 +24,7 @@ from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import undisturbed_answers
 from hybrid.measuring.device import measure_machine
 from hybrid.measuring.environment import environment
+from hybrid.models.arithmetic import QUANTIZED
 from hybrid.models.shapes import Shape, shape_of_config
 from hybrid.schema import Device, Observer, Sampling, Status, System, Timing, silent
 from hybrid.sizing.cost_features import SHARED, cross_features, encode_features, step_features
@@ -191,7 +192,7 @@ def _source(rung: CalibrationShape, order: Mapping[str, Any]) -> "RandomSource":
     weights = RandomWeights(
         vocabulary=VOCABULARY,
         device=Device.parse(order["device"]),
-        dtype=getattr(torch, "float32" if dtype in ("int8", "") else dtype),
+        dtype=getattr(torch, "float32" if dtype in (*QUANTIZED, "") else dtype),
         max_prompt_tokens=max(visit.prompt for visit in rung.visits),
     )
     return random_pair(rung.shape, rung.shape, weights)

@@ -15,6 +15,7 @@ from hybrid.engines.registry import best_engines, create_engines
 from hybrid.errors import MeasurementError
 from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import undisturbed_answers, warm_up
+from hybrid.models.arithmetic import QUANTIZED
 from hybrid.models.bundle import models_of
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
@@ -107,7 +108,7 @@ def _engines(
     weights = RandomWeights(
         vocabulary=_vocabulary(grid),
         device=grid.device,
-        dtype=getattr(torch, "float32" if grid.dtype == "int8" else grid.dtype),
+        dtype=getattr(torch, "float32" if grid.dtype in QUANTIZED else grid.dtype),
         max_prompt_tokens=max(grid.prompts),
         held=weakref.WeakValueDictionary(),
     )

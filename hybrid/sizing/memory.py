@@ -9,6 +9,7 @@ import psutil
 from hybrid.errors import EngineError, StoreError
 from hybrid.models.arithmetic import (
     BYTES,
+    QUANTIZED,
     attention_width,
     bytes_per_weight,
     cache_bytes,
@@ -23,7 +24,7 @@ from hybrid.sizing.profile import Profile
 from hybrid.store.typed_json import convert
 
 CGROUP = Path("/sys/fs/cgroup")
-FLOAT32 = BYTES["float32"]  # what 8-bit engines are made from, and what they compute in
+FLOAT32 = int(BYTES["float32"])  # what 8-bit engines are made from, and what they compute in
 SECONDS_AN_HOUR = 3600
 
 
@@ -46,7 +47,7 @@ def memory_estimate(method: Model, pair: Pair, request: Request, profile: Profil
     written = writer.decoder_parameters
     read = parameters(method, pair.llm, pair.slm) - written
     caches = cache_bytes(writer, request.prompt, request.output, request.batch, profile.dtype)
-    return MemoryEstimate(read * reading + written * writing, caches)
+    return MemoryEstimate(int(read * reading + written * writing), caches)
 
 
 def cost_per_million_tokens(total_s: float, request: Request, price_per_hour: float) -> float:
@@ -131,10 +132,10 @@ def weight_bytes(grid: Grid, llm: str) -> int:
         pair = _pair(grid, llm, participant, shapes)
         for model in METHODS[participant.method].models:
             count = parameters(model, *pair)
-            packed += count * each
+            packed += int(count * each)
             names = None if model == "slm" else participant.llm, None if model == "llm" else participant.slm
             own = count - pair[0].encoder_parameters if model == "hybrid" and shared else count
-            built[model, *names] = own * (FLOAT32 if grid.dtype == "int8" else each)
+            built[model, *names] = int(own * (FLOAT32 if grid.dtype in QUANTIZED else each))
     return packed + sum(built.values())
 
 

@@ -68,7 +68,7 @@ class Profile:
     cpu_share: float | None = None
 
     @property
-    def bytes_each(self) -> tuple[int, int]:
+    def bytes_each(self) -> tuple[float, float]:
         """Bytes of a weight of the encoder, and of one of the decoder."""
         each, spec = bytes_per_weight(self.dtype), spec_of(self.engine)
         if not spec.encoder_in_float32:

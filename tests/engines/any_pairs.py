@@ -36,7 +36,8 @@ class AnyPair:
         return self.models[name]
 
     def codec(self, method: str):
-        return SimpleNamespace(eos_ids=self.eos_ids, pad_id=PAD, reader_pad_id=PAD)
+        ids = {"eos_ids": self.eos_ids, "eos_id": self.eos_ids[0], "pad_id": PAD, "reader_pad_id": PAD}
+        return SimpleNamespace(**ids, writer=SimpleNamespace(unk_token_id=None))
 
     def config(self, name: str):
         return self.models[name].config

@@ -8,8 +8,10 @@ import torch
 
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.measuring import settled_heap
+from hybrid.models.bundle import Bundle
 from hybrid.schema import SYSTEMS, Generation, Sampling, System
 from tests.loaded import ask as asked
+from tests.models.tiny import tiny_model
 
 PROMPTS = 200
 NEW_TOKENS = 24
@@ -30,6 +32,20 @@ def _settled() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def engines(tiny_bundle) -> dict[System, TorchEngine]:
     return {system: TorchEngine(tiny_bundle, system) for system in SYSTEMS}
+
+
+@pytest.fixture(scope="session")
+def tiny_decoders(tiny_bundle) -> Bundle:
+    """A pair of decoder-only models, a Llama and a GPT-2, with the tokenizer of the tiny bundle."""
+    vocabulary = len(tiny_bundle.tokenizers["llm"])
+    models = {
+        "llm": tiny_model("llama", 64, seed=4, vocab_size=vocabulary),
+        "slm": tiny_model("gpt2", 32, layers=2, seed=5, vocab_size=vocabulary),
+    }
+    with torch.no_grad():
+        for model in models.values():
+            model.get_output_embeddings().weight[1] *= 2.0  # else no answer ends
+    return Bundle("decoders", {"max_prompt_tokens": 160}, tiny_bundle.tokenizers, models)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +88,9 @@ def reference() -> Callable[..., list[list[int]]]:
         generated = model.generate(
             input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1
         )
-        rows = [row[1:].tolist() for row in generated]
+        # A decoder-only model goes on with its prompt, here one alone.
+        start = 1 if model.config.is_encoder_decoder else width
+        rows = [row[start:].tolist() for row in generated]
         return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
 
     return ask
@@ -86,9 +104,11 @@ def same() -> Callable[..., bool]:
         if list(one) == list(other):
             return True
         place = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-        written = torch.tensor([[0, *one[:place]]])
+        ids = {"input_ids": [[*prompt, *one[:place]]]}
+        if model.config.is_encoder_decoder:
+            ids = {"input_ids": [prompt], "decoder_input_ids": [[0, *one[:place]]]}
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=written).logits[0, -1]
+            logits = model(**{name: torch.tensor(rows) for name, rows in ids.items()}).logits[0, -1]
         return bool((logits[one[place]] - logits[other[place]]).abs() < 1e-4)
 
     return compare

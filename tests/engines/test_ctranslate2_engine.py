@@ -143,7 +143,7 @@ def test_log_probabilities_are_those_of_the_model(tiny_bundle, peers, texts):
     """What greedy ids do not show: the scale of a tied head."""
     for method, engine in peers.items():
         model, prompt = tiny_bundle.model(method), prompt_ids(tiny_bundle, texts[120])
-        (result,) = engine._translator.translate_batch(
+        (result,) = engine._model.translate_batch(
             [[str(token) for token in prompt]], beam_size=1, max_decoding_length=6, end_token=[],
             return_scores=True, length_penalty=0, max_input_length=0, min_decoding_length=0,
         )  # fmt: skip
@@ -157,7 +157,7 @@ def test_log_probabilities_are_those_of_the_model(tiny_bundle, peers, texts):
 
 
 def test_closing_ends_the_translation_in_the_middle(tiny_bundle, peers, engines, texts, answer, monkeypatch):
-    steps_told, translate = [], ctranslate2_engine.CTranslate2Engine._translate
+    steps_told, translate = [], ctranslate2_engine.CTranslate2Engine._answer
 
     def watched(self, tokens, sampling, tell):
         def counting(result):
@@ -166,7 +166,7 @@ def test_closing_ends_the_translation_in_the_middle(tiny_bundle, peers, engines,
 
         translate(self, tokens, sampling, counting)
 
-    monkeypatch.setattr(ctranslate2_engine.CTranslate2Engine, "_translate", watched)
+    monkeypatch.setattr(ctranslate2_engine.CTranslate2Engine, "_answer", watched)
     steps = peers["slm"].generate(encoded(tiny_bundle, ["A bridge."]), Sampling(100_000, ignore_eos=True))
     while next(steps).phase != "prefill":
         pass
@@ -180,7 +180,7 @@ def test_closing_ends_the_translation_in_the_middle(tiny_bundle, peers, engines,
 
 def test_an_error_inside_comes_out(tiny_bundle, peers):
     engine = copy.copy(peers["slm"])
-    engine._translator = None
+    engine._model = None
     with pytest.raises(AttributeError, match="translate_batch"):
         list(engine.generate(encoded(tiny_bundle, ["A bridge."]), Sampling()))
 

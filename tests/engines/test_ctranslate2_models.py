@@ -11,7 +11,6 @@ from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.schema import Sampling
 from tests.bundle_source import BundleSource
-from tests.engines.any_pairs import AnyPair
 from tests.loaded import encoded
 
 ctranslate2 = pytest.importorskip("ctranslate2")
@@ -136,10 +135,3 @@ def test_a_model_that_it_does_not_read_is_refused(tiny_bundle, cache):
     ):
         create_engines(EngineConfig(BundleSource(bundle, {"slm": HASH}), ("slm",)))
     assert not list(cache.glob("*"))  # nothing half done is left
-
-
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_a_decoder_only_model_is_refused_with_the_engines_that_run_it(cache, family):
-    with pytest.raises(EngineError, match=f"a {family} is decoder-only; use --engine torch or"):
-        create_engines(EngineConfig(AnyPair(family, family), ("llm",)))
-    assert not list(cache.glob("*"))

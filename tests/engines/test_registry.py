@@ -140,7 +140,7 @@ def test_what_no_engine_can_is_the_last_ones_reason(module, tiny_bundle):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"engine": "abacus"}, r"There is no engine 'abacus'; available: torch, onnx, .*ctranslate2-fp32\."),
+        ({"engine": "abacus"}, r"There is no engine 'abacus'; available: torch, onnx, .*llama.cpp-fp32\."),
         ({"systems": (System("llm"), System("llm", "abacus"))}, "There is no engine 'abacus'"),
         ({"device": Device("cuda", 77)}, r"Device 'cuda:77' cannot be used here; available: cpu"),
         (

@@ -74,14 +74,16 @@ FAMILIES = {
 SCALED = {"bart": 0.1, "marian": 0.1, "gemma3_text": 0.1, "t5gemma": 0.02}
 
 
-def tiny_config(family: str, width: int = 32, layers: int = 3) -> PretrainedConfig:
-    return AutoConfig.for_model(family, **IDS | FAMILIES[family](width, layers))
+def tiny_config(family: str, width: int = 32, layers: int = 3, **settings: Any) -> PretrainedConfig:
+    return AutoConfig.for_model(family, **IDS | FAMILIES[family](width, layers) | settings)
 
 
-def tiny_model(family: str, width: int = 32, layers: int = 3, seed: int = 0) -> PreTrainedModel:
-    """A model of a family; encoder and decoder have `layers` blocks each."""
+def tiny_model(
+    family: str, width: int = 32, layers: int = 3, seed: int = 0, **settings: Any
+) -> PreTrainedModel:
+    """A model of a family; encoder and decoder have `layers` blocks each. settings: of its configuration."""
     torch.manual_seed(seed)
-    model = new_model(tiny_config(family, width, layers))
+    model = new_model(tiny_config(family, width, layers, **settings))
     embeddings = model.get_input_embeddings().weight
     with torch.no_grad():
         for weight in (weight for weight in model.parameters() if weight.requires_grad):
