@@ -23,7 +23,8 @@ def card(headline: Headline, machine: str) -> None:
     entry = headline.entry
     with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
         st.header(capitalized(faster(headline.speedup)), anchor=False)
-        st.text(f"{headline.task}, suite {printable(entry.suite)}")
+        quick = ", quick run" if headline.quick else ""
+        st.text(f"{printable(headline.task)}, suite {printable(entry.suite)}{quick}")
         left, right = st.columns(2, gap="small", wrap=False)
         left.metric("95 % interval", _interval(headline))
         right.metric(plain(f"{headline.metric or 'Quality'} kept"), percent(headline.kept, 1))

@@ -25,7 +25,7 @@ def licences(name: str) -> str:
     about = manifest.get("about")
     stated = about.get("licence") if isinstance(about, Mapping) else None
     if not isinstance(stated, Mapping):
-        return stated_licence(folder / "README.md") or "licence not stated"
+        return f"licence {stated_licence(folder / 'README.md') or 'not stated'}"
     named = {role: str(stated.get(role) or "not stated") for role in ("llm", "slm")}
     if len(set(named.values())) == 1:
         return f"licence {named['llm']}"

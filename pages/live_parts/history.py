@@ -47,8 +47,11 @@ def history() -> None:
 
 def _again(entries: tuple[Entry, ...]) -> None:
     """Fill the prompt in, as it was asked; the systems are those that are chosen now."""
-    request = entries[min(STATE["again"], len(entries) - 1)].request
+    entry = entries[min(STATE["again"], len(entries) - 1)]
+    request = entry.request
     STATE["task"], STATE["ask"] = request.task, ONE
+    if entry.pair in models.pairs():
+        STATE[models.PAIR] = entry.pair
     fill(request.task, request.text, request.reference)
 
 

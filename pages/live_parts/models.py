@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hybrid.engines.contract import LoadedSystem
 
 PAINT_S = 0.3
+PAIR = "live_pair"  # the key of the control, and its name in the address
 
 
 @st.cache_resource(show_spinner=False)
@@ -37,18 +38,29 @@ def pairs(observer: Observer = silent) -> dict[str, dict[str, Any]]:
     return available_pairs(observer=observer)
 
 
-def tasks() -> Mapping[str, Task]:
-    """Give the tasks of all pairs that are here, by name; the built-in ones when there is no pair."""
+def tasks(pair: str | None = None) -> Mapping[str, Task]:
+    """Give the tasks of a pair, or of all that are here, by name; the built-in ones when there is no pair."""
     try:
-        known = {name: task for manifest in pairs().values() for name, task in tasks_of(manifest).items()}
+        known = pairs()
     except PairError:
-        known = {}
-    return known or TASKS
+        return TASKS
+    chosen = known.values() if pair not in known else (known[pair],)
+    return {name: task for manifest in chosen for name, task in tasks_of(manifest).items()} or TASKS
 
 
 def task(name: str) -> Task:
-    """Give a task by its name, also of a pair that is gone."""
-    return tasks().get(name) or task_named(name)
+    """Give a task by its name: the chosen pair's, or another one's, or of a pair that is gone."""
+    return tasks(pair()).get(name) or tasks().get(name) or task_named(name)
+
+
+def pair() -> str:
+    """Name the chosen pair, by the control that is drawn later, or by the address; empty without any."""
+    try:
+        known = pairs()
+    except PairError:
+        return ""
+    asked = (st.session_state.get(PAIR), st.query_params.get(PAIR))
+    return next((name for name in asked if name in known), next(iter(known), ""))
 
 
 def load(engine_request: EngineRequest, say: Say) -> LoadedSystems:

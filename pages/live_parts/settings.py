@@ -21,8 +21,10 @@ LIMITS = (1, 512)  # new tokens
 
 def what() -> tuple[str, str, DeltaGenerator]:
     """Draw the task, whether it is one prompt or a file of them, and room for more in the same row."""
-    tasks = models.tasks()
+    tasks = models.tasks(models.pair())
     first = next(iter(tasks))
+    if st.session_state.get("task", first) not in tasks:  # of a pair that was chosen before
+        del st.session_state["task"]
     with st.container(horizontal=True, vertical_alignment="center"):
         task = st.segmented_control(
             "Task", list(tasks), default=first, format_func=_task, required=True, key="task",
@@ -50,7 +52,7 @@ def who() -> tuple[EngineRequest, DeltaGenerator]:
             + LOSSLESS,
         )  # fmt: skip
         pair = st.selectbox(
-            "Pair", list(pairs), format_func=printable, key="live_pair", bind="query-params", width=220
+            "Pair", list(pairs), format_func=printable, key=models.PAIR, bind="query-params", width=220
         )
         device = CPU
         if len(devices()) > 1:
@@ -78,6 +80,7 @@ def limit() -> None:
 
 def complain() -> None:
     """Say what a link asks for that is not here. Its widgets pass it over and take it out of the address."""
+    _shorter_address()
     for name, (what, known) in _known().items():
         if named := [value for value in st.query_params.get_all(name)[:MOST] if value]:
             lacking = [printable(value, 30) for value in named if value not in known()]
@@ -113,13 +116,23 @@ def engines_here() -> None:
 def _known() -> dict[str, tuple[str, Callable[[], list[str]]]]:
     """By the name of a choice in the address: what it is, and what can be chosen, as addresses spell it."""
     return {
-        "task": ("a task", lambda: [_task(name) for name in models.tasks()]),
+        "task": ("a task", lambda: [_task(name) for name in models.tasks(models.pair())]),
         "ask": ("a way to ask", lambda: [ONE, FILE]),
         "systems": ("systems", lambda: [system.label for system in systems()]),
-        "live_pair": ("a pair", lambda: [printable(pair) for pair in models.pairs()]),
+        models.PAIR: ("a pair", lambda: [printable(pair) for pair in models.pairs()]),
         "live_device": ("a device", lambda: list(devices())),
         "slowdown": ("a replay speed", lambda: list(SLOWDOWNS.values())),
     }
+
+
+def _shorter_address() -> None:
+    """Take ?pair=NAME, as people write it, for the name that the control has in the address."""
+    name = st.query_params.get("pair")
+    if name in models.pairs():
+        st.session_state[models.PAIR] = name
+    elif name:
+        st.query_params[models.PAIR] = name
+    st.query_params.pop("pair", None)
 
 
 def _is_limit(text: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from hybrid.models.manifest import BUNDLED
 from hybrid.schema import SYSTEMS
 from tests.models.references.conftest import tiny_llama
 
@@ -30,6 +31,11 @@ def llama(tmp_path: Path, tiny_tokenizer_file: Path) -> Path:
     shutil.copyfile(tiny_tokenizer_file, folder / "tokenizer.json")
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     return folder
+
+
+def test_the_bundled_pair_states_its_licence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYBRID_ZOO", str(BUNDLED))
+    assert "\tlicence apache-2.0\t" in run("pairs").stdout
 
 
 @pytest.mark.parametrize("command", [("pairs",), ("pairs", "list")])

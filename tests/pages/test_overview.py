@@ -41,6 +41,7 @@ def test_the_newest_runs_are_told_with_interval_quality_and_verdict(results: Pat
         header.value for header in page.header if "× faster" in header.value
     ]
     assert [metric.label for metric in page.metric] == ["95 % interval", "BLEU kept"] * 2
+    assert sum(text.value.endswith(", quick run") for text in page.text) == 2
     assert sum("the loss is" in text.value or "the gain is" in text.value for text in page.text) == 2
 
 

@@ -1,5 +1,6 @@
 """A pair of two tokenizers and tasks of its own, on Live and Benchmark, without a browser."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.schema import TASKS
 from pages.live_parts.examples import EXAMPLES
 from tests.models.two_tokenizers import OWN, save_any_pair
-from tests.pages.live_page import APP, answers, arrive, ask
+from tests.pages.live_page import APP, TRANSLATE, answers, arrive, ask, said
 
 LABELS = ["Translate German to French", "Simplify", "Summarize in Chinese"]
 
@@ -60,3 +62,24 @@ def test_benchmark_offers_them_for_a_suite_that_states_none() -> None:
     page.run()
     assert not page.exception
     assert page.selectbox(key="asked-task").options == LABELS
+
+
+def test_a_pair_is_taken_from_the_address_and_its_tasks_are_offered(zoo: Path, live_zoo: Path) -> None:
+    shutil.copytree(zoo / "any", live_zoo / "two")
+    page = arrive()
+    assert page.button_group(key="task").options == [task.label for task in TASKS.values()]
+    page = arrive(pair="two")
+    assert not page.exception
+    assert page.selectbox(key="live_pair").value == "two"
+    assert "pair" not in page.query_params
+    assert page.button_group(key="task").options == LABELS
+    assert list(answers(ask(page, "Das alte Haus.", OWN), OWN)) == ["llm", "slm", "hybrid"]
+    page.selectbox(key="live_pair").set_value("tiny").run()
+    assert not page.exception
+    assert page.button_group(key="task").value == TRANSLATE
+
+
+def test_an_unknown_pair_of_the_address_is_named_in_a_sentence(live_zoo: Path) -> None:
+    page = arrive(pair="gone")
+    assert said(page)[0] == "The link asks for a pair unknown here: gone. There is tiny."
+    assert page.selectbox(key="live_pair").value == "tiny"

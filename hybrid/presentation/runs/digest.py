@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.compare import compare_runs, summaries
-from hybrid.compare.gate import quality_ratio
+from hybrid.compare.gate import FEWEST_TO_MEET, quality_ratio
 from hybrid.errors import InputError, StoreError
 from hybrid.measuring.hardware import unlike
 from hybrid.metrics import Metric, main_metric
@@ -18,6 +18,7 @@ from hybrid.store.tables import Cell
 Row = Mapping[str, Cell]
 SYSTEM = System("hybrid")
 MOST = 4
+ENOUGH = 100  # examples; a run of fewer is no headline where its task has one of as many
 LATEST_OF_A_KIND = 3  # runs of one kind that are looked at before it is passed over
 
 # A RunDigest as JSON.
@@ -115,20 +116,27 @@ class Headline:
         """What was asked, in words."""
         return self.entry.task.label
 
+    @property
+    def quick(self) -> bool:
+        """Whether it is of few examples, and no whole suite of those that can meet a gate."""
+        return self.n < ENOUGH and not (self.entry.whole and self.n >= FEWEST_TO_MEET)
+
 
 def headlines(
     entries: Sequence[Entry], digest: Callable[[str], RunDigest], most: int = MOST
 ) -> list[Headline]:
     """Give a run of each suite, device and pair that was answered by both systems: by task, newest first.
 
-    Of each engine one complete run counts: rather of a quiet machine, of most examples, and the newest
-    of those. Of the engines it is the one in which the LLM alone answers soonest: a speed-up over a slow
-    baseline says little.
+    Runs of fewer than ENOUGH examples count where their task has no other. Of each engine it is one
+    complete run: rather of a quiet machine, of most examples, and the newest of those. Of the engines it is
+    the one in which the LLM alone answers soonest: a speed-up over a slow baseline says little.
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """
+    able = [entry for entry in entries if entry.complete and {SYSTEM, BASELINE} <= set(entry.systems)]
+    measured = {entry.task.name for entry in able if entry.examples >= ENOUGH}
     kinds: list[tuple[Entry, dict[str, list[Entry]]]] = []
-    for entry in entries:
-        if entry.complete and {SYSTEM, BASELINE} <= set(entry.systems):
+    for entry in able:
+        if entry.examples >= ENOUGH or entry.task.name not in measured:
             engines = next((engines for first, engines in kinds if _alike(first, entry)), None)
             if engines is None:
                 kinds.append((entry, engines := {}))

@@ -153,6 +153,18 @@ def test_a_few_examples_or_a_busy_machine_do_not_take_the_headline(tmp_path: Pat
     assert headline.entry.run_id == "made-0002"
 
 
+def test_a_run_of_few_examples_is_a_headline_only_where_its_task_has_no_other(tmp_path: Path):
+    store_run(tmp_path, 0, examples=100)
+    store_run(tmp_path, 1, examples=6, device_name="a faster GPU", engine="torch")
+    store_run(tmp_path, 2, examples=6, suite="briefs", task="summarize")
+    large, few = newest(tmp_path)
+    assert [(large.entry.run_id, large.quick), (few.entry.run_id, few.quick)] == [
+        ("made-0000", False), ("made-0002", True),
+    ]  # fmt: skip
+    for n, whole, quick in ((84, True, False), (84, False, True), (49, True, True), (100, False, False)):
+        assert replace(few, n=n, entry=replace(few.entry, whole=whole)).quick == quick
+
+
 def test_the_engine_in_which_the_llm_answers_soonest_stands_for_its_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
