@@ -111,5 +111,5 @@ def ids(loaded: LoadedSystem, texts: Sequence[str], sampling: Sampling, batch: i
     return written
 
 
-def differing(one: Sequence[tuple[int, ...]], other: Sequence[tuple[int, ...]]) -> int:
-    return sum(a != b for a, b in zip(one, other, strict=True))
+def differing(first: Sequence[tuple[int, ...]], second: Sequence[tuple[int, ...]]) -> int:
+    return sum(a != b for a, b in zip(first, second, strict=True))

@@ -11,7 +11,7 @@ PLAN = Plan("s", suite_hash="", task="summarize", pair="p")
 
 
 def record(system: Any, batch: int, total_s: float, example: str = "e") -> Record:
-    made = Generation(
+    generation = Generation(
         system=system,
         text="",
         token_ids=(1,),
@@ -25,7 +25,7 @@ def record(system: Any, batch: int, total_s: float, example: str = "e") -> Recor
         batch=batch,
         position=0,
         started_at="",
-        generation=made,
+        generation=generation,
         statistics={},
     )
 

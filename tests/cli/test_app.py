@@ -79,6 +79,6 @@ def test_app_needs_a_clone(
 ) -> None:
     monkeypatch.setattr("hybrid.store.folders.APP", tmp_path / "app.py")
     monkeypatch.setattr(cli, "_become_server", lambda _: pytest.fail("the server was started"))
-    said = failure(run("app"))
-    assert str(tmp_path / "app.py") in said
-    assert "pip install -e ." in said
+    sentence = failure(run("app"))
+    assert str(tmp_path / "app.py") in sentence
+    assert "pip install -e ." in sentence

@@ -34,7 +34,7 @@ def test_runs_grids_and_profiles_are_removed(root: Path) -> None:
     result = delete("a-1", "bad", "grids/grid-1", "devices/made-up")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.splitlines()[0] == "notice: a-1 was deleted."
-    assert [one.run.run_id for one in store.list_runs().runs] == ["a-12"]
+    assert [summary.run.run_id for summary in store.list_runs().runs] == ["a-12"]
     assert names(root) & {"a-1", "bad", "grid-1.jsonl", "made-up.json"} == set()
 
 

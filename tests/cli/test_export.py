@@ -113,19 +113,19 @@ def test_scores_of_a_record_are_the_metric_s_own(fake_run: Callable[..., StoredR
 
     fake = fake_run(task="translate-en-de")
     texts = ["Das Haus ist sehr alt.", "Ein Haus.", "Das alte Haus ist schön."] * 3
-    wanted = ("Das Haus ist alt.", "Es ist ein altes Haus.")
+    references = ("Das Haus ist alt.", "Es ist ein altes Haus.")
     records = tuple(
         replace(
             record,
             generation=replace(record.generation, text=text),
-            statistics=statistics_of(TASKS["translate-en-de"], text, wanted),
+            statistics=statistics_of(TASKS["translate-en-de"], text, references),
         )
         for record, text in zip(fake.records, texts, strict=True)
     )
     stored(replace(fake, records=records))
     for row, text in zip(exported("--records"), texts, strict=True):
         for metric in ("bleu", "chrf", "ter", "length"):
-            assert float(row[metric]) == pytest.approx(score_alone(metric, text, wanted).value, abs=1e-4)
+            assert float(row[metric]) == pytest.approx(score_alone(metric, text, references).value, abs=1e-4)
         assert row["rougeL"] == ""
 
 
@@ -166,11 +166,11 @@ def test_runs_are_named_by_their_beginning_and_once(fake_run: Callable[..., Stor
 
 
 def test_an_incomplete_run_can_be_asked_for(fake_run: Callable[..., StoredRun]) -> None:
-    made = stored(fake_run(), complete=False)
+    incomplete = stored(fake_run(), complete=False)
     for arguments, count in ((("--records",), 4), ((), 3)):
         result = run("latest", *arguments, "-o", "-")
         assert len(rows(result.stdout_bytes)) == count
-        assert result.stderr == f"notice: Run {made.run_id} is incomplete: 4 of 9 records.\n"
+        assert result.stderr == f"notice: Run {incomplete.run_id} is incomplete: 4 of 9 records.\n"
 
 
 def test_without_complete_runs_it_says_so(

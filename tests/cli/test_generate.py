@@ -174,9 +174,9 @@ def test_damaged_weights_are_named(
         case "missing":
             weights.unlink()
     monkeypatch.setenv("HYBRID_ZOO", str(zoo))
-    said = failure(run("generate", SENTENCE, "--system", system, "--engine", "torch"))
-    assert str(weights) in said
-    assert ("is missing" if harm == "missing" else "SHA-256") in said
+    sentence = failure(run("generate", SENTENCE, "--system", system, "--engine", "torch"))
+    assert str(weights) in sentence
+    assert ("is missing" if harm == "missing" else "SHA-256") in sentence
 
 
 def test_as_a_process_in_an_ascii_locale(answer: Answer) -> None:

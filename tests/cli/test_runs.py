@@ -82,8 +82,8 @@ def test_no_runs_is_a_hint(results: Path) -> None:
 
 
 def test_a_run_from_elsewhere_cannot_steer_the_terminal(fake_run: Callable[..., StoredRun]) -> None:
-    made = fake_run(pair="\x1b[2J\nx", dtype="\u202e")
-    store.create(made.run, made.examples).close()
+    hostile = fake_run(pair="\x1b[2J\nx", dtype="\u202e")
+    store.create(hostile.run, hostile.examples).close()
     printed = run().stdout
     assert "?[2J x" in printed
     assert not {"\x1b", "\u202e"} & set(printed)

@@ -54,8 +54,8 @@ def test_a_second_signal_does_not_interrupt_the_end():
 
 def test_a_signal_that_a_finalizer_swallows_comes_again():
     def works() -> None:
-        told = ToldWhileFinalized()
-        del told
+        garbage = ToldWhileFinalized()
+        del garbage
         time.sleep(5)
 
     with pytest.raises(Stopped) as stopped, stoppable():
@@ -65,8 +65,8 @@ def test_a_signal_that_a_finalizer_swallows_comes_again():
 
 def test_one_that_was_swallowed_at_the_very_end_harms_nobody():
     with stoppable():
-        told = ToldWhileFinalized()
-        del told
+        garbage = ToldWhileFinalized()
+        del garbage
     time.sleep(0.2)
 
 

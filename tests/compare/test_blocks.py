@@ -24,7 +24,8 @@ def in_blocks(stored: StoredRun, blocks: int = 3) -> StoredRun:
 
 
 def compared(stored: StoredRun, system: str = "hybrid") -> ComparedSystem:
-    return next(one for one in compare_runs([stored], resamples=50).systems if one.summary.system == system)
+    systems = compare_runs([stored], resamples=50).systems
+    return next(candidate for candidate in systems if candidate.summary.system == system)
 
 
 def speedup(stored: StoredRun) -> Ratio:
@@ -100,8 +101,8 @@ def test_one_block_keeps_its_interval_and_is_remarked() -> None:
 def test_runs_dealt_otherwise_are_compared_as_of_one_block() -> None:
     ours, theirs = in_blocks(make_run(30, run_id="a")), in_blocks(make_run(30, run_id="b"), 2)
     alike = in_blocks(make_run(30, run_id="c"))
-    found = compare_runs([ours, theirs, alike], "a:llm", resamples=20).systems
-    assert {(s.summary.run_id, s.against.speedups["ttft"].blocks) for s in found if s.against} == {
+    systems = compare_runs([ours, theirs, alike], "a:llm", resamples=20).systems
+    assert {(s.summary.run_id, s.against.speedups["ttft"].blocks) for s in systems if s.against} == {
         ("a", 3), ("b", 1), ("c", 3),
     }  # fmt: skip
 

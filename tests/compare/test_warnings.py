@@ -160,8 +160,8 @@ def test_code_that_was_not_committed(good: StoredRun) -> None:
 def test_letters_that_rouge_dropped(good: StoredRun, signature: str, reference: str, warned: bool) -> None:
     texts = tuple(replace(example, references=(reference,)) for example in good.examples)
     stored = replace(changed(good, signatures={"rougeL": signature}), examples=texts)
-    told = sentences(warnings(stored), "`hybrid score run-a --metric rougeL`", "letters beyond a to z")
-    assert bool(told) == warned
+    warning = sentences(warnings(stored), "`hybrid score run-a --metric rougeL`", "letters beyond a to z")
+    assert bool(warning) == warned
 
 
 def test_texts_too_long_for_a_metric_are_named(good: StoredRun) -> None:

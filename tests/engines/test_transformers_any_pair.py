@@ -91,8 +91,8 @@ def test_torch_leaves_what_no_architecture_covers_to_transformers_and_says_so():
     assert engines["slm"].options == {}
     assert engines["hybrid"].options == {"reader": "OPTModel of transformers"}
     assert {engine.name for engine in engines.values()} == {"torch"}
-    told = [event.sentence for event in events if isinstance(event, Notice)]
-    assert told == [
+    sentences = [event.sentence for event in events if isinstance(event, Notice)]
+    assert sentences == [
         f"The engine torch reads the hybrid's prompts through transformers' own OPTModel: {reason}",
         f"The engine torch runs llm through transformers' own modules: {reason}",
     ]

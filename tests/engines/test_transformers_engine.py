@@ -154,9 +154,9 @@ def test_int8_answers_much_alike(tiny_bundle, peers, texts, answer, monkeypatch)
         assert _alike(engine, peers[method], texts[::10], answer) >= 0.4
 
 
-def _alike(one, other, texts, answer):
+def _alike(first, second, texts, answer):
     """The share of texts whose answers begin alike; random models are never sure of theirs."""
-    firsts = [[answer(engine, t, max_new_tokens=1).token_ids for t in texts] for engine in (one, other)]
+    firsts = [[answer(engine, t, max_new_tokens=1).token_ids for t in texts] for engine in (first, second)]
     return sum(a == b for a, b in zip(*firsts, strict=True)) / len(texts)
 
 

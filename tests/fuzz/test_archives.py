@@ -67,12 +67,12 @@ def archives(draw: st.DrawFn, whole: bytes) -> bytes:
 
 def _one(data: st.DataObject, whole: bytes, root: Path) -> None:
     archive = data.draw(archives(whole))
-    before = {one.run.run_id for one in list_runs(root).runs}
+    before = {summary.run.run_id for summary in list_runs(root).runs}
     try:
         run_id, problems = import_archive(io.BytesIO(archive), root)
     except StoreError as error:
         str(error).encode()
-        assert {one.run.run_id for one in list_runs(root).runs} == before
+        assert {summary.run.run_id for summary in list_runs(root).runs} == before
     else:
         assert load_run(run_id, root).problems == problems
     assert not [path for path in root.iterdir() if path.name.startswith(".")]

@@ -49,9 +49,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(root: Path, run_id: str) -> None:
     stored = load_run(run_id, root)
     summaries(stored, 20)
-    found = compare_runs([stored], resamples=20)
-    json.dumps(as_json(found), allow_nan=False)
-    table(comparison_rows(found)).csv()
+    comparison = compare_runs([stored], resamples=20)
+    json.dumps(as_json(comparison), allow_nan=False)
+    table(comparison_rows(comparison)).csv()
 
 
 def exported(root: Path, run_id: str) -> None:
@@ -78,7 +78,7 @@ def sent(root: Path, run_id: str) -> None:
     write_archive(run_id, file, root)
     with suppress(HybridError):
         again, _ = import_archive(file, root)
-        assert again in {one.run.run_id for one in list_runs(root).runs}
+        assert again in {summary.run.run_id for summary in list_runs(root).runs}
         delete_run(again, root)
 
 
@@ -97,7 +97,7 @@ def used(root: Path, run_id: str) -> None:
     for problem in listing.problems:
         problem.encode()  # can be shown
         assert len(problem) < 2000
-    read = {one.run.run_id for one in listing.runs}
+    read = {summary.run.run_id for summary in listing.runs}
     assert len(read) + len(listing.damaged) == 1
     for use in USES:
         with suppress(HybridError) if use is not listed else nullcontext():

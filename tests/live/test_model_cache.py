@@ -25,8 +25,8 @@ def zoo(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
-    """What was made: names of engines and their methods, in order."""
+def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...]]]:
+    """What was created: names of engines and their methods, in order."""
     seen: list[tuple[str, tuple[str, ...]]] = []
     make = module.create_engines
 
@@ -43,21 +43,21 @@ def requested(*systems: str, pair: str = "tiny") -> EngineRequest:
     return EngineRequest(pair, available_pairs()[pair], CPU, tuple(map(System.parse, systems)))
 
 
-def test_what_is_added_is_read_and_nothing_else(zoo, made):
+def test_what_is_added_is_read_and_nothing_else(zoo, created):
     warmed: list[str] = []
     cache = EngineCache(lambda loaded: warmed.append(loaded.engine.method))
     assert cache.ready(requested("llm", "slm")) is None
     first = cache.load(requested("llm", "slm"), lambda _: None)
     more = cache.load(requested("llm", "slm", "hybrid"), lambda _: None)
-    assert made == [("onnx", ("llm", "slm")), ("onnx", ("hybrid",))]
+    assert created == [("onnx", ("llm", "slm")), ("onnx", ("hybrid",))]
     assert warmed == ["llm", "slm", "hybrid"]
     assert [more.systems[s].engine for s in ("llm", "slm")] == [s.engine for s in first.systems.values()]
     again = cache.load(requested("hybrid", "slm"), lambda _: None)
     assert again.systems["slm"].engine is first.systems["slm"].engine
-    assert len(made) == 2
+    assert len(created) == 2
 
 
-def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, made):
+def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, created):
     cache = EngineCache(lambda _: None)
     loaded = cache.load(requested("llm", "lossless", "slm@torch"), lambda _: None)
     assert {system: runner.engine.name for system, runner in loaded.systems.items()} == {
@@ -72,16 +72,16 @@ def test_systems_without_an_engine_share_the_fastest_that_runs_them_all(zoo, mad
     assert loaded.ran["slm@torch"] == "torch, float32"
 
 
-def test_no_more_pairs_are_kept_than_there_is_room_for(zoo, made):
+def test_no_more_pairs_are_kept_than_there_is_room_for(zoo, created):
     cache = EngineCache(lambda _: None)
     for pair in ("tiny", "wide", "tiny", "third"):
         cache.load(requested("slm", pair=pair), lambda _: None)
     assert cache.held() == {"tiny": ("slm@onnx",), "third": ("slm@onnx",)}
-    assert len(made) == 3
+    assert len(created) == 3
     assert cache.ready(requested("slm", pair="wide")) is None
 
 
-def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch):
+def test_no_more_engines_are_kept_than_there_is_room_for(zoo, created, monkeypatch):
     monkeypatch.setattr(module, "MOST_ENGINES", 2)
     cache = EngineCache(lambda _: None)
     cache.load(requested("slm", "slm@torch"), lambda _: None)
@@ -93,7 +93,7 @@ def test_no_more_engines_are_kept_than_there_is_room_for(zoo, made, monkeypatch)
     ]  # the one not used for longest is gone
 
 
-def test_an_engine_that_cannot_is_named_and_spoils_nothing(zoo, made):
+def test_an_engine_that_cannot_is_named_and_spoils_nothing(zoo, created):
     cache = EngineCache(lambda _: None)
     cache.load(requested("slm"), lambda _: None)
     with pytest.raises(EngineError, match="ctranslate2 has no method 'hybrid'"):

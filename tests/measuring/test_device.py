@@ -41,8 +41,8 @@ def test_figures_from_a_clock_that_is_known() -> None:
 
 
 def test_bandwidth_is_plausible_and_soon_there() -> None:
-    found = memory_bandwidth(CPU, "float32", 1)
-    assert 1e8 < found < 1e13
+    bytes_per_s = memory_bandwidth(CPU, "float32", 1)
+    assert 1e8 < bytes_per_s < 1e13
 
 
 class _Clocked:

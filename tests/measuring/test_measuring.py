@@ -15,9 +15,9 @@ def test_nothing_is_collected_in_the_block():
 
 def test_what_is_there_is_left_alone_in_the_block():
     gc.unfreeze()
-    there = [[] for _ in range(10)]
+    lists = [[] for _ in range(10)]
     with suppress(KeyError), settled_heap():
-        assert gc.get_freeze_count() > len(there)
+        assert gc.get_freeze_count() > len(lists)
         raise KeyError
     assert gc.get_freeze_count() == 0
 

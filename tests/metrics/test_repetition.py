@@ -43,6 +43,6 @@ def test_the_corpus_rate_is_of_summed_counts() -> None:
 def test_it_is_one_minus_unique_over_all(texts: list[list[str]]) -> None:
     grams = [[tuple(words[i : i + 4]) for i in range(max(0, len(words) - 3))] for words in texts]
     total = sum(map(len, grams))
-    expected = 100 * (1 - sum(len(set(one)) for one in grams) / total) if total else 0
+    expected = 100 * (1 - sum(len(set(answer_grams)) for answer_grams in grams) / total) if total else 0
     rows = np.array([METRIC.statistics(" ".join(words), ["x"]) for words in texts])
     assert METRIC.score(rows.sum(axis=0), len(rows)) == pytest.approx(expected)

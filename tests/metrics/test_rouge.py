@@ -57,8 +57,8 @@ def test_the_best_of_several_references_counts() -> None:
 
 @given(st.text(st.characters(codec="ascii"), max_size=80), st.text("ab c-_'.9Z\n", max_size=80))
 @settings(max_examples=150, deadline=None)
-def test_words_of_ascii_are_those_of_rouge_score(one: str, other: str) -> None:
-    for text in (one, other, f"{one} {other}"):
+def test_words_of_ascii_are_those_of_rouge_score(first: str, second: str) -> None:
+    for text in (first, second, f"{first} {second}"):
         assert UnicodeWords().tokenize(text) == rouge_score_words(text, None)
 
 

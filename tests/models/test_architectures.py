@@ -82,7 +82,7 @@ def test_a_text_model_is_found_inside_one_that_sees_images():
     whole.model.language_model.load_state_dict(text.model.state_dict())
     assert replace(sizes_of(config), family="gemma3_text") == sizes_of(text.config)
     pairs = zip(tensors(reader_of(whole)), tensors(reader_of(text)), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
+    assert all(torch.equal(first, second) for first, second in pairs)
 
 
 @pytest.mark.parametrize(

@@ -187,14 +187,14 @@ def test_several_prompts_are_the_same_as_each_alone(tokenizer):
 
 
 def test_of_several_prompts_the_refused_one_is_named(tokenizer):
-    for text, error, said in (
+    for text, error, sentence in (
         ("", InputError, "is empty"),
         ("a\x00b", InputError, r"has a control character \(U\+0000\) at position 2"),
         ("bridge " * 40, PromptTooLong, r"has \d+ tokens"),
     ):
-        with pytest.raises(error, match=f"^Prompt 2 of 3 {said}"):
+        with pytest.raises(error, match=f"^Prompt 2 of 3 {sentence}"):
             encode_prompts(tokenizer, TASK, ["one", text, "three"], 20)
-        with pytest.raises(error, match=f"^The prompt {said}"):
+        with pytest.raises(error, match=f"^The prompt {sentence}"):
             encode_prompts(tokenizer, TASK, [text], 20)
 
 

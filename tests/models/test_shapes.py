@@ -98,8 +98,8 @@ def test_count_of_the_built_model(name: str) -> None:
 
 def test_v1_1_and_flan_are_alike() -> None:
     for size in ("small", "base", "large", "xl", "xxl"):
-        one, other = find_shape(f"t5-v1_1-{size}"), find_shape(f"flan-t5-{size}")
-        assert one == replace(other, name=one.name, source=one.source)
+        original, flan = find_shape(f"t5-v1_1-{size}"), find_shape(f"flan-t5-{size}")
+        assert original == replace(flan, name=original.name, source=original.source)
 
 
 def test_bundled_pair_is_read_from_its_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,9 +120,9 @@ def visit(browser: Any) -> Callable[..., Any]:
         )
         page, troubles = context.new_page(), []
         page.set_default_timeout(WAIT_MS)
-        page.on("console", lambda said: None if is_probe(said) else troubles.append(said.text))
+        page.on("console", lambda message: None if is_probe(message) else troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda asked: troubles.append(asked.url) if is_foreign(asked.url) else None)
+        page.on("request", lambda request: troubles.append(request.url) if is_foreign(request.url) else None)
         try:
             yield page
             look_at(page, f"{shot}-{look}" if shot else None)
@@ -172,10 +172,10 @@ def wait_for_address(page: Any, /, **choices: str | list[str]) -> None:
     page.wait_for_url(carries)
 
 
-def is_probe(said: Any) -> bool:
+def is_probe(message: Any) -> bool:
     """Whether it is no error, or Streamlit's own, which looks for its server below a page's address first."""
-    return said.type != "error" or bool(
-        re.search(r"/[a-z]+/_stcore/(health|host-config)$", said.location.get("url", ""))
+    return message.type != "error" or bool(
+        re.search(r"/[a-z]+/_stcore/(health|host-config)$", message.location.get("url", ""))
     )
 
 

@@ -41,7 +41,7 @@ def texts(page: AppTest) -> list[str]:
     return [text.value for column in page.columns for text in column.text]
 
 
-def said(page: AppTest) -> list[str]:
+def notices(page: AppTest) -> list[str]:
     """Sentences in boxes, and whatever else is plain text outside the cards."""
     inside = texts(page)
     return [text.value for text in page.text if text.value not in inside]

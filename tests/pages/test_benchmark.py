@@ -55,12 +55,12 @@ def test_those_who_can_only_look_start_and_cancel_nothing(root, monkeypatch):
     jobs.start(Plan("file:plain", pair="tiny"), root)
     cancelling = drawn(page.run())
     monkeypatch.setenv(READ_ONLY, "1")
-    said = "This bench is read-only"
+    refusal = "This bench is read-only"
     press(cancelling, "cancel")  # a button from before, or of somebody who needs no page for that
     assert jobs.current(root).cancelled_at is None
     page = arrive()
     assert [button.key for button in page.button] == []
-    assert any(said in text for text in texts(page))
+    assert any(refusal in text for text in texts(page))
     assert "file:plain" in " ".join(texts(page))  # what others do is seen
     os.kill(jobs.current(root).pid, signal.SIGKILL)
     await_that(lambda: jobs.current(root) is None)
@@ -130,8 +130,8 @@ def test_every_choice_is_in_the_command(root: Path):
         "hybrid bench everyday-en-de --systems=llm,hybrid@torch --pair=tiny --threads=2 --limit=300 "
         "--repeats=2 --fixed-length=16"
     )
-    said = "270 examples × 2 systems × 2 repeats = 1,080 answers. The suite has 270: all are taken."
-    assert said in texts(page)
+    amount = "270 examples × 2 systems × 2 repeats = 1,080 answers. The suite has 270: all are taken."
+    assert amount in texts(page)
 
 
 def test_systems_are_those_of_the_chosen_device(root: Path):

@@ -15,38 +15,39 @@ from tests.pages.conftest import LOOKS, settled, wait_for_address
 def test_two_visitors_and_a_real_measurement(serve: Any, visit: Callable[..., Any], tmp_path: Path):
     """Started by one, seen and cancelled by the other, gone on with to its end."""
     results = tmp_path / "results"
-    with serve(results) as server, visit(LOOKS[0], "benchmark") as one, visit(LOOKS[3], "benchmark") as two:
-        for page in (one, two):
+    visitors = visit(LOOKS[0], "benchmark"), visit(LOOKS[3], "benchmark")
+    with serve(results) as server, visitors[0] as starter, visitors[1] as watcher:
+        for page in (starter, watcher):
             page.goto(server.address)
             settled(page)
             page.evaluate("() => document.querySelector('a[href$=\"/benchmark\"]').click()")
             page.get_by_role("heading", name="Measure it here").wait_for()
             settled(page)
-        ask(one)
-        one.get_by_role("button", name="Start", exact=True).click()
-        for page in (one, two):
+        ask(starter)
+        starter.get_by_role("button", name="Start", exact=True).click()
+        for page in (starter, watcher):
             page.get_by_text("Being measured", exact=True).wait_for()
             settled(page)
             assert page.get_by_role("button", name="Start", exact=True).is_disabled()
-        two.get_by_text("Measuring: ").wait_for()
-        two.get_by_role("button", name="Cancel").click()
-        two.get_by_role("button", name="End it").click()
-        for page in (one, two):
+        watcher.get_by_text("Measuring: ").wait_for()
+        watcher.get_by_role("button", name="Cancel").click()
+        watcher.get_by_role("button", name="End it").click()
+        for page in (starter, watcher):
             page.get_by_text("The last measurement", exact=True).wait_for()
             page.get_by_text("answers are stored; the rest can be measured later").wait_for()
         (part,) = list_runs(results).runs
         assert 0 < part.records < part.run.planned == 84 * 3 * 2
-        one.get_by_role("button", name="Resume").click()
-        for page in (one, two):
+        starter.get_by_role("button", name="Resume").click()
+        for page in (starter, watcher):
             page.get_by_text("Being measured", exact=True).wait_for()
-        for page in (one, two):
+        for page in (starter, watcher):
             page.get_by_text("The last measurement", exact=True).wait_for(timeout=150_000)
             page.get_by_text("All 504 answers are stored.", exact=True).wait_for()
             assert page.get_by_role("link", name="See it on Trade-offs").count() == 1
-        found = load_run(part.run.run_id, results)
-        assert len(found.records) == found.run.planned
-        assert found.problems == ()
-        for page in (one, two):
+        stored = load_run(part.run.run_id, results)
+        assert len(stored.records) == stored.run.planned
+        assert stored.problems == ()
+        for page in (starter, watcher):
             settled(page)
 
 

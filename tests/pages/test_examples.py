@@ -50,7 +50,8 @@ def texts(page: AppTest) -> list[str]:
 
 def drawn(page: AppTest) -> list[dict[str, Any]]:
     """The cards as they are given to the browser."""
-    return [card for one in page.get("bidi_component") for card in json.loads(one.proto.json)["cards"]]
+    elements = page.get("bidi_component")
+    return [card for element in elements for card in json.loads(element.proto.json)["cards"]]
 
 
 def press(page: AppTest, label: str) -> AppTest:
@@ -75,11 +76,11 @@ def test_the_newest_complete_run_is_shown_the_worst_example_first(results: Path)
     assert "12 examples: largest quality loss first, by Hybrid." in texts(page)
     cards = drawn(page)
     assert len(cards) == 10
-    assert [one["name"] for one in cards[0]["answers"]] == ["LLM alone", "SLM alone", "Hybrid"]
+    assert [shown["name"] for shown in cards[0]["answers"]] == ["LLM alone", "SLM alone", "Hybrid"]
     scores = [card["answers"][2]["figures"][0] for card in cards]
     assert {label for label, _ in scores} == {"BLEU (to LLM)"}
     signed = [re.search(r"\((.*)\)", score)[1] for _, score in scores]
-    changes = [float(one.replace("−", "-").replace("±", "")) for one in signed]
+    changes = [float(change.replace("−", "-").replace("±", "")) for change in signed]
     assert changes == sorted(changes)
     page.session_state["page"] = 2
     page.run()
@@ -114,12 +115,12 @@ def test_the_address_chooses_everything(results: Path):
     assert {card["domain"] for card in cards} == {"travel"}
     assert f"{len(cards)} of 30 examples: slowest first, by SLM alone." in texts(page)
     stored = load_run(run_id, results)
-    made = {(one.example_id, one.system): one.generation for one in stored.records}
-    times = [made[card["id"], "slm"].timing.total_s for card in cards]
+    generations = {(record.example_id, record.system): record.generation for record in stored.records}
+    times = [generations[card["id"], "slm"].timing.total_s for card in cards]
     assert times == sorted(times, reverse=True)
     first = cards[0]["id"]
-    wanted = words(made[first, "llm"].text, made[first, "slm"].text)
-    assert cards[0]["answers"][1]["parts"] == [[part.kind, part.text] for part in wanted]
+    difference = words(generations[first, "llm"].text, generations[first, "slm"].text)
+    assert cards[0]["answers"][1]["parts"] == [[part.kind, part.text] for part in difference]
 
 
 def test_one_example_has_an_address(results: Path):
@@ -168,7 +169,7 @@ def server(
 
 def answers_to(example_id: str, stored: tuple[Path, str]) -> dict[str, Generation]:
     records = load_run(stored[1], stored[0]).records
-    return {one.system: one.generation for one in records if one.example_id == example_id}
+    return {record.system: record.generation for record in records if record.example_id == example_id}
 
 
 def test_a_visitor_sorts_pages_searches_links_and_saves(
@@ -196,11 +197,11 @@ def test_a_visitor_sorts_pages_searches_links_and_saves(
         with page.expect_download() as saved:
             page.get_by_role("button", name="CSV").click()
         rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text("utf-8"))))
-        made = answers_to("news-17", stored)
-        assert [row["system"] for row in rows] == list(made)
+        generations = answers_to("news-17", stored)
+        assert [row["system"] for row in rows] == list(generations)
         for row in rows:
-            assert original(row["text"]) == made[row["system"]].text
-            assert float(row["total_ms"]) == pytest.approx(1000 * made[row["system"]].timing.total_s)
+            assert original(row["text"]) == generations[row["system"]].text
+            assert float(row["total_ms"]) == pytest.approx(1000 * generations[row["system"]].timing.total_s)
         page.get_by_role("button", name="Link to this example").click()
         page.get_by_text("The address of this page leads to this example.").wait_for()
         wait_for_address(page, example="news-17")
@@ -212,8 +213,8 @@ def test_a_visitor_sorts_pages_searches_links_and_saves(
 
 
 def test_marked_words_are_ins_and_del(server: Server, stored: tuple[Path, str], visit: Callable[..., Any]):
-    made = answers_to("news-20", stored)
-    parts = words(made["llm"].text, made["slm"].text)
+    generations = answers_to("news-20", stored)
+    parts = words(generations["llm"].text, generations["slm"].text)
     assert {part.kind for part in parts} == {"same", "added", "removed"}
     tags = {"same": ("BDI", "none"), "added": ("INS", "underline"), "removed": ("DEL", "line-through")}
     drawn = """e => [...e.children].map((c) =>
@@ -222,10 +223,11 @@ def test_marked_words_are_ins_and_del(server: Server, stored: tuple[Path, str], 
         page.goto(f"{server.address}/examples?run={stored[1]}&example=news-20&marked=LLM")
         text = page.locator("article .answers section").nth(1).locator(".text")
         text.wait_for()
-        assert text.evaluate(drawn) == [[*tags[one.kind], one.text] for one in parts if one.kind != "removed"]
+        new_parts = [part for part in parts if part.kind != "removed"]
+        assert text.evaluate(drawn) == [[*tags[part.kind], part.text] for part in new_parts]
         page.get_by_text("Show missing words").click()
         text.locator("del").first.wait_for()
-        assert text.evaluate(drawn) == [[*tags[one.kind], one.text] for one in parts]
+        assert text.evaluate(drawn) == [[*tags[part.kind], part.text] for part in parts]
 
 
 @pytest.mark.parametrize("look", LOOKS[:1] + LOOKS[3:])

@@ -108,13 +108,13 @@ def _open_all(page: Any) -> None:
 
 def _assert_harmless(page: Any) -> None:
     assert page.evaluate("window.harmed === undefined")
-    found = page.evaluate(
+    handlers = page.evaluate(
         """[...document.querySelectorAll("[data-testid=stMain] *")].filter((e) =>
              (e.href || "").includes("evil") || (e.src || "").includes("evil") ||
              ["SCRIPT", "IFRAME"].includes(e.tagName) || e.hasAttribute("onerror") ||
              (e.tagName === "IMG" && e.getAttribute("src") === "x")).map((e) => e.outerHTML.slice(0, 200))"""
     )
-    assert found == []
+    assert handlers == []
 
 
 def _files(around: Path) -> dict[str, bytes]:

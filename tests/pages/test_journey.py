@@ -25,11 +25,11 @@ def test_from_a_measurement_to_its_numbers(
         page.get_by_text("4 examples × 3 systems × 1 repeat = 12 answers.").wait_for()
         page.get_by_role("button", name="Start", exact=True).click()
         page.get_by_text("All 12 answers are stored.").first.wait_for(timeout=150_000)
-        (found,) = list_runs(server.results).runs
-        assert found.complete
-        _see_it_on_trade_offs(page, found.run.run_id)
-        _open_the_worst_example(page, found.run.run_id, server.results)
-        _export_the_records(page, found.run.run_id, server.results)
+        (summary,) = list_runs(server.results).runs
+        assert summary.complete
+        _see_it_on_trade_offs(page, summary.run.run_id)
+        _open_the_worst_example(page, summary.run.run_id, server.results)
+        _export_the_records(page, summary.run.run_id, server.results)
 
 
 def _see_it_on_trade_offs(page: Any, run_id: str) -> None:

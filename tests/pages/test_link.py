@@ -10,8 +10,8 @@ BASE = "http://127.0.0.1:8501/live"
 def test_an_address_comes_back_as_it_was():
     text = "Öffnen & <b>schließen</b>?\n=1+1 #x"
     link = address(BASE, {"systems": ["LLM alone", "Hybrid, torch"], "prompt": "an old one"}, text)
-    found = parse_qs(urlsplit(link).query)
-    assert found == {"systems": ["LLM alone", "Hybrid, torch"], "prompt": [text]}
+    parameters = parse_qs(urlsplit(link).query)
+    assert parameters == {"systems": ["LLM alone", "Hybrid, torch"], "prompt": [text]}
     assert address(BASE, {}) == BASE
 
 

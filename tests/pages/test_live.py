@@ -19,8 +19,8 @@ from tests.pages.live_page import (
     arrive,
     ask,
     line,
+    notices,
     press,
-    said,
     texts,
     texts_of,
 )
@@ -74,14 +74,14 @@ def test_a_benchmark_is_named_and_the_visitor_tries_again(live: AppTest):
     with measuring("20261123-014512-x-3f9c", "file:/data/![x](http://a.b/c.png) :red[d]"):
         page = ask(live, "The bridge is open.")
         assert not page.exception
-        warning = said(page)[0]
+        warning = notices(page)[0]
         assert warning.startswith("Another measurement has been running on this machine since 20")
         assert "(run 20261123-014512-x-3f9c of file:/data/![x](http://a.b/c.png) :red[d])" in warning
         assert not any("http" in element.value for element in page.get("markdown"))  # its name is no markup
         assert not texts(page)
-        assert said(press(page, "Try again"))[0] == warning
+        assert notices(press(page, "Try again"))[0] == warning
     page = press(page, "Try again")
-    assert not any("Another" in sentence for sentence in said(page))
+    assert not any("Another" in sentence for sentence in notices(page))
     assert texts(page) == texts_of(answers(page))
 
 
@@ -171,26 +171,26 @@ def test_prompts_and_answers_are_never_markdown(live: AppTest, monkeypatch: pyte
 def test_a_prompt_that_cannot_be_answered_gets_one_sentence(live: AppTest, text: str, sentence: str):
     page = ask(live, text)
     assert not page.exception
-    assert sentence in said(page)[0]
+    assert sentence in notices(page)[0]
     assert page.text_area(key=f"prompt-{TRANSLATE}").value == text
     assert len(texts(ask(page, "The bridge is open."))) == 3
 
 
 def test_another_script_is_answered_with_a_warning(live: AppTest):
     page = ask(live, "Мост открыт.")
-    assert "not in Latin script" in said(page)[0]
+    assert "not in Latin script" in notices(page)[0]
     assert len(texts(page)) == 3
 
 
 def test_a_prompt_that_is_too_long_is_cut_only_when_asked(live: AppTest):
     page = ask(live, LONG)
-    assert "tokens and the model reads at most 160" in said(page)[0]
+    assert "tokens and the model reads at most 160" in notices(page)[0]
     assert not texts(page)
     page = press(page, "Answer only its first 160 tokens")
-    assert "cut to its first 160 of " in said(page)[0]
+    assert "cut to its first 160 of " in notices(page)[0]
     assert [answer.prompt_tokens for answer in answers(page).values()] == [160] * 3
     assert page.text_area(key=f"prompt-{TRANSLATE}").value == LONG
-    assert "reads at most" in said(press(page, "Run"))[0]  # asked once is not asked for ever
+    assert "reads at most" in notices(press(page, "Run"))[0]  # asked once is not asked for ever
 
 
 def test_examples_fill_the_prompt_and_clear_the_answers(live: AppTest):
@@ -240,7 +240,7 @@ def test_a_damaged_file_is_named_and_mended_without_a_restart(
     st.cache_resource.clear()
     page = arrive()
     assert not page.exception
-    assert "slm/model.safetensors is damaged" in said(page)[0]
+    assert "slm/model.safetensors is damaged" in notices(page)[0]
     weights.write_bytes(whole)
     assert line(page.run()) == "Press Run to let all three answer."
 
@@ -249,4 +249,4 @@ def test_an_empty_zoo_is_said(live_zoo: Path, live: AppTest):
     shutil.rmtree(live_zoo / "tiny")
     page = arrive()
     assert not page.exception
-    assert said(page)[0].startswith("There are no pairs in ")
+    assert notices(page)[0].startswith("There are no pairs in ")

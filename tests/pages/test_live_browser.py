@@ -52,10 +52,10 @@ def final_answers(page: Any, count: int = 3) -> list[str]:
     """The answers, once the replay is over."""
     page.get_by_role("heading", name=re.compile("answered")).wait_for()
     settled(page)
-    found: list[str] = page.locator("[class*=st-key-card-] [data-testid=stText]").all_inner_texts()
-    assert len(found) == count
-    assert all(text.strip() for text in found)
-    return found
+    answer_texts: list[str] = page.locator("[class*=st-key-card-] [data-testid=stText]").all_inner_texts()
+    assert len(answer_texts) == count
+    assert all(text.strip() for text in answer_texts)
+    return answer_texts
 
 
 def test_a_link_on_a_fresh_server_opens_in_the_frame(server: Server, visit: Callable[..., Any]):
@@ -93,7 +93,7 @@ def test_cards_for_one_to_six(look: str, systems: list[str], server: Server, vis
         ready(page)
         run(page)
         final_answers(page, len(systems))
-        boxes = [one.bounding_box() for one in page.locator("[class*=st-key-card-]").all()]
+        boxes = [card.bounding_box() for card in page.locator("[class*=st-key-card-]").all()]
         assert len(boxes) == len(systems)
         assert all(box["width"] >= 230 for box in boxes)
         a_row = 1 if look.startswith("390") else min(3, len(systems))
@@ -193,8 +193,8 @@ def test_beside_a_benchmark_a_visitor_is_told_and_tries_again(server: Server, vi
         with measuring("20261123-014512-everyday-en-de-3f9c", "file:/data/**a**_b_.tsv", folder=server.locks):
             run(page)
             page.get_by_role("button", name="Try again").wait_for()
-            said = page.locator("[class*=st-key-note-warning] [data-testid=stText]").inner_text()
-        assert "(run 20261123-014512-everyday-en-de-3f9c of file:/data/**a**_b_.tsv); please" in said
+            sentence = page.locator("[class*=st-key-note-warning] [data-testid=stText]").inner_text()
+        assert "(run 20261123-014512-everyday-en-de-3f9c of file:/data/**a**_b_.tsv); please" in sentence
         page.get_by_role("button", name="Try again").click()
         final_answers(page)
         assert page.locator("[class*=st-key-note-]").count() == 0

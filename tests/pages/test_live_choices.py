@@ -17,7 +17,7 @@ from hybrid.store.tables import Table
 from pages.live_parts.examples import EXAMPLES
 from pages.live_parts.link import SAFE
 from pages.live_parts.settings import FILE
-from tests.pages.live_page import TRANSLATE, answers, arrive, ask, line, press, said, texts, texts_of
+from tests.pages.live_page import TRANSLATE, answers, arrive, ask, line, notices, press, texts, texts_of
 
 OPEN, SHUT = "The bridge is open.", "The door is shut."
 FIRST = next(iter(EXAMPLES[TRANSLATE].values()))
@@ -62,7 +62,7 @@ def test_one_system_alone_is_compared_with_nothing(live: AppTest):
 def test_no_system_is_a_sentence(live: AppTest):
     page = choose(live)
     assert not page.exception
-    assert said(page)[0] == "No system is chosen; choose at least one."
+    assert notices(page)[0] == "No system is chosen; choose at least one."
 
 
 def test_what_cannot_run_is_a_sentence_and_the_rest_answers(live: AppTest, monkeypatch: pytest.MonkeyPatch):
@@ -76,7 +76,7 @@ def test_what_cannot_run_is_a_sentence_and_the_rest_answers(live: AppTest, monke
     monkeypatch.setattr(model_cache, "create_engines", refuse)
     page = ask(choose(live, "llm", "slm@torch"), OPEN)
     assert not page.exception
-    assert said(page)[0] == "The engine torch needs a **new** <b>CPU</b>."
+    assert notices(page)[0] == "The engine torch needs a **new** <b>CPU</b>."
     assert list(answers(choose(page, "llm", "slm"))) == ["llm", "slm"]
 
 
@@ -143,9 +143,9 @@ def test_a_hostile_link_is_harmless(live: AppTest):
         slowdown="zz",
     )
     assert not page.exception
-    sentences = " ".join(said(page))
-    for asked in (script, "nope, **b**", r"\u202e\x07", "a replay speed unknown here: zz", "a limit of 1e9"):
-        assert asked in sentences
+    sentences = " ".join(notices(page))
+    for choice in (script, "nope, **b**", r"\u202e\x07", "a replay speed unknown here: zz", "a limit of 1e9"):
+        assert choice in sentences
     assert "has 100,000 characters and was left out" in sentences
     assert prompt(page) == FIRST
     assert line(page) == "Press Run to let all three answer."
@@ -156,15 +156,15 @@ def test_a_hostile_link_is_harmless(live: AppTest):
 def test_control_characters_of_a_link_are_refused_when_asked(live: AppTest):
     page = arrive(prompt="ring\x07 the bell")
     assert prompt(page) == "ring\x07 the bell"
-    assert "control character (U+0007)" in said(press(page, "Run"))[0]
+    assert "control character (U+0007)" in notices(press(page, "Run"))[0]
 
 
 def test_a_visit_is_remembered_and_asked_again(live: AppTest):
     page = ask(ask(live, OPEN), SHUT)
     newest, oldest = page.session_state["history"]
     assert [newest.request.text, oldest.request.text] == [SHUT, OPEN]
-    assert {system: told.text for system, told in newest.summaries.items()} == {
-        system: made.text for system, made in answers(page).items()
+    assert {system: summary.text for system, summary in newest.summaries.items()} == {
+        system: generation.text for system, generation in answers(page).items()
     }
     page.selectbox(key="again").set_value(1).run()
     page = press(page, "Ask again")
@@ -177,11 +177,11 @@ def test_a_visit_is_remembered_and_asked_again(live: AppTest):
 def test_two_visitors_never_see_each_others_answers(live: AppTest):
     other = ask(arrive(), "x " * 60)
     page = ask(live, OPEN)
-    for one, text in ((page, OPEN), (other.run(), "x " * 60)):
-        assert [entry.request.text for entry in one.session_state["history"]] == [text]
-        assert texts(one) == texts_of(answers(one))
+    for visitor, text in ((page, OPEN), (other.run(), "x " * 60)):
+        assert [entry.request.text for entry in visitor.session_state["history"]] == [text]
+        assert texts(visitor) == texts_of(answers(visitor))
     mine, theirs = (
-        {generation.prompt_tokens for generation in answers(one).values()} for one in (page, other)
+        {generation.prompt_tokens for generation in answers(visitor).values()} for visitor in (page, other)
     )
     assert mine != theirs
 
@@ -210,7 +210,7 @@ def test_a_batch_stops_beside_a_benchmark_and_goes_on(live: AppTest):
     page = upload(live, "a.txt", f"{OPEN}\n{SHUT}\n".encode())
     with measuring("a-1", "everyday-en-de"):
         page = press(page, "Run 2 prompts")
-        assert "(run a-1 of everyday-en-de)" in said(page)[0]
+        assert "(run a-1 of everyday-en-de)" in notices(page)[0]
     assert line(page) == "No prompt was answered."
     page = press(page, "Go on with the other 2")
     assert page.session_state["batch-of-prompts"].state == "done"
@@ -254,7 +254,7 @@ def test_a_batch_lets_others_in_between_two_prompts(live: AppTest, monkeypatch: 
 def test_a_bad_file_is_a_sentence(live: AppTest, name: str, data: bytes, sentence: str):
     page = upload(live, name, data)
     assert not page.exception
-    assert sentence in said(page)[0]
+    assert sentence in notices(page)[0]
     assert [b.disabled for b in page.button if b.label == "Run"] == [True]
 
 
@@ -264,15 +264,15 @@ def test_the_engines_are_listed_on_request(live: AppTest):
     page.session_state["engines-here"] = True
     page = page.run()
     assert not page.exception
-    assert any(text.startswith("In memory: tiny: ") and "llm@onnx" in text for text in said(page))
+    assert any(text.startswith("In memory: tiny: ") and "llm@onnx" in text for text in notices(page))
 
 
 def test_the_tables_of_a_batch_parse_to_what_was_measured(live: AppTest):
     from hybrid.live.batch import table
 
     page = press(upload(live, "a.txt", f"{OPEN}\n".encode()), "Run")
-    found: Table = table(page.session_state["batch-of-prompts"])
-    (row,) = csv.DictReader(io.StringIO(found.csv().decode()))
-    told = page.session_state["batch-of-prompts"].rows[0].summaries
-    assert row["llm answer"].removeprefix("'") == told["llm"].text.removeprefix("'")
-    assert float(row["hybrid ms"]) == pytest.approx(told["hybrid"].total_s * 1000, abs=0.06)
+    batch: Table = table(page.session_state["batch-of-prompts"])
+    (row,) = csv.DictReader(io.StringIO(batch.csv().decode()))
+    summaries = page.session_state["batch-of-prompts"].rows[0].summaries
+    assert row["llm answer"].removeprefix("'") == summaries["llm"].text.removeprefix("'")
+    assert float(row["hybrid ms"]) == pytest.approx(summaries["hybrid"].total_s * 1000, abs=0.06)

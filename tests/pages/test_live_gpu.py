@@ -29,10 +29,10 @@ def captions(page: AppTest) -> str:
 
 def test_all_three_answer_in_recorded_graphs():
     page = ask(arrive(live_device="cuda"), "The bridge is open.")
-    made = answers(page)
+    generations = answers(page)
     assert not page.exception
-    assert list(made) == list(SYSTEMS)
-    assert texts(page) == texts_of(made)
+    assert list(generations) == list(SYSTEMS)
+    assert texts(page) == texts_of(generations)
     assert " against " in line(page)
     sys.stdout.write(f"{line(page)}\n{captions(page)}\n")
     assert "machine's GPU, engine cuda-graph in bfloat16" in captions(page)
@@ -40,10 +40,10 @@ def test_all_three_answer_in_recorded_graphs():
 
 def test_engines_are_compared():
     page = ask(arrive(live_device="cuda", systems=[s.label for s in CHOSEN]), "The bridge is open.")
-    made = answers(page)
+    generations = answers(page)
     assert not page.exception
-    assert set(made) == set(CHOSEN)
-    assert texts(page) == texts_of(made)
+    assert set(generations) == set(CHOSEN)
+    assert texts(page) == texts_of(generations)
 
 
 def test_cpu_and_gpu_one_after_the_other():

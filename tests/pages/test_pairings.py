@@ -59,7 +59,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def said(page: AppTest) -> str:
+def page_text(page: AppTest) -> str:
     assert not page.exception
     return "\n".join(text.value for text in page.text)
 
@@ -72,7 +72,7 @@ def rows(page: AppTest) -> list[dict[str, Any]]:
 def test_with_nothing_stored_it_says_what_to_do(open_page, tmp_path: Path):
     page = open_page(tmp_path)
     assert page.title[0].value == "Which sizes?"
-    assert "`hybrid device` measures this machine" in said(page)
+    assert "`hybrid device` measures this machine" in page_text(page)
     assert not page.selectbox
 
 
@@ -80,23 +80,23 @@ def test_cells_are_the_grids_medians_or_the_profiles_predictions(open_page, ship
     page = open_page(shipped)
     page.selectbox(key="profile").set_value(H200).run()
     known = sources(shipped).shapes
-    measured = {one.key: one for one in load_grid(GRID, shipped).cells}
-    found = {(row["llm"], row["slm"]): row for row in rows(page)}
-    assert len(found) == 20
+    measured = {cell.key: cell for cell in load_grid(GRID, shipped).cells}
+    cells = {(row["llm"], row["slm"]): row for row in rows(page)}
+    assert len(cells) == 20
     llm = measured["llm", "t5-v1_1-xl", None, 1, 128, 64]
     hybrid = measured["hybrid", "t5-v1_1-xl", "t5-v1_1-small", 1, 128, 64]
-    row = found["t5-v1_1-xl", "t5-v1_1-small"]
+    row = cells["t5-v1_1-xl", "t5-v1_1-small"]
     assert row["source"] == f"measured {GRID}"
     assert row["speedup"] == pytest.approx(llm.median_total_s / hybrid.median_total_s)
-    row = found["t5-v1_1-xl", "t5-v1_1-large"]
+    row = cells["t5-v1_1-xl", "t5-v1_1-large"]
     pair = Pair(known["t5-v1_1-xl"], known["t5-v1_1-large"])
     guess = predict(pair, Request(128, 64, 1), load_profile(H200, shipped))
     assert row["source"] == "predicted"
     assert row["hybrid_total_ms"] == pytest.approx(guess["hybrid"].total_s * 1e3)
-    assert "8 cells measured" in said(page)
-    assert "3 cells ≈ predicted from a profile of another machine" in said(page)
-    assert "9 cells are blank" in said(page)
-    assert "How far its predictions are off here is not known; `hybrid device` measures" in said(page)
+    assert "8 cells measured" in page_text(page)
+    assert "3 cells ≈ predicted from a profile of another machine" in page_text(page)
+    assert "9 cells are blank" in page_text(page)
+    assert "How far its predictions are off here is not known; `hybrid device` measures" in page_text(page)
 
 
 def test_sliders_move_every_cell(open_page, shipped: Path):
@@ -107,7 +107,7 @@ def test_sliders_move_every_cell(open_page, shipped: Path):
     assert {(row["batch"], row["output_tokens"]) for row in rows(page)} == {(8, 256)}
     assert [row["speedup"] for row in rows(page)] != [row["speedup"] for row in before]
     page.select_slider(key="at-once").set_value(64).run()
-    assert "batches of 1 to 32" in said(page)  # beyond what the profile was measured at
+    assert "batches of 1 to 32" in page_text(page)  # beyond what the profile was measured at
 
 
 def test_other_numbers_of_the_same_cells(open_page, shipped: Path):
@@ -120,9 +120,9 @@ def test_other_numbers_of_the_same_cells(open_page, shipped: Path):
             assert double["hybrid_cost"] == pytest.approx(2 * row["hybrid_cost"])
     for show, words in (("cost", "the hybrid's cost of a million"), ("memory", "computed from sizes")):
         page.segmented_control(key="show").set_value(show).run()
-        assert words in said(page).splitlines()[0]
+        assert words in page_text(page).splitlines()[0]
     page.segmented_control(key="show").set_value("quality").run()
-    assert "None of these 20 pairs has a number here" in said(page)  # no run is stored
+    assert "None of these 20 pairs has a number here" in page_text(page)  # no run is stored
 
 
 def test_the_pair_in_detail(open_page, shipped: Path):
@@ -130,45 +130,45 @@ def test_the_pair_in_detail(open_page, shipped: Path):
     page.selectbox(key="profile").set_value(H200).run()
     page.selectbox(key="llm").set_value("t5-v1_1-xl")
     page.selectbox(key="slm").set_value("t5-v1_1-large").run()
-    text = said(page)
+    text = page_text(page)
     assert (
         "t5-v1_1-xl 2.8B with t5-v1_1-large 783M, ≈ predicted from a profile of another machine, not measured"
         in text
     )
     assert "the hybrid is faster than the LLM" in text
     page.selectbox(key="llm").set_value("bundled-llm").run()
-    assert "The SLM is not smaller than the LLM." in said(page)
+    assert "The SLM is not smaller than the LLM." in page_text(page)
 
 
 def test_no_models_are_asked_for(open_page, shipped: Path):
     page = open_page(shipped)
     page.multiselect(key="llms").set_value([]).run()
-    assert "Choose at least one LLM and one SLM." in said(page)
+    assert "Choose at least one LLM and one SLM." in page_text(page)
 
 
 def test_what_an_engine_cannot_run_and_what_is_extrapolated_is_said(open_page, shipped: Path):
     page = open_page(shipped)
     page.multiselect(key="llms").set_value(["bart-large", "t5-v1_1-large"])
     page.select_slider(key="prompt-tokens").set_value(2048).run()
-    found = {(row["llm"], row["slm"]): row for row in rows(page)}
-    assert "which the engine onnx does not run" in found["bart-large", "t5-v1_1-small"]["note"]
-    assert found["t5-v1_1-large", "t5-v1_1-small"]["source"] == "extrapolated"
-    assert "Extrapolated: the profile was measured with prompts of 32 to 512 tokens" in said(page)
+    cells = {(row["llm"], row["slm"]): row for row in rows(page)}
+    assert "which the engine onnx does not run" in cells["bart-large", "t5-v1_1-small"]["note"]
+    assert cells["t5-v1_1-large", "t5-v1_1-small"]["source"] == "extrapolated"
+    assert "Extrapolated: the profile was measured with prompts of 32 to 512 tokens" in page_text(page)
 
 
 def test_grids_without_a_profile_and_profiles_without_a_grid(open_page, tmp_path: Path):
     store(tmp_path)
-    assert NO_PROFILE in said(open_page(tmp_path))
+    assert NO_PROFILE in page_text(open_page(tmp_path))
     (tmp_path / "grids" / "grid-1.jsonl").unlink()
     save_profile(made_up_profile(environment=environment(Device("cpu"), "")), tmp_path)
-    assert NO_GRID in said(open_page(tmp_path))
+    assert NO_GRID in page_text(open_page(tmp_path))
 
 
 def test_damage_is_named_and_hides_nothing(open_page, tmp_path: Path):
     save_profile(made_up_profile(), tmp_path)
     (tmp_path / "devices" / "broken.json").write_text("{", "utf-8")
     page = open_page(tmp_path)
-    assert "broken.json" in said(page)
+    assert "broken.json" in page_text(page)
     assert any(row["source"] == "predicted" for row in rows(page))
 
 
@@ -187,10 +187,10 @@ def test_hostile_names_are_plain_text(open_page, tmp_path: Path):
     page.select_slider(key="prompt-tokens").set_value(32)
     page.select_slider(key="output-tokens").set_value(16)
     page.select_slider(key="at-once").set_value(8).run()
-    assert "1 cell measured" in said(page)
-    assert "\u202e" not in said(page)
+    assert "1 cell measured" in page_text(page)
+    assert "\u202e" not in page_text(page)
     marked = [*page.markdown, *page.caption, *page.header, *page.subheader]
-    assert not any("script" in one.value for one in marked)
+    assert not any("script" in element.value for element in marked)
 
 
 # --- in a browser ---
@@ -268,12 +268,12 @@ def test_a_slider_is_quick_and_the_csv_is_the_table(bench: Any, visit: Callable[
         page.get_by_text("Table and downloads").first.click()
         with page.expect_download() as download:
             page.locator(".st-key-map-csv button").click()
-        found = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
-    assert len(found) == 20
-    assert {row["output_tokens"] for row in found} == {"512"}
+        table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+    assert len(table) == 20
+    assert {row["output_tokens"] for row in table} == {"512"}
     profile = load_profile(CPU, bench.results)
     shapes = sources(bench.results).shapes
-    for row in found:
+    for row in table:
         if row["source"] == "predicted":
             pair = Pair(shapes[original(row["llm"])], shapes[original(row["slm"])])
             guess = predict(pair, Request(128, 512, 1), profile)

@@ -67,7 +67,7 @@ def report(stored: Path) -> Path:
     """A report beside the results, as the command writes it."""
     path = stored.parent / "report.html"
     runs = [load_run(name, stored) for name in ("made-0000", "made-0001")]
-    path.write_text(html_report(compare_runs(runs), [one.run for one in runs]), "utf-8")
+    path.write_text(html_report(compare_runs(runs), [stored.run for stored in runs]), "utf-8")
     return path
 
 
@@ -91,16 +91,16 @@ def test_csv_is_what_the_command_writes_byte_for_byte(
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_report_draws_alone_and_runs_no_other_script(report: Path, browser: Any, width: int):
     context = browser.new_context(viewport={"width": width, "height": 800})
-    tab, asked, failed, troubles = context.new_page(), [], [], []
-    tab.on("request", lambda one: asked.append(one.url))
-    tab.on("requestfailed", lambda one: failed.append(one.failure))
-    tab.on("console", lambda one: troubles.append(one.text))
-    tab.on("pageerror", lambda one: troubles.append(str(one)))
+    tab, requests, failed, troubles = context.new_page(), [], [], []
+    tab.on("request", lambda event: requests.append(event.url))
+    tab.on("requestfailed", lambda event: failed.append(event.failure))
+    tab.on("console", lambda event: troubles.append(event.text))
+    tab.on("pageerror", lambda event: troubles.append(str(event)))
     tab.goto(report.as_uri())
     tab.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 4")
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert troubles == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     tab.evaluate(
         "const made = document.createElement('script'); made.textContent = 'window.harmed = 1';"
         "document.body.append(made); new Image().src = 'http://127.0.0.1:9/x.png';"

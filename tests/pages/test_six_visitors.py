@@ -55,12 +55,12 @@ def _keep_to(cores: set[int], processes: set[int]) -> None:
 
 def _running(name: str) -> set[int]:
     """Processes that have this in their command."""
-    found = set()
+    processes = set()
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             if name.encode() in command.read_bytes():
-                found.add(int(command.parent.name))
-    return found
+                processes.add(int(command.parent.name))
+    return processes
 
 
 @pytest.mark.nightly
@@ -107,24 +107,26 @@ def _measured_alone(server: Server, results: Path) -> Times:
 
 
 def _times(results: Path, run_id: str) -> Times:
-    found: Times = {}
+    times: Times = {}
     for record in load_run(run_id, results).records:
-        found.setdefault(record.system, []).append(record.generation.timing.total_s)
-    return found
+        times.setdefault(record.system, []).append(record.generation.timing.total_s)
+    return times
 
 
 def _arrive(browser: Any, server: Server, count: int) -> tuple[list[Any], list[str]]:
     troubles: list[str] = []
+
+    def note_error(message: Any) -> None:
+        if message.type == "error" and not is_probe(message):
+            troubles.append(message.text)
+
     pages = []
     for _ in range(count):
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.set_default_timeout(WAIT_MS)
-        page.on(
-            "console",
-            lambda said: None if said.type != "error" or is_probe(said) else troubles.append(said.text),
-        )
+        page.on("console", note_error)
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda asked: troubles.append(asked.url) if is_foreign(asked.url) else None)
+        page.on("request", lambda request: troubles.append(request.url) if is_foreign(request.url) else None)
         page.goto(server.address)
         pages.append(page)
     return pages, troubles

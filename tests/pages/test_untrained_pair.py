@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 
 from hybrid.models.writing import add_pair
-from tests.pages.live_page import answers, arrive, ask, said
+from tests.pages.live_page import answers, arrive, ask, notices
 from tests.pages.test_benchmark import arrive as arrive_at_benchmark
 
 HOW = (
@@ -23,7 +23,7 @@ def untrained(live_zoo: Path) -> None:
 
 def test_live_runs_both_models_side_by_side() -> None:
     page = arrive(live_pair="untrained")
-    assert said(page) == [HOW]
+    assert notices(page) == [HOW]
     assert [h.value for h in page.subheader] == ["LLM alone", "SLM alone"]
     page = ask(page, "The bridge is open.")
     assert not page.exception

@@ -68,7 +68,7 @@ def test_methods_need_the_models_that_they_are_made_of():
 def test_how_a_system_ran_is_the_plans_where_it_was_not_recorded(fake_run):
     run = fake_run(systems=(System("llm"), System.parse("slm@onnx"))).run
     assert run.ran_as(System("slm", "onnx")) == Ran(engine="onnx", device=CPU, dtype="float32")
-    told = Ran(
+    stated = Ran(
         engine="onnx",
         device=CPU,
         dtype="int8",
@@ -76,7 +76,7 @@ def test_how_a_system_ran_is_the_plans_where_it_was_not_recorded(fake_run):
         decode_bytes=7,
         encode_flops=9,
     )
-    assert dataclasses.replace(run, ran={"slm@onnx": told}).ran_as("slm@onnx") == told
+    assert dataclasses.replace(run, ran={"slm@onnx": stated}).ran_as("slm@onnx") == stated
 
 
 @pytest.mark.parametrize("tokens", [0, -1])

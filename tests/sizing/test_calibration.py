@@ -126,8 +126,8 @@ class MadeUpEngine:
     def synchronize(self) -> None:
         """It works by itself: that the process does nothing meanwhile is no disturbance."""
 
-    def __init__(self, told: Sequence[str]) -> None:
-        self.told, self.now, self.asked, self.rows = told, 0.0, list[int](), 0
+    def __init__(self, places: Sequence[str]) -> None:
+        self.told, self.now, self.asked, self.rows = places, 0.0, list[int](), 0
 
     def loaded(self) -> LoadedSystem:
         return LoadedSystem(system=System("slm"), engine=self, codec=self)

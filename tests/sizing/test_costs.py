@@ -27,7 +27,7 @@ def test_along_tokens(tokens: int, seconds: float) -> None:
 
 
 def test_along_prompts_and_tokens() -> None:
-    twice = (replace(one, batch=8, seconds={"fixed": 2 * one.seconds["fixed"]}) for one in LINE)
+    twice = (replace(costs, batch=8, seconds={"fixed": 2 * costs.seconds["fixed"]}) for costs in LINE)
     square = (*LINE, *twice)
     assert between(square, (8, 128), ONE, PRODUCTS) == pytest.approx(16)
     assert between(square, (8**0.5, 64), ONE, PRODUCTS) == pytest.approx(4 * 2**0.5)
@@ -53,10 +53,10 @@ def test_beyond_what_was_measured_products_grow_with_their_rows() -> None:
 
 def test_attention_is_never_cheaper_than_arithmetic_allows_beyond_what_was_measured() -> None:
     assert PRODUCTS.pair_s == 1.0  # 4 operations at the 4 a second that 8 rows reach
-    untold, told = Costs(1, 10, {}), Costs(1, 10, {"pairs": 3.0})
-    assert between([untold], (1, 10), {"pairs": 100.0}, PRODUCTS) == 0
-    assert between([untold], (1, 20), {"pairs": 400.0}, PRODUCTS) == pytest.approx(300)
-    assert between([told], (1, 20), {"pairs": 400.0}, PRODUCTS) == pytest.approx(1200)
+    unknown, known = Costs(1, 10, {}), Costs(1, 10, {"pairs": 3.0})
+    assert between([unknown], (1, 10), {"pairs": 100.0}, PRODUCTS) == 0
+    assert between([unknown], (1, 20), {"pairs": 400.0}, PRODUCTS) == pytest.approx(300)
+    assert between([known], (1, 20), {"pairs": 400.0}, PRODUCTS) == pytest.approx(1200)
 
 
 def test_caches_are_read_for_each_answer() -> None:

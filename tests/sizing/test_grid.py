@@ -24,12 +24,12 @@ def cells(grid: Grid, workshop: Workshop, **more: Any) -> list[Cell]:
 
 
 def test_methods_take_turns_after_a_warm_up(grid: Callable[..., Grid], workshop: Workshop) -> None:
-    found = cells(grid(slms=("small",)), workshop)
+    measured = cells(grid(slms=("small",)), workshop)
     pair = "large+small"
-    one, two, three = ((method, pair, 1, 8, 4) for method in ("llm", "slm", "hybrid"))
-    warm_up = [one, two, three]
-    assert workshop.measured == [*warm_up, one, two, three, two, three, one, three, one, two]
-    assert [(cell.method, cell.llm, cell.slm) for cell in found] == [
+    llm, slm, hybrid = ((method, pair, 1, 8, 4) for method in ("llm", "slm", "hybrid"))
+    warm_up = [llm, slm, hybrid]
+    assert workshop.measured == [*warm_up, llm, slm, hybrid, slm, hybrid, llm, hybrid, llm, slm]
+    assert [(cell.method, cell.llm, cell.slm) for cell in measured] == [
         ("llm", "large", None), ("slm", None, "small"), ("hybrid", "large", "small"),
     ]  # fmt: skip
 
@@ -85,23 +85,23 @@ def test_longest_answers_warm_up_the_others(grid: Callable[..., Grid], workshop:
 
 
 def test_what_is_stored_is_not_measured_again(grid: Callable[..., Grid], workshop: Workshop) -> None:
-    asked = grid(llms=("large", "larger"), outputs=(2, 4))
-    keys = planned(asked)
+    large_grid = grid(llms=("large", "larger"), outputs=(2, 4))
+    keys = planned(large_grid)
     done = {key for key in keys if key[0] != "hybrid" or key[1] == "large"}
-    found = cells(asked, workshop, done=done)
-    assert {cell.key for cell in found} == set(keys) - done
+    measured = cells(large_grid, workshop, done=done)
+    assert {cell.key for cell in measured} == set(keys) - done
     assert workshop.orders == [("larger+small", ("hybrid",)), ("larger+tiny", ("hybrid",))]
 
 
 def test_nothing_is_built_when_all_is_stored(grid: Callable[..., Grid], workshop: Workshop) -> None:
-    asked = grid()
-    assert cells(asked, workshop, done=planned(asked)) == []
+    small_grid = grid()
+    assert cells(small_grid, workshop, done=planned(small_grid)) == []
     assert workshop.orders == []
 
 
 def test_every_engine_is_made_once(grid: Callable[..., Grid], workshop: Workshop) -> None:
-    found = cells(grid(llms=("large", "larger"), batches=(1, 2), prompts=(8, 9)), workshop)
-    assert len(found) == len(planned(grid(llms=("large", "larger"), batches=(1, 2), prompts=(8, 9))))
+    measured = cells(grid(llms=("large", "larger"), batches=(1, 2), prompts=(8, 9)), workshop)
+    assert len(measured) == len(planned(grid(llms=("large", "larger"), batches=(1, 2), prompts=(8, 9))))
     assert workshop.orders == [
         ("large+small", ("llm", "slm", "hybrid")), ("large+tiny", ("slm", "hybrid")),
         ("larger+small", ("llm", "hybrid")), ("larger+tiny", ("hybrid",)),
@@ -164,32 +164,32 @@ def test_engine_that_writes_another_number_of_tokens(grid: Callable[..., Grid], 
 
 
 def test_progress_is_told_before_models_are_built(grid: Callable[..., Grid], workshop: Workshop) -> None:
-    said: list[str] = []
-    cells(grid(), workshop, observer=lambda event: said.append(event.sentence))
-    assert said == ["Building large and small", "Building large and tiny"]
+    sentences: list[str] = []
+    cells(grid(), workshop, observer=lambda event: sentences.append(event.sentence))
+    assert sentences == ["Building large and small", "Building large and tiny"]
 
 
 @pytest.mark.parametrize("name", ["torch", "transformers"])
 @pytest.mark.parametrize("first", ["relu", "gated-gelu"])
 def test_real_engines(grid: Callable[..., Grid], name: str, first: str) -> None:
-    asked = grid(engine=name, batches=(1, 2), repeats=1)
-    asked.shapes["large"]["feed_forward"] = first  # type: ignore[index]
-    found = [cell for group in measure_cells(asked) for cell in group]
-    assert [cell.key for cell in found] == list(planned(asked))
-    assert all(cell.median_total_s > 0 for cell in found)
-    assert {"project"} == {p for cell in found for p in cell.phases_s if cell.method == "hybrid"} - {
-        p for cell in found for p in cell.phases_s if cell.method == "llm"
+    small_grid = grid(engine=name, batches=(1, 2), repeats=1)
+    small_grid.shapes["large"]["feed_forward"] = first  # type: ignore[index]
+    measured = [cell for group in measure_cells(small_grid) for cell in group]
+    assert [cell.key for cell in measured] == list(planned(small_grid))
+    assert all(cell.median_total_s > 0 for cell in measured)
+    assert {"project"} == {p for cell in measured for p in cell.phases_s if cell.method == "hybrid"} - {
+        p for cell in measured for p in cell.phases_s if cell.method == "llm"
     }
 
 
 def test_probe_takes_the_hardest_models(
     grid_shapes: Mapping[str, Shape], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, Any]] = []
+    orders: list[tuple[str, Any]] = []
 
     def best(order: Any) -> tuple[str, dict[str, Any]]:
         bundle = order.source.bundle(("llm", "slm"))
-        asked.append(
+        orders.append(
             (order.source.name, [sum(p.numel() for p in m.parameters()) for m in bundle.models.values()])
         )
         return "torch", {}
@@ -197,20 +197,16 @@ def test_probe_takes_the_hardest_models(
     monkeypatch.setattr(measuring, "best_engines", best)
     asked_for = ([grid_shapes["large"], grid_shapes["bart"]], [grid_shapes["small"], grid_shapes["tiny"]])
     assert probed_engine(asked_for, {"methods": ("llm",)}, silent) == "torch"
-    assert asked[0][0] == "bart+small"
-    assert max(asked[0][1]) < 300_000
+    assert orders[0][0] == "bart+small"
+    assert max(orders[0][1]) < 300_000
 
 
 def test_bart_comes_to_torch(grid_shapes: Mapping[str, Shape]) -> None:
-    said: list[str] = []
+    sentences: list[str] = []
     order = {"methods": ("llm", "slm", "hybrid"), "device": CPU, "dtype": "", "threads": 1}
-    assert (
-        probed_engine(
-            ([grid_shapes["bart"]], [grid_shapes["small"]]), order, lambda event: said.append(event.sentence)
-        )
-        == "torch"
-    )
-    assert any("Not the engine onnx" in sentence for sentence in said)
+    shapes = ([grid_shapes["bart"]], [grid_shapes["small"]])
+    assert probed_engine(shapes, order, lambda event: sentences.append(event.sentence)) == "torch"
+    assert any("Not the engine onnx" in sentence for sentence in sentences)
 
 
 def test_probe_fails_as_the_last_engine_does(grid_shapes: Mapping[str, Shape]) -> None:

@@ -15,20 +15,20 @@ from hybrid.sizing import memory as room
 
 
 def test_both_numbers_are_said(grid: Callable[..., Grid]) -> None:
-    asked = grid()
-    needed = needed_bytes(asked, "large")
-    check_memory(asked, needed)
-    check_memory(asked, None)
-    said = r"large with small, tiny needs about 0\.0 GB of memory and 0\.0 GB are free on cpu"
-    with pytest.raises(EngineError, match=said):
-        check_memory(asked, needed - 1)
+    small_grid = grid()
+    needed = needed_bytes(small_grid, "large")
+    check_memory(small_grid, needed)
+    check_memory(small_grid, None)
+    sentence = r"large with small, tiny needs about 0\.0 GB of memory and 0\.0 GB are free on cpu"
+    with pytest.raises(EngineError, match=sentence):
+        check_memory(small_grid, needed - 1)
 
 
 def test_the_largest_llm_decides(grid: Callable[..., Grid]) -> None:
-    asked = grid(llms=("large", "larger"))
-    assert needed_bytes(asked, "larger") > needed_bytes(asked, "large")
+    large_grid = grid(llms=("large", "larger"))
+    assert needed_bytes(large_grid, "larger") > needed_bytes(large_grid, "large")
     with pytest.raises(EngineError, match="larger with"):
-        check_memory(asked, needed_bytes(asked, "large"))
+        check_memory(large_grid, needed_bytes(large_grid, "large"))
 
 
 @pytest.mark.parametrize(

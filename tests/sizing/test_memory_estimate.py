@@ -13,11 +13,11 @@ ASKED = Request(prompt=100, output=20, batch=4)
 @pytest.mark.parametrize(("dtype", "each"), [("float32", 4), ("bfloat16", 2)])
 @pytest.mark.parametrize("method", ["llm", "slm", "hybrid"])
 def test_weights_and_caches(pair: Pair, made_up, method, dtype: str, each: int) -> None:
-    found = memory_estimate(method, pair, ASKED, made_up(dtype=dtype))
-    assert found.weights == each * parameters(method, pair.llm, pair.slm)
+    estimate = memory_estimate(method, pair, ASKED, made_up(dtype=dtype))
+    assert estimate.weights == each * parameters(method, pair.llm, pair.slm)
     writer = pair.llm if method == "llm" else pair.slm
-    assert found.caches == cache_bytes(writer, 100, 20, 4, dtype)
-    assert found.total == found.weights + found.caches
+    assert estimate.caches == cache_bytes(writer, 100, 20, 4, dtype)
+    assert estimate.total == estimate.weights + estimate.caches
 
 
 def test_a_hybrid_does_without_the_decoder_of_its_llm(pair: Pair, made_up) -> None:
@@ -34,16 +34,17 @@ def test_what_8_bit_engines_hold_in_8_bits(pair: Pair, made_up) -> None:
         ("onnx", {}, 1), ("onnx", {"int8_encoder": "off"}, 4), ("ctranslate2", {}, 1),
         ("transformers-int8", {}, 4),
     ):  # fmt: skip
-        found = memory_estimate("llm", pair, ASKED, made_up(engine=engine, dtype="int8", options=options))
-        assert found.weights == reading * shape.encoder_parameters + shape.decoder_parameters
+        estimate = memory_estimate("llm", pair, ASKED, made_up(engine=engine, dtype="int8", options=options))
+        assert estimate.weights == reading * shape.encoder_parameters + shape.decoder_parameters
 
 
 def test_cost_of_output_tokens(pair: Pair, made_up) -> None:
-    found = predicted("slm", pair, ASKED, made_up())
-    tokens_an_hour = 80 / found.total_s * 3600
-    assert cost_per_million_tokens(found.total_s, ASKED, 3.0) == pytest.approx(3.0 / tokens_an_hour * 1e6)
-    assert cost_per_million_tokens(found.total_s, ASKED, 0.0) == 0.0
+    prediction = predicted("slm", pair, ASKED, made_up())
+    tokens_an_hour = 80 / prediction.total_s * 3600
+    price = cost_per_million_tokens(prediction.total_s, ASKED, 3.0)
+    assert price == pytest.approx(3.0 / tokens_an_hour * 1e6)
+    assert cost_per_million_tokens(prediction.total_s, ASKED, 0.0) == 0.0
     longer = replace(ASKED, output=200)
     assert cost_per_million_tokens(predicted("slm", pair, longer, made_up()).total_s, longer, 3.0) < (
-        cost_per_million_tokens(found.total_s, ASKED, 3.0)
+        cost_per_million_tokens(prediction.total_s, ASKED, 3.0)
     )

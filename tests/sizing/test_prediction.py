@@ -32,48 +32,49 @@ def step(shape, past: float) -> float:
 
 def test_one_model_alone(pair: Pair, made_up) -> None:
     for method, shape in (("llm", pair.llm), ("slm", pair.slm)):
-        found = predicted(method, pair, ASKED, made_up())
-        assert list(found.phases) == ["tokenize", "encode", "prefill", "decode", "detokenize"]
-        assert found.phases == pytest.approx({
+        prediction = predicted(method, pair, ASKED, made_up())
+        assert list(prediction.phases) == ["tokenize", "encode", "prefill", "decode", "detokenize"]
+        assert prediction.phases == pytest.approx({
             "tokenize": 10 * US + 2 * US + 32 * US,
             "encode": encoding(shape),
             "prefill": 5 * US + 1e-9 * cross_products(shape).weights + step(shape, 33),
             "decode": 10 * step(shape, 32 + 1 + 5.5),
             "detokenize": 5 * US + 1 * US + 5.5 * US,
         })  # fmt: skip
-        assert found.total_s == pytest.approx(sum(found.phases.values()))
-        assert found.ttft_s == pytest.approx(sum(found.phases[p] for p in ("tokenize", "encode", "prefill")))
-        assert found.tpot_s == pytest.approx(step(shape, 38.5))
+        assert prediction.total_s == pytest.approx(sum(prediction.phases.values()))
+        before_first = sum(prediction.phases[phase] for phase in ("tokenize", "encode", "prefill"))
+        assert prediction.ttft_s == pytest.approx(before_first)
+        assert prediction.tpot_s == pytest.approx(step(shape, 38.5))
 
 
 def test_a_hybrid_reads_as_both_and_writes_as_the_slm(pair: Pair, made_up) -> None:
-    found = predict(pair, ASKED, made_up())
-    assert tuple(found) == MODELS
-    hybrid, llm, slm = found["hybrid"].phases, found["llm"].phases, found["slm"].phases
+    predictions = predict(pair, ASKED, made_up())
+    assert tuple(predictions) == MODELS
+    hybrid, llm, slm = predictions["hybrid"].phases, predictions["llm"].phases, predictions["slm"].phases
     projector = 0.4 * 10 * US + 32e-10 * projector_products(pair.llm, pair.slm).weights
     assert list(hybrid) == ["tokenize", "encode", "project", "prefill", "decode", "detokenize"]
     assert hybrid["encode"] == llm["encode"]
     assert hybrid["project"] == pytest.approx(projector + slm["encode"])
     assert (hybrid["prefill"], hybrid["decode"]) == (slm["prefill"], slm["decode"])
-    assert found["hybrid"].ttft_s == pytest.approx(
-        found["hybrid"].total_s - hybrid["decode"] - hybrid["detokenize"]
+    assert predictions["hybrid"].ttft_s == pytest.approx(
+        predictions["hybrid"].total_s - hybrid["decode"] - hybrid["detokenize"]
     )
 
 
 def test_steps_of_a_long_answer_sum_to_its_decoding(pair: Pair, made_up) -> None:
     one_by_one = sum(step(pair.llm, 32 + 1 + t) for t in range(1, 300))
-    found = predicted("llm", pair, replace(ASKED, output=300), made_up())
-    assert found.phases["decode"] == pytest.approx(one_by_one)
+    prediction = predicted("llm", pair, replace(ASKED, output=300), made_up())
+    assert prediction.phases["decode"] == pytest.approx(one_by_one)
 
 
 def test_a_single_token(pair: Pair, made_up) -> None:
-    found = predicted("slm", pair, replace(ASKED, output=1), made_up())
-    assert (found.phases["decode"], found.tpot_s) == (0.0, None)
+    prediction = predicted("slm", pair, replace(ASKED, output=1), made_up())
+    assert (prediction.phases["decode"], prediction.tpot_s) == (0.0, None)
 
 
 def test_a_batch_takes_longer_than_one_and_less_than_so_many(pair: Pair, made_up) -> None:
-    one, eight = (predicted("llm", pair, replace(ASKED, batch=b), made_up()).total_s for b in (1, 8))
-    assert one < eight < 8 * one
+    single, eight = (predicted("llm", pair, replace(ASKED, batch=b), made_up()).total_s for b in (1, 8))
+    assert single < eight < 8 * single
 
 
 @pytest.mark.parametrize("sizes", [{"prompt": 0}, {"output": 0}, {"batch": -1}])
@@ -85,9 +86,9 @@ def test_sizes_that_are_none(sizes: dict[str, int]) -> None:
 def test_positions_that_a_model_does_not_have(pair: Pair, made_up) -> None:
     short = replace(pair, slm=replace(pair.slm, positions=40))
     assert predict(short, replace(ASKED, output=40), made_up())
-    for asked in (replace(ASKED, output=41), replace(ASKED, prompt=41)):
+    for request in (replace(ASKED, output=41), replace(ASKED, prompt=41)):
         with pytest.raises(InputError, match=r"small has positions for 40 tokens and 41 are asked for\."):
-            predict(short, asked, made_up())
+            predict(short, request, made_up())
 
 
 def test_nothing_of_it_imports_torch() -> None:

@@ -156,9 +156,9 @@ def test_a_profile_of_other_libraries(own: Profile) -> None:
 
 def test_a_profile_of_a_busy_machine(own: Profile) -> None:
     assert stranger(replace(own, cpu_share=0.97)) is None
-    found = stranger(replace(own, cpu_share=0.3))
-    assert found is not None
-    assert (found.label, found.reason) == (
+    doubt = stranger(replace(own, cpu_share=0.3))
+    assert doubt is not None
+    assert (doubt.label, doubt.reason) == (
         "profile of a busy machine",
         "others had the core for 70 % of the time",
     )

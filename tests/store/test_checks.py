@@ -90,8 +90,8 @@ def test_statistics_that_no_answer_has_are_left_out(
     first, rest = records.read_bytes().split(b"\n", 1)
     records.write_bytes(rewritten(first, f"statistics.{metric}", values) + rest)
     loaded = load_run("bad", folder.parent)
-    kept = {name: row for name, row in fake.records[0].statistics.items() if name != metric}
-    assert loaded.records == (replace(fake.records[0], statistics=kept), *fake.records[1:])
+    statistics = {name: row for name, row in fake.records[0].statistics.items() if name != metric}
+    assert loaded.records == (replace(fake.records[0], statistics=statistics), *fake.records[1:])
     (problem,) = loaded.problems
     assert f"statistics of {metric} that no answer has are left out, of 1 answers" in problem
 
@@ -123,7 +123,7 @@ def test_what_no_run_can_be_is_damage_of_that_run_alone(
     run = folder / "run.json"
     run.write_bytes(rewritten(run.read_bytes(), path, value, indented=True))
     listing = list_runs(folder.parent)
-    assert [one.run.run_id for one in listing.runs] == ["good"]
+    assert [summary.run.run_id for summary in listing.runs] == ["good"]
     assert listing.damaged == ("bad",)
     assert reason in listing.problems[0]
     with pytest.raises(StoreError, match=r"run\.json cannot be read"):

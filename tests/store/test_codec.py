@@ -193,8 +193,8 @@ def test_every_stored_line_comes_back_byte_for_byte() -> None:
 
 def test_a_restored_record_is_a_record(record: Record) -> None:
     again = decode_record(encode_record(record))
-    for found, expected in ((again, record), (again.generation, record.generation)):
-        assert vars(found).keys() == vars(expected).keys()
+    for decoded, expected in ((again, record), (again.generation, record.generation)):
+        assert vars(decoded).keys() == vars(expected).keys()
     assert type(again.system) is System
     assert replace(again, repeat=1).repeat == 1
 
@@ -290,8 +290,8 @@ def test_a_run_of_before_there_were_blocks_is_one(run: Run) -> None:
     row = json.loads(encode_run(run))
     assert decode_run(json.dumps(row).encode())[0].plan.blocks == 3
     del row["plan"]["blocks"], row["probes"]
-    found, _ = decode_run(json.dumps(row).encode())
-    assert (found.plan.blocks, found.probes) == (1, ())
+    decoded, _ = decode_run(json.dumps(row).encode())
+    assert (decoded.plan.blocks, decoded.probes) == (1, ())
 
 
 @pytest.mark.parametrize("blocks", [0, "3", None])

@@ -19,8 +19,8 @@ def run_id(fake: StoredRun, tmp_path: Path) -> str:
     for _ in range(2):
         with store.create(fake.run, fake.examples, tmp_path) as writer:
             writer.append(fake.records)
-            made = writer.finish({}, END).run_id
-    return made
+            run_id = writer.finish({}, END).run_id
+    return run_id
 
 
 def names(folder: Path) -> list[str]:
@@ -28,7 +28,7 @@ def names(folder: Path) -> list[str]:
 
 
 def ids(root: Path) -> list[str]:
-    return sorted(one.run.run_id for one in list_runs(root).runs)
+    return sorted(summary.run.run_id for summary in list_runs(root).runs)
 
 
 def files(root: Path) -> list[str]:

@@ -107,7 +107,7 @@ def test_a_fingerprint_follows_every_append_and_the_end(tmp_path: Path, fake_run
             seen.append((run_fingerprint(run_id, tmp_path), results_fingerprint(tmp_path)))
         writer.finish({}, "2026-11-23T02:00:00+00:00")
         seen.append((run_fingerprint(run_id, tmp_path), results_fingerprint(tmp_path)))
-    assert len({one for one, _ in seen}) == len({whole for _, whole in seen}) == len(seen)
+    assert len({part for part, _ in seen}) == len({whole for _, whole in seen}) == len(seen)
     assert seen[-1] == (run_fingerprint(run_id, tmp_path), results_fingerprint(tmp_path))
 
 

@@ -89,7 +89,7 @@ def test_kill_9_loses_no_finished_record(
     process = python(NURSERY, str(tmp_path), str(KILLS))
     output, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
-    found = json.loads(output)
-    assert found["killed"] == KILLS
-    assert found["finished"] > 0
-    assert found["midway"] > KILLS / 5  # many came while records were being written
+    counts = json.loads(output)
+    assert counts["killed"] == KILLS
+    assert counts["finished"] > 0
+    assert counts["midway"] > KILLS / 5  # many came while records were being written

@@ -47,8 +47,8 @@ def test_it_is_noticed_at_the_end_at_the_latest(
         assert not writer.lost
         LOSSES[loss](folder)
         assert writer.lost
-        said = rf"^Run {folder.name} cannot be written: .*{folder.name}.* Start anew\.$"
-        with pytest.raises(StoreError, match=said):  # noqa: PT012  # whichever comes first
+        sentence = rf"^Run {folder.name} cannot be written: .*{folder.name}.* Start anew\.$"
+        with pytest.raises(StoreError, match=sentence):  # noqa: PT012  # whichever comes first
             writer.append(fake.records[8:])
             writer.finish({}, END)
     stored = folder / "run.json"

@@ -44,14 +44,14 @@ def test_whatever_is_cut_off_resumes_with_the_whole_appends(
     lengths = {*range(0, len(whole), 7), *(end + i for end in ends for i in (-1, 0, 1))}
     for length in sorted(lengths & {*range(len(whole) + 1)}):
         path.write_bytes(whole[:length])
-        kept = 5 if length == len(whole) else sum(end <= length for end in ends[1:3])
+        records = 5 if length == len(whole) else sum(end <= length for end in ends[1:3])
         loaded = store.load_run(fake.run.run_id, tmp_path)
-        assert loaded.records == fake.records[:kept]
+        assert loaded.records == fake.records[:records]
         assert loaded.problems == ()
-        assert store.list_runs(tmp_path).runs[0].records == kept
+        assert store.list_runs(tmp_path).runs[0].records == records
         with store.resume(fake.run.run_id, tmp_path) as writer:
-            assert len(writer.done) == kept
-        assert path.read_bytes() == whole[: ends[kept]]
+            assert len(writer.done) == records
+        assert path.read_bytes() == whole[: ends[records]]
 
 
 def test_zeros_that_a_power_failure_leaves_are_cut_off(

@@ -50,7 +50,7 @@ def test_a_taken_id_gets_other_digits(fake: StoredRun, started: Start, tmp_path:
             ids.add(writer.run.run_id)
     assert len(ids) == 20
     listing = store.list_runs(tmp_path)
-    assert {one.run.run_id for one in listing.runs} == ids
+    assert {summary.run.run_id for summary in listing.runs} == ids
     assert listing.problems == ()
 
 

@@ -75,12 +75,12 @@ def test_every_text_comes_back(tmp_path: Path) -> None:
     assert len({safe(text) for text in texts}) == len(texts)
     rows = [(text, i - 10, i / 7) for i, text in enumerate(texts)]
     data = written(("text", "n", "share"), rows)
-    wanted = [text.replace("\udc80", r"\udc80") for text in texts]
+    printable = [text.replace("\udc80", r"\udc80") for text in texts]
 
-    assert [original(row[0]) for row in cells(data)[1:]] == wanted
+    assert [original(row[0]) for row in cells(data)[1:]] == printable
     (tmp_path / "a.csv").write_bytes(data)
     frame = pandas.read_csv(tmp_path / "a.csv", keep_default_na=False)
-    assert list(map(original, frame["text"])) == wanted
+    assert list(map(original, frame["text"])) == printable
     assert list(frame["n"]) == [n for _, n, _ in rows]
     assert list(frame["share"]) == [share for _, _, share in rows]
 
@@ -195,7 +195,7 @@ def test_what_is_open_already_is_written_where_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
 def test_a_full_disk_is_said() -> None:
-    told = "cannot be written: No space left on device"
-    with pytest.raises(StoreError, match=told), replacing(Path("/dev/full")) as file:
+    reason = "cannot be written: No space left on device"
+    with pytest.raises(StoreError, match=reason), replacing(Path("/dev/full")) as file:
         file.write(b"x" * 100_000)
     assert Path("/dev/full").is_char_device()

@@ -96,8 +96,8 @@ def test_a_file_that_may_not_grow_is_cut_back(
         writer.append([replace(made, example_id="news-2")])
         """
     _, errors = python(code, fake.run.run_id, str(tmp_path), str(size + 200)).communicate()
-    told = f"StoreError: Run {fake.run.run_id} cannot be written: File too large. The records so far are kept"
-    assert told in errors.decode()
+    sentence = f"Run {fake.run.run_id} cannot be written: File too large. The records so far are kept"
+    assert f"StoreError: {sentence}" in errors.decode()
     assert path.stat().st_size == size
     assert len(store.load_run(fake.run.run_id, tmp_path).records) == 3
 

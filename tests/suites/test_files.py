@@ -125,10 +125,10 @@ def test_a_wrong_tsv_line_is_named(tmp_path: Path, line: bytes, error: str) -> N
     message = refusal(path)
     assert f"{path}, line 3" in message
     assert error in message
-    found = []
+    examples = []
     with pytest.raises(SuiteError):
-        found.extend(read_examples(path))
-    assert found == EXPECTED  # what came before it was served
+        examples.extend(read_examples(path))
+    assert examples == EXPECTED  # what came before it was served
 
 
 @pytest.mark.parametrize(

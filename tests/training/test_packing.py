@@ -30,7 +30,7 @@ def write(path: Path, rows: list[tuple[list[int], list[int]]], **more: np.ndarra
     return path
 
 
-def made(count: int, seed: int = 0) -> list[tuple[list[int], list[int]]]:
+def random_rows(count: int, seed: int = 0) -> list[tuple[list[int], list[int]]]:
     generator = np.random.default_rng(seed)
     lengths = generator.integers(2, 9, (count, 2))
     return [tuple(generator.integers(3, 90, n).tolist() for n in pair) for pair in lengths]
@@ -38,7 +38,7 @@ def made(count: int, seed: int = 0) -> list[tuple[list[int], list[int]]]:
 
 @pytest.fixture
 def rows() -> list[tuple[list[int], list[int]]]:
-    return made(60)
+    return random_rows(60)
 
 
 @pytest.fixture
@@ -53,16 +53,16 @@ def batches(path: Path, seed: int = 7, share: tuple[int, int] = (0, 1), tokens: 
 def examples_of(batch: Packed) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """(ids read, ids predicted) of each example in a batch."""
     labels = torch.full((batch.tokens.numel(),), IGNORED)
-    kept = batch.labels != IGNORED
-    labels[batch.scored[kept]] = batch.labels[kept]
+    scored = batch.labels != IGNORED
+    labels[batch.scored[scored]] = batch.labels[scored]
     labels = labels.view_as(batch.tokens)
-    found = []
+    examples = []
     for tokens, numbers, targets in zip(batch.tokens, batch.segments, labels, strict=True):
         for number in range(1, int(numbers.max()) + 1):
             mine = numbers == number
             predicted = targets[mine]
-            found.append((tuple(tokens[mine].tolist()), tuple(predicted[predicted != IGNORED].tolist())))
-    return found
+            examples.append((tuple(tokens[mine].tolist()), tuple(predicted[predicted != IGNORED].tolist())))
+    return examples
 
 
 def test_every_example_comes_once_whole_and_in_order(path: Path, rows) -> None:
@@ -79,11 +79,11 @@ def test_positions_count_from_the_start_of_each_example(path: Path) -> None:
 
 
 def test_batch_k_depends_on_seed_and_k_alone(path: Path) -> None:
-    one, other, reseeded = batches(path), batches(path), batches(path, seed=8)
+    first, second, reseeded = batches(path), batches(path), batches(path, seed=8)
     steps = [0, 3, 9, 25]
-    expected = {k: one[k] for k in steps}
+    expected = {k: first[k] for k in steps}
     for k in reversed(steps):
-        assert all(map(torch.equal, other[k], expected[k]))
+        assert all(map(torch.equal, second[k], expected[k]))
     assert any(not torch.equal(reseeded[k].tokens, expected[k].tokens) for k in steps)
 
 

@@ -48,8 +48,8 @@ def test_a_killed_stage_goes_on_to_the_same_mean(make: Make) -> None:
         e.values["objective"] for e in events if e.kind == "dev"
     ]
     for name in ("model", "mean"):
-        expected, found = weights(whole, name), weights(killed, name)
-        assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
+        expected, resumed = weights(whole, name), weights(killed, name)
+        assert all(torch.equal(resumed[key], tensor) for key, tensor in expected.items())
     used = trained(whole, "llm").get_input_embeddings().weight
     assert torch.equal(used, weights(whole, "mean")["model.embed_tokens.weight"])
 

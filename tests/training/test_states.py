@@ -45,9 +45,9 @@ def test_prompts_are_read_as_the_pair_reads_them(llm: str, layer: int | None, ba
 
 def test_kept_states_are_those_of_each_prompt_in_16_bits(side: Side, batch: Batch) -> None:
     pair, seen = pair_of(), batch.mask.bool()
-    kept = keep_states(pair, side, 1.0)
+    states = keep_states(pair, side, 1.0)
     read = read_prompts(pair, batch.source, batch.mask)[seen]
-    torch.testing.assert_close(kept.gather(batch.rows, 10)[seen].float(), read, rtol=0.01, atol=0.02)
+    torch.testing.assert_close(states.gather(batch.rows, 10)[seen].float(), read, rtol=0.01, atol=0.02)
     assert keep_states(pair, side, 0.0) is None
 
 

@@ -50,8 +50,8 @@ def thread() -> Iterator[int]:
 )
 def test_cores_are_divided(monkeypatch: pytest.MonkeyPatch, here, threads, server, measurement):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: here)
-    found = starting.divided_cores(threads)
-    assert found == starting.Cores(frozenset(server), frozenset(measurement))
+    cores = starting.divided_cores(threads)
+    assert cores == starting.Cores(frozenset(server), frozenset(measurement))
 
 
 @pytest.mark.parametrize(("here", "threads"), [({3}, 1), ({0, 1}, 2), ({0, 1}, 8)])
@@ -75,8 +75,8 @@ def test_where_the_kernel_refuses_a_job_starts_all_the_same(monkeypatch: pytest.
 
 def test_what_is_started_keeps_to_its_cores(many: set[int]):
     with starting.started_on({max(many)}):
-        said = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True)
-    assert said.stdout == f"[{max(many)}]\n"
+        process = subprocess.run([sys.executable, "-c", SHOW], capture_output=True, text=True, check=True)
+    assert process.stdout == f"[{max(many)}]\n"
     assert allowed() == many
 
 

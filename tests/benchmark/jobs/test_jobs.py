@@ -191,9 +191,9 @@ def test_a_number_that_another_process_has_by_now_is_not_the_job(root, begin):
     (job.folder / "ended").unlink()
     with subprocess.Popen(["sleep", "30"]) as other:
         rewritten(job, pid=other.pid)
-        found = jobs.latest(root)
-        assert not found.alive
-        jobs.cancel(found)
+        latest = jobs.latest(root)
+        assert not latest.alive
+        jobs.cancel(latest)
         assert other.poll() is None
         other.kill()
     assert jobs.blocking_reason(root) is None

@@ -40,9 +40,9 @@ class Command:
         """The run whose id is the only line on stdout."""
         assert result.exit_code == exit_code, result.output
         assert result.stdout.count("\n") == 1
-        found = load_run(result.stdout.rstrip("\n"))
-        assert found.problems == ()
-        return found
+        stored = load_run(result.stdout.rstrip("\n"))
+        assert stored.problems == ()
+        return stored
 
     def failed(self, result: Result, exit_code: int = 1) -> str:
         """What a command that stored nothing said."""

@@ -19,8 +19,8 @@ def measure(
 
 
 @pytest.fixture
-def said() -> Callable[[Result, int], str]:
-    """said(result, exit_code): what a command that printed nothing said."""
+def refusal() -> Callable[[Result, int], str]:
+    """refusal(result, exit_code): what a command that printed nothing said."""
 
     def read(result: Result, exit_code: int) -> str:
         assert result.exit_code == exit_code, result.output

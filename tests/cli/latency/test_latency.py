@@ -19,7 +19,7 @@ from hybrid.store.grids import list_grids, load_grid
 PAIR = ("--llm", "bundled-llm", "--slm", "bundled-slm")
 SMALL = (*PAIR, "--engine", "torch", "--prompt", "8", "--output", "4", "--repeats", "2")
 OUTSIDE = ("tokenize", "detokenize")
-Said = Callable[[Result, int], str]
+Refusal = Callable[[Result, int], str]
 
 
 def stop_after(groups: int, how: BaseException, patch: pytest.MonkeyPatch) -> None:
@@ -82,8 +82,8 @@ def test_a_pair_of_decoder_only_models_is_measured(measure: Callable[..., Result
         "llm": ["prefill", "decode"], "slm": ["prefill", "decode"],
         "hybrid": ["encode", "project", "prefill", "decode"],
     }  # fmt: skip
-    said = measure(*pair, "--engine", "torch", "--prompt", "60", "--output", "8").output
-    assert "positions for 64 tokens and --prompt and --output together ask for 68" in said
+    output = measure(*pair, "--engine", "torch", "--prompt", "60", "--output", "8").output
+    assert "positions for 64 tokens and --prompt and --output together ask for 68" in output
 
 
 def test_lists_make_a_grid(measure: Callable[..., Result]) -> None:
@@ -142,7 +142,7 @@ def test_cells_that_another_engine_has_answered_are_told(
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt(), RuntimeError("CUDA out of memory. Tried to allocate")])
 def test_interrupted_grid_goes_on(
-    measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch, how: BaseException
+    measure: Callable[..., Result], refusal: Refusal, monkeypatch: pytest.MonkeyPatch, how: BaseException
 ) -> None:
     with monkeypatch.context() as patch:
         stop_after(1, how, patch)
@@ -153,7 +153,7 @@ def test_interrupted_grid_goes_on(
         in stopped.stderr
     )
     expected = "Interrupted." if isinstance(how, KeyboardInterrupt) else "The memory of cpu is full."
-    assert f"error: {expected}" in said(stopped, 1)
+    assert f"error: {expected}" in refusal(stopped, 1)
     before = load_grid(grid_id).cells
 
     result = measure("--resume", "latest")
@@ -168,10 +168,10 @@ def test_interrupted_grid_goes_on(
 
 
 def test_what_fails_before_its_first_cell_leaves_nothing(
-    measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch
+    measure: Callable[..., Result], refusal: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_after(0, KeyboardInterrupt(), monkeypatch)
-    assert said(measure(*SMALL), 1) == "error: Interrupted.\n"
+    assert refusal(measure(*SMALL), 1) == "error: Interrupted.\n"
     assert list_grids().grids == ()
 
 

@@ -17,24 +17,24 @@ from hybrid.store.grids import list_grids
 
 PAIR = ("--llm", "bundled-llm", "--slm", "bundled-slm")
 SMALL = (*PAIR, "--engine", "torch", "--prompt", "8", "--output", "4", "--repeats", "2")
-Said = Callable[[Result, int], str]
+Refusal = Callable[[Result, int], str]
 
 
 def test_what_does_not_fit_is_refused_with_both_numbers(
-    measure: Callable[..., Result], said: Said, monkeypatch: pytest.MonkeyPatch
+    measure: Callable[..., Result], refusal: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hybrid.sizing.run.free_bytes", lambda _: 9_000_000_000)
     result = measure("--llm", "t5-11b", "--slm", "t5-small", "--engine", "torch")
-    told = said(result, 1)
     assert re.match(
-        r"error: t5-11b with t5-small needs about 1\d\d\.\d GB of memory and 9\.0 GB are free on cpu", told
+        r"error: t5-11b with t5-small needs about 1\d\d\.\d GB of memory and 9\.0 GB are free on cpu",
+        refusal(result, 1),
     )
     assert list_grids().grids == ()
 
 
-def test_only_one_measurement_at_a_time(measure: Callable[..., Result], said: Said) -> None:
+def test_only_one_measurement_at_a_time(measure: Callable[..., Result], refusal: Refusal) -> None:
     with measuring("another", "suite"):
-        assert "Another measurement is running" in said(measure(*SMALL), 1)
+        assert "Another measurement is running" in refusal(measure(*SMALL), 1)
     assert list_grids().grids == ()
 
 
@@ -53,9 +53,9 @@ def test_only_one_measurement_at_a_time(measure: Callable[..., Result], said: Sa
     ],
 )
 def test_wrong_usage(
-    measure: Callable[..., Result], said: Said, arguments: tuple[str, ...], sentence: str
+    measure: Callable[..., Result], refusal: Refusal, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    assert sentence in said(measure(*arguments), 2)
+    assert sentence in refusal(measure(*arguments), 2)
 
 
 @pytest.mark.parametrize(
@@ -72,20 +72,20 @@ def test_wrong_usage(
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(
-    measure: Callable[..., Result], said: Said, arguments: tuple[str, ...], sentence: str
+    measure: Callable[..., Result], refusal: Refusal, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    told = said(measure(*arguments), 1)
-    assert sentence in told
-    assert told.splitlines()[-1].startswith("error: ")
+    output = refusal(measure(*arguments), 1)
+    assert sentence in output
+    assert output.splitlines()[-1].startswith("error: ")
     assert list_grids().grids == ()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize("engine", ["auto", "torch"])
-def test_a_gpu_that_is_not_there(measure: Callable[..., Result], said: Said, engine: str) -> None:
-    told = said(measure(*PAIR, "--device", "cuda", "--engine", engine), 1)
-    assert told.splitlines()[-1].startswith("error: ")
-    assert "cuda" in told.splitlines()[-1]
+def test_a_gpu_that_is_not_there(measure: Callable[..., Result], refusal: Refusal, engine: str) -> None:
+    output = refusal(measure(*PAIR, "--device", "cuda", "--engine", engine), 1)
+    assert output.splitlines()[-1].startswith("error: ")
+    assert "cuda" in output.splitlines()[-1]
 
 
 def test_help_needs_no_torch(measure: Callable[..., Result]) -> None:

@@ -78,8 +78,8 @@ def test_lossless_methods_equal_the_llm(bundle, texts, answer):
 def test_logits_equal_transformers(bundle, texts, answer):
     """Not only their order: caps, biases and scales of the head as well."""
     engine, prompt = TorchEngine(bundle, "llm"), prompt_ids(bundle, texts[150])
-    made = answer(engine, texts[150], max_new_tokens=4, ignore_eos=True)
-    logits = logits_after(bundle.llm, prompt, made.token_ids[:3])
+    generation = answer(engine, texts[150], max_new_tokens=4, ignore_eos=True)
+    logits = logits_after(bundle.llm, prompt, generation.token_ids[:3])
     if (never := sizes_of(bundle.llm.config).never) is not None:
         logits[never] = -torch.inf
     torch.testing.assert_close(engine.strategy.decoder.single.logits[0], logits, rtol=1e-3, atol=1e-3)
@@ -120,10 +120,10 @@ def logits_after(model, prompt, answer) -> torch.Tensor:
         ).logits[0, -1]
 
 
-def same(model, prompt, one, other) -> bool:
+def same(model, prompt, first, second) -> bool:
     """Equal ids, or parted where both logits are equal within 1e-3."""
-    if list(one) == list(other):
+    if list(first) == list(second):
         return True
-    place = next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    logits = logits_after(model, prompt, one[:place])
-    return bool((logits[one[place]] - logits[other[place]]).abs() < 1e-3)
+    place = next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    logits = logits_after(model, prompt, first[:place])
+    return bool((logits[first[place]] - logits[second[place]]).abs() < 1e-3)

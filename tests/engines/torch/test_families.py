@@ -27,8 +27,8 @@ def test_single_prompts_and_batches_equal_generate(bundle, texts, answer, answer
     engine, some = TorchEngine(bundle, model), texts[5::20]
     prompts = [prompt_ids(bundle, text) for text in some]
     expected = [reference(bundle.model(model), [prompt])[0] for prompt in prompts]
-    for made, prompt, ids in zip(answers(engine, some), prompts, expected, strict=True):
-        assert same(bundle.model(model), prompt, made.token_ids, ids)
+    for generation, prompt, ids in zip(answers(engine, some), prompts, expected, strict=True):
+        assert same(bundle.model(model), prompt, generation.token_ids, ids)
     for text, ids in zip(some, expected, strict=True):
         assert list(answer(engine, text).token_ids) == ids
     assert len({tuple(ids) for ids in expected}) > 2
@@ -47,11 +47,11 @@ def test_lossless_methods_equal_the_llm(bundle, texts, answer):
 def test_logits_equal_transformers(bundle, texts, answer):
     """Not only their order: the head is scaled where the family scales it."""
     engine = TorchEngine(bundle, "llm")
-    made = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
+    generation = answer(engine, texts[50], max_new_tokens=4, ignore_eos=True)
     prompt = prompt_ids(bundle, texts[50])
     with torch.no_grad():
         expected = bundle.llm(
-            input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([[0, *made.token_ids[:3]]])
+            input_ids=torch.tensor([prompt]), decoder_input_ids=torch.tensor([[0, *generation.token_ids[:3]]])
         ).logits[0, -1]
     torch.testing.assert_close(engine.strategy.decoder.single.logits[0], expected, rtol=1e-4, atol=1e-4)
 

@@ -62,8 +62,9 @@ def test_a_hybrid_with_any_encoder_equals_generate(family, slm, settings):
     assert len({tuple(ids) for ids in written}) > 1
     kind = type(pair.hybrid.llm).__name__
     assert engine.options == {"reader": f"{kind} of transformers"}
-    (told,) = (event.sentence for event in events if isinstance(event, Notice))
-    assert told.startswith(f"The engine torch reads the hybrid's prompts through transformers' own {kind}")
+    (sentence,) = (event.sentence for event in events if isinstance(event, Notice))
+    how = f"The engine torch reads the hybrid's prompts through transformers' own {kind}"
+    assert sentence.startswith(how)
 
 
 @pytest.mark.parametrize(("family", "positions"), [("bert", 64), ("xlm-roberta", 63)])

@@ -120,9 +120,9 @@ def test_older_tokenizers_are_turned_into_one_file(llama: Path, tiny_tokenizer_f
     )
     from tokenizers import Tokenizer
 
-    made = Tokenizer.from_file(str(resolve(str(llama)).tokenizer_file))
+    tokenizer = Tokenizer.from_file(str(resolve(str(llama)).tokenizer_file))
     whole = Tokenizer.from_file(str(tiny_tokenizer_file))
-    assert made.encode("Das Haus am Fluss").ids == whole.encode("Das Haus am Fluss").ids
+    assert tokenizer.encode("Das Haus am Fluss").ids == whole.encode("Das Haus am Fluss").ids
 
 
 def test_no_tokenizer(save: Make) -> None:

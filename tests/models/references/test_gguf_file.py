@@ -83,7 +83,7 @@ def write(path: Path, model: Any, kind: Any, tokenizer: Path, **changes: Any) ->
     write_tokenizer(writer, tokenizer)
     for key, value in changes.items():
         writer.add_string(key.replace("__", "."), value)
-    kept = {}
+    weights = {}
     for name, weight in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
@@ -95,14 +95,14 @@ def write(path: Path, model: Any, kind: Any, tokenizer: Path, **changes: Any) ->
         as_kind = kind if weight.ndim == 2 else Q.F32
         packed = gguf.quants.quantize(rows.numpy(), as_kind)
         writer.add_tensor(ggml_name(name), packed, raw_dtype=as_kind)
-        kept[name] = torch.from_numpy(
+        weights[name] = torch.from_numpy(
             np.array(gguf.quants.dequantize(gguf.quants.quantize(weight.numpy(), as_kind), as_kind))
         ).reshape(weight.shape)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return kept
+    return weights
 
 
 def write_tokenizer(writer: Any, tokenizer: Path) -> None:
@@ -149,8 +149,8 @@ def test_round_trip(tmp_path: Path, tiny_tokenizer_file: Path, make: Any) -> Non
 @pytest.mark.parametrize("kind", WHOLE, ids=lambda kind: kind.name)
 def test_quantizations(tmp_path: Path, tiny_tokenizer_file: Path, kind: Any) -> None:
     model = tiny_llama()
-    kept = write(tmp_path / "model.gguf", model, kind, tiny_tokenizer_file)
-    model.load_state_dict(kept, strict=False)
+    weights = write(tmp_path / "model.gguf", model, kind, tiny_tokenizer_file)
+    model.load_state_dict(weights, strict=False)
     assert torch.allclose(logits(load_model(resolve(str(tmp_path / "model.gguf")))), logits(model), atol=1e-6)
 
 
@@ -158,21 +158,21 @@ def test_blocks_that_only_llama_cpp_writes(tmp_path: Path, tiny_tokenizer_file: 
     """Q4_K: any bits are weights, as long as each block's two scales are numbers."""
     model = tiny_llama(hidden_size=256, intermediate_size=256, num_hidden_layers=1)
     rng = np.random.default_rng(0)
-    kept = {}
+    raw_blocks = {}
 
     def blocks(rows: np.ndarray, kind: Any) -> np.ndarray:
         if kind is not Q.Q4_K:
             return rows
         raw = rng.integers(0, 256, (rows.shape[0], rows.shape[1] // 256 * 144), dtype=np.uint8)
         raw.reshape(-1, 144)[:, :4] = np.frombuffer(np.array([1e-3, 1e-3], np.float16).tobytes(), np.uint8)
-        kept.setdefault(rows.shape, raw)
+        raw_blocks.setdefault(rows.shape, raw)
         return raw
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gguf.quants, "quantize", blocks)
         write(tmp_path / "model.gguf", model, Q.Q4_K, tiny_tokenizer_file)
     loaded = load_model(resolve(str(tmp_path / "model.gguf")))
-    table = gguf.quants.dequantize(kept[(384, 256)], Q.Q4_K)
+    table = gguf.quants.dequantize(raw_blocks[(384, 256)], Q.Q4_K)
     assert np.array_equal(loaded.get_input_embeddings().weight.detach().numpy(), table)
 
 
@@ -181,10 +181,10 @@ def test_the_tokenizer_of_the_file(tmp_path: Path, tiny_tokenizer_file: Path) ->
 
     write(tmp_path / "model.gguf", tiny_llama(), Q.Q8_0, tiny_tokenizer_file)
     path = resolve(str(tmp_path / "model.gguf")).tokenizer_file
-    made, whole = Tokenizer.from_file(str(path)), Tokenizer.from_file(str(tiny_tokenizer_file))
+    tokenizer, whole = Tokenizer.from_file(str(path)), Tokenizer.from_file(str(tiny_tokenizer_file))
     for text in ("The committee agreed; größe 🙂 日本", "  two  spaces\n"):
-        assert made.encode(text).ids == whole.encode(text).ids
-    assert made.encode("a</s>").ids[-1] == 1
+        assert tokenizer.encode(text).ids == whole.encode(text).ids
+    assert tokenizer.encode("a</s>").ids[-1] == 1
     assert resolve(str(tmp_path / "model.gguf")).tokenizer_file == path  # made once
 
 

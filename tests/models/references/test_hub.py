@@ -35,9 +35,9 @@ def weights(hub: FakeHub, method: str = "GET") -> list[str]:
 
 
 def test_licence_and_size_are_told_before_the_weights(hub: FakeHub, cache: Path) -> None:
-    told: list[tuple[Event, int]] = []
-    checkpoint = resolve(f"hub:{NAME}", lambda event: told.append((event, len(weights(hub)))))
-    (notice, before), *status = told
+    events: list[tuple[Event, int]] = []
+    checkpoint = resolve(f"hub:{NAME}", lambda event: events.append((event, len(weights(hub)))))
+    (notice, before), *status = events
     assert isinstance(notice, Notice)
     assert before == 0
     assert notice.sentence.startswith(f"hub:{NAME}, licence apache-2.0, commit c0ffee000000: 0.")
@@ -69,13 +69,13 @@ def test_nothing_else_is_sent(hub: FakeHub) -> None:
 
 def test_the_second_time_nothing_is_fetched(hub: FakeHub) -> None:
     resolve(NAME)
-    told: list[Event] = []
+    events: list[Event] = []
     fetched = weights(hub)
-    assert resolve(NAME, told.append).revision == COMMIT
-    assert (weights(hub), told) == (fetched, [])
-    asked = len(hub.asked)
+    assert resolve(NAME, events.append).revision == COMMIT
+    assert (weights(hub), events) == (fetched, [])
+    requests = len(hub.asked)
     assert resolve(f"hub:{NAME}@{COMMIT}").revision == COMMIT  # a commit never changes: nobody is asked
-    assert len(hub.asked) == asked
+    assert len(hub.asked) == requests
 
 
 def test_a_revision(hub: FakeHub) -> None:
@@ -117,10 +117,10 @@ def test_a_hub_that_goes_away_leaves_whole_files(
     assert "ask again" in message
     assert not half_written(cache)
     hub.cut.clear()
-    told: list[Event] = []
+    events: list[Event] = []
     before = weights(hub)
-    resolve("someone/large", told.append)
-    assert "of its" in told[0].sentence
+    resolve("someone/large", events.append)
+    assert "of its" in events[0].sentence
     assert [path.rpartition("/")[2] for path in weights(hub)[len(before) :]] == [largest]
 
 
@@ -138,9 +138,9 @@ def test_progress_of_a_slow_download(hub: FakeHub, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("hybrid.models.references.hub_client.TELL_EVERY_S", 0)
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)
     hub.pause_s = 0.002
-    told: list[Event] = []
-    resolve(NAME, told.append)
-    sentences = [event.sentence for event in told if isinstance(event, Status)]
+    events: list[Event] = []
+    resolve(NAME, events.append)
+    sentences = [event.sentence for event in events if isinstance(event, Status)]
     assert len(sentences) > 10
     assert sentences[-1].startswith(f"Fetching hub:{NAME}: ")
     assert sentences[-1].endswith("(100 %)")
@@ -198,9 +198,9 @@ def test_what_is_in_the_cache_needs_no_network(hub: FakeHub, monkeypatch: pytest
 
     resolve(NAME)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    told: list[Event] = []
-    assert resolve(NAME, told.append).revision == COMMIT
-    assert f"hub:{NAME} is taken from the cache" in told[0].sentence
+    events: list[Event] = []
+    assert resolve(NAME, events.append).revision == COMMIT
+    assert f"hub:{NAME} is taken from the cache" in events[0].sentence
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert resolve(NAME).revision == COMMIT
     assert f"hub:{NAME}@v7 is not in the cache, and HF_HUB_OFFLINE forbids" in refusal(f"{NAME}@v7")
@@ -262,20 +262,20 @@ def test_a_gguf_file_of_the_hub(hub: FakeHub, tiny_tokenizer_file: Path, tmp_pat
     write(tmp_path / "ggufs" / "m.gguf", tiny_llama(), gguf.GGMLQuantizationType.F16, tiny_tokenizer_file)
     (tmp_path / "ggufs" / "other.gguf").write_bytes(b"x")
     hub.models["someone/ggufs"] = tmp_path / "ggufs"
-    told: list[Event] = []
-    checkpoint = resolve("someone/ggufs/m.gguf", told.append)
+    events: list[Event] = []
+    checkpoint = resolve("someone/ggufs/m.gguf", events.append)
     assert (checkpoint.revision, checkpoint.kind) == (COMMIT, "gguf")
-    assert isinstance(told[0], Notice)
+    assert isinstance(events[0], Notice)
     assert load_model(checkpoint).config.hidden_size == 64
     assert not [path for path in hub.paths() if "other" in path]
-    asked = len(hub.asked)
+    requests = len(hub.asked)
     assert resolve(f"hub:someone/ggufs/m.gguf@{COMMIT}").weight_files == ("m.gguf",)
-    assert len(hub.asked) == asked
+    assert len(hub.asked) == requests
     assert "has no n.gguf; its GGUF files are m.gguf and other.gguf" in refusal("hub:someone/ggufs/n.gguf")
 
 
 def test_a_licence_that_is_not_stated(hub: FakeHub) -> None:
     hub.licence = None
-    told: list[Event] = []
-    resolve(NAME, told.append)
-    assert "licence not stated" in told[0].sentence
+    events: list[Event] = []
+    resolve(NAME, events.append)
+    assert "licence not stated" in events[0].sentence

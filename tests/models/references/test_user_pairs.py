@@ -30,9 +30,9 @@ def small(hub: FakeHub, save: Make) -> str:
 
 
 def test_a_pair_of_two_ids(hub: FakeHub, small: str, zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Event] = []
-    folder = add_pair("mine", NAME, small, observer=told.append)
-    assert [event.sentence.partition(",")[0] for event in told if isinstance(event, Notice)] == [
+    events: list[Event] = []
+    folder = add_pair("mine", NAME, small, observer=events.append)
+    assert [event.sentence.partition(",")[0] for event in events if isinstance(event, Notice)] == [
         f"hub:{NAME}", "hub:someone/small@v1"
     ]  # fmt: skip
     manifest = json.loads((folder / "pair.json").read_text())

@@ -131,8 +131,8 @@ def test_filters_keep_what_they_say(arranged: Callable[..., tuple[StoredRun, Exa
             example.id
             for example in stored.examples
             if any(
-                query.lower() in there.lower()
-                for there in (
+                query.lower() in part.lower()
+                for part in (
                     example.source,
                     *example.references,
                     *(text(example.id, system) for system in SYSTEMS),

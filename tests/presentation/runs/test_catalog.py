@@ -35,9 +35,9 @@ def test_entries_say_what_was_asked(tmp_path: Path):
 def test_entries_are_the_newest_first_and_damage_hides_nothing(tmp_path: Path):
     ids = [store_run(tmp_path, number, examples=2) for number in range(3)]
     (tmp_path / ids[1] / "run.json").write_text("{", "utf-8")
-    found = catalog(tmp_path)
-    assert [entry.run_id for entry in found.entries] == [ids[2], ids[0]]
-    assert ids[1] in found.problems[0]
+    runs = catalog(tmp_path)
+    assert [entry.run_id for entry in runs.entries] == [ids[2], ids[0]]
+    assert ids[1] in runs.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,8 @@ def test_what_is_kept_is_said_with_its_weight(fake_run: Callable[..., StoredRun]
     gate, difference = comparison.systems[2].against.gate, comparison.systems[2].against.differences["rougeL"]
     weight = "beyond chance" if difference.decided else "that may be chance"
     what = "loss" if gate.quality.value < 1 else "gain"
-    kept = f"keeps {100 * gate.quality.value:.1f} % of its ROUGE-L, a {what} {weight}"
-    assert kept in plain_summary(systems[2], systems)
+    sentence = f"keeps {100 * gate.quality.value:.1f} % of its ROUGE-L, a {what} {weight}"
+    assert sentence in plain_summary(systems[2], systems)
 
 
 def test_the_sentence_of_the_figure_counts(two: tuple[Comparison, list[StoredRun]]):

@@ -135,10 +135,10 @@ def test_machines_of_one_name_have_a_card_each(tmp_path: Path):
         replace(entry, hardware=hardware)
         for entry, hardware in zip(catalog(tmp_path).entries, (new, old, Hardware()), strict=True)
     ]
-    found = [headline.entry for headline in headlines(entries, partial(run_digest, root=tmp_path))]
-    assert [entry.run_id for entry in found] == ["made-0002", "made-0001"]
-    assert list(machines(found).values()) == ["AMD EPYC, family 26 model 2", "AMD EPYC, family 25 model 2"]
-    assert list(machines(found[:1]).values()) == ["AMD EPYC"]
+    entries = [headline.entry for headline in headlines(entries, partial(run_digest, root=tmp_path))]
+    assert [entry.run_id for entry in entries] == ["made-0002", "made-0001"]
+    assert list(machines(entries).values()) == ["AMD EPYC, family 26 model 2", "AMD EPYC, family 25 model 2"]
+    assert list(machines(entries[:1]).values()) == ["AMD EPYC"]
 
 
 def test_a_few_examples_or_a_busy_machine_do_not_take_the_headline(tmp_path: Path):

@@ -21,7 +21,7 @@ def test_bins_hold_every_example_once_and_enough_of_them(n: int, longest: int):
         assert sorted(np.concatenate(parts).tolist()) == list(range(n))
         assert min(map(len, parts)) >= LEAST
         ends = [(lengths[part].min(), lengths[part].max()) for part in parts]
-        assert all(one[1] < other[0] for one, other in itertools.pairwise(ends))
+        assert all(below[1] < above[0] for below, above in itertools.pairwise(ends))
 
 
 def test_bins_of_different_lengths_are_of_equal_size():
