@@ -24,7 +24,7 @@ st.caption(
     "predicted from the device's profile elsewhere. Speed and memory follow from sizes alone; quality does "
     "not, so only trained pairs have one."
 )
-removal.said()
+removal.draw_outcome()
 known = caches.sources()
 if not known.devices:
     notes(known.problems)

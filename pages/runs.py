@@ -15,7 +15,7 @@ st.caption(
     "says, several to compare them; take the numbers home as CSV, or a report to mail."
 )
 catalog = caches.catalog()
-removal.said()
+removal.draw_outcome()
 chosen = choose(catalog) if catalog.entries else []
 if not catalog.entries:
     note(NO_RUNS)

@@ -54,18 +54,18 @@ def environment(device: Device, weights_sha256: str, packages: Sequence[str] = (
     )
 
 
-def differing(one: Environment, other: Environment) -> dict[str, tuple[str, str]]:
+def differing(first: Environment, second: Environment) -> dict[str, tuple[str, str]]:
     """By field, or package, the two values that differ; `none` where there is none, hashes cut short.
 
     `machine` says in what the machines differ, where both are known. Memory is left out: virtual machines
     are given more of it while they run.
     """
-    fields, other_fields = _flat(one), _flat(other)
+    fields, other_fields = _flat(first), _flat(second)
     names = [name for name in fields | other_fields if fields.get(name) != other_fields.get(name)]
     changes = {
         name.replace("_", " "): (_short(fields.get(name)), _short(other_fields.get(name))) for name in names
     }
-    machines = unlike(one.hardware, other.hardware)
+    machines = unlike(first.hardware, second.hardware)
     return changes | ({"machine": machines} if machines else {})
 
 

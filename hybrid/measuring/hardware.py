@@ -87,39 +87,39 @@ def described(machine: Hardware) -> str:
     return ", ".join([" ".join(numbers), counted(machine.cores, "core"), *caches, *machine.instructions])
 
 
-def unlike(one: Hardware, other: Hardware) -> tuple[str, str] | None:
+def unlike(first: Hardware, second: Hardware) -> tuple[str, str] | None:
     """Return in what two machines differ, in words for each; None when they do not, or one is not known.
 
     `("family 25 model 17 without avx_vnni", "family 26 model 2 with avx_vnni")`. GPUs count where both
     used one.
     """
-    if one.gpu is None or other.gpu is None:
-        one, other = replace(one, gpu=None), replace(other, gpu=None)
-    if not (one.known and other.known) or one == other:
+    if first.gpu is None or second.gpu is None:
+        first, second = replace(first, gpu=None), replace(second, gpu=None)
+    if not (first.known and second.known) or first == second:
         return None
-    return _described(one, other), _described(other, one)
+    return _described(first, second), _described(second, first)
 
 
-def _described(one: Hardware, other: Hardware) -> str:
-    """Describe `one` by what `other` has otherwise."""
-    parts = [" ".join(f"{name} {getattr(one, name) or 'none'}" for name in _numbers(one, other))]
-    if beyond := [name for name in one.instructions if name not in other.instructions]:
+def _described(machine: Hardware, other: Hardware) -> str:
+    """Describe a machine by what `other` has otherwise."""
+    parts = [" ".join(f"{name} {getattr(machine, name) or 'none'}" for name in _numbers(machine, other))]
+    if beyond := [name for name in machine.instructions if name not in other.instructions]:
         parts.append(f"with {', '.join(beyond)}")
-    if lacking := [name for name in other.instructions if name not in one.instructions]:
+    if lacking := [name for name in other.instructions if name not in machine.instructions]:
         parts.append(f"without {', '.join(lacking)}")
-    for name in dict.fromkeys((*one.caches, *other.caches)):
-        if one.caches.get(name) != other.caches.get(name):
-            parts.append(f"{name} of {one.caches.get(name, 0) // 2**10} KiB")
-    if one.cores != other.cores:
-        parts.append(counted(one.cores, "core"))
-    if one.gpu and one.gpu != other.gpu:
-        parts.append(_gpu_words(one.gpu))
+    for name in dict.fromkeys((*machine.caches, *other.caches)):
+        if machine.caches.get(name) != other.caches.get(name):
+            parts.append(f"{name} of {machine.caches.get(name, 0) // 2**10} KiB")
+    if machine.cores != other.cores:
+        parts.append(counted(machine.cores, "core"))
+    if machine.gpu and machine.gpu != other.gpu:
+        parts.append(_gpu_words(machine.gpu))
     return " ".join(filter(None, parts))
 
 
-def _numbers(one: Hardware, other: Hardware) -> list[str]:
+def _numbers(first: Hardware, second: Hardware) -> list[str]:
     """Name the fields by which two CPUs are told apart: family and model go together."""
-    differing = [name for name in _FIELDS if getattr(one, name) != getattr(other, name)]
+    differing = [name for name in _FIELDS if getattr(first, name) != getattr(second, name)]
     if {"family", "model"} & {*differing}:
         return [
             name

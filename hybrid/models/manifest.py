@@ -41,8 +41,8 @@ def formats_of(manifest: Mapping[str, Any], role: Role) -> dict[str, PromptForma
     prompts = manifest.get("prompts")
     if prompts is None:
         return None
-    kept = {name: asdict(convert(Format, own)) for name, own in prompts[role].items()}
-    return {name: PromptFormat(**around) for name, around in kept.items()}
+    formats = {name: asdict(convert(Format, own)) for name, own in prompts[role].items()}
+    return {name: PromptFormat(**around) for name, around in formats.items()}
 
 
 def models_of_pair(manifest: Mapping[str, Any]) -> tuple[Model, ...]:

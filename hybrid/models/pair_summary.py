@@ -45,15 +45,15 @@ def how_to_train(name: str, manifest: Mapping[str, Any]) -> str:
 
 def able_systems(systems: Collection[System], manifest: Mapping[str, Any]) -> tuple[System, ...]:
     """Return those of `systems` whose models the pair has."""
-    there = models_of_pair(manifest)
-    return tuple(system for system in systems if set(METHODS[system.method].models) <= set(there))
+    available = models_of_pair(manifest)
+    return tuple(system for system in systems if set(METHODS[system.method].models) <= set(available))
 
 
-def check_models(name: str, manifest: Mapping[str, Any], wanted: Collection[Model]) -> None:
+def check_models(name: str, manifest: Mapping[str, Any], models: Collection[Model]) -> None:
     """Raise PairError, with the command that makes it, when the pair lacks one of these models."""
-    there = models_of_pair(manifest)
-    if not set(wanted) <= set(there):
-        raise PairError(f"{how_to_train(name, manifest)} Until then there is its {listed(there)}.")
+    available = models_of_pair(manifest)
+    if not set(models) <= set(available):
+        raise PairError(f"{how_to_train(name, manifest)} Until then there is its {listed(available)}.")
 
 
 def check_methods(name: str, manifest: Mapping[str, Any], methods: Iterable[str]) -> None:

@@ -52,13 +52,13 @@ class _Layout:
         encoding = self.plain.encode(self.join(text))
         if not self.trail:
             return self.ids(encoding.ids[: max(0, room)])
-        kept = room
-        while kept > 0:
-            end = encoding.offsets[kept][0] - len(self.lead) if kept < len(encoding.ids) else len(text)
+        length = room
+        while length > 0:
+            end = encoding.offsets[length][0] - len(self.lead) if length < len(encoding.ids) else len(text)
             body = self.plain.encode(self.join(text[: max(0, end)])).ids
             if len(body) <= room:
                 return self.ids(body)
-            kept -= len(body) - room
+            length -= len(body) - room
         return self.ids(self.plain.encode(self.join("")).ids)
 
 

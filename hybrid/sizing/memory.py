@@ -77,9 +77,9 @@ def check_lengths(grid: Grid) -> None:
         tokens = shape.tokens_beside(prompt, output)
         if shape.positions is not None and tokens > shape.positions:
             longest = f"--{'prompt' if prompt > shape.positions else 'output'} asks"
-            asked = "--prompt and --output together ask" if shape.decoder_only else longest
+            options = "--prompt and --output together ask" if shape.decoder_only else longest
             raise EngineError(
-                f"{shape.name} has positions for {shape.positions} tokens and {asked} for {tokens}. "
+                f"{shape.name} has positions for {shape.positions} tokens and {options} for {tokens}. "
                 "Shorten it, or take a T5, which has no such limit."
             )
 

@@ -234,7 +234,7 @@ def _check_costs(phase: str, several: Sequence[Costs]) -> None:
 
 
 def _check_increasing(name: str, places: Sequence[tuple[float, ...]]) -> None:
-    if not places or any(one >= other for one, other in pairwise(places)):
+    if not places or any(smaller >= larger for smaller, larger in pairwise(places)):
         raise ValueError(f"sizes of {name} are {list(places)!r:.60}, which do not increase")
 
 

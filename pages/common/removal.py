@@ -15,14 +15,14 @@ SAID = "done-said"
 Then = Callable[[Sequence[str]], object]
 
 
-def said() -> None:
+def draw_outcome() -> None:
     """Draw what was done last, once."""
     for text, kind in STATE.pop(SAID, ()):
         note(text, kind)
 
 
 def tell(text: str, kind: Kind = "info") -> None:
-    """Keep a sentence for said()."""
+    """Keep a sentence for draw_outcome()."""
     STATE[SAID] = [*STATE.get(SAID, ()), (text, kind)]
 
 

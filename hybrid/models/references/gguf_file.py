@@ -18,7 +18,7 @@ from hybrid.errors import PairError
 from hybrid.format import listed, printable
 from hybrid.models.references.checkpoint import Checkpoint, eos_ids, read_tokenizer, special_tokens
 from hybrid.models.references.configs import checked_config
-from hybrid.models.references.tokenizer_json import kept
+from hybrid.models.references.tokenizer_json import cached_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,9 @@ def read_gguf(path: Path, reference: str) -> Checkpoint:
     count = len(tokens) if isinstance(tokens, list) else int(tokens)
     if not count:
         raise PairError(f"{path} has no tokenizer, so that no text can be given to it.")
-    made = kept(header.sha256, path.parent, f"{path} has a tokenizer", gguf=path.name, count=count)
-    tokenizer, values = read_tokenizer(made, rows, reference), header.values
+    what = f"{path} has a tokenizer"
+    tokenizer_file = cached_tokenizer(header.sha256, path.parent, what, gguf=path.name, count=count)
+    tokenizer, values = read_tokenizer(tokenizer_file, rows, reference), header.values
     ids = config | {"unk_token_id": values.get("tokenizer.ggml.unknown_token_id")}
     return Checkpoint(
         reference=reference,
@@ -84,7 +85,7 @@ def read_gguf(path: Path, reference: str) -> Checkpoint:
         config=config,
         weight_files=(path.name,),
         tensors=shapes,
-        tokenizer_file=made,
+        tokenizer_file=tokenizer_file,
         special_tokens=special_tokens(tokenizer, ids),
         chat_template=str(values.get("tokenizer.chat_template") or ""),
         eos_ids=eos_ids(config),

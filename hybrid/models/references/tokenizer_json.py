@@ -29,10 +29,14 @@ def converted(folder: Path, reference: str) -> Path:
     for name in (*names, "tokenizer_config.json"):
         path = folder / name
         digest.update(path.read_bytes() if path.is_file() else b"")
-    return kept(digest.hexdigest(), folder, f"{reference} has no tokenizer.json but {listed(names)}")
+    return cached_tokenizer(
+        digest.hexdigest(), folder, f"{reference} has no tokenizer.json but {listed(names)}"
+    )
 
 
-def kept(key: str, folder: Path, what: str, gguf: str | None = None, count: int | None = None) -> Path:
+def cached_tokenizer(
+    key: str, folder: Path, what: str, gguf: str | None = None, count: int | None = None
+) -> Path:
     """Return the tokenizer.json of this key, made by transformers where it is not in the cache.
 
     what: begins the message. gguf: the file in `folder` that has the tokenizer. count: of

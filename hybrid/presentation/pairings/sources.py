@@ -134,9 +134,9 @@ def sound(row: Mapping[str, object], name: str) -> Shape:
     return replace(shape, parameters=shape.counted_parameters)
 
 
-def same_sizes(one: Shape, other: Shape) -> bool:
+def same_sizes(first: Shape, second: Shape) -> bool:
     """Whether two shapes are of one size, whatever they are called and wherever they are from."""
-    return replace(one, name="", source="") == replace(other, name="", source="")
+    return replace(first, name="", source="") == replace(second, name="", source="")
 
 
 def _shapes(grids: Iterable[Grid]) -> tuple[dict[str, Shape], list[str]]:
