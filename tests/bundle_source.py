@@ -6,7 +6,7 @@ from transformers import PretrainedConfig
 
 from hybrid.models.bundle import Bundle
 from hybrid.models.prompts import TextCodec
-from hybrid.schema import Model
+from hybrid.schema import Device, Model
 
 
 class BundleSource:
@@ -19,7 +19,10 @@ class BundleSource:
     def codec(self, method: str) -> TextCodec:
         return self._bundle.codec(method)
 
-    def bundle(self, models: Collection[Model]) -> Bundle:
+    def spreads(self, device: Device, dtype: str) -> bool:
+        return False
+
+    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
         lacking = [model for model in models if model not in self._bundle.models]
         if lacking:
             raise KeyError(f"the pair {self.name} was given without {', '.join(lacking)}")

@@ -14,7 +14,8 @@ from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, s
 from hybrid.cli.options import Finite, with_options
 from hybrid.errors import InputError
 from hybrid.measuring import collector_off
-from hybrid.schema import MODELS, Model, Status
+from hybrid.models.manifest import models_of_pair
+from hybrid.schema import MODELS, Device, Model, Status
 
 if TYPE_CHECKING:
     from hybrid.training.stage_run import TrainEvent
@@ -83,7 +84,7 @@ def evaluate(
             import torch
 
             from hybrid.metrics import METRICS
-            from hybrid.models.bundle import load_bundle
+            from hybrid.models.bundle import ZooSource
             from hybrid.training.evaluate import CONTROLS, quality
             from hybrid.training.export import stage_bundle
             from hybrid.training.recipe import load_recipe
@@ -91,7 +92,9 @@ def evaluate(
         if options["device"] == "cpu":
             torch.set_num_threads(1)
         if options["recipe"] is None:
-            bundle = load_bundle(pair, observer=terminal)
+            source = ZooSource(pair, observer=terminal)
+            spread = "bfloat16" if source.spreads(Device(options["device"]), "bfloat16") else ""
+            bundle = source.bundle(models_of_pair(source.manifest), spread)
         else:
             recipe = load_recipe(options["recipe"])
             bundle = stage_bundle(recipe, options["stages"] or tuple(recipe.bundle.values()))

@@ -1,13 +1,13 @@
 """What an engine is to everybody outside this package, and what it is made of."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from hybrid.schema import CPU, METHODS, Device, EncodedPrompt, Observer, Sampling, Step, System, silent
+from hybrid.schema import CPU, METHODS, Device, EncodedPrompt, Model, Observer, Sampling, Step, System, silent
 
 if TYPE_CHECKING:  # they import torch
-    from hybrid.models.bundle import Source
+    from hybrid.models.bundle import Bundle, Source
     from hybrid.models.prompts import TextCodec
 
 
@@ -73,6 +73,15 @@ class EngineConfig:
     threads: int = 1
     options: Mapping[str, str] = field(default_factory=dict)
     observer: Observer = silent
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the LLM goes to several GPUs, as it does not fit on the device alone."""
+        return self.device.kind == "cuda" and self.source.spreads(self.device, self.dtype)
+
+    def bundle(self, models: Collection[Model]) -> "Bundle":
+        """Load models of the pair, with the LLM where it goes."""
+        return self.source.bundle(models, self.dtype) if self.spreads else self.source.bundle(models)
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in METHODS]

@@ -12,7 +12,7 @@ Its prompt lookup sees an encoder-decoder's answer only, never its prompt.
 
 import copy
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
@@ -27,8 +27,11 @@ from hybrid.engines.generation import GenerationState, HandOver, Worker
 from hybrid.engines.torch.engine import check_device
 from hybrid.engines.transformers_writing import Event, Unwanted, Writing
 from hybrid.errors import EngineError
+from hybrid.format import listed
 from hybrid.models.bundle import models_of
-from hybrid.schema import Device, EncodedPrompt, Model, Sampling, Status, Step
+from hybrid.models.pair import Hybrid
+from hybrid.models.spreading import devices_of
+from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 INT8 = "int8"
 
@@ -45,7 +48,7 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
     device = check_device(config.device)
     torch.set_num_threads(config.threads)  # for converting the weights too
     needed = models_of(config.methods)
-    bundle = config.source.bundle(needed)
+    bundle = config.bundle(needed)
     models: dict[Model, PreTrainedModel] = {}
     for name in needed:
         config.observer(Status(sentence=f"Preparing the {name} for transformers"))
@@ -68,7 +71,8 @@ class TransformersEngine:
         self.method = method
         self.name = "transformers-int8" if int8 else "transformers"
         self.device, self.dtype = config.device, config.dtype
-        self.options: Mapping[str, str] = {"quantization": "dynamic int8 (torch)"} if int8 else {}
+        quantized = {"quantization": "dynamic int8 (torch)"} if int8 else {}
+        self.options: Mapping[str, str] = quantized | placement(models[m] for m in METHODS[method].models)
         codec = config.source.codec(method)
         self._eos, self._threads = codec.eos_ids, config.threads
         self._writing = Writing(method, models, codec.reader_pad_id, codec.pad_id)
@@ -101,6 +105,13 @@ def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrain
     if dtype == INT8:
         return _quantized(model)
     precision: torch.dtype = getattr(torch, dtype)
+    if devices := devices_of(model):
+        if model.dtype != precision:
+            raise EngineError(
+                f"The LLM lies on {listed(devices)} in {str(model.dtype).removeprefix('torch.')}, not in "
+                f"{dtype}; give one --dtype for all engines."
+            )
+        return model
     on_device = model.device.type == device.type and device.index in (None, model.device.index)
     if on_device and model.dtype == precision:
         return model
@@ -110,6 +121,13 @@ def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrain
             if name.rpartition(".")[2] in (moved._keep_in_fp32_modules or ()):
                 module.float()
     return moved
+
+
+def placement(models: Iterable[PreTrainedModel]) -> dict[str, str]:
+    """Say, as an option that a run records, over what the LLM among these is spread, if it is."""
+    readers = (model.llm if isinstance(model, Hybrid) else model for model in models)
+    devices = next((devices for reader in readers if (devices := devices_of(reader))), ())
+    return {"placement": f"llm over {', '.join(devices)}"} if devices else {}
 
 
 def _quantized(model: PreTrainedModel) -> PreTrainedModel:

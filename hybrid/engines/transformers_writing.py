@@ -26,6 +26,7 @@ from hybrid.models.architectures import sizes_of
 from hybrid.models.architectures.records import Sizes
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid, HybridForCausalLM, HybridForConditionalGeneration
+from hybrid.models.spreading import devices_of
 from hybrid.schema import METHODS, EncodedPrompt, Model, Phase
 
 LOOKUP_TOKENS = 10  # the default of transformers' PromptLookupCandidateGenerator
@@ -129,7 +130,9 @@ class Writing:
 
     def _tell_phase(self, phase: Phase, tell: HandOver[Event]) -> None:
         if self._writer.device.type != "cpu":
-            torch.accelerator.synchronize(self._writer.device)
+            spread = (torch.device(name) for name in devices_of(self._writer) if name.startswith("cuda"))
+            for device in {self._writer.device, *spread}:
+                torch.accelerator.synchronize(device)
         tell((phase, []))
 
 

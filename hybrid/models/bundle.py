@@ -38,8 +38,10 @@ from hybrid.models.pair_format import Role
 from hybrid.models.pair_summary import check_methods, check_models
 from hybrid.models.prompts import TextCodec
 from hybrid.models.reading import restore_buffers
+from hybrid.models.spreading import needs_several
+from hybrid.models.spreading import spread as spread_model
 from hybrid.models.weight_files import read_weights
-from hybrid.schema import METHODS, TASKS, Model, Observer, Status, silent
+from hybrid.schema import METHODS, TASKS, Device, Model, Observer, Status, silent
 
 M = TypeVar("M", bound=PreTrainedModel)
 
@@ -107,12 +109,14 @@ def load_bundle(
     root: Path | None = None,
     observer: Observer = silent,
     models: Collection[Model] | None = None,
+    spread: str = "",
 ) -> Bundle:
     """Load a bundle in float32 on the CPU; the first one when no name is given.
 
     observer: told before each part is read.
     models: to load, all when None. The hybrid shares what reads of the LLM, or holds
     that part alone when the LLM is not wanted.
+    spread: the precision in which the LLM goes to several GPUs, see spreading; empty where it does not.
     Raises PairError, naming the file, when the bundle is unknown or damaged, or lacks a model.
     """
     folder, manifest = find_pair(name, root)
@@ -123,14 +127,23 @@ def load_bundle(
     loaded: dict[Model, PreTrainedModel] = {}
     if "llm" in models:
         observer(Status(sentence="Reading the LLM"))
-        loaded["llm"] = _load_model(folder, "llm", manifest, observer)
+        loaded["llm"] = _load_llm(folder, manifest, observer, spread)
     if "slm" in models:
         observer(Status(sentence="Reading the SLM"))
         loaded["slm"] = _load_model(folder, "slm", manifest, observer)
     if "hybrid" in models:
         observer(Status(sentence="Reading the hybrid"))
-        loaded["hybrid"] = _load_hybrid(folder, loaded.get("llm"), manifest, observer)
+        llm = loaded.get("llm") or (_load_llm(folder, manifest, observer, spread) if spread else None)
+        loaded["hybrid"] = _load_hybrid(folder, llm, manifest, observer)
     return Bundle(folder.name, manifest, tokenizers, loaded)
+
+
+def _load_llm(folder: Path, manifest: dict[str, Any], observer: Observer, spread: str) -> PreTrainedModel:
+    if not spread:
+        return _load_model(folder, "llm", manifest, observer)
+    if about := manifest.get("llm"):
+        return _referred(about, observer, spread, "auto")
+    return spread_model(_load_model(folder, "llm", manifest, observer), getattr(torch, spread))
 
 
 def _load_model(
@@ -142,14 +155,16 @@ def _load_model(
     return _filled(model, read_weights(folder, role, manifest, model.state_dict()), folder / role)
 
 
-def _referred(about: dict[str, Any], observer: Observer) -> PreTrainedModel:
+def _referred(
+    about: dict[str, Any], observer: Observer, dtype: str = "float32", placement: str = "cpu"
+) -> PreTrainedModel:
     """Load a model that lies elsewhere. Raises PairError when it is not the one that the pair was made of."""
     from hybrid.models.references import check_unchanged, load_model, resolve
 
     revision = about.get("revision", "")
     checkpoint = resolve(about["reference"] + (f"@{revision}" if revision else ""), observer)
     check_unchanged(checkpoint, about.get("files", {}))
-    return load_model(checkpoint)
+    return load_model(checkpoint, dtype, placement)
 
 
 def _load_hybrid(
@@ -217,8 +232,14 @@ class Source(Protocol):
     def codec(self, method: str) -> TextCodec:
         """Give what makes prompts and texts for a method, of METHODS."""
 
-    def bundle(self, models: Collection[Model]) -> Bundle:
-        """Return a Bundle with at least these models; the same one as before while somebody holds it."""
+    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
+        """Return a Bundle with at least these models; the same one as before while somebody holds it.
+
+        spread: see load_bundle().
+        """
+
+    def spreads(self, device: Device, dtype: str) -> bool:
+        """Tell whether the LLM goes to several GPUs in this precision: it fits on `device` no more."""
 
     def config(self, model: Model) -> PretrainedConfig:
         """Return a model's configuration, without reading weights."""
@@ -244,6 +265,7 @@ class ZooSource:
         self._observer = observer
         self._folder, self.manifest = find_pair(name, root)
         self._held: weakref.ref[Bundle] | None = None
+        self._spread = ""  # of what is held
         self._texts: Bundle | None = None  # without models: tokenizers are kept
         self.name = self._folder.name
         self.max_prompt_tokens = int(self.manifest["max_prompt_tokens"])
@@ -255,12 +277,17 @@ class ZooSource:
             self._texts = empty or load_bundle(self.name, self._folder.parent, self._observer, ())
         return self._texts.codec(method)
 
-    def bundle(self, models: Collection[Model]) -> Bundle:
+    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
         held = self._held() if self._held else None
-        if held is None or not set(models) <= held.models.keys():
-            held = load_bundle(self.name, self._folder.parent, self._observer, models)
-            self._held = weakref.ref(held)
+        if held is None or not set(models) <= held.models.keys() or self._spread != spread:
+            held = load_bundle(self.name, self._folder.parent, self._observer, models, spread)
+            self._held, self._spread = weakref.ref(held), spread
         return held
+
+    def spreads(self, device: Device, dtype: str) -> bool:
+        if device.kind != "cuda" or device.ordinal is not None:  # a GPU that is named is the one
+            return False
+        return needs_several(int(self.manifest["parameters"]["llm"]), dtype)
 
     def config(self, model: Model) -> PretrainedConfig:
         return read_configuration(self._folder, model, self.manifest)

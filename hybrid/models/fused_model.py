@@ -19,6 +19,7 @@ from transformers import AutoConfig, GenerationConfig, GenerationMixin, Pretrain
 from hybrid.models.architectures import empty_model, new_model
 from hybrid.models.fusion import FUSIONS, Fusion, Projector, fuse
 from hybrid.models.reading import new_encoder, share_weights
+from hybrid.models.spreading import SpreadReader, devices_of
 
 
 class HybridConfig(PretrainedConfig):
@@ -84,7 +85,7 @@ class Hybrid(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: HybridConfig) -> None:
         super().__init__(config)
-        self.llm = new_encoder(config.llm, config.layer)
+        self.llm: PreTrainedModel | SpreadReader = new_encoder(config.llm, config.layer)
         self.slm = new_model(config.slm)
         width = _embeddings(self.slm).shape[1]
         self.projector = Projector(self._llm_width(), width, config.standardize)
@@ -121,7 +122,11 @@ class Hybrid(PreTrainedModel, GenerationMixin):
 
     def share_encoder(self, llm: PreTrainedModel) -> None:
         """Read with the weights of `llm`, held in memory once. Raises ValueError when they do not fit."""
-        share_weights(self.llm, llm)
+        if devices_of(llm):
+            self.llm = SpreadReader(llm, self.config.layer)
+        else:
+            assert isinstance(self.llm, PreTrainedModel), "see __init__"
+            share_weights(self.llm, llm)
 
     def train(self, mode: bool = True) -> "Hybrid":
         """Training mode for what is trained; the LLM only ever reads."""
@@ -172,7 +177,9 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         """Give E, (B, S, d_slm): the SLM's embeddings of the prompt, or the bridge's of the LLM's."""
         if self.bridge is not None:
             # The matrix itself: what a family multiplies it by, the bridge learns.
-            return cast(torch.Tensor, self.bridge(functional.embedding(input_ids, _embeddings(self.llm))))
+            known = _embeddings(self.llm)
+            rows = functional.embedding(input_ids.to(known.device), known)
+            return cast(torch.Tensor, self.bridge(rows.to(self.bridge.weight)))
         # Marian multiplies what it looks up only in the encoder, which is given embeddings here.
         scale = getattr(self.slm.get_encoder(), "embed_scale", 1.0)
         return cast(torch.Tensor, self.slm.get_input_embeddings()(input_ids) * scale)
@@ -225,7 +232,7 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         return input_ids.ne(pad).long()
 
 
-def _embeddings(model: PreTrainedModel) -> torch.Tensor:
+def _embeddings(model: PreTrainedModel | SpreadReader) -> torch.Tensor:
     """Give the (V, any) matrix of a model's input ids."""
     return cast(nn.Embedding, model.get_input_embeddings()).weight
 

@@ -82,7 +82,10 @@ class RandomSource:
     def codec(self, method: str) -> TextCodec:
         return TextCodec(word_tokenizer(self._make.vocabulary), self.max_prompt_tokens)
 
-    def bundle(self, models: Collection[Model]) -> Bundle:
+    def spreads(self, device: Device, dtype: str) -> bool:
+        return False  # it is built where it runs
+
+    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
         held = self._bundle() if self._bundle else None
         if held is None or not set(models) <= held.models.keys():
             needed = {*models, *(held.models if held else ())}

@@ -29,7 +29,10 @@ class AnyPair:
             self.hybrid.projector.calibrate(self.hybrid.read(ids, torch.ones_like(ids)))
         self.models = {"llm": reads, "slm": writes, "hybrid": self.hybrid}
 
-    def bundle(self, models):
+    def spreads(self, device, dtype):
+        return False
+
+    def bundle(self, models, spread=""):
         return self
 
     def model(self, name: str):

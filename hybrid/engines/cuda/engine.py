@@ -79,6 +79,10 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
         )
     if reason := unavailable_reason(config.device):
         raise EngineError(reason)
+    if config.spreads:
+        raise EngineError(
+            "The engine cuda-graph runs on one GPU, and the LLM fits on none alone; choose --engine torch."
+        )
     bundle = config.source.bundle(models_of(config.methods))
     shared = _shared_state(config)
     try:

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
-from transformers import PreTrainedModel
 
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.decoding import Encoder, check_batch, decoding_strategy
@@ -31,11 +30,13 @@ from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
 from hybrid.engines.torch.module_encoder import ModuleEncoder
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
+from hybrid.format import listed
 from hybrid.models.architectures import check_supported, decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import Stack
 from hybrid.models.bundle import Bundle, models_of
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.fusion import Affine
+from hybrid.models.spreading import devices_of
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Notice, Sampling, Step
 
 P = TypeVar("P")
@@ -246,7 +247,7 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """
     torch.set_num_threads(config.threads)  # for reading and packing the weights too
     dtype: torch.dtype = getattr(torch, config.dtype)
-    bundle = config.source.bundle(models_of(config.methods))
+    bundle = config.bundle(models_of(config.methods))
     reasons = {method: reason for method in config.methods if (reason := _not_written(bundle, method))}
     with torch.inference_mode():
         backend = TorchBackend(bundle, Target(check_device(config.device), dtype))
@@ -256,14 +257,18 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
         if method not in reasons
     }
     if "hybrid" in engines and (reason := _not_covered(bundle.hybrid.llm)):
-        kind = type(bundle.hybrid.llm).__name__
-        cast(TorchEngine, engines["hybrid"]).options = {"reader": f"{kind} of transformers"}
+        kind, devices = type(bundle.hybrid.llm).__name__, devices_of(bundle.hybrid.llm)
+        own = {"placement": f"llm over {', '.join(devices)}"} if devices else {}
+        kind = type(bundle.hybrid.llm.config).__name__.removesuffix("Config") if devices else kind
+        cast(TorchEngine, engines["hybrid"]).options = {"reader": f"{kind} of transformers"} | own
         sentence = f"The engine torch reads the hybrid's prompts through transformers' own {kind}: {reason}"
         config.observer(Notice(sentence=sentence))
+    if reasons:
+        engines |= _fallbacks(config, reasons)  # of the same models
     # The engines have copies of their own. A model refers to itself, so that only the collector ends it.
     del bundle, backend
     gc.collect()
-    return engines | (_fallbacks(config, reasons) if reasons else {})
+    return engines
 
 
 def _not_written(bundle: Bundle, method: str) -> str:
@@ -274,8 +279,10 @@ def _not_written(bundle: Bundle, method: str) -> str:
     return ""
 
 
-def _not_covered(model: PreTrainedModel) -> str:
-    """Say that no architecture covers a model; nothing when one does."""
+def _not_covered(model: Any) -> str:
+    """Say why a model is not packed: it is spread, or no architecture covers it; nothing when it is."""
+    if devices := devices_of(model):
+        return f"the LLM fits on no GPU alone and lies on {listed(devices)}."
     try:
         check_supported(model.config)
     except EngineError as error:
@@ -291,5 +298,5 @@ def _fallbacks(config: EngineConfig, reasons: Mapping[str, str]) -> dict[str, En
         sentence = f"The engine torch runs {method} through transformers' own modules: {reason}"
         config.observer(Notice(sentence=sentence))
         engine = cast(transformers_engine.TransformersEngine, engines[method])
-        engine.name, engine.options = TorchEngine.name, {"fallback": reason}
+        engine.name, engine.options = TorchEngine.name, {**engine.options, "fallback": reason}
     return engines

@@ -15,6 +15,7 @@ from hybrid.engines.decoding import Prompts
 from hybrid.engines.torch.encoder import States, prompt_rows
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
+from hybrid.models.spreading import SpreadReader
 from hybrid.schema import Phase
 
 
@@ -28,12 +29,15 @@ class ModuleEncoder:
     phase: Phase | None = "encode"
     embedding_scale = 1.0
 
-    def __init__(self, module: PreTrainedModel, target: Target) -> None:
-        if module.device != target.device or module.dtype != target.dtype:
+    def __init__(self, module: PreTrainedModel | SpreadReader, target: Target) -> None:
+        if not isinstance(module, SpreadReader) and (module.device, module.dtype) != (
+            target.device,
+            target.dtype,
+        ):
             module = cast(Any, copy.deepcopy(module)).to(target.device, target.dtype)
         self.module, self.target, self.longest = module.eval(), target, _positions(module)
         embeddings: Any = module.get_input_embeddings()
-        self.embeddings: torch.Tensor = embeddings.weight.detach()
+        self.embeddings: torch.Tensor = target.put(embeddings.weight.detach())
 
     def __call__(self, prompts: Prompts) -> States:
         """Read B prompts. Raises EngineError for one that is longer than the module's table of positions."""
@@ -47,7 +51,7 @@ class ModuleEncoder:
         mask = torch.arange(layout.longest, device=ids.device) < lengths[:, None]  # (B, S)
         padded = layout.pad(ids[:, None])[..., 0]  # (B, S), a real token at each place of padding
         states = self.module(input_ids=padded, attention_mask=mask.long()).last_hidden_state  # (B, S, D)
-        return States(ids, layout.unpad(states), layout)
+        return States(ids, layout.unpad(states.to(self.target.dtype)), layout)
 
 
 def _positions(module: nn.Module) -> int | None:

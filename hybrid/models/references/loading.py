@@ -1,5 +1,6 @@
 """From a checkpoint to a transformers model in memory: no code of its own, no pickle, no network."""
 
+import warnings
 from collections.abc import Mapping
 from math import prod
 from typing import Any, cast
@@ -21,6 +22,7 @@ from hybrid.format import listed, printable
 from hybrid.models.architectures import ARCHITECTURES, configuration
 from hybrid.models.references.checkpoint import Checkpoint
 from hybrid.models.references.tokenizer_json import quiet
+from hybrid.models.spreading import free_gpu_bytes, spread, weight_bytes
 
 AUTO = "auto"
 DTYPES: Mapping[str, torch.dtype] = {
@@ -31,7 +33,6 @@ TEXT_PART = {
     r"^(?:model\.)?language_model\.lm_head\.": "lm_head.",
     r"^(?:model\.)?language_model\.(?:model\.)?(?!lm_head)": "model.",
 }
-SPARE = 0.8  # of a GPU's free memory for weights; the rest is for states and caches
 
 
 def load_model(checkpoint: Checkpoint, dtype: str = "float32", placement: str = "cpu") -> PreTrainedModel:
@@ -49,10 +50,14 @@ def load_model(checkpoint: Checkpoint, dtype: str = "float32", placement: str = 
     precision = DTYPES["float32" if dtype == AUTO and on_cpu else "bfloat16" if dtype == AUTO else dtype]
     if checkpoint.kind == "bundle":
         model = _of_bundle(checkpoint).to(precision)  # type: ignore[arg-type]
-        return cast(PreTrainedModel, model if on_cpu or where == AUTO else cast(Any, model).to(where))
+        if where == AUTO:
+            return spread(model, precision)
+        return cast(PreTrainedModel, model if on_cpu else cast(Any, model).to(where))
     config = _config(checkpoint)
     kind = _fitting_class(checkpoint, config)
-    more = {"device_map": where} if where == AUTO else {} if on_cpu else {"device_map": {"": where}}
+    more: dict[str, Any] = {} if on_cpu else {"device_map": {"": where}}
+    if where == AUTO:
+        more = {"device_map": AUTO, "max_memory": free_gpu_bytes() or None}
     model = _loaded(checkpoint, kind, config, dtype=precision, **more)
     model.train(False)
     return model
@@ -116,7 +121,9 @@ def _loaded(checkpoint: Checkpoint, kind: Any, config: PretrainedConfig, **how: 
         if checkpoint.config.get("text_config"):
             how["key_mapping"] = TEXT_PART
     try:
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            # A BART's bias of logits, which is no module.
+            warnings.filterwarnings("ignore", "The following device_map keys do not match", UserWarning)
             model, about = kind.from_pretrained(folder, config=config, output_loading_info=True, **how)
     except MemoryError as error:
         raise PairError(f"{checkpoint.reference} does not fit into the memory here.") from error
@@ -148,8 +155,7 @@ def _place(checkpoint: Checkpoint, dtype: str, placement: str) -> str:
         return "cuda:0" if placement == "cuda" else placement
     if not torch.cuda.is_available():
         return "cpu"
-    needed = checkpoint.parameters * (4 if dtype == "float32" else 2)
-    free = [torch.cuda.mem_get_info(n)[0] * SPARE for n in range(torch.cuda.device_count())]
+    needed, free = weight_bytes(checkpoint.parameters, dtype), [*free_gpu_bytes().values()]
     if max(free) >= needed:
         return f"cuda:{free.index(max(free))}"
     return AUTO if sum(free) >= needed else "cpu"
