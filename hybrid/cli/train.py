@@ -97,7 +97,8 @@ def evaluate(
             bundle = source.bundle(models_of_pair(source.manifest), spread)
         else:
             recipe = load_recipe(options["recipe"])
-            bundle = stage_bundle(recipe, options["stages"] or tuple(recipe.bundle.values()))
+            stages = options["stages"] or tuple(recipe.bundle.values())
+            bundle = stage_bundle(recipe, stages, torch.device(options["device"]))
         tasks = bundle.codec("llm").tasks
         if task is None:
             task = next(iter(tasks))

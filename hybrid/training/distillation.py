@@ -16,6 +16,7 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.architectures import ARCHITECTURES
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import Hybrid
+from hybrid.models.spreading import devices_of
 from hybrid.schema import EncodedPrompt, Sampling
 from hybrid.training.batches import by_length, mask_of
 from hybrid.training.data import rows_of, save_rows, texts_of
@@ -45,7 +46,7 @@ def distilled(recipe: Recipe, stage: Stage, device: torch.device) -> Path:
     references = {side: rows_of(stored, side) for side in stored if f"{side}_lengths" in stored}
     sides = {side: [rows[place].tolist() for place in chosen] for side, rows in references.items()}
     widest = max(width for _, width in recipe.data.buckets)
-    bundle = stage_bundle(recipe, [stage.answers_of])
+    bundle = stage_bundle(recipe, [stage.answers_of], device)
     answers = greedy_answers(bundle, sides["source"], sides["target"], widest, device)
     if "slm_target" in sides:
         sides["slm_target"] = _retokenized(recipe, answers, sides["slm_target"], widest)
@@ -107,8 +108,9 @@ def _writer(
     """Make what answers (B, S) prompts of these lengths with so many ids: the torch engine where it can."""
     model, codec = bundle.model("llm"), bundle.codec("llm")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    if model.config.model_type not in ARCHITECTURES:
-        model.to(device, dtype)  # type: ignore[arg-type]
+    if devices_of(model) or model.config.model_type not in ARCHITECTURES:
+        if not devices_of(model):
+            model.to(device, dtype)  # type: ignore[arg-type]
         return lambda ids, lengths, longest: generated(
             model, ids, mask_of(ids, lengths), longest, codec.eos_ids, codec.eos_id
         )

@@ -21,7 +21,7 @@ from hybrid.models.references import Checkpoint
 from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS, Model
 from hybrid.training.data import texts_of
-from hybrid.training.models import trained
+from hybrid.training.models import CPU, trained
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.sources import checkpoint_of
 from hybrid.training.stages import PRETRAINED
@@ -45,15 +45,18 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return save_pair(folder, texts, tasks, models, recipe.data.max_source, about)
 
 
-def stage_bundle(recipe: Recipe, stages: Sequence[str]) -> Bundle:
-    """Load trained stages as a pair in memory, one of each kind at the most. Raises RecipeError."""
+def stage_bundle(recipe: Recipe, stages: Sequence[str], device: torch.device = CPU) -> Bundle:
+    """Load trained stages as a pair in memory, one of each kind at the most. Raises RecipeError.
+
+    device: where they will answer, see trained().
+    """
     texts = {role: texts_of(recipe, role) for role in ROLES}
     loaded: dict[Model, PreTrainedModel] = {}
     for name in stages:
         kind: Model = "llm" if name == PRETRAINED else recipe.stage(name).trains
         if kind in loaded:
             raise RecipeError(f"Stage {name!r} trains the {kind}, as another one does; name one of each.")
-        loaded[kind] = trained(recipe, name)
+        loaded[kind] = trained(recipe, name, device)
     tokenizers = {role: load_tokenizer(t.tokenizer, t.tokens) for role, t in texts.items()}
     manifest = {
         "max_prompt_tokens": recipe.data.max_source,

@@ -1,5 +1,6 @@
 """Models of a recipe: new ones, pretrained ones, and those of earlier stages."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hybrid.format import parameters, size
 from hybrid.models.architectures import configuration, new_model
 from hybrid.models.pair import Hybrid
 from hybrid.models.pair_format import Role
+from hybrid.models.spreading import needs_several
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import MODEL, load_weights
@@ -22,6 +24,7 @@ from hybrid.training.recipe import Recipe
 from hybrid.training.sources import checkpoint_of, pretrained
 from hybrid.training.stages import PRETRAINED, Stage
 
+CPU = torch.device("cpu")
 # A weight in float32; with its gradient and momentum where it is trained.
 FROZEN_BYTES, TRAINED_BYTES = 4, 12
 
@@ -44,8 +47,10 @@ def first_model(recipe: Recipe, role: Role) -> PreTrainedModel:
     return untrained(part.shape, texts.vocabulary, texts.pad_id, texts.eos_id)
 
 
-def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrainedModel | None]:
-    """Student, at its starting point, and frozen teacher of a stage."""
+def build_model(
+    recipe: Recipe, stage: Stage, device: torch.device = CPU
+) -> tuple[PreTrainedModel, PreTrainedModel | None]:
+    """Student, at its starting point, and frozen teacher of a stage. device: see trained()."""
     teacher = trained(recipe, stage.teacher) if stage.teacher else None
     role: Role = "llm" if stage.trains == "llm" else "slm"
     student = first_model(recipe, role)
@@ -54,7 +59,7 @@ def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrain
     if stage.trains == "hybrid":
         assert stage.reads_with is not None  # checked by Stage
         same = teacher is not None and stage.reads_with == stage.teacher
-        llm = teacher if same else trained(recipe, stage.reads_with)
+        llm = teacher if same else trained(recipe, stage.reads_with, device)
         assert llm is not None
         student = _pair(recipe, llm, student)
     if teacher is not None:
@@ -64,20 +69,42 @@ def build_model(recipe: Recipe, stage: Stage) -> tuple[PreTrainedModel, PreTrain
     return student, teacher
 
 
-def trained(recipe: Recipe, stage_name: str) -> PreTrainedModel:
-    """Load the model of an earlier stage, with its latest weights; or the LLM as it is named."""
+def trained(recipe: Recipe, stage_name: str, device: torch.device = CPU) -> PreTrainedModel:
+    """Load the model of an earlier stage, with its latest weights; or the LLM as it is named.
+
+    device: where it will read; an LLM as it is named that does not fit there is spread over all GPUs.
+    """
     if stage_name == PRETRAINED:
-        model = first_model(recipe, "llm")
-        model.train(False)
-        return model
+        return _untouched(recipe, device)
     stage, checkpoint = recipe.stage(stage_name), _checkpoint_of(recipe, stage_name)
     model = first_model(recipe, "llm" if stage.trains == "llm" else "slm")
     if stage.trains == "hybrid":
         assert stage.reads_with is not None
-        model = _pair(recipe, trained(recipe, stage.reads_with), model)
+        model = _pair(recipe, trained(recipe, stage.reads_with, device), model)
     load_weights(checkpoint, kept_tensors(model))
     model.train(False)
     return model
+
+
+def _untouched(recipe: Recipe, device: torch.device) -> PreTrainedModel:
+    """Load the LLM that no stage has trained."""
+    reference, dtype = recipe.llm.reference, recipe.llm.dtype or "float32"
+    if reference is None:
+        model = first_model(recipe, "llm")
+    elif spreads(recipe, device):
+        model = pretrained(reference, "llm", recipe.llm.dtype or "bfloat16", "auto")
+    else:
+        model = pretrained(reference, "llm", dtype)
+    model.train(False)
+    return model
+
+
+def spreads(recipe: Recipe, device: torch.device) -> bool:
+    """Tell whether the LLM, as it is named, is spread over several GPUs, as it fits on `device` no more."""
+    reference = recipe.llm.reference
+    if reference is None or device.type != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return False  # the other GPUs have processes of their own
+    return needs_several(checkpoint_of(reference, "llm").parameters, recipe.llm.dtype or "bfloat16")
 
 
 def trainable(student: PreTrainedModel) -> dict[str, nn.Parameter]:
@@ -99,14 +126,21 @@ def check_memory(recipe: Recipe, stages: Sequence[Stage], device: torch.device) 
     for stage in stages:
         count = _count(recipe, "llm" if stage.trains == "llm" else "slm")
         needed = count * TRAINED_BYTES
-        if stage.reads_with or stage.teacher:
-            needed += _count(recipe, "llm") * FROZEN_BYTES
+        if stage.teacher or (stage.reads_with and not _reads_elsewhere(recipe, stage, device)):
+            untouched = PRETRAINED in (stage.teacher, stage.reads_with)
+            short = recipe.llm.dtype == "bfloat16" and untouched
+            needed += _count(recipe, "llm") * FROZEN_BYTES // (2 if short else 1)
         if free is not None and needed > free:
             raise RecipeError(
                 f"Stage {stage.name!r} trains {parameters(count)} parameters, which takes at least "
                 f"{size(needed)} of memory, and {size(free)} are free on {device}; "
                 "make d_model, d_ff, heads, layers or vocab_size smaller, or take a smaller model."
             )
+
+
+def _reads_elsewhere(recipe: Recipe, stage: Stage, device: torch.device) -> bool:
+    """Tell whether the LLM that a stage reads with takes no memory of the device that trains alone."""
+    return stage.reads_with == PRETRAINED and spreads(recipe, device)
 
 
 def _count(recipe: Recipe, role: Role) -> int:

@@ -105,10 +105,12 @@ class Part:
     vocab_size: entries of a tokenizer of its own, trained on the recipe's texts; an [slm] without
         one writes with the LLM's tokenizer.
     chat: whether a pretrained model is asked in its chat template, where it has one.
+    dtype: of a pretrained LLM that is only read; on several GPUs, where it fits on none alone, bfloat16.
     """
 
     reference: str | None = None
     chat: bool | None = None
+    dtype: Literal["float32", "bfloat16"] | None = None
     vocab_size: Vocabulary | None = None
     d_model: Count | None = None
     d_ff: Count | None = None
@@ -120,12 +122,14 @@ class Part:
     family: Family | None = None
 
     def __post_init__(self) -> None:
-        own = ("reference", "chat")
+        own = ("reference", "chat", "dtype")
         given = [name for name, value in asdict(self).items() if value is not None and name not in own]
         if self.reference is not None:
             if given:
                 raise ValueError(f"{given[0]} is given beside from, whose model has its own; give either")
             return
+        if self.dtype is not None:
+            raise ValueError("dtype is given without from; it is of a pretrained LLM that is only read")
         for name in SIZES:
             if getattr(self, name) is None:
                 raise ValueError(f"missing required field {name}, or from for a pretrained model")

@@ -84,6 +84,8 @@ class Recipe:
     def _check_vocabularies(self) -> None:
         if self.llm.reference is None and (self.llm.vocab_size or self.vocab_size) is None:
             raise ValueError("missing required field vocab_size: a new LLM needs a tokenizer")
+        if self.slm.dtype is not None:
+            raise ValueError("slm.dtype is given, and what is trained is in float32; leave it out")
 
     def _check_link(self, stage: Stage, link: str, earlier: Mapping[str, Model]) -> None:
         """Check that links name earlier stages, of an LLM but for the SLM an SLM or hybrid starts from."""

@@ -39,12 +39,12 @@ def checkpoint_of(reference: str, role: Role) -> "Checkpoint":
         return resolve(reference, role=role)
 
 
-def pretrained(reference: str, role: Role) -> PreTrainedModel:
-    """Load it in float32. Raises RecipeError."""
+def pretrained(reference: str, role: Role, dtype: str = "float32", placement: str = "cpu") -> PreTrainedModel:
+    """Load it. Raises RecipeError."""
     from hybrid.models.references import load_model
 
     with named(reference, role):
-        return load_model(checkpoint_of(reference, role))
+        return load_model(checkpoint_of(reference, role), dtype, placement)
 
 
 def row_tokens(recipe: "Recipe", role: Role) -> int:

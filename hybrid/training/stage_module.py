@@ -16,6 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from hybrid.models.fused_model import take_rows, tokens_first
 from hybrid.models.pair import Hybrid, HybridForCausalLM, causal_mask
 from hybrid.models.reading import reads_causally
+from hybrid.models.spreading import SpreadReader
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.stages import Stage
 
@@ -241,6 +242,9 @@ def read_prompts(pair: Hybrid, source: torch.Tensor, mask: torch.Tensor) -> torc
 
     Padding is behind the tokens: a causal model needs no mask for it.
     """
+    if isinstance(pair.llm, SpreadReader):
+        spread: torch.Tensor = pair.llm(source, mask).last_hidden_state
+        return spread
     with torch.no_grad():
         embedded = _scaled(pair.llm, embed(pair.llm, source))
         seen = None if reads_causally(pair.config.llm) else _seen(mask)

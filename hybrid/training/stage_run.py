@@ -56,7 +56,7 @@ class StageRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         torch.set_float32_matmul_precision("high")
-        student, teacher = build_model(recipe, stage)
+        student, teacher = build_model(recipe, stage, accelerator.device)
         packed = not isinstance(student, Hybrid) and not is_encoder_decoder(student)
         kind = PackedModule if packed else StageModule
         self.module = kind(stage, student, teacher).to(accelerator.device)

@@ -13,12 +13,13 @@ from hybrid.engines.generation import until
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
+from hybrid.models.spreading import SpreadReader
 from hybrid.schema import SYSTEMS, TASKS, Sampling
 from hybrid.training.data import prepare
 from hybrid.training.distillation import greedy_answers
 from hybrid.training.evaluate import CONTROLS, quality
 from hybrid.training.export import stage_bundle
-from hybrid.training.models import build_model
+from hybrid.training.models import build_model, trained
 from hybrid.training.recipe import Recipe, load_recipe
 from hybrid.training.train import train
 from tests.training.any_pair import T5_WRITER, write_model, write_recipe
@@ -124,17 +125,38 @@ def test_a_new_decoder_only_slm_of_sizes(tmp_path: Path, slm: str, family: str) 
     assert weights == recipe.slm.shape.parameters(290)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_llm_that_is_only_read_may_be_spread_or_of_16_bits(tmp_path, monkeypatch, dtype) -> None:
+    """What is trained beside it is the same where it is spread, here over the CPU and the disk."""
+    recipe = load_recipe(untouched(tmp_path))
+    assert recipe.llm.reference is not None
+    trained_weights = []
+    for name, spread in (("one", False), ("several", True)):
+        llm = dataclasses.replace(recipe.llm, dtype=dtype)
+        own = dataclasses.replace(recipe, llm=llm, output=str(tmp_path / name), bundle={})
+        bytes_of = sum(file.stat().st_size for file in (tmp_path / "llm").glob("*.safetensors"))
+        room = bytes_of * (1 if dtype == "bfloat16" else 2) // 3
+        monkeypatch.setattr("hybrid.training.models.spreads", lambda *_, spread=spread: spread)
+        monkeypatch.setattr(
+            "hybrid.models.references.loading._place", lambda *a: "auto" if a[2] == "auto" else "cpu"
+        )
+        monkeypatch.setattr(
+            "hybrid.models.references.loading.free_gpu_bytes", lambda room=room: {"cpu": room}
+        )
+        list(train(own))
+        pair = trained(own, "hybrid")
+        assert isinstance(pair.llm, SpreadReader) is spread
+        if not spread:
+            assert pair.llm.dtype == getattr(torch, dtype)
+        trained_weights.append(pair.trainable())
+    one, several = trained_weights
+    assert {str(weight.dtype) for weight in one.values()} == {"torch.float32"}
+    for key, weight in one.items():
+        torch.testing.assert_close(weight, several[key], rtol=1e-3, atol=1e-4)
+
+
 def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:
-    path = write_recipe(tmp_path, 'from = "{folder}/slm"')
-    write_model(tmp_path / "slm", "gpt2", 16, 2, seed=1)
-    head, _, rest = path.read_text("utf-8").partition("[[stages]]")
-    stages = [f"[[stages]]{part}" for part in rest.split("[bundle]")[0].split("[[stages]]")]
-    hybrid = stages[3].replace('"llm"', '"pretrained"').replace("answers = 16\n", "").replace(
-        'answers_of = "pretrained"\n', "")  # fmt: skip
-    bundle = '[bundle]\nllm = "pretrained"\nslm = "start"\nhybrid = "hybrid"\n'
-    alone = stages[1] + 'starts_from = "pretrained"\n'
-    path.write_text(head + alone + hybrid + bundle, "utf-8")
-    recipe: Recipe = load_recipe(path)
+    recipe: Recipe = load_recipe(untouched(tmp_path))
     events = list(train(recipe))
     assert [e.stage for e in events if e.kind == "done"] == ["start", "hybrid"]
     folder = Path(events[-1].values["folder"])
@@ -144,6 +166,20 @@ def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:
     pair = load_bundle("any", folder.parent).hybrid
     ids = torch.tensor([[40, 41, 42]])
     assert pair.generate(ids, torch.ones_like(ids), max_new_tokens=3, do_sample=False).shape[1] <= 3
+
+
+def untouched(tmp_path: Path) -> Path:
+    """A recipe whose LLM is only read, with a decoder-only SLM."""
+    path = write_recipe(tmp_path, 'from = "{folder}/slm"')
+    write_model(tmp_path / "slm", "gpt2", 16, 2, seed=1)
+    head, _, rest = path.read_text("utf-8").partition("[[stages]]")
+    stages = [f"[[stages]]{part}" for part in rest.split("[bundle]")[0].split("[[stages]]")]
+    hybrid = stages[3].replace('"llm"', '"pretrained"').replace("answers = 16\n", "").replace(
+        'answers_of = "pretrained"\n', "")  # fmt: skip
+    bundle = '[bundle]\nllm = "pretrained"\nslm = "start"\nhybrid = "hybrid"\n'
+    alone = stages[1] + 'starts_from = "pretrained"\n'
+    path.write_text(head + alone + hybrid + bundle, "utf-8")
+    return path
 
 
 def test_a_reference_that_is_none_is_named(tmp_path: Path) -> None:
