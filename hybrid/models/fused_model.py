@@ -179,7 +179,7 @@ class Hybrid(PreTrainedModel, GenerationMixin):
             # The matrix itself: what a family multiplies it by, the bridge learns.
             known = _embeddings(self.llm)
             rows = functional.embedding(input_ids.to(known.device), known)
-            return cast(torch.Tensor, self.bridge(rows.to(self.bridge.weight)))
+            return cast(torch.Tensor, self.bridge(rows.to(_embeddings(self.slm))))
         # Marian multiplies what it looks up only in the encoder, which is given embeddings here.
         scale = getattr(self.slm.get_encoder(), "embed_scale", 1.0)
         return cast(torch.Tensor, self.slm.get_input_embeddings()(input_ids) * scale)

@@ -15,6 +15,10 @@ NEW = 8
 LONGEST = 40  # tokens of a prompt
 
 
+def codec_of(eos_ids: Sequence[int]) -> SimpleNamespace:
+    return SimpleNamespace(eos_ids=eos_ids, pad_id=PAD, reader_pad_id=PAD)
+
+
 class AnyPair:
     """As much of a source, and of a bundle, as engines ask for: LLM, SLM and hybrid of two families."""
 

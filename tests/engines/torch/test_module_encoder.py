@@ -13,8 +13,8 @@ from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.models.pair import Hybrid
 from hybrid.schema import Notice
-from tests.engines.any_pairs import CODEC, LONGEST, PROMPTS, answers, expected
-from tests.models.tiny import PAD, VOCABULARY, tiny_model
+from tests.engines.any_pairs import LONGEST, PROMPTS, answers, codec_of, expected
+from tests.models.tiny import EOS, PAD, VOCABULARY, tiny_model
 
 TARGET = Target(torch.device("cpu"), torch.float32)
 SIZES = {
@@ -39,7 +39,7 @@ def source(family: str, slm: str, **settings):
     pair = SimpleNamespace(
         hybrid=hybrid, models={"hybrid": hybrid}, max_prompt_tokens=LONGEST, name="any",
         model={"hybrid": hybrid}.get,
-        codec=lambda method: CODEC, weights_sha256=lambda model: None,
+        codec=lambda method: codec_of((EOS,)), weights_sha256=lambda model: None,
     )  # fmt: skip
     pair.bundle = lambda models: pair
     return pair
