@@ -1,10 +1,10 @@
-"""Encoders and decoders for the engines with graphs of their own, onnx and cuda-graph, and their limits."""
+"""Readers and decoders for the engines with graphs of their own, onnx and cuda-graph, and their limits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from hybrid.errors import EngineError
-from hybrid.models.architectures import decoder_of, encoder_of
+from hybrid.models.architectures import decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import (
     Attention,
     DecoderStack,
@@ -16,6 +16,32 @@ from hybrid.models.architectures.records import (
 
 S = TypeVar("S", bound=Stack)
 
+# Beyond a T5's layers, what each engine's graphs have, by the names that `_lacking` gives.
+HAS: Mapping[str, frozenset[str]] = {
+    "onnx": frozenset(),
+    "cuda-graph": frozenset(
+        {
+            "no encoder",
+            "LearnedPositions positions",
+            "no relative positions",
+            "no final norm",
+            "layer norms",
+            "grouped-query heads",
+            "scaled attention scores",
+            "rotary positions",
+            "biases",
+            "a gelu feed-forward",
+            "a gelu-tanh feed-forward",
+            "a silu feed-forward",
+            "a gated silu feed-forward",
+        }
+    ),
+}
+RUNS: Mapping[str, str] = {
+    "onnx": "encoder-decoder models with relative positions, RMS norms and no biases",
+    "cuda-graph": "T5-, Llama- and GPT-2-shaped models",
+}
+
 
 def encoder_for(engine: str, model: Any) -> Stack:
     """Name the weights of a model's encoder. Raises EngineError when `engine` has no graph for it."""
@@ -25,13 +51,21 @@ def encoder_for(engine: str, model: Any) -> Stack:
     return _checked(engine, stack)
 
 
+def reader_for(engine: str, model: Any, layer: int | None) -> Stack:
+    """Name the weights of what reads a hybrid's prompts, up to `layer`; see architectures.reader_of.
+
+    Raises EngineError when `engine` has no graph for it.
+    """
+    return _checked(engine, reader_of(model, layer))
+
+
 def decoder_for(engine: str, model: Any) -> DecoderStack:
     """Name the weights of a model's decoder. Raises EngineError when `engine` has no graph for it."""
     return _checked(engine, decoder_of(model))
 
 
 def final_norm(stack: Stack) -> Norm:
-    """Give the norm behind the layers, which the stacks that graphs are made of have."""
+    """Give the norm behind the layers, which decoders and whole encoders have."""
     assert stack.final_norm is not None, "see _lacking"
     return stack.final_norm
 
@@ -43,23 +77,25 @@ def norm_before(part: Attention | FeedForward) -> Norm:
 
 
 def _checked(engine: str, stack: S) -> S:
-    if lacking := list(dict.fromkeys(_lacking(stack))):
+    if lacking := [part for part in dict.fromkeys(_lacking(stack)) if part not in HAS[engine]]:
         raise _refusal(engine, lacking)
     return stack
 
 
 def _refusal(engine: str, lacking: Sequence[str]) -> EngineError:
     return EngineError(
-        f"The engine {engine} runs encoder-decoder models with relative positions, RMS norms and no "
-        f"biases; this one has {', '.join(lacking)}. Use --engine torch or --engine transformers."
+        f"The engine {engine} runs {RUNS[engine]}; this one has {', '.join(lacking)}. "
+        "Use --engine torch or --engine transformers."
     )
 
 
 def _lacking(stack: Stack) -> list[str]:
-    """Name what the graphs do not have, by part."""
+    """Name what a stack has beyond a T5's layers, by part."""
     lacking = []
     if isinstance(stack, DecoderStack) and not stack.has_cross_attention:
         lacking.append("no encoder")
+    if isinstance(stack, DecoderStack) and stack.logit_softcap is not None:
+        lacking.append("caps of logits")
     if not isinstance(stack.positions, RelativeBias):
         kind = type(stack.positions).__name__ if stack.positions else "no relative"
         lacking.append(f"{kind} positions")
@@ -91,7 +127,8 @@ def _of_attention(attention: Attention) -> list[str]:
     if attention.scale != 1.0:
         lacking.append("scaled attention scores")
     if attention.rotary is not None:
-        lacking.append("rotary positions")
+        whole = 2 * len(attention.rotary.frequencies) == attention.head_width
+        lacking.append("rotary positions" if whole else "partly turned heads")
     if attention.query_norm is not None or attention.key_norm is not None:
         lacking.append("norms of heads")
     linears = (attention.query, attention.key, attention.value, attention.output)

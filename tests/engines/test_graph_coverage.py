@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from hybrid.engines import graph_coverage
-from hybrid.engines.graph_coverage import decoder_for, encoder_for
+from hybrid.engines.graph_coverage import HAS, decoder_for, encoder_for
 from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, encoder_of
 from hybrid.models.architectures.records import LearnedPositions, Linear, Rotary
@@ -29,14 +29,23 @@ def biased(linear: Linear) -> Linear:
     return replace(linear, bias=torch.zeros(len(linear.weight)))
 
 
+def turned(stack, part: int) -> Rotary:
+    """Rotary positions of 2 / part of each head's channels."""
+    return Rotary(frequencies=torch.zeros(stack.layers[0].self_attention.head_width // part))
+
+
 VARIANTS = {
     "LearnedPositions": lambda s: replace(s, positions=LearnedPositions(table=torch.zeros(4, 4))),
     "layer norms": lambda s: replace(s, final_norm=replace(s.final_norm, kind="layer")),
     "no final norm": lambda s: replace(s, final_norm=None),
     "no relative positions": lambda s: replace(s, positions=None),
     "rotary positions": lambda s: changed(
-        s, self_attention=replace(s.layers[-1].self_attention, rotary=Rotary(frequencies=torch.zeros(4)))
+        s, self_attention=replace(s.layers[-1].self_attention, rotary=turned(s, 2))
     ),
+    "partly turned heads": lambda s: changed(
+        s, self_attention=replace(s.layers[-1].self_attention, rotary=turned(s, 4))
+    ),
+    "caps of logits": lambda s: replace(s, logit_softcap=30.0),
     "norms of heads": lambda s: changed(
         s, self_attention=replace(s.layers[-1].self_attention, query_norm=s.final_norm)
     ),
@@ -61,10 +70,14 @@ VARIANTS = {
 def test_what_has_no_graph_is_refused_by_name(tiny_bundle, monkeypatch, lacking):
     stack = VARIANTS[lacking](decoder_of(tiny_bundle.slm))
     monkeypatch.setattr(graph_coverage, "decoder_of", lambda _: stack)
-    with pytest.raises(EngineError, match=lacking) as refusal:
-        decoder_for("cuda-graph", tiny_bundle.slm)
-    assert "cuda-graph" in str(refusal.value)
-    assert "--engine torch" in str(refusal.value)
+    for engine, has in HAS.items():
+        if any(lacking in name for name in has):
+            assert decoder_for(engine, tiny_bundle.slm) is stack
+            continue
+        with pytest.raises(EngineError, match=lacking) as refusal:
+            decoder_for(engine, tiny_bundle.slm)
+        assert engine in str(refusal.value)
+        assert "--engine torch" in str(refusal.value)
 
 
 def test_a_model_without_an_encoder_is_refused(tiny_bundle, monkeypatch):
@@ -87,4 +100,4 @@ def test_decoder_only_models_are_refused(config):
     model = AutoModelForCausalLM.from_config(config)
     for stack_for in (encoder_for, decoder_for):
         with pytest.raises(EngineError, match="no encoder"):
-            stack_for("cuda-graph", model)
+            stack_for("onnx", model)

@@ -1,14 +1,17 @@
 """Memory that stays where it is on the device: captured work finds its inputs there and leaves its outputs.
 
-Letters: B answers, S prompt tokens of the bucket, T capacity in generated tokens, D model width,
-H heads, K head width, L layers, V vocabulary.
+Letters: B answers, S prompt tokens of the bucket, T capacity in generated tokens, C of a cache, D model
+width, H heads, G key-value heads, K head width, L layers, V vocabulary.
 """
 
 from collections.abc import Sequence
 
 import torch
 
+from hybrid.engines.cuda.eager import placed
 from hybrid.engines.cuda.weights import PackedDecoder
+
+SPARE = 32  # positions behind the last answer's, for drafts that are longer than what is left to write
 
 
 class PromptBuffers:
@@ -40,26 +43,34 @@ class PromptBuffers:
 class DecodeBuffers:
     """What B answers keep from one decode step to the next, in the weights' type where nothing else is said.
 
-    inputs: (B, D) float32, embeddings of the last ids, for the next step.
-    positions: (B,) where these stand, the same for all.
+    inputs: (B, D) float32, embeddings of the last ids where they stand, for the next step.
+    positions: (B,) where these stand in the answer, the same for all. offsets: (B,) where in the
+    self-attention's cache position 0 stands, the last token of a decoder-only model's prompt.
     ids: (T, B); row t holds the ids that followed position t.
-    self_kv_cache: (L, 2, B, H, T, K), keys and values of the answers.
-    cross_kv_cache: (L, 2, B, H, S, K), of the prompts.
+    self_kv_cache: (L, 2, B, G, C, K), keys and values of the answers, behind those of their prompts, if
+    a decoder-only model has them there; each prompt ends where its answer begins, so nothing is padded.
+    cross_kv_cache: (L, 2, B, H, S, K), of the prompts behind an encoder; S is 0 without one.
     lengths: (B,) of the prompts. logits: (B, V) float32, of the last step.
     """
 
     def __init__(self, weights: PackedDecoder, prompts: PromptBuffers, capacity: int) -> None:
         new, (batch, length) = weights.embeddings.new_zeros, prompts.shape
-        vocabulary, width = weights.embeddings.shape
-        heads = len(weights.layers), 2, batch, weights.heads
+        width, crosses = weights.embeddings.shape[1], weights.cross_kv is not None
+        shape = len(weights.layers), 2, batch, weights.key_value_heads
         self.inputs = new(batch, width, dtype=torch.float32)
         self.positions = new(batch, dtype=torch.int64)
+        self.offsets = torch.zeros_like(self.positions)
         self.ids = new(capacity, batch, dtype=torch.int64)
-        self.self_kv_cache = new(*heads, capacity, weights.head_width)
-        self.cross_kv_cache = new(*heads, length, weights.head_width)
+        self.self_kv_cache = new(*shape, capacity + SPARE + (0 if crosses else length), weights.head_width)
+        self.cross_kv_cache = new(*shape, length if crosses else 0, weights.head_width)
         self.lengths = torch.ones_like(prompts.lengths)
-        self.logits = new(batch, vocabulary, dtype=torch.float32)
+        self.logits = new(batch, len(weights.head.weight), dtype=torch.float32)
         self._weights, self._prompts = weights, prompts
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens the longest prompt may have, S."""
+        return self._prompts.shape[1]
 
     @property
     def nbytes(self) -> int:
@@ -67,14 +78,24 @@ class DecodeBuffers:
         return self.self_kv_cache.nbytes + self.cross_kv_cache.nbytes + self.logits.nbytes
 
     def fill_cross_kv_cache(self, projected: torch.Tensor) -> None:
-        """Take in new prompts: (B * S, 2LHK) keys and values of their states; the answers start anew."""
-        batch, length = self._prompts.shape
-        by_layer = projected.view(batch, length, -1, 2, self._weights.heads, self._weights.head_width)
+        """Put in (B * S, 2LHK) keys and values of the states of new prompts."""
+        layers, _, batch, heads, length, width = self.cross_kv_cache.shape
+        by_layer = projected.view(batch, length, layers, 2, heads, width)
         self.cross_kv_cache.copy_(by_layer.permute(2, 3, 0, 4, 1, 5))
+
+    def start(self) -> None:
+        """Begin the answers to new prompts."""
         self.lengths.copy_(self._prompts.lengths)
         self.restart()
 
     def restart(self) -> None:
-        """Go back to the start id at position 0."""
+        """Go back to position 0; there stands the start id, if no prompt's last token does."""
         self.positions.zero_()
-        self.inputs.copy_(self._weights.embeddings[self._weights.start_id])
+        if self._weights.cross_kv is None:
+            self.offsets.copy_(self.lengths - 1)
+        self.put_inputs(torch.full_like(self.positions, self._weights.start_id))
+
+    def put_inputs(self, ids: torch.Tensor) -> None:
+        """Let (B,) ids stand at `positions`."""
+        embeddings = self._weights.embeddings[ids].float()
+        self.inputs.copy_(placed(embeddings, self._weights, self.positions + self.offsets))

@@ -1,25 +1,31 @@
-"""The parts of encoders and decoders in plain PyTorch, and a decode step of them; on any device.
+"""The parts of encoders and decoders in plain PyTorch, on any device: what captured graphs are made of.
 
 The sums that go from layer to layer, `rows`, are of the weights' type; with
 float16 they are float32, since those of T5 grow beyond what float16 holds, and the
 inside of the feed-forward is scaled down.
 
-Letters: N rows (tokens), B prompts, S queries, T keys or capacity in generated tokens, D model width,
-F feed-forward width, H heads, K head width, V vocabulary.
+Letters: N rows (tokens), B prompts, n tokens of each, S of a bucket, T keys or capacity in tokens, D model
+width, F feed-forward width, H heads, G key-value heads of which each serves R = H / G, K head width.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hybrid.engines.cuda.buffers import DecodeBuffers
-from hybrid.engines.cuda.weights import PackedDecoder, PackedFeedForward
+from hybrid.engines.cuda.weights import PackedFeedForward, PackedLayer, PackedLinear, PackedStack
+from hybrid.engines.torch.layers import ACTIVATIONS
 
 LARGEST = torch.finfo(torch.float16).max
 # Hidden values of float16 feed-forwards are held in units of 64: up to 4,194,240, and exact to 4e-6 near 0.
 HIDDEN_UNIT = 64.0
+# What a GPU attends with: one fused kernel that takes any bias and every precision, or those without a bias.
+BIASED = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+CAUSAL = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
+Attend = Callable[[torch.Tensor], torch.Tensor]
 
 
 def sum_type(dtype: torch.dtype) -> torch.dtype:
@@ -27,14 +33,16 @@ def sum_type(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype == torch.float16 else dtype
 
 
-def unit_rms(rows: torch.Tensor, eps: float) -> torch.Tensor:
-    """Divide (N, D) rows by their root mean square (Zhang and Sennrich 2019), without a gain."""
-    return functional.rms_norm(rows, rows.shape[-1:], eps=eps)
+def unit(rows: torch.Tensor, stack: PackedStack) -> torch.Tensor:
+    """Norm (N, D) rows as a stack does, without gain and bias: RMS (Zhang and Sennrich 2019) or LayerNorm."""
+    if stack.norm == "layer":
+        return functional.layer_norm(rows, rows.shape[-1:], eps=stack.eps)
+    return functional.rms_norm(rows, rows.shape[-1:], eps=stack.eps)
 
 
-def normed(rows: torch.Tensor, eps: float, dtype: torch.dtype) -> torch.Tensor:
-    """Divide (N, D) rows by their root mean square, in the weights' type."""
-    return unit_rms(rows, eps).to(dtype)
+def normed(rows: torch.Tensor, stack: PackedStack) -> torch.Tensor:
+    """Norm (N, D) rows, in the weights' type."""
+    return unit(rows, stack).to(stack.embeddings.dtype)
 
 
 def finite(values: torch.Tensor) -> torch.Tensor:
@@ -42,50 +50,115 @@ def finite(values: torch.Tensor) -> torch.Tensor:
     return values.clamp_(-LARGEST, LARGEST) if values.dtype == torch.float16 else values
 
 
-def add_product(rows: torch.Tensor, part: torch.Tensor, weight: torch.Tensor, unit: float = 1.0) -> None:
-    """Add unit * part weight' to rows, with (N, D), (N, C) and (D, C); addmm() would copy the rows first."""
+def project(rows: torch.Tensor, linear: PackedLinear) -> torch.Tensor:
+    """(N, d_in) to (N, d_out)."""
+    return finite(functional.linear(rows, *linear))
+
+
+def add_product(rows: torch.Tensor, part: torch.Tensor, linear: PackedLinear, unit: float = 1.0) -> None:
+    """Add unit * part weight' + bias to rows, with (N, D) and (N, C); addmm() would copy the rows first."""
     if rows.dtype == part.dtype:
-        rows.addmm_(part, weight.t(), alpha=unit)
+        rows.addmm_(part, linear.weight.t(), alpha=unit)
     else:
-        rows.add_(finite(torch.mm(part, weight.t())), alpha=unit)
+        rows.add_(finite(torch.mm(part, linear.weight.t())), alpha=unit)
+    if linear.bias is not None:
+        rows.add_(linear.bias)
 
 
-def feed_forward(rows: torch.Tensor, weights: PackedFeedForward, eps: float) -> None:
-    """Add act(x W') Wd' to rows, (N, D), with x the normed rows; act is gated GELU or ReLU."""
-    dtype = weights.into.dtype
-    inner = finite(functional.linear(normed(rows, eps, dtype), weights.into))
-    if dtype == torch.float16:
-        hidden = _activated(inner.float(), weights.gated).div_(HIDDEN_UNIT).clamp_(-LARGEST, LARGEST)
-        add_product(rows, hidden.to(dtype), weights.out, HIDDEN_UNIT)
+def run_layer(
+    rows: torch.Tensor, layer: PackedLayer, stack: PackedStack, attend: Attend, cross: Attend | None = None
+) -> None:
+    """Add to (N, D) rows what a layer adds.
+
+    attend: from (N, (H + 2G)K) queries, keys and values to (N, HK); cross: from (N, HK) queries.
+    """
+    add_product(rows, attend(project(normed(rows, stack), layer.qkv)), layer.out)
+    if cross is not None and layer.cross_query is not None and layer.cross_out is not None:
+        add_product(rows, cross(project(normed(rows, stack), layer.cross_query)), layer.cross_out)
+    _feed_forward(rows, normed(rows, stack), layer.feed_forward)
+
+
+def _feed_forward(rows: torch.Tensor, normed: torch.Tensor, weights: PackedFeedForward) -> None:
+    inner = project(normed, weights.into)
+    if inner.dtype == torch.float16:
+        hidden = _activated(inner.float(), weights).div_(HIDDEN_UNIT).clamp_(-LARGEST, LARGEST)
+        add_product(rows, hidden.to(inner.dtype), weights.out, HIDDEN_UNIT)
     else:
-        add_product(rows, _activated(inner, weights.gated), weights.out)
+        add_product(rows, _activated(inner, weights), weights.out)
 
 
-def _activated(inner: torch.Tensor, gated: bool) -> torch.Tensor:
-    if not gated:
-        return inner.relu_()
+def _activated(inner: torch.Tensor, weights: PackedFeedForward) -> torch.Tensor:
+    activate = ACTIVATIONS[weights.activation]
+    if not weights.gated:
+        return activate(inner)
     gate, up = inner.chunk(2, dim=1)
-    return functional.gelu(gate, approximate="tanh").mul_(up)
+    return activate(gate).mul_(up)
+
+
+def split_heads(
+    qkv: torch.Tensor, stack: PackedStack, batch: int, turns: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(B * n, (H + 2G)K) to queries (B, H, n, K), keys and values (B, G, n, K).
+
+    turns: what queries and keys are turned by, (2, B or 1, n, 1, K).
+    """
+    heads, others = stack.heads, stack.key_value_heads
+    by_head = qkv.view(batch, -1, heads + 2 * others, stack.head_width)
+    if turns is not None:
+        turned, (cosines, sines) = by_head[:, :, : heads + others], turns
+        swapped = turned.roll(stack.head_width // 2, -1)
+        turned.mul_(cosines).addcmul_(swapped, sines)
+    query, keys, values = by_head.transpose(1, 2).split((heads, others, others), dim=1)
+    return query, keys, values
+
+
+def turns_at(stack: PackedStack, places: torch.Tensor) -> torch.Tensor | None:
+    """Give (2, B or 1, n, 1, K), what tokens at `places`, (B or 1, n), are turned by; None without any."""
+    if stack.turns is None:
+        return None
+    return stack.turns[:, places].unsqueeze(3).to(stack.embeddings.dtype)
+
+
+def placed(rows: torch.Tensor, stack: PackedStack, places: torch.Tensor) -> torch.Tensor:
+    """Add learned positions to embeddings, (any, D), of tokens at `places`, which broadcast to any."""
+    if stack.places is None:
+        return rows
+    return rows + stack.places[places.clamp(max=len(stack.places) - 1)]
 
 
 def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Attend with (B, H, S, K) queries to (B, H, T, K) keys and values, unscaled: (B * S, HK).
+    """Attend with (B, H, n, K) queries to (B, G, T, K) keys and values, unscaled: (B * n, HK).
 
-    bias: broadcasts to (B, H, S, T); -inf hides a key.
+    bias: broadcasts to (B, H, n, T), and to every head alike where R > 1; -inf hides a key.
     """
-    shape = (*query.shape[:3], keys.shape[2])
-    with _one_kernel(query.device):
+    (batch, heads, count, width), (groups, longest) = query.shape, keys.shape[1:3]
+    if groups != heads:
+        query = query.reshape(batch, groups, -1, width)  # R * n queries of each key-value head
+        bias = bias.repeat(1, 1, heads // groups, 1) if count > 1 else bias
+    with _kernels(query.device, BIASED):
         mixed = functional.scaled_dot_product_attention(
-            query, keys, values, attn_mask=bias.expand(shape), scale=1.0
+            query, keys, values, attn_mask=bias.expand(*query.shape[:3], longest), scale=1.0
         )
+    return _by_token(mixed.reshape(batch, heads, count, width))
+
+
+def attend_causally(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Attend with (B, H, S, K) queries to (B, G, S, K) keys and values, none behind them: (B * S, HK)."""
+    shared = query.shape[1] != keys.shape[1]
+    with _kernels(query.device, CAUSAL):
+        return _by_token(
+            functional.scaled_dot_product_attention(
+                query, keys, values, is_causal=True, scale=1.0, enable_gqa=shared
+            )
+        )
+
+
+def _by_token(mixed: torch.Tensor) -> torch.Tensor:
     return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-def _one_kernel(device: torch.device) -> AbstractContextManager[None]:
-    """Choose, on a GPU, the one fused attention that takes any bias and every precision."""
-    if device.type != "cuda":
-        return nullcontext()
-    return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+def _kernels(device: torch.device, backends: list[SDPBackend]) -> AbstractContextManager[None]:
+    return sdpa_kernel(backends) if device.type == "cuda" else nullcontext()
 
 
 def padding_mask(lengths: torch.Tensor, longest: int, dtype: torch.dtype) -> torch.Tensor:
@@ -93,46 +166,3 @@ def padding_mask(lengths: torch.Tensor, longest: int, dtype: torch.dtype) -> tor
     real = torch.arange(longest, device=lengths.device) < lengths[:, None]
     mask = torch.zeros(real.shape, dtype=dtype, device=lengths.device)
     return mask.masked_fill_(~real, -torch.inf)[:, None, None]
-
-
-class EagerDecodeStep:
-    """One greedy decode step: takes the ids at `positions` of the buffers, gives those that follow."""
-
-    def __init__(self, weights: PackedDecoder, buffers: DecodeBuffers) -> None:
-        self._weights, self._buffers = weights, buffers
-        self._dtype = weights.head.dtype
-        self._biases = _biases_by_position(weights, buffers.self_kv_cache.shape[4])
-
-    def __call__(self) -> None:
-        weights, buffers = self._weights, self._buffers
-        position = buffers.positions[:1]
-        bias = self._biases.index_select(0, position).unsqueeze(2)  # (1, H, 1, T)
-        mask = padding_mask(buffers.lengths, buffers.cross_kv_cache.shape[4], self._dtype)
-        rows = buffers.inputs.to(sum_type(self._dtype))  # float32 rows are added to where they stand
-        for layer, self_kv, cross_kv in zip(
-            weights.layers, buffers.self_kv_cache, buffers.cross_kv_cache, strict=True
-        ):
-            qkv = self._heads(rows, layer.qkv, 3)
-            self_kv.index_copy_(3, position, qkv[:, 1:].transpose(0, 1))
-            add_product(rows, attend(qkv[:, 0], self_kv[0], self_kv[1], bias), layer.out)
-            query = self._heads(rows, layer.cross_query, 1)
-            add_product(rows, attend(query[:, 0], cross_kv[0], cross_kv[1], mask), layer.cross_out)
-            feed_forward(rows, layer.feed_forward, weights.eps)
-        buffers.logits.copy_(functional.linear(normed(rows, weights.eps, self._dtype), weights.head))
-        ids = buffers.logits.argmax(1)
-        buffers.ids.index_copy_(0, position, ids.unsqueeze(0))
-        buffers.inputs.copy_(weights.embeddings.index_select(0, ids))
-        buffers.positions.add_(1)
-
-    def _heads(self, rows: torch.Tensor, weight: torch.Tensor, parts: int) -> torch.Tensor:
-        """Project (B, D) rows to (B, parts, H, 1, K)."""
-        projected = finite(functional.linear(normed(rows, self._weights.eps, self._dtype), weight))
-        return projected.view(len(rows), parts, self._weights.heads, 1, self._weights.head_width)
-
-
-def _biases_by_position(weights: PackedDecoder, capacity: int) -> torch.Tensor:
-    """Give (T, H, T): for each position the bias of every key, -inf for those behind it."""
-    positions = torch.arange(capacity, device=weights.bias.device)
-    distances = positions[:, None] - positions
-    biases = weights.bias[:, distances.clamp(min=0)]  # (H, T, T)
-    return biases.masked_fill(distances < 0, -torch.inf).transpose(0, 1).to(weights.head.dtype).contiguous()

@@ -1,8 +1,8 @@
 """The GPU engine: every phase of an answer captured in CUDA graphs over static buffers, then replayed.
 
-    encode   prompts -> LLM encoder
+    encode   prompts -> LLM encoder, or the first layers of a decoder-only LLM (hybrid)
     project  -> projector, fusion, SLM encoder (hybrid)
-    prefill  -> cross-attention KV cache -> the first id
+    prefill  -> cross-attention KV cache, or all layers over a decoder-only model's prompts -> the first id
     decode   -> ids, several steps a replay, fetched together
 
 Launched one by one from Python, kernels cost more than they compute: on an H200
@@ -28,6 +28,7 @@ from typing import Any, cast
 import torch
 
 from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.cuda.buffers import SPARE
 from hybrid.engines.cuda.graphs import DecodeGraph, FusionGraph
 from hybrid.engines.cuda.kernel_selector import AUTO, StepKernelSelector
 from hybrid.engines.cuda.shared_state import (
@@ -38,14 +39,23 @@ from hybrid.engines.cuda.shared_state import (
     SharedGraphState,
     bucket,
 )
-from hybrid.engines.cuda.weights import PackedFusion, Target, pack_decoder, pack_fusion
+from hybrid.engines.cuda.weights import (
+    PackedEncoder,
+    PackedFusion,
+    Target,
+    pack_decoder,
+    pack_fusion,
+)
 from hybrid.engines.decoding import GreedyDecoding
-from hybrid.engines.graph_coverage import decoder_for, encoder_for
+from hybrid.engines.graph_coverage import decoder_for, encoder_for, reader_for
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle, models_of
 from hybrid.schema import MODELS, Device, EncodedPrompt, Model, Sampling, Status, Step
+
+NAME = "cuda-graph"
+LONGEST = LENGTHS[-1] + CAPACITIES[-1] + SPARE  # tokens of a text
 
 
 def unavailable_reason(device: Device) -> str | None:
@@ -111,7 +121,7 @@ class CudaGraphEngine:
     about what runs otherwise than requested. synchronize waits for the device.
     """
 
-    name = "cuda-graph"
+    name = NAME
 
     def __init__(
         self,
@@ -161,6 +171,8 @@ class CudaGraphEngine:
         if self._packed is None:
             return None
         sizes = len(prompts), max(map(len, prompts)), max_new_tokens
+        if not self._packed.has_room(*sizes[1:]):
+            return None  # torch says so
         batch, length, capacity = map(bucket, sizes, (BATCHES, LENGTHS, CAPACITIES))
         if batch is None or length is None or capacity is None:
             limits = [sizes[-1] for sizes in (BATCHES, LENGTHS, CAPACITIES)]
@@ -188,13 +200,13 @@ class CudaGraphEngine:
         self._config.observer(
             Status(sentence=f"Capturing the {self.method} for {batch} x {length} prompt tokens")
         )
-        encoder = self._shared.encoder_graph(packed.encoder, batch, length)
-        fusion = FusionGraph(packed.fusion, encoder, capturer) if packed.fusion else None
-        states = (fusion or encoder).states
+        prompts = self._shared.prompt_graph(packed.reads, batch, length)
+        fusion = FusionGraph(packed.fusion, prompts, capturer) if packed.fusion else None
+        states = (fusion or prompts).states
         decoder = DecodeGraph(
-            packed.decoder, packed.kernels, encoder.prompts, states, self._capacity, capturer
+            packed.decoder, packed.kernels, prompts.prompts, states, self._capacity, capturer
         )
-        return CapturedRequest(encoder, fusion, decoder)
+        return CapturedRequest(prompts, fusion, decoder)
 
     def _give_up(self, reason: str) -> None:
         """Leave this and all later requests to torch, and it the memory."""
@@ -237,16 +249,28 @@ class _PackedMethod:
     ) -> None:
         fuses = method == "hybrid"
         whole: Any = bundle.model(cast(Model, method))
-        llm, decoder = (whole.llm, whole.slm) if fuses else (whole, whole)
-        self.encoder = shared.encoder(encoder_for("cuda-graph", llm))
+        writes = whole.slm if fuses else whole
+        stack = decoder_for(NAME, writes)
+        encoder = encoder_for(NAME, writes) if stack.has_cross_attention else None
+        self.decoder = pack_decoder(stack, shared.target, LONGEST, shared.layer)
         self.fusion: PackedFusion | None = None
+        reads: PackedEncoder | None = None
         if fuses:
-            slm = encoder_for("cuda-graph", whole.slm)
-            if whole.bridge is not None:
-                slm = replace(slm, embeddings=whole.prompt_embeddings())
-            self.fusion = pack_fusion(whole.projector, whole.config.fusion, slm, shared.target, shared.reach)
-        self.decoder = pack_decoder(decoder_for("cuda-graph", decoder), shared.target, CAPACITIES[-1])
+            reads = shared.encoder(reader_for(NAME, whole.llm, whole.config.layer))
+            embeddings = (encoder or stack).embeddings if whole.bridge is None else whole.prompt_embeddings()
+            parts = whole.projector, whole.config.fusion, embeddings, encoder
+            self.fusion = pack_fusion(*parts, shared.target, shared.reach)
+        elif encoder is not None:
+            reads = shared.encoder(encoder)
+        self.reads = self.decoder.embeddings if reads is None else reads
         self.kernels = StepKernelSelector(self.decoder, say, options.get("kernels", AUTO))
+
+    def has_room(self, prompt: int, answer: int) -> bool:
+        """Whether the models have positions for so many tokens."""
+        written = answer if self.decoder.cross_kv is not None else prompt - 1 + answer
+        tables = [(self.decoder.places, written)]
+        tables += [(self.reads.places, prompt)] if isinstance(self.reads, PackedEncoder) else []
+        return all(table is None or tokens <= len(table) for table, tokens in tables)
 
 
 def _shared_state(config: EngineConfig) -> SharedGraphState:

@@ -1,4 +1,4 @@
-"""A request's phases as captured work: encoder, projector and fusion, greedy decoding.
+"""A request's phases as captured work: encoder, projector and fusion, greedy decoding and drafts.
 
 Prompts stand in (B, S) with padding behind them, which attention never sees;
 what is computed there is finite and never used.
@@ -9,20 +9,12 @@ Letters: B prompts, S tokens of the bucket, D model width, H heads.
 from collections.abc import Collection, Mapping
 
 import torch
-from torch.nn import functional
 
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
 from hybrid.engines.cuda.capture import GraphCapturer
-from hybrid.engines.cuda.eager import (
-    add_product,
-    attend,
-    feed_forward,
-    finite,
-    normed,
-    padding_mask,
-    sum_type,
-    unit_rms,
-)
+from hybrid.engines.cuda.eager import finite, project
+from hybrid.engines.cuda.eager_decoder import EagerDecoder
+from hybrid.engines.cuda.eager_encoder import EagerEncoder
 from hybrid.engines.cuda.kernel_selector import StepKernelSelector
 from hybrid.engines.cuda.weights import PackedDecoder, PackedEncoder, PackedFusion
 from hybrid.engines.decoding import Prompts
@@ -39,20 +31,19 @@ SHALLOW_CHUNK, SHALLOW = 8, 8  # of decoders with so many layers at the most
 FIXED_CHUNK = 16  # where all answers are of a given length
 
 
-class EncoderGraph:
-    """decoding.Encoder: an encoder captured for one (B, S). states: (B * S, D), its hidden states."""
+class EmbeddingGraph:
+    """decoding.Encoder: embeddings for one (B, S), which a decoder-only model takes. states: (B * S, D)."""
 
-    phase: Phase | None = "encode"
+    phase: Phase | None = None
 
-    def __init__(self, weights: PackedEncoder, prompts: PromptBuffers, capturer: GraphCapturer) -> None:
-        self._weights, self.prompts = weights, prompts
+    def __init__(self, embeddings: torch.Tensor, prompts: PromptBuffers, capturer: GraphCapturer) -> None:
+        self._embeddings, self.prompts = embeddings, prompts
         batch, length = prompts.shape
-        self._bias = _position_bias(weights, length)
-        self.states = weights.embeddings.new_zeros(batch * length, weights.embeddings.shape[1])
-        self.replay = capturer.capture(self._encode)
+        self.states = embeddings.new_zeros(batch * length, embeddings.shape[1])
+        self.replay = capturer.capture(self._read)
 
     def __call__(self, prompts: Prompts) -> torch.Tensor:
-        """Encode prompts; their states."""
+        """Read prompts; their states."""
         self.prompts.put(prompts)
         self.replay()
         return self.states
@@ -60,24 +51,36 @@ class EncoderGraph:
     @property
     def nbytes(self) -> int:
         """Bytes that it holds on the device."""
-        return self.states.nbytes + self._bias.nbytes
+        return self.states.nbytes
 
-    def _encode(self) -> None:
-        rows = self._weights.embeddings[self.prompts.ids.flatten()]
-        encode(self._weights, rows, self._bias, self.prompts, self.states)
+    def _read(self) -> None:
+        self.states.copy_(self._embeddings[self.prompts.ids.flatten()])
+
+
+class EncoderGraph(EmbeddingGraph):
+    """The same of what reads prompts through layers: states are their hidden states."""
+
+    phase: Phase | None = "encode"
+
+    def __init__(self, weights: PackedEncoder, prompts: PromptBuffers, capturer: GraphCapturer) -> None:
+        self._encoder = EagerEncoder(weights, prompts)
+        super().__init__(weights.embeddings, prompts, capturer)
+
+    def _read(self) -> None:
+        self.states.copy_(self._encoder(self._embeddings[self.prompts.ids.flatten()]))
 
 
 class FusionGraph:
-    """decoding.Fusion: projector, fusion and SLM encoder captured for one (B, S).
+    """decoding.Fusion: projector, fusion and the SLM's encoder, if it has one, captured for one (B, S).
 
-    states: (B * S, D), hidden states of the SLM's encoder.
+    states: (B * S, D), what the SLM's decoder takes.
     """
 
-    def __init__(self, weights: PackedFusion, llm: EncoderGraph, capturer: GraphCapturer) -> None:
+    def __init__(self, weights: PackedFusion, llm: EmbeddingGraph, capturer: GraphCapturer) -> None:
         self._weights, self._llm = weights, llm
-        encoder, (batch, length) = weights.encoder, llm.prompts.shape
-        self._bias = _position_bias(encoder, length)
-        self.states = encoder.embeddings.new_zeros(batch * length, encoder.embeddings.shape[1])
+        encoder = weights.encoder
+        self._encoder = None if encoder is None else EagerEncoder(encoder, llm.prompts)
+        self.states = weights.embeddings.new_zeros(len(llm.states), len(weights.down.weight))
         self.replay = capturer.capture(self._fuse)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
@@ -88,36 +91,14 @@ class FusionGraph:
     @property
     def nbytes(self) -> int:
         """Bytes that it holds on the device."""
-        return self.states.nbytes + self._bias.nbytes
+        return self.states.nbytes
 
     def _fuse(self) -> None:
-        weights, prompts = self._weights, self._llm.prompts
-        inner = finite(functional.linear(self._llm.states, *weights.up)).relu_()
-        rows = finite(functional.linear(inner, *weights.down))
+        weights = self._weights
+        rows = project(project(self._llm.states, weights.up).relu_(), weights.down)
         if weights.adds:
-            rows = finite(rows + weights.encoder.embeddings[prompts.ids.flatten()])
-        encode(weights.encoder, rows, self._bias, prompts, self.states)
-
-
-def encode(
-    weights: PackedEncoder, rows: torch.Tensor, bias: torch.Tensor, prompts: PromptBuffers, out: torch.Tensor
-) -> None:
-    """Encode (B * S, D) input embeddings, which are lost, to hidden states in `out`. bias: (1, H, S, S)."""
-    dtype, (batch, length) = out.dtype, prompts.shape
-    bias = bias + padding_mask(prompts.lengths, length, dtype)  # (B, H, S, S)
-    rows = rows.to(sum_type(dtype))
-    for layer in weights.layers:
-        qkv = finite(functional.linear(normed(rows, weights.eps, dtype), layer.qkv))
-        query, keys, values = qkv.view(batch, length, 3, weights.heads, -1).permute(2, 0, 3, 1, 4)
-        add_product(rows, attend(query, keys, values, bias), layer.out)
-        feed_forward(rows, layer.feed_forward, weights.eps)
-    out.copy_(unit_rms(rows, weights.eps) * weights.gain)
-
-
-def _position_bias(weights: PackedEncoder, length: int) -> torch.Tensor:
-    """Give (1, H, S, S): a key's bias for each query, by the distance between them."""
-    positions = torch.arange(length, device=weights.bias.device)
-    return weights.bias[:, positions - positions[:, None] + weights.reach - 1].unsqueeze(0)
+            rows = finite(rows + weights.embeddings[self._llm.prompts.ids.flatten()])
+        self.states.copy_(rows if self._encoder is None else self._encoder(rows))
 
 
 class DecodeGraph:
@@ -137,10 +118,15 @@ class DecodeGraph:
         capturer: GraphCapturer,
     ) -> None:
         self._buffers = buffers = DecodeBuffers(weights, prompts, capacity)
-        step = kernels.fastest(buffers, capturer)
+        step, eager = kernels.fastest(buffers, capturer), EagerDecoder(weights, buffers)
 
         def prefill() -> None:
-            buffers.fill_cross_kv_cache(finite(functional.linear(states, weights.cross_kv)))
+            buffers.start()
+            if weights.cross_kv is None:
+                eager.choose(eager.read(states))
+            else:
+                buffers.fill_cross_kv_cache(project(states, weights.cross_kv))
+                step()
 
         def burst() -> None:
             for _ in range(BURST):
@@ -158,7 +144,7 @@ class DecodeGraph:
         return self._buffers.nbytes
 
     def prefill(self, states: torch.Tensor, capacity: int) -> None:
-        """Take in the states that the encoder has just left; the answers start anew."""
+        """Take in the states that have just been left; the answers start anew, with an id each."""
         assert capacity <= self.capacity, f"{capacity} ids do not fit into {self.capacity}"
         self._prefill()
 
@@ -170,8 +156,9 @@ class DecodeGraph:
         What follows one of `stop` in a chunk was computed in vain. The ids that are to
         go on stand on the device, those in `tokens` say which answers are open.
         """
-        end = position + min(count, self.chunk if stop else FIXED_CHUNK)
-        self._run(end - position)
+        end = position + (min(count, self.chunk if stop else FIXED_CHUNK) if position else 1)
+        if position:  # the first ids came with the prompts
+            self._run(end - position)
         by_step: list[list[int]] = self._buffers.ids[position:end].tolist()
         return {row: [*until(stop, [ids[row] for ids in by_step])] for row in tokens}
 

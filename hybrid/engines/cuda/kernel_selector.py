@@ -17,8 +17,9 @@ import torch
 
 from hybrid.engines.cuda.buffers import DecodeBuffers
 from hybrid.engines.cuda.capture import GraphCapturer, Work
-from hybrid.engines.cuda.eager import EagerDecodeStep
-from hybrid.engines.cuda.weights import FusedProducts, PackedDecoder, fuse_products
+from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
+from hybrid.engines.cuda.products import FusedProducts, fuse_products
+from hybrid.engines.cuda.weights import PackedDecoder
 
 AUTO = "auto"
 TORCH = "torch"
@@ -37,8 +38,8 @@ class StepKernelSelector:
     """
 
     def __init__(self, weights: PackedDecoder, say: Callable[[str], None], kernel: str = AUTO) -> None:
-        auto = kernel == AUTO
-        self._kernels = _available(weights.head.device) if auto else list(KERNELS[KERNELS.index(kernel) :])
+        auto, device = kernel == AUTO, weights.embeddings.device
+        self._kernels = _available(device) if auto else list(KERNELS[KERNELS.index(kernel) :])
         self._weights, self._say = weights, say
         self._timed, self._best = auto, dict[int, str]()  # by batch, the fastest kernels
 
@@ -78,7 +79,7 @@ class StepKernelSelector:
         steps: dict[str, Work] = {TORCH: eager}
         if KERNELS[1] in self._kernels[1:]:
             step = self._triton(buffers, KERNELS[1])
-            if _difference(eager, step, self._weights, buffers) <= TOLERANCES[self._weights.head.dtype]:
+            if _difference(eager, step, buffers) <= TOLERANCES[self._weights.embeddings.dtype]:
                 steps[KERNELS[1]] = step
         return steps
 
@@ -88,13 +89,13 @@ class StepKernelSelector:
         while self.kernel != TORCH:
             try:
                 step = self._triton(buffers, self.kernel)
-                error = _difference(eager, step, self._weights, buffers)
+                error = _difference(eager, step, buffers)
             except torch.OutOfMemoryError:  # no fault of Triton's
                 raise
             except Exception as failure:  # whatever Triton, its compiler and the driver raise
                 reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}"
             else:
-                if error <= TOLERANCES[self._weights.head.dtype]:
+                if error <= TOLERANCES[self._weights.embeddings.dtype]:
                     return step
                 reason = f"its logits are off by {error:.3g} of their size"
             failed = self._kernels.pop(0)
@@ -117,13 +118,13 @@ def _available(device: torch.device) -> list[str]:
     return list(KERNELS if torch.cuda.get_device_capability(device) >= HOPPER else KERNELS[1:])
 
 
-def _difference(eager: Work, other: Work, weights: PackedDecoder, buffers: DecodeBuffers) -> float:
+def _difference(eager: Work, other: Work, buffers: DecodeBuffers) -> float:
     """Measure how far apart the logits are, over their norm, two ids into synthetic answers."""
     logits = []
     for step in (eager, other):
         _fill_synthetic(buffers)
         step()
-        buffers.inputs.copy_(weights.embeddings[3])
+        buffers.put_inputs(torch.full_like(buffers.positions, 3))
         step()
         logits.append(buffers.logits.clone())
     buffers.self_kv_cache.zero_()  # also of what is not a number
@@ -134,11 +135,12 @@ def _difference(eager: Work, other: Work, weights: PackedDecoder, buffers: Decod
 
 def _fill_synthetic(buffers: DecodeBuffers) -> None:
     """Put in prompts of several lengths with keys and values between -1 and 1."""
-    cache = buffers.cross_kv_cache
+    crosses = buffers.cross_kv_cache.numel() > 0
+    cache = buffers.cross_kv_cache if crosses else buffers.self_kv_cache
     device, (batch, *keys) = cache.device, cache.shape[2:]
     noise = torch.arange(keys[0] * keys[1] * keys[2], device=device) % 251 / 125 - 1
     rows = torch.arange(batch, device=device)
     cache.copy_(noise.view(keys))
     cache.mul_(1 - rows.view(-1, 1, 1, 1) / 64)
-    buffers.lengths.copy_((keys[1] - 7 * rows).clamp_(min=1))
+    buffers.lengths.copy_((buffers.prompt_tokens - 7 * rows).clamp_(min=1))
     buffers.restart()

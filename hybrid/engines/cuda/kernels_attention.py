@@ -2,8 +2,8 @@
 
 Each may be launched before the one ahead of it has ended, see kernels.py.
 
-Letters: B answers, H heads, K head width, T capacity in generated tokens, S prompt tokens of the
-bucket, D model width, V vocabulary.
+Letters: B answers, H heads, G key-value heads, K head width, T capacity in tokens, S prompt tokens of
+the bucket, D model width, V vocabulary.
 """
 
 # Triton carries no types, and reads annotations as its own.
@@ -16,42 +16,64 @@ from hybrid.engines.cuda.kernels import begin, factor, narrowed, wait
 
 @triton.jit
 def self_attention(
-    qkv, x, keys, values, bias, positions, out, eps, heads, capacity, reach,
-    D: tl.constexpr, NORM: tl.constexpr, WIDTH: tl.constexpr,
+    qkv, x, keys, values, bias, turns, positions, offsets, out, eps, heads, groups, capacity, reach,
+    D: tl.constexpr, NORM: tl.constexpr, RELATIVE: tl.constexpr, TURNED: tl.constexpr, WIDTH: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_T: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """Attend with one head of one answer to all its ids; the newest key and value go into the cache.
 
-    qkv: (B, 3HK). keys, values: (B, H, T, K). bias: (H, reach) by distance. out:
-    (B, HK). NORM: qkv is raw, of the single row x.
+    qkv: (B, (H + 2G)K). keys, values: (B, G, T, K). bias: (H, reach) by distance, where RELATIVE.
+    turns: (2, reach, K), where TURNED. positions, offsets: (B,), whose sum is the place in the cache.
+    out: (B, HK). NORM: qkv is raw, of the single row x.
     """
     begin(PDL)
     wait(PDL)
     h, b = tl.program_id(0), tl.program_id(1)
     k = tl.arange(0, BLOCK_K)
-    inner = heads * WIDTH
-    first = qkv + b * 3 * inner + h * WIDTH + k
-    query = tl.load(first, mask=k < WIDTH, other=0.0).to(tl.float32)
-    key = tl.load(first + inner, mask=k < WIDTH, other=0.0).to(tl.float32)
-    value = tl.load(first + 2 * inner, mask=k < WIDTH, other=0.0).to(tl.float32)
+    shared = heads // groups
+    g = h // shared
+    token = qkv + b * (heads + 2 * groups) * WIDTH
+    place = (tl.load(positions + b) + tl.load(offsets + b)).to(tl.int32)
+    query = _head(token + h * WIDTH, turns, place, reach, TURNED, WIDTH, BLOCK_K)
+    key = _head(token + (heads + g) * WIDTH, turns, place, reach, TURNED, WIDTH, BLOCK_K)
+    value = _head(token + (heads + groups + g) * WIDTH, turns, place, reach, False, WIDTH, BLOCK_K)
     if NORM:
         scale = factor(x, eps, D, BLOCK_D)
         query, key, value = query * scale, key * scale, value * scale
     key, value = narrowed(key, keys.dtype.element_ty), narrowed(value, values.dtype.element_ty)
-    position = tl.load(positions + b).to(tl.int32)
-    head = (b * heads + h).to(tl.int64) * capacity * WIDTH
-    tl.store(keys + head + position * WIDTH + k, key, mask=k < WIDTH)
-    tl.store(values + head + position * WIDTH + k, value, mask=k < WIDTH)
-    top = tl.sum(query * key.to(tl.float32), axis=0) + tl.load(bias + h * reach)
+    head = (b * groups + g).to(tl.int64) * capacity * WIDTH
+    first = (k < WIDTH) & (h % shared == 0)  # one of those that share a key writes it
+    tl.store(keys + head + place * WIDTH + k, key, mask=first)
+    tl.store(values + head + place * WIDTH + k, value, mask=first)
+    top = tl.sum(query * key.to(tl.float32), axis=0)
+    if RELATIVE:
+        top += tl.load(bias + h * reach)
     total, mixed = 1.0, value.to(tl.float32)  # of the id itself; then of those before it
-    for start in range(0, position, BLOCK_T):
+    for start in range(0, place, BLOCK_T):
         t = start + tl.arange(0, BLOCK_T)
-        nearer = tl.load(bias + h * reach + position - t, mask=t < position, other=0.0)
+        nearer = tl.zeros((BLOCK_T,), tl.float32)
+        if RELATIVE:
+            nearer = tl.load(bias + h * reach + place - t, mask=t < place, other=0.0)
         top, total, mixed = _attended(
-            query, keys + head, values + head, nearer, t, position, top, total, mixed, WIDTH, BLOCK_K
+            query, keys + head, values + head, nearer, t, place, top, total, mixed, WIDTH, BLOCK_K
         )
-    address = out + b * inner + h * WIDTH + k
+    address = out + (b * heads + h) * WIDTH + k
     tl.store(address, narrowed(mixed / total, out.dtype.element_ty), mask=k < WIDTH)
+
+
+@triton.jit
+def _head(
+    x, turns, place, reach, TURNED: tl.constexpr, WIDTH: tl.constexpr, BLOCK_K: tl.constexpr
+):  # fmt: skip
+    """Give (BLOCK_K,): one head of a query, a key or a value, turned where TURNED by its place."""
+    k = tl.arange(0, BLOCK_K)
+    head = tl.load(x + k, mask=k < WIDTH, other=0.0).to(tl.float32)
+    if TURNED:
+        swapped = tl.load(x + (k + WIDTH // 2) % WIDTH, mask=k < WIDTH, other=0.0).to(tl.float32)
+        cosines = tl.load(turns + place * WIDTH + k, mask=k < WIDTH, other=0.0)
+        sines = tl.load(turns + (reach + place) * WIDTH + k, mask=k < WIDTH, other=0.0)
+        head = head * cosines + swapped * sines
+    return head
 
 
 @triton.jit
@@ -104,12 +126,13 @@ def _attended(
 
 @triton.jit
 def select(
-    logits, embeddings, inputs, positions, ids, vocabulary,
-    D: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr, PDL: tl.constexpr,
+    logits, embeddings, places, inputs, positions, offsets, ids, vocabulary, reach,
+    D: tl.constexpr, PLACED: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """Select the greedy id of one row, the first of equals; its embedding becomes the next input.
 
-    logits: (B, V) float32. embeddings: (V, D). inputs: (B, D). positions: (B,). ids: (T, B).
+    logits: (B, V) float32. embeddings: (V, D). places: (reach, D), where PLACED. inputs: (B, D).
+    positions, offsets: (B,). ids: (T, B).
     """
     begin(PDL)
     wait(PDL)
@@ -127,5 +150,8 @@ def select(
     tl.store(ids + position * tl.num_programs(0) + b, chosen.to(tl.int64))
     tl.store(positions + b, position + 1)
     d = tl.arange(0, BLOCK_D)
-    row = tl.load(embeddings + chosen.to(tl.int64) * D + d, mask=d < D, other=0.0)
-    tl.store(inputs + b * D + d, row.to(tl.float32), mask=d < D)
+    row = tl.load(embeddings + chosen.to(tl.int64) * D + d, mask=d < D, other=0.0).to(tl.float32)
+    if PLACED:
+        place = tl.minimum(position + 1 + tl.load(offsets + b), reach - 1)
+        row += tl.load(places + place * D + d, mask=d < D, other=0.0).to(tl.float32)
+    tl.store(inputs + b * D + d, row, mask=d < D)

@@ -12,19 +12,20 @@ Letters: B prompts, S tokens of the bucket.
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import torch
 
 from hybrid.engines.cuda.buffers import PromptBuffers
 from hybrid.engines.cuda.capture import GraphCapturer
-from hybrid.engines.cuda.graphs import DecodeGraph, EncoderGraph, FusionGraph
-from hybrid.engines.cuda.weights import PackedEncoder, Target, pack_encoder
+from hybrid.engines.cuda.graphs import DecodeGraph, EmbeddingGraph, EncoderGraph, FusionGraph
+from hybrid.engines.cuda.weights import PackedEncoder, PackedLayer, Target, pack_encoder, pack_layer
 from hybrid.engines.generation import GenerationGuard
-from hybrid.models.architectures.records import Stack
+from hybrid.models.architectures.records import Layer, Stack
 from hybrid.schema import Model
 
+P = TypeVar("P", PackedEncoder, PackedLayer)
 BATCHES = (1, 2, 4, 8, 16, 32)  # prompts at once
 LENGTHS = (32, 64, 96, *range(128, 257, 32), *range(320, 513, 64), *range(640, 1025, 128))  # prompt tokens
 CAPACITIES = (64, 128, 256, 512)  # generated tokens, the end included
@@ -40,11 +41,11 @@ def bucket(size: int, sizes: Sequence[int]) -> int | None:
 class CapturedRequest:
     """decoding.GreedyBackend: all that one engine has captured for B prompts of up to S tokens."""
 
-    def __init__(self, encoder: EncoderGraph, fusion: FusionGraph | None, decoder: DecodeGraph) -> None:
-        self.graphs = encoder, fusion, decoder
+    def __init__(self, prompts: EmbeddingGraph, fusion: FusionGraph | None, decoder: DecodeGraph) -> None:
+        self.graphs = prompts, fusion, decoder
 
-    def encoder(self, model: Model) -> EncoderGraph:
-        """Give the captured encoder."""
+    def encoder(self, model: Model) -> EmbeddingGraph:
+        """Give what reads prompts."""
         return self.graphs[0]
 
     def fusion(self) -> FusionGraph:
@@ -74,8 +75,8 @@ class SharedGraphState:
         self.reach = bucket(max_prompt_tokens, LENGTHS) or LENGTHS[-1]
         self.guard = GenerationGuard()
         self.capturer = GraphCapturer(target.device)
-        self._encoders: dict[int, PackedEncoder] = {}
-        self._encoder_graphs: WeakValueDictionary[tuple[int, int, int], EncoderGraph] = WeakValueDictionary()
+        self._packed: dict[Hashable, PackedEncoder | PackedLayer] = {}
+        self._prompt_graphs: WeakValueDictionary[tuple[int, int, int], EmbeddingGraph] = WeakValueDictionary()
 
     @cached_property
     def requests(self) -> "LRUCache[tuple[str, int, int], CapturedRequest]":
@@ -83,26 +84,39 @@ class SharedGraphState:
         return LRUCache(CACHED_REQUESTS, _memory_share(self.target.device))
 
     def encoder(self, stack: Stack) -> PackedEncoder:
-        """Pack an encoder, once for all models that share its weights.
+        """Pack what reads prompts, once for all models that share its weights.
 
         Only while the models are held may they be compared by where their weights are.
         """
-        key = stack.layers[0].self_attention.query.weight.data_ptr()
-        if key not in self._encoders:
-            self._encoders[key] = pack_encoder(stack, self.target, self.reach)
-        return self._encoders[key]
+        weights = [layer.self_attention.output.weight.data_ptr() for layer in stack.layers]
+        return self._once(
+            (stack.final_norm is None, *weights),
+            lambda: pack_encoder(stack, self.target, self.reach, self.layer),
+        )
+
+    def layer(self, layer: Layer, target: Target) -> PackedLayer:
+        """Pack a layer, once for reading and writing."""
+        return self._once(layer.self_attention.output.weight.data_ptr(), lambda: pack_layer(layer, target))
+
+    def _once(self, key: Hashable, pack: Callable[[], P]) -> P:
+        if key not in self._packed:
+            self._packed[key] = pack()
+        return cast(P, self._packed[key])
 
     def forget_models(self) -> None:
-        """Let the models go that encoders were packed from: their memory can become another one's."""
-        self._encoders.clear()
+        """Let the models go that weights were packed from: their memory can become another one's."""
+        self._packed.clear()
 
-    def encoder_graph(self, weights: PackedEncoder, batch: int, length: int) -> EncoderGraph:
-        """Capture the encoder for this size, once for all who use it."""
-        key = id(weights), batch, length
-        graph = self._encoder_graphs.get(key)
+    def prompt_graph(self, reads: PackedEncoder | torch.Tensor, batch: int, length: int) -> EmbeddingGraph:
+        """Capture what reads prompts of this size, layers or embeddings alone, once for all who use it."""
+        key = id(reads), batch, length
+        graph = self._prompt_graphs.get(key)
         if graph is None:
             prompts = PromptBuffers(batch, length, self.target.device)
-            self._encoder_graphs[key] = graph = EncoderGraph(weights, prompts, self.capturer)
+            kind: Callable[..., EmbeddingGraph] = (
+                EmbeddingGraph if isinstance(reads, torch.Tensor) else EncoderGraph
+            )
+            self._prompt_graphs[key] = graph = kind(reads, prompts, self.capturer)
         return graph
 
 

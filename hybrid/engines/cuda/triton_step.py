@@ -6,7 +6,7 @@ are float32, so it rounds less.
 Letters: B answers, D model width, F feed-forward width, H heads, K head width, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
@@ -14,11 +14,18 @@ import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from hybrid.engines.cuda import kernels, kernels_attention
 from hybrid.engines.cuda.buffers import DecodeBuffers
 from hybrid.engines.cuda.eager import HIDDEN_UNIT
-from hybrid.engines.cuda.weights import FusedProducts, PackedDecoder, PackedDecoderLayer
+from hybrid.engines.cuda.products import FusedProducts
+from hybrid.engines.cuda.weights import NormKind, PackedDecoder, PackedFeedForward, PackedLinear
+from hybrid.models.architectures.records import Activation
 
-LINEAR: int = kernels.LINEAR.value
-RELU: int = kernels.RELU.value
-GATED_GELU: int = kernels.GATED_GELU.value
+KINDS: Mapping[Activation, int] = {
+    "relu": kernels.RELU.value,
+    "gelu": kernels.GELU.value,
+    "gelu-tanh": kernels.GELU_TANH.value,
+    "silu": kernels.SILU.value,
+}
+NORMS: Mapping[NormKind, int] = {"rms": kernels.RMS.value, "layer": kernels.LAYER.value}
+NO_NORM: int = kernels.NO_NORM.value
 PROGRAMS = 256  # launched at least where there is work for so many: about two for each of a GPU's processors
 TILE = 8192  # weights that a program of 128 threads holds at once
 KEYS = 8192  # values of keys that one of 256 threads does: 128 keys of the usual width
@@ -41,7 +48,8 @@ class TritonDecodeStep:
         self._weights, self._buffers, self._products = weights, buffers, products
         self._batch, self._width = buffers.inputs.shape
         self._inner = weights.heads * weights.head_width
-        dtype = weights.head.dtype
+        self._norm = NORMS[weights.norm]
+        dtype = weights.embeddings.dtype
         # One row is multiplied in float32. Several go through tensor cores, in the type of the weights.
         self._part = torch.float32 if self._batch == 1 or dtype == torch.float16 else dtype
         self._unit = HIDDEN_UNIT if dtype == torch.float16 else 1.0
@@ -54,64 +62,84 @@ class TritonDecodeStep:
         for index, (layer, products) in enumerate(zip(weights.layers, self._products, strict=True)):
             last = index + 1 == len(weights.layers)
             following = None if last else weights.layers[index + 1].qkv
-            mixed = self._self_attention(index, qkv, rows, raw)
-            if self._batch == 1 and products.query is not None:
-                rows, query = self._joint(rows, mixed, layer.out, layer.cross_query, products.query)
-                mixed = self._cross_attention(index, query, rows, True)
-            else:
-                rows = self._linear(mixed, layer.out, residual=rows)
-                query = self._linear(rows, layer.cross_query, norm=True)
-                mixed = self._cross_attention(index, query, rows, False)
+            mixed, out = self._self_attention(index, qkv, rows, raw), layer.out
+            if layer.cross_query is not None and layer.cross_out is not None:
+                rows, mixed = self._crossed(index, layer.cross_query, products, rows, mixed)
+                out = layer.cross_out
             raw = self._batch == 1 and products.into is not None
             feed_forward = self._fused_feed_forward if raw else self._feed_forward
-            rows, qkv = feed_forward(layer, products, rows, mixed, following)
+            rows, qkv = feed_forward(layer.feed_forward, out, products, rows, mixed, following)
         self._linear(rows, weights.head, norm=True, out=buffers.logits)
         self._select()
 
+    def _crossed(
+        self,
+        index: int,
+        cross_query: PackedLinear,
+        products: FusedProducts,
+        rows: torch.Tensor,
+        mixed: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Go from the self-attention's output to the rows and the cross-attention's output."""
+        out = self._weights.layers[index].out
+        if self._batch == 1 and products.query is not None:
+            rows, query = self._joint(rows, mixed, out.weight, cross_query.weight, products.query)
+            return rows, self._cross_attention(index, query, rows, True)
+        rows = self._linear(mixed, out, residual=rows)
+        return rows, self._cross_attention(index, self._linear(rows, cross_query, norm=True), rows, False)
+
     def _feed_forward(
         self,
-        layer: PackedDecoderLayer,
+        inner: PackedFeedForward,
+        out: PackedLinear,
         _: FusedProducts,
         rows: torch.Tensor,
         mixed: torch.Tensor,
-        qkv: torch.Tensor | None,
+        qkv: PackedLinear | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Go from the cross-attention's output to the next layer's rows and its queries, keys and values."""
-        rows = self._linear(mixed, layer.cross_out, residual=rows)
-        hidden = self._linear(rows, layer.feed_forward.into, norm=True, kind=_kind(layer))
-        rows = self._linear(hidden, layer.feed_forward.out, residual=rows)
+        """Go from the last attention's output to the next layer's rows and its queries, keys and values."""
+        rows = self._linear(mixed, out, residual=rows)
+        hidden = self._linear(rows, inner.into, norm=True, activates=inner)
+        rows = self._linear(hidden, inner.out, residual=rows)
         return rows, rows if qkv is None else self._linear(rows, qkv, norm=True)
 
     def _fused_feed_forward(
         self,
-        layer: PackedDecoderLayer,
+        inner: PackedFeedForward,
+        out: PackedLinear,
         products: FusedProducts,
         rows: torch.Tensor,
         mixed: torch.Tensor,
-        qkv: torch.Tensor | None,
+        qkv: PackedLinear | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Do the same in two launches; what comes second is not normed."""
-        rows, inner = self._joint(rows, mixed, layer.cross_out, layer.feed_forward.into, products.into)
-        return self._joint(rows, inner, layer.feed_forward.out, qkv, products.qkv, _kind(layer))
+        rows, hidden = self._joint(rows, mixed, out.weight, inner.into.weight, products.into)
+        ahead = None if qkv is None else qkv.weight
+        return self._joint(rows, hidden, inner.out.weight, ahead, products.qkv, inner)
 
     def _linear(
         self,
         x: torch.Tensor,  # (B, inputs)
-        weight: torch.Tensor,  # (outputs, inputs), twice the outputs when gated
+        linear: PackedLinear,  # to outputs, twice as many when gated
         residual: torch.Tensor | None = None,  # (B, outputs)
         norm: bool = False,
-        kind: int = LINEAR,
+        activates: PackedFeedForward | None = None,
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        outputs, inputs = weight.shape[0] // (2 if kind == GATED_GELU else 1), weight.shape[1]
-        add = residual is not None
+        weight, bias = linear
+        gated, add = activates is not None and activates.gated, residual is not None
+        outputs, inputs = weight.shape[0] // (2 if gated else 1), weight.shape[1]
         if out is None:
             out = x.new_empty(self._batch, outputs, dtype=torch.float32 if add else self._part)
-        shared = x, weight, residual if add else out, out, self._weights.eps
-        constants = {"INPUTS": inputs, "NORM": norm, "ADD": add, "KIND": kind, **self._launch}
+        missing = bias if bias is not None else weight
+        shared = x, weight, missing, residual if add else out, out, self._weights.eps
+        constants = {
+            "INPUTS": inputs, "NORM": self._norm if norm else NO_NORM, "BIAS": bias is not None, "ADD": add,
+            **_activation(activates), **self._launch,
+        }  # fmt: skip
         wide = _power(inputs)
         if self._batch == 1 and wide <= 2 * TILE:  # T5 v1.0 has feed-forwards up to four times as wide
-            block = _tile(outputs, inputs * (2 if kind == GATED_GELU else 1))
+            block = _tile(outputs, inputs * (2 if gated else 1))
             kernels.linear_row[(triton.cdiv(outputs, block),)](
                 *shared, outputs, **constants, BLOCK_N=block, BLOCK_D=wide, num_warps=8 if wide > TILE else 4
             )
@@ -131,7 +159,7 @@ class TritonDecodeStep:
         near: torch.Tensor,  # (D, P)
         ahead: torch.Tensor | None,  # (N, D)
         across: torch.Tensor | None,  # (N, P)
-        kind: int = LINEAR,
+        activates: PackedFeedForward | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the part to the rows; give them, and their product with the matrix ahead, not normed."""
         width, inputs = near.shape
@@ -140,20 +168,22 @@ class TritonDecodeStep:
         block = _tile(width + outputs, _power(width) + _power(inputs))
         kernels.joint_row[(triton.cdiv(width, block) + triton.cdiv(outputs, block),)](
             rows, part, near, near if ahead is None else ahead, near if across is None else across, out, raw,
-            self._weights.eps, width, outputs, D=width, P=inputs, KIND=kind,
+            self._weights.eps, width, outputs, D=width, P=inputs, **_activation(activates),
             BLOCK_N=block, BLOCK_D=_power(width), BLOCK_P=_power(inputs), **self._launch, num_warps=4,
         )  # fmt: skip
         return out, raw
 
     def _self_attention(self, index: int, qkv: torch.Tensor, rows: torch.Tensor, raw: bool) -> torch.Tensor:
         weights, buffers = self._weights, self._buffers
-        (keys, values), out = (
-            buffers.self_kv_cache[index],
-            qkv.new_empty(self._batch, self._inner, dtype=self._part),
-        )
+        keys, values = buffers.self_kv_cache[index]
+        out = qkv.new_empty(self._batch, self._inner, dtype=self._part)
+        bias, turns = weights.bias, weights.turns
+        tables = [table for table in (bias, turns) if table is not None]
         kernels_attention.self_attention[(weights.heads, self._batch)](
-            qkv, rows, keys, values, weights.bias, buffers.positions, out, weights.eps, weights.heads,
-            keys.shape[2], weights.bias.shape[1], **self._attention(raw),
+            qkv, rows, keys, values, qkv if bias is None else bias, qkv if turns is None else turns,
+            buffers.positions, buffers.offsets, out, weights.eps, weights.heads, weights.key_value_heads,
+            keys.shape[2], tables[0].shape[1] if tables else 0, RELATIVE=bias is not None,
+            TURNED=turns is not None, **self._attention(raw),
         )  # fmt: skip
         return out
 
@@ -176,17 +206,20 @@ class TritonDecodeStep:
         return {**sizes, "BLOCK_K": block, "BLOCK_T": max(16, KEYS // block), **self._launch, "num_warps": 8}
 
     def _select(self) -> None:
-        weights, buffers = self._weights, self._buffers
-        vocabulary, width = weights.embeddings.shape
+        weights, buffers, places = self._weights, self._buffers, self._weights.places
+        vocabulary, width = buffers.logits.shape[1], self._width
         kernels_attention.select[(self._batch,)](
-            buffers.logits, weights.embeddings, buffers.inputs, buffers.positions, buffers.ids, vocabulary,
-            D=width, BLOCK_V=min(4096, _power(vocabulary)), BLOCK_D=_power(width), **self._launch,
-            num_warps=8,
+            buffers.logits, weights.embeddings, weights.embeddings if places is None else places,
+            buffers.inputs, buffers.positions, buffers.offsets, buffers.ids, vocabulary,
+            0 if places is None else len(places), D=width, PLACED=places is not None,
+            BLOCK_V=min(4096, _power(vocabulary)), BLOCK_D=_power(width), **self._launch, num_warps=8,
         )  # fmt: skip
 
 
-def _kind(layer: PackedDecoderLayer) -> int:
-    return GATED_GELU if layer.feed_forward.gated else RELU
+def _activation(activates: PackedFeedForward | None) -> dict[str, int | bool]:
+    if activates is None:
+        return {"KIND": kernels.LINEAR.value, "GATED": False}
+    return {"KIND": KINDS[activates.activation], "GATED": activates.gated}
 
 
 def _power(size: int) -> int:

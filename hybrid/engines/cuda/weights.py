@@ -1,35 +1,36 @@
-"""Models packed for static graphs: what takes the same input is one matrix, norm gains are folded in.
+"""Models packed for static graphs: what takes the same input is one matrix, norms are folded into it.
 
-Matrices stay as nn.Linear holds them, (d_out, d_in): the layout that cuBLAS
-reads fastest, and in which a row is what one output needs. Both feed-forwards
-that T5s have: gated GELU (v1.1, Flan, mT5) and ReLU (v1.0).
+Matrices stay as nn.Linear holds them, (d_out, d_in): the layout that cuBLAS reads
+fastest, and in which a row is what one output needs. Folded in before rounding are
+a norm's gain and bias, the mean that a LayerNorm takes off, and the scale of
+attention scores, into the queries. What remains of a norm is one factor a row.
 
-Fused products let one launch do the work of two where launches are what costs. A
-layer adds p W' to its rows x and multiplies the sum by the next matrix A. Since
-(x + p W') A' = x A' + p (A W)', both can be had at once from x and p, once A W is
-there. That reads more weights, A W beside A and W, and pays where it is small: an
-H200 reads 4 MiB in 1 microsecond, about what a launch costs in a graph.
-
-Letters: D model width, F feed-forward width, H heads, K head width, L layers, V vocabulary.
+Letters: D model width, F feed-forward width, H heads, G key-value heads, K head width, L layers,
+P positions, V vocabulary.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 
 from hybrid.engines.graph_coverage import final_norm, norm_before
 from hybrid.models.architectures.records import (
+    Activation,
     Attention,
     DecoderStack,
-    FeedForward,
     Layer,
+    LearnedPositions,
     Linear,
+    Norm,
     RelativeBias,
+    Rotary,
     Stack,
 )
 from hybrid.models.fusion import Fusion, Projector
 
-WORTH_A_LAUNCH = 4 * 2**20  # bytes
+NormKind = Literal["rms", "layer"]
 
 
 @dataclass(frozen=True)
@@ -44,210 +45,218 @@ class Target:
         return tensor.detach().to(self.device, self.dtype)
 
 
+class PackedLinear(NamedTuple):
+    """weight: (d_out, d_in). bias: (d_out,)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+
 @dataclass(frozen=True)
 class PackedFeedForward:
-    """into: (2F, D), gate above up, when gated; else (F, D). out: (D, F)."""
+    """into: to 2F, gate above up, when gated; else to F. out: from F."""
 
-    into: torch.Tensor
-    out: torch.Tensor
+    into: PackedLinear
+    out: PackedLinear
+    activation: Activation
     gated: bool
 
 
 @dataclass(frozen=True)
-class PackedEncoderLayer:
-    """qkv: (3HK, D). out: (D, HK)."""
+class PackedLayer:
+    """qkv: to (H + 2G)K. out, cross_out: from HK. cross_query: to HK; None where nothing is crossed to."""
 
-    qkv: torch.Tensor
-    out: torch.Tensor
+    qkv: PackedLinear
+    out: PackedLinear
+    cross_query: PackedLinear | None
+    cross_out: PackedLinear | None
     feed_forward: PackedFeedForward
 
 
-@dataclass(frozen=True)
-class PackedDecoderLayer:
-    """qkv: (3HK, D). out, cross_out: (D, HK). cross_query: (HK, D)."""
+@dataclass(frozen=True, kw_only=True)
+class PackedStack:
+    """embeddings: (V, D). norm, eps: before each part. turns: (2, P, K) float32, cosines and signed sines.
 
-    qkv: torch.Tensor
-    out: torch.Tensor
-    cross_query: torch.Tensor
-    cross_out: torch.Tensor
-    feed_forward: PackedFeedForward
-
-
-@dataclass(frozen=True)
-class PackedEncoder:
-    """embeddings: (V, D). gain: (D,) of the last norm. bias: (H, 2 * reach - 1), see RelativeBias."""
-
-    embeddings: torch.Tensor
-    layers: tuple[PackedEncoderLayer, ...]
-    gain: torch.Tensor
-    bias: torch.Tensor
-    reach: int
-    heads: int
-    eps: float
-
-
-@dataclass(frozen=True)
-class PackedDecoder:
-    """embeddings, head: (V, D). cross_kv: (2LHK, D), projections to keys and values of layer after layer.
-
-    bias: (H, reach) float32; column d is that of a key d tokens before the query.
-    start_id: stands at position 0.
+    places: (P, D), added to embeddings by where they stand.
     """
 
     embeddings: torch.Tensor
-    layers: tuple[PackedDecoderLayer, ...]
-    cross_kv: torch.Tensor
-    head: torch.Tensor
-    bias: torch.Tensor
-    heads: int
-    head_width: int
+    layers: tuple[PackedLayer, ...]
+    norm: NormKind
     eps: float
+    heads: int
+    key_value_heads: int
+    head_width: int
+    turns: torch.Tensor | None
+    places: torch.Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedEncoder(PackedStack):
+    """final: gain and bias of the last norm, if there is one. bias: (H, 2 * reach - 1), see RelativeBias."""
+
+    bias: torch.Tensor | None
+    final: PackedLinear | None
+    causal: bool
+    reach: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedDecoder(PackedStack):
+    """head: to V. cross_kv: to 2LHK, keys and values of layer after layer; None without an encoder.
+
+    bias: (H, reach) float32; column d is that of a key d tokens before the query.
+    start_id: stands at position 0; without an encoder the last of the prompt does.
+    """
+
+    head: PackedLinear
+    cross_kv: PackedLinear | None
+    bias: torch.Tensor | None
     start_id: int
 
 
 @dataclass(frozen=True)
 class PackedFusion:
-    """Projector and SLM encoder. up, down: weight and bias of each linear layer. adds: E + Z, else Z."""
+    """Projector, and SLM encoder if there is one. adds: E + Z, else Z. embeddings: (V, D) of E."""
 
-    up: tuple[torch.Tensor, torch.Tensor]
-    down: tuple[torch.Tensor, torch.Tensor]
+    up: PackedLinear
+    down: PackedLinear
     adds: bool
-    encoder: PackedEncoder
+    embeddings: torch.Tensor
+    encoder: PackedEncoder | None
 
 
-def pack_encoder(stack: Stack, target: Target, reach: int) -> PackedEncoder:
-    """Pack an encoder for prompts of up to `reach` tokens."""
+LayerPacker = Callable[[Layer, Target], PackedLayer]
+
+
+def pack_layer(layer: Layer, target: Target) -> PackedLayer:
+    """Pack one layer, of an encoder or a decoder."""
+    own, cross, inner = layer.self_attention, layer.cross_attention, layer.feed_forward
+    into = (inner.up,) if inner.gate is None else (inner.gate, inner.up)
+    cross_query = cross_out = None
+    if cross is not None:
+        cross_query = _stacked(target, _scaled_query(cross), norm=norm_before(cross))
+        cross_out = _stacked(target, cross.output)
+    return PackedLayer(
+        qkv=_stacked(target, _scaled_query(own), own.key, own.value, norm=norm_before(own)),
+        out=_stacked(target, own.output),
+        cross_query=cross_query,
+        cross_out=cross_out,
+        feed_forward=PackedFeedForward(
+            into=_stacked(target, *into, norm=norm_before(inner)),
+            out=_stacked(target, inner.down),
+            activation=inner.activation,
+            gated=inner.gate is not None,
+        ),
+    )
+
+
+def pack_encoder(stack: Stack, target: Target, reach: int, pack: LayerPacker = pack_layer) -> PackedEncoder:
+    """Pack what reads prompts of up to `reach` tokens. pack: of layers that may be packed already."""
+    final, positions = stack.final_norm, stack.positions
+    relative = positions.by_distance(reach) if isinstance(positions, RelativeBias) else None
     return PackedEncoder(
-        embeddings=target.put(stack.embeddings),
-        layers=tuple(_encoder_layer(layer, target) for layer in stack.layers),
-        gain=target.put(final_norm(stack).gain),
-        bias=target.put(_relative_bias(stack, reach)),
+        **vars(_pack_stack(stack, target, reach, pack)),
+        bias=None if relative is None else target.put(relative),
+        final=None if final is None else _gain_and_bias(final, target),
+        causal=stack.causal,
         reach=reach,
-        heads=stack.layers[0].self_attention.heads,
-        eps=final_norm(stack).eps,
     )
 
 
 def pack_fusion(
-    projector: Projector, fusion: Fusion, stack: Stack, target: Target, reach: int
+    projector: Projector,
+    fusion: Fusion,
+    embeddings: torch.Tensor,
+    encoder: Stack | None,
+    target: Target,
+    reach: int,
 ) -> PackedFusion:
-    """Pack projector, fusion and the SLM's encoder for prompts of up to `reach` tokens."""
-    up, down = ((target.put(layer.weight), target.put(layer.bias)) for layer in projector.folded())
-    return PackedFusion(up, down, fusion == "add", pack_encoder(stack, target, reach))
+    """Pack projector, fusion and the SLM's encoder, if it has one, for prompts of up to `reach` tokens.
+
+    embeddings: (V, D), by the prompt's ids.
+    """
+    up, down = (PackedLinear(*map(target.put, layer)) for layer in projector.folded())
+    packed = None if encoder is None else pack_encoder(encoder, target, reach)
+    return PackedFusion(up, down, fusion == "add", target.put(embeddings), packed)
 
 
-def pack_decoder(stack: DecoderStack, target: Target, reach: int) -> PackedDecoder:
-    """Pack a decoder for answers of up to `reach` tokens."""
-    crosses = [_cross_attention(layer) for layer in stack.layers]
-    far_to_near = Target(target.device, torch.float32).put(_relative_bias(stack, reach))
-    assert stack.start is not None, "see graph_coverage"
+def pack_decoder(
+    stack: DecoderStack, target: Target, reach: int, pack: LayerPacker = pack_layer
+) -> PackedDecoder:
+    """Pack a decoder for texts of up to `reach` tokens. pack: of layers that may be packed already."""
+    crosses = [layer.cross_attention for layer in stack.layers if layer.cross_attention is not None]
+    keys_and_values = [linear for cross in crosses for linear in (cross.key, cross.value)]
+    bias = None
+    if isinstance(stack.positions, RelativeBias):
+        exact = Target(target.device, torch.float32)
+        bias = exact.put(stack.positions.by_distance(reach)).flip(1).contiguous()
     return PackedDecoder(
-        embeddings=target.put(stack.embeddings),
-        layers=tuple(_decoder_layer(layer, target) for layer in stack.layers),
-        cross_kv=_stacked(target, *(linear for cross in crosses for linear in (cross.key, cross.value))),
-        head=_stacked(target, stack.head, gain=final_norm(stack).gain * stack.head_scale),
-        bias=far_to_near.flip(1).contiguous(),
-        heads=stack.layers[0].self_attention.heads,
-        head_width=stack.layers[0].self_attention.head_width,
-        eps=final_norm(stack).eps,
-        start_id=stack.start,
+        **vars(_pack_stack(stack, target, reach, pack)),
+        head=_stacked(target, stack.head, norm=final_norm(stack), scale=stack.head_scale),
+        cross_kv=_stacked(target, *keys_and_values) if crosses else None,
+        bias=bias,
+        start_id=stack.start or 0,
     )
 
 
-def _stacked(target: Target, *linears: Linear, gain: torch.Tensor | None = None) -> torch.Tensor:
+def _pack_stack(stack: Stack, target: Target, reach: int, pack: LayerPacker) -> PackedStack:
+    first = stack.layers[0].self_attention
+    norm, positions = norm_before(first), stack.positions
+    learned = positions.table if isinstance(positions, LearnedPositions) else None
+    return PackedStack(
+        embeddings=target.put(stack.embeddings),
+        layers=tuple(pack(layer, target) for layer in stack.layers),
+        norm=norm.kind,
+        eps=norm.eps,
+        heads=first.heads,
+        key_value_heads=first.key_value_heads,
+        head_width=first.head_width,
+        turns=None if first.rotary is None else _turns(first.rotary, reach).to(target.device),
+        places=None if learned is None else target.put(learned),
+    )
+
+
+def _turns(rotary: Rotary, reach: int) -> torch.Tensor:
+    """Give (2, P, K): x is turned to x * cosines + x' * sines, where x' has its halves swapped."""
+    angles = torch.arange(reach)[:, None] * rotary.frequencies.detach().float().cpu()  # (P, K/2)
+    cosines, sines = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cosines, cosines], 1), torch.cat([-sines, sines], 1)])
+
+
+def _gain_and_bias(norm: Norm, target: Target) -> PackedLinear:
+    return PackedLinear(target.put(norm.gain), None if norm.bias is None else target.put(norm.bias))
+
+
+def _scaled_query(attention: Attention) -> Linear:
+    query, scale = attention.query, attention.scale
+    if scale == 1.0:
+        return query
+    bias = None if query.bias is None else query.bias.detach().float() * scale
+    return Linear(weight=query.weight.detach().float() * scale, bias=bias)
+
+
+def _stacked(target: Target, *linears: Linear, norm: Norm | None = None, scale: float = 1.0) -> PackedLinear:
     """Stack linears that take the same input as one matrix, (sum of their outputs, D).
 
-    gain: (D,) of the norm before them, folded in before rounding to the target's type.
+    norm: before them, folded in before rounding to the target's type. scale: of
+    what they read, behind the norm.
     """
-    weight = torch.cat([linear.weight.detach() for linear in linears])
-    if gain is not None:
-        weight = weight.float() * gain.detach().float()
-    return target.put(weight).contiguous()
+    weight = torch.cat([linear.weight.detach().float() for linear in linears])
+    bias = None
+    if any(linear.bias is not None for linear in linears):
+        bias = torch.cat([_bias(linear) for linear in linears])
+    if norm is not None:
+        if norm.bias is not None:
+            shift = weight @ (norm.bias.detach().float() * scale)
+            bias = shift if bias is None else bias + shift
+        weight = weight * (norm.gain.detach().float() * scale)
+        if norm.kind == "layer":  # W (x - mean) = (W - its rows' means) x
+            weight = weight - weight.mean(1, keepdim=True)
+    return PackedLinear(target.put(weight).contiguous(), None if bias is None else target.put(bias))
 
 
-def _relative_bias(stack: Stack, reach: int) -> torch.Tensor:
-    assert isinstance(stack.positions, RelativeBias), "see graph_coverage"
-    return stack.positions.by_distance(reach)
-
-
-def _cross_attention(layer: Layer) -> Attention:
-    assert layer.cross_attention is not None, "see graph_coverage"
-    return layer.cross_attention
-
-
-def _qkv(attention: Attention, target: Target) -> torch.Tensor:
-    projections = (attention.query, attention.key, attention.value)
-    return _stacked(target, *projections, gain=norm_before(attention).gain)
-
-
-def _encoder_layer(layer: Layer, target: Target) -> PackedEncoderLayer:
-    attention = layer.self_attention
-    return PackedEncoderLayer(
-        qkv=_qkv(attention, target),
-        out=_stacked(target, attention.output),
-        feed_forward=_feed_forward(layer.feed_forward, target),
-    )
-
-
-def _decoder_layer(layer: Layer, target: Target) -> PackedDecoderLayer:
-    attention, cross = layer.self_attention, _cross_attention(layer)
-    return PackedDecoderLayer(
-        qkv=_qkv(attention, target),
-        out=_stacked(target, attention.output),
-        cross_query=_stacked(target, cross.query, gain=norm_before(cross).gain),
-        cross_out=_stacked(target, cross.output),
-        feed_forward=_feed_forward(layer.feed_forward, target),
-    )
-
-
-def _feed_forward(part: FeedForward, target: Target) -> PackedFeedForward:
-    into = (part.up,) if part.gate is None else (part.gate, part.up)
-    return PackedFeedForward(
-        into=_stacked(target, *into, gain=norm_before(part).gain),
-        out=_stacked(target, part.down),
-        gated=part.gate is not None,
-    )
-
-
-@dataclass(frozen=True)
-class FusedProducts:
-    """The fused products of one layer, where they are worth it.
-
-    query: (HK, HK), self-attention's output before the cross-attention's query.
-    into: (F or 2F, HK), cross-attention's output before the feed-forward.
-    qkv: (3HK, F), the feed-forward's output before the next layer's qkv; None in the last layer too.
-    """
-
-    query: torch.Tensor | None
-    into: torch.Tensor | None
-    qkv: torch.Tensor | None
-
-
-def fuse_products(weights: PackedDecoder, worth: int = WORTH_A_LAUNCH) -> tuple[FusedProducts, ...]:
-    """Multiply for each layer the matrices whose product, in bytes, is worth the launches that it saves."""
-    following = [layer.qkv for layer in weights.layers[1:]]
-    return tuple(
-        _fuse_layer(layer, after, worth)
-        for layer, after in zip(weights.layers, [*following, None], strict=True)
-    )
-
-
-def _fuse_layer(layer: PackedDecoderLayer, following: torch.Tensor | None, worth: int) -> FusedProducts:
-    size = layer.qkv.element_size()
-    query = into = qkv = None
-    if layer.cross_query.shape[0] * layer.out.shape[1] * size <= worth:
-        query = _product(layer.cross_query, layer.out)
-    hidden, inner = layer.feed_forward, layer.cross_out.shape[1]
-    extra = hidden.into.shape[0] * inner + 3 * inner * hidden.out.shape[1]
-    if extra * size <= 2 * worth:
-        into = _product(hidden.into, layer.cross_out)
-        qkv = None if following is None else _product(following, hidden.out)
-        if into is None or (qkv is None) != (following is None):
-            into = qkv = None
-    return FusedProducts(query, into, qkv)
-
-
-def _product(after: torch.Tensor, before: torch.Tensor) -> torch.Tensor | None:
-    """Multiply (N, D) and (D, P) in float32, given in their type; None when float16 does not hold it."""
-    product = torch.mm(after.float(), before.float()).to(after.dtype)
-    return product if product.isfinite().all() else None
+def _bias(linear: Linear) -> torch.Tensor:
+    if linear.bias is not None:
+        return linear.bias.detach().float()
+    return linear.weight.new_zeros(len(linear.weight), dtype=torch.float32)

@@ -3,25 +3,22 @@
 Speed does not depend on the values of weights: the models of the table are random, of published sizes.
 """
 
-import statistics
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.engine import CudaGraphEngine, create_engines
-from hybrid.engines.cuda.kernel_selector import HOPPER, KERNELS
+from hybrid.engines.cuda.kernel_selector import KERNELS
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.bundle import Bundle
 from hybrid.models.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import published_shapes
 from hybrid.schema import MODELS, Device, Sampling
 from tests.bundle_source import BundleSource
+from tests.engines.cuda.timing import best_kernel, captured, generated, milliseconds, show
 from tests.loaded import ask, encoded, prompt_ids
 
 # Warnings of libraries are theirs; as errors they would make the engine fall back.
@@ -29,10 +26,6 @@ pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default"), pytest.mar
 VOCABULARY = 32_000
 PROMPT, NEW = 128, 64  # tokens of a whole request
 ROUNDS = 7
-
-
-def best_kernel() -> str:
-    return KERNELS[0] if torch.cuda.get_device_capability() >= HOPPER else KERNELS[1]
 
 
 def test_what_is_captured_is_done_again_on_new_values_in_the_same_memory():
@@ -161,8 +154,8 @@ def test_speed_of_steps_and_encoder(pair):
                 EngineConfig(source, (method,), Device("cuda"), "bfloat16", options={"kernels": kernel}),
                 method,
             )
-            encoder, token_ms = captured(engine, 1, 32)
-            _, many = captured(engine, 32, PROMPT)
+            encoder, token_ms = captured(engine, 1, 32, NEW)
+            _, many = captured(engine, 32, PROMPT, NEW)
             best.setdefault(shape, (encoder / eager, token_ms, token_ms / generate))
             figures = (f"{x:.2f}" for x in (eager, encoder, generate, token_ms, many))
             rows.append((shape, engine.options["kernels"], *figures))
@@ -210,60 +203,6 @@ def test_speed_of_whole_requests(llm, slm, least):
     )
     assert [engine.notices for engine in engines.values()] == [[], [], []]
     assert ratios[1] >= least
-
-
-def captured(engine: CudaGraphEngine, batch: int, length: int) -> tuple[float, float]:
-    """Milliseconds of the captured encoder, and of each id after the first."""
-    with torch.inference_mode():
-        request = engine._captured([[7] * length] * batch, NEW)
-        assert request is not None, engine.notices
-        encoder, _, decoder = request.graphs
-        rows = dict.fromkeys(range(batch), decoder.start)
-
-        def first() -> None:
-            decoder.prefill(encoder.states, NEW)
-            decoder.extend(rows, 0, 1, ())
-
-        def rest() -> None:
-            first()
-            position = 1
-            while position < NEW:
-                position += len(decoder.extend(rows, position, NEW - position, ())[0])
-
-        rest_of_answer = milliseconds(rest, 10) - milliseconds(first, 10)
-        return milliseconds(encoder.replay), rest_of_answer / (NEW - 1)
-
-
-def generated(model, ids: torch.Tensor) -> float:
-    """Milliseconds of transformers' generate() for each id after the first."""
-
-    def ask(count: int) -> Callable[[], object]:
-        settings = {"max_new_tokens": count, "min_new_tokens": count, "do_sample": False}
-        return lambda: model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)
-
-    return (milliseconds(ask(33), 3) - milliseconds(ask(1), 3)) / 32
-
-
-def milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
-    """The median of what `work` takes on the GPU, after two that are dropped."""
-    times = []
-    for _ in range(rounds + 2):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda.synchronize()
-        start.record()
-        work()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times[2:])
-
-
-def show(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table for whoever runs this with -s."""
-    table = Table(*heads, title=title, box=box.MARKDOWN)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=180).print(table)
 
 
 def test_a_gpu_has_no_reason_to_be_missing(tiny_bundle):

@@ -5,7 +5,7 @@ import torch
 
 from hybrid.engines.cuda import kernel_selector
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
-from hybrid.engines.cuda.eager import EagerDecodeStep
+from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
 from hybrid.engines.cuda.kernel_selector import StepKernelSelector
 from hybrid.engines.cuda.weights import Target, pack_decoder
 from hybrid.models.architectures import decoder_of
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def weights(tiny_bundle):
-    return pack_decoder(decoder_of(tiny_bundle.slm), Target(CPU, torch.float32), 64)
+    return pack_decoder(decoder_of(tiny_bundle.slm), Target(CPU, torch.float32), 96)
 
 
 @pytest.fixture

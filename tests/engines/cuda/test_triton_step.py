@@ -14,11 +14,13 @@ elif os.environ.get("TRITON_INTERPRET") != "1":  # Triton reads it when it is fi
 
 from hybrid.engines.cuda import triton_step
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
-from hybrid.engines.cuda.eager import EagerDecodeStep
+from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
 from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.products import fuse_products
 from hybrid.engines.cuda.triton_step import TritonDecodeStep
-from hybrid.engines.cuda.weights import Target, fuse_products, pack_decoder
+from hybrid.engines.cuda.weights import Target, pack_decoder
 from hybrid.models.architectures import decoder_of
+from tests.models.tiny import tiny_model
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STEPS = 4
@@ -47,7 +49,8 @@ def models(tiny_bundle) -> dict:
             weight.uniform_(0.5, 1.5) if weight.ndim == 1 else weight.normal_(
                 std=1.0 if "bias" in name else 0.2
             )
-    return {"gated": tiny_bundle.slm, "relu": relu}
+    alone = {family: tiny_model(family, 40, layers=2) for family in ("llama", "gpt2", "qwen2")}
+    return {"gated": tiny_bundle.slm, "relu": relu, **alone}
 
 
 def run(weights, batch: int, make, steps: int = STEPS, length: int = 64):
@@ -56,14 +59,15 @@ def run(weights, batch: int, make, steps: int = STEPS, length: int = 64):
         buffers = DecodeBuffers(weights, PromptBuffers(batch, length, DEVICE), 64)
         step = make(weights, buffers)
         generator = torch.Generator().manual_seed(batch)
-        buffers.cross_kv_cache.copy_(torch.randn(buffers.cross_kv_cache.shape, generator=generator))
+        prompts = buffers.self_kv_cache if weights.cross_kv is None else buffers.cross_kv_cache
+        prompts.copy_(torch.randn(prompts.shape, generator=generator))
         buffers.lengths.copy_(torch.randint(1, length + 1, (batch,), generator=generator))
         buffers.restart()
         logits = []
         for index in range(steps):
             step()
             logits.append(buffers.logits.clone())
-            buffers.inputs.copy_(weights.embeddings[torch.arange(batch) + index])  # whatever was chosen
+            buffers.put_inputs(torch.arange(batch, device=DEVICE) + index)  # whatever was chosen
     return torch.stack(logits), buffers
 
 
@@ -76,7 +80,7 @@ def triton(worth: int):
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize(("batch", "worth"), [(1, 0), (1, 2**14), (1, 2**30), (3, 0), (17, 2**30)])
 def test_steps_equal_eager_ones(models, kind, batch, worth):
-    weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 96)
     steps = STEPS if batch < 16 else 2
     (expected, eager), (logits, fused) = (
         run(weights, batch, make, steps) for make in (EagerDecodeStep, triton(worth))
@@ -87,15 +91,30 @@ def test_steps_equal_eager_ones(models, kind, batch, worth):
     assert torch.equal(fused.positions, eager.positions)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_steps_of_decoder_only_models_equal_eager_ones(models, kind, batch):
+    """Shared keys, rotary and learned positions, LayerNorm, biases, both activations."""
+    weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 160)
+    (expected, eager), (logits, fused) = (
+        run(weights, batch, make, steps=3) for make in (EagerDecodeStep, triton(0))
+    )
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fused.self_kv_cache, eager.self_kv_cache, rtol=1e-4, atol=1e-4)
+    assert torch.equal(fused.ids[:3], eager.ids[:3])
+    assert torch.equal(fused.positions, eager.positions)
+    torch.testing.assert_close(fused.inputs, eager.inputs)
+
+
 def test_inputs_too_wide_for_one_program_are_read_in_parts(models, monkeypatch):
     monkeypatch.setattr(triton_step, "TILE", 16)
-    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 96)
     expected, logits = (run(weights, 1, make, steps=2)[0] for make in (EagerDecodeStep, triton(0)))
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_parts_that_were_fused_are_those_that_the_test_above_means(models):
-    weights = pack_decoder(decoder_of(models["gated"]), Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models["gated"]), Target(DEVICE, torch.float32), 96)
     for worth, expected in ((0, (False, False)), (2**12, (True, False)), (2**30, (True, True))):
         first = fuse_products(weights, worth)[0]
         assert (first.query is not None, first.into is not None) == expected
@@ -107,8 +126,8 @@ def test_16_bits_round_no_more_than_eager_steps(models, dtype, batch):
     if DEVICE.type == "cpu" and (batch, dtype) == (3, torch.bfloat16):
         pytest.skip("Triton's interpreter multiplies matrices of bfloat16 as if they were integers")
     model = models["gated"]
-    exact, _ = run(pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 64), batch, EagerDecodeStep)
-    weights = pack_decoder(decoder_of(model), Target(DEVICE, dtype), 64)
+    exact, _ = run(pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 96), batch, EagerDecodeStep)
+    weights = pack_decoder(decoder_of(model), Target(DEVICE, dtype), 96)
     errors = [
         float((run(weights, batch, make)[0] - exact).norm() / exact.norm())
         for make in (EagerDecodeStep, triton(2**30))
@@ -124,9 +143,9 @@ def test_float16_holds_hidden_values_and_sums_beyond_its_largest_number(models, 
         for block in model.decoder.block:
             block.layer[2].DenseReluDense.wi_1.weight.mul_(20000)
     exact, _ = run(
-        pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 64), batch, EagerDecodeStep, steps=2
+        pack_decoder(decoder_of(model), Target(DEVICE, torch.float32), 96), batch, EagerDecodeStep, steps=2
     )
-    weights = pack_decoder(decoder_of(model), Target(DEVICE, torch.float16), 64)
+    weights = pack_decoder(decoder_of(model), Target(DEVICE, torch.float16), 96)
     logits, buffers = run(weights, batch, triton(2**30), steps=2)
     assert logits.isfinite().all()
     assert buffers.self_kv_cache.isfinite().all()
@@ -134,7 +153,7 @@ def test_float16_holds_hidden_values_and_sums_beyond_its_largest_number(models, 
 
 
 def test_the_first_of_equal_logits_is_chosen_and_becomes_the_next_input(models):
-    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 96)
     with torch.inference_mode():
         buffers = DecodeBuffers(weights, PromptBuffers(3, 32, DEVICE), 64)
         step = TritonDecodeStep(weights, buffers, fuse_products(weights), early=False)
@@ -149,7 +168,7 @@ def test_the_first_of_equal_logits_is_chosen_and_becomes_the_next_input(models):
 
 
 def test_an_engine_finds_that_the_kernels_agree(models):
-    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 64)
+    weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 96)
     with torch.inference_mode():
         heard: list[str] = []
         steps = StepKernelSelector(weights, heard.append, "triton")
