@@ -27,7 +27,7 @@ from hybrid.models.pair import HybridConfig, hybrid_model
 from hybrid.models.pair_format import ROLES
 from hybrid.models.prompts import TextCodec
 from hybrid.models.reading import restore_buffers
-from hybrid.models.shape_config import shape_config
+from hybrid.models.shape_families import shape_config
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, TASKS, Device, Model
 

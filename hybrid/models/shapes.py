@@ -25,7 +25,7 @@ from hybrid.errors import PairError
 from hybrid.models.architectures import architecture_of
 from hybrid.models.manifest import available_pairs, checked, find_pair
 from hybrid.models.pair_format import ROLES
-from hybrid.models.shape_kinds import KINDS, Kind, feed_forward_of
+from hybrid.models.shape_families import KINDS, Kind, feed_forward_of
 
 BUCKETS = 32  # of distances, for the relative position bias of every published T5
 BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
