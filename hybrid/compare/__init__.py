@@ -12,8 +12,7 @@ made of, so that a comparison is sums over resampled examples.
 from hybrid.compare.bootstrap import Difference, Estimate, Ratio
 from hybrid.compare.comparison import ComparedSystem, Comparison, as_json, compare_runs
 from hybrid.compare.export import COLUMNS, summaries
-from hybrid.compare.gate import Fidelity, Gate
-from hybrid.compare.paired import PairedComparison
+from hybrid.compare.paired import Fidelity, Gate, PairedComparison
 from hybrid.compare.summary import Latency, Roofline, Summary, summarize
 
 __all__ = [

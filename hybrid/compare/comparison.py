@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from hybrid.compare.bootstrap import LEVEL, Resamples
-from hybrid.compare.gate import Fidelity, fidelity
-from hybrid.compare.paired import PairedComparison, paired_comparison
+from hybrid.compare.paired import Fidelity, PairedComparison, fidelity, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
 from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED, WORDS, baseline_sentence, sentence

@@ -4,8 +4,7 @@ import math
 
 from hybrid import format as text
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.gate import GATE_LENGTH, GATE_QUALITY, Fidelity, Gate
-from hybrid.compare.paired import PairedComparison
+from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Fidelity, Gate, PairedComparison
 from hybrid.compare.summary import Summary
 from hybrid.metrics import METRICS, Metric, main_metric
 from hybrid.schema import Task

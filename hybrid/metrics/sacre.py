@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from hybrid.metrics.contract import UNSPACED, Array, Metric, primary
-from hybrid.schema.tasks import LANGUAGES
+from hybrid.schema.texts import LANGUAGES
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric as SacreMetric

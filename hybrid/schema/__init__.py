@@ -59,7 +59,7 @@ from hybrid.schema.systems import (
     Phase,
     System,
 )
-from hybrid.schema.tasks import (
+from hybrid.schema.texts import (
     LARGEST_PROMPT,
     TASKS,
     PromptFormat,

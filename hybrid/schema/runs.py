@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
 from hybrid.schema.systems import CPU, SYSTEMS, Device, Hardware, System
-from hybrid.schema.tasks import Task, task_named
+from hybrid.schema.texts import Task, task_named
 
 MOST_BLOCKS = 100  # of a run
 

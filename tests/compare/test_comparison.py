@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hybrid.compare import COLUMNS, as_json, compare_runs
-from hybrid.compare.gate import Fidelity
+from hybrid.compare.paired import Fidelity
 from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, score, signatures_of, statistics_of

@@ -12,7 +12,7 @@ from hybrid.compare.bootstrap import (
     nested_median,
     sums,
 )
-from hybrid.compare.gate import GATE_QUALITY, gate_verdict
+from hybrid.compare.paired import GATE_QUALITY, gate_verdict
 from hybrid.metrics import METRICS
 
 DRAWS = 1000

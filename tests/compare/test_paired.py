@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from hybrid.compare.bootstrap import Resamples
-from hybrid.compare.gate import quality_ratio
-from hybrid.compare.paired import PairedComparison, paired_comparison
+from hybrid.compare.paired import PairedComparison, paired_comparison, quality_ratio
 from hybrid.compare.results import results_by_system
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, score

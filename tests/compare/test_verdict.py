@@ -6,8 +6,7 @@ import pytest
 
 from hybrid.compare import verdict
 from hybrid.compare.bootstrap import Difference, Estimate
-from hybrid.compare.gate import Fidelity, Gate, gate_verdict
-from hybrid.compare.paired import PairedComparison
+from hybrid.compare.paired import Fidelity, Gate, PairedComparison, gate_verdict
 from hybrid.compare.summary import Latency, Summary
 from hybrid.compare.verdict import baseline_sentence, gate_sentence, plain_sentence, sentence
 from hybrid.metrics import METRICS

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hybrid.compare.gate import quality_ratio
+from hybrid.compare.paired import quality_ratio
 from hybrid.errors import PairError, StoreError
 from hybrid.format import difference, percent, printable
 from hybrid.measuring.hardware import unlike

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid.compare import compare_runs, summaries
-from hybrid.compare.gate import FEWEST_TO_MEET, quality_ratio
+from hybrid.compare.paired import FEWEST_TO_MEET, quality_ratio
 from hybrid.errors import InputError, StoreError
 from hybrid.measuring.hardware import unlike
 from hybrid.metrics import Metric, main_metric
