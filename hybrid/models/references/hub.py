@@ -1,16 +1,16 @@
 """A model of the Hugging Face Hub: told of before it is fetched, kept in the Hub's own cache.
 
 Only what a model is made of is fetched: safetensors, configurations, tokenizer
-and chat template. A connection that is cut is taken up again where it was
-(huggingface_hub asks for the rest); files that are complete stay when a download
-ends early, and the next one begins with those that are missing.
+and chat template. A download that is cut, or killed, is taken up again where it
+was: files that are complete stay, of a large one the half that has come, and it
+counts as whole once its SHA-256 is the one that the Hub states.
 """
 
 import re
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,10 +28,12 @@ from hybrid.models.references.checkpoint import (
 from hybrid.models.references.configs import checked_config, refuse_code
 from hybrid.models.references.folder import INDEX, WEIGHTS, read_folder, refuse_other_weights, shard_names
 from hybrid.models.references.hub_client import (
+    HALF,
     Meter,
     Unreachable,
     constants,
     endpoint,
+    fetch_blob,
     plain_errors,
     progress_bar,
     quiet,
@@ -41,6 +43,7 @@ from hybrid.schema import Notice, Observer
 
 TIMEOUT_S = 10.0
 STALE_S = 3600  # without a byte more; a connection that stands still that long is given up before
+KEPT_S = 7 * 24 * STALE_S  # halves that are taken up again
 SPARE_BYTES = 2**27  # that a download leaves free on the disk
 LARGEST_INDEX = 64 * 2**20  # bytes; the index of a model of 100,000 tensors has some 10 million
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -198,10 +201,11 @@ def _fetch_missing(
 
 
 def _clear(blobs: Path) -> None:
-    """Remove halves of files that nobody writes any more: a process that was killed leaves them behind."""
+    """Remove halves of files that nobody goes on with: huggingface_hub's, and after a week our own."""
     for half in blobs.glob("*.incomplete"):
         with suppress(OSError):
-            if time.time() - half.stat().st_mtime > STALE_S:
+            kept = KEPT_S if half.name.endswith(HALF) else STALE_S
+            if time.time() - half.stat().st_mtime > kept:
                 half.unlink()
 
 
@@ -230,33 +234,56 @@ def _fetch_all(listing: _Listing, files: list[str], needed: list[str], observer:
     """Fetch files, small ones first. Raises PairError."""
     meter = Meter(sum(listing.sizes[file] for file in needed), listing.reference, observer)
     for file in sorted(files, key=lambda file: listing.sizes[file]):
-        path = _fetch(listing, file, meter)
-        expected = listing.sha256.get(file)
-        if file in needed and expected and file_sha256(path) != expected:
-            path.resolve().unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+        expected = listing.sha256.get(file) if file in needed else None
+        if not expected:
+            _fetch(listing, file, meter)
+        elif not _fetch_large(listing, file, meter):
             raise PairError(
                 f"{file} of {listing.reference} did not come as the Hub states it, with the SHA-256 "
                 f"{expected[:12]}…; it was deleted: ask again."
             )
 
 
+def _fetch_large(listing: _Listing, file: str, meter: Meter) -> bool:
+    """Fetch a file whose SHA-256 the Hub states; False, and nothing is left, when other bytes came."""
+    if listing.sizes[file] <= constants().MAX_HTTP_DOWNLOAD_SIZE:
+        blob = _snapshot(listing).parents[1] / "blobs" / listing.blobs[file]
+        with _asked(listing):
+            if not fetch_blob(listing.name, file, listing.commit, blob, listing.sizes[file], meter):
+                return False
+        _fetch(listing, file)  # links it
+        return True
+    path = _fetch(listing, file, meter)  # by hf_xet, which begins anew
+    if file_sha256(path) == listing.sha256[file]:
+        return True
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    return False
+
+
 def _fetch(listing: _Listing, file: str, meter: Meter | None = None, revision: str | None = None) -> Path:
     """Fetch one file, or find it in the cache; return its path. Raises PairError."""
     from huggingface_hub import hf_hub_download
 
+    with _asked(listing):
+        return Path(
+            hf_hub_download(
+                listing.name,
+                file,
+                revision=revision or listing.commit,
+                endpoint=endpoint(),
+                tqdm_class=progress_bar(meter),
+            )
+        )
+
+
+@contextmanager
+def _asked(listing: _Listing) -> Iterator[None]:
+    """Turn every failure into a PairError."""
     try:
         with plain_errors(listing.name, listing.reference), quiet():
-            return Path(
-                hf_hub_download(
-                    listing.name,
-                    file,
-                    revision=revision or listing.commit,
-                    endpoint=endpoint(),
-                    tqdm_class=progress_bar(meter),
-                )
-            )
+            yield
     except Unreachable as error:
         raise PairError(
-            f"{listing.reference} was not fetched whole ({error}); ask again: complete files stay."
+            f"{listing.reference} was not fetched whole ({error}); ask again: it goes on where it stopped."
         ) from error

@@ -9,13 +9,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.format import percent, printable, size
+from hybrid.models.manifest import file_sha256
 from hybrid.schema import Observer, Status
 
 TELL_EVERY_S = 0.3
+HALF = ".half.incomplete"  # behind the name of a large file in the cache, while it is fetched
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Unreachable(Exception):
@@ -80,6 +84,45 @@ def progress_bar(meter: Meter | None) -> Any:
     return Bar
 
 
+def fetch_blob(name: str, file: str, commit: str, blob: Path, size_bytes: int, meter: Meter) -> bool:
+    """Fetch a large file into the cache, and go on where an earlier process was stopped.
+
+    blob: where it lies in the cache, named by its SHA-256; it gets this name when it is whole.
+    Gives False, and nothing is left, when other bytes came. Raises what huggingface_hub does; what
+    has come stays, unless the disk is full.
+    """
+    from filelock import FileLock
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # but documented
+
+    half, model = blob.with_name(blob.name + HALF), blob.parents[1]
+    lock = model.parent / ".locks" / model.name / f"{blob.name}.lock"  # huggingface_hub's own
+    for folder in (blob.parent, lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    url = hf_hub_url(name, file, revision=commit, endpoint=endpoint())
+    with FileLock(lock):
+        if blob.exists():
+            return True
+        try:
+            with half.open("ab") as stream:
+                if (begun := stream.tell()) > size_bytes:
+                    begun = stream.truncate(0)
+                meter.add(begun)
+                settings: Any = {"expected_size": size_bytes, "tqdm_class": progress_bar(meter)}
+                http_get(url, stream, resume_size=begun, headers=build_hf_headers(), **settings)
+        except OSError as error:
+            if error.errno in FULL:
+                half.unlink()
+            raise
+        whole = file_sha256(half) == blob.name
+        if whole:
+            half.replace(blob)
+        else:
+            half.unlink()
+        return whole
+
+
 @contextmanager
 def plain_errors(name: str, reference: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into a PairError; Unreachable where nobody answers."""
@@ -103,7 +146,7 @@ def plain_errors(name: str, reference: str) -> Iterator[None]:
             "named by its path."
         ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise PairError(
                 f"The disk is full: {reference} was not fetched whole; make room and ask again, complete "
                 "files stay."

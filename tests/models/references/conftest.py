@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from hybrid.errors import PairError
+from hybrid.models.references import resolve
 from tests.models.references.fake_hub import FakeHub, serving
 
 VOCABULARY = 384  # of the tokenizer of the tests
@@ -79,3 +81,19 @@ def hub(cache: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         server.models[NAME] = llama
         yield server
+
+
+def refusal(reference: str = f"hub:{NAME}") -> str:
+    with pytest.raises(PairError) as caught:
+        resolve(reference)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+    return str(caught.value)
+
+
+def half_written(cache: Path) -> list[Path]:
+    return list(cache.rglob("*.incomplete"))
+
+
+def weights(hub: FakeHub, method: str = "GET") -> list[str]:
+    return [path for path in hub.paths() if path.startswith(method) and "safetensors" in path]

@@ -1,37 +1,16 @@
 """Models of the Hub: told of before they are fetched, fetched once, and every failure in one sentence."""
 
-import errno
 import json
-import os
 import shutil
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from hybrid.errors import PairError
 from hybrid.models.references import load_model, resolve
 from hybrid.schema import Event, Notice, Status
-from tests.models.references.conftest import NAME, Make, tiny_llama
+from tests.models.references.conftest import NAME, Make, half_written, refusal, tiny_llama, weights
 from tests.models.references.fake_hub import COMMIT, FakeHub
-
-
-def refusal(reference: str = f"hub:{NAME}") -> str:
-    with pytest.raises(PairError) as caught:
-        resolve(reference)
-    assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith(".")
-    return str(caught.value)
-
-
-def half_written(cache: Path) -> list[Path]:
-    return list(cache.rglob("*.incomplete"))
-
-
-def weights(hub: FakeHub, method: str = "GET") -> list[str]:
-    return [path for path in hub.paths() if path.startswith(method) and "safetensors" in path]
 
 
 def test_licence_and_size_are_told_before_the_weights(hub: FakeHub, cache: Path) -> None:
@@ -88,50 +67,6 @@ def test_shards(hub: FakeHub, save: Make) -> None:
     checkpoint = resolve("someone/large")
     assert len(checkpoint.weight_files) > 1
     assert load_model(checkpoint).config.hidden_size == 64
-
-
-def test_a_connection_that_is_cut_goes_on_where_it_was(
-    hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)
-    hub.cut = [("model.safetensors", 100_000)]
-    load_model(resolve(NAME))
-    ranges = [headers["range"] for _, path, headers in hub.asked if "range" in headers]
-    assert len(ranges) == 1
-    assert int(ranges[0].removeprefix("bytes=").rstrip("-")) >= 50_000
-    assert not half_written(cache)
-
-
-def test_a_hub_that_goes_away_leaves_whole_files(
-    hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch, save: Make
-) -> None:
-    """What is complete stays, and the next time begins with what is missing."""
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    folder = save(tiny_llama(), "large", max_shard_size="100KB")
-    hub.models["someone/large"] = folder
-    largest = max(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size).name
-    hub.cut = [(largest, 0)] * 7
-    message = refusal("someone/large")
-    assert message.startswith("someone/large was not fetched whole") or "hub:someone/large" in message
-    assert "ask again" in message
-    assert not half_written(cache)
-    hub.cut.clear()
-    events: list[Event] = []
-    before = weights(hub)
-    resolve("someone/large", events.append)
-    assert "of its" in events[0].sentence
-    assert [path.rpartition("/")[2] for path in weights(hub)[len(before) :]] == [largest]
-
-
-def test_halves_of_killed_downloads_are_removed(hub: FakeHub, cache: Path) -> None:
-    blobs = cache / "models--someone--tiny-llama" / "blobs"
-    blobs.mkdir(parents=True)
-    for name, age_s in (("old", 7200), ("new", 0)):
-        (blobs / f"{name}.incomplete").write_bytes(b"half")
-        os.utime(blobs / f"{name}.incomplete", (time.time() - age_s,) * 2)
-    resolve(NAME)
-    assert [path.name for path in half_written(cache)] == ["new.incomplete"]  # somebody may be writing it
 
 
 def test_progress_of_a_slow_download(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,30 +147,6 @@ def test_a_disk_without_room(hub: FakeHub, cache: Path, monkeypatch: pytest.Monk
     message = refusal()
     assert f"and {cache} has 1.0 MB free; make room, or set HF_HOME" in message
     assert weights(hub) == []
-
-
-def test_a_disk_that_fills_up(hub: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import file_download
-
-    get = file_download.http_get
-
-    def fill(url: str, temp_file: Any, **how: Any) -> None:
-        if "safetensors" in url:
-            temp_file.write(b"half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        get(url, temp_file, **how)
-
-    monkeypatch.setattr(file_download, "http_get", fill)
-    assert refusal().startswith(f"The disk is full: hub:{NAME} was not fetched whole; make room")
-    assert not half_written(cache)
-
-
-def test_other_bytes_than_the_hub_states(hub: FakeHub, cache: Path) -> None:
-    hub.wrong.add("model.safetensors")
-    assert "model.safetensors of hub:someone/tiny-llama did not come as the Hub states it" in refusal()
-    assert not list(cache.rglob("model.safetensors"))
-    hub.wrong.clear()
-    load_model(resolve(NAME))
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
