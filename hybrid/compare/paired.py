@@ -31,6 +31,9 @@ GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
 FEWEST_TO_MEET = 50  # examples; the intervals of fewer are too narrow to promise anything
 
 GateVerdict = Literal["meets", "misses", "undecided"]
+# Name of a speed-up, the latency it is made of.
+SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
+PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,12 +161,6 @@ def fidelity(results: SystemResults, systems: Mapping[System, SystemResults]) ->
 def _arithmetic(results: SystemResults) -> tuple[str, str]:
     ran = results.run.ran_as(results.system)
     return ran.engine, ran.dtype
-
-
-# Name of a speed-up, the latency it is made of.
-SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
-
-PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
 
 
 @dataclass(frozen=True, kw_only=True)

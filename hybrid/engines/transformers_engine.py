@@ -30,7 +30,7 @@ from hybrid.errors import EngineError
 from hybrid.format import listed
 from hybrid.models.bundle import models_of
 from hybrid.models.pair import Hybrid
-from hybrid.models.spreading import devices_of
+from hybrid.models.reading import devices_of
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 INT8 = "int8"

@@ -26,7 +26,7 @@ from hybrid.models.architectures import sizes_of
 from hybrid.models.architectures.records import Sizes
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid, HybridForCausalLM, HybridForConditionalGeneration
-from hybrid.models.spreading import devices_of
+from hybrid.models.reading import devices_of
 from hybrid.schema import METHODS, EncodedPrompt, Model, Phase
 
 LOOKUP_TOKENS = 10  # the default of transformers' PromptLookupCandidateGenerator

@@ -11,7 +11,7 @@ On disk it is a folder, with tokenizers and the three models that are compared:
 A pair of format 2 (see pair_format) may say where the weights of its LLM or SLM lie instead
 of holding them, and be without a hybrid.
 
-Matrices are stored in 8 bits and turned back into floats on loading, see weight_files.
+Matrices are stored in 8 bits and turned back into floats on loading, see pair_files.
 Never pickled, never remote.
 
 A Source reads a pair only when somebody needs it, and holds it as long as somebody else does: an engine
@@ -33,14 +33,12 @@ from hybrid.format import printable
 from hybrid.models.architectures import empty_model
 from hybrid.models.manifest import find_pair, formats_of, models_of_pair, more_eos_ids, tasks_of
 from hybrid.models.pair import Hybrid, HybridConfig
-from hybrid.models.pair_files import read_configuration, read_tokenizers
+from hybrid.models.pair_files import read_configuration, read_tokenizers, read_weights
 from hybrid.models.pair_format import Role
 from hybrid.models.pair_summary import check_methods, check_models
 from hybrid.models.prompts import TextCodec
-from hybrid.models.reading import restore_buffers
-from hybrid.models.spreading import needs_several
-from hybrid.models.spreading import spread as spread_model
-from hybrid.models.weight_files import read_weights
+from hybrid.models.reading import needs_several, restore_buffers
+from hybrid.models.reading import spread as spread_model
 from hybrid.schema import METHODS, TASKS, Device, Model, Observer, Status, silent
 
 M = TypeVar("M", bound=PreTrainedModel)

@@ -18,8 +18,7 @@ from transformers import AutoConfig, GenerationConfig, GenerationMixin, Pretrain
 
 from hybrid.models.architectures import empty_model, new_model
 from hybrid.models.fusion import FUSIONS, Fusion, Projector, fuse
-from hybrid.models.reading import new_encoder, share_weights
-from hybrid.models.spreading import SpreadReader, devices_of
+from hybrid.models.reading import SpreadReader, devices_of, new_encoder, share_weights
 
 
 class HybridConfig(PretrainedConfig):

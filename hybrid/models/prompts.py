@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.models.plain_text import PlainTokenizer, barred_tokens, plain_tokenizer, stretches
+from hybrid.models.prompt_formats import PlainTokenizer, barred_tokens, plain_tokenizer, stretches
 from hybrid.schema import LARGEST_PROMPT, TASKS, EncodedPrompt, PromptFormat, Task
 from hybrid.schema.texts import UNREADABLE, changes, normalized
 

@@ -15,16 +15,23 @@ from transformers import PreTrainedModel
 
 from hybrid.errors import PairError
 from hybrid.format import listed
-from hybrid.models.chat import answer_end, prompt_format
 from hybrid.models.manifest import ANY_PAIR, MANIFEST, available_pairs, user_zoo, write_manifest
+from hybrid.models.pair_files import save_weights
 from hybrid.models.pair_format import ROLES, AnyPair, Role
+from hybrid.models.prompt_formats import answer_end, prompt_format
 from hybrid.models.references import Checkpoint, resolve
-from hybrid.models.weight_files import save_weights
 from hybrid.schema import MODELS, TASKS, Model, Observer, PromptFormat, Status, Task, silent
 from hybrid.store.files import open_folder_atomic
 from hybrid.store.typed_json import convert
 
 TOKENIZER = "tokenizer.json"
+NAME = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
+PROMPT_TOKENS = 1024  # of a pair that says nothing else; fewer where a model reads fewer
+ANSWER_TOKENS = 128  # that fit behind the longest prompt, where both share a context
+FEWEST_PROMPT_TOKENS = 16
+RELATIVE = ("t5", "mt5", "umt5", "longt5", "switch_transformers")  # whose positions have no end
+# Ends of the names of transformers' classes that write.
+WRITERS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "MTModel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,15 +171,6 @@ def _same(texts: Mapping[Role, ModelTexts]) -> bool:
     return (
         first.tokenizer == second.tokenizer or first.tokenizer.read_bytes() == second.tokenizer.read_bytes()
     )
-
-
-NAME = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
-PROMPT_TOKENS = 1024  # of a pair that says nothing else; fewer where a model reads fewer
-ANSWER_TOKENS = 128  # that fit behind the longest prompt, where both share a context
-FEWEST_PROMPT_TOKENS = 16
-RELATIVE = ("t5", "mt5", "umt5", "longt5", "switch_transformers")  # whose positions have no end
-# Ends of the names of transformers' classes that write.
-WRITERS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "MTModel")
 
 
 def add_pair(

@@ -11,6 +11,25 @@ from dataclasses import dataclass
 from typing import Literal
 
 TaskKind = Literal["translation", "summary"]
+LONGEST_LABEL = 100  # characters of what a pair calls a task, or a language
+LARGEST_PROMPT = 2**20  # bytes in UTF-8; refused before it is tokenized, which takes 70 times the memory
+TASK_NAME = re.compile(r"[A-Za-z0-9][\w-]{0,63}", re.ASCII)
+_TRANSLATION = re.compile(r"translate-([a-z]{2,3})-([a-z]{2,3})(-[\w-]+)?", re.ASCII)
+# Names of languages by their ISO 639-1 codes; another one is called by its code.
+LANGUAGES: Mapping[str, str] = {
+    "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fi": "Finnish", "fr": "French", "hi": "Hindi", "hu": "Hungarian", "it": "Italian",
+    "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
+    "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+# Shown as nothing: soft hyphen, directional marks, zero-width space, word joiner, byte-order mark.
+_INVISIBLE = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_JOINERS = re.compile("[\u200c\u200d]+")
+_SPACE = re.compile(r"\s+")
+_LINE_END = re.compile("[\n\v\f\r\x85\u2028\u2029]")
+# Unicode's categories Cc and Cs but for line ends and tabs: control characters, halves of surrogate pairs.
+UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -54,8 +73,6 @@ class PromptFormat:
     eos: str = ""
 
 
-LONGEST_LABEL = 100  # characters of what a pair calls a task, or a language
-LARGEST_PROMPT = 2**20  # bytes in UTF-8; refused before it is tokenized, which takes 70 times the memory
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
@@ -66,23 +83,11 @@ TASKS: Mapping[str, Task] = {
         Task("summarize", "Summarize", "summarize: ", "en", "en", lines=True),
     )
 }  # fmt: skip
-TASK_NAME = re.compile(r"[A-Za-z0-9][\w-]{0,63}", re.ASCII)
-_TRANSLATION = re.compile(r"translate-([a-z]{2,3})-([a-z]{2,3})(-[\w-]+)?", re.ASCII)
 
 
 def is_task_name(name: str) -> bool:
     """Tell whether a task may have this name: a built-in one, or one that some pair has of its own."""
     return TASK_NAME.fullmatch(name) is not None
-
-
-# Names of languages by their ISO 639-1 codes; another one is called by its code.
-LANGUAGES: Mapping[str, str] = {
-    "ar": "Arabic", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
-    "es": "Spanish", "fi": "Finnish", "fr": "French", "hi": "Hindi", "hu": "Hungarian", "it": "Italian",
-    "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
-    "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
-    "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
 
 
 def task_named(name: str) -> Task:
@@ -127,15 +132,6 @@ def check_own_task(task: Task) -> None:
             f"the task {task.name!r} is a {task.kind} from {source[:20]!r} to {target[:20]!r}, and "
             f"its name says otherwise: call it {right}"
         )
-
-
-# Shown as nothing: soft hyphen, directional marks, zero-width space, word joiner, byte-order mark.
-_INVISIBLE = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-_JOINERS = re.compile("[\u200c\u200d]+")
-_SPACE = re.compile(r"\s+")
-_LINE_END = re.compile("[\n\v\f\r\x85\u2028\u2029]")
-# Unicode's categories Cc and Cs but for line ends and tabs: control characters, halves of surrogate pairs.
-UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def normalized(text: str, lines: bool = False) -> str:

@@ -16,7 +16,7 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.architectures import ARCHITECTURES
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import Hybrid
-from hybrid.models.spreading import devices_of
+from hybrid.models.reading import devices_of
 from hybrid.schema import EncodedPrompt, Sampling
 from hybrid.training.batches import by_length, mask_of
 from hybrid.training.data import rows_of, save_rows, texts_of

@@ -14,7 +14,7 @@ from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid
-from hybrid.models.spreading import devices_of
+from hybrid.models.reading import devices_of
 from hybrid.schema import Model, Notice, Observer, Score, Status, Task, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks

@@ -14,7 +14,7 @@ from hybrid.format import parameters, size
 from hybrid.models.architectures import configuration, new_model
 from hybrid.models.pair import Hybrid
 from hybrid.models.pair_format import Role
-from hybrid.models.spreading import needs_several
+from hybrid.models.reading import needs_several
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import MODEL, load_weights

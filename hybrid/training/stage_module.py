@@ -15,8 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hybrid.models.fused_model import take_rows, tokens_first
 from hybrid.models.pair import Hybrid, HybridForCausalLM, causal_mask
-from hybrid.models.reading import reads_causally
-from hybrid.models.spreading import SpreadReader
+from hybrid.models.reading import SpreadReader, reads_causally
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.stages import Stage
 

@@ -10,7 +10,7 @@ import torch
 from hybrid.errors import PairError
 from hybrid.models.bundle import load_bundle
 from hybrid.models.manifest import available_pairs, find_pair, user_zoo, write_manifest, zoos
-from hybrid.models.weight_files import SCALE_SUFFIX, dequantize, quantize
+from hybrid.models.pair_files import SCALE_SUFFIX, dequantize, quantize
 from hybrid.schema import SYSTEMS, Event, Status
 from tests.shared_tokenizer import save_shared_pair
 
@@ -89,9 +89,9 @@ def test_only_json_and_safetensors_are_written(tiny_zoo):
 
 
 def test_large_models_are_stored_in_shards(tiny_bundle, tiny_zoo, tiny_tokenizer_file, tmp_path, monkeypatch):
-    from hybrid.models import weight_files
+    from hybrid.models import pair_files
 
-    monkeypatch.setattr(weight_files, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(pair_files, "SHARD_BYTES", 20_000)
     models = {system: tiny_bundle.model(system) for system in SYSTEMS}
     save_shared_pair(tmp_path / "again", tiny_tokenizer_file, models, 160, {})
     assert len(list((tmp_path / "again" / "llm").glob("model-*.safetensors"))) > 2
@@ -144,11 +144,11 @@ def test_only_the_wanted_systems_are_loaded(system, tiny_zoo, tiny_bundle):
 
 
 def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_zoo, monkeypatch):
-    from hybrid.models import weight_files
+    from hybrid.models import pair_files
 
     read: list[str] = []
-    dequantize = weight_files.dequantize
-    monkeypatch.setattr(weight_files, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
+    dequantize = pair_files.dequantize
+    monkeypatch.setattr(pair_files, "dequantize", lambda packed: read.extend(packed) or dequantize(packed))
     alone = load_bundle(root=tiny_zoo, models=["hybrid"])
     assert any(name.startswith("encoder.") for name in read)
     assert not any(name.startswith("decoder.") for name in read)

@@ -13,11 +13,11 @@ from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.errors import EngineError
-from hybrid.models import spreading
+from hybrid.models import reading
 from hybrid.models.bundle import ZooSource
 from hybrid.models.pair import Hybrid
+from hybrid.models.reading import SpreadReader, devices_of, needs_several, spread
 from hybrid.models.references import load_model, loading, resolve
-from hybrid.models.spreading import SpreadReader, devices_of, needs_several, spread
 from hybrid.models.writing import save_pair, texts_of
 from hybrid.schema import Device, EncodedPrompt, Notice, Sampling
 from tests.models.tiny import tiny_model
@@ -88,8 +88,8 @@ def test_a_model_in_memory_is_spread(monkeypatch, tmp_path):
     size = sum(weight.numel() * 4 for weight in model.parameters())
     with torch.inference_mode():
         expected = model(input_ids=IDS).logits
-    monkeypatch.setattr(spreading, "free_gpu_bytes", lambda: {"cpu": int(size * 0.8)})
-    monkeypatch.setattr(spreading, "dispatch_model", partial(accelerate.dispatch_model, offload_dir=tmp_path))
+    monkeypatch.setattr(reading, "free_gpu_bytes", lambda: {"cpu": int(size * 0.8)})
+    monkeypatch.setattr(reading, "dispatch_model", partial(accelerate.dispatch_model, offload_dir=tmp_path))
     placed = spread(model, torch.float32)
     assert devices_of(placed) == ("cpu", "disk")
     with torch.inference_mode():

@@ -13,7 +13,7 @@ from hybrid.engines.generation import until
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
-from hybrid.models.spreading import SpreadReader
+from hybrid.models.reading import SpreadReader
 from hybrid.schema import SYSTEMS, TASKS, Sampling
 from hybrid.training.data import prepare
 from hybrid.training.distillation import greedy_answers

@@ -36,7 +36,7 @@ from hybrid.models.architectures.records import Stack
 from hybrid.models.bundle import Bundle, models_of
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.fusion import Affine
-from hybrid.models.spreading import devices_of
+from hybrid.models.reading import devices_of
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Notice, Sampling, Step
 
 P = TypeVar("P")

@@ -15,7 +15,7 @@ from hybrid.engines.decoding import Prompts
 from hybrid.engines.torch.encoder import States, prompt_rows
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
-from hybrid.models.spreading import SpreadReader
+from hybrid.models.reading import SpreadReader
 from hybrid.schema import Phase
 
 

@@ -51,6 +51,7 @@ EMBEDDINGS = ("embed_tokens.weight", "shared.weight", "wte.weight", "embed_in.we
               "word_embeddings.weight", "tok_embeddings.weight")  # fmt: skip
 
 Number = Annotated[int, Meta(ge=0, le=2**48)]
+SCALE = ".int8_scale"  # as pair_files.SCALE_SUFFIX, which needs torch
 
 
 @dataclass(frozen=True)
@@ -208,9 +209,6 @@ def _tokenizer(folder: Path, reference: str) -> Path:
     from hybrid.models.references.tokenizer_json import converted
 
     return converted(folder, reference)
-
-
-SCALE = ".int8_scale"  # as weight_files.SCALE_SUFFIX, which needs torch
 
 
 def read_pair_model(name: str, role: Role, observer: Observer) -> Checkpoint:

@@ -20,9 +20,9 @@ from transformers import (
 from hybrid.errors import PairError
 from hybrid.format import listed, printable
 from hybrid.models.architectures import ARCHITECTURES, configuration
+from hybrid.models.reading import free_gpu_bytes, spread, weight_bytes
 from hybrid.models.references.checkpoint import Checkpoint
 from hybrid.models.references.tokenizer_json import quiet
-from hybrid.models.spreading import free_gpu_bytes, spread, weight_bytes
 
 AUTO = "auto"
 DTYPES: Mapping[str, torch.dtype] = {

@@ -6,7 +6,7 @@ import torch
 
 from hybrid.engines.onnx import graph
 from hybrid.engines.onnx.graph import LARGEST_IN_ROWS, ZERO, block_size, blocks, rows
-from hybrid.models.weight_files import dequantize, quantize
+from hybrid.models.pair_files import dequantize, quantize
 
 
 def weight(outputs: int, inputs: int, seed: int = 0) -> np.ndarray:

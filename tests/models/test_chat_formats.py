@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid.errors import PairError
-from hybrid.models.chat import answer_end, prompt_format
+from hybrid.models.prompt_formats import answer_end, prompt_format
 from hybrid.models.prompts import TextEncoder
 from hybrid.schema import TASKS, PromptFormat
 from tests.models.tokenizer_kinds import gpt2, llama, qwen, t5
