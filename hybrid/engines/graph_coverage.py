@@ -17,29 +17,26 @@ from hybrid.models.architectures.records import (
 S = TypeVar("S", bound=Stack)
 
 # Beyond a T5's layers, what each engine's graphs have, by the names that `_lacking` gives.
+CAUSAL = frozenset(  # of Llama- and GPT-2-shaped models
+    {
+        "no encoder",
+        "LearnedPositions positions",
+        "no relative positions",
+        "no final norm",
+        "layer norms",
+        "grouped-query heads",
+        "scaled attention scores",
+        "rotary positions",
+        "biases",
+        "a gelu feed-forward",
+        "a gelu-tanh feed-forward",
+        "a silu feed-forward",
+        "a gated silu feed-forward",
+    }
+)
 HAS: Mapping[str, frozenset[str]] = {
-    "onnx": frozenset(),
-    "cuda-graph": frozenset(
-        {
-            "no encoder",
-            "LearnedPositions positions",
-            "no relative positions",
-            "no final norm",
-            "layer norms",
-            "grouped-query heads",
-            "scaled attention scores",
-            "rotary positions",
-            "biases",
-            "a gelu feed-forward",
-            "a gelu-tanh feed-forward",
-            "a silu feed-forward",
-            "a gated silu feed-forward",
-        }
-    ),
-}
-RUNS: Mapping[str, str] = {
-    "onnx": "encoder-decoder models with relative positions, RMS norms and no biases",
-    "cuda-graph": "T5-, Llama- and GPT-2-shaped models",
+    "onnx": CAUSAL | {"partly turned heads", "a gated relu feed-forward", "a gated gelu feed-forward"},
+    "cuda-graph": CAUSAL,
 }
 
 
@@ -84,7 +81,7 @@ def _checked(engine: str, stack: S) -> S:
 
 def _refusal(engine: str, lacking: Sequence[str]) -> EngineError:
     return EngineError(
-        f"The engine {engine} runs {RUNS[engine]}; this one has {', '.join(lacking)}. "
+        f"The engine {engine} runs T5-, Llama- and GPT-2-shaped models; this one has {', '.join(lacking)}. "
         "Use --engine torch or --engine transformers."
     )
 

@@ -56,8 +56,8 @@ class EngineSpec:
 
 
 _KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
-_GRAPHS = ("t5", "mt5")  # whose layers engines with graphs of their own know, see graph_coverage
-_CUDA_GRAPHS = (*_GRAPHS, "gpt2", "llama", "qwen2")
+# Whose layers engines with graphs of their own know, see graph_coverage.
+_GRAPHS = ("t5", "mt5", "gpt2", "llama", "qwen2")
 _INT8_ENCODER = Option(("on", "off"), "Read the prompt with 8-bit matrices, too.")
 
 ENGINES: Mapping[str, EngineSpec] = {
@@ -89,7 +89,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         {"cuda": ("bfloat16", "float16", "float32")},
         MODELS,
         {"kernels": _KERNELS},
-        families=_CUDA_GRAPHS,
+        families=_GRAPHS,
     ),
     "transformers": EngineSpec(
         "Peer: transformers' own generate(), assisted generation included.",

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from hybrid.engines import graph_coverage
 from hybrid.engines.graph_coverage import HAS, decoder_for, encoder_for
@@ -84,20 +83,3 @@ def test_a_model_without_an_encoder_is_refused(tiny_bundle, monkeypatch):
     monkeypatch.setattr(graph_coverage, "encoder_of", lambda _: None)
     with pytest.raises(EngineError, match="no encoder"):
         encoder_for("onnx", tiny_bundle.slm)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=9),
-        LlamaConfig(
-            hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=9
-        ),
-    ],
-    ids=lambda config: config.model_type,
-)
-def test_decoder_only_models_are_refused(config):
-    model = AutoModelForCausalLM.from_config(config)
-    for stack_for in (encoder_for, decoder_for):
-        with pytest.raises(EngineError, match="no encoder"):
-            stack_for("onnx", model)

@@ -5,6 +5,9 @@
     slm       slm                slm
     hybrid    llm       hybrid   hybrid
 
+A decoder-only model has neither encoder nor cross-attention; where it is a hybrid's LLM, its
+first layers encode.
+
 A pair's weights are read only for graphs that the cache does not have.
 """
 
@@ -15,12 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from onnxruntime import InferenceSession
 
 from hybrid.engines.contract import EngineConfig
-from hybrid.engines.graph_coverage import decoder_for, encoder_for
+from hybrid.engines.graph_coverage import decoder_for, encoder_for, reader_for
 from hybrid.engines.onnx.cache import load_or_build
-from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
-from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
+from hybrid.engines.onnx.causal_runtime import CausalDecoder, CausalSession
+from hybrid.engines.onnx.decoder_runtime import CrossingDecoder, CrossingSession, GreedyDecoder
+from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession, PromptIds
 from hybrid.engines.onnx.runtime import BuiltGraph, Matrix, create_session
+from hybrid.engines.registry import INT8_ENCODER
+from hybrid.models.architectures import sizes_of
 from hybrid.models.bundle import models_of
+from hybrid.models.fused_model import HybridConfig
 from hybrid.schema import Model, Status
 
 if TYPE_CHECKING:
@@ -46,46 +53,67 @@ class OnnxBackend:
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        self._encoder_matrix: Matrix = "rows" if config.options.get("int8_encoder") == "on" else "float32"
-        self._decoder_matrix: Matrix = "blocks" if config.dtype == "int8" else "float32"
         self._bundle: Bundle | None = None
         self._created: dict[Hashable, Any] = {}
 
-    def encoder(self, model: Model) -> EncoderSession:
-        """Give the encoder that `model` begins with: the LLM's or the SLM's own."""
+    def encoder(self, model: Model) -> EncoderSession | PromptIds:
+        """Give what reads first for `model`: of a hybrid, the LLM's; nothing for a decoder-only model."""
+        if model == "hybrid":
+            hybrid = cast(HybridConfig, self._config.source.config("hybrid"))
+            decoder_only = sizes_of(hybrid.llm).decoder_only
+            if decoder_only or hybrid.layer is not None:
+                return self._layers(hybrid.layer, "blocks" if decoder_only else "rows")
+        elif self._decoder_only(model):
+            return self._once("ids", PromptIds)
         first: Model = "slm" if model == "slm" else "llm"
+        matrix = self._read_matrix("rows")
 
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.model_graphs import encoder_graph
+            from hybrid.engines.onnx.encoder_graphs import encoder_graph
 
-            return encoder_graph(encoder_for("onnx", self._encoder_model(first)), self._encoder_matrix)
+            return encoder_graph(encoder_for("onnx", self._encoder_model(first)), matrix)
 
         def create() -> EncoderSession:
-            return EncoderSession(self._graph("encoder", first, self._encoder_matrix, build), self._threads)
+            return EncoderSession(self._graph("encoder", first, matrix, build), self._threads)
 
         return self._once(("encoder", first), create)
 
-    def fusion(self) -> FusionSession:
-        """Give what turns the LLM's hidden states into those of the hybrid."""
+    def _layers(self, layer: int | None, matrix: Matrix) -> EncoderSession:
+        """Give the LLM's layers up to `layer`, see architectures.reader_of, as they read for the hybrid."""
+        matrix = self._read_matrix(matrix)
 
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.model_graphs import fusion_graph
+            from hybrid.engines.onnx.encoder_graphs import encoder_graph
+
+            return encoder_graph(reader_for("onnx", self._pair().hybrid.llm, layer), matrix)
+
+        role = "reader" if layer is None else f"reader to layer {layer}"
+        return self._once(
+            role, lambda: EncoderSession(self._graph(role, "llm", matrix, build), self._threads)
+        )
+
+    def fusion(self) -> FusionSession:
+        """Give what turns the LLM's hidden states into those of the hybrid."""
+        matrix = self._read_matrix("rows")
+
+        def build() -> BuiltGraph:
+            from hybrid.engines.onnx.encoder_graphs import fusion_graph
 
             hybrid = self._pair().hybrid
-            encoder_for("onnx", hybrid.llm)  # all layers of an encoder, or it is refused
-            stack = encoder_for("onnx", hybrid.slm)
+            encodes = not self._decoder_only("hybrid")
+            stack = (encoder_for if encodes else decoder_for)("onnx", hybrid.slm)
             if hybrid.bridge is not None:
                 stack = replace(stack, embeddings=hybrid.prompt_embeddings())
-            return fusion_graph(hybrid.projector, hybrid.config.fusion, stack, self._encoder_matrix)
+            return fusion_graph(hybrid.projector, hybrid.config.fusion, stack, encodes, matrix)
 
         def create() -> FusionSession:
-            return FusionSession(self._graph("fusion", "hybrid", self._encoder_matrix, build), self._threads)
+            return FusionSession(self._graph("fusion", "hybrid", matrix, build), self._threads)
 
         return self._once("fusion", create)
 
     def decoder(self, model: Model) -> GreedyDecoder:
         """Give a decoder of `model` with caches of its own."""
-        return GreedyDecoder(self._decoder(model, self._decoder_matrix), self._eos_ids(model))
+        return self._greedy(model, "blocks" if self._config.dtype == "int8" else "float32")
 
     def verifier(self, drafts: bool) -> GreedyDecoder:
         """Give the LLM's decoder; the same for drafts of a model and of a lookup."""
@@ -93,32 +121,48 @@ class OnnxBackend:
 
     def drafter(self, model: Model) -> GreedyDecoder:
         """Give the decoder of `model` for drafts, with caches of its own."""
-        return GreedyDecoder(self._decoder(model, "blocks"), self._eos_ids(model))
+        return self._greedy(model, "blocks")
 
     @property
     def _threads(self) -> int:
         return self._config.threads
 
-    def _decoder(self, model: Model, matrix: Matrix) -> DecoderSession:
+    def _read_matrix(self, matrix: Matrix) -> Matrix:
+        return matrix if self._config.options.get(INT8_ENCODER) == "on" else "float32"
+
+    def _greedy(self, model: Model, matrix: Matrix) -> GreedyDecoder:
+        eos_ids = self._config.source.codec(model).eos_ids
+
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.model_graphs import decoder_graph
+            from hybrid.engines.onnx.decoder_graphs import decoder_graph
 
             return decoder_graph(decoder_for("onnx", self._decoder_model(model)), matrix)
 
-        def create() -> DecoderSession:
-            step = self._graph("decoder", model, matrix, build)
-            return DecoderSession(self._cross_kv(model), step, self._threads)
+        def step() -> BuiltGraph:
+            return self._graph("decoder", model, matrix, build)
 
-        return self._once(("decoder", model, matrix), create)
+        key = "decoder", model, matrix
+        if self._decoder_only(model):
+            return CausalDecoder(self._once(key, lambda: CausalSession(step(), self._threads)), eos_ids)
+        cross_kv = self._cross_kv(model)
+        session = self._once(key, lambda: CrossingSession(cross_kv, step(), self._threads))
+        return CrossingDecoder(session, eos_ids)
+
+    def _decoder_only(self, model: Model) -> bool:
+        """Say whether what writes for `model` has no encoder."""
+        config = self._config.source.config(model)
+        return sizes_of(config.slm if isinstance(config, HybridConfig) else config).decoder_only
 
     def _cross_kv(self, model: Model) -> InferenceSession:
         def build() -> BuiltGraph:
-            from hybrid.engines.onnx.model_graphs import cross_kv_graph
+            from hybrid.engines.onnx.decoder_graphs import cross_kv_graph
 
-            return cross_kv_graph(decoder_for("onnx", self._decoder_model(model)), self._encoder_matrix)
+            return cross_kv_graph(decoder_for("onnx", self._decoder_model(model)), matrix)
 
         def create() -> InferenceSession:
-            return create_session(self._graph("crossing", model, self._encoder_matrix, build), self._threads)
+            return create_session(self._graph("crossing", model, matrix, build), self._threads)
+
+        matrix = self._read_matrix("rows")
 
         return self._once(("cross_kv", model), create)
 
@@ -134,9 +178,6 @@ class OnnxBackend:
     def _decoder_model(self, model: Model) -> Any:
         pair = self._pair()
         return pair.hybrid.slm if model == "hybrid" else pair.model(model)
-
-    def _eos_ids(self, model: Model) -> tuple[int, ...]:
-        return self._config.source.codec(model).eos_ids
 
     def _graph(self, role: str, model: Model, matrix: Matrix, build: Callable[[], BuiltGraph]) -> BuiltGraph:
         def announce_and_build() -> BuiltGraph:

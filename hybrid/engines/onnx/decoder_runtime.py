@@ -10,6 +10,7 @@ Letters: B prompts, O answers still open, N new tokens of each, C capacity in
 generated tokens, S prompt tokens with padding, L layers, H heads, K head width, V vocabulary.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,10 +32,10 @@ CAPACITY = 128  # generated tokens; self-attention KV caches are made for multip
 PADDING = 16
 
 
-class DecoderSession:
+class CrossingSession:
     """The sessions of one decoder, which hold its weights; whoever decodes has KV caches of its own.
 
-    cross_kv: of model_graphs.cross_kv_graph, step: of model_graphs.decoder_graph.
+    cross_kv: of decoder_graphs.cross_kv_graph, step: of decoder_graphs.decoder_graph.
     """
 
     def __init__(self, cross_kv: onnxruntime.InferenceSession, step: BuiltGraph, threads: int) -> None:
@@ -69,57 +70,38 @@ class _StepBuffers:
     bound: tuple[onnxruntime.OrtValue, onnxruntime.OrtValue]
 
 
-class GreedyDecoder:
+class GreedyDecoder(ABC):
     """decoding.DecoderBackend and speculative.DraftableDecoder: KV caches over a session's weights.
 
     eos_ids: each ends a draft. Going back is free: a pass puts its keys and values at
     their positions and attends to none behind them.
     """
 
-    def __init__(self, decoder: DecoderSession, eos_ids: Collection[int]) -> None:
-        self.session, self._eos_ids = decoder, eos_ids
-        self.start, self.vocabulary = decoder.start_id, decoder.vocabulary
-        self._binding = decoder.step.io_binding()
+    def __init__(self, start: int, vocabulary: int, eos_ids: Collection[int]) -> None:
+        self.start, self.vocabulary, self._eos_ids = start, vocabulary, eos_ids
+        self._batch = 0  # answers
         self._rows: list[int] = []  # which answer stands at each place of the caches' B, the open ones only
-        self._self_kv_cache = np.zeros(
-            (2 * decoder.layers, 0, decoder.heads, 0, decoder.head_width), np.float32
-        )
-        self._cross_kv_cache = self._self_kv_cache  # (2L, B, H, S, K); of several prompts only
-        self._mask = np.zeros((0, 0), np.int32)  # (B, S), 0 at padding
-        self._last = np.zeros(0, np.int32)  # (O,) see decoder_graph
-        self._total = np.zeros((), np.int32)
-        self._bound: dict[str, onnxruntime.OrtValue] = {}  # a binding need not keep them alive
-        self._bind(runtime.TOTAL, ort_value(self._total))
-        self._biases: list[onnxruntime.OrtValue] = []  # of one new token, by its position
-        self._buffers: dict[int, _StepBuffers] = {}  # by N, for the O at hand
-        self._width = 0  # the N that is bound
 
+    @abstractmethod
     def prefill(self, states: EncodedPrompts, capacity: int) -> None:
-        """Fill the cross-attention KV caches from new prompts; those of self-attention are empty.
+        """Take new prompts. capacity: of generated tokens."""
 
-        capacity: of generated tokens.
+    @abstractmethod
+    def run(self, tokens: Sequence[Sequence[int]], position: int) -> Array:
+        """Give (O, N, V) logits after each of the new tokens, the first of which stand at `position`.
+
+        They hold until the next run.
         """
-        batch = len(states.hidden)
-        self._reserve(batch, capacity)
-        caches = [self.session.cross_kv_cache(prompt) for prompt in states.hidden]
-        longest = max(layers[0].shape()[2] for layers in caches)
-        lengths = np.array([prompt.shape()[1] for prompt in states.hidden])
-        self._mask = (np.arange(longest) < lengths[:, np.newaxis]).astype(np.int32)
-        if batch == 1:
-            self._bind_prompts(caches[0])
-            return
-        shape = (len(self._self_kv_cache), batch, self.session.heads, longest, self.session.head_width)
-        self._cross_kv_cache = np.zeros(shape, np.float32)
-        for row, layers in enumerate(caches):
-            for cache, keys_or_values in zip(self._cross_kv_cache, layers, strict=True):
-                cache[row, :, : keys_or_values.shape()[2]] = keys_or_values.numpy()[0]
-        self._bind_prompts([ort_value(cache) for cache in self._cross_kv_cache])
+
+    @abstractmethod
+    def _compact(self, open_rows: Collection[int], position: int) -> None:
+        """Let the caches' first places be those of the open answers, of `position` ids each."""
 
     def extend(
         self, tokens: Mapping[int, int], position: int, count: int, stop: Collection[int]
     ) -> dict[int, list[int]]:
         """Give the next ids of each open answer: of a single prompt's up to CHUNK, of several one each."""
-        if len(self._mask) == 1:
+        if self._batch == 1:
             return {0: self._decode(tokens[0], position, min(count, CHUNK), stop)}
         if len(tokens) < len(self._rows):
             self._compact(tokens, position)
@@ -155,11 +137,46 @@ class GreedyDecoder:
                 break
         return ids
 
-    def run(self, tokens: Sequence[Sequence[int]], position: int) -> Array:
-        """Give (O, N, V) logits after each of the new tokens, the first of which stand at `position`.
 
-        They hold until the next run.
-        """
+class CrossingDecoder(GreedyDecoder):
+    """Decodes behind an encoder."""
+
+    def __init__(self, decoder: CrossingSession, eos_ids: Collection[int]) -> None:
+        super().__init__(decoder.start_id, decoder.vocabulary, eos_ids)
+        self.session = decoder
+        self._binding = decoder.step.io_binding()
+        self._self_kv_cache = np.zeros(
+            (2 * decoder.layers, 0, decoder.heads, 0, decoder.head_width), np.float32
+        )
+        self._cross_kv_cache = self._self_kv_cache  # (2L, B, H, S, K); of several prompts only
+        self._mask = np.zeros((0, 0), np.int32)  # (B, S), 0 at padding
+        self._last = np.zeros(0, np.int32)  # (O,) see decoder_graph
+        self._total = np.zeros((), np.int32)
+        self._bound: dict[str, onnxruntime.OrtValue] = {}  # a binding need not keep them alive
+        self._bind(runtime.TOTAL, ort_value(self._total))
+        self._biases: list[onnxruntime.OrtValue] = []  # of one new token, by its position
+        self._buffers: dict[int, _StepBuffers] = {}  # by N, for the O at hand
+        self._width = 0  # the N that is bound
+
+    def prefill(self, states: EncodedPrompts, capacity: int) -> None:
+        """Fill the cross-attention KV caches from new prompts; those of self-attention are empty."""
+        batch = self._batch = len(states.hidden)
+        self._reserve(batch, capacity)
+        caches = [self.session.cross_kv_cache(prompt) for prompt in states.hidden]
+        longest = max(layers[0].shape()[2] for layers in caches)
+        lengths = np.array([prompt.shape()[1] for prompt in states.hidden])
+        self._mask = (np.arange(longest) < lengths[:, np.newaxis]).astype(np.int32)
+        if batch == 1:
+            self._bind_prompts(caches[0])
+            return
+        shape = (len(self._self_kv_cache), batch, self.session.heads, longest, self.session.head_width)
+        self._cross_kv_cache = np.zeros(shape, np.float32)
+        for row, layers in enumerate(caches):
+            for cache, keys_or_values in zip(self._cross_kv_cache, layers, strict=True):
+                cache[row, :, : keys_or_values.shape()[2]] = keys_or_values.numpy()[0]
+        self._bind_prompts([ort_value(cache) for cache in self._cross_kv_cache])
+
+    def run(self, tokens: Sequence[Sequence[int]], position: int) -> Array:
         width = len(tokens[0])
         buffers = self._buffers.get(width) or self._allocate(width)
         if width != self._width:
@@ -219,7 +236,6 @@ class GreedyDecoder:
         self._binding.bind_ortvalue_input(name, bound)
 
     def _compact(self, open_rows: Collection[int], position: int) -> None:
-        """Let the caches' first places be those of the open answers, of `position` ids each."""
         for mover, gap in compact(self._rows, open_rows):
             self._self_kv_cache[:, gap, :, :position] = self._self_kv_cache[:, mover, :, :position]
             self._cross_kv_cache[:, gap] = self._cross_kv_cache[:, mover]

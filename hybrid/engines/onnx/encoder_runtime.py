@@ -1,10 +1,10 @@
 """Runs the graphs of encoders, one prompt at a time.
 
-Letters: B prompts, S prompt tokens, D model width, H heads, R what model_graphs.bias_table
+Letters: B prompts, S prompt tokens, D model width, H heads, K head width, R what parts.bias_table
 reaches over; queries and keys in tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,9 +14,15 @@ import onnxruntime
 from hybrid.engines.decoding import Prompts
 from hybrid.engines.onnx.runtime import (
     BIAS,
+    COSINES,
+    FREQUENCIES,
     IDS,
+    LAST,
     LATENT,
+    POSITIONS,
+    SINES,
     STATES,
+    TOTAL,
     Array,
     BuiltGraph,
     create_session,
@@ -24,15 +30,27 @@ from hybrid.engines.onnx.runtime import (
 )
 from hybrid.schema import Phase
 
+SHORTEST = 512  # positions of a table of turns
+
 HiddenStates: TypeAlias = onnxruntime.OrtValue  # (1, S, D) float32
 
 
 @dataclass(frozen=True)
 class EncodedPrompts:
-    """B prompts, as ids, and the hidden states of each."""
+    """B prompts, as ids, and the hidden states of each; none where a decoder-only model takes the ids."""
 
     ids: Prompts
     hidden: Sequence[HiddenStates]
+
+
+class PromptIds:
+    """decoding.Encoder: nothing, for a decoder-only model."""
+
+    phase: Phase | None = None
+
+    def __call__(self, prompts: Prompts) -> EncodedPrompts:
+        """Give B prompts as they are."""
+        return EncodedPrompts(prompts, ())
 
 
 class EncoderSession:
@@ -49,7 +67,7 @@ class EncoderSession:
 
 
 class FusionSession:
-    """decoding.Fusion: the graph of a projector, fusion and the SLM's encoder."""
+    """decoding.Fusion: the graph of a projector, fusion and the SLM's encoder, if it has one."""
 
     def __init__(self, graph: BuiltGraph, threads: int) -> None:
         self._session = _PromptSession(graph, threads)
@@ -65,18 +83,45 @@ class _PromptSession:
 
     def __init__(self, graph: BuiltGraph, threads: int) -> None:
         self._session = create_session(graph, threads)
-        self._bias = PositionBias(graph.tables[BIAS])
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        self._bias = PositionBias(graph.tables[BIAS]) if BIAS in graph.tables else None
+        self._turns = Turns(graph.tables.get(FREQUENCIES))
 
     def __call__(self, ids: Sequence[int], latent: HiddenStates | None = None) -> HiddenStates:
         """Encode one prompt to (1, S, D). latent: the LLM's hidden states, which a fusion takes as well."""
         tokens = len(ids)
-        feeds = {
-            IDS: ort_value(np.array([ids], np.int64)),
-            BIAS: ort_value(self._bias(0, tokens, tokens)),
-        }
+        feeds = {IDS: ort_value(np.array([ids], np.int64))}
+        if self._bias is not None:
+            feeds[BIAS] = ort_value(self._bias(0, tokens, tokens))
+        if LAST in self._inputs:
+            feeds[LAST] = ort_value(np.array([tokens - 1], np.int32))
+            feeds[TOTAL] = ort_value(np.array(tokens, np.int32))
+            feeds |= self._turns(tokens)
+        if POSITIONS in self._inputs:
+            feeds[POSITIONS] = ort_value(np.arange(tokens)[np.newaxis])
         if latent is not None:
             feeds[LATENT] = latent
         return self._session.run_with_ort_values([STATES], feeds)[0]
+
+
+class Turns:
+    """Tables by which rotary positions turn heads.
+
+    frequencies: (K / 2,) radians a token; None where positions are others.
+    """
+
+    def __init__(self, frequencies: Array | None) -> None:
+        self._frequencies = frequencies
+        self._positions = 0
+        self._tables: dict[str, onnxruntime.OrtValue] = {}
+
+    def __call__(self, positions: int) -> Mapping[str, onnxruntime.OrtValue]:
+        """Give COSINES and SINES, of at least so many positions; nothing where no head turns."""
+        if self._frequencies is not None and positions > self._positions:
+            self._positions = max(positions, 2 * self._positions, SHORTEST)
+            angles = np.arange(self._positions, dtype=np.float32)[:, np.newaxis] * self._frequencies
+            self._tables = {COSINES: ort_value(np.cos(angles)), SINES: ort_value(np.sin(angles))}
+        return self._tables
 
 
 class PositionBias:

@@ -16,7 +16,8 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.engines.decoding import check_batch, decoding_strategy
 from hybrid.engines.generation import GenerationGuard
 from hybrid.errors import EngineError
-from hybrid.schema import CPU, Device, EncodedPrompt, Sampling, Step
+from hybrid.models.context import check_room, contexts_of
+from hybrid.schema import CPU, METHODS, Device, EncodedPrompt, Sampling, Step
 
 if TYPE_CHECKING:
     from hybrid.engines.contract import Engine
@@ -41,6 +42,8 @@ class OnnxEngine:
         self.name, self.dtype = PRECISIONS[config.dtype], config.dtype
         self.options: Mapping[str, str] = dict(config.options)
         self._guard = GenerationGuard()
+        models = METHODS[method].models
+        self._contexts = contexts_of(config.source.config(model) for model in models)
         self.strategy = decoding_strategy(backend, method, config.source.codec(method).eos_ids)
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
@@ -51,6 +54,7 @@ class OnnxEngine:
         """
         check_batch(self.method, len(prompts))
         ids = [prompt.token_ids for prompt in prompts]
+        check_room(self._contexts, max(map(len, ids)), sampling.max_new_tokens)
         yield from self._guard.follow(self.strategy.decode(ids, sampling))
 
 

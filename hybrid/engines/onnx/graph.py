@@ -11,7 +11,7 @@ of inputs that share a scale, of `block_size(K)` each.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from hybrid.engines.onnx.runtime import Array, BuiltGraph, Matrix
+from hybrid.models.architectures.records import Linear, Norm
+
+if TYPE_CHECKING:
+    import torch
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -36,14 +40,10 @@ LARGEST_IN_ROWS = 63
 
 
 class GraphBuilder:
-    """Builds a graph whose values are known by name.
+    """Builds a graph whose values are known by name. matrix: how it holds matrices."""
 
-    matrix: how it holds matrices. epsilon: of its norms.
-    """
-
-    def __init__(self, matrix: Matrix, epsilon: float) -> None:
+    def __init__(self, matrix: Matrix) -> None:
         self._matrix: Matrix = matrix
-        self._epsilon = epsilon
         self._nodes: list[onnx.NodeProto] = []
         self._weights: dict[str, Array] = {}
         self._constants: list[onnx.TensorProto] = []
@@ -84,31 +84,42 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
         return names
 
-    def linear(self, x: str, weight: Floats, uneven: bool = False) -> str:
-        """Multiply x by a weight (N, K) as torch has it, x W^T. uneven: see linears."""
-        return self.linears(x, weight, uneven=uneven)[0]
+    def linear(self, x: str, linear: Linear, uneven: bool = False) -> str:
+        """Give x W^T + b. uneven: see linears."""
+        return self.linears(x, linear, uneven=uneven)[0]
 
-    def linears(self, x: str, *weights: Floats, uneven: bool = False) -> list[str]:
-        """Multiply x by each of `weights`.
+    def linears(self, x: str, *linears: Linear, uneven: bool = False) -> list[str]:
+        """Give x W^T + b of each, with or without b.
 
         uneven: some rows of x may be far larger than others, so that one scale will not do for all.
         """
+        if self._matrix == "blocks":
+            return [self._linear_in_blocks(x, linear) for linear in linears]
+        weights = [floats(linear.weight) for linear in linears]
         if self._matrix == "rows":
-            return self._linears_in_rows(x, weights, uneven)
-        if self._matrix == "float32":
-            return [self.op("MatMul", x, self.weight(weight.T)) for weight in weights]
-        return [self._linear_in_blocks(x, weight) for weight in weights]
+            products = self._linears_in_rows(x, weights, uneven)
+        else:
+            products = [self.op("MatMul", x, self.weight(weight.T)) for weight in weights]
+        return [
+            product if linear.bias is None else self.op("Add", product, self.weight(floats(linear.bias)))
+            for product, linear in zip(products, linears, strict=True)
+        ]
 
-    def norm(self, x: str, gain: Floats) -> str:
-        """Divide x by its root mean square (Zhang and Sennrich 2019); times `gain`, (D,)."""
-        return self.op("SimplifiedLayerNormalization", x, self.weight(gain), axis=-1, epsilon=self._epsilon)
+    def norm(self, x: str, norm: Norm) -> str:
+        """Norm x: over its root mean square (Zhang and Sennrich 2019), or LayerNorm (Ba et al. 2016)."""
+        kind = "SimplifiedLayerNormalization" if norm.kind == "rms" else "LayerNormalization"
+        return self.op(kind, x, *self._gains(norm), axis=-1, epsilon=norm.eps)
 
-    def add_and_norm(self, x: str, residual: str, gain: Floats) -> tuple[str, str]:
-        """Give norm(x + residual), and x + residual."""
+    def add_and_norm(self, x: str, residual: str, norm: Norm | None) -> tuple[str, str]:
+        """Give the norm of x + residual, and x + residual; where there is no norm, that twice."""
+        if norm is None:
+            total = self.op("Add", x, residual)
+            return total, total
         normed, total = self._new("normed"), self._new("residual")
+        kind = "SkipSimplifiedLayerNormalization" if norm.kind == "rms" else "SkipLayerNormalization"
         self.ops(
-            "SkipSimplifiedLayerNormalization", x, residual, self.weight(gain),
-            names=(normed, "", "", total), domain=CONTRIB, epsilon=self._epsilon,
+            kind, x, residual, *self._gains(norm),
+            names=(normed, "", "", total), domain=CONTRIB, epsilon=norm.eps,
         )  # fmt: skip
         return normed, total
 
@@ -116,16 +127,25 @@ class GraphBuilder:
         """Finish the graph. tables: see BuiltGraph."""
         external = [_external(name, array) for name, array in self._weights.items()]
         graph = helper.make_graph(
-            self._nodes, "t5", self._inputs, self._outputs, [*self._constants, *external]
+            self._nodes, "hybrid", self._inputs, self._outputs, [*self._constants, *external]
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
         return BuiltGraph(model.SerializeToString(), self._weights, tables)
 
-    def _linear_in_blocks(self, x: str, weight: Floats) -> str:
+    def _gains(self, norm: Norm) -> list[str]:
+        """Add the gain of a norm, and its bias where it has one."""
+        vectors = [norm.gain] if norm.bias is None else [norm.gain, norm.bias]
+        return [self.weight(floats(vector)) for vector in vectors]
+
+    def _linear_in_blocks(self, x: str, linear: Linear) -> str:
+        weight = floats(linear.weight)
         outputs, inputs = weight.shape
+        arrays = [self.weight(array) for array in blocks(weight)]
+        if linear.bias is not None:
+            arrays += ["", "", self.weight(floats(linear.bias))]  # no zero points, no order of groups
         return self.op(
-            "MatMulNBits", x, *(self.weight(array) for array in blocks(weight)),
+            "MatMulNBits", x, *arrays,
             domain=CONTRIB, N=outputs, K=inputs, bits=8, block_size=block_size(inputs),
             accuracy_level=4,  # multiply in 8 bits; without it the operator is 20 to 60 times as slow
         )  # fmt: skip
@@ -152,6 +172,12 @@ class GraphBuilder:
     def _new(self, kind: str) -> str:
         self._count += 1
         return f"{kind}_{self._count}"
+
+
+def floats(tensor: "torch.Tensor") -> Floats:
+    """Give the values of a weight; the same memory where it is in float32 on the CPU."""
+    array: Floats = tensor.detach().float().cpu().numpy()
+    return array
 
 
 def _value_info(name: str, dtype: type[np.generic], shape: Sequence[int | str]) -> onnx.ValueInfoProto:

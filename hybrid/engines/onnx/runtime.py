@@ -19,6 +19,9 @@ Matrix = Literal["float32", "blocks", "rows"]
 IDS, BIAS, LATENT, STATES = "ids", "bias", "latent", "states"
 # Of those of decoders.
 TOKENS, LAST, TOTAL, MASK, LOGITS, START = "tokens", "last", "total", "mask", "logits", "start"
+# Of decoder-only models, with LAST and TOTAL where they only read, too.
+PREFIX, READ, POSITIONS, COSINES, SINES = "prefix", "read", "positions", "cosines", "sines"
+FREQUENCIES = "frequencies"
 
 
 def self_kv_cache(layer: int) -> tuple[str, str]:

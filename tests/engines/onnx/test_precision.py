@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from hybrid.engines.graph_coverage import decoder_for, encoder_for
-from hybrid.engines.onnx.decoder_runtime import DecoderSession, GreedyDecoder
+from hybrid.engines.onnx.decoder_graphs import cross_kv_graph, decoder_graph
+from hybrid.engines.onnx.decoder_runtime import CrossingDecoder, CrossingSession
+from hybrid.engines.onnx.encoder_graphs import encoder_graph, fusion_graph
 from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession
-from hybrid.engines.onnx.model_graphs import cross_kv_graph, decoder_graph, encoder_graph, fusion_graph
 from hybrid.engines.onnx.runtime import create_session
 from hybrid.schema import MODELS
 from tests.loaded import prompt_ids
@@ -32,7 +33,7 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
     encoder = EncoderSession(encoder_graph(encoder_for("onnx", model), "float32"), 1)
     cross_kv = create_session(cross_kv_graph(decoder_for("onnx", model), "float32"), 1)
     exact, near = (
-        GreedyDecoder(DecoderSession(cross_kv, decoder_graph(decoder_for("onnx", model), how), 1), EOS)
+        CrossingDecoder(CrossingSession(cross_kv, decoder_graph(decoder_for("onnx", model), how), 1), EOS)
         for how in ("float32", "blocks")
     )
     answer = [0, 40, 77, 300, 5, 5, 9, 200]
@@ -52,8 +53,8 @@ def test_logits_equal_transformers_in_float32_and_nearly_in_8_bits(tiny_bundle, 
 
 def test_a_cache_goes_back_to_any_position(tiny_bundle, texts):
     encoder = EncoderSession(encoder_graph(encoder_for("onnx", tiny_bundle.slm), "float32"), 1)
-    decoder = GreedyDecoder(
-        DecoderSession(
+    decoder = CrossingDecoder(
+        CrossingSession(
             create_session(cross_kv_graph(decoder_for("onnx", tiny_bundle.slm), "float32"), 1),
             decoder_graph(decoder_for("onnx", tiny_bundle.slm), "float32"),
             1,
@@ -82,14 +83,16 @@ def test_an_8_bit_encoder_is_near_the_exact_one(tiny_bundle, texts, part, bound)
         runs = [lambda ids, session=session: session([ids]).hidden[0] for session in encoders]
     elif part == "fusion":
         fused = [
-            FusionSession(fusion_graph(hybrid.projector, "add", encoder_for("onnx", hybrid.slm), how), 1)
+            FusionSession(
+                fusion_graph(hybrid.projector, "add", encoder_for("onnx", hybrid.slm), True, how), 1
+            )
             for how in kinds
         ]
         runs = [lambda ids, session=session: session(llm([ids])).hidden[0] for session in fused]
     else:
         step = decoder_graph(decoder_for("onnx", tiny_bundle.llm), "float32")
         sessions = [
-            DecoderSession(
+            CrossingSession(
                 create_session(cross_kv_graph(decoder_for("onnx", tiny_bundle.llm), how), 1), step, 1
             )
             for how in kinds
