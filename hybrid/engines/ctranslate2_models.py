@@ -7,7 +7,10 @@ A converted model knows no words: its vocabulary is the ids, "0", "1", "2" and s
 """
 
 import copy
+import gc
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,11 +71,24 @@ def _convert(model: PreTrainedModel, codec: TextCodec, dtype: str, folder: Path)
         config.dtype = torch.float32
         config.save_pretrained(settings)
         try:
-            _Converter(settings, own, names).convert(str(folder), quantization=dtype)
+            with _short_collections():
+                _Converter(settings, own, names).convert(str(folder), quantization=dtype)
         except (ValueError, KeyError, NotImplementedError) as error:
             raise EngineError(
                 f"CTranslate2 cannot convert a model of type {kind} ({error}); use --engine transformers."
             ) from error
+
+
+@contextmanager
+def _short_collections() -> Iterator[None]:
+    """Keep the collector from what is loaded: a converter calls it once a layer, 25 s of a SmolLM2's 29 s."""
+    frozen = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen:
+            gc.unfreeze()
 
 
 def _check_decoder_only(model: PreTrainedModel) -> None:

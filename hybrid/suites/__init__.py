@@ -1,10 +1,10 @@
 """Examples to measure on and to train on, by the name of their suite.
 
-everyday-en-de, briefs-en       bundled
-sacrebleu:wmt20/en-de           a test set, through sacrebleu
-hf:DATASET:CONFIG:SPLIT         a data set of the Hugging Face Hub
-file:PATH                       a table: TSV, CSV or JSONL, with names of columns or without
-file:SOURCES,REFERENCES         two files of a text a line, side by side
+everyday-en-de, briefs-en, everyday-100-en-de    bundled
+sacrebleu:wmt20/en-de                            a test set, through sacrebleu
+hf:DATASET:CONFIG:SPLIT                          a data set of the Hugging Face Hub
+file:PATH                                        a table: TSV, CSV or JSONL, with names of columns or without
+file:SOURCES,REFERENCES                          two files of a text a line, side by side
 """
 
 import re
@@ -89,6 +89,7 @@ class Bundled:
 BUNDLED: Mapping[str, Bundled] = {
     "everyday-en-de": Bundled("translate-en-de"),
     "briefs-en": Bundled("summarize"),
+    "everyday-100-en-de": Bundled("translate-en-de"),  # short ones, whose answers a person judges
 }
 
 

@@ -10,19 +10,19 @@ from hybrid.errors import SuiteError
 from hybrid.schema import Suite
 from hybrid.suites import FOLDER, bundled_suites, load_suite
 
-TRANSLATION, SUMMARIES = "everyday-en-de", "briefs-en"
+TRANSLATION, SUMMARIES, JUDGED = "everyday-en-de", "briefs-en", "everyday-100-en-de"
 _NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
 _SENTENCE_END = re.compile(r"[.!?][\"“]?(?=\s|$)")
 
 
-@pytest.fixture(scope="module", params=[TRANSLATION, SUMMARIES])
+@pytest.fixture(scope="module", params=[TRANSLATION, SUMMARIES, JUDGED])
 def suite(request: pytest.FixtureRequest) -> Suite:
     return load_suite(request.param)
 
 
-@pytest.fixture(scope="module")
-def translation() -> Suite:
-    return load_suite(TRANSLATION)
+@pytest.fixture(scope="module", params=[TRANSLATION, JUDGED])
+def translation(request: pytest.FixtureRequest) -> Suite:
+    return load_suite(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,14 @@ def flawed(pairs: list[tuple[str, str]], pattern: str) -> list[tuple[str, str]]:
 
 
 def test_the_folder_holds_the_suites_and_nothing_else() -> None:
-    assert bundled_suites() == (TRANSLATION, SUMMARIES)
+    assert bundled_suites() == (TRANSLATION, SUMMARIES, JUDGED)
     assert sorted(path.name for path in FOLDER.iterdir()) == sorted(f"{n}.jsonl" for n in bundled_suites())
 
 
 def test_task_and_licence() -> None:
-    assert [load_suite(name).task for name in bundled_suites()] == ["translate-en-de", "summarize"]
+    assert [load_suite(name).task for name in bundled_suites()] == [
+        "translate-en-de", "summarize", "translate-en-de",
+    ]  # fmt: skip
     assert {load_suite(name).licence for name in bundled_suites()} == {"CC0-1.0"}
 
 
@@ -64,13 +66,24 @@ def test_other_tasks_and_columns_are_refused() -> None:
         load_suite(TRANSLATION, columns={"source": "x"})
 
 
-def test_sizes_of_the_translation_suite(translation: Suite) -> None:
+def test_sizes_of_the_translation_suite() -> None:
+    translation = load_suite(TRANSLATION)
     assert len(translation.examples) >= 250
     domains = Counter(e.domain for e in translation.examples)
     assert len(domains) == 6
     assert min(domains.values()) >= 30
     assert [(e.id, words(e.source)) for e in translation.examples if not 5 <= words(e.source) <= 45] == []
     assert all(len(e.references) >= 1 for e in translation.examples)
+
+
+def test_sizes_of_the_suite_that_is_judged() -> None:
+    examples = load_suite(JUDGED).examples
+    assert len(examples) == 100
+    domains = Counter(e.domain for e in examples)
+    assert len(domains) == 11
+    assert set(domains.values()) <= {9, 10}
+    assert [(e.id, words(e.source)) for e in examples if not 5 <= words(e.source) <= 20] == []
+    assert {e.source for e in examples}.isdisjoint(e.source for e in load_suite(TRANSLATION).examples)
 
 
 def test_sizes_of_the_summaries(summaries: Suite) -> None:

@@ -15,7 +15,7 @@ ROWS = [
     {"translation": {"de": "Ja \x92 nein.", "en": "Yes \x92 no."}, "n": 6, "many": ["Ja."]},
 ]
 COLUMNS = {"source": "translation.en", "reference": "translation.de"}
-OFFLINE = "these need no network: everyday-en-de, briefs-en, file:PATH."
+OFFLINE = "these need no network: everyday-en-de, briefs-en, everyday-100-en-de, file:PATH."
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from hybrid.schema import Example
 from hybrid.suites import load_suite, sacrebleu_sets
 
 NAME = "sacrebleu:tiny/set/en-de"
-OFFLINE = "these need no network: everyday-en-de, briefs-en, file:PATH."
+OFFLINE = "these need no network: everyday-en-de, briefs-en, everyday-100-en-de, file:PATH."
 
 
 def sgml(*texts: str) -> str:

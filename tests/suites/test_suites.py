@@ -16,7 +16,9 @@ BASE = Suite(
     "a", "summarize", "CC0-1.0",
     (Example("1", "d", "One text.", ("Short.", "Brief.")), Example("2", "d", "Another.", ("Other.",))),
 )  # fmt: skip
-FORMS = "everyday-en-de, briefs-en, sacrebleu:SET/PAIR, hf:DATASET:CONFIG:SPLIT, file:PATH."
+FORMS = (
+    "everyday-en-de, briefs-en, everyday-100-en-de, sacrebleu:SET/PAIR, hf:DATASET:CONFIG:SPLIT, file:PATH."
+)
 
 
 def altered(**changes: object) -> Suite:
@@ -92,4 +94,4 @@ def test_public_names_and_a_light_import() -> None:
     code = f"import sys, hybrid.suites; print(sorted(set({heavy}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert bundled_suites() == ("everyday-en-de", "briefs-en")
+    assert bundled_suites() == ("everyday-en-de", "briefs-en", "everyday-100-en-de")
