@@ -12,11 +12,13 @@ made of, so that a comparison is sums over resampled examples.
 from hybrid.compare.bootstrap import Difference, Estimate, Ratio
 from hybrid.compare.comparison import ComparedSystem, Comparison, as_json, compare_runs
 from hybrid.compare.export import COLUMNS, summaries
+from hybrid.compare.judgements import Acceptability, acceptability, begin_judgements
 from hybrid.compare.paired import Fidelity, Gate, PairedComparison
 from hybrid.compare.summary import Latency, Roofline, Summary, summarize
 
 __all__ = [
     "COLUMNS",
+    "Acceptability",
     "ComparedSystem",
     "Comparison",
     "Difference",
@@ -28,7 +30,9 @@ __all__ = [
     "Ratio",
     "Roofline",
     "Summary",
+    "acceptability",
     "as_json",
+    "begin_judgements",
     "compare_runs",
     "summaries",
     "summarize",
