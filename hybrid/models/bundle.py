@@ -114,7 +114,7 @@ def load_bundle(
     observer: told before each part is read.
     models: to load, all when None. The hybrid shares what reads of the LLM, or holds
     that part alone when the LLM is not wanted.
-    spread: the precision in which the LLM goes to several GPUs, see spreading; empty where it does not.
+    spread: the precision in which the LLM goes to several GPUs, see reading; empty where it does not.
     Raises PairError, naming the file, when the bundle is unknown or damaged, or lacks a model.
     """
     folder, manifest = find_pair(name, root)
