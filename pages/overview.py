@@ -27,7 +27,7 @@ def card(headline: Headline, machine: str) -> None:
         st.text(f"{printable(headline.task)}, suite {printable(entry.suite)}{quick}")
         left, right = st.columns(2, gap="small", wrap=False)
         left.metric("95 % interval", _interval(headline))
-        right.metric(plain(f"{headline.metric or 'Quality'} kept"), percent(headline.kept, 1))
+        right.metric(plain(f"{headline.metric or 'Quality'} kept"), percent(headline.quality_kept, 1))
         st.text(headline.verdict)
         warnings = [printable(warning, LONGEST_WARNING) for warning in headline.warnings[:MOST_WARNINGS]]
         if entry.busy:  # which is the first one

@@ -240,14 +240,14 @@ def best_engines(
     when none does.
     """
     *others, last = BEST[config.device.kind]
-    told = set[str]()  # one reason may keep two engines of a kind from running
+    reasons = set[str]()  # one reason may keep two engines of a kind from running
     for name in others:
         try:
             return name, create(name, config)
         except EngineError as error:
-            if str(error) not in told:
+            if str(error) not in reasons:
                 config.observer(Notice(sentence=f"Not the engine {name}: {error}"))
-            told.add(str(error))
+            reasons.add(str(error))
     return last, create(last, config)
 
 

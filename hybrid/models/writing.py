@@ -242,19 +242,19 @@ def _check_writes(checkpoint: Checkpoint, role: str) -> None:
         )
 
 
-def _prompt_limit(parts: Mapping[Role, Checkpoint], wanted: int | None) -> int:
-    """Return the longest prompt that both models read. Raises PairError when more is wanted."""
+def _prompt_limit(parts: Mapping[Role, Checkpoint], tokens: int | None) -> int:
+    """Return the longest prompt that both models read. Raises PairError when more `tokens` are asked for."""
     limits = {checkpoint.reference: _readable(checkpoint.config) for checkpoint in parts.values()}
     known = {reference: limit for reference, limit in limits.items() if limit is not None}
     shortest = min(known, key=lambda reference: known[reference], default="")
     most = known.get(shortest, 2**20)
-    if wanted is not None and wanted > most:
+    if tokens is not None and tokens > most:
         raise PairError(
-            f"Prompts of {wanted:,} tokens are longer than {shortest} reads: {most:,}, with room for an "
+            f"Prompts of {tokens:,} tokens are longer than {shortest} reads: {most:,}, with room for an "
             f"answer of {ANSWER_TOKENS}; take {most:,} or less."
         )
     usual = [part.longest_prompt or part.config.get("n_positions") for part in parts.values()]
-    limit = wanted or min(PROMPT_TOKENS, most, *(n for n in usual if type(n) is int))
+    limit = tokens or min(PROMPT_TOKENS, most, *(n for n in usual if type(n) is int))
     if limit < FEWEST_PROMPT_TOKENS:
         raise PairError(f"A prompt of {limit} tokens at the most has no room for a text.")
     return limit

@@ -59,8 +59,8 @@ def pair() -> str:
         known = pairs()
     except PairError:
         return ""
-    asked = (st.session_state.get(PAIR), st.query_params.get(PAIR))
-    return next((name for name in asked if name in known), next(iter(known), ""))
+    choices = (st.session_state.get(PAIR), st.query_params.get(PAIR))
+    return next((name for name in choices if name in known), next(iter(known), ""))
 
 
 def load(engine_request: EngineRequest, say: Say) -> LoadedSystems:

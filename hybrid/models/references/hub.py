@@ -116,12 +116,12 @@ def _cached(name: str, revision: str | None, reference: str, gguf: str | None) -
     """Look at what the cache has of a model; None where it lacks a file."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(name, gguf or CONFIG, revision=revision)
-    if not isinstance(found, str):
+    cached = try_to_load_from_cache(name, gguf or CONFIG, revision=revision)
+    if not isinstance(cached, str):
         return None
-    folder = Path(found).parent
+    folder = Path(cached).parent
     if gguf:
-        return _of_gguf(Path(found), folder.name, reference)
+        return _of_gguf(Path(cached), folder.name, reference)
     if not any((folder / file).exists() for file in (TOKENIZER, *OLDER)):
         return None
     names = [INDEX] if (folder / INDEX).exists() else [WEIGHTS]
@@ -179,39 +179,39 @@ def _download(listing: _Listing, revision: str | None, observer: Observer) -> Pa
     if TOKENIZER_CONFIG in first:
         refuse_code(json_object(folder / TOKENIZER_CONFIG), f"{TOKENIZER_CONFIG} of {listing.reference}")
     shards = shard_names(json_object(folder / INDEX, LARGEST_INDEX), INDEX) if INDEX in first else (WEIGHTS,)
-    wanted = [file for file in listing.sizes if file in TEXTS or file in shards]
-    _fetch_missing(listing, wanted, folder, revision, observer)
+    files = [file for file in listing.sizes if file in TEXTS or file in shards]
+    _fetch_missing(listing, files, folder, revision, observer)
     return folder
 
 
 def _fetch_missing(
-    listing: _Listing, wanted: list[str], folder: Path, revision: str | None, observer: Observer
+    listing: _Listing, files: list[str], folder: Path, revision: str | None, observer: Observer
 ) -> None:
-    """Fetch those of `wanted` that `folder` lacks, licence and size being told first. Raises PairError."""
-    missing = [file for file in wanted if not (folder / file).exists()]
+    """Fetch those of `files` that `folder` lacks, licence and size being told first. Raises PairError."""
+    missing = [file for file in files if not (folder / file).exists()]
     if not missing:
         return
     blobs = folder.parents[1] / "blobs"
     _clear(blobs)
     needed = [file for file in missing if not (blobs / listing.blobs[file]).exists()]
     if needed:
-        _tell_and_check(listing, wanted, needed, observer)
+        _tell_and_check(listing, files, needed, observer)
     _fetch_all(listing, missing, needed, observer)
-    _fetch(listing, wanted[0], revision=revision or "main")  # notes down which commit that is
+    _fetch(listing, files[0], revision=revision or "main")  # notes down which commit that is
 
 
 def _clear(blobs: Path) -> None:
     """Remove halves of files that nobody goes on with: huggingface_hub's, and after a week our own."""
     for half in blobs.glob("*.incomplete"):
         with suppress(OSError):
-            kept = KEPT_S if half.name.endswith(HALF) else STALE_S
-            if time.time() - half.stat().st_mtime > kept:
+            lifetime_s = KEPT_S if half.name.endswith(HALF) else STALE_S
+            if time.time() - half.stat().st_mtime > lifetime_s:
                 half.unlink()
 
 
-def _tell_and_check(listing: _Listing, wanted: list[str], needed: list[str], observer: Observer) -> None:
+def _tell_and_check(listing: _Listing, files: list[str], needed: list[str], observer: Observer) -> None:
     """Tell licence and size. Raises PairError when the disk has no room."""
-    whole, part = (sum(listing.sizes[file] for file in files) for files in (wanted, needed))
+    whole, part = (sum(listing.sizes[file] for file in names) for names in (files, needed))
     amount = f"{size(part)} of its {size(whole)} are" if part < whole else f"{size(whole)} are"
     cache = Path(constants().HF_HUB_CACHE)
     licence = listing.licence or "not stated"
@@ -248,7 +248,7 @@ def _fetch_large(listing: _Listing, file: str, meter: Meter) -> bool:
     """Fetch a file whose SHA-256 the Hub states; False, and nothing is left, when other bytes came."""
     if listing.sizes[file] <= constants().MAX_HTTP_DOWNLOAD_SIZE:
         blob = _snapshot(listing).parents[1] / "blobs" / listing.blobs[file]
-        with _asked(listing):
+        with _fetching(listing):
             if not fetch_blob(listing.name, file, listing.commit, blob, listing.sizes[file], meter):
                 return False
         _fetch(listing, file)  # links it
@@ -265,7 +265,7 @@ def _fetch(listing: _Listing, file: str, meter: Meter | None = None, revision: s
     """Fetch one file, or find it in the cache; return its path. Raises PairError."""
     from huggingface_hub import hf_hub_download
 
-    with _asked(listing):
+    with _fetching(listing):
         return Path(
             hf_hub_download(
                 listing.name,
@@ -278,7 +278,7 @@ def _fetch(listing: _Listing, file: str, meter: Meter | None = None, revision: s
 
 
 @contextmanager
-def _asked(listing: _Listing) -> Iterator[None]:
+def _fetching(listing: _Listing) -> Iterator[None]:
     """Turn every failure into a PairError."""
     try:
         with plain_errors(listing.name, listing.reference), quiet():

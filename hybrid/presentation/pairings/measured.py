@@ -163,12 +163,12 @@ def _pairs(stored: StoredGrid) -> Iterator[tuple[Place, Measured]]:
 class Quality:
     """What the hybrid keeps of its LLM's quality in one run.
 
-    kept: 1 is all of it. value: the difference in points of `metric`; low, high: its interval.
+    quality_kept: 1 is all of it. value: the difference in points of `metric`; low, high: its interval.
     """
 
     entry: Entry
     metric: str
-    kept: float
+    quality_kept: float
     value: float
     low: float | None
     high: float | None
@@ -179,7 +179,7 @@ class Quality:
         """Plain text; names from elsewhere in it."""
         entry = self.entry
         return (
-            f"{percent(self.kept, 1)} of the LLM's {self.metric} kept ({difference(self, 'points')}, "
+            f"{percent(self.quality_kept, 1)} of the LLM's {self.metric} kept ({difference(self, 'points')}, "
             f"n = {self.n}) on {entry.suite}, {entry.engines[0]} in {entry.dtype} on {entry.device_name}, "
             f"run {entry.run_id}"
         )

@@ -67,7 +67,7 @@ def _memory(cell: PairCell, _: Terms) -> float | None:
 
 def _kept(cell: PairCell, terms: Terms) -> float | None:
     quality = terms.of(cell)
-    return quality.kept if quality else None
+    return quality.quality_kept if quality else None
 
 
 CELL_METRICS: Mapping[str, CellMetric] = {
@@ -222,7 +222,7 @@ def _row(device: Device, cell: PairCell, terms: Terms) -> list[Cell]:
         *(methods[name].ttft_s * 1e3 if name in methods else None for name in ("llm", "hybrid")),
         cell.cost("llm", terms.price), cell.cost("hybrid", terms.price), terms.price,
         *(_bytes(cell.needs.get(name)) for name in ("llm", "hybrid")),
-        quality.kept if quality else None, quality.metric if quality else "",
+        quality.quality_kept if quality else None, quality.metric if quality else "",
         quality.entry.run_id if quality else "",
         cell.why,
     ]  # fmt: skip

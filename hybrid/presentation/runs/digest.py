@@ -96,7 +96,7 @@ class Headline:
     """One run's hybrid against its LLM.
 
     speedup, low, high: end to end, median of paired ratios and its interval; above 1 is faster.
-    kept: the hybrid's part of the LLM's quality, by `metric`; None for runs without quality.
+    quality_kept: the hybrid's part of the LLM's quality, by `metric`; None for runs without quality.
     llm_ms: median of the LLM's end-to-end latency. warnings: of the run, a sentence each.
     """
 
@@ -106,7 +106,7 @@ class Headline:
     low: float | None
     high: float | None
     metric: str
-    kept: float | None
+    quality_kept: float | None
     llm_ms: float
     verdict: str
     warnings: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ def test_the_newest_complete_run_of_the_pair(weights: str, tmp_path: Path):
     rows = run_digest("made-0001", tmp_path).rows
     assert quality is not None
     assert quality.entry.run_id == "made-0001"
-    assert quality.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
+    assert quality.quality_kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
     assert quality.value == pytest.approx(rows["hybrid"]["bleu"] - rows["llm"]["bleu"])
     assert (quality.metric, quality.n) == ("BLEU", 6)
     assert "made-0001" in quality.sentence
@@ -91,7 +91,7 @@ def test_only_the_trained_pair_shows_it(weights: str, tmp_path: Path):
     trained, other = (PairCell(SHAPES["bundled-llm"], SHAPES[slm], ASKED) for slm in ("bundled-slm", "small"))
     names = ("bundled-llm", "bundled-slm")
     terms = Terms(1.0, {names: quality})
-    assert on_cell("quality", trained, terms) == f"{100 * quality.kept:.1f} %"
+    assert on_cell("quality", trained, terms) == f"{100 * quality.quality_kept:.1f} %"
     assert cell_source("quality", trained, terms) == "measured"
     assert any("made-0000" in line for line in lines("quality", trained, terms))
     assert on_cell("quality", other, terms) == "not trained"

@@ -194,7 +194,7 @@ def test_figures_are_those_of_the_export(tmp_path: Path):
     assert (headline.low, headline.high) == tuple(
         rows["hybrid"][f"speedup_end_to_end_{end}"] for end in ("low", "high")
     )
-    assert headline.kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
+    assert headline.quality_kept == pytest.approx(rows["hybrid"]["bleu"] / rows["llm"]["bleu"])
     assert (headline.metric, headline.n) == ("BLEU", 10)
     assert headline.verdict == run_digest(run_id, tmp_path).verdicts["hybrid"]
     assert headline.warnings == run_digest(run_id, tmp_path).warnings
@@ -224,5 +224,5 @@ def test_a_run_that_cannot_be_read_gives_way_to_an_older_one(tmp_path: Path):
 def test_a_run_of_fixed_length_has_no_quality(tmp_path: Path):
     store_run(tmp_path, examples=4, sampling=Sampling(16, ignore_eos=True))
     (headline,) = newest(tmp_path)
-    assert headline.kept is None
+    assert headline.quality_kept is None
     assert headline.speedup > 1
