@@ -19,6 +19,7 @@ from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import MODEL, load_weights
 from hybrid.training.data import one_tokenizer, texts_of
+from hybrid.training.lora import add_adapters, merge_adapters, trained_alone
 from hybrid.training.parts import Shape
 from hybrid.training.recipe import Recipe
 from hybrid.training.sources import checkpoint_of, pretrained
@@ -52,10 +53,7 @@ def build_model(
 ) -> tuple[PreTrainedModel, PreTrainedModel | None]:
     """Student, at its starting point, and frozen teacher of a stage. device: see trained()."""
     teacher = trained(recipe, stage.teacher) if stage.teacher else None
-    role: Role = "llm" if stage.trains == "llm" else "slm"
-    student = first_model(recipe, role)
-    if stage.starts_from is not None and stage.starts_from != PRETRAINED:
-        load_weights(_checkpoint_of(recipe, stage.starts_from), dict(student.named_parameters()))
+    student = _start(recipe, stage)
     if stage.trains == "hybrid":
         assert stage.reads_with is not None  # checked by Stage
         same = teacher is not None and stage.reads_with == stage.teacher
@@ -66,7 +64,20 @@ def build_model(
         _check_one_vocabulary(recipe, stage, teacher, student)
     if stage.dropout is not None:
         _set_dropout(student, stage.dropout)
+    if stage.lora is not None:
+        add_adapters(_writer(student), stage.lora)
     return student, teacher
+
+
+def _start(recipe: Recipe, stage: Stage) -> PreTrainedModel:
+    """Load the LLM or SLM that a stage starts from."""
+    if stage.starts_from is not None and stage.starts_from != PRETRAINED:
+        return trained(recipe, stage.starts_from)
+    return first_model(recipe, "llm" if stage.trains == "llm" else "slm")
+
+
+def _writer(student: PreTrainedModel) -> PreTrainedModel:
+    return student.slm if isinstance(student, Hybrid) else student
 
 
 def trained(recipe: Recipe, stage_name: str, device: torch.device = CPU) -> PreTrainedModel:
@@ -77,11 +88,16 @@ def trained(recipe: Recipe, stage_name: str, device: torch.device = CPU) -> PreT
     if stage_name == PRETRAINED:
         return _untouched(recipe, device)
     stage, checkpoint = recipe.stage(stage_name), _checkpoint_of(recipe, stage_name)
-    model = first_model(recipe, "llm" if stage.trains == "llm" else "slm")
+    role: Role = "llm" if stage.trains == "llm" else "slm"
+    model = first_model(recipe, role) if stage.lora is None else _start(recipe, stage)
     if stage.trains == "hybrid":
         assert stage.reads_with is not None
         model = _pair(recipe, trained(recipe, stage.reads_with, device), model)
+    if stage.lora is not None:
+        add_adapters(_writer(model), stage.lora)
     load_weights(checkpoint, kept_tensors(model))
+    if stage.lora is not None:
+        merge_adapters(_writer(model))
     model.train(False)
     return model
 
@@ -108,10 +124,9 @@ def spreads(recipe: Recipe, device: torch.device) -> bool:
 
 
 def trainable(student: PreTrainedModel) -> dict[str, nn.Parameter]:
-    """Return what a stage changes: all of an LLM or SLM, projector, bridge and SLM of a hybrid."""
-    if isinstance(student, Hybrid):
-        return student.trainable()
-    return dict(student.named_parameters())
+    """Return what a stage changes: an LLM or SLM, or its adapters; of a hybrid projector and bridge, too."""
+    whole = student.trainable() if isinstance(student, Hybrid) else dict(student.named_parameters())
+    return trained_alone(whole)
 
 
 def kept_tensors(student: PreTrainedModel) -> dict[str, Any]:
@@ -125,7 +140,7 @@ def check_memory(recipe: Recipe, stages: Sequence[Stage], device: torch.device) 
     free = free_bytes(Device(device.type, device.index)) if device.type in ("cpu", "cuda") else None
     for stage in stages:
         count = _count(recipe, "llm" if stage.trains == "llm" else "slm")
-        needed = count * TRAINED_BYTES
+        needed = count * (TRAINED_BYTES if stage.lora is None else FROZEN_BYTES)
         if stage.teacher or (stage.reads_with and not _reads_elsewhere(recipe, stage, device)):
             untouched = PRETRAINED in (stage.teacher, stage.reads_with)
             short = recipe.llm.dtype == "bfloat16" and untouched

@@ -31,6 +31,8 @@ class Stage:
     tokens_per_step: padded source and target tokens in one update.
     optimizer: `muon`, with matrix_lr and vector_lr, relative steps per update, see optim.py; or
         `adamw` with lr, an absolute one, and gradients clipped to a norm of `clip`.
+    lora: rank of adapters that are trained in the place of an SLM's or LLM's own weights, see lora.py;
+        for models above a billion parameters.
     dropout: in the place of the model's own.
     ema: decay of the running mean of the weights; it is what is evaluated and used afterwards.
     patience: evaluations without a better held-out loss after which the stage ends, with the best weights.
@@ -55,6 +57,7 @@ class Stage:
     weight_decay: Share = 0.01
     warmup_steps: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 200
     label_smoothing: PartialShare = 0.1
+    lora: Annotated[int, Meta(ge=1, le=4096)] | None = None
     dropout: PartialShare | None = None
     ema: PartialShare = 0.0
     patience: Count | None = None
@@ -75,6 +78,10 @@ class Stage:
             raise ValueError("kl_weight and teacher go together: give both or neither")
         if self.answers_of is None and (self.answers is not None or self.references is not None):
             raise ValueError("answers and references say what is made of answers_of, which is not given")
+        if self.lora is not None and self.optimizer != "adamw":
+            raise ValueError(
+                'lora goes with optimizer = "adamw": adapters start from zero, which has no scale'
+            )
         if (self.trains == "hybrid") != (self.reads_with is not None):
             raise ValueError("reads_with names the LLM's stage, for a hybrid and for nothing else")
 

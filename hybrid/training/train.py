@@ -18,6 +18,7 @@ from hybrid.errors import RecipeError
 from hybrid.store.files import take_lock
 from hybrid.training.data import prepare
 from hybrid.training.export import export
+from hybrid.training.lora import check_lora
 from hybrid.training.models import check_memory
 from hybrid.training.recipe import Recipe
 from hybrid.training.settings import check_unchanged
@@ -50,6 +51,7 @@ def _train(recipe: Recipe, chosen: Sequence[Stage], deadline: float | None) -> I
         with accelerator.main_process_first():
             check_unchanged(recipe)
             check_fits(recipe)
+            check_lora(chosen)
             check_memory(recipe, [s for s in chosen if not _is_done(recipe, s)], accelerator.device)
             if accelerator.is_main_process:
                 held.enter_context(_locked(recipe.out))
