@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from transformers import PretrainedConfig
 
-from hybrid.models.bundle import Bundle
+from hybrid.models.bundle import ON_CPU, Bundle, Placement
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import Device, Model
 
@@ -22,7 +22,7 @@ class BundleSource:
     def spreads(self, device: Device, dtype: str) -> bool:
         return False
 
-    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
+    def bundle(self, models: Collection[Model], placement: Placement = ON_CPU) -> Bundle:
         lacking = [model for model in models if model not in self._bundle.models]
         if lacking:
             raise KeyError(f"the pair {self.name} was given without {', '.join(lacking)}")

@@ -84,7 +84,7 @@ def evaluate(
             import torch
 
             from hybrid.metrics import METRICS
-            from hybrid.models.bundle import ZooSource
+            from hybrid.models.bundle import Placement, ZooSource
             from hybrid.training.evaluate import CONTROLS, quality
             from hybrid.training.export import stage_bundle
             from hybrid.training.recipe import load_recipe
@@ -93,8 +93,10 @@ def evaluate(
             torch.set_num_threads(1)
         if options["recipe"] is None:
             source = ZooSource(pair, observer=terminal)
-            spread = "bfloat16" if source.spreads(Device(options["device"]), "bfloat16") else ""
-            bundle = source.bundle(models_of_pair(source.manifest), spread)
+            device = Device(options["device"])
+            dtype = "float32" if device.kind == "cpu" else "bfloat16"
+            placement = Placement(dtype, source.spreads(device, dtype))
+            bundle = source.bundle(models_of_pair(source.manifest), placement)
         else:
             recipe = load_recipe(options["recipe"])
             stages = options["stages"] or tuple(recipe.bundle.values())

@@ -80,8 +80,12 @@ class EngineConfig:
         return self.device.kind == "cuda" and self.source.spreads(self.device, self.dtype)
 
     def bundle(self, models: Collection[Model]) -> "Bundle":
-        """Load models of the pair, with the LLM where it goes."""
-        return self.source.bundle(models, self.dtype) if self.spreads else self.source.bundle(models)
+        """Load models of the pair; for a GPU the LLM in the engine's precision, spread where it must be."""
+        if self.device.kind == "cpu" and not self.spreads:
+            return self.source.bundle(models)
+        from hybrid.models.bundle import Placement
+
+        return self.source.bundle(models, Placement(self.dtype, self.spreads))
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in METHODS]

@@ -115,12 +115,19 @@ def _ready(model: PreTrainedModel, device: torch.device, dtype: str) -> PreTrain
     on_device = model.device.type == device.type and device.index in (None, model.device.index)
     if on_device and model.dtype == precision:
         return model
-    moved: PreTrainedModel = cast(Any, copy.deepcopy(model)).to(device=device, dtype=precision)
+    weights = {id(weight): _moved(weight, device, precision) for weight in model.parameters()}
+    moved: PreTrainedModel = cast(Any, copy.deepcopy(model, weights)).to(device=device, dtype=precision)
     if precision == torch.float16:
         for name, module in moved.named_modules():
             if name.rpartition(".")[2] in (moved._keep_in_fp32_modules or ()):
                 module.float()
     return moved
+
+
+def _moved(weight: nn.Parameter, device: torch.device, precision: torch.dtype) -> nn.Parameter:
+    """Copy a weight to the device; one by one, a model is not twice on the CPU meanwhile."""
+    moved = weight.detach().to(device=device, dtype=precision, copy=True)
+    return nn.Parameter(moved, requires_grad=weight.requires_grad)
 
 
 def placement(models: Iterable[PreTrainedModel]) -> dict[str, str]:

@@ -37,8 +37,7 @@ from hybrid.models.pair_files import read_configuration, read_tokenizers, read_w
 from hybrid.models.pair_format import Role
 from hybrid.models.pair_summary import check_methods, check_models
 from hybrid.models.prompts import TextCodec
-from hybrid.models.reading import needs_several, restore_buffers
-from hybrid.models.reading import spread as spread_model
+from hybrid.models.reading import needs_several, restore_buffers, spread
 from hybrid.schema import METHODS, TASKS, Device, Model, Observer, Status, silent
 
 M = TypeVar("M", bound=PreTrainedModel)
@@ -102,19 +101,30 @@ class Bundle:
         return self.models[model]
 
 
+@dataclass(frozen=True)
+class Placement:
+    """How an LLM is held. dtype: of one that is stored so elsewhere, or spread. spread: over several GPUs."""
+
+    dtype: str = "float32"
+    spread: bool = False
+
+
+ON_CPU = Placement()
+
+
 def load_bundle(
     name: str | None = None,
     root: Path | None = None,
     observer: Observer = silent,
     models: Collection[Model] | None = None,
-    spread: str = "",
+    placement: Placement = ON_CPU,
 ) -> Bundle:
     """Load a bundle in float32 on the CPU; the first one when no name is given.
 
     observer: told before each part is read.
     models: to load, all when None. The hybrid shares what reads of the LLM, or holds
     that part alone when the LLM is not wanted.
-    spread: the precision in which the LLM goes to several GPUs, see reading; empty where it does not.
+    placement: of the LLM, see reading.
     Raises PairError, naming the file, when the bundle is unknown or damaged, or lacks a model.
     """
     folder, manifest = find_pair(name, root)
@@ -125,23 +135,26 @@ def load_bundle(
     loaded: dict[Model, PreTrainedModel] = {}
     if "llm" in models:
         observer(Status(sentence="Reading the LLM"))
-        loaded["llm"] = _load_llm(folder, manifest, observer, spread)
+        loaded["llm"] = _load_llm(folder, manifest, observer, placement)
     if "slm" in models:
         observer(Status(sentence="Reading the SLM"))
         loaded["slm"] = _load_model(folder, "slm", manifest, observer)
     if "hybrid" in models:
         observer(Status(sentence="Reading the hybrid"))
-        llm = loaded.get("llm") or (_load_llm(folder, manifest, observer, spread) if spread else None)
+        llm = loaded.get("llm")
+        if llm is None and (placement.spread or "llm" in manifest):
+            llm = _load_llm(folder, manifest, observer, placement)
         loaded["hybrid"] = _load_hybrid(folder, llm, manifest, observer)
     return Bundle(folder.name, manifest, tokenizers, loaded)
 
 
-def _load_llm(folder: Path, manifest: dict[str, Any], observer: Observer, spread: str) -> PreTrainedModel:
-    if not spread:
-        return _load_model(folder, "llm", manifest, observer)
+def _load_llm(
+    folder: Path, manifest: dict[str, Any], observer: Observer, placement: Placement
+) -> PreTrainedModel:
     if about := manifest.get("llm"):
-        return _referred(about, observer, spread, "auto")
-    return spread_model(_load_model(folder, "llm", manifest, observer), getattr(torch, spread))
+        return _referred(about, observer, placement)
+    model = _load_model(folder, "llm", manifest, observer)
+    return spread(model, getattr(torch, placement.dtype)) if placement.spread else model
 
 
 def _load_model(
@@ -153,16 +166,18 @@ def _load_model(
     return _filled(model, read_weights(folder, role, manifest, model.state_dict()), folder / role)
 
 
-def _referred(
-    about: dict[str, Any], observer: Observer, dtype: str = "float32", placement: str = "cpu"
-) -> PreTrainedModel:
+def _referred(about: dict[str, Any], observer: Observer, placement: Placement = ON_CPU) -> PreTrainedModel:
     """Load a model that lies elsewhere. Raises PairError when it is not the one that the pair was made of."""
     from hybrid.models.references import check_unchanged, load_model, resolve
 
     revision = about.get("revision", "")
     checkpoint = resolve(about["reference"] + (f"@{revision}" if revision else ""), observer)
     check_unchanged(checkpoint, about.get("files", {}))
-    return load_model(checkpoint, dtype, placement)
+    if placement.spread:
+        return load_model(checkpoint, placement.dtype, "auto")
+    stored = checkpoint.config.get("dtype", checkpoint.config.get("torch_dtype"))
+    # What is stored in 16 bits stays as it is where it would be rounded to them anyway.
+    return load_model(checkpoint, "bfloat16" if stored == placement.dtype == "bfloat16" else "float32")
 
 
 def _load_hybrid(
@@ -230,10 +245,10 @@ class Source(Protocol):
     def codec(self, method: str) -> TextCodec:
         """Give what makes prompts and texts for a method, of METHODS."""
 
-    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
+    def bundle(self, models: Collection[Model], placement: Placement = ON_CPU) -> Bundle:
         """Return a Bundle with at least these models; the same one as before while somebody holds it.
 
-        spread: see load_bundle().
+        placement: of the LLM.
         """
 
     def spreads(self, device: Device, dtype: str) -> bool:
@@ -263,7 +278,7 @@ class ZooSource:
         self._observer = observer
         self._folder, self.manifest = find_pair(name, root)
         self._held: weakref.ref[Bundle] | None = None
-        self._spread = ""  # of what is held
+        self._placement = ON_CPU  # of what is held
         self._texts: Bundle | None = None  # without models: tokenizers are kept
         self.name = self._folder.name
         self.max_prompt_tokens = int(self.manifest["max_prompt_tokens"])
@@ -275,11 +290,11 @@ class ZooSource:
             self._texts = empty or load_bundle(self.name, self._folder.parent, self._observer, ())
         return self._texts.codec(method)
 
-    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
+    def bundle(self, models: Collection[Model], placement: Placement = ON_CPU) -> Bundle:
         held = self._held() if self._held else None
-        if held is None or not set(models) <= held.models.keys() or self._spread != spread:
-            held = load_bundle(self.name, self._folder.parent, self._observer, models, spread)
-            self._held, self._spread = weakref.ref(held), spread
+        if held is None or not set(models) <= held.models.keys() or self._placement != placement:
+            held = load_bundle(self.name, self._folder.parent, self._observer, models, placement)
+            self._held, self._placement = weakref.ref(held), placement
         return held
 
     def spreads(self, device: Device, dtype: str) -> bool:

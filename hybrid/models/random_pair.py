@@ -22,7 +22,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from hybrid.errors import InputError, PairError
 from hybrid.models import architectures
-from hybrid.models.bundle import Bundle
+from hybrid.models.bundle import ON_CPU, Bundle, Placement
 from hybrid.models.pair import HybridConfig, hybrid_model
 from hybrid.models.pair_format import ROLES
 from hybrid.models.prompts import TextCodec
@@ -85,7 +85,7 @@ class RandomSource:
     def spreads(self, device: Device, dtype: str) -> bool:
         return False  # it is built where it runs
 
-    def bundle(self, models: Collection[Model], spread: str = "") -> Bundle:
+    def bundle(self, models: Collection[Model], placement: Placement = ON_CPU) -> Bundle:
         held = self._bundle() if self._bundle else None
         if held is None or not set(models) <= held.models.keys():
             needed = {*models, *(held.models if held else ())}

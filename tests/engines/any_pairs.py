@@ -36,7 +36,7 @@ class AnyPair:
     def spreads(self, device, dtype):
         return False
 
-    def bundle(self, models, spread=""):
+    def bundle(self, models, placement=None):
         return self
 
     def model(self, name: str):

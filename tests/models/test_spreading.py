@@ -1,5 +1,6 @@
 """An LLM over several devices, which here are the CPU and the disk: it reads and writes as on one."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.errors import EngineError
 from hybrid.models import reading
-from hybrid.models.bundle import ZooSource
+from hybrid.models.bundle import Placement, ZooSource
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import SpreadReader, devices_of, needs_several, spread
 from hybrid.models.references import load_model, loading, resolve
@@ -116,7 +117,7 @@ def source(monkeypatch, tmp_path) -> ZooSource:
     texts = {role: texts_of(checkpoint, TASKS_OF_PAIR) for role, checkpoint in checkpoints.items()}
     save_pair(tmp_path / "zoo" / "far", texts, TASKS_OF_PAIR, checkpoints | {"hybrid": hybrid}, LIMIT, {})
     size = checkpoints["llm"].parameters * 4
-    monkeypatch.setattr(loading, "_place", lambda *_: "auto")
+    monkeypatch.setattr(loading, "_place", lambda *a: "auto" if a[2] == "auto" else "cpu")
     monkeypatch.setattr(loading, "free_gpu_bytes", lambda: {"cpu": int(size * 0.8)})
     return ZooSource("far", tmp_path / "zoo")
 
@@ -149,12 +150,30 @@ def test_engines_answer_with_an_llm_that_is_spread_and_say_so(monkeypatch, sourc
 
 def test_one_precision_for_all_engines(monkeypatch, source):
     monkeypatch.setattr(EngineConfig, "spreads", True)
-    held = source.bundle(("llm",), "float32")
+    held = source.bundle(("llm",), Placement("float32", spread=True))
     monkeypatch.setattr(source, "bundle", lambda *_: held)
     with pytest.raises(
         EngineError, match="lies on cpu and disk in float32, not in bfloat16; give one --dtype"
     ):
         transformers_engine.create_engines(EngineConfig(source, ("llm",), dtype="bfloat16"))
+
+
+def test_an_llm_of_16_bits_stays_so_where_it_is_rounded_to_them_anyway(source, tmp_path):
+    folder = tmp_path / "llama"
+    load_model(resolve(str(folder)), "bfloat16").save_pretrained(folder)
+    for models in (("llm", "hybrid"), ("hybrid",)):
+        path = tmp_path / "zoo" / "far" / "pair.json"
+        manifest = json.loads(path.read_text("utf-8"))
+        manifest["llm"]["files"] = resolve(str(folder)).sha256
+        path.write_text(json.dumps(manifest), "utf-8")
+        again = ZooSource("far", tmp_path / "zoo")
+        brief, whole = again.bundle(models, Placement("bfloat16")), again.bundle(models)
+        assert {weight.dtype for weight in brief.hybrid.llm.parameters()} == {torch.bfloat16}
+        assert {weight.dtype for weight in whole.hybrid.llm.parameters()} == {torch.float32}
+        for method in models:
+            pair = [torch_engine.TorchEngine(b, method, dtype=torch.bfloat16) for b in (brief, whole)]
+            assert ids_of(pair[0]) == ids_of(pair[1])
+    assert source.bundle(("slm",), Placement("bfloat16")).slm.dtype == torch.float32
 
 
 def test_graphs_are_of_one_gpu(monkeypatch, source):
@@ -177,7 +196,7 @@ def test_two_gpus_share_an_llm(monkeypatch, source):
     monkeypatch.undo()
     expected = {m: ids_of(e) for m, e in torch_engine.create_engines(EngineConfig(source, METHODS)).items()}
     monkeypatch.setattr(EngineConfig, "spreads", True)
-    monkeypatch.setattr(loading, "_place", lambda *_: "auto")
+    monkeypatch.setattr(loading, "_place", lambda *a: "auto" if a[2] == "auto" else "cpu")
     monkeypatch.setattr(loading, "free_gpu_bytes", lambda: {0: 100_000, 1: GB})
     config = EngineConfig(source, METHODS, Device("cuda"), "float32")
     for module in (torch_engine, transformers_engine):
