@@ -9,6 +9,9 @@ that of the whole prompts with the choice of the first ids, `decode` that of one
 for each answer. (The package xllamacpp has llama.cpp's server alone: its ids come back as
 text, it opens a port and takes over Ctrl-C.) Keys and values are cached as llama.cpp does
 it, in float16, by llama.cpp-fp32 in float32. A hybrid's fused embeddings it is not given.
+
+Prebuilt wheels for x86 of either package use AVX2: a build of llama.cpp for a CPU with
+AVX-512 may be faster than what is measured here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -7,6 +7,7 @@ lines and at most a part of one behind them, which is cut off when the grid is
 resumed. Nothing here imports torch.
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +46,8 @@ class GridListing:
 
 def new_grid_id(engine: str, now: datetime) -> str:
     """Make an id such as 20261123-014512-cuda-graph-3f9c: when (UTC), which engine, four random digits."""
-    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{engine}-{secrets.token_hex(2)}"
+    slug = re.sub(r"[^0-9a-z]+", "-", engine.lower())  # llama.cpp has what an id may not have
+    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{slug}-{secrets.token_hex(2)}"
 
 
 def list_grids(root: Path | None = None) -> GridListing:

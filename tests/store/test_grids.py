@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.engines.registry import ENGINES
 from hybrid.errors import StoreError
 from hybrid.schema import Hardware
 from hybrid.store.checks import check_seal
 from hybrid.store.codec import decode_cell, encode_cell
+from hybrid.store.folders import RUN_ID
 from hybrid.store.grids import create_grid, find_grid, list_grids, load_grid, new_grid_id, resume_grid
 from hybrid.store.reading import list_runs
 from tests.store.grids import HERE, ID, cell, grid
@@ -129,6 +131,11 @@ def test_new_id_says_when_and_which_engine() -> None:
     new_id = new_grid_id("cuda-graph", datetime(2026, 11, 23, 1, 45, 12, tzinfo=UTC))
     assert new_id.startswith("20261123-014512-cuda-graph-")
     assert len(new_id) == len("20261123-014512-cuda-graph-3f9c")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_gives_an_id_that_names_a_file(engine: str) -> None:
+    assert RUN_ID.fullmatch(new_grid_id(engine, datetime(2026, 11, 23, tzinfo=UTC)))
 
 
 def test_links_are_not_followed(killed: Callable[..., Path], tmp_path: Path) -> None:
