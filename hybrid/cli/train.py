@@ -1,6 +1,7 @@
 """`hybrid train`: the stages of a recipe, shown on stderr; `hybrid evaluate`: quality over files."""
 
 import os
+import shlex
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -138,9 +139,12 @@ def _draw(events: Iterable["TrainEvent"]) -> None:
     )
     bars: dict[str, TaskID] = {}
     figures: dict[str, str] = {}
-    printed_s = float("-inf")
+    printed_s, pair = float("-inf"), ""
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for event in events:
+            if event.kind == "bundle":
+                pair = str(event.values["folder"])
+                continue
             if event.stage not in bars:
                 bars[event.stage] = progress.add_task(harmless(event.stage), line="")
                 figures = {}
@@ -153,6 +157,9 @@ def _draw(events: Iterable["TrainEvent"]) -> None:
                 say(harmless(f"{event.stage}  {event.kind}  {event.step}/{event.steps}  {line}"))
     if not bars:
         notice("Every stage is finished already.")
+    if pair:
+        zoo = shlex.quote(str(Path(pair).parent))
+        notice(f"The pair is in {harmless(pair)}; `HYBRID_ZOO={harmless(zoo)} hybrid app` shows it on Live.")
 
 
 def _figures(event: "TrainEvent") -> dict[str, str]:

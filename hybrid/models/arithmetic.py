@@ -74,9 +74,19 @@ def head_products(shape: Shape) -> Products:
     return Products.of((shape.d_model, shape.vocabulary))
 
 
+def bridged(llm: Shape, slm: Shape) -> bool:
+    """Tell whether the LLM's embeddings go through a bridge: two vocabularies are of two tokenizers."""
+    return llm.vocabulary != slm.vocabulary
+
+
 def projector_products(llm: Shape, slm: Shape) -> Products:
-    """Return what an LLM's hidden state goes through to become an SLM's embedding (models/fusion.py)."""
-    return Products.of((llm.d_model, slm.d_model), (slm.d_model, slm.d_model))
+    """Return what a prompt token goes through between the models: the projector, and the bridge if any.
+
+    See models/fusion.py and fused_model.py. Some engines multiply the bridge once, with the whole matrix
+    of embeddings.
+    """
+    bridge = [(llm.d_model, slm.d_model)] if bridged(llm, slm) else []
+    return Products.of((llm.d_model, slm.d_model), (slm.d_model, slm.d_model), *bridge)
 
 
 def attention_width(shape: Shape) -> int:
@@ -123,7 +133,7 @@ def writer_of(model: Model, llm: Value, slm: Value) -> Value:
 
 
 def projector_parameters(llm: Shape, slm: Shape) -> int:
-    """Of the projector, its two biases included."""
+    """Of the projector, its two biases included, and of the bridge if any."""
     return projector_products(llm, slm).weights + 2 * slm.d_model
 
 

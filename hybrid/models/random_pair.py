@@ -22,6 +22,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from hybrid.errors import InputError, PairError
 from hybrid.models import architectures
+from hybrid.models.arithmetic import bridged
 from hybrid.models.bundle import ON_CPU, Bundle, Placement
 from hybrid.models.pair import HybridConfig, hybrid_model
 from hybrid.models.pair_format import ROLES
@@ -97,7 +98,8 @@ class RandomSource:
 
     def config(self, model: Model) -> PretrainedConfig:
         if model == "hybrid":
-            return HybridConfig(model_config(self._llm), model_config(self._slm), "add")
+            reads, writes = model_config(self._llm), model_config(self._slm)
+            return HybridConfig(reads, writes, "add", bridge=bridged(self._llm, self._slm))
         return model_config(self._llm if model == "llm" else self._slm)
 
     def weights_sha256(self, model: Model) -> None:

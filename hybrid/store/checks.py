@@ -15,7 +15,7 @@ from datetime import datetime
 from zlib import crc32
 
 from hybrid.format import listed
-from hybrid.schema import STATISTICS, Grid, Record, Run, Timing, check_own_task
+from hybrid.schema import STATISTICS, Grid, Record, Run, Timing, check_own_task, is_task_name
 from hybrid.store.typed_json import LARGEST
 
 CHECKSUM = "crc32"  # its name, in run.json and as the last field of a line
@@ -97,6 +97,8 @@ def check_run(run: Run) -> None:
         raise ValueError(
             f"planned is {planned:,}, no multiple of {len(plan.systems)} systems x {plan.repeats:,} repeats"
         )
+    if not is_task_name(plan.task):
+        raise ValueError(f"plan.task is {plan.task[:80]!r}, no name of a task")
     if run.own_task is not None:
         check_own_task(run.own_task)
         if run.own_task.name != plan.task:

@@ -80,7 +80,10 @@ def check_fits(recipe: "Recipe") -> None:
                 lengths["data.buckets, a prompt and its answer,"] = longest_pair
         for name, value in lengths.items():
             if longest is not None and value > longest:
-                raise RecipeError(f"{name} is {value}; the {role} reads {longest} tokens at the most.")
+                raise RecipeError(
+                    f"{name} is {value}; the {role} reads {longest} tokens at the most: lower it, or take a "
+                    "model that reads more."
+                )
         blocks = next((int(checkpoint.config[k]) for k in BLOCKS if checkpoint.config.get(k)), None)
         layer = recipe.hybrid.layer
         if role == "llm" and layer is not None and blocks is not None and layer > blocks:

@@ -30,6 +30,7 @@ from hybrid.training.step import Update
 
 LOSSES = ("objective", "smoothed_cross_entropy", "cross_entropy", "kl")
 DEV_TOKENS = 8192  # a held-out batch
+SILENCE_S = 10.0  # between two signs of progress, where `log_every` updates take longer
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class StageRun:
             clock.tokens += batch.padded_tokens * self.accelerator.num_processes
             last = done == self.stage.steps or self._agree(self._is_over(clock))
             out_of_time = False
-            if done % self.recipe.log_every == 0 or last:
+            if done % self.recipe.log_every == 0 or last or self._is_silent(clock):
                 means = dict(zip(LOSSES, losses.tolist(), strict=True))
                 self._check_finite(done, means)
                 yield self._log("progress", done, means | clock.lap(done, self.stage))
@@ -151,6 +152,10 @@ class StageRun:
 
     def _is_over(self, clock: "Clock") -> bool:
         return self.stage.max_seconds is not None and clock.seconds >= self.stage.max_seconds
+
+    def _is_silent(self, clock: "Clock") -> bool:
+        """Tell whether whoever watches has heard nothing for a while: 50 updates take minutes on a CPU."""
+        return self.accelerator.num_processes == 1 and time.monotonic() - clock.start >= SILENCE_S
 
     def _note(self, held_out: Mapping[str, float]) -> bool:
         """Keep the weights of the lowest held-out objective; return True when none is lower for long."""

@@ -216,7 +216,7 @@ def test_a_run_of_an_unknown_task_hides_no_other(
     result = run("-o", str(tmp_path / "a.csv"))
     assert result.exit_code == 0
     assert {row["run_id"] for row in rows((tmp_path / "a.csv").read_bytes())} == {"a-1"}
-    assert "\nnotice: Run b-2: There is no task 'sing" in result.stderr
+    assert "plan.task is 'sing" in result.stderr
     assert "\x1b" not in result.stderr
     assert run("b-2", "-o", "-").exit_code == 1
 

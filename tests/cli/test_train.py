@@ -97,6 +97,17 @@ def test_train_draws_in_the_first_of_several_processes_only(
     assert run("train", "r.toml").output == ""
 
 
+def test_train_says_where_the_pair_is_and_what_shows_it(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    from hybrid.training.train import TrainEvent
+
+    event = TrainEvent("bundle", "hybrid", 80, 80, {"folder": "my runs/bundle/mine"})
+    monkeypatch.setattr("hybrid.training.recipe.load_recipe", lambda path: path)
+    monkeypatch.setattr("hybrid.training.train.train", lambda *_: iter((event,)))
+    said = run("train", "r.toml").stderr.splitlines()[-1]
+    assert "The pair is in my runs/bundle/mine;" in said
+    assert "`HYBRID_ZOO='my runs/bundle' hybrid app`" in said
+
+
 def test_train_with_nothing_left_to_do(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setattr("hybrid.training.recipe.load_recipe", lambda path: path)
     monkeypatch.setattr("hybrid.training.train.train", lambda *_: iter(()))

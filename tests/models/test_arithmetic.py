@@ -11,6 +11,7 @@ from hybrid.models.arithmetic import (
     Products,
     attended,
     attention_width,
+    bridged,
     cache_bytes,
     cross_products,
     decode_bytes,
@@ -170,9 +171,11 @@ def test_bytes_of_a_decoder_only_models_cache(name: str) -> None:
 
 def test_a_hybrid_of_decoder_only_models_holds_one_prompt_reader() -> None:
     llm, slm = sized("smollm2-135m", 48, 4, layers=3), sized("gpt2", 32, 4, layers=2)
-    hybrid = HybridForCausalLM(HybridConfig(model_config(llm), model_config(slm)))
+    slm = replace(slm, vocabulary=60, parameters=slm.parameters + 10 * 32)
+    assert bridged(llm, slm)
+    hybrid = HybridForCausalLM(HybridConfig(model_config(llm), model_config(slm), bridge=True))
     assert sum(p.numel() for p in hybrid.parameters()) == parameters("hybrid", llm, slm)
-    projecting = 2 * PROMPT * (48 * 32 + 32 * 32)
+    projecting = 2 * PROMPT * (48 * 32 + 32 * 32 + 48 * 32)
     assert reading_flops("hybrid", llm, slm, PROMPT) == encode_flops(llm, PROMPT) + projecting
     assert reading_flops("llm", llm, slm, PROMPT) == 0  # prefill takes its prompt
 

@@ -142,6 +142,14 @@ def test_stop_after_writes_a_checkpoint_that_training_goes_on_from(
     assert list(train(recipe, ["first"])) == []  # finished: skipped
 
 
+def test_a_slow_update_is_told_at_once(
+    tiny_recipe: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hybrid.training.stage_run.SILENCE_S", 0.0)
+    events = list(train(tiny_recipe(tmp_path), ["first"], stop_after=1e-9))
+    assert [(event.kind, event.step) for event in events[:2]] == [("start", 0), ("progress", 1)]
+
+
 def test_work_after_the_last_checkpoint_is_repeated(finished, tiny_recipe: Tiny, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path)
     run = train(recipe, ["first"])
