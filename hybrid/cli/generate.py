@@ -114,6 +114,7 @@ def _report(
         "engine": engine.name,
         "device": engine.device,
         "dtype": engine.dtype,
+        "options": dict(engine.options),
         "task": task,
         "prompt_tokens": generation.prompt_tokens,
         "token_ids": list(generation.token_ids),

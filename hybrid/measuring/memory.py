@@ -80,9 +80,7 @@ def measure(plan: Plan, system: System, texts: Sequence[str]) -> Memory:
     before = peak_resident()
     loaded = load_engines(plan, [system])[1][system]
     warm_up(loaded, plan.task, texts, plan.sampling.max_new_tokens)
-    return Memory(
-        resident=peak_resident(), before_model=before, device=_gpu_peak(plan.device) if on_gpu else 0
-    )
+    return Memory(resident=peak_resident(), before_model=before, device=_gpu_peak() if on_gpu else 0)
 
 
 @contextmanager
@@ -120,10 +118,11 @@ def _gpu_is_ready(device: Device) -> bool:
     return True
 
 
-def _gpu_peak(device: Device) -> int:
+def _gpu_peak() -> int:
+    """Return the most bytes that this process has had on all GPUs: an LLM may lie on several."""
     import torch
 
-    return int(torch.cuda.max_memory_allocated(device))
+    return sum(int(torch.cuda.max_memory_allocated(n)) for n in range(torch.cuda.device_count()))
 
 
 def main() -> None:

@@ -60,6 +60,7 @@ def test_json_has_the_answer_and_its_times(system: str, answer: Answer) -> None:
         "engine",
         "device",
         "dtype",
+        "options",
         "task",
         "prompt_tokens",
         "token_ids",

@@ -68,6 +68,12 @@ def test_the_longest_prompts_are_answered_as_the_run_answers_them(monkeypatch):
     assert orders[0]["plan"]["sampling"] == {"max_new_tokens": 8, "ignore_eos": False, "truncate": True}
 
 
+def test_the_peak_is_of_all_gpus_that_an_llm_lies_on(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda n: (5, 7, 0)[n])
+    assert hybrid.measuring.memory._gpu_peak() == 12
+
+
 def test_the_process_finds_the_same_code_and_not_the_current_folder(monkeypatch, tmp_path):
     root = str(Path(hybrid.__file__).parents[1])
     for value, expected in (("", root), (f"/a{os.pathsep}", os.pathsep.join([root, "/a"]))):
