@@ -97,7 +97,7 @@ def _causal_graph(stack: DecoderStack, matrix: Matrix) -> BuiltGraph:
     P or N may be 0. READ: (M,) after which of the P + N logits are needed. The others as in
     through_causal_layers, and for every layer self_kv_cache and what updates it, (B, G, C, K).
     """
-    graph = GraphBuilder(matrix)
+    graph = GraphBuilder(matrix, fine=True)
     tokens = graph.input(TOKENS, np.int64, ("B", "N"))
     prefix = graph.input(PREFIX, np.float32, ("B", "P", stack.embeddings.shape[1]))
     read = graph.input(READ, np.int64, ("M",))
