@@ -1,7 +1,9 @@
 """A built graph, what runs it, and the names of its inputs and outputs, which building and running share."""
 
-from collections.abc import Mapping
+import ctypes
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import onnxruntime
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 onnxruntime.disable_telemetry_events()  # hybrid/__init__.py came too late where this was imported before
 
 Array: TypeAlias = NDArray[Any]
+HUGE_PAGE = 2**21
+MADV_COLLAPSE = 25  # of Linux's madvise(2), since 6.1
 
 # How matrices are held and multiplied. blocks: 8 bits, exact to a block of inputs, fast for the one row of
 # activations that a decoder has. rows: 7 bits, coarser, fast for the many rows that an encoder has.
@@ -62,7 +66,35 @@ def create_session(graph: BuiltGraph, threads: int) -> onnxruntime.InferenceSess
     options.enable_mem_pattern = False  # one would be kept for each length of prompt and of answer
     values = [ort_value(array) for array in graph.weights.values()]
     options.add_external_initializers(list(graph.weights), values)
-    return onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    before = set(_anonymous_memory())
+    session = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+    for first, end in set(_anonymous_memory()) - before:
+        _use_huge_pages(first, end)
+    return session
+
+
+def _anonymous_memory() -> Iterator[tuple[int, int]]:
+    """Give addresses of this process's memory that is of no file, where Linux lists it."""
+    try:
+        lines = Path("/proc/self/maps").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        addresses, access, _, _, inode, *name = line.split()
+        if access == "rw-p" and inode == "0" and name in ([], ["[heap]"]):
+            first, end = (int(address, 16) for address in addresses.split("-"))
+            yield first, end
+
+
+def _use_huge_pages(first: int, end: int) -> None:
+    """Let memory lie in pages of 2 MB, as far as it fills them; where Linux cannot, it stays as it is.
+
+    All weights are read for each token: in pages of 4 KB, finding these took a
+    quarter of the time of SmolLM2-135M (14.1 ms a token became 10.6).
+    """
+    first, end = -(-first // HUGE_PAGE) * HUGE_PAGE, end // HUGE_PAGE * HUGE_PAGE
+    if end > first:
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), MADV_COLLAPSE)
 
 
 def ort_value(array: Array) -> onnxruntime.OrtValue:
