@@ -54,12 +54,12 @@ def encoder_products(shape: Shape) -> Products:
 
     Of a decoder-only model in all its layers.
     """
-    return (_self_attention(shape) + _feed_forward(shape)) * shape.reading_layers
+    return (_self_attention(shape.reader) + _feed_forward(shape.reader)) * shape.reading_layers
 
 
 def cross_products(shape: Shape) -> Products:
     """Return what an encoder hidden state goes through on prefill: each layer's cross-attention K and V."""
-    return Products.of((shape.d_model, 2 * cache_width(shape))) * shape.crossing_layers
+    return Products.of((shape.reader.d_model, 2 * cache_width(shape))) * shape.crossing_layers
 
 
 def layer_products(shape: Shape) -> Products:
@@ -85,8 +85,8 @@ def projector_products(llm: Shape, slm: Shape) -> Products:
     See models/fusion.py and fused_model.py. Some engines multiply the bridge once, with the whole matrix
     of embeddings.
     """
-    bridge = [(llm.d_model, slm.d_model)] if bridged(llm, slm) else []
-    return Products.of((llm.d_model, slm.d_model), (slm.d_model, slm.d_model), *bridge)
+    up = llm.reader.d_model, slm.reader.d_model
+    return Products.of(up, (slm.reader.d_model, slm.reader.d_model), *([up] if bridged(llm, slm) else []))
 
 
 def attention_width(shape: Shape) -> int:
@@ -114,7 +114,7 @@ def decode_bytes(writer: Shape, dtype: str) -> int:
 
 def encode_flops(reader: Shape, tokens: int) -> int:
     """Operations of what reads a prompt of S `tokens`: products, and attention of each to those it sees."""
-    attention = 4 * attention_width(reader) * attended(reader, tokens) * reader.reading_layers
+    attention = 4 * attention_width(reader.reader) * attended(reader, tokens) * reader.reading_layers
     return 2 * tokens * encoder_products(reader).weights + attention
 
 
@@ -134,7 +134,7 @@ def writer_of(model: Model, llm: Value, slm: Value) -> Value:
 
 def projector_parameters(llm: Shape, slm: Shape) -> int:
     """Of the projector, its two biases included, and of the bridge if any."""
-    return projector_products(llm, slm).weights + 2 * slm.d_model
+    return projector_products(llm, slm).weights + 2 * slm.reader.d_model
 
 
 def parameters(model: Model, llm: Shape, slm: Shape) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hybrid.models.shapes import Shape
 
+BUCKETS = 32  # of distances, for the relative position bias of every published T5
 LONGEST = 2**17  # tokens, where rotary positions set no limit
 
 
@@ -76,6 +77,35 @@ def feed_forward_of(sizes: Sizes) -> str:
     return f"gated-{name}" if sizes.gated else name
 
 
+def layer_parameters(shape: "Shape", attentions: int) -> int:
+    """Count the parameters of a layer: attentions, feed-forward, and the norms of each."""
+    kind, width = shape.kind, shape.d_model
+    inner, grouped = shape.heads * shape.d_kv, shape.grouped_heads * shape.d_kv
+    gates = 2 if shape.feed_forward.startswith("gated") else 1
+    attention, feed_forward = 2 * width * (inner + grouped), (gates + 1) * width * shape.d_ff
+    if kind.biases:
+        attention += inner + 2 * grouped
+    if kind.biases == "all":
+        attention, feed_forward = attention + width, feed_forward + gates * shape.d_ff + width
+    if kind.head_norms:
+        attention += 2 * shape.d_kv
+    wider = shape.reader.d_model - width  # are the hidden states that cross-attention reads
+    crossed = (attentions - 1) * 2 * wider * grouped
+    norms = (attentions + 1) * kind.norms * kind.vectors * width
+    return attentions * attention + crossed + feed_forward + norms
+
+
+def stack_parameters(shape: "Shape", layers: int, layer: int) -> int:
+    """Count the parameters of so many layers of `layer` each, and of what stands before and after them."""
+    kind = shape.kind
+    count = layers * layer + kind.final_norm * kind.vectors * shape.d_model
+    if kind.positions == "relative":
+        return count + BUCKETS * shape.heads
+    if kind.positions == "table":
+        return count + ((shape.positions or 0) + kind.spare) * shape.d_model
+    return count
+
+
 def shape_config(shape: "Shape", pad: int, eos: int) -> "PretrainedConfig":
     """Describe a model of these sizes; an answer begins with `pad` and ends with `eos`."""
     from transformers import AutoConfig
@@ -135,8 +165,7 @@ def _llama(shape: "Shape") -> dict[str, Any]:
 
 
 def _t5gemma(shape: "Shape") -> dict[str, Any]:
-    half = _llama(shape)
     return {
-        "encoder": half | {"num_hidden_layers": shape.encoder_layers},
-        "decoder": half | {"cross_attention_hidden_size": shape.d_model},
+        "encoder": _llama(shape.reader) | {"num_hidden_layers": shape.encoder_layers},
+        "decoder": _llama(shape) | {"cross_attention_hidden_size": shape.reader.d_model},
     }

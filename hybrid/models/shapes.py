@@ -23,11 +23,11 @@ from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.models.architectures import architecture_of
+from hybrid.models.architectures.records import Sizes
 from hybrid.models.manifest import available_pairs, checked, find_pair
 from hybrid.models.pair_format import ROLES
-from hybrid.models.shape_families import KINDS, Kind, feed_forward_of
+from hybrid.models.shape_families import KINDS, Kind, feed_forward_of, layer_parameters, stack_parameters
 
-BUCKETS = 32  # of distances, for the relative position bias of every published T5
 BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
 CONFIG = "config.json"
 _CHECKPOINT = re.compile(r"(checkpoint|step|epoch)[-_]?\d+", re.IGNORECASE)  # as trainers name folders
@@ -44,7 +44,8 @@ class Shape:
     tokens of a prompt, or of an answer, together in a decoder-only model; None
     where positions are relative or rotary. parameters: of the whole model. source:
     its page on the Hugging Face Hub, or where its config.json is from.
-    key_value_heads: None where they are as many as heads.
+    key_value_heads: None where they are as many as heads. encoder: what has the encoder's
+    sizes but its layers, where they are others than the decoder's, as in T5Gemma 9B-2B.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Shape:
     parameters: int
     source: str
     key_value_heads: int | None = field(default=None, repr=False)
+    encoder: "Shape | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.family not in KINDS:
@@ -78,12 +80,19 @@ class Shape:
                 raise ValueError(f"{size.name} is {value}; it must be 1 to {_LARGEST_SIZE:,}")
         if self.grouped_heads < 1 or self.heads % self.grouped_heads:
             raise ValueError(f"key_value_heads is {self.key_value_heads}, for {self.heads} heads")
+        if self.encoder and (self.encoder.family != self.family or self.kind.shared or self.encoder.encoder):
+            raise ValueError(f"encoder is a {self.encoder.family}, and a {self.family} has none of its own")
 
     @property
     def fingerprint(self) -> str:
         """Give 6 hexadecimal digits of its sizes, whatever it is called and wherever it is from."""
         grouped = self.key_value_heads or ""
-        return sha256(f"{replace(self, name='', source='')!r}{grouped}".encode()).hexdigest()[:6]
+        # Of an encoder nothing counts but its widths.
+        own = (
+            self.encoder
+            and replace(self.encoder, encoder_layers=1, decoder_layers=1, parameters=0).fingerprint
+        )
+        return sha256(f"{replace(self, name='', source='')!r}{grouped}{own or ''}".encode()).hexdigest()[:6]
 
     @property
     def kind(self) -> Kind:
@@ -101,6 +110,11 @@ class Shape:
         return self.heads if self.key_value_heads is None else self.key_value_heads
 
     @property
+    def reader(self) -> "Shape":
+        """What has the sizes of that which reads a prompt: the encoder, or all of a decoder-only model."""
+        return replace(self.encoder, encoder_layers=self.encoder_layers) if self.encoder else self
+
+    @property
     def reading_layers(self) -> int:
         """Layers that a prompt goes through: the encoder's, or all of a decoder-only model."""
         return self.decoder_layers if self.decoder_only else self.encoder_layers
@@ -113,9 +127,9 @@ class Shape:
     def read_to(self, layer: int | None) -> "Shape":
         """Return the shape of what reads up to a layer; of all layers when None."""
         count = layer or self.reading_layers
-        return (
-            replace(self, decoder_layers=count) if self.decoder_only else replace(self, encoder_layers=count)
-        )
+        if self.decoder_only:
+            return replace(self, decoder_layers=count)
+        return replace(self, encoder_layers=count)
 
     def tokens_beside(self, prompt: int, output: int) -> int:
         """Count the positions that a prompt and its answer take: the longer one's, or both in one."""
@@ -124,16 +138,18 @@ class Shape:
     @property
     def encoder_parameters(self) -> int:
         """Of what reads a prompt: embeddings, and the encoder or all layers of a decoder-only model."""
-        return self.vocabulary * self.d_model + self._stack(self.reading_layers, self._layer(1))
+        reader = self.reader
+        return reader.vocabulary * reader.d_model + stack_parameters(
+            reader, self.reading_layers, layer_parameters(reader, 1)
+        )
 
     @property
     def decoder_parameters(self) -> int:
         """Of what writes an answer, the output matrix and embeddings of its own included."""
         own = int(not self.tied_head) + int(not self.kind.shared)
         attentions = 1 if self.decoder_only else 2
-        return own * self.vocabulary * self.d_model + self._stack(
-            self.decoder_layers, self._layer(attentions)
-        )
+        layers = stack_parameters(self, self.decoder_layers, layer_parameters(self, attentions))
+        return own * self.vocabulary * self.d_model + layers
 
     @property
     def counted_parameters(self) -> int:
@@ -142,43 +158,17 @@ class Shape:
             return self.vocabulary * self.d_model + self.decoder_parameters
         return self.encoder_parameters + self.decoder_parameters
 
-    def _layer(self, attentions: int) -> int:
-        """Parameters of a layer: attentions, feed-forward, and the norms of each."""
-        kind, width, inner, grouped = (
-            self.kind,
-            self.d_model,
-            self.heads * self.d_kv,
-            self.grouped_heads * self.d_kv,
-        )
-        gates = 2 if self.feed_forward.startswith("gated") else 1
-        attention, feed_forward = 2 * width * (inner + grouped), (gates + 1) * width * self.d_ff
-        if kind.biases:
-            attention += inner + 2 * grouped
-        if kind.biases == "all":
-            attention, feed_forward = attention + width, feed_forward + gates * self.d_ff + width
-        if kind.head_norms:
-            attention += 2 * self.d_kv
-        norms = (attentions + 1) * kind.norms * kind.vectors * width
-        return attentions * attention + feed_forward + norms
-
-    def _stack(self, layers: int, layer: int) -> int:
-        """Parameters of all layers and of what stands before and after them."""
-        kind = self.kind
-        count = layers * layer + kind.final_norm * kind.vectors * self.d_model
-        if kind.positions == "relative":
-            return count + BUCKETS * self.heads
-        if kind.positions == "table":
-            return count + ((self.positions or 0) + kind.spare) * self.d_model
-        return count
-
 
 @cache
 def published_shapes() -> Mapping[str, Shape]:
     """Return the shapes of shapes.csv, by name."""
     text = (files("hybrid.models") / "shapes.csv").read_text("utf-8")
     heading, *rows = ([cell.strip() for cell in row] for row in csv.reader(text.splitlines()))
-    shapes = [_from_cells(dict(zip(heading, row, strict=True))) for row in rows]
-    return {shape.name: shape for shape in shapes}
+    shapes: dict[str, Shape] = {}
+    for row in rows:  # an encoder of its own is that of a row above
+        shape = _from_cells(dict(zip(heading, row, strict=True)), shapes)
+        shapes[shape.name] = shape
+    return shapes
 
 
 def own_names() -> tuple[str, ...]:
@@ -231,35 +221,32 @@ def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
     if family not in KINDS:
         raise ValueError(f"model_type is {family!r}, not one of {', '.join(KINDS)}")
     sizes = architecture_of(config).sizes(config)
-    if sizes.reader is not None:
+    if sizes.reader is not None and KINDS[family].shared:
         raise ValueError("encoder and decoder differ in more than their layers, and only layers may")
-    shape = Shape(
-        name=name,
-        family=family,
-        d_model=sizes.d_model,
-        d_ff=sizes.d_ff,
-        heads=sizes.heads,
-        d_kv=sizes.head_width,
-        encoder_layers=sizes.encoder_layers,
-        decoder_layers=sizes.decoder_layers,
-        vocabulary=sizes.vocabulary,
-        feed_forward=feed_forward_of(sizes),
-        tied_head=sizes.tied_head,
-        positions=sizes.max_positions,
-        parameters=0,
-        source=source,
-        key_value_heads=None if sizes.key_value_heads == sizes.heads else sizes.key_value_heads,
-    )
+    shape = _of_sizes(name, family, sizes, source)
     return replace(shape, parameters=shape.counted_parameters)
 
 
-def _from_cells(cells: Mapping[str, str]) -> Shape:
-    """One row of shapes.csv."""
+def _of_sizes(name: str, family: str, sizes: Sizes, source: str) -> Shape:
+    """Return the shape of these sizes, its parameters not counted."""
+    return Shape(
+        name=name, family=family, d_model=sizes.d_model, d_ff=sizes.d_ff, heads=sizes.heads,
+        d_kv=sizes.head_width, encoder_layers=sizes.encoder_layers, decoder_layers=sizes.decoder_layers,
+        vocabulary=sizes.vocabulary, feed_forward=feed_forward_of(sizes), tied_head=sizes.tied_head,
+        positions=sizes.max_positions, parameters=0, source=source,
+        key_value_heads=None if sizes.key_value_heads == sizes.heads else sizes.key_value_heads,
+        encoder=_of_sizes(name, family, sizes.reader, source) if sizes.reader else None,
+    )  # fmt: skip
+
+
+def _from_cells(cells: Mapping[str, str], above: Mapping[str, Shape]) -> Shape:
+    """One row of shapes.csv. above: the rows before it."""
     numbers = [field.name for field in fields(Shape) if field.type is int]
     values: dict[str, Any] = dict(cells) | {name: int(cells[name]) for name in numbers}
     values["tied_head"] = {"yes": True, "no": False}[cells["tied_head"]]
     for name in ("positions", "key_value_heads"):
         values[name] = int(cells[name]) if cells[name] else None
+    values["encoder"] = above[cells["encoder"]] if cells["encoder"] else None
     return Shape(**values)
 
 
@@ -271,8 +258,7 @@ def _of_pair(pair: str | None, role: str, name: str) -> Shape:
 
 def _of_file(path: Path) -> Shape:
     """Return the shape in a config.json, called by its folder and its sizes: many folders bear one name."""
-    parent = path.absolute().parent
-    folder = parent.name
+    parent, folder = path.absolute().parent, path.absolute().parent.name
     if _CHECKPOINT.fullmatch(folder):  # one of many of the same name: the model's is one level up
         folder = f"{parent.parent.name}-{folder}"
     name = re.sub(r"[^0-9A-Za-z_.-]+", "-", folder).strip("-") or "model"

@@ -48,7 +48,7 @@ _PRODUCTS_A_LAYER = 5  # of an encoder
 def encode_features(reader: Shape, batch: int, tokens: int) -> Terms:
     """Count the terms of an encoder, or of all layers of a decoder-only model, over B prompts of S tokens."""
     layers, products = reader.reading_layers, encoder_products(reader)
-    pairs = batch * attended(reader, tokens) * attention_width(reader) * layers
+    pairs = batch * attended(reader, tokens) * attention_width(reader.reader) * layers
     touched = {"pairs": pairs, "elements": batch * tokens * products.rows}
     return {"fixed": 1, "layers": layers} | touched | _matrices(products)
 

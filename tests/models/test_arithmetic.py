@@ -102,7 +102,7 @@ def test_operations_of_an_encoder(name: str) -> None:
     assert counted(encoder, input_ids=ids(3)) == 3 * encode_flops(shape, PROMPT)
 
 
-@pytest.mark.parametrize("name", [*DECODER_ONLY, "t5gemma-2b-2b"])
+@pytest.mark.parametrize("name", [*DECODER_ONLY, "t5gemma-2b-2b", "t5gemma-9b-2b"])
 def test_operations_of_other_models_that_read(name: str) -> None:
     shape = sized(name, 32, 4, layers=3)
     model = random_model(shape, RandomWeights(shape.vocabulary))
@@ -203,5 +203,6 @@ def sized(name: str, width: int, heads: int, layers: int) -> Shape:
         shape, d_model=width, d_ff=2 * width, heads=heads, d_kv=8, decoder_layers=layers, vocabulary=50,
         encoder_layers=0 if shape.decoder_only else layers,
         key_value_heads=None if shape.key_value_heads is None else heads // 2,
+        encoder=None if shape.encoder is None else sized(shape.encoder.name, width + 16, heads, layers),
     )  # fmt: skip
     return replace(tiny, parameters=tiny.counted_parameters)

@@ -12,7 +12,7 @@ import pytest
 
 from hybrid.benchmark.block import pair_shapes
 from hybrid.errors import PairError
-from hybrid.models.arithmetic import encode_flops, reading_flops
+from hybrid.models.arithmetic import encode_flops, projector_products, reading_flops
 from hybrid.models.bundle import load_bundle
 from hybrid.models.random_pair import empty_model
 from hybrid.models.shapes import all_shapes, find_shape, own_names, published_shapes, shape_of_config
@@ -41,6 +41,7 @@ PUBLISHED = {
     "t5gemma-xl-xl": 3_766_980_608,
     "t5gemma-2b-2b": 5_596_853_760,
     "t5gemma-9b-9b": 20_333_401_088,
+    "t5gemma-9b-2b": 12_292_375_296,
     "distilgpt2": 81_912_576,
     "gpt2": 124_439_808,
     "gpt2-medium": 354_823_168,
@@ -94,6 +95,16 @@ def test_count_of_the_built_model(name: str) -> None:
     reader = model.base_model if shape.decoder_only else model.get_encoder()
     read = {id(p): p.numel() for p in reader.parameters()}
     assert sum(read.values()) == shape.encoder_parameters
+
+
+def test_an_encoder_of_its_own_sizes_comes_back_from_its_config() -> None:
+    shape = published_shapes()["t5gemma-9b-2b"]
+    config = json.loads(empty_model(shape).config.to_json_string())
+    other = shape_of_config(shape.name, config, shape.source)
+    assert (other.parameters, other.fingerprint) == (shape.parameters, shape.fingerprint)
+    assert (other.reader.d_model, other.d_model) == (3584, 2304)
+    projector = projector_products(shape, published_shapes()["gpt2"])
+    assert projector.rows == 2 * 3584 + 768  # the projector and the bridge
 
 
 def test_v1_1_and_flan_are_alike() -> None:

@@ -1,5 +1,7 @@
 """How much work an answer is, counted by hand for a tiny model."""
 
+from dataclasses import replace
+
 import pytest
 
 from hybrid.models.shapes import Shape
@@ -46,6 +48,10 @@ def test_keys_and_values_of_the_prompt(tiny: Shape) -> None:
 
 
 def test_the_projector(tiny: Shape, shapes) -> None:
-    features = projector_features(shapes("wide", 256, 512, 4, 2), tiny, 2, 10)
+    wide = shapes("wide", 256, 512, 4, 2)
     rows, weights = 256 + 128, 256 * 128 + 128 * 128
-    assert features == {"layers": 2 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}
+    one_tokenizer = projector_features(replace(wide, vocabulary=tiny.vocabulary), tiny, 2, 10)
+    assert one_tokenizer == {"layers": 2 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}
+    rows, weights = rows + 256, weights + 256 * 128  # the bridge
+    two = projector_features(wide, tiny, 2, 10)
+    assert two == {"layers": 3 / 5, "rows": rows, "weights": weights, "elements": 20 * rows}
