@@ -26,7 +26,7 @@ from hybrid.schema import Observer, Status
 from hybrid.store.files import make_private, open_atomic
 from hybrid.store.folders import cache_folder
 
-FORMAT = 3  # counts what changes the graphs or the packing of weights
+FORMAT = 4  # counts what changes the graphs or the packing of weights
 MODEL, WEIGHT, TABLE = "model", "weight/", "table/"  # tensors by name
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),

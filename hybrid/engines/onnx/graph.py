@@ -38,7 +38,8 @@ class GraphBuilder:
 
     matrix: how it holds matrices. fine: whether blocks are small, unless larger ones are as
     exact, and what 8 bits leave of an activation is multiplied, too. Decoder-only models need
-    that: of float32's ids SmolLM2-135M then chose 100 %, of 768, else 92 to 96 %.
+    that: SmolLM2-135M, of int8 rows, chose 768 of 768 of float32's ids, and 92 to 96 % without
+    it, for 10.4 ms a token in place of 7.2.
     """
 
     def __init__(self, matrix: Matrix, fine: bool = False) -> None:
@@ -163,11 +164,12 @@ class GraphBuilder:
         scale = self.op("Mul", largest, self.constant(1 / LARGEST, np.float32))
         held = self.op("Mul", self.op("Round", self.op("Div", grouped, scale)), scale)
         terms = self.op("Concat", held, self.op("Sub", grouped, held), axis=1)  # (B, 2, N, G, block)
-        rows = self.op("Reshape", terms, self.constant((0, 0, -1, width), np.int64))
+        rows = self.op("Reshape", terms, self.constant((0, -1, width), np.int64))  # (B, 2N, D)
         products = []
         for linear in linears:
             product = self._linear_in_blocks(rows, Linear(weight=linear.weight), block)
-            total = self.op("ReduceSum", product, self.constant([1], np.int64), keepdims=0)
+            names = self._new("held"), self._new("left")
+            total = self.op("Add", *self.ops("Split", product, names=names, axis=1, num_outputs=2))
             if linear.bias is not None:
                 total = self.op("Add", total, self.weight(floats(linear.bias)))
             products.append(total)
