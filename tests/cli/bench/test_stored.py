@@ -113,7 +113,7 @@ def test_all_answers_of_a_resumed_run_are_scored_alike(bench, interrupted, monke
     assert all(record.statistics.keys() == {"bleu", "chrf", "ter", "length"} for record in before.records)
 
     class Changed(Bleu):
-        def signature(self, reference_counts: Iterable[int]) -> str:
+        def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
             return "version:9.9"
 
     monkeypatch.setitem(METRICS, "bleu", Changed())

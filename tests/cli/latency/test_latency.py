@@ -279,13 +279,13 @@ def test_progress_is_drawn_seldom_where_no_terminal_is(
 def test_progress_is_a_bar_on_a_terminal(
     measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_answers, threads = latency.measure_answers, []
+    undisturbed_answers, threads = latency.undisturbed_answers, []
 
     def watched(*arguments: Any) -> Any:
         threads.append(threading.active_count())
-        return measure_answers(*arguments)
+        return undisturbed_answers(*arguments)
 
-    monkeypatch.setattr(latency, "measure_answers", watched)
+    monkeypatch.setattr(latency, "undisturbed_answers", watched)
     before = threading.active_count()
     result = measure(*SMALL, "--methods", "llm", "--no-store")
     assert result.exit_code == 0, result.output
