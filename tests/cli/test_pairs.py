@@ -123,13 +123,24 @@ def test_a_model_that_changed_since_the_pair_was_added(
 def test_tasks_of_its_own(own_zoo: Path, llama: Path, run: Run) -> None:
     words = "Translate into French: "
     result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", str(llama),
-                 "--task", f"translate-en-fr={words}", "--max-prompt-tokens", "64")  # fmt: skip
+                 "--task", f"translate-en-fr={words}", "--task", "brief:en-de=In German: ",
+                 "--max-prompt-tokens", "64")  # fmt: skip
     assert result.exit_code == 0, result.output
     manifest = json.loads((own_zoo / "mine" / "pair.json").read_text())
     assert manifest["llm"]["reference"] == str(llama)
     assert manifest["tasks"]["translate-en-fr"]["prefix"] == words
     assert manifest["prompts"]["llm"]["translate-en-fr"]["before"] == words
     assert manifest["max_prompt_tokens"] == 64
+    brief = manifest["tasks"]["brief"]
+    assert (brief["source_language"], brief["target_language"], brief["kind"]) == ("en", "de", "summary")
+    assert brief["prefix"] == "In German: "
+
+
+def test_languages_of_a_task_are_two(own_zoo: Path, llama: Path, run: Run) -> None:
+    result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", str(llama), "--task", "brief:german=x")
+    assert result.exit_code == 2
+    assert "'german' are no two languages; write SOURCE-TARGET, such as brief:en-de" in result.stderr
+    assert [path.name for path in own_zoo.iterdir()] == ["tiny"]
 
 
 @pytest.mark.parametrize("name", ["../x", ".x", "a/b", "", "a b"])
