@@ -159,7 +159,7 @@ def _checked(folder: Path) -> list[str]:
     elif planned < examples * each or (planned > examples * each and not reader.problems):
         why = f"{RUN} plans {planned:,} answers and {examples:,} examples make {examples * each:,}"
     elif not records and reader.problems:
-        why = f"no answer in {RECORDS} is to an example in {EXAMPLES}, by a system in {RUN}"
+        why = f"no answer in {RECORDS} can be read as one to an example in {EXAMPLES}, by a system in {RUN}"
     if why:
         raise StoreError(f"The run is not imported: {why}. Give the three files of one run.")
     return reader.problems

@@ -156,7 +156,7 @@ def test_files_of_different_runs_are_refused(fake: StoredRun, files: Files, root
         pass
     examples = (root.parent / "elsewhere" / writer.run.run_id / EXAMPLES).read_bytes()
     error = refused(root, zipped(files | {EXAMPLES: examples}))
-    assert "no answer in records.jsonl is to an example in examples.jsonl" in error
+    assert "no answer in records.jsonl can be read as one to an example in examples.jsonl" in error
 
 
 def test_a_results_folder_that_cannot_be_written_is_said(files: Files, tmp_path: Path) -> None:
