@@ -57,7 +57,7 @@ def ask(page: Any) -> None:
     page.get_by_role("option", name="briefs-en").click()
     page.get_by_role("spinbutton", name="Repeats").fill("2")
     page.get_by_role("spinbutton", name="Repeats").press("Enter")
-    page.get_by_text("Device, threads, seed").click()
+    page.get_by_text("Device, threads, blocks, seed").click()
     page.get_by_text("Peak memory of each system").click()
     page.get_by_text("= 504 answers.").wait_for()
     page.get_by_text("--repeats=2 --no-memory").wait_for()

@@ -227,12 +227,12 @@ def wait_for_text(page: Any, text: str) -> None:
 def test_the_map_wide_and_narrow(bench: Any, visit: Callable[..., Any], look: str):
     with visit(look, shot="pairings-map") as page:
         arrive(page, bench.address)
-        wait_for_text(page, "How far predictions are off, on 54 measured cells")
+        wait_for_text(page, "How far predictions are off, on 250 measured cells")
         shown = page.locator(".st-key-figure-map .bars .point text").all_text_contents()
-        assert len([text for text in shown if text.startswith("≈")]) == 9
-        assert len([text for text in shown if text and not text.startswith("≈")]) == 2
+        predicted = [text for text in shown if text.startswith("≈")]
+        assert len(predicted) < len([text for text in shown if text])  # measured ones, too
         hatched = page.locator(".st-key-figure-map .bars .point path.pattern_filled")
-        assert hatched.count() == 10  # and the one in the legend
+        assert hatched.count() == len(predicted) + 1 > 1  # and the one in the legend
 
 
 def test_a_click_shows_a_pair_and_its_link_shows_it_again(
