@@ -12,6 +12,7 @@ from typing import Protocol
 
 NOTHING = "–"  # what is not known
 LONGEST_NAME = 60  # characters of a name from elsewhere that are shown
+LONGEST_REASON = 400  # of why a file cannot be read, which may hold what is in it
 SAME = 1.05  # a ratio nearer to 1 than this is called "as fast" where no interval says more
 _MOST_DIGITS = 6
 

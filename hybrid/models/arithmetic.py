@@ -157,7 +157,7 @@ def cache_bytes(writer: Shape, prompt: int, output: int, batch: int, dtype: str)
 def bytes_per_weight(dtype: str) -> float:
     """Raise ValueError for a precision that is not known."""
     if dtype not in BYTES:
-        raise ValueError(f"dtype is {dtype!r}, not one of {', '.join(BYTES)}")
+        raise ValueError(f"dtype is {dtype[:80]!r}, not one of {', '.join(BYTES)}")
     return BYTES[dtype]
 
 

@@ -122,6 +122,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         convert(kinds[version], manifest)
     except ValueError as error:
         raise PairError(f"{path} is damaged: {printable(str(error), 400)}. {RESTORE}.") from error
+    for tokenizer in manifest.get("tokenizers", {}).values():
+        if tokenizer["file"] not in manifest.get("sha256", {}):
+            raise PairError(f"{path} lists no SHA-256 of {tokenizer['file']}. {RESTORE}.")
     return manifest
 
 

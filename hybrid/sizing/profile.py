@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hybrid.engines.registry import ENGINES, INT8_ENCODER, spec_of
 from hybrid.errors import StoreError
-from hybrid.format import percent
+from hybrid.format import LONGEST_REASON, percent, printable
 from hybrid.measuring.device import Machine
 from hybrid.measuring.environment import versions
 from hybrid.measuring.hardware import cpu_hardware, hardware, unlike
@@ -200,7 +200,8 @@ def _read(path: Path) -> Profile:
         check_profile(profile)
         check_seal(data, indented=True)
     except ValueError as error:
-        raise StoreError(f"{path} cannot be read: {error}. `hybrid device` measures it anew.") from error
+        why = printable(str(error), LONGEST_REASON)
+        raise StoreError(f"{path} cannot be read: {why}. `hybrid device` measures it anew.") from error
     return profile
 
 

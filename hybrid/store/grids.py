@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hybrid.errors import StoreError
+from hybrid.format import LONGEST_REASON, printable
 from hybrid.schema import METHODS, Cell, CellKey, Environment, Grid, describe_cell
 from hybrid.store.checks import check_seal
 from hybrid.store.codec import decode_cell, decode_grid, encode_cell, encode_grid
@@ -201,7 +202,9 @@ def _header(path: Path, line: bytes) -> Grid:
         grid = replace(decode_grid(line), grid_id=path.stem)
         _check_grid(grid)
     except ValueError as error:
-        raise StoreError(f"{path}, line 1, cannot be read: {error}.") from error
+        raise StoreError(
+            f"{path}, line 1, cannot be read: {printable(str(error), LONGEST_REASON)}."
+        ) from error
     return grid
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hybrid.errors import StoreError
+from hybrid.format import LONGEST_REASON, printable
 from hybrid.schema import Example, Record, Run, System
 from hybrid.store.checks import check_record, check_seal, unsound
 from hybrid.store.codec import RunFile, decode_example, decode_run
@@ -247,7 +248,7 @@ def read_run(folder: Path, problems: list[str] | None = None) -> tuple[Run, RunF
     try:
         run, header = decode_run(data)
     except ValueError as error:
-        raise StoreError(f"{path} cannot be read: {error}.") from error
+        raise StoreError(f"{path} cannot be read: {printable(str(error), LONGEST_REASON)}.") from error
     try:
         check_seal(data, indented=True)
     except ValueError as error:  # people may write into it, and all in it is still what a run can have

@@ -71,9 +71,16 @@ def files_of(address: str, folder: Path = Path()) -> list[Path]:
     folder; a name that only begins with ~ is a name. Raises SuiteError where there is no home.
     """
     parts = address.split(",")
-    if len(parts) == 1 or not all(parts) or (folder / _expanded(address)).exists():
+    if len(parts) == 1 or not all(parts) or _exists(folder / _expanded(address)):
         parts = [address]
     return [folder / _expanded(part) for part in parts]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # as for a name that is longer than any file's
+        return False
 
 
 def _expanded(name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from hybrid.errors import RecipeError
+from hybrid.format import printable
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.schema import MODELS, TASKS, Model, Task, check_own_task
 from hybrid.store.typed_json import check_keys, convert, parse_toml
@@ -147,10 +148,13 @@ def load_recipe(path: Path) -> Recipe:
         recipe = convert(Recipe, table)
     except ValueError as error:
         raise RecipeError(f"{path}: {error}.") from error
-    for corpus in (*recipe.data.train, *recipe.data.dev):
-        lacking = [file for file in corpus.files if not file.is_file()]
+    try:
+        files = [file for corpus in (*recipe.data.train, *recipe.data.dev) for file in corpus.files]
+        lacking = [file for file in files if not file.is_file()]
         if lacking and not prepared(recipe).is_file():
             raise RecipeError(f"{path} names {lacking[0]}, which is not there.")
+    except OSError as error:
+        raise RecipeError(f"{path} names {printable(str(error.filename))}: {error.strerror}.") from error
     return recipe
 
 
@@ -160,9 +164,9 @@ def prepared(recipe: Recipe) -> Path:
 
 
 def _read(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        raise RecipeError(f"There is no recipe {path}.")
     try:
+        if not path.is_file():
+            raise RecipeError(f"There is no recipe {path}.")
         with path.open("rb") as file:
             data = file.read(LARGEST_RECIPE + 1)
         if len(data) > LARGEST_RECIPE:

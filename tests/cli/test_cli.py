@@ -40,6 +40,33 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], error: str, run: Run) 
     assert error in result.stderr
 
 
+LONG = "x" * 5000  # no file system has such a name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"train {LONG}",
+        f"evaluate {LONG}",
+        f"evaluate a.tsv --recipe {LONG}",
+        f"pairs add a --llm {LONG} --slm a",
+        f"pairs add a --llm ./{LONG} --slm a",
+        f"pairs add a --llm {LONG}.gguf --slm a",
+        f"generate a --pair {LONG}",
+        f"bench file:{LONG} --task summarize",
+        f"bench file:{LONG},{LONG} --task summarize",
+        f"bench --plan {LONG}",
+        f"latency --llm {LONG}/config.json --slm t5-small",
+        f"delete grids/{LONG}",
+    ],
+)
+def test_a_name_too_long_for_a_file_is_one_sentence(line: str, run: Run) -> None:
+    result = run(*line.split())
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert isinstance(result.exception, SystemExit)
+
+
 def test_interrupt_is_one_sentence(monkeypatch: pytest.MonkeyPatch, run: Run, failure: Failure) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

@@ -170,6 +170,14 @@ def test_a_damaged_file_is_refused_in_a_sentence(pair: Path, name: str) -> None:
     check(caught.value, says)
 
 
+def test_a_manifest_without_hashes_is_refused(pair: Path) -> None:
+    manifest = json.loads((pair / "pair.json").read_bytes())
+    del manifest["sha256"]
+    (pair / "pair.json").write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(PairError, match=r"lists no SHA-256 of llm/tokenizer\.json"):
+        read_manifest(pair)
+
+
 def test_what_is_more_in_a_manifest_is_let_pass(pair: Path) -> None:
     for change in ({"later": 1}, {f"tasks__{OWN}__later": 1}, {f"prompts__slm__{OWN}__later": 1}):
         settings("pair.json", **change)(pair)

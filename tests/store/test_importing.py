@@ -80,6 +80,20 @@ def test_an_incomplete_run_with_its_lock_and_half_a_line(
         assert len(writer.done) == 4
 
 
+@pytest.mark.parametrize("suite", ["everyday-en-de", "file:/home/somebody/everyday.tsv"])
+def test_a_run_is_sent_whatever_bytes_lie_beside_its_fields(files: Files, root: Path, suite: str) -> None:
+    row = json.loads(files[RUN])
+    row["plan"]["suite"] = suite
+    data = json.dumps(row).encode().replace(b'"checksum"', b'"check\xe5um"')
+    run_id, _ = import_run(files | {RUN: data}, root)
+    sent = io.BytesIO()
+    store.write_archive(run_id, sent, root)
+    again, _ = import_archive(sent, root)
+    assert load_run(again, root).run.plan.suite == suite.replace("/home/somebody/", "")
+    with zipfile.ZipFile(sent) as archive:
+        assert b"somebody" not in b"".join(map(archive.read, archive.namelist()))
+
+
 def test_damaged_lines_are_said_and_hide_no_others(files: Files, root: Path) -> None:
     lines = files[RECORDS].splitlines(keepends=True)
     lines[2] = b'{"example": <script>\n'

@@ -163,6 +163,9 @@ def test_missing_and_unreadable_files(recipe_file: Write, tmp_path: Path) -> Non
     path.write_text("#" * 2_000_000, "utf-8")
     assert "more than 1,048,576 bytes" in refusal(path)
     path = recipe_file(tmp_path)
+    long = path.read_text("utf-8").replace("dev.tsv", f"{'d' * 5000}.tsv")
+    (tmp_path / "long.toml").write_text(long, "utf-8")
+    assert "File name too long" in refusal(tmp_path / "long.toml")
     (tmp_path / "dev.tsv").unlink()
     assert f"names {tmp_path / 'dev.tsv'}, which is not there" in refusal(path)
 

@@ -49,7 +49,11 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
     if reference.startswith(HUB):
         return _from_hub(reference.removeprefix(HUB), observer)
     path = expanded(Path(reference), f"The model is {reference!r}")
-    if reference.endswith(".gguf") and (path.exists() or not HUB_ID.fullmatch(reference)):
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:  # as for a name that is longer than any file's
+        raise PairError(f"The model {reference[:200]!r} cannot be read: {error.strerror}.") from error
+    if reference.endswith(".gguf") and (is_file or not HUB_ID.fullmatch(reference)):
         from hybrid.models.references.gguf_file import read_gguf
 
         return read_gguf(path, str(path.absolute()))
@@ -59,11 +63,11 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
         from hybrid.models.references.folder import read_pair_model
 
         return read_pair_model(name, own, observer)
-    if reference and path.is_dir():
+    if reference and is_folder:
         from hybrid.models.references.folder import read_folder
 
         return read_folder(path, str(path.absolute()))
-    if reference.startswith((".", "/", "~")) or path.is_file() or not HUB_ID.fullmatch(reference):
+    if reference.startswith((".", "/", "~")) or is_file or not HUB_ID.fullmatch(reference):
         raise PairError(
             f"There is no model {reference[:200]!r}; name a pair ({listed(list(available_pairs()), 5)}), a "
             "folder with config.json, an id of the Hub such as hub:org/name, or a GGUF file."
