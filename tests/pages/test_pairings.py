@@ -227,7 +227,7 @@ def wait_for_text(page: Any, text: str) -> None:
 def test_the_map_wide_and_narrow(bench: Any, visit: Callable[..., Any], look: str):
     with visit(look, shot="pairings-map") as page:
         arrive(page, bench.address)
-        wait_for_text(page, "How far predictions are off, on 250 measured cells")
+        wait_for_text(page, "predictions are off")  # how far, or that it is not known on this machine
         shown = page.locator(".st-key-figure-map .bars .point text").all_text_contents()
         predicted = [text for text in shown if text.startswith("≈")]
         assert len(predicted) < len([text for text in shown if text])  # measured ones, too
