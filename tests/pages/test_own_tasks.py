@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from hybrid.schema import TASKS
 from pages.live_parts.examples import EXAMPLES
 from tests.models.two_tokenizers import OWN, save_any_pair
-from tests.pages.live_page import APP, TRANSLATE, answers, arrive, ask, said
+from tests.pages.live_page import APP, TRANSLATE, answers, arrive, ask, notices
 
 LABELS = ["Translate German to French", "Simplify", "Summarize in Chinese"]
 
@@ -81,5 +81,5 @@ def test_a_pair_is_taken_from_the_address_and_its_tasks_are_offered(zoo: Path, l
 
 def test_an_unknown_pair_of_the_address_is_named_in_a_sentence(live_zoo: Path) -> None:
     page = arrive(pair="gone")
-    assert said(page)[0] == "The link asks for a pair unknown here: gone. There is tiny."
+    assert notices(page)[0] == "The link asks for a pair unknown here: gone. There is tiny."
     assert page.selectbox(key="live_pair").value == "tiny"

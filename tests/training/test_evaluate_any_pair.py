@@ -29,7 +29,7 @@ def test_answers_beyond_the_models_positions_are_refused(bundle: Bundle, tmp_pat
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\nDas alte Haus.\tOui.\n", "utf-8")
     with pytest.raises(EngineError, match=r"llama has positions for 256 tokens; .* would take \d+\. Give"):
-        list(quality(bundle, [table], OWN, ["llm"], max_new_tokens=256))
+        list(quality(bundle, [table], bundle.codec("llm").tasks[OWN], ["llm"], max_new_tokens=256))
 
 
 @torch.inference_mode()
