@@ -303,6 +303,7 @@ class ZooSource:
         return needs_several(int(self.manifest["parameters"]["llm"]), dtype)
 
     def config(self, model: Model) -> PretrainedConfig:
+        check_models(self.name, self.manifest, [model])
         return read_configuration(self._folder, model, self.manifest)
 
     def weights_sha256(self, model: Model) -> str | None:
