@@ -52,7 +52,8 @@ from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle, models_of
-from hybrid.schema import MODELS, Device, EncodedPrompt, Model, Sampling, Status, Step
+from hybrid.models.context import check_room, contexts_of
+from hybrid.schema import METHODS, MODELS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 NAME = "cuda-graph"
 LONGEST = LENGTHS[-1] + CAPACITIES[-1] + SPARE  # tokens of a text
@@ -142,6 +143,7 @@ class CudaGraphEngine:
         self._eos = config.source.codec(method).eos_ids
         with torch.inference_mode():
             models = bundle or config.source.bundle(models_of([method]))
+            self._contexts = contexts_of(models.model(model).config for model in METHODS[method].models)
             self._packed: _PackedMethod | None = _PackedMethod(
                 models, method, self._shared, self._say, config.options
             )
@@ -159,6 +161,7 @@ class CudaGraphEngine:
 
     def _steps(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
         ids = [prompt.token_ids for prompt in prompts]
+        check_room(self._contexts, max(map(len, ids)), sampling.max_new_tokens)
         request = self._captured(ids, sampling.max_new_tokens)
         if request is None:
             yield from self._torch_engine().generate(prompts, sampling)

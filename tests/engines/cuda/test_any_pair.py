@@ -65,8 +65,9 @@ def test_a_decoder_only_llm_is_packed_once_for_writing_and_reading(monkeypatch):
     assert [id(layer) for layer in reads.layers] == [id(layer) for layer in writes.layers[:2]]
 
 
-def test_more_tokens_than_a_model_has_positions_for_are_refused():
-    pair = AnyPair("gpt2", "gpt2")
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_more_tokens_than_a_model_has_positions_for_are_refused(family):
+    pair = AnyPair(family, family)
     graphs, prompt = engine(pair, "llm"), EncodedPrompt((5,) * 30)
     steps = graphs.generate([prompt], Sampling(227, ignore_eos=True))
     assert sum(len(step.token_ids[0]) for step in steps if step.token_ids) == 227
