@@ -46,15 +46,15 @@ class Roofline:
     decode_bound_ms: their quotient, the least time a token can take.
     decode_bound_share: of the bandwidth that was achieved, from the median time
         per output token; above 1 when the weights fit the processor's caches.
-    encode_flops: on the median prompt, padding left out. encode_flops_per_s:
-        over the median time of reading; None where that phase is not known.
+    encode_flops: on the median prompt, padding left out; None where no phase of its own reads it, as
+        a decoder-only model's prefill does. encode_flops_per_s: over the median time of reading.
     """
 
     decode_bytes: int
     bandwidth: float
     decode_bound_ms: float
     decode_bound_share: float | None
-    encode_flops: float
+    encode_flops: float | None
     encode_flops_per_s: float | None
 
 
@@ -151,8 +151,8 @@ def roofline(results: SystemResults) -> Roofline | None:
         bandwidth=bandwidth,
         decode_bound_ms=1000 * bound_s,
         decode_bound_share=bound_s / median_s if median_s else None,
-        encode_flops=flops,
-        encode_flops_per_s=flops / reading_s if reading_s else None,
+        encode_flops=flops or None,
+        encode_flops_per_s=flops / reading_s if flops and reading_s else None,
     )
 
 

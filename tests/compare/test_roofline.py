@@ -61,3 +61,10 @@ def test_a_run_without_a_reading_phase_has_no_rate():
     bound = roofline(results_by_system(replace(stored, records=tuple(bare)))["llm"])
     assert bound is not None
     assert bound.encode_flops_per_s is None
+
+
+def test_a_model_whose_prefill_takes_the_prompt_reads_in_no_phase_of_its_own():
+    ran = {"llm": replace(RAN["llm"], encode_flops=0, attention_flops=0)}
+    bound = roofline(results_by_system(changed(make_run(n=3), ran=ran, memory_bandwidth=10e9))["llm"])
+    assert bound is not None
+    assert (bound.encode_flops, bound.encode_flops_per_s) == (None, None)
