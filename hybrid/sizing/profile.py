@@ -32,6 +32,7 @@ ANOTHER_MACHINE, OTHER_VERSIONS = "profile of another machine", "profile of othe
 BUSY_MACHINE = "profile of a busy machine"
 _BUSY = 0.85  # of cpu_share
 _MOST = 1e18  # of bytes or operations in a second
+_LARGEST_SIZE = 2**31  # of a batch, or of the tokens of a prompt
 _LONGEST_S = 1e3  # of one weight, layer or token
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
 
@@ -229,8 +230,10 @@ def check_profile(profile: Profile) -> None:
 def _check_costs(phase: str, several: Sequence[Costs]) -> None:
     _check_increasing(phase, [(costs.batch, costs.tokens) for costs in several])
     for costs in several:
-        if costs.batch < 1 or (costs.tokens != 0 if phase == "step" else costs.tokens < 1):
-            raise ValueError(f"{phase} is of {costs.batch} prompts of {costs.tokens} tokens")
+        least, most = (0, 0) if phase == "step" else (1, _LARGEST_SIZE)
+        if not (1 <= costs.batch <= _LARGEST_SIZE and least <= costs.tokens <= most):
+            size = f"{costs.batch!s:.20} prompts of {costs.tokens!s:.20} tokens"
+            raise ValueError(f"{phase} is of {size}, and no more than {_LARGEST_SIZE} can be")
         _check_seconds(phase, costs.seconds.values())
 
 

@@ -62,6 +62,8 @@ def test_names_that_are_no_file_names(made_up, tmp_path: Path, name: str) -> Non
         (lambda row: row.update(step=[]), "sizes of step are"),
         (lambda row: row["step"].reverse(), "sizes of step are .* do not increase"),
         (lambda row: row["step"][0].update(batch=0), "step is of 0 prompts"),
+        (lambda row: row["step"][-1].update(batch=10**400), "step is of 10{19} prompts"),
+        (lambda row: row["encode"][-1].update(tokens=10**400), "encode is of .* prompts of 10{19} tokens"),
         (lambda row: row["encode"][0].update(tokens=0), "encode is of 1 prompts of 0 tokens"),
         (lambda row: row["encode"][1]["seconds"].update(weights=-1e-12), "encode takes -1e-12 s"),
         (lambda row: row["encode"][1]["seconds"].update(weights=1e300), "encode takes 1e\\+300 s"),
