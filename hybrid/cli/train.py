@@ -15,7 +15,6 @@ from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, s
 from hybrid.cli.options import Finite, with_options
 from hybrid.errors import InputError
 from hybrid.measuring import collector_off
-from hybrid.models.manifest import models_of_pair
 from hybrid.schema import MODELS, Device, Model, Status
 
 if TYPE_CHECKING:
@@ -86,6 +85,7 @@ def evaluate(
 
             from hybrid.metrics import METRICS
             from hybrid.models.bundle import Placement, ZooSource
+            from hybrid.models.manifest import models_of_pair
             from hybrid.training.evaluate import CONTROLS, quality
             from hybrid.training.export import stage_bundle
             from hybrid.training.recipe import load_recipe

@@ -182,3 +182,12 @@ def test_streams_that_are_closed_full_or_endless_are_one_sentence(tmp_path: Path
         assert (line, process.returncode) == (line, code), stderr
         assert stderr.startswith(error), line
         assert stderr.count("\n") == bool(error), line
+
+
+def test_the_list_of_commands_opens_no_store_and_no_pair() -> None:
+    """Each command's module is imported for its line of help, and nothing that only its work needs."""
+    code = "import sys; from hybrid.cli import main; main(['--help'], standalone_mode=False)"
+    code += "; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert not modules & {"hybrid.store", "hybrid.models.manifest", "msgspec", "numpy", "torch"}
