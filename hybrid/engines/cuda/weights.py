@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from hybrid.engines.graph_coverage import final_norm, norm_before
+from hybrid.engines.torch.operations import stacked
 from hybrid.models.architectures.records import (
     Activation,
     Attention,
@@ -242,21 +243,7 @@ def _stacked(target: Target, *linears: Linear, norm: Norm | None = None, scale: 
     norm: before them, folded in before rounding to the target's type. scale: of
     what they read, behind the norm.
     """
-    weight = torch.cat([linear.weight.detach().float() for linear in linears])
-    bias = None
-    if any(linear.bias is not None for linear in linears):
-        bias = torch.cat([_bias(linear) for linear in linears])
-    if norm is not None:
-        if norm.bias is not None:
-            shift = weight @ (norm.bias.detach().float() * scale)
-            bias = shift if bias is None else bias + shift
-        weight = weight * (norm.gain.detach().float() * scale)
-        if norm.kind == "layer":  # W (x - mean) = (W - its rows' means) x
-            weight = weight - weight.mean(1, keepdim=True)
+    weight, bias = stacked(linears, norm, scale)
+    if norm is not None and norm.kind == "layer":  # W (x - mean) = (W - its rows' means) x
+        weight = weight - weight.mean(1, keepdim=True)
     return PackedLinear(target.put(weight).contiguous(), None if bias is None else target.put(bias))
-
-
-def _bias(linear: Linear) -> torch.Tensor:
-    if linear.bias is not None:
-        return linear.bias.detach().float()
-    return linear.weight.new_zeros(len(linear.weight), dtype=torch.float32)

@@ -61,12 +61,10 @@ class Packed(NamedTuple):
     bias: torch.Tensor | None
 
 
-def pack(target: Target, *linears: Linear, norm: Norm | None = None, scale: float = 1.0) -> Packed:
-    """Make one matrix of linears that read the same input, (D, sum of their outputs).
-
-    norm: what stands before them, folded in before rounding to the target's
-    type. scale: of what they read, behind the norm.
-    """
+def stacked(
+    linears: Sequence[Linear], norm: Norm | None, scale: float
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Stack linears in float32, (sum of their outputs, D) and their biases, the norm before them within."""
     weight = torch.cat([linear.weight.detach().float() for linear in linears])
     bias = None
     if any(linear.bias is not None for linear in linears):
@@ -76,6 +74,16 @@ def pack(target: Target, *linears: Linear, norm: Norm | None = None, scale: floa
             shift = weight @ (norm.bias.detach().float() * scale)
             bias = shift if bias is None else bias + shift
         weight = weight * (norm.gain.detach().float() * scale)
+    return weight, bias
+
+
+def pack(target: Target, *linears: Linear, norm: Norm | None = None, scale: float = 1.0) -> Packed:
+    """Make one matrix of linears that read the same input, (D, sum of their outputs).
+
+    norm: what stands before them, folded in before rounding to the target's
+    type. scale: of what they read, behind the norm.
+    """
+    weight, bias = stacked(linears, norm, scale)
     put_bias = None if bias is None else target.put(bias)
     if target.blocks:
         return Packed(torch.ops.mkldnn._reorder_linear_weight(weight, USUAL_ROWS), put_bias)
