@@ -61,7 +61,7 @@ def generate(
         notices = codec.notices(task, text, sampling.truncate)
         loaded = _loaded(source, System(system), terminal, options)
         terminal(Status(sentence="Warming up"))
-        warm_up(loaded, task)
+        warm_up(loaded, task, [text], sampling.max_new_tokens, enough=8)
         terminal(Status(sentence="Answering"))
         with settled_heap():
             (generation,) = measure_answers(loaded, task, [text], sampling)

@@ -53,12 +53,11 @@ def measure_all(loaded: Mapping[System, LoadedSystem], request: Request) -> Answ
     machine, such as the browser's drawing, is over before the first is measured.
     Raises BusyError at once, naming who measures, when another process does.
     """
-    tokens = min(WARM_UP_TOKENS, request.sampling.max_new_tokens)
     answers: dict[System, Generation] = {}
     try:
         with measuring(LIVE, "one prompt in the browser"):  # never the prompt: others read the note
             for runner in loaded.values():
-                warm_up(runner, request.task, [request.text], tokens)
+                warm_up(runner, request.task, [request.text], request.sampling.max_new_tokens, WARM_UP_TOKENS)
             with settled_heap():
                 for system, runner in loaded.items():
                     (answers[system],) = measure_answers(

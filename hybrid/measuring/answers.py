@@ -79,20 +79,39 @@ def undisturbed_answers(
     )
 
 
-def warm_up(loaded: LoadedSystem, task: str, texts: Sequence[str] = (WARM_UP_TEXT,), tokens: int = 8) -> None:
+def warm_up(
+    loaded: LoadedSystem,
+    task: str,
+    texts: Sequence[str] = (WARM_UP_TEXT,),
+    tokens: int = 8,
+    enough: int | None = None,
+) -> None:
     """Answer once and drop it: the first run of an engine pays for memory and kernels.
 
-    What is paid depends on sizes: give as many texts, and as many tokens, as will be measured.
+    What is paid depends on sizes: give as many texts, and as many tokens, as will
+    be measured. enough: ids after which the answer is given up, when there is
+    room for all of them; it goes on to the last one when None.
     """
-    answer_unmeasured(loaded, task, texts, Sampling(max_new_tokens=tokens, ignore_eos=True, truncate=True))
+    sampling = Sampling(max_new_tokens=tokens, ignore_eos=True, truncate=True)
+    answer_unmeasured(loaded, task, texts, sampling, enough)
 
 
-def answer_unmeasured(loaded: LoadedSystem, task: str, texts: Sequence[str], sampling: Sampling) -> None:
-    """Answer as measure_answers() would, and drop it."""
+def answer_unmeasured(
+    loaded: LoadedSystem, task: str, texts: Sequence[str], sampling: Sampling, enough: int | None = None
+) -> None:
+    """Answer as measure_answers() would, and drop it, after `enough` ids or all."""
     prompts = loaded.codec.encode(task, texts, sampling.truncate)
-    steps = list(loaded.engine.generate(prompts, sampling))
-    for ids in _Rows(loaded, [(0.0, step) for step in steps], len(prompts)).ids:
-        loaded.codec.decode(ids)
+    answers = loaded.engine.generate(prompts, sampling)
+    steps: list[Step] = []
+    ids = 0
+    for step in answers:
+        steps.append(step)
+        ids += max(map(len, step.token_ids), default=0)
+        if enough is not None and ids >= enough:
+            break
+    del answers  # an engine ends its work when nobody reads on
+    for row in _Rows(loaded, [(0.0, step) for step in steps], len(prompts)).ids:
+        loaded.codec.decode(row)
 
 
 class _Watch:

@@ -216,6 +216,28 @@ def test_warm_up_answers_once_to_the_end_and_drops_it():
     assert ended == ["end"] * 2
 
 
+def test_warm_up_gives_an_answer_up_after_enough_ids_with_room_for_all():
+    written: list[int | str] = []
+
+    def steps() -> Iterator[Step]:
+        try:
+            for token in range(100):
+                written.append(token)
+                yield Step("decode", ((token,),))
+        finally:
+            written.append("closed")
+
+    engine = FakeEngine(steps)
+    warm_up(
+        LoadedSystem(system=System("slm"), engine=engine, codec=FakeCodec()),
+        "summarize",
+        tokens=100,
+        enough=3,
+    )
+    assert engine.asked[-1][1].max_new_tokens == 100
+    assert written == [0, 1, 2, "closed"]
+
+
 def test_measuring_needs_no_torch():
     code = "import sys, hybrid, hybrid.measuring.answers; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
