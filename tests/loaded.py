@@ -9,6 +9,8 @@ from hybrid.measuring.answers import measure_answers
 from hybrid.models.prompts import TextCodec
 from hybrid.schema import EncodedPrompt, Generation, Sampling, System
 
+EN_DE = "en-de-49m-6m"  # the bundled pair that is T5-shaped and has one tokenizer
+
 
 def codec_of(pair: Any) -> TextCodec:
     """The codec of a bundle or a source."""

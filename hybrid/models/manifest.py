@@ -22,6 +22,7 @@ from hybrid.store.folders import data_folder, named_folder
 from hybrid.store.typed_json import convert
 
 BUNDLED = Path(__file__).parent / "zoo"
+DEFAULT_PAIR = "en-de-49m-6m"  # of commands and pages where none is named; the others follow by name
 MANIFEST = "pair.json"
 FORMAT, ANY_PAIR = 1, 2  # see pair_format
 RESTORE = "Restore it from the repository"
@@ -184,14 +185,19 @@ def _places(root: Path | None) -> tuple[Path, ...]:
 def _folders(root: Path | None) -> dict[str, Path]:
     """Folders that hold a manifest, of whatever kind, by name; those that begin with a dot are being written.
 
-    Of two pairs of one name the first is found: a user's own hides no bundled one.
+    DEFAULT_PAIR stands first where it is. Of two pairs of one name the first is found: a user's own hides
+    no bundled one.
     """
     folders: dict[str, Path] = {}
     for place in _places(root):
-        for path in sorted(place.glob(f"*/{MANIFEST}")):
+        for path in sorted(place.glob(f"*/{MANIFEST}"), key=_rank):
             if path.parent.name[0] != ".":
                 folders.setdefault(path.parent.name, path.parent)
     return folders
+
+
+def _rank(manifest: Path) -> tuple[bool, Path]:
+    return manifest.parent.name != DEFAULT_PAIR, manifest
 
 
 def _kind(mode: int) -> str:

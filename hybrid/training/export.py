@@ -16,7 +16,7 @@ from hybrid.errors import RecipeError
 from hybrid.models.bundle import Bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.models.pair_files import load_tokenizer
-from hybrid.models.pair_format import ROLES
+from hybrid.models.pair_format import ROLES, Role
 from hybrid.models.references import Checkpoint
 from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS, Model
@@ -30,12 +30,14 @@ from hybrid.training.stages import PRETRAINED
 def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Write the recipe's trained systems to `folder` as int8; returns the manifest.
 
-    An LLM that no stage has trained is referred to, by its reference, revision and hashes.
+    An LLM that no stage has trained is referred to, by its reference, revision and hashes, unless the
+    recipe has store_llm.
     """
     tasks = [recipe.known_tasks[name] for name in dict.fromkeys(c.task for c in recipe.data.train)]
     about = {
         "recipe": recipe.name,
         "seed": recipe.seed,
+        "bases": {role: base for role in ROLES if (base := _base(recipe, role))},
         "stages": {system: _history(recipe, recipe.bundle[system]) for system in MODELS},
         "training_data": _size_of_data(recipe),
         "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
@@ -73,9 +75,19 @@ def stage_bundle(recipe: Recipe, stages: Sequence[str], device: torch.device = C
 
 
 def _model(recipe: Recipe, stage: str) -> PreTrainedModel | Checkpoint:
-    if stage == PRETRAINED and recipe.llm.reference is not None:
+    if stage == PRETRAINED and recipe.llm.reference is not None and not recipe.store_llm:
         return checkpoint_of(recipe.llm.reference, "llm")
     return trained(recipe, stage)
+
+
+def _base(recipe: Recipe, role: Role) -> dict[str, Any]:
+    """Say of which pretrained model a role's was made: as the recipe names it, its licence and hashes."""
+    reference = recipe.part(role).reference
+    if reference is None:
+        return {}
+    base = checkpoint_of(reference, role)
+    hashes = {name: base.sha256[name] for name in base.weight_files}
+    return {"from": reference, "revision": base.revision, "licence": base.licence, "sha256": hashes}
 
 
 def _history(recipe: Recipe, stage: str) -> dict[str, Any]:

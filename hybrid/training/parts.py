@@ -12,6 +12,7 @@ from hybrid.training.stages import PartialShare
 
 # Entries that every tokenizer has: padding, end, unknown; bytes; a prefix a task. See texts.py.
 SMALLEST_VOCABULARY = 3 + 256 + len(TASKS)
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Vocabulary = Annotated[int, Meta(ge=SMALLEST_VOCABULARY, le=2**20)]
 SIZES = ("d_model", "d_ff", "heads", "layers")
 
@@ -104,11 +105,13 @@ class Part:
         file among them. Without it a new model of the sizes that follow, see Shape.
     vocab_size: entries of a tokenizer of its own, trained on the recipe's texts; an [slm] without
         one writes with the LLM's tokenizer.
+    sha256: of its file of weights, which is refused where it is another one.
     chat: whether a pretrained model is asked in its chat template, where it has one.
     dtype: of a pretrained LLM that is only read; on several GPUs, where it fits on none alone, bfloat16.
     """
 
     reference: str | None = None
+    sha256: Digest | None = None
     chat: bool | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
     vocab_size: Vocabulary | None = None
@@ -122,12 +125,14 @@ class Part:
     family: Family | None = None
 
     def __post_init__(self) -> None:
-        own = ("reference", "chat", "dtype")
+        own = ("reference", "sha256", "chat", "dtype")
         given = [name for name, value in asdict(self).items() if value is not None and name not in own]
         if self.reference is not None:
             if given:
                 raise ValueError(f"{given[0]} is given beside from, whose model has its own; give either")
             return
+        if self.sha256 is not None:
+            raise ValueError("sha256 is given without from; it is of the weights of a pretrained model")
         if self.dtype is not None:
             raise ValueError("dtype is given without from; it is of a pretrained LLM that is only read")
         for name in SIZES:

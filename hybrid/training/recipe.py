@@ -30,6 +30,8 @@ class Recipe:
     vocab_size: entries of a new LLM's tokenizer, and of a new SLM's without one of its own.
     tasks: by name, those of the recipe's own, and other words for built-in ones.
     compile: whether layers are compiled on a GPU (a minute, then about twice as fast), or in which stages.
+    store_llm: whether the bundle holds the weights of an LLM that no stage has trained, in the place of a
+        reference to them: a pair that ships does.
     bundle: which stages become the bundle's three systems; all three, or none without a bundle.
     """
 
@@ -44,6 +46,7 @@ class Recipe:
     hybrid: Reading = field(default_factory=Reading)
     tasks: Mapping[str, TaskTable] = field(default_factory=dict)
     bundle: Mapping[str, str] = field(default_factory=dict)
+    store_llm: bool = False
     compile: bool | tuple[str, ...] = True
     log_every: Count = 50
     dev_every: Count = 2000

@@ -63,12 +63,13 @@ def context_of(checkpoint: "Checkpoint") -> int | None:
 
 
 def check_fits(recipe: "Recipe") -> None:
-    """Raise RecipeError when a pretrained model has no such layer, or a context that is too short."""
+    """Raise RecipeError when a pretrained model is another file, has no such layer, or a short context."""
     for role in ROLES:
         reference = recipe.part(role).reference
         if reference is None:
             continue
         checkpoint = checkpoint_of(reference, role)
+        _check_pinned(recipe, role, checkpoint)
         longest = context_of(checkpoint)
         lengths = {"max_source": recipe.data.max_source}
         if not checkpoint.config.get("is_encoder_decoder"):
@@ -88,3 +89,22 @@ def check_fits(recipe: "Recipe") -> None:
         layer = recipe.hybrid.layer
         if role == "llm" and layer is not None and blocks is not None and layer > blocks:
             raise RecipeError(f"hybrid.layer is {layer}; the LLM has blocks 1 to {blocks}.")
+
+
+def _check_pinned(recipe: "Recipe", role: Role, checkpoint: "Checkpoint") -> None:
+    """Raise RecipeError when its weights are not those whose SHA-256 the recipe has."""
+    part, files = recipe.part(role), checkpoint.weight_files
+    if part.sha256 is None:
+        return
+    if len(files) > 1:
+        raise RecipeError(
+            f"[{role}] sha256 is of one file, and {part.reference} has {len(files)} of weights; leave it "
+            "out, and name the commit of a model of the Hub behind an @."
+        )
+    with named(str(part.reference), role):
+        digest = checkpoint.sha256[files[0]]
+    if digest != part.sha256:
+        raise RecipeError(
+            f"[{role}] from = {part.reference!r}: the SHA-256 of {files[0]} is {digest[:12]}…, the recipe "
+            f"has {part.sha256[:12]}…; fetch the file again, or give the SHA-256 of the one that is meant."
+        )

@@ -7,12 +7,12 @@ from hybrid import Generation, Sampling, TorchEngine, load_bundle
 from hybrid.models.manifest import BUNDLED, available_pairs
 from hybrid.schema import METHODS, SYSTEMS, System
 from hybrid.suites import load_suite
-from tests.loaded import ask, prompt_ids
+from tests.loaded import EN_DE, ask, prompt_ids
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not available_pairs(BUNDLED), reason="no pair is bundled"),
+    pytest.mark.skipif(EN_DE not in available_pairs(BUNDLED), reason="no pair is bundled"),
 ]
 
 SUBJECTS = ("The editor", "A small museum", "Your order", "The new driver", "Our neighbour")
@@ -39,7 +39,7 @@ SENTENCES = [s + " " + v + e for s in SUBJECTS for v in VERBS for e in ENDINGS]
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_engine_gives_the_ids_of_generate_on_200_sentences(system: System) -> None:
-    bundle = load_bundle(root=BUNDLED)
+    bundle = load_bundle(EN_DE, BUNDLED)
     engine, model = TorchEngine(bundle, system, threads=1), bundle.model(system)
     differing = []
     for text in SENTENCES:
@@ -54,7 +54,7 @@ def test_engine_gives_the_ids_of_generate_on_200_sentences(system: System) -> No
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
-    bundle = load_bundle(root=BUNDLED)
+    bundle = load_bundle(EN_DE, BUNDLED)
     engine = TorchEngine(bundle, system, threads=1)
     differing = []
     for start in range(0, len(SENTENCES), 32):
@@ -68,7 +68,7 @@ def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
 
 
 def test_lossless_methods_give_the_ids_of_the_llm_on_40_texts_of_a_bundled_suite() -> None:
-    bundle, suite = load_bundle(root=BUNDLED), load_suite("everyday-en-de")
+    bundle, suite = load_bundle(EN_DE, BUNDLED), load_suite("everyday-en-de")
     texts = [example.source for example in suite.examples[:40]]
 
     def answers(method: str) -> list[Generation]:

@@ -17,7 +17,7 @@ from hybrid.schema import CPU, METHODS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.bundle_source import BundleSource
 from tests.engines.peers import LIMIT, absolute_pair, greedy
-from tests.loaded import ask, encoded, prompt_ids
+from tests.loaded import EN_DE, ask, encoded, prompt_ids
 
 METHODS_HERE = ("llm", "slm")
 
@@ -211,7 +211,7 @@ def test_where_it_cannot_run(monkeypatch):
 def test_the_bundled_pair_answers_as_the_reference(method):
     """On 50 sentences: the same ids in float32, one at a time and in a batch; much the same words in int8."""
     pytest.importorskip("ctranslate2")
-    source, suite = ZooSource(), load_suite("everyday-en-de")
+    source, suite = ZooSource(EN_DE), load_suite("everyday-en-de")
     texts = [example.source for example in suite.examples[:50]]
     reference = TorchEngine(source.bundle([method]), method)
     exact, int8 = (

@@ -16,7 +16,7 @@ from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.bundle_source import BundleSource
 from tests.engines.peers import absolute_pair, called, greedy
-from tests.loaded import ask, encoded, prompt_ids
+from tests.loaded import EN_DE, ask, encoded, prompt_ids
 
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -230,7 +230,7 @@ def test_on_a_gpu(tiny_bundle, engines, texts, answer, answers, dtype):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_bundled_pair_answers_as_the_reference(method):
     """On 20 sentences: the same ids in float32, much the same words in int8."""
-    source, suite = ZooSource(), load_suite("everyday-en-de")
+    source, suite = ZooSource(EN_DE), load_suite("everyday-en-de")
     model = method if method in MODELS else "llm"
     engines = {
         "reference": TorchEngine(source.bundle([model]), model),

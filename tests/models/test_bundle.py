@@ -9,7 +9,15 @@ import torch
 
 from hybrid.errors import PairError
 from hybrid.models.bundle import load_bundle
-from hybrid.models.manifest import available_pairs, find_pair, user_zoo, write_manifest, zoos
+from hybrid.models.manifest import (
+    BUNDLED,
+    DEFAULT_PAIR,
+    available_pairs,
+    find_pair,
+    user_zoo,
+    write_manifest,
+    zoos,
+)
 from hybrid.models.pair_files import SCALE_SUFFIX, dequantize, quantize
 from hybrid.schema import SYSTEMS, Event, Status
 from tests.shared_tokenizer import save_shared_pair
@@ -171,6 +179,20 @@ def test_a_users_pairs_stand_behind_the_bundled_ones(tiny_zoo, monkeypatch, tmp_
     assert find_pair(None)[0] == find_pair(bundled[0])[0] != user_zoo() / bundled[0]
     assert find_pair("mine")[0] == user_zoo() / "mine"
     assert load_bundle("mine", models=["slm"]).name == "mine"
+
+
+def test_the_default_pair_stands_first(tiny_zoo, monkeypatch, tmp_path):
+    for name in ("a", "z"):
+        shutil.copytree(tiny_zoo / "tiny", tmp_path / name)
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path))
+    assert list(available_pairs()) == ["a", "z"]
+    monkeypatch.setattr("hybrid.models.manifest.DEFAULT_PAIR", "z")
+    assert list(available_pairs()) == ["z", "a"]
+    assert find_pair(None)[0] == tmp_path / "z"
+
+
+def test_the_default_pair_is_bundled():
+    assert find_pair(None, BUNDLED)[0] == BUNDLED / DEFAULT_PAIR
 
 
 def test_an_unknown_pair_lists_the_available(root, tmp_path):

@@ -7,6 +7,7 @@ from hybrid.models.bundle import ZooSource
 from hybrid.models.prompts import TextCodec, TextEncoder
 from hybrid.schema import LARGEST_PROMPT, TASKS
 from hybrid.suites import bundled_suites, load_suite
+from tests.loaded import EN_DE
 
 TASK = "translate-en-de"
 
@@ -20,7 +21,7 @@ def tokenizer(tiny_tokenizer_file):
 
 @pytest.fixture(scope="module")
 def bundled():
-    return ZooSource().codec("llm").reader
+    return ZooSource(EN_DE).codec("llm").reader
 
 
 def encode_prompt(tokenizer, task, text, limit, truncate=False):

@@ -115,6 +115,7 @@ def test_v1_1_and_flan_are_alike() -> None:
 
 def test_bundled_pair_is_read_from_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HYBRID_ZOO", raising=False)
+    monkeypatch.setattr("hybrid.models.manifest.DEFAULT_PAIR", "en-de-49m-6m")
     llm, slm = find_shape("bundled-llm"), find_shape("bundled-slm")
     assert (llm.d_model, llm.encoder_layers, llm.tied_head) == (384, 12, True)
     assert (slm.d_model, slm.decoder_layers, slm.source) == (256, 2, "en-de-49m-6m/slm")

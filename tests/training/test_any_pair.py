@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hybrid.engines.generation import until
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
+from hybrid.models.manifest import file_sha256
+from hybrid.models.pair_files import dequantize
 from hybrid.models.reading import SpreadReader
 from hybrid.schema import SYSTEMS, TASKS, Sampling
 from hybrid.training.data import prepare
@@ -166,6 +169,39 @@ def test_an_untouched_llm_and_a_decoder_only_slm(tmp_path: Path) -> None:
     pair = load_bundle("any", folder.parent).hybrid
     ids = torch.tensor([[40, 41, 42]])
     assert pair.generate(ids, torch.ones_like(ids), max_new_tokens=3, do_sample=False).shape[1] <= 3
+
+
+def test_a_pair_that_ships_holds_an_llm_that_no_stage_has_trained(tmp_path: Path) -> None:
+    """Its weights are those of the base, as rows of 8 bits; where they are from stands in pair.json."""
+    path = untouched(tmp_path)
+    weights = tmp_path / "llm" / "model.safetensors"
+    digest, text = file_sha256(weights), path.read_text("utf-8")
+    text = text.replace('/llm"\n', f'/llm"\nsha256 = "{digest}"\n', 1)
+    path.write_text(f"store_llm = true\n{text}", "utf-8")
+    *_, last = train(load_recipe(path))
+    folder = Path(last.values["folder"])
+    shutil.rmtree(tmp_path / "llm")
+    manifest = json.loads((folder / "pair.json").read_text("utf-8"))
+    assert "llm" not in manifest
+    base = manifest["about"]["bases"]["llm"]
+    assert (base["from"].endswith("/llm"), base["sha256"]) == (True, {"model.safetensors": digest})
+    pair = load_bundle("any", folder.parent)
+    stored = load_file(folder / "llm" / "model.safetensors")
+    for name, tensor in dequantize(stored).items():
+        assert torch.equal(pair.model("llm").state_dict()[name], tensor)
+
+
+def test_a_base_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
+    path, pin = write_recipe(tmp_path), "ab" * 32
+    text = path.read_text("utf-8").replace('/llm"\n', f'/llm"\nsha256 = "{pin}"\n', 1)
+    path.write_text(text, "utf-8")
+    digest = file_sha256(tmp_path / "llm" / "model.safetensors")
+    with pytest.raises(RecipeError) as caught:
+        list(train(load_recipe(path)))
+    assert f"the SHA-256 of model.safetensors is {digest[:12]}…, the recipe has {pin[:12]}…; " in str(
+        caught.value
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def untouched(tmp_path: Path) -> Path:

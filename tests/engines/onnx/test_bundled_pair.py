@@ -11,12 +11,12 @@ from hybrid.models.bundle import ZooSource
 from hybrid.models.manifest import BUNDLED, available_pairs
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite
-from tests.loaded import ask
+from tests.loaded import EN_DE, ask
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not available_pairs(BUNDLED), reason="no pair is bundled"),
+    pytest.mark.skipif(EN_DE not in available_pairs(BUNDLED), reason="no pair is bundled"),
 ]
 
 SUITES = ("everyday-en-de", "briefs-en")
@@ -24,7 +24,7 @@ SUITES = ("everyday-en-de", "briefs-en")
 
 @pytest.fixture(scope="module")
 def source() -> ZooSource:
-    return ZooSource(root=BUNDLED)
+    return ZooSource(EN_DE, BUNDLED)
 
 
 @pytest.fixture(scope="module")
