@@ -43,7 +43,7 @@ LOADED = """
 import sys, time
 from hybrid.engines.registry import create_engines
 from hybrid.engines.contract import EngineConfig
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from hybrid.schema import CPU, silent
 for name in ("onnx", "torch", "transformers", "ctranslate2"):
     try:

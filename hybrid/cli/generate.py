@@ -23,7 +23,7 @@ from hybrid.schema import (
 )
 
 if TYPE_CHECKING:
-    from hybrid.models.bundle import ZooSource
+    from hybrid.models.sources import ZooSource
 
 
 @click.command()
@@ -52,7 +52,7 @@ def generate(
         terminal(Status(sentence="Starting"))
         with collector_off():
             from hybrid.measuring.answers import measure_answers, warm_up
-            from hybrid.models.bundle import ZooSource
+            from hybrid.models.sources import ZooSource
 
         source = ZooSource(pair, observer=terminal)
         # Checked before the engine is made: refusals come early, and notices are known.

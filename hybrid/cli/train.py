@@ -84,7 +84,8 @@ def evaluate(
             import torch
 
             from hybrid.metrics import METRICS
-            from hybrid.models.bundle import Placement, ZooSource
+            from hybrid.models.bundle import Placement
+            from hybrid.models.sources import ZooSource
             from hybrid.models.manifest import models_of_pair
             from hybrid.training.evaluate import CONTROLS, quality
             from hybrid.training.export import stage_bundle

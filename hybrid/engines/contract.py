@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from hybrid.schema import CPU, METHODS, Device, EncodedPrompt, Model, Observer, Sampling, Step, System, silent
 
 if TYPE_CHECKING:  # they import torch
-    from hybrid.models.bundle import Bundle, Source
+    from hybrid.models.bundle import Bundle
+    from hybrid.models.sources import Source
     from hybrid.models.prompts import TextCodec
 
 

@@ -17,7 +17,7 @@ from hybrid.models.architectures import ARCHITECTURES
 from hybrid.schema import METHODS, MODELS, Device, Notice, Observer, Plan, System, silent
 
 if TYPE_CHECKING:
-    from hybrid.models.bundle import Source
+    from hybrid.models.sources import Source
 
 AUTO = "auto"
 INT8_ENCODER = "int8_encoder"  # an option
@@ -172,7 +172,7 @@ def load_engines(
     zoo. Raises EngineError when an engine cannot run here, PairError when the
     pair is unknown or damaged.
     """
-    from hybrid.models.bundle import ZooSource
+    from hybrid.models.sources import ZooSource
 
     requested = systems or plan.systems
     groups: dict[str, list[System]] = {}

@@ -22,7 +22,7 @@ from hybrid.models.manifest import tasks_of
 from hybrid.schema import Device, Event, Notice, Status, System, Task, task_named
 
 if TYPE_CHECKING:  # it imports torch
-    from hybrid.models.bundle import ZooSource
+    from hybrid.models.sources import ZooSource
 
 MOST_PAIRS = 2
 MOST_ENGINES = 12  # each with weights of its own
@@ -167,7 +167,7 @@ class EngineCache:
             }
 
     def _pair(self, request: EngineRequest, say: Say) -> _Pair:
-        from hybrid.models.bundle import ZooSource
+        from hybrid.models.sources import ZooSource
 
         key = _key(request)
         if key not in self._pairs:

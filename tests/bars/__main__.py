@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hybrid.measuring.lock import measuring
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from tests.bars.bar import Bar
 from tests.bars.cpu import PARTS
 from tests.bars.quality import quality

@@ -16,7 +16,7 @@ from hybrid.engines.contract import LoadedSystem
 from hybrid.engines.onnx.engine import OnnxEngine
 from hybrid.engines.registry import unavailable_reason
 from hybrid.measuring.lock import measuring
-from hybrid.models.bundle import Source, ZooSource
+from hybrid.models.sources import Source, ZooSource
 from hybrid.schema import CPU, Generation, Sampling
 from hybrid.suites import load_suite
 from tests.bars.bar import Bar, engines, interleaved, prompt_of, ratio, tpot_s

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hybrid.measuring.answers import answer_unmeasured
 from hybrid.measuring.memory import peak_resident
-from hybrid.models.bundle import Source
+from hybrid.models.sources import Source
 from hybrid.schema import MODELS, Sampling
 from tests.bars.bar import (
     TASK,

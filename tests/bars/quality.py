@@ -6,7 +6,7 @@ from pathlib import Path
 from hybrid.engines.contract import LoadedSystem
 from hybrid.measuring.answers import measure_answers
 from hybrid.metrics import main_metric, score
-from hybrid.models.bundle import Source
+from hybrid.models.sources import Source
 from hybrid.schema import MODELS, TASKS, Sampling, Suite
 from hybrid.suites import load_suite
 from tests.bars.bar import Bar, Measured, engines

@@ -12,7 +12,8 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.engines.ctranslate2_engine import create_engines, unavailable_reason
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
-from hybrid.models.bundle import Bundle, ZooSource
+from hybrid.models.bundle import Bundle
+from hybrid.models.sources import ZooSource
 from hybrid.schema import CPU, METHODS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.bundle_source import BundleSource

@@ -11,7 +11,7 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.engines.transformers_engine import create_engines, unavailable_reason
 from hybrid.errors import EngineError
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 from hybrid.suites import load_suite
 from tests.bundle_source import BundleSource

@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from hybrid.models.prompts import TextCodec, TextEncoder
 from hybrid.schema import LARGEST_PROMPT, TASKS
 from hybrid.suites import bundled_suites, load_suite

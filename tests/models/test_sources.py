@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hybrid.errors import PairError
-from hybrid.models.bundle import ZooSource, models_of
+from hybrid.models.sources import ZooSource, models_of
 from hybrid.schema import Event, Status
 from tests.bundle_source import BundleSource
 

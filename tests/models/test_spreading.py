@@ -15,7 +15,8 @@ from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.errors import EngineError
 from hybrid.models import reading
-from hybrid.models.bundle import Placement, ZooSource
+from hybrid.models.bundle import Placement
+from hybrid.models.sources import ZooSource
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import SpreadReader, devices_of, needs_several, spread
 from hybrid.models.references import load_model, loading, resolve
@@ -184,7 +185,7 @@ def test_graphs_are_of_one_gpu(monkeypatch, source):
 
 
 def test_a_gpu_that_is_named_is_the_one(monkeypatch, source):
-    monkeypatch.setattr("hybrid.models.bundle.needs_several", lambda *_: True)
+    monkeypatch.setattr("hybrid.models.sources.needs_several", lambda *_: True)
     spreads = {name: source.spreads(Device.parse(name), "bfloat16") for name in ("cpu", "cuda", "cuda:1")}
     assert spreads == {"cpu": False, "cuda": True, "cuda:1": False}
 

@@ -8,7 +8,8 @@ import torch
 from tokenizers import Tokenizer
 
 from hybrid.errors import EngineError, InputError, PairError
-from hybrid.models.bundle import ZooSource, load_bundle
+from hybrid.models.bundle import load_bundle
+from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import available_pairs, models_of_pair, one_tokenizer, tasks_of, write_manifest
 from hybrid.models.pair import Hybrid
 from hybrid.models.references import Checkpoint, load_model, resolve

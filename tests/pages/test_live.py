@@ -102,7 +102,7 @@ def test_a_reload_and_another_visitor_find_the_models_loaded(live: AppTest, monk
     def refuse(*_, **__):
         raise AssertionError("loaded again")
 
-    monkeypatch.setattr("hybrid.models.bundle.load_bundle", refuse)
+    monkeypatch.setattr("hybrid.models.sources.load_bundle", refuse)
     page = ask(arrive(), "The bridge is open.")
     assert not page.exception
     assert len(texts(page)) == 3

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from hybrid.errors import RecipeError
 from hybrid.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from hybrid.training.models import build_model, trainable
 from hybrid.training.optim import MuonAdam
 
 
@@ -110,3 +112,31 @@ def test_weights_alone(tmp_path: Path) -> None:
     others, _ = state(2, 0)
     load_weights(tmp_path / "checkpoint", others)
     assert all(torch.equal(named[name], others[name]) for name in named)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("model.safetensors", b"half", "header"),
+        ("position.json", b"{}", "gives no step"),
+        ("position.json", b'{"step": "4"}', "gives no step"),
+    ],
+)
+def test_a_checkpoint_that_is_damaged_is_named(
+    finished, tmp_path: Path, file: str, content: bytes, says: str
+) -> None:
+    recipe = finished[0]
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(recipe.out / "second" / "checkpoint", folder)
+    (folder / file).write_bytes(content)
+    named = trainable(build_model(recipe, recipe.stage("second"))[0])
+    with pytest.raises(RecipeError, match=says) as caught:
+        load_checkpoint(folder, named, MuonAdam(named, 0.02, 0.01))
+    assert str(folder / file) in str(caught.value)
+
+
+def test_a_checkpoint_of_another_model_is_named(finished) -> None:
+    recipe = finished[0]
+    named = trainable(build_model(recipe, recipe.stage("first"))[0])
+    with pytest.raises(RecipeError, match=r"second/checkpoint/model\.safetensors cannot be used: .* alone"):
+        load_checkpoint(recipe.out / "second" / "checkpoint", named, MuonAdam(named, 0.02, 0.01))

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from hybrid.engines.torch.engine import TorchEngine
+from hybrid.errors import RecipeError
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
 from hybrid.training.distillation import distilled, greedy_answers
 from hybrid.training.export import _history, stage_bundle
-from hybrid.training.models import trained
+from hybrid.training.models import trained, untrained
+from hybrid.training.parts import Shape
 from hybrid.training.recipe import Recipe, prepared
 from hybrid.training.stages import Stage
 from hybrid.training.train import train
@@ -145,3 +147,8 @@ def test_a_sample_is_answered(finished, tmp_path: Path) -> None:
     assert path.name == "answers-20.npz"
     assert len(sources) == 20
     assert all(source in every for source in sources)
+
+
+def test_a_model_of_more_layers_than_there_are_is_a_sentence() -> None:
+    with pytest.raises(RecipeError, match=r"Expected int <= 1000, got 1001 - at \$\.num_layers"):
+        untrained(Shape(d_model=8, d_ff=8, heads=1, layers=1001, d_kv=8), 300)

@@ -2,7 +2,6 @@
 
 import json
 import resource
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from hybrid.errors import RecipeError
-from hybrid.training.checkpoint import load_checkpoint
 from hybrid.training.export import _events
-from hybrid.training.models import build_model, trainable, untrained
-from hybrid.training.optim import MuonAdam
-from hybrid.training.parts import Shape
+from hybrid.training.models import build_model
 from hybrid.training.recipe import Recipe, load_recipe
 from hybrid.training.stage_run import LOSSES, TrainEvent
 from hybrid.training.step import Update
@@ -261,39 +257,6 @@ def test_a_model_that_no_machine_holds_is_refused_with_what_it_takes(
     for part in says:
         assert part in str(caught.value)
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "says"),
-    [
-        ("model.safetensors", b"half", "header"),
-        ("position.json", b"{}", "gives no step"),
-        ("position.json", b'{"step": "4"}', "gives no step"),
-    ],
-)
-def test_a_checkpoint_that_is_damaged_is_named(
-    finished, tmp_path: Path, file: str, content: bytes, says: str
-) -> None:
-    recipe = finished[0]
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(recipe.out / "second" / "checkpoint", folder)
-    (folder / file).write_bytes(content)
-    named = trainable(build_model(recipe, recipe.stage("second"))[0])
-    with pytest.raises(RecipeError, match=says) as caught:
-        load_checkpoint(folder, named, MuonAdam(named, 0.02, 0.01))
-    assert str(folder / file) in str(caught.value)
-
-
-def test_a_checkpoint_of_another_model_is_named(finished) -> None:
-    recipe = finished[0]
-    named = trainable(build_model(recipe, recipe.stage("first"))[0])
-    with pytest.raises(RecipeError, match=r"second/checkpoint/model\.safetensors cannot be used: .* alone"):
-        load_checkpoint(recipe.out / "second" / "checkpoint", named, MuonAdam(named, 0.02, 0.01))
-
-
-def test_a_model_of_more_layers_than_there_are_is_a_sentence() -> None:
-    with pytest.raises(RecipeError, match=r"Expected int <= 1000, got 1001 - at \$\.num_layers"):
-        untrained(Shape(d_model=8, d_ff=8, heads=1, layers=1001, d_kv=8), 300)
 
 
 def test_a_log_whose_last_line_was_torn_is_read(finished, tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ Letters: S prompt tokens, n tokens of a pass, T positions of the caches, D model
 G key-value heads of which each serves R = H / G heads, K head width, L layers, V vocabulary.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 import torch
 
 from hybrid.engines.speculative import MIN_DRAFT_PROBABILITY
@@ -26,6 +25,8 @@ from hybrid.engines.torch.operations import (
     Target,
     Turns,
     argmax,
+    argmax_probability_reader,
+    argmax_reader,
     mm,
     normalize_row,
     normalize_rows,
@@ -51,7 +52,7 @@ class SingleDecoder:
         self.windows = {layer.window for layer in packed.layers}
         self.head = packed.head
         self.logits = self.embeddings.new_empty(1, packed.vocabulary)
-        self.pick, self.pick_surely = _argmax(self.logits), _argmax_with_probability(self.logits)
+        self.pick, self.pick_surely = argmax_reader(self.logits), argmax_probability_reader(self.logits)
         self.entrance = None if packed.entrance.open else packed.entrance
         self.prefix: torch.Tensor | None = None  # (S, D) of a decoder-only model's prompt
         self.offset = 0  # where in the caches position 0 of the answer stands
@@ -271,31 +272,3 @@ class CachedLayer:
     def _by_row(self, mixed: torch.Tensor) -> torch.Tensor:
         """(G, Rn, K) to (n, HK)."""
         return mixed.view(self.heads, self.group, -1, self.width).permute(2, 0, 1, 3).flatten(1)
-
-
-def _argmax(logits: torch.Tensor) -> Callable[[], int]:
-    """Make a reader of the largest logit's index, of (1, V); numpy's is ten times as fast on the CPU."""
-    if logits.device.type != "cpu" or logits.dtype != torch.float32:
-        return lambda: int(logits.argmax())
-    shared = logits.numpy()
-    return lambda: int(shared.argmax())
-
-
-def _argmax_with_probability(logits: torch.Tensor) -> Callable[[], tuple[int, float]]:
-    """Make a reader of the index of the largest of `logits`, (1, V), and its probability."""
-    if logits.device.type != "cpu" or logits.dtype != torch.float32:
-
-        def read() -> tuple[int, float]:
-            largest = logits.float().softmax(1).max(1)
-            # Brought over together, since each wait for a GPU costs; float64 holds every id.
-            index, probability = torch.cat([largest.indices.double(), largest.values.double()]).tolist()
-            return int(index), probability
-
-        return read
-    shared = logits.numpy()[0]
-
-    def read_shared() -> tuple[int, float]:
-        index = int(shared.argmax())
-        return index, 1.0 / float(np.exp(shared - shared[index]).sum())
-
-    return read_shared

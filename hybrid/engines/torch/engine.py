@@ -27,13 +27,13 @@ from hybrid.engines.torch.batch_decoder import BatchDecoder
 from hybrid.engines.torch.decoder import SingleDecoder
 from hybrid.engines.torch.encoder import LatentFusion, PromptEmbedder, PromptEncoder, StackEncoder, States
 from hybrid.engines.torch.layers import PackedDecoder, PackedLayer
-from hybrid.engines.torch.module_encoder import ModuleEncoder
+from hybrid.engines.torch.module_encoder import ModuleEncoder, not_covered
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
-from hybrid.format import listed
-from hybrid.models.architectures import check_supported, decoder_of, encoder_of, reader_of
+from hybrid.models.architectures import decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import Stack
-from hybrid.models.bundle import Bundle, models_of
+from hybrid.models.bundle import Bundle
+from hybrid.models.sources import models_of
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.fusion import Affine
 from hybrid.models.reading import devices_of
@@ -152,7 +152,7 @@ class TorchBackend:
 
     def _hybrid_reader(self) -> PromptEncoder | ModuleEncoder:
         hybrid = self._bundle.hybrid
-        if _not_covered(hybrid.llm):
+        if not_covered(hybrid.llm):
             return self._once("module", lambda: ModuleEncoder(hybrid.llm, self._target))
         return self._reader(reader_of(hybrid.llm, hybrid.config.layer))
 
@@ -256,7 +256,7 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
         for method in config.methods
         if method not in reasons
     }
-    if "hybrid" in engines and (reason := _not_covered(bundle.hybrid.llm)):
+    if "hybrid" in engines and (reason := not_covered(bundle.hybrid.llm)):
         kind, devices = type(bundle.hybrid.llm).__name__, devices_of(bundle.hybrid.llm)
         own = {"placement": f"llm over {', '.join(devices)}"} if devices else {}
         kind = type(bundle.hybrid.llm.config).__name__.removesuffix("Config") if devices else kind
@@ -274,19 +274,8 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
 def _not_written(bundle: Bundle, method: str) -> str:
     """Say which model that writes in a method no architecture covers; nothing when all are covered."""
     for model in METHODS[method].models:
-        if reason := _not_covered(bundle.hybrid.slm if model == "hybrid" else bundle.model(model)):
+        if reason := not_covered(bundle.hybrid.slm if model == "hybrid" else bundle.model(model)):
             return reason
-    return ""
-
-
-def _not_covered(model: Any) -> str:
-    """Say why a model is not packed: it is spread, or no architecture covers it; nothing when it is."""
-    if devices := devices_of(model):
-        return f"the LLM fits on no GPU alone and lies on {listed(devices)}."
-    try:
-        check_supported(model.config)
-    except EngineError as error:
-        return str(error).removesuffix(" Use --engine transformers.")
     return ""
 
 

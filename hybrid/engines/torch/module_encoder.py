@@ -15,7 +15,9 @@ from hybrid.engines.decoding import Prompts
 from hybrid.engines.torch.encoder import States, prompt_rows
 from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
-from hybrid.models.reading import SpreadReader
+from hybrid.format import listed
+from hybrid.models.architectures import check_supported
+from hybrid.models.reading import SpreadReader, devices_of
 from hybrid.schema import Phase
 
 
@@ -61,3 +63,14 @@ def _positions(module: nn.Module) -> int | None:
             padding = part.padding_idx  # RoBERTa counts from the row after it
             return part.num_embeddings - (0 if padding is None else padding + 1)
     return None
+
+
+def not_covered(model: Any) -> str:
+    """Say why a model is not packed: it is spread, or no architecture covers it; nothing when it is."""
+    if devices := devices_of(model):
+        return f"the LLM fits on no GPU alone and lies on {listed(devices)}."
+    try:
+        check_supported(model.config)
+    except EngineError as error:
+        return str(error).removesuffix(" Use --engine transformers.")
+    return ""

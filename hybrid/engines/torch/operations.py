@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from hybrid.models.architectures.records import Linear, Norm, Rotary
@@ -115,12 +117,46 @@ def add_mm(rows: torch.Tensor, inner: torch.Tensor, packed: Packed) -> torch.Ten
 
 
 def argmax(logits: torch.Tensor) -> list[int]:
-    """Find the index of the largest in each row of (N, V); numpy's is ten times as fast on the CPU."""
-    if logits.device.type != "cpu" or logits.dtype != torch.float32:
-        ids: list[int] = logits.argmax(1).tolist()
-    else:
-        ids = logits.numpy().argmax(1).tolist()
+    """Find the index of the largest in each row of (N, V)."""
+    shared = _shared(logits)
+    ids: list[int] = (logits if shared is None else shared).argmax(1).tolist()
     return ids
+
+
+def argmax_reader(logits: torch.Tensor) -> Callable[[], int]:
+    """Make a reader of the largest logit's index, of (1, V)."""
+    shared = _shared(logits)
+    if shared is None:
+        return lambda: int(logits.argmax())
+    return lambda: int(shared.argmax())
+
+
+def argmax_probability_reader(logits: torch.Tensor) -> Callable[[], tuple[int, float]]:
+    """Make a reader of the index of the largest of `logits`, (1, V), and its probability."""
+    shared = _shared(logits)
+    if shared is None:
+
+        def read() -> tuple[int, float]:
+            largest = logits.float().softmax(1).max(1)
+            # Brought over together, since each wait for a GPU costs; float64 holds every id.
+            index, probability = torch.cat([largest.indices.double(), largest.values.double()]).tolist()
+            return int(index), probability
+
+        return read
+    row = shared[0]
+
+    def read_row() -> tuple[int, float]:
+        index = int(row.argmax())
+        return index, 1.0 / float(np.exp(row - row[index]).sum())
+
+    return read_row
+
+
+def _shared(logits: torch.Tensor) -> NDArray[np.float32] | None:
+    """Give numpy's view of float32 on the CPU, whose argmax is ten times as fast; None of anything else."""
+    if logits.device.type != "cpu" or logits.dtype != torch.float32:
+        return None
+    return logits.numpy()
 
 
 def unit_rms(rows: torch.Tensor, eps: float) -> torch.Tensor:

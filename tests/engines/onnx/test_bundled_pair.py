@@ -7,7 +7,7 @@ import pytest
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import BUNDLED, available_pairs
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite

@@ -12,7 +12,7 @@ from hybrid.engines.onnx import cache
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.onnx.cache import load_or_build
 from hybrid.engines.onnx.runtime import BuiltGraph
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from hybrid.schema import METHODS
 
 HASH = "ab" * 32

@@ -12,7 +12,8 @@ from hybrid.engines.onnx import decoder_runtime
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.onnx.decoder_runtime import CHUNK
 from hybrid.errors import EngineError
-from hybrid.models.bundle import ZooSource, load_bundle
+from hybrid.models.bundle import load_bundle
+from hybrid.models.sources import ZooSource
 from hybrid.schema import CPU, METHODS, MODELS, Device, Sampling
 from tests.loaded import encoded, prompt_ids
 

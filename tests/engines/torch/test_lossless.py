@@ -13,7 +13,8 @@ from hybrid.engines.contract import EngineConfig
 from hybrid.engines.torch.engine import TorchEngine, create_engines
 from hybrid.errors import EngineError
 from hybrid.measuring.answers import warm_up
-from hybrid.models.bundle import ZooSource, load_bundle
+from hybrid.models.bundle import load_bundle
+from hybrid.models.sources import ZooSource
 from hybrid.models.pair import HybridForConditionalGeneration
 from hybrid.schema import METHODS, MODELS, Device, Sampling
 from tests.bundle_source import BundleSource

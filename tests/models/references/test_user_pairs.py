@@ -7,7 +7,7 @@ import pytest
 
 from hybrid import add_pair, load_bundle, remove_pair
 from hybrid.errors import PairError
-from hybrid.models.bundle import ZooSource
+from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import find_pair
 from hybrid.models.pair_summary import how_to_train, licences
 from hybrid.models.references import resolve
