@@ -17,6 +17,8 @@ Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]  # what a tensor's dimension ca
 Length = Annotated[int, Meta(ge=2, le=2**16 - 1)]  # tokens, the end included; 16 bits in the prepared data
 ROW_TOKENS = 512
 Weight = Annotated[float, Meta(gt=0, le=1000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+PartialShare = Annotated[float, Meta(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)

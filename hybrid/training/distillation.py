@@ -19,11 +19,10 @@ from hybrid.models.pair import Hybrid
 from hybrid.models.reading import devices_of
 from hybrid.schema import EncodedPrompt, Sampling
 from hybrid.training.batches import by_length, mask_of
-from hybrid.training.data import rows_of, save_rows, texts_of
+from hybrid.training.data import prepared_texts, rows_of, save_rows
 from hybrid.training.export import stage_bundle
-from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.recipe import PRETRAINED, Recipe, Stage, prepared
 from hybrid.training.stage_module import is_encoder_decoder
-from hybrid.training.stages import PRETRAINED, Stage
 
 SOURCE_TOKENS_PER_BATCH, ON_GPU = 16384, 131072
 SPARE_TOKENS, MOST_ROWS = 8, 4096
@@ -165,7 +164,7 @@ def _retokenized(
     recipe: Recipe, answers: Sequence[Sequence[int]], references: Sequence[Sequence[int]], widest: int
 ) -> list[list[int]]:
     """Return answers in the ids of the SLM, references for those empty or too long for a bucket."""
-    llm, slm = texts_of(recipe, "llm"), texts_of(recipe, "slm")
+    llm, slm = prepared_texts(recipe, "llm"), prepared_texts(recipe, "slm")
     texts = llm.backend.decode_batch([list(answer[:-1]) for answer in answers])
     task = max(slm.tasks.values(), key=lambda known: known.lines).name  # whose texts keep what is in them
     rows = slm.encoder.answers((task, text) for text in texts)

@@ -20,11 +20,10 @@ from hybrid.models.pair_format import ROLES, Role
 from hybrid.models.references import Checkpoint
 from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS, Model
-from hybrid.training.data import texts_of
+from hybrid.training.data import prepared_texts
 from hybrid.training.models import CPU, trained
-from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.recipe import PRETRAINED, Recipe, prepared
 from hybrid.training.sources import checkpoint_of
-from hybrid.training.stages import PRETRAINED
 
 
 def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -42,7 +41,7 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "training_data": _size_of_data(recipe),
         "exported_with": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    texts = {role: texts_of(recipe, role) for role in ROLES}
+    texts = {role: prepared_texts(recipe, role) for role in ROLES}
     models = {system: _model(recipe, recipe.bundle[system]) for system in MODELS}
     return save_pair(folder, texts, tasks, models, recipe.data.max_source, about)
 
@@ -52,7 +51,7 @@ def stage_bundle(recipe: Recipe, stages: Sequence[str], device: torch.device = C
 
     device: where they will answer, see trained().
     """
-    texts = {role: texts_of(recipe, role) for role in ROLES}
+    texts = {role: prepared_texts(recipe, role) for role in ROLES}
     loaded: dict[Model, PreTrainedModel] = {}
     for name in stages:
         kind: Model = "llm" if name == PRETRAINED else recipe.stage(name).trains

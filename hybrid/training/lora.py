@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hybrid.errors import RecipeError
-from hybrid.training.stages import Stage
+from hybrid.training.recipe import Stage
 
 ALPHA = 2  # what they give is scaled by it, whatever their rank
 ADAPTER = ".lora_"  # in the names of their parameters

@@ -18,12 +18,11 @@ from hybrid.models.reading import needs_several
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import MODEL, load_weights
-from hybrid.training.data import one_tokenizer, texts_of
+from hybrid.training.data import one_tokenizer, prepared_texts
 from hybrid.training.lora import add_adapters, merge_adapters, trained_alone
 from hybrid.training.parts import Shape
-from hybrid.training.recipe import Recipe
+from hybrid.training.recipe import PRETRAINED, Recipe, Stage
 from hybrid.training.sources import checkpoint_of, pretrained
-from hybrid.training.stages import PRETRAINED, Stage
 
 CPU = torch.device("cpu")
 # A weight in float32; with its gradient and momentum where it is trained.
@@ -44,7 +43,7 @@ def first_model(recipe: Recipe, role: Role) -> PreTrainedModel:
     if part.reference is not None:
         return pretrained(part.reference, role)
     assert part.shape is not None
-    texts = texts_of(recipe, role)
+    texts = prepared_texts(recipe, role)
     return untrained(part.shape, texts.vocabulary, texts.pad_id, texts.eos_id)
 
 

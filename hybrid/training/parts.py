@@ -7,10 +7,9 @@ from msgspec import Meta
 
 from hybrid.models.fusion import Fusion
 from hybrid.schema import TASKS, Task, TaskKind, task_named
-from hybrid.training.corpora import Count
-from hybrid.training.stages import PartialShare
+from hybrid.training.corpora import Count, PartialShare
 
-# Entries that every tokenizer has: padding, end, unknown; bytes; a prefix a task. See texts.py.
+# Entries that every tokenizer has: padding, end, unknown; bytes; a prefix a task. See data.py.
 SMALLEST_VOCABULARY = 3 + 256 + len(TASKS)
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Vocabulary = Annotated[int, Meta(ge=SMALLEST_VOCABULARY, le=2**20)]

@@ -16,8 +16,7 @@ from hybrid.models.manifest import file_sha256
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.store.files import atomic_write
 from hybrid.store.typed_json import encode
-from hybrid.training.recipe import Recipe, prepared
-from hybrid.training.stages import LINKS, PRETRAINED, Stage
+from hybrid.training.recipe import LINKS, PRETRAINED, Recipe, Stage, prepared
 
 SETTINGS = "settings.json"
 NAMED = 3  # differences in a sentence

@@ -17,7 +17,7 @@ from hybrid.models.fused_model import take_rows, tokens_first
 from hybrid.models.pair import Hybrid, HybridForCausalLM, causal_mask
 from hybrid.models.reading import SpreadReader, reads_causally
 from hybrid.training.losses import IGNORED, Head, token_losses
-from hybrid.training.stages import Stage
+from hybrid.training.recipe import Stage
 
 # Encoder-decoder families that use a mask of four dimensions as it is.
 READY_MASKS = ("t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus")

@@ -20,11 +20,10 @@ from hybrid.training.distillation import distilled
 from hybrid.training.models import build_model, kept_tensors, trainable
 from hybrid.training.optim import MeanWeights, linear_schedule, optimizer_of
 from hybrid.training.packing import AnyBatch, PackedBatches
-from hybrid.training.recipe import Recipe, prepared
+from hybrid.training.recipe import Recipe, Stage, prepared
 from hybrid.training.settings import record, stage_settings
 from hybrid.training.sources import row_tokens
 from hybrid.training.stage_module import PackedModule, StageModule, compile_parts, is_encoder_decoder
-from hybrid.training.stages import Stage
 from hybrid.training.states import calibrate, keep_states
 from hybrid.training.step import Update
 

@@ -20,11 +20,10 @@ from hybrid.training.data import prepare
 from hybrid.training.export import export
 from hybrid.training.lora import check_lora
 from hybrid.training.models import check_memory
-from hybrid.training.recipe import Recipe
+from hybrid.training.recipe import Recipe, Stage
 from hybrid.training.settings import check_unchanged
 from hybrid.training.sources import check_fits
 from hybrid.training.stage_run import StageRun, TrainEvent
-from hybrid.training.stages import Stage
 
 LOCK = "train.lock"  # in an output folder; what is left of it after a training locks nothing
 

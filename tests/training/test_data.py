@@ -16,10 +16,9 @@ from hybrid.models.prompts import TextCodec
 from hybrid.schema import TASKS
 from hybrid.training.batches import Batch, Batches, by_length, padded
 from hybrid.training.corpora import read_corpora, read_corpus
-from hybrid.training.data import prepare, tokenizer_path
+from hybrid.training.data import SPECIALS, prepare, tokenizer_path, train_tokenizer
 from hybrid.training.losses import IGNORED
 from hybrid.training.recipe import Recipe, prepared
-from hybrid.training.texts import SPECIALS, train_tokenizer
 
 CPU = torch.device("cpu")
 

@@ -17,8 +17,7 @@ from hybrid.training.distillation import distilled, greedy_answers
 from hybrid.training.export import _history, stage_bundle
 from hybrid.training.models import trained, untrained
 from hybrid.training.parts import Shape
-from hybrid.training.recipe import Recipe, prepared
-from hybrid.training.stages import Stage
+from hybrid.training.recipe import Recipe, Stage, prepared
 from hybrid.training.train import train
 from tests.loaded import ask
 

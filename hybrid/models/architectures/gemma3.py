@@ -11,17 +11,21 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 from msgspec import Meta
 
 from hybrid.models.architectures import Config, Weights, base_weights
-from hybrid.models.architectures.bounds import (
+from hybrid.models.architectures.config_json import (
     Deviation,
     Epsilon,
     Id,
     Ids,
     Layers,
     Rate,
+    RopeSettings,
+    Theta,
     Tokens,
     Vocabulary,
     Width,
     checked,
+    rope_settings,
+    rotary,
 )
 from hybrid.models.architectures.llama import linear
 from hybrid.models.architectures.qwen2 import LayerType, windows_of
@@ -34,7 +38,6 @@ from hybrid.models.architectures.records import (
     Rotary,
     Sizes,
 )
-from hybrid.models.architectures.rope import RopeSettings, Theta, rope_settings, rotary
 
 # What a config.json on the Hub leaves out.
 DEFAULTS: Config = {

@@ -6,7 +6,7 @@ Its matrices lie as Conv1D holds them, (d_in, d_out), queries, keys and values s
 from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights, base_weights
-from hybrid.models.architectures.bounds import (
+from hybrid.models.architectures.config_json import (
     Deviation,
     Epsilon,
     Id,

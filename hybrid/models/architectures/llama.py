@@ -6,17 +6,21 @@ Key-value heads may serve several query heads each (Ainslie et al. 2023, arXiv 2
 from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights, base_weights
-from hybrid.models.architectures.bounds import (
+from hybrid.models.architectures.config_json import (
     Deviation,
     Epsilon,
     Id,
     Ids,
     Layers,
     Rate,
+    RopeSettings,
+    Theta,
     Tokens,
     Vocabulary,
     Width,
     checked,
+    rope_settings,
+    rotary,
 )
 from hybrid.models.architectures.records import (
     Attention,
@@ -28,7 +32,6 @@ from hybrid.models.architectures.records import (
     Rotary,
     Sizes,
 )
-from hybrid.models.architectures.rope import RopeSettings, Theta, rope_settings, rotary
 
 
 class Settings(TypedDict, total=False):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybrid.models.architectures import Config, Weights, bart
-from hybrid.models.architectures.bounds import Vocabulary, checked
+from hybrid.models.architectures.config_json import Vocabulary, checked
 from hybrid.models.architectures.records import DecoderStack, LearnedPositions, Linear, Sizes, Stack
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from hybrid.models.architectures import Config, Weights, llama
-from hybrid.models.architectures.bounds import Tokens, checked
+from hybrid.models.architectures.config_json import Tokens, checked
 from hybrid.models.architectures.records import DecoderStack, Sizes
 
 LayerType = Literal["full_attention", "sliding_attention"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybrid.models.architectures import Config, Weights, base_weights, llama, qwen2
-from hybrid.models.architectures.bounds import checked
+from hybrid.models.architectures.config_json import checked
 from hybrid.models.architectures.records import DecoderStack, Layer, Sizes
 
 HEAD_WIDTH = 128  # where a config.json names none

@@ -11,17 +11,21 @@ from msgspec import Meta
 
 from hybrid.models.architectures import Config, Weights
 from hybrid.models.architectures.bart import half_weights
-from hybrid.models.architectures.bounds import (
+from hybrid.models.architectures.config_json import (
     Epsilon,
     Id,
     Ids,
     Layers,
     Rate,
     Scale,
+    RopeSettings,
+    Theta,
     Tokens,
     Vocabulary,
     Width,
     checked,
+    rope_settings,
+    rotary,
 )
 from hybrid.models.architectures.gemma3 import norm
 from hybrid.models.architectures.llama import linear
@@ -35,7 +39,6 @@ from hybrid.models.architectures.records import (
     Sizes,
     Stack,
 )
-from hybrid.models.architectures.rope import RopeSettings, Theta, rope_settings, rotary
 
 Cap = Annotated[float, Meta(gt=0, le=1e6)] | None
 

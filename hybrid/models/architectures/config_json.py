@@ -1,17 +1,33 @@
-"""Rotary positions (Su et al. 2021, arXiv 2104.09864) as a config.json describes them."""
+"""What a config.json may say, whoever wrote it: bounds of its values, and the two spellings of rotary positions.
+
+The types are those of each family's Settings. Rotary positions: Su et al. 2021, arXiv 2104.09864.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta
 
 from hybrid.models.architectures import Config
-from hybrid.models.architectures.bounds import Tokens
-from hybrid.models.architectures.records import Rotary
+from hybrid.models.architectures.records import Rotary, Sizes
+from hybrid.store.typed_json import convert
 
 if TYPE_CHECKING:
     import torch
+
+Vocabulary = Annotated[int, Meta(ge=1, le=2**24)]
+Width = Annotated[int, Meta(ge=1, le=2**20)]
+Layers = Annotated[int, Meta(ge=1, le=1000)]
+Tokens = Annotated[int, Meta(ge=1, le=2**24)]  # of a context, or of a window
+Id = Annotated[int, Meta(ge=0, le=2**24)]
+Ids = Id | Annotated[list[Id], Meta(min_length=1, max_length=100)] | None
+Rate = Annotated[float, Meta(ge=0, lt=1)]  # of dropout
+Epsilon = Annotated[float, Meta(gt=0, le=1)]
+Scale = Annotated[float, Meta(ge=0, le=1000)]  # of first weights
+Deviation = Annotated[float, Meta(ge=0, le=1)]  # the same, as a standard deviation
+Theta = Annotated[float, Meta(ge=1, le=1e12)]
+Factor = Annotated[float, Meta(ge=0.01, le=1e6)]
 
 # What stretches positions, and the settings that it needs.
 ROPE_TYPES: Mapping[str, tuple[str, ...]] = {
@@ -19,8 +35,6 @@ ROPE_TYPES: Mapping[str, tuple[str, ...]] = {
     "linear": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
 }
-Theta = Annotated[float, Meta(ge=1, le=1e12)]
-Factor = Annotated[float, Meta(ge=0.01, le=1e6)]
 
 
 class RopeSettings(TypedDict, total=False):
@@ -34,6 +48,23 @@ class RopeSettings(TypedDict, total=False):
     high_freq_factor: Factor
     original_max_position_embeddings: Tokens
     partial_rotary_factor: Annotated[float, Meta(gt=0, le=1)]
+
+
+def checked(kind: type, config: Config, sizes: Callable[[Config], Sizes]) -> dict[str, Any]:
+    """Take the keys of `kind`, a TypedDict, from a config.json, with values that go together.
+
+    sizes: of the family. Raises ValueError, with key, value and bound.
+    """
+    settings: dict[str, Any] = dict(convert(kind, dict(config)))
+    about = sizes(settings)
+    for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+        value = settings.get(key)
+        ids = value if isinstance(value, list) else [0 if value is None else value]
+        if max(ids) >= about.vocabulary:
+            raise ValueError(f"{key} is {value}, and vocab_size is {about.vocabulary}")
+    if about.heads % about.key_value_heads:
+        raise ValueError(f"{about.key_value_heads} key-value heads do not serve {about.heads} heads evenly")
+    return settings
 
 
 def rope_settings(config: Config, head_width: int, theta: float = 10000.0) -> dict[str, Any]:
