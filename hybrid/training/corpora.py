@@ -118,11 +118,11 @@ def _limited(corpus: Corpus, seed: int) -> list[tuple[str, str, str]]:
     rows = list(read_corpus(corpus))
     if corpus.limit is None:
         return rows
-    kept: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     chosen = []
     for place in random.Random(seed).sample(range(len(rows)), len(rows)):
-        kept[rows[place][0]] += 1
-        if kept[rows[place][0]] <= corpus.limit:
+        counts[rows[place][0]] += 1
+        if counts[rows[place][0]] <= corpus.limit:
             chosen.append(place)
     return [rows[place] for place in sorted(chosen)]
 

@@ -153,10 +153,10 @@ def save_ids(path: Path, texts: Mapping[Role, RoleTexts], pairs: Sequence[Pair],
         sides[f"{lead}source"] = text.encoder.prompts(((p.task, p.source) for p in pairs), data.max_source)
         sides[f"{lead}target"] = text.encoder.answers((p.task, p.target) for p in pairs)
     targets = [rows for side, rows in sides.items() if side.endswith("target")]
-    kept = [n for n in range(len(pairs)) if all(len(rows[n]) <= widest for rows in targets)]
-    repeats = np.asarray([pairs[n].repeats for n in kept], dtype=np.float32)
+    places = [n for n in range(len(pairs)) if all(len(rows[n]) <= widest for rows in targets)]
+    repeats = np.asarray([pairs[n].repeats for n in places], dtype=np.float32)
     extra = {} if np.allclose(repeats, 1) else {"repeats": repeats}
-    save_rows(path, {side: [rows[n] for n in kept] for side, rows in sides.items()}, extra)
+    save_rows(path, {side: [rows[n] for n in places] for side, rows in sides.items()}, extra)
 
 
 def save_rows(

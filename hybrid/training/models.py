@@ -94,7 +94,7 @@ def trained(recipe: Recipe, stage_name: str, device: torch.device = CPU) -> PreT
         model = _pair(recipe, trained(recipe, stage.reads_with, device), model)
     if stage.lora is not None:
         add_adapters(_writer(model), stage.lora)
-    load_weights(checkpoint, kept_tensors(model))
+    load_weights(checkpoint, checkpoint_tensors(model))
     if stage.lora is not None:
         merge_adapters(_writer(model))
     model.train(False)
@@ -128,7 +128,7 @@ def trainable(student: PreTrainedModel) -> dict[str, nn.Parameter]:
     return trained_alone(whole)
 
 
-def kept_tensors(student: PreTrainedModel) -> dict[str, Any]:
+def checkpoint_tensors(student: PreTrainedModel) -> dict[str, Any]:
     """Return what a checkpoint holds: what is trained, and how a projector standardizes."""
     buffers = student.projector.named_buffers(prefix="projector") if isinstance(student, Hybrid) else ()
     return trainable(student) | dict(buffers)
@@ -180,8 +180,8 @@ def _check_one_vocabulary(
 ) -> None:
     writer = student.slm if isinstance(student, Hybrid) else student
     sizes = [int(model.config.get_text_config().vocab_size) for model in (teacher, writer)]
-    one = stage.trains == "llm" or one_tokenizer(recipe)
-    if sizes[0] != sizes[1] or not one:
+    same_tokenizer = stage.trains == "llm" or one_tokenizer(recipe)
+    if sizes[0] != sizes[1] or not same_tokenizer:
         raise RecipeError(
             f"Stage {stage.name!r}: KL needs one vocabulary, and the teacher has {sizes[0]:,} ids, the "
             f"student {sizes[1]:,} of another tokenizer; take answers_of in the place of teacher and "

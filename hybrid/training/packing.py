@@ -68,8 +68,8 @@ class PackedBatches:
         self._draws = draws(self._repeats, self._members)
         self.seed, self.device, self.share = seed, device, share
         tokens = int(self._inputs[self._members].sum()) or 1
-        wanted = max(1, tokens_per_step // (self.width * share[1])) * share[1]
-        self.rows = max(share[1], min(wanted, tokens // (2 * self.width) // share[1] * share[1]))
+        rows_per_step = max(1, tokens_per_step // (self.width * share[1])) * share[1]
+        self.rows = max(share[1], min(rows_per_step, tokens // (2 * self.width) // share[1] * share[1]))
         if not len(self._members):
             raise RecipeError(f"No example of {path} fits into row_tokens, {self.width}.")
         self._plan_of, self._plan = -1, list[NDArray[np.int64]]()

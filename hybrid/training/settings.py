@@ -89,7 +89,9 @@ def _check(recipe: Recipe, folder: Path, settings: Mapping[str, Any], remove: Pa
     gone = {key for key in before.keys() - now.keys() if key.startswith("sha256.")}  # corpora may go
     changed = sorted(key for key in (before.keys() | now.keys()) - gone if before.get(key) != now.get(key))
     if changed:
-        named = "; ".join(f"{key} is {_said(now, key)}, was {_said(before, key)}" for key in changed[:NAMED])
+        named = "; ".join(
+            f"{key} is {_value_text(now, key)}, was {_value_text(before, key)}" for key in changed[:NAMED]
+        )
         more = f"; and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise RecipeError(
             f"The recipe {recipe.name} is not the one that {folder} was made with: {named}{more}. Undo "
@@ -97,7 +99,7 @@ def _check(recipe: Recipe, folder: Path, settings: Mapping[str, Any], remove: Pa
         )
 
 
-def _said(values: Mapping[str, Any], key: str) -> str:
+def _value_text(values: Mapping[str, Any], key: str) -> str:
     return repr(values[key])[:40] if key in values else "not given"
 
 

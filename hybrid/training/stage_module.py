@@ -23,7 +23,7 @@ from hybrid.training.recipe import Stage
 READY_MASKS = ("t5", "mt5", "umt5", "bart", "mbart", "marian", "pegasus")
 
 
-class Kept(Protocol):
+class PromptStates(Protocol):
     """What has been read already, by examples' places, see states.py."""
 
     def gather(self, rows: torch.Tensor, width: int) -> torch.Tensor: ...
@@ -32,7 +32,7 @@ class Kept(Protocol):
 class StageModule(nn.Module):
     """Losses of a student over padded batches, with a frozen teacher where the stage has one.
 
-    kept: what the hybrid's LLM has read already.
+    prompt_states: what the hybrid's LLM has read already.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class StageModule(nn.Module):
         stage: Stage,
         student: PreTrainedModel,
         teacher: PreTrainedModel | None,
-        kept: Kept | None = None,
+        prompt_states: PromptStates | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.teacher = teacher.requires_grad_(False).eval() if teacher is not None else None
-        self.kept = kept
+        self.prompt_states = prompt_states
         same = stage.teacher is not None and stage.teacher == stage.reads_with
         self.read_by_teacher = same and teacher is not None and is_encoder_decoder(teacher)
         self.kl_weight = stage.kl_weight
@@ -104,8 +104,8 @@ class StageModule(nn.Module):
     def _read(
         self, pair: Hybrid, source: torch.Tensor, mask: torch.Tensor, rows: torch.Tensor
     ) -> torch.Tensor:
-        if self.kept is not None and self.training:
-            return self.kept.gather(rows, source.shape[1])
+        if self.prompt_states is not None and self.training:
+            return self.prompt_states.gather(rows, source.shape[1])
         return read_prompts(pair, source, mask)
 
 

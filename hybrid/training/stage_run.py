@@ -17,7 +17,7 @@ from hybrid.models.pair_format import Role
 from hybrid.training.batches import Batches
 from hybrid.training.checkpoint import BEST, MEAN, load_checkpoint, read_set, save_checkpoint, whole_folder
 from hybrid.training.distillation import distilled
-from hybrid.training.models import build_model, kept_tensors, trainable
+from hybrid.training.models import build_model, checkpoint_tensors, trainable
 from hybrid.training.optim import MeanWeights, linear_schedule, optimizer_of
 from hybrid.training.packing import AnyBatch, PackedBatches
 from hybrid.training.recipe import Recipe, Stage, prepared
@@ -60,7 +60,7 @@ class StageRun:
         packed = not isinstance(student, Hybrid) and not is_encoder_decoder(student)
         kind = PackedModule if packed else StageModule
         self.module = kind(stage, student, teacher).to(accelerator.device)
-        self.named, self.kept = trainable(student), kept_tensors(student)
+        self.named, self.tensors = trainable(student), checkpoint_tensors(student)
         self.optimizer = optimizer_of(stage, self.named)
         self.mean = MeanWeights(self.named, stage.ema)
         self.batches, self.dev = self._batches(packed)
@@ -103,7 +103,7 @@ class StageRun:
         """Go on from the last checkpoint; let a hybrid's LLM read what can be kept."""
         folder = self.folder / "checkpoint"
         others = {MEAN: self._mean_tensors()} if self.mean.named else {}
-        position = load_checkpoint(folder, self.kept, self.optimizer, others)
+        position = load_checkpoint(folder, self.tensors, self.optimizer, others)
         self.best = read_set((whole_folder(folder) or folder) / BEST)
         if isinstance(student, Hybrid) and isinstance(self.batches, Batches):
             source, seed = self.batches.source, self.recipe.seed
@@ -111,7 +111,7 @@ class StageRun:
                 if student.config.standardize and not position["step"]:
                     calibrate(student, source, seed)
                 if not self.module.read_by_teacher:
-                    self.module.kept = keep_states(student, source, self.recipe.hybrid.states_gb)
+                    self.module.prompt_states = keep_states(student, source, self.recipe.hybrid.states_gb)
         return position
 
     def events(self, deadline: float | None) -> Iterator[TrainEvent]:
@@ -164,7 +164,7 @@ class StageRun:
         if value < position.get("best", math.inf):
             position |= {"best": value, "worse": 0.0}
             with self.mean.in_place():
-                self.best = {name: t.detach().clone() for name, t in self.kept.items()}
+                self.best = {name: t.detach().clone() for name, t in self.tensors.items()}
             return False
         position["worse"] = position.get("worse", 0.0) + 1
         return position["worse"] >= self.stage.patience
@@ -223,12 +223,12 @@ class StageRun:
         if self.accelerator.is_main_process:
             record(self.folder, stage_settings(self.recipe, self.stage))
             others = {MEAN: self._mean_tensors() if self.mean.named else {}, BEST: self.best}
-            save_checkpoint(self.folder / "checkpoint", self.position, self.kept, self.optimizer, others)
+            save_checkpoint(self.folder / "checkpoint", self.position, self.tensors, self.optimizer, others)
         self.saved = step
         self.accelerator.wait_for_everyone()
 
     def _mean_tensors(self) -> dict[str, torch.Tensor]:
-        return self.kept | self.mean.named
+        return self.tensors | self.mean.named
 
     def _finish(self, step: int) -> None:
         self.finished = True

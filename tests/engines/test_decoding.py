@@ -18,7 +18,7 @@ class Table:
     drafts_first, lookup_cost, start = False, 0.1, START
 
     def __init__(self, scripts, chunk: int = 1, phase: str | None = "encode") -> None:
-        self.scripts, self.chunk, self.phase, self.asked = scripts, chunk, phase, []
+        self.scripts, self.chunk, self.phase, self.open_rows = scripts, chunk, phase, []
 
     def encoder(self, model):
         return self
@@ -36,7 +36,7 @@ class Table:
         self.states, self.capacity = states, capacity
 
     def extend(self, tokens, position, count, stop):
-        self.asked.append(tuple(tokens))
+        self.open_rows.append(tuple(tokens))
         assert position + count <= self.capacity
         size = min(count, self.chunk)
         new = {row: self.scripts[row][position : position + size] for row in tokens}
@@ -68,7 +68,7 @@ def test_rows_end_by_themselves_or_not_at_all(chunk, ignore_eos):
 def test_ended_rows_are_asked_nothing_more():
     table = Table([[2, EOS, 9], [2, 3, EOS], [EOS, 9, 9]])
     decode(table, max_new_tokens=5)
-    assert table.asked == [(0, 1, 2), (0, 1), (1,)]
+    assert table.open_rows == [(0, 1, 2), (0, 1), (1,)]
 
 
 def test_a_hybrid_projects_and_a_decoder_only_model_encodes_nothing():

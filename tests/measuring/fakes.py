@@ -32,10 +32,10 @@ class FakeEngine:
 
     def __init__(self, steps: Callable[[], Iterator[Step]] | Sequence[Step], method: str = "hybrid") -> None:
         self._steps, self.method = steps, method
-        self.asked: list[tuple[tuple[EncodedPrompt, ...], Sampling]] = []
+        self.requests: list[tuple[tuple[EncodedPrompt, ...], Sampling]] = []
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
-        self.asked.append((tuple(prompts), sampling))
+        self.requests.append((tuple(prompts), sampling))
         return iter(self._steps() if callable(self._steps) else self._steps)
 
 

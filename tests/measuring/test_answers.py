@@ -202,14 +202,14 @@ def test_warm_up_answers_once_to_the_end_and_drops_it():
     ended = []
 
     def steps() -> Iterator[Step]:
-        yield Step("prefill", ((7,),) * len(engine.asked[-1][0]))
+        yield Step("prefill", ((7,),) * len(engine.requests[-1][0]))
         ended.append("end")
 
     engine = FakeEngine(steps)
     loaded = LoadedSystem(system=System("slm"), engine=engine, codec=FakeCodec())
     assert warm_up(loaded, "summarize", tokens=4) is None
     assert warm_up(loaded, "summarize", ["a", "b"]) is None
-    assert [(len(prompts), s.max_new_tokens, s.ignore_eos) for prompts, s in engine.asked] == [
+    assert [(len(prompts), s.max_new_tokens, s.ignore_eos) for prompts, s in engine.requests] == [
         (1, 4, True),
         (2, 8, True),
     ]

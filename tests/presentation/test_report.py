@@ -41,11 +41,11 @@ class Tags(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 def words(page: str) -> str:
@@ -75,7 +75,7 @@ def test_plotly_is_in_it_once_and_draws_two_figures(page: str):
 
 
 def test_no_tag_names_another_file(page: str):
-    for tag, attributes in Tags(page).found:
+    for tag, attributes in Tags(page).tags:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form", "img"), tag
         assert not {"src", "href", "action", "onerror", "onload", "onclick"} & set(attributes), attributes
 
@@ -83,7 +83,7 @@ def test_no_tag_names_another_file(page: str):
 def test_the_policy_lets_only_its_own_scripts_run(page: str):
     of_policy = {"http-equiv": "Content-Security-Policy"}.items()
     policy = next(
-        attributes["content"] for _, attributes in Tags(page).found if of_policy <= attributes.items()
+        attributes["content"] for _, attributes in Tags(page).tags if of_policy <= attributes.items()
     )
     assert "default-src 'none'" in policy
     scripts = re.search(r"script-src ([^;]*);", policy)[1].split()
@@ -98,7 +98,7 @@ def test_names_from_elsewhere_are_text(tmp_path: Path):
         systems=(System("llm"), System("hybrid", EVIL)),
     )  # fmt: skip
     html = reported(load_run(run_id, tmp_path))
-    tags = Tags(html).found
+    tags = Tags(html).tags
     assert sum(tag == "script" for tag, _ in tags) == 4
     assert not any(tag == "img" for tag, _ in tags)
     assert EVIL in words(html)

@@ -126,8 +126,8 @@ class MadeUpEngine:
     def synchronize(self) -> None:
         """It works by itself: that the process does nothing meanwhile is no disturbance."""
 
-    def __init__(self, places: Sequence[str]) -> None:
-        self.told, self.now, self.asked, self.rows = places, 0.0, list[int](), 0
+    def __init__(self, phases: Sequence[str]) -> None:
+        self.phases, self.now, self.lengths, self.rows = phases, 0.0, list[int](), 0
 
     def loaded(self) -> LoadedSystem:
         return LoadedSystem(system=System("slm"), engine=self, codec=self)
@@ -139,15 +139,15 @@ class MadeUpEngine:
 
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
         count, batch = sampling.max_new_tokens, len(prompts)
-        self.asked.append(count)
+        self.lengths.append(count)
         ids = {"prefill": 1, "decode": count - 1}
-        untold = 0
+        unreported = 0
         for phase, seconds in (("encode", 10), ("prefill", 4), ("decode", count - 1)):
             self.now += seconds
-            if phase not in self.told and not (phase == "decode" and count == 1):
-                untold += ids.get(phase, 0)
+            if phase not in self.phases and not (phase == "decode" and count == 1):
+                unreported += ids.get(phase, 0)
                 continue
-            new = untold + ids.get(phase, 0)
+            new = unreported + ids.get(phase, 0)
             if new or phase not in ids:
                 yield Step(phase, ((5,) * new,) * batch if new else ())
 
@@ -171,7 +171,7 @@ def test_what_is_seen_of_an_engine(shapes, phases: Sequence[str], encode: float,
     )
     assert (sample.encode, sample.prefill, sample.step) == (encode, prefill, 1)
     assert (sample.tokenize, sample.detokenize) == (1, 2)
-    assert engine.asked[:2] == [7, 7]
+    assert engine.lengths[:2] == [7, 7]
 
 
 def test_a_size_that_is_only_read(shapes) -> None:
@@ -180,7 +180,7 @@ def test_a_size_that_is_only_read(shapes) -> None:
         shapes("any", 64, 64, 1, 1), CalibrationSize(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False
     )
     assert (sample.encode, sample.prefill, sample.step) == (10, 4, None)
-    assert set(engine.asked) == {1}
+    assert set(engine.lengths) == {1}
     engine = MadeUpEngine(("decode",))
     sample = calibrating._seen(
         shapes("any", 64, 64, 1, 1), CalibrationSize(1, 8, 0), engine.loaded(), lambda: engine.now, cold=False

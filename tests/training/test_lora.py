@@ -78,8 +78,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
 
 def test_a_checkpoint_holds_the_adapters_alone(finished):
     recipe, _ = finished
-    kept = load_file(recipe.out / "start" / "checkpoint" / "model.safetensors")
-    assert all(lora.ADAPTER in name for name in kept)
+    tensors = load_file(recipe.out / "start" / "checkpoint" / "model.safetensors")
+    assert all(lora.ADAPTER in name for name in tensors)
     own = load_file(recipe.out / "hybrid" / "checkpoint" / "model.safetensors")
     others = {name.partition(".")[0] for name in own if lora.ADAPTER not in name}
     assert others == {"projector", "bridge"}

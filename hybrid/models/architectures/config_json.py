@@ -1,4 +1,4 @@
-"""What a config.json may say, whoever wrote it: bounds of its values, and the two spellings of rotary positions.
+"""What a config.json may say, whoever wrote it: bounds of its values, and how it describes rotary positions.
 
 The types are those of each family's Settings. Rotary positions: Su et al. 2021, arXiv 2104.09864.
 """

@@ -29,7 +29,7 @@ class FakeHub:
 
     models: dict[str, Path] = field(default_factory=dict)
     licence: Any = "apache-2.0"
-    asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
     cut: list[tuple[str, int]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class FakeHub:
     url: str = ""
 
     def paths(self) -> list[str]:
-        return [f"{method} {path}" for method, path, _ in self.asked]
+        return [f"{method} {path}" for method, path, _ in self.requests]
 
 
 @contextmanager
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         headers = {key.lower(): value for key, value in self.headers.items()}
-        self.state.asked.append((self.command, path, headers))
+        self.state.requests.append((self.command, path, headers))
         about = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         if about is None and file is None:

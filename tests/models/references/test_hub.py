@@ -40,7 +40,7 @@ def test_only_what_a_model_is_made_of_is_fetched(hub: FakeHub, cache: Path, llam
 
 def test_nothing_else_is_sent(hub: FakeHub) -> None:
     resolve(NAME)
-    for _, path, headers in hub.asked:
+    for _, path, headers in hub.requests:
         assert path.startswith((f"/api/models/{NAME}", f"/{NAME}/resolve/"))
         assert "torch/" not in headers["user-agent"]
         assert "authorization" not in headers
@@ -52,9 +52,9 @@ def test_the_second_time_nothing_is_fetched(hub: FakeHub) -> None:
     fetched = weights(hub)
     assert resolve(NAME, events.append).revision == COMMIT
     assert (weights(hub), events) == (fetched, [])
-    requests = len(hub.asked)
+    count = len(hub.requests)
     assert resolve(f"hub:{NAME}@{COMMIT}").revision == COMMIT  # a commit never changes: nobody is asked
-    assert len(hub.asked) == requests
+    assert len(hub.requests) == count
 
 
 def test_a_revision(hub: FakeHub) -> None:
@@ -179,9 +179,9 @@ def test_a_gguf_file_of_the_hub(hub: FakeHub, tiny_tokenizer_file: Path, tmp_pat
     assert isinstance(events[0], Notice)
     assert load_model(checkpoint).config.hidden_size == 64
     assert not [path for path in hub.paths() if "other" in path]
-    requests = len(hub.asked)
+    count = len(hub.requests)
     assert resolve(f"hub:someone/ggufs/m.gguf@{COMMIT}").weight_files == ("m.gguf",)
-    assert len(hub.asked) == requests
+    assert len(hub.requests) == count
     assert "has no n.gguf; its GGUF files are m.gguf and other.gguf" in refusal("hub:someone/ggufs/n.gguf")
 
 

@@ -25,7 +25,7 @@ def test_a_connection_that_is_cut_goes_on_where_it_was(
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 4096)
     hub.cut = [("model.safetensors", 100_000)]
     load_model(resolve(NAME))
-    ranges = [headers["range"] for _, path, headers in hub.asked if "range" in headers]
+    ranges = [headers["range"] for _, path, headers in hub.requests if "range" in headers]
     assert len(ranges) == 1
     assert int(ranges[0].removeprefix("bytes=").rstrip("-")) >= 50_000
     assert not half_written(cache)
@@ -82,10 +82,10 @@ def test_a_killed_download_goes_on_where_it_stopped(hub: FakeHub, cache: Path, l
     assert 60_000 <= come < whole
     assert not list(cache.rglob("model.safetensors"))  # a half is no file of the model
     events: list[Event] = []
-    before = len(hub.asked)
+    before = len(hub.requests)
     checkpoint = resolve(NAME, events.append)
-    asked = [headers.get("range") for _, path, headers in hub.asked[before:] if "safetensors" in path]
-    assert [value for value in asked if value] == [f"bytes={come}-"]
+    ranges = [headers.get("range") for _, path, headers in hub.requests[before:] if "safetensors" in path]
+    assert [value for value in ranges if value] == [f"bytes={come}-"]
     assert not half_written(cache)
     ids = torch.tensor([[5, 6, 7]])
     with torch.inference_mode():
