@@ -157,6 +157,8 @@ def take_lock(path: Path, wait_s: float = 0.0, mode: int = 0o644) -> "BaseFileLo
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
+        if not path.exists():  # filelock takes that for a race, also where no file can be made, as in /proc
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, mode))
         return None
     except OSError as error:
         if error.errno in (ENOLCK, ENOSYS, EOPNOTSUPP):

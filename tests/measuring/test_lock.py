@@ -213,6 +213,17 @@ def test_a_lock_that_cannot_be_had_is_one_sentence(reason, tmp_path, monkeypatch
     assert "HYBRID_RUNTIME" in message
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that takes no files is not at hand")
+@pytest.mark.parametrize("wait_s", [0.0, 30.0])
+def test_a_folder_that_takes_no_files_is_no_other_measurement(wait_s):
+    start = time.monotonic()
+    with pytest.raises(HybridError) as caught, measuring("mine", "suite", wait_s, folder=Path("/proc")):
+        pass
+    assert not isinstance(caught.value, BusyError)
+    assert f"/proc/{LOCK}, cannot be taken: {os.strerror(errno.ENOENT)}." in str(caught.value)
+    assert time.monotonic() - start < 5
+
+
 def test_a_file_system_without_locks_gives_no_soft_ones(tmp_path, monkeypatch):
     def refused(*_: object) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
