@@ -8,8 +8,8 @@ from hybrid.schema import CPU, METHODS, Device, EncodedPrompt, Model, Observer, 
 
 if TYPE_CHECKING:  # they import torch
     from hybrid.models.bundle import Bundle
-    from hybrid.models.sources import Source
     from hybrid.models.prompts import TextCodec
+    from hybrid.models.sources import Source
 
 
 class Engine(Protocol):

@@ -28,9 +28,9 @@ from hybrid.engines.torch.engine import check_device
 from hybrid.engines.transformers_writing import Event, Unwanted, Writing
 from hybrid.errors import EngineError
 from hybrid.format import listed
-from hybrid.models.sources import models_of
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import devices_of
+from hybrid.models.sources import models_of
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 INT8 = "int8"

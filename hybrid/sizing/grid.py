@@ -16,9 +16,9 @@ from hybrid.errors import MeasurementError
 from hybrid.measuring import settled_heap
 from hybrid.measuring.answers import undisturbed_answers, warm_up
 from hybrid.models.arithmetic import QUANTIZED
-from hybrid.models.sources import models_of
 from hybrid.models.random_pair import TASK, RandomWeights, random_pair, word_prompts
 from hybrid.models.shapes import Shape
+from hybrid.models.sources import models_of
 from hybrid.schema import Cell, CellKey, Generation, Grid, Observer, Phase, Sampling, Status, System, silent
 from hybrid.schema.grids import Participant, Size, participants, sizes
 from hybrid.sizing.memory import shapes_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hybrid.engines.contract import EngineConfig, LoadedSystem
 from hybrid.engines.registry import create_engines
 from hybrid.measuring.answers import measure_answers, warm_up
-from hybrid.models.sources import Source
 from hybrid.models.prompts import TextCodec
+from hybrid.models.sources import Source
 from hybrid.schema import Generation, Sampling, System
 from hybrid.suites import load_suite
 

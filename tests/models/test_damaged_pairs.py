@@ -10,8 +10,8 @@ import torch
 
 from hybrid.errors import PairError
 from hybrid.models.bundle import load_bundle
-from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import available_pairs, write_manifest
+from hybrid.models.sources import ZooSource
 from hybrid.schema import Event, Notice
 from tests.models.damage import Damage, instead, settings, tensors, text, vocabulary
 

@@ -3,8 +3,8 @@
 import pytest
 
 from hybrid.errors import InputError, PromptTooLong
-from hybrid.models.sources import ZooSource
 from hybrid.models.prompts import TextCodec, TextEncoder
+from hybrid.models.sources import ZooSource
 from hybrid.schema import LARGEST_PROMPT, TASKS
 from hybrid.suites import bundled_suites, load_suite
 from tests.loaded import EN_DE

@@ -16,10 +16,10 @@ from hybrid.engines.torch import engine as torch_engine
 from hybrid.errors import EngineError
 from hybrid.models import reading
 from hybrid.models.bundle import Placement
-from hybrid.models.sources import ZooSource
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import SpreadReader, devices_of, needs_several, spread
 from hybrid.models.references import load_model, loading, resolve
+from hybrid.models.sources import ZooSource
 from hybrid.models.writing import save_pair, texts_of
 from hybrid.schema import Device, EncodedPrompt, Notice, Sampling
 from tests.models.tiny import tiny_model

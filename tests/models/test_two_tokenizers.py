@@ -9,10 +9,10 @@ from tokenizers import Tokenizer
 
 from hybrid.errors import EngineError, InputError, PairError
 from hybrid.models.bundle import load_bundle
-from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import available_pairs, models_of_pair, one_tokenizer, tasks_of, write_manifest
 from hybrid.models.pair import Hybrid
 from hybrid.models.references import Checkpoint, load_model, resolve
+from hybrid.models.sources import ZooSource
 from hybrid.models.writing import ModelTexts, save_pair, texts_of
 from hybrid.schema import PromptFormat, Task
 from tests.models.two_tokenizers import (

@@ -1,4 +1,4 @@
-"""What is written of runs and grids comes back as it was, and what is not JSON of ours is refused in words."""
+"""What is written of runs and grids comes back as it was, and what is no JSON of ours is refused in words."""
 
 import json
 from dataclasses import replace

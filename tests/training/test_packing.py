@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from hybrid.training.corpora import Corpus, Data
 from hybrid.training.losses import IGNORED
 from hybrid.training.packing import Packed, PackedBatches
-from hybrid.training.stage_module import PackedModule
 from hybrid.training.recipe import Stage
+from hybrid.training.stage_module import PackedModule
 from tests.models.tiny import tiny_model
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from hybrid.models.pair import Hybrid
 from hybrid.training.batches import Batch
 from hybrid.training.models import untrained
 from hybrid.training.parts import Shape
-from hybrid.training.stage_module import StageModule, shift_right
 from hybrid.training.recipe import Stage
+from hybrid.training.stage_module import StageModule, shift_right
 
 V = 50
 LARGE, SMALL = Shape(32, 64, 2, 2, d_kv=16), Shape(16, 32, 2, 1, d_kv=8)

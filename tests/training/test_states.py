@@ -6,8 +6,8 @@ import torch
 
 from hybrid.models.pair import Hybrid
 from hybrid.training.batches import Batch, Side
-from hybrid.training.stage_module import StageModule, continue_prompts, hybrid_states, read_prompts
 from hybrid.training.recipe import Stage
+from hybrid.training.stage_module import StageModule, continue_prompts, hybrid_states, read_prompts
 from hybrid.training.states import calibrate, keep_states
 from tests.models.tiny import tiny_model
 

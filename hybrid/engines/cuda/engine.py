@@ -52,8 +52,8 @@ from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
-from hybrid.models.sources import models_of
 from hybrid.models.context import check_room, contexts_of
+from hybrid.models.sources import models_of
 from hybrid.schema import METHODS, MODELS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 NAME = "cuda-graph"

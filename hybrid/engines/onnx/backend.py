@@ -26,8 +26,8 @@ from hybrid.engines.onnx.encoder_runtime import EncoderSession, FusionSession, P
 from hybrid.engines.onnx.runtime import BuiltGraph, Matrix, create_session
 from hybrid.engines.registry import INT8_ENCODER
 from hybrid.models.architectures import sizes_of
-from hybrid.models.sources import models_of
 from hybrid.models.fused_model import HybridConfig
+from hybrid.models.sources import models_of
 from hybrid.schema import Model, Status
 
 if TYPE_CHECKING:

@@ -33,10 +33,10 @@ from hybrid.errors import EngineError
 from hybrid.models.architectures import decoder_of, encoder_of, reader_of
 from hybrid.models.architectures.records import Stack
 from hybrid.models.bundle import Bundle
-from hybrid.models.sources import models_of
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.fusion import Affine
 from hybrid.models.reading import devices_of
+from hybrid.models.sources import models_of
 from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Notice, Sampling, Step
 
 P = TypeVar("P")

@@ -7,7 +7,16 @@ norm of embeddings and positions together; nothing stands behind its layers.
 from typing import Any, Literal, Required, TypedDict
 
 from hybrid.models.architectures import Config, Weights
-from hybrid.models.architectures.config_json import Id, Layers, Rate, Scale, Tokens, Vocabulary, Width, checked
+from hybrid.models.architectures.config_json import (
+    Id,
+    Layers,
+    Rate,
+    Scale,
+    Tokens,
+    Vocabulary,
+    Width,
+    checked,
+)
 from hybrid.models.architectures.records import (
     Activation,
     Attention,

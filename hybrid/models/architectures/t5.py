@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 from msgspec import Meta
 
 from hybrid.models.architectures import Config, Weights
-from hybrid.models.architectures.config_json import Epsilon, Id, Layers, Rate, Scale, Vocabulary, Width, checked
+from hybrid.models.architectures.config_json import (
+    Epsilon,
+    Id,
+    Layers,
+    Rate,
+    Scale,
+    Vocabulary,
+    Width,
+    checked,
+)
 from hybrid.models.architectures.records import (
     Activation,
     Attention,

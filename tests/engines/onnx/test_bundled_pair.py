@@ -7,8 +7,8 @@ import pytest
 from hybrid.engines.contract import EngineConfig
 from hybrid.engines.onnx import engine as onnx_engine
 from hybrid.engines.torch.engine import TorchEngine
-from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import BUNDLED, available_pairs
+from hybrid.models.sources import ZooSource
 from hybrid.schema import METHODS, MODELS, Sampling
 from hybrid.suites import load_suite
 from tests.loaded import EN_DE, ask

@@ -14,8 +14,8 @@ from hybrid.engines.torch.engine import TorchEngine, create_engines
 from hybrid.errors import EngineError
 from hybrid.measuring.answers import warm_up
 from hybrid.models.bundle import load_bundle
-from hybrid.models.sources import ZooSource
 from hybrid.models.pair import HybridForConditionalGeneration
+from hybrid.models.sources import ZooSource
 from hybrid.schema import METHODS, MODELS, Device, Sampling
 from tests.bundle_source import BundleSource
 from tests.loaded import encoded, loaded, prompt_ids

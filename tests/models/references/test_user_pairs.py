@@ -7,10 +7,10 @@ import pytest
 
 from hybrid import add_pair, load_bundle, remove_pair
 from hybrid.errors import PairError
-from hybrid.models.sources import ZooSource
 from hybrid.models.manifest import find_pair
 from hybrid.models.pair_summary import how_to_train, licences
 from hybrid.models.references import resolve
+from hybrid.models.sources import ZooSource
 from hybrid.schema import Event, Notice
 from tests.models.references.conftest import NAME, Make, tiny_llama
 from tests.models.references.fake_hub import COMMIT, FakeHub
