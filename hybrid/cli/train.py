@@ -15,9 +15,11 @@ from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, s
 from hybrid.cli.options import Finite, with_options
 from hybrid.errors import InputError
 from hybrid.measuring import collector_off
-from hybrid.schema import MODELS, Device, Model, Status
+from hybrid.schema import MODELS, Device, Model, Observer, Status, Task
 
 if TYPE_CHECKING:
+    from hybrid.models.bundle import Bundle
+    from hybrid.training.evaluate import Evaluated
     from hybrid.training.stage_run import TrainEvent
 
 PLAIN_LINE_EVERY_S = 10.0
@@ -83,48 +85,70 @@ def evaluate(
         with collector_off():
             import torch
 
-            from hybrid.metrics import METRICS
-            from hybrid.models.bundle import Placement
-            from hybrid.models.sources import ZooSource
-            from hybrid.models.manifest import models_of_pair
             from hybrid.training.evaluate import CONTROLS, quality
-            from hybrid.training.export import stage_bundle
-            from hybrid.training.recipe import load_recipe
 
         if options["device"] == "cpu":
             torch.set_num_threads(1)
-        if options["recipe"] is None:
-            source = ZooSource(pair, observer=terminal)
-            device = Device(options["device"])
-            dtype = "float32" if device.kind == "cpu" else "bfloat16"
-            placement = Placement(dtype, source.spreads(device, dtype))
-            bundle = source.bundle(models_of_pair(source.manifest), placement)
-        else:
-            recipe = load_recipe(options["recipe"])
-            stages = options["stages"] or tuple(recipe.bundle.values())
-            bundle = stage_bundle(recipe, stages, torch.device(options["device"]))
-        tasks = bundle.codec("llm").tasks
-        if task is None:
-            task = next(iter(tasks))
-            notice(f"The task is {task}; --task names another.")
-        elif task not in tasks:
-            raise InputError(f"There is no task {task!r}; available: {', '.join(tasks)}.")
-        chosen = systems or tuple(bundle.models)
-        controls = tuple(CONTROLS) if options["control"] and "hybrid" in bundle.models else ()
+        bundle = _bundle(pair, systems, terminal, **options)
+        controls = tuple(CONTROLS) if options["control"] else ()
         settings = controls, options["limit"], options["max_new_tokens"], options["columns"]
-        for result in quality(bundle, files, tasks[task], chosen, *settings, options["device"], terminal):
-            report = {
-                "file": result.file,
-                "system": result.system,
-                METRICS[result.score.metric].label: round(result.score.value, 2),
-                "n": result.score.n,
-                "cut_prompts": result.cut_prompts,
-                "signature": result.score.signature,
-            }
-            if options["as_json"]:
-                out_json(report | ({"outputs": result.outputs} if options["outputs"] else {}), indent=None)
-            else:
-                out("\t".join(harmless(f"{key} {value}") for key, value in report.items()))
+        chosen = systems or tuple(bundle.models)
+        scored = _task_of(bundle, task)
+        for result in quality(bundle, files, scored, chosen, *settings, options["device"], terminal):
+            _print_quality(result, options["as_json"], options["outputs"])
+
+
+def _bundle(pair: str | None, systems: tuple[Model, ...], observer: Observer, **options: Any) -> "Bundle":
+    """Load the models that `hybrid evaluate` asks for, of a pair or of a recipe's stages."""
+    import torch
+
+    from hybrid.engines.torch.engine import check_device
+    from hybrid.models.bundle import Placement
+    from hybrid.models.manifest import models_of_pair
+    from hybrid.models.sources import ZooSource
+    from hybrid.training.export import stage_bundle
+    from hybrid.training.recipe import load_recipe
+
+    check_device(options["device"])
+    if options["recipe"] is not None:
+        recipe = load_recipe(options["recipe"])
+        stages = options["stages"] or tuple(recipe.bundle.values())
+        if not stages:
+            raise InputError(f"The recipe {recipe.name} has no [bundle]; name its stages with --stage.")
+        return stage_bundle(recipe, stages, torch.device(options["device"]))
+    source = ZooSource(pair, observer=observer)
+    device = Device(options["device"])
+    dtype = "float32" if device.kind == "cpu" else "bfloat16"
+    misled: tuple[Model, ...] = ("hybrid",) if options["control"] else ()
+    models = (*(systems or models_of_pair(source.manifest)), *misled)
+    return source.bundle(models, Placement(dtype, source.spreads(device, dtype)))
+
+
+def _task_of(bundle: "Bundle", name: str | None) -> Task:
+    tasks = bundle.codec("llm").tasks
+    if name is None:
+        name = next(iter(tasks))
+        notice(f"The task is {name}; --task names another.")
+    elif name not in tasks:
+        raise InputError(f"There is no task {name!r}; available: {', '.join(tasks)}.")
+    return tasks[name]
+
+
+def _print_quality(result: "Evaluated", as_json: bool, outputs: bool) -> None:
+    from hybrid.metrics import METRICS
+
+    report = {
+        "file": result.file,
+        "system": result.system,
+        METRICS[result.score.metric].label: round(result.score.value, 2),
+        "n": result.score.n,
+        "cut_prompts": result.cut_prompts,
+        "signature": result.score.signature,
+    }
+    if as_json:
+        out_json(report | ({"outputs": result.outputs} if outputs else {}), indent=None)
+    else:
+        out("\t".join(harmless(f"{key} {value}") for key, value in report.items()))
 
 
 def _draw(events: Iterable["TrainEvent"]) -> None:

@@ -119,6 +119,10 @@ def tokenizer_path(recipe: Recipe, role: Role = "llm") -> Path:
 def prepared_texts(recipe: Recipe, role: Role) -> RoleTexts:
     """How a role's model reads and writes, as it was prepared."""
     about = prepared(recipe).with_name(f"{_owner(recipe, role)}.json")
+    if not about.is_file():
+        raise RecipeError(
+            f"The recipe {recipe.name} has not been trained: {about} is not there; `hybrid train` makes it."
+        )
     return read_texts(about, tokenizer_path(recipe, role), recipe.used_tasks)
 
 

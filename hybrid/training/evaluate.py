@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from hybrid.errors import PairError
+from hybrid.format import listed
 from hybrid.metrics import main_metric, score
 from hybrid.models.bundle import Bundle
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import devices_of
-from hybrid.schema import Model, Notice, Observer, Score, Status, Task, silent
+from hybrid.schema import MODELS, Model, Notice, Observer, Score, Status, Task, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
 from hybrid.training.batches import by_length, mask_of, padded
@@ -58,9 +60,15 @@ def quality(
     controls: of CONTROLS, also the hybrid with these: the LLM's hidden states of the next prompt in the
     file, their mean over the file's prompts at every token, or zeros. device: of torch; on a GPU in bfloat16.
     Files are read as a suite `file:PATH` is, all of them before any is answered. Raises SuiteError, with
-    file and line, for what is none. observer: told of each file, and what to know of its texts.
+    file and line, for what is none, and PairError where the bundle lacks a model. observer: told of
+    each file, and what to know of its texts.
     """
-    for model in models:
+    needed = [model for model in MODELS if model in models or (controls and model == "hybrid")]
+    if lacking := [model for model in needed if model not in bundle.models]:
+        raise PairError(
+            f"{bundle.name} has no {listed(lacking)} here; available: {listed(tuple(bundle.models))}."
+        )
+    for model in needed:
         _place(bundle.model(model), device)
     for path, examples in [(path, load_examples(path, columns, limit)) for path in files]:
         observer(Status(sentence=file_name(path)))

@@ -1,12 +1,13 @@
 """Quality is that of generate() one prompt at a time."""
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hybrid.errors import SuiteError
+from hybrid.errors import PairError, SuiteError
 from hybrid.metrics import score
 from hybrid.models.bundle import Bundle
 from hybrid.schema import SYSTEMS, TASKS
@@ -129,3 +130,9 @@ def test_what_looks_alike_is_answered_and_scored_alike(tiny_bundle: Bundle, tmp_
     assert (second.outputs, second.score) == (first.outputs, first.score)
     perfect, odd_references = [b for _, b in rows], [[unicodedata.normalize("NFD", b)] for _, b in rows]
     assert score("chrf", perfect, odd_references).value == 100
+
+
+def test_models_that_the_bundle_lacks_are_named(tiny_bundle: Bundle, file: Path) -> None:
+    slm = replace(tiny_bundle, models={"slm": tiny_bundle.slm})
+    with pytest.raises(PairError, match=r"tiny has no hybrid here; available: slm\."):
+        list(quality(slm, [file], TASKS["translate-en-de"], ["slm"], tuple(CONTROLS)))
