@@ -167,12 +167,8 @@ class SpeculativeDecoding(Generic[S]):
         self.drafter = None if drafts is None else ModelDrafts(backend, drafts, self.encoder)
         self.drafts_first, self.lookup_cost = backend.drafts_first, backend.lookup_cost
         self.eos = eos
-        if self.drafter is not None and self.drafter.decoder.vocabulary != self.verifier.vocabulary:
-            raise EngineError(
-                f"The LLM has {self.verifier.vocabulary} ids and the {drafts} "
-                f"{self.drafter.decoder.vocabulary}, so neither can draft for the other; "
-                "leave out the lossless methods."
-            )
+        if self.drafter is not None:
+            check_vocabularies(self.verifier.vocabulary, self.drafter.decoder.vocabulary, drafts)
 
     def decode(self, prompts: Prompts, sampling: Sampling) -> Iterator[Step]:
         (prompt,) = prompts
@@ -214,6 +210,15 @@ class ModelDrafts(Generic[S]):
         self.decoder.prefill(states, capacity)
         if phase is not None:
             yield Step(phase)
+
+
+def check_vocabularies(llm: int, drafter: int, drafts: Model | None) -> None:
+    """Raise EngineError when the model that drafts has not as many ids as the LLM."""
+    if llm != drafter:
+        raise EngineError(
+            f"The LLM has {llm} ids and the {drafts} {drafter}, so neither can draft for the other; "
+            "leave out the lossless methods."
+        )
 
 
 def check_batch(method: str, prompts: int) -> None:

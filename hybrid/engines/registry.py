@@ -84,11 +84,10 @@ ENGINES: Mapping[str, EngineSpec] = {
         families=_GRAPHS,
     ),
     "cuda-graph": EngineSpec(
-        "Encoder and decode step captured in CUDA graphs over static caches.",
+        "Reading, decode steps and drafts captured in CUDA graphs over static caches.",
         "hybrid.engines.cuda.engine",
         {"cuda": ("bfloat16", "float16", "float32")},
-        MODELS,
-        {"kernels": _KERNELS},
+        options={"kernels": _KERNELS},
         families=_GRAPHS,
     ),
     "transformers": EngineSpec(

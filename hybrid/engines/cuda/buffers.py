@@ -5,6 +5,7 @@ width, H heads, G key-value heads, K head width, L layers, V vocabulary.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -40,6 +41,17 @@ class PromptBuffers:
         return self.ids.shape[0], self.ids.shape[1]
 
 
+@dataclass(frozen=True)
+class PassCaches:
+    """What tokens of a pass look at, and where the first of each answer stands; see DecodeBuffers."""
+
+    self_kv_cache: torch.Tensor
+    cross_kv_cache: torch.Tensor
+    lengths: torch.Tensor
+    positions: torch.Tensor
+    offsets: torch.Tensor
+
+
 class DecodeBuffers:
     """What B answers keep from one decode step to the next, in the weights' type where nothing else is said.
 
@@ -60,7 +72,7 @@ class DecodeBuffers:
         self.inputs = new(batch, width, dtype=torch.float32)
         self.positions = new(batch, dtype=torch.int64)
         self.offsets = torch.zeros_like(self.positions)
-        self.ids = new(capacity, batch, dtype=torch.int64)
+        self.ids = new(capacity + SPARE, batch, dtype=torch.int64)
         self.self_kv_cache = new(*shape, capacity + SPARE + (0 if crosses else length), weights.head_width)
         self.cross_kv_cache = new(*shape, length if crosses else 0, weights.head_width)
         self.lengths = torch.ones_like(prompts.lengths)
@@ -82,6 +94,10 @@ class DecodeBuffers:
         layers, _, batch, heads, length, width = self.cross_kv_cache.shape
         by_layer = projected.view(batch, length, layers, 2, heads, width)
         self.cross_kv_cache.copy_(by_layer.permute(2, 3, 0, 4, 1, 5))
+
+    def caches_at(self, positions: torch.Tensor, offsets: torch.Tensor) -> PassCaches:
+        """Give the caches for tokens at other places than the last ids'."""
+        return PassCaches(self.self_kv_cache, self.cross_kv_cache, self.lengths, positions, offsets)
 
     def start(self) -> None:
         """Begin the answers to new prompts."""

@@ -30,17 +30,18 @@ class EagerDecoder:
         self._batch, self._dtype = len(buffers.inputs), weights.embeddings.dtype
         self._biases = _biases_by_place(weights, buffers.self_kv_cache.shape[4])
 
-    def read(self, states: torch.Tensor) -> torch.Tensor:
-        """Put the prompts of a decoder-only model into the caches, all tokens at once.
+    def enter(self, states: torch.Tensor) -> torch.Tensor:
+        """Make rows of the prompts of a decoder-only model, whose (B * S, D) embeddings `states` are."""
+        weights, by_prompt = self._weights, states.view(self._batch, -1, states.shape[1])
+        places = torch.arange(by_prompt.shape[1], device=states.device)
+        rows = placed(by_prompt, weights, places).flatten(0, 1)
+        return rows.to(sum_type(self._dtype), copy=weights.places is None)
 
-        states: (B * S, D) embeddings. Gives (B, D), the rows of their last tokens.
-        """
+    def read(self, rows: torch.Tensor) -> torch.Tensor:
+        """Let (B * S, D) rows of prompts, which are lost, through the layers and put them into the caches."""
         weights, buffers, batch = self._weights, self._buffers, self._batch
-        length = len(states) // batch
-        places = torch.arange(length, device=states.device)
-        turns = turns_at(weights, places[None])
-        rows = placed(states.view(batch, length, -1), weights, places).flatten(0, 1)
-        rows = rows.to(sum_type(self._dtype), copy=weights.places is None)
+        length = len(rows) // batch
+        turns = turns_at(weights, torch.arange(length, device=rows.device)[None])
         for layer, cache in zip(weights.layers, buffers.self_kv_cache, strict=True):
 
             def causal(qkv: torch.Tensor, cache: torch.Tensor = cache) -> torch.Tensor:
@@ -49,8 +50,12 @@ class EagerDecoder:
                 return attend_causally(query, keys, values)
 
             run_layer(rows, layer, weights, causal)
-        last = torch.arange(batch, device=rows.device) * length + buffers.lengths - 1
-        return rows.index_select(0, last)
+        return rows
+
+    def last(self, rows: torch.Tensor) -> torch.Tensor:
+        """Take (B, D) rows of the prompts' last tokens from (B * S, D)."""
+        ends = torch.arange(self._batch, device=rows.device) * (len(rows) // self._batch)
+        return rows.index_select(0, ends + self._buffers.lengths - 1)
 
     def extend(self, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Let n tokens of each answer through the layers, over what the caches hold before them.

@@ -20,44 +20,32 @@ What it cannot do it leaves to the torch engine, and says why: `notices`, and
 
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
 
 import torch
 
 from hybrid.engines.contract import Engine, EngineConfig
-from hybrid.engines.cuda.buffers import SPARE
-from hybrid.engines.cuda.graphs import DecodeGraph, FusionGraph
-from hybrid.engines.cuda.kernel_selector import AUTO, StepKernelSelector
+from hybrid.engines.cuda.kernel_selector import AUTO
+from hybrid.engines.cuda.models import ENGINE, CapturedRequest, PackedModel
 from hybrid.engines.cuda.shared_state import (
     BATCHES,
     CAPACITIES,
     LENGTHS,
-    CapturedRequest,
+    ModelGraphs,
     SharedGraphState,
     bucket,
 )
-from hybrid.engines.cuda.weights import (
-    PackedEncoder,
-    PackedFusion,
-    Target,
-    pack_decoder,
-    pack_fusion,
-)
-from hybrid.engines.decoding import GreedyDecoding
-from hybrid.engines.graph_coverage import decoder_for, encoder_for, reader_for
+from hybrid.engines.cuda.weights import Target
+from hybrid.engines.decoding import check_batch, check_vocabularies, decoding_strategy
 from hybrid.engines.torch import engine as torch_engine
 from hybrid.engines.torch.engine import check_device
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.sources import models_of
-from hybrid.schema import METHODS, MODELS, Device, EncodedPrompt, Model, Sampling, Status, Step
-
-NAME = "cuda-graph"
-LONGEST = LENGTHS[-1] + CAPACITIES[-1] + SPARE  # tokens of a text
+from hybrid.schema import METHODS, Device, EncodedPrompt, Model, Sampling, Status, Step
 
 
 def unavailable_reason(device: Device) -> str | None:
@@ -79,16 +67,10 @@ def unavailable_reason(device: Device) -> str | None:
 
 
 def create_engines(config: EngineConfig) -> dict[str, Engine]:
-    """Create an engine for each of llm, slm and hybrid that `config` names; they share the LLM's encoder.
+    """Create an engine for each method that `config` names; they share weights and what is captured.
 
-    Raises EngineError when a method or the device is none of this engine's, or the weights do not fit.
+    Raises EngineError when the device is none of this engine's, or the weights do not fit.
     """
-    lossless = [method for method in config.methods if method not in MODELS]
-    if lossless:
-        raise EngineError(
-            f"The engine cuda-graph runs {', '.join(MODELS)}, not {', '.join(lossless)}; "
-            "choose --engine torch for these."
-        )
     if reason := unavailable_reason(config.device):
         raise EngineError(reason)
     if config.spreads:
@@ -114,7 +96,7 @@ def create_engines(config: EngineConfig) -> dict[str, Engine]:
 
 
 class CudaGraphEngine:
-    """One of llm, slm and hybrid, ready to answer; engines that share state serve one generation at a time.
+    """One method, ready to answer; engines that share state serve one generation at a time.
 
     On the CPU, for tests, the same work is run without capturing it. Raises
     EngineError when the device cannot be used or the models are of another kind.
@@ -123,7 +105,7 @@ class CudaGraphEngine:
     about what runs otherwise than requested. synchronize waits for the device.
     """
 
-    name = NAME
+    name = ENGINE
 
     def __init__(
         self,
@@ -140,43 +122,54 @@ class CudaGraphEngine:
         self.notices: list[str] = []
         self._reason = ""  # why torch has answered, the last time that it did
         self._torch: Engine | None = None
-        self._capacity = CAPACITIES[0]  # of the longest answer that was ever requested
         self._eos = config.source.codec(method).eos_ids
         with torch.inference_mode():
             models = bundle or config.source.bundle(models_of([method]))
             self._contexts = contexts_of(models.model(model).config for model in METHODS[method].models)
-            self._packed: _PackedMethod | None = _PackedMethod(
-                models, method, self._shared, self._say, config.options
-            )
+            self._packed = self._pack(models)
+        drafts = METHODS[method].drafter
+        if drafts in self._packed:
+            llm, drafter = (len(self._packed[model].decoder.head.weight) for model in METHODS[method].models)
+            check_vocabularies(llm, drafter, drafts)
+
+    def _pack(self, bundle: Bundle) -> dict[Model, PackedModel]:
+        """Pack the models of the method, each once for all engines that share state."""
+        shared, kernels = self._shared, self._config.options.get("kernels", AUTO)
+        return {
+            model: shared.model(model, partial(PackedModel, bundle, model, shared, self._say, kernels))
+            for model in METHODS[self.method].models
+        }
 
     @property
     def options(self) -> Mapping[str, str]:
         """What a run records: kernels, see StepKernelSelector.used; fallback, why torch answered."""
-        kernels = {"kernels": self._packed.kernels.used} if self._packed else {}
+        used = dict.fromkeys(packed.kernels.used for packed in self._packed.values())
+        kernels = {"kernels": "; ".join(used)} if used else {}
         return kernels | ({"fallback": self._reason} if self._reason else {})
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
-        """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on."""
+        """Answer B prompts at once: Steps encode, (project,) prefill, decode and so on.
+
+        The lossless methods answer one prompt, with draft and verify in turn in place of decode.
+        """
         yield from self._shared.guard.follow(self._steps(prompts, sampling))
 
     def _steps(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
+        check_batch(self.method, len(prompts))
         ids = [prompt.token_ids for prompt in prompts]
         check_room(self._contexts, max(map(len, ids)), sampling.max_new_tokens)
         request = self._captured(ids, sampling.max_new_tokens)
         if request is None:
             yield from self._torch_engine().generate(prompts, sampling)
         else:
-            strategy = GreedyDecoding(request, cast(Model, self.method), self._eos)
-            yield from strategy.decode(ids, sampling)
+            yield from decoding_strategy(request, self.method, self._eos).decode(ids, sampling)
 
     def _captured(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> CapturedRequest | None:
         """Give what is captured for these sizes, now if not before; None when torch has to answer."""
-        if self._packed is None:
-            return None
         sizes = len(prompts), max(map(len, prompts)), max_new_tokens
-        if not self._packed.has_room(*sizes[1:]):
-            return None  # torch says so
+        if not self._packed:
+            return None
         batch, length, capacity = map(bucket, sizes, (BATCHES, LENGTHS, CAPACITIES))
         if batch is None or length is None or capacity is None:
             limits = [sizes[-1] for sizes in (BATCHES, LENGTHS, CAPACITIES)]
@@ -185,37 +178,38 @@ class CudaGraphEngine:
                 + "captured are up to {}, {} and {}".format(*limits)
             )
             return None
-        if capacity > self._capacity:
-            self._capacity = capacity
-            self._shared.requests.drop(lambda key: key[0] == self.method)
         try:
             with self._shared.capturer.on_device():
-                return self._shared.requests.get(
-                    (self.method, batch, length), partial(self._capture, self._packed, batch, length)
-                )
+                graphs = {model: self._graphs(model, batch, length, capacity) for model in self._packed}
+                request = CapturedRequest(graphs)
+                if METHODS[self.method].lossless:
+                    codecs = {model: self._config.source.codec(model) for model in graphs}
+                    eos = {model: codec.eos_ids for model, codec in codecs.items()}
+                    request.capture_drafting(eos, self._shared.capturer)
+                return request
         except RuntimeError as error:  # OutOfMemoryError is one, as is what a failed capture raises
             first = str(error).strip().partition("\n")[0]
             reason = f"capturing {batch} prompts of {length} tokens failed: {first}"
         self._give_up(reason)
         return None
 
-    def _capture(self, packed: "_PackedMethod", batch: int, length: int) -> CapturedRequest:
-        capturer = self._shared.capturer
-        self._config.observer(
-            Status(sentence=f"Capturing the {self.method} for {batch} x {length} prompt tokens")
-        )
-        prompts = self._shared.prompt_graph(packed.reads, batch, length)
-        fusion = FusionGraph(packed.fusion, prompts, capturer) if packed.fusion else None
-        states = (fusion or prompts).states
-        decoder = DecodeGraph(
-            packed.decoder, packed.kernels, prompts.prompts, states, self._capacity, capturer
-        )
-        return CapturedRequest(prompts, fusion, decoder)
+    def _graphs(self, model: Model, batch: int, length: int, capacity: int) -> ModelGraphs:
+        shared, packed = self._shared, self._packed[model]
+        if capacity > shared.capacities.setdefault(model, capacity):
+            shared.capacities[model] = capacity
+            shared.requests.drop(lambda key: key[0] == model)
+
+        def capture() -> ModelGraphs:
+            about = f"Capturing the {model} for {batch} x {length} prompt tokens"
+            self._config.observer(Status(sentence=about))
+            return packed.capture(batch, length)
+
+        return shared.requests.get((model, batch, length), capture)
 
     def _give_up(self, reason: str) -> None:
         """Leave this and all later requests to torch, and it the memory."""
         self._left_to_torch(reason)
-        self._packed = None
+        self._packed = {}
         self._shared.requests.drop(lambda _: True)
         gc.collect()
         if self._shared.target.device.type == "cuda":
@@ -238,43 +232,6 @@ class CudaGraphEngine:
             config = replace(self._config, methods=(self.method,), dtype=dtype, options={})
             self._torch = torch_engine.create_engines(config)[self.method]
         return self._torch
-
-
-class _PackedMethod:
-    """The weights of one method, as graphs take them, and the kernels of its decode steps."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        method: str,
-        shared: SharedGraphState,
-        say: Callable[[str], None],
-        options: Mapping[str, str],
-    ) -> None:
-        fuses = method == "hybrid"
-        whole: Any = bundle.model(cast(Model, method))
-        writes = whole.slm if fuses else whole
-        stack = decoder_for(NAME, writes)
-        encoder = encoder_for(NAME, writes) if stack.has_cross_attention else None
-        self.decoder = pack_decoder(stack, shared.target, LONGEST, shared.layer)
-        self.fusion: PackedFusion | None = None
-        reads: PackedEncoder | None = None
-        if fuses:
-            reads = shared.encoder(reader_for(NAME, whole.llm, whole.config.layer))
-            embeddings = (encoder or stack).embeddings if whole.bridge is None else whole.prompt_embeddings()
-            parts = whole.projector, whole.config.fusion, embeddings, encoder
-            self.fusion = pack_fusion(*parts, shared.target, shared.reach)
-        elif encoder is not None:
-            reads = shared.encoder(encoder)
-        self.reads = self.decoder.embeddings if reads is None else reads
-        self.kernels = StepKernelSelector(self.decoder, say, options.get("kernels", AUTO))
-
-    def has_room(self, prompt: int, answer: int) -> bool:
-        """Whether the models have positions for so many tokens."""
-        written = answer if self.decoder.cross_kv is not None else prompt - 1 + answer
-        tables = [(self.decoder.places, written)]
-        tables += [(self.reads.places, prompt)] if isinstance(self.reads, PackedEncoder) else []
-        return all(table is None or tokens <= len(table) for table, tokens in tables)
 
 
 def _shared_state(config: EngineConfig) -> SharedGraphState:

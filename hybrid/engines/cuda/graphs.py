@@ -7,6 +7,7 @@ Letters: B prompts, S tokens of the bucket, D model width, H heads.
 """
 
 from collections.abc import Collection, Mapping
+from typing import cast
 
 import torch
 
@@ -15,7 +16,7 @@ from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.eager import finite, project
 from hybrid.engines.cuda.eager_decoder import EagerDecoder
 from hybrid.engines.cuda.eager_encoder import EagerEncoder
-from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.kernel_selector import Pass, StepKernelSelector, example_rows
 from hybrid.engines.cuda.weights import PackedDecoder, PackedEncoder, PackedFusion
 from hybrid.engines.decoding import Prompts
 from hybrid.engines.generation import until
@@ -62,8 +63,15 @@ class EncoderGraph(EmbeddingGraph):
 
     phase: Phase | None = "encode"
 
-    def __init__(self, weights: PackedEncoder, prompts: PromptBuffers, capturer: GraphCapturer) -> None:
+    def __init__(
+        self,
+        weights: PackedEncoder,
+        prompts: PromptBuffers,
+        capturer: GraphCapturer,
+        kernels: StepKernelSelector,
+    ) -> None:
         self._encoder = EagerEncoder(weights, prompts)
+        self._encoder.select(kernels, capturer)
         super().__init__(weights.embeddings, prompts, capturer)
 
     def _read(self) -> None:
@@ -104,8 +112,8 @@ class FusionGraph:
 class DecodeGraph:
     """decoding.DecoderBackend: greedy decoding captured for B prompts and answers of up to `capacity` ids.
 
-    start: the id that stands at position 0. states: where the encoder before it
-    leaves its (B * S, D) hidden states.
+    start: the id that stands at position 0. states: where what is before it leaves its (B * S, D)
+    hidden states. step: one decode step, not captured; eager: passes over several ids.
     """
 
     def __init__(
@@ -117,13 +125,20 @@ class DecodeGraph:
         capacity: int,
         capturer: GraphCapturer,
     ) -> None:
-        self._buffers = buffers = DecodeBuffers(weights, prompts, capacity)
-        step, eager = kernels.fastest(buffers, capturer), EagerDecoder(weights, buffers)
+        self.kernels = kernels
+        self.weights, self.buffers = weights, DecodeBuffers(weights, prompts, capacity)
+        self.eager = eager = EagerDecoder(weights, self.buffers)
+        buffers, self.step = self.buffers, kernels.fastest(self.buffers, capturer)
+        step, read = self.step, cast(Pass, eager.read)
+        if weights.cross_kv is None:
+            start = torch.zeros_like(buffers.positions)
+            rows = eager.enter(example_rows(weights, len(states)))
+            read = kernels.fastest_pass(weights, buffers.caches_at(start, start), read, rows, capturer)
 
         def prefill() -> None:
             buffers.start()
             if weights.cross_kv is None:
-                eager.choose(eager.read(states))
+                eager.choose(eager.last(read(eager.enter(states))))
             else:
                 buffers.fill_cross_kv_cache(project(states, weights.cross_kv))
                 step()
@@ -141,7 +156,7 @@ class DecodeGraph:
     @property
     def nbytes(self) -> int:
         """Bytes that it holds on the device."""
-        return self._buffers.nbytes
+        return self.buffers.nbytes
 
     def prefill(self, states: torch.Tensor, capacity: int) -> None:
         """Take in the states that have just been left; the answers start anew, with an id each."""
@@ -159,7 +174,7 @@ class DecodeGraph:
         end = position + (min(count, self.chunk if stop else FIXED_CHUNK) if position else 1)
         if position:  # the first ids came with the prompts
             self._run(end - position)
-        by_step: list[list[int]] = self._buffers.ids[position:end].tolist()
+        by_step: list[list[int]] = self.buffers.ids[position:end].tolist()
         return {row: [*until(stop, [ids[row] for ids in by_step])] for row in tokens}
 
     def _run(self, count: int) -> None:

@@ -15,12 +15,14 @@ from importlib.util import find_spec
 
 import torch
 
-from hybrid.engines.cuda.buffers import DecodeBuffers
+from hybrid.engines.cuda.buffers import DecodeBuffers, PassCaches
 from hybrid.engines.cuda.capture import GraphCapturer, Work
 from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
 from hybrid.engines.cuda.products import FusedProducts, fuse_products
-from hybrid.engines.cuda.weights import PackedDecoder
+from hybrid.engines.cuda.weights import PackedDecoder, PackedStack
 
+Pass = Callable[[torch.Tensor], torch.Tensor]
+Say = Callable[[str], None]
 AUTO = "auto"
 TORCH = "torch"
 KERNELS = ("triton-pdl", "triton", TORCH)  # the fastest first
@@ -37,7 +39,7 @@ class StepKernelSelector:
     of this device. say: called with a sentence when kernels are given up.
     """
 
-    def __init__(self, weights: PackedDecoder, say: Callable[[str], None], kernel: str = AUTO) -> None:
+    def __init__(self, weights: PackedDecoder, say: Say, kernel: str = AUTO) -> None:
         auto, device = kernel == AUTO, weights.embeddings.device
         self._kernels = _available(device) if auto else list(KERNELS[KERNELS.index(kernel) :])
         self._weights, self._say = weights, say
@@ -73,6 +75,48 @@ class StepKernelSelector:
             self._best[batch] = min(seconds, key=seconds.__getitem__)
         return steps.get(self._best[batch], step)
 
+    def fastest_pass(
+        self,
+        stack: PackedStack,
+        caches: PassCaches,
+        eager: Pass,
+        rows: torch.Tensor,
+        capturer: GraphCapturer,
+    ) -> Pass:
+        """Select what lets tokens through the layers of a stack: `eager`, or Triton's where it is faster.
+
+        rows: an example of theirs. What the caches held is lost.
+        """
+        if self.kernel == TORCH:
+            return eager
+        try:
+            from hybrid.engines.cuda.triton_step import TritonLayers  # it imports triton
+
+            layers = TritonLayers(stack, caches, len(rows), early=self.kernel == KERNELS[0])
+            error = _difference_of_rows(eager(rows.clone()), layers(rows.float()))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as failure:  # whatever Triton, its compiler and the driver raise
+            reason = _first_line(failure)
+        else:
+            if error <= TOLERANCES[stack.embeddings.dtype]:
+                return self._faster(eager, lambda rows: layers(rows.float()), rows, capturer)
+            reason = f"its rows are off by {error:.3g} of their size"
+        self._say(f"Passes run with {TORCH} kernels in place of {self.kernel}: {reason}.")
+        return eager
+
+    def _faster(self, eager: Pass, other: Pass, rows: torch.Tensor, capturer: GraphCapturer) -> Pass:
+        if not self._timed:
+            return other
+
+        def seconds(let_through: Pass) -> float:
+            def work() -> None:
+                let_through(rows.clone())
+
+            return capturer.seconds(work, lambda: None)
+
+        return min((other, eager), key=seconds)
+
     def _simpler(self, buffers: DecodeBuffers) -> dict[str, Work]:
         """Create steps by those kernels that come after the ones in use, and that agree with them."""
         eager = EagerDecodeStep(self._weights, buffers)
@@ -93,7 +137,7 @@ class StepKernelSelector:
             except torch.OutOfMemoryError:  # no fault of Triton's
                 raise
             except Exception as failure:  # whatever Triton, its compiler and the driver raise
-                reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}"
+                reason = _first_line(failure)
             else:
                 if error <= TOLERANCES[self._weights.embeddings.dtype]:
                     return step
@@ -116,6 +160,28 @@ def _available(device: torch.device) -> list[str]:
     if device.type != "cuda" or find_spec("triton") is None:
         return [TORCH]
     return list(KERNELS if torch.cuda.get_device_capability(device) >= HOPPER else KERNELS[1:])
+
+
+def example_rows(stack: PackedStack, count: int) -> torch.Tensor:
+    """Give (N, D) embeddings of ids that are unlike each other."""
+    numbers = torch.arange(count, device=stack.embeddings.device)
+    return stack.embeddings[numbers * 7919 % len(stack.embeddings)]
+
+
+def _first_line(failure: Exception) -> str:
+    return f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}"
+
+
+def _difference_of_rows(expected: torch.Tensor, actual: torch.Tensor) -> float:
+    """Measure how far apart (N, D) rows are, over their norm: of the mean row and of the middle channel.
+
+    A few channels and tokens can be a thousand times as large as all others.
+    """
+    expected, actual = expected.float(), actual.float()
+    apart = expected - actual
+    rows, channels = (apart.norm(dim=dim) / expected.norm(dim=dim).clamp_min(1e-30) for dim in (1, 0))
+    error = float(torch.maximum(rows.mean(), channels.median()))
+    return error if error == error else float("inf")
 
 
 def _difference(eager: Work, other: Work, buffers: DecodeBuffers) -> float:

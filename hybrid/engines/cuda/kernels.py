@@ -131,7 +131,7 @@ def linear_rows(
     """Compute the same for B rows, on tensor cores, which take x / unit in the type of the weights."""
     begin(PDL)
     wait(PDL)
-    b = tl.arange(0, BLOCK_B)
+    b = tl.program_id(1) * BLOCK_B + tl.arange(0, BLOCK_B)
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     weights = weight + n[None, :].to(tl.int64) * INPUTS
     product = tl.zeros((BLOCK_B, BLOCK_N), tl.float32)

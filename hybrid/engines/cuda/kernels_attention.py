@@ -2,8 +2,8 @@
 
 Each may be launched before the one ahead of it has ended, see kernels.py.
 
-Letters: B answers, H heads, G key-value heads, K head width, T capacity in tokens, S prompt tokens of
-the bucket, D model width, V vocabulary.
+Letters: B answers, n tokens of each in a pass, one in a decode step, H heads, G key-value heads, K head
+width, T capacity in tokens, S prompt tokens of the bucket, D model width, V vocabulary.
 """
 
 # Triton carries no types, and reads annotations as its own.
@@ -15,50 +15,86 @@ from hybrid.engines.cuda.kernels import begin, factor, narrowed, wait
 
 
 @triton.jit
-def self_attention(
-    qkv, x, keys, values, bias, turns, positions, offsets, out, eps, heads, groups, capacity, reach,
-    D: tl.constexpr, NORM: tl.constexpr, RELATIVE: tl.constexpr, TURNED: tl.constexpr, WIDTH: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_T: tl.constexpr, PDL: tl.constexpr,
+def fill(
+    qkv, keys, values, turns, positions, offsets, heads, groups, capacity, reach, tokens,
+    TURNED: tl.constexpr, WIDTH: tl.constexpr, BLOCK_K: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """Attend with one head of one answer to all its ids; the newest key and value go into the cache.
+    """Put one head's key and value of one token into the cache, where passes are over several tokens.
 
-    qkv: (B, (H + 2G)K). keys, values: (B, G, T, K). bias: (H, reach) by distance, where RELATIVE.
-    turns: (2, reach, K), where TURNED. positions, offsets: (B,), whose sum is the place in the cache.
-    out: (B, HK). NORM: qkv is raw, of the single row x.
+    The letters are self_attention's.
     """
     begin(PDL)
     wait(PDL)
-    h, b = tl.program_id(0), tl.program_id(1)
+    g, row = tl.program_id(0), tl.program_id(1)
     k = tl.arange(0, BLOCK_K)
-    shared = heads // groups
-    g = h // shared
-    token = qkv + b * (heads + 2 * groups) * WIDTH
-    place = (tl.load(positions + b) + tl.load(offsets + b)).to(tl.int32)
-    query = _head(token + h * WIDTH, turns, place, reach, TURNED, WIDTH, BLOCK_K)
+    b = row // tokens
+    place = _place(positions, offsets, row, tokens)
+    token = qkv + row.to(tl.int64) * (heads + 2 * groups) * WIDTH
     key = _head(token + (heads + g) * WIDTH, turns, place, reach, TURNED, WIDTH, BLOCK_K)
     value = _head(token + (heads + groups + g) * WIDTH, turns, place, reach, False, WIDTH, BLOCK_K)
-    if NORM:
-        scale = factor(x, eps, D, BLOCK_D)
-        query, key, value = query * scale, key * scale, value * scale
-    key, value = narrowed(key, keys.dtype.element_ty), narrowed(value, values.dtype.element_ty)
+    address = (b * groups + g).to(tl.int64) * capacity * WIDTH + place * WIDTH + k
+    tl.store(keys + address, narrowed(key, keys.dtype.element_ty), mask=k < WIDTH)
+    tl.store(values + address, narrowed(value, values.dtype.element_ty), mask=k < WIDTH)
+
+
+@triton.jit
+def self_attention(
+    qkv, x, keys, values, bias, turns, positions, offsets, out, eps, heads, groups, capacity, reach, tokens,
+    D: tl.constexpr, NORM: tl.constexpr, RELATIVE: tl.constexpr, TURNED: tl.constexpr, FILLED: tl.constexpr,
+    WIDTH: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_T: tl.constexpr,
+    PDL: tl.constexpr,
+):  # fmt: skip
+    """Attend with one head of one token to all of its answer so far.
+
+    qkv: (B * n, (H + 2G)K). keys, values: (B, G, T, K). bias: (H, reach) by distance, where RELATIVE.
+    turns: (2, reach, K), where TURNED. positions, offsets: (B,), whose sum is the place of the first
+    of n tokens in the cache. out: (B * n, HK). FILLED: keys and values are in the cache; else a single
+    one goes into it now. NORM: qkv is raw, of the single row x.
+    """
+    begin(PDL)
+    wait(PDL)
+    h, row = tl.program_id(0), tl.program_id(1)
+    k = tl.arange(0, BLOCK_K)
+    b = row // tokens
+    shared = heads // groups
+    g = h // shared
+    token = qkv + row.to(tl.int64) * (heads + 2 * groups) * WIDTH
+    place = _place(positions, offsets, row, tokens)
+    query = _head(token + h * WIDTH, turns, place, reach, TURNED, WIDTH, BLOCK_K)
     head = (b * groups + g).to(tl.int64) * capacity * WIDTH
-    first = (k < WIDTH) & (h % shared == 0)  # one of those that share a key writes it
-    tl.store(keys + head + place * WIDTH + k, key, mask=first)
-    tl.store(values + head + place * WIDTH + k, value, mask=first)
-    top = tl.sum(query * key.to(tl.float32), axis=0)
-    if RELATIVE:
-        top += tl.load(bias + h * reach)
-    total, mixed = 1.0, value.to(tl.float32)  # of the id itself; then of those before it
-    for start in range(0, place, BLOCK_T):
+    top, total, mixed = float("-inf"), 0.0, tl.zeros((BLOCK_K,), tl.float32)
+    count = place + 1
+    if not FILLED:
+        key = _head(token + (heads + g) * WIDTH, turns, place, reach, TURNED, WIDTH, BLOCK_K)
+        value = _head(token + (heads + groups + g) * WIDTH, turns, place, reach, False, WIDTH, BLOCK_K)
+        if NORM:
+            scale = factor(x, eps, D, BLOCK_D)
+            query, key, value = query * scale, key * scale, value * scale
+        key, value = narrowed(key, keys.dtype.element_ty), narrowed(value, values.dtype.element_ty)
+        first = (k < WIDTH) & (h % shared == 0)  # one of those that share a key writes it
+        tl.store(keys + head + place * WIDTH + k, key, mask=first)
+        tl.store(values + head + place * WIDTH + k, value, mask=first)
+        top = tl.sum(query * key.to(tl.float32), axis=0)
+        if RELATIVE:
+            top += tl.load(bias + h * reach)
+        total, mixed, count = 1.0, value.to(tl.float32), place  # of the id itself; then of those before it
+    for start in range(0, count, BLOCK_T):
         t = start + tl.arange(0, BLOCK_T)
         nearer = tl.zeros((BLOCK_T,), tl.float32)
         if RELATIVE:
-            nearer = tl.load(bias + h * reach + place - t, mask=t < place, other=0.0)
+            nearer = tl.load(bias + h * reach + place - t, mask=t < count, other=0.0)
         top, total, mixed = _attended(
-            query, keys + head, values + head, nearer, t, place, top, total, mixed, WIDTH, BLOCK_K
+            query, keys + head, values + head, nearer, t, count, top, total, mixed, WIDTH, BLOCK_K
         )
-    address = out + (b * heads + h) * WIDTH + k
+    address = out + (row.to(tl.int64) * heads + h) * WIDTH + k
     tl.store(address, narrowed(mixed / total, out.dtype.element_ty), mask=k < WIDTH)
+
+
+@triton.jit
+def _place(positions, offsets, row, tokens):
+    """Give the place in the cache of the token of a row, of n tokens an answer."""
+    b = row // tokens
+    return (tl.load(positions + b) + tl.load(offsets + b)).to(tl.int32) + row % tokens
 
 
 @triton.jit
@@ -78,19 +114,20 @@ def _head(
 
 @triton.jit
 def cross_attention(
-    query, x, keys, values, lengths, out, eps, heads, capacity,
+    query, x, keys, values, lengths, out, eps, heads, capacity, tokens,
     D: tl.constexpr, NORM: tl.constexpr, WIDTH: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_T: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """Attend with one head of one answer to its prompt's tokens.
+    """Attend with one head of one token to its prompt's tokens.
 
-    query: (B, HK). keys, values: (B, H, S, K) with S the capacity. lengths: (B,).
+    query: (B * n, HK). keys, values: (B, H, S, K) with S the capacity. lengths: (B,).
     """
     begin(PDL)
     wait(PDL)
-    h, b = tl.program_id(0), tl.program_id(1)
+    h, row = tl.program_id(0), tl.program_id(1)
     k = tl.arange(0, BLOCK_K)
-    address = b * heads * WIDTH + h * WIDTH + k
+    b = row // tokens
+    address = row * heads * WIDTH + h * WIDTH + k
     vector = tl.load(query + address, mask=k < WIDTH, other=0.0).to(tl.float32)
     if NORM:
         vector *= factor(x, eps, D, BLOCK_D)

@@ -11,6 +11,7 @@ Letters: B prompts, S tokens of the bucket.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
@@ -19,13 +20,15 @@ import torch
 
 from hybrid.engines.cuda.buffers import PromptBuffers
 from hybrid.engines.cuda.capture import GraphCapturer
+from hybrid.engines.cuda.drafting import DraftingGraph
 from hybrid.engines.cuda.graphs import DecodeGraph, EmbeddingGraph, EncoderGraph, FusionGraph
+from hybrid.engines.cuda.kernel_selector import StepKernelSelector
 from hybrid.engines.cuda.weights import PackedEncoder, PackedLayer, Target, pack_encoder, pack_layer
 from hybrid.engines.generation import GenerationGuard
 from hybrid.models.architectures.records import Layer, Stack
 from hybrid.schema import Model
 
-P = TypeVar("P", PackedEncoder, PackedLayer)
+P = TypeVar("P")
 BATCHES = (1, 2, 4, 8, 16, 32)  # prompts at once
 LENGTHS = (32, 64, 96, *range(128, 257, 32), *range(320, 513, 64), *range(640, 1025, 128))  # prompt tokens
 CAPACITIES = (64, 128, 256, 512)  # generated tokens, the end included
@@ -38,30 +41,22 @@ def bucket(size: int, sizes: Sequence[int]) -> int | None:
     return next((larger for larger in sizes if larger >= size), None)
 
 
-class CapturedRequest:
-    """decoding.GreedyBackend: all that one engine has captured for B prompts of up to S tokens."""
+@dataclass
+class ModelGraphs:
+    """All that is captured of one model for B prompts of up to S tokens.
 
-    def __init__(self, prompts: EmbeddingGraph, fusion: FusionGraph | None, decoder: DecodeGraph) -> None:
-        self.graphs = prompts, fusion, decoder
+    prompts: what reads them first. drafting: of one answer, where one is drafted or drafts are verified.
+    """
 
-    def encoder(self, model: Model) -> EmbeddingGraph:
-        """Give what reads prompts."""
-        return self.graphs[0]
-
-    def fusion(self) -> FusionGraph:
-        """Give a hybrid's captured fusion."""
-        fusion = self.graphs[1]
-        assert fusion is not None, "no hybrid's"
-        return fusion
-
-    def decoder(self, model: Model) -> DecodeGraph:
-        """Give captured greedy decoding."""
-        return self.graphs[2]
+    prompts: EmbeddingGraph
+    fusion: FusionGraph | None
+    decoder: DecodeGraph
+    drafting: DraftingGraph | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes on the device that it alone may hold."""
-        return sum(graph.nbytes for graph in self.graphs if graph is not None)
+        return self.prompts.nbytes + (self.fusion.nbytes if self.fusion else 0) + self.decoder.nbytes
 
 
 class SharedGraphState:
@@ -75,12 +70,13 @@ class SharedGraphState:
         self.reach = bucket(max_prompt_tokens, LENGTHS) or LENGTHS[-1]
         self.guard = GenerationGuard()
         self.capturer = GraphCapturer(target.device)
-        self._packed: dict[Hashable, PackedEncoder | PackedLayer] = {}
+        self.capacities: dict[Model, int] = {}  # of the longest answer that was ever requested
+        self._packed: dict[Hashable, object] = {}
         self._prompt_graphs: WeakValueDictionary[tuple[int, int, int], EmbeddingGraph] = WeakValueDictionary()
 
     @cached_property
-    def requests(self) -> "LRUCache[tuple[str, int, int], CapturedRequest]":
-        """Captured requests by method, B and S. First used when the weights have taken their memory."""
+    def requests(self) -> "LRUCache[tuple[Model, int, int], ModelGraphs]":
+        """What is captured, by model, B and S. First used when the weights have taken their memory."""
         return LRUCache(CACHED_REQUESTS, _memory_share(self.target.device))
 
     def encoder(self, stack: Stack) -> PackedEncoder:
@@ -98,6 +94,10 @@ class SharedGraphState:
         """Pack a layer, once for reading and writing."""
         return self._once(layer.self_attention.output.weight.data_ptr(), lambda: pack_layer(layer, target))
 
+    def model(self, name: Model, pack: Callable[[], P]) -> P:
+        """Pack a model, once for all methods."""
+        return self._once(name, pack)
+
     def _once(self, key: Hashable, pack: Callable[[], P]) -> P:
         if key not in self._packed:
             self._packed[key] = pack()
@@ -107,16 +107,23 @@ class SharedGraphState:
         """Let the models go that weights were packed from: their memory can become another one's."""
         self._packed.clear()
 
-    def prompt_graph(self, reads: PackedEncoder | torch.Tensor, batch: int, length: int) -> EmbeddingGraph:
+    def prompt_graph(
+        self,
+        reads: PackedEncoder | torch.Tensor,
+        kernels: StepKernelSelector,
+        batch: int,
+        length: int,
+    ) -> EmbeddingGraph:
         """Capture what reads prompts of this size, layers or embeddings alone, once for all who use it."""
         key = id(reads), batch, length
         graph = self._prompt_graphs.get(key)
         if graph is None:
             prompts = PromptBuffers(batch, length, self.target.device)
-            kind: Callable[..., EmbeddingGraph] = (
-                EmbeddingGraph if isinstance(reads, torch.Tensor) else EncoderGraph
-            )
-            self._prompt_graphs[key] = graph = kind(reads, prompts, self.capturer)
+            if isinstance(reads, torch.Tensor):
+                graph = EmbeddingGraph(reads, prompts, self.capturer)
+            else:
+                graph = EncoderGraph(reads, prompts, self.capturer, kernels)
+            self._prompt_graphs[key] = graph
         return graph
 
 

@@ -1,9 +1,10 @@
-"""One greedy decode step for B answers in Triton: five to eight launches a layer, for one answer fewest.
+"""Layers, and a greedy decode step of them, in Triton: five to eight launches a layer, for one answer fewest.
 
-The same step as eager.EagerDecodeStep's, over the same buffers; rows and all sums
-are float32, so it rounds less.
+The same as eager_decoder's, over the same buffers; rows and all sums are float32,
+so it rounds less.
 
-Letters: B answers, D model width, F feed-forward width, H heads, K head width, V vocabulary.
+Letters: B answers, n tokens of each in a pass, D model width, F feed-forward width, H heads, K head
+width, V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,16 @@ import torch
 import triton  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 from hybrid.engines.cuda import kernels, kernels_attention
-from hybrid.engines.cuda.buffers import DecodeBuffers
+from hybrid.engines.cuda.buffers import DecodeBuffers, PassCaches
 from hybrid.engines.cuda.eager import HIDDEN_UNIT
 from hybrid.engines.cuda.products import FusedProducts
-from hybrid.engines.cuda.weights import NormKind, PackedDecoder, PackedFeedForward, PackedLinear
+from hybrid.engines.cuda.weights import (
+    NormKind,
+    PackedDecoder,
+    PackedFeedForward,
+    PackedLinear,
+    PackedStack,
+)
 from hybrid.models.architectures.records import Activation
 
 KINDS: Mapping[Activation, int] = {
@@ -28,49 +35,49 @@ NORMS: Mapping[NormKind, int] = {"rms": kernels.RMS.value, "layer": kernels.LAYE
 NO_NORM: int = kernels.NO_NORM.value
 PROGRAMS = 256  # launched at least where there is work for so many: about two for each of a GPU's processors
 TILE = 8192  # weights that a program of 128 threads holds at once
+MOST_ROWS = 32  # that one program multiplies while there is nothing but answers in step
 KEYS = 8192  # values of keys that one of 256 threads does: 128 keys of the usual width
 
 
-class TritonDecodeStep:
-    """One greedy decode step: takes the ids at `positions` of the buffers, gives those that follow.
+class TritonLayers:
+    """The layers of a stack for n tokens of each of B answers, (B * n, D) float32 rows to such rows.
 
-    products: of every layer, used for one answer. early: launch each kernel before
-    the one ahead of it has ended; needs compute capability 9.0.
+    products: of every layer, used for one row. early: launch each kernel before the one ahead of it
+    has ended; needs compute capability 9.0.
     """
 
     def __init__(
         self,
-        weights: PackedDecoder,
-        buffers: DecodeBuffers,
-        products: Sequence[FusedProducts],
+        stack: PackedStack,
+        caches: PassCaches | DecodeBuffers,
+        rows: int,
         early: bool,
+        products: Sequence[FusedProducts] = (),
     ) -> None:
-        self._weights, self._buffers, self._products = weights, buffers, products
-        self._batch, self._width = buffers.inputs.shape
-        self._inner = weights.heads * weights.head_width
-        self._norm = NORMS[weights.norm]
-        dtype = weights.embeddings.dtype
+        self._stack, self._caches, self._count = stack, caches, rows
+        self._tokens = rows // len(caches.positions)
+        self._products = products or (FusedProducts(),) * len(stack.layers)
+        self._width, self._inner = stack.embeddings.shape[1], stack.heads * stack.head_width
+        self._norm = NORMS[stack.norm]
+        dtype = stack.embeddings.dtype
         # One row is multiplied in float32. Several go through tensor cores, in the type of the weights.
-        self._part = torch.float32 if self._batch == 1 or dtype == torch.float16 else dtype
+        self._part = torch.float32 if rows == 1 or dtype == torch.float16 else dtype
         self._unit = HIDDEN_UNIT if dtype == torch.float16 else 1.0
         self._launch = {"PDL": early, **({"launch_pdl": True} if early else {})}
 
-    def __call__(self) -> None:
-        weights, buffers = self._weights, self._buffers
-        rows = buffers.inputs
-        qkv, raw = self._linear(rows, weights.layers[0].qkv, norm=True), False
-        for index, (layer, products) in enumerate(zip(weights.layers, self._products, strict=True)):
-            last = index + 1 == len(weights.layers)
-            following = None if last else weights.layers[index + 1].qkv
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        layers = self._stack.layers
+        qkv, raw = self.linear(rows, layers[0].qkv, norm=True), False
+        for index, (layer, products) in enumerate(zip(layers, self._products, strict=True)):
+            following = None if index + 1 == len(layers) else layers[index + 1].qkv
             mixed, out = self._self_attention(index, qkv, rows, raw), layer.out
             if layer.cross_query is not None and layer.cross_out is not None:
                 rows, mixed = self._crossed(index, layer.cross_query, products, rows, mixed)
                 out = layer.cross_out
-            raw = self._batch == 1 and products.into is not None
+            raw = self._count == 1 and products.into is not None
             feed_forward = self._fused_feed_forward if raw else self._feed_forward
             rows, qkv = feed_forward(layer.feed_forward, out, products, rows, mixed, following)
-        self._linear(rows, weights.head, norm=True, out=buffers.logits)
-        self._select()
+        return rows
 
     def _crossed(
         self,
@@ -81,12 +88,12 @@ class TritonDecodeStep:
         mixed: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Go from the self-attention's output to the rows and the cross-attention's output."""
-        out = self._weights.layers[index].out
-        if self._batch == 1 and products.query is not None:
+        out = self._stack.layers[index].out
+        if self._count == 1 and products.query is not None:
             rows, query = self._joint(rows, mixed, out.weight, cross_query.weight, products.query)
             return rows, self._cross_attention(index, query, rows, True)
-        rows = self._linear(mixed, out, residual=rows)
-        return rows, self._cross_attention(index, self._linear(rows, cross_query, norm=True), rows, False)
+        rows = self.linear(mixed, out, residual=rows)
+        return rows, self._cross_attention(index, self.linear(rows, cross_query, norm=True), rows, False)
 
     def _feed_forward(
         self,
@@ -98,10 +105,10 @@ class TritonDecodeStep:
         qkv: PackedLinear | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Go from the last attention's output to the next layer's rows and its queries, keys and values."""
-        rows = self._linear(mixed, out, residual=rows)
-        hidden = self._linear(rows, inner.into, norm=True, activates=inner)
-        rows = self._linear(hidden, inner.out, residual=rows)
-        return rows, rows if qkv is None else self._linear(rows, qkv, norm=True)
+        rows = self.linear(mixed, out, residual=rows)
+        hidden = self.linear(rows, inner.into, norm=True, activates=inner)
+        rows = self.linear(hidden, inner.out, residual=rows)
+        return rows, rows if qkv is None else self.linear(rows, qkv, norm=True)
 
     def _fused_feed_forward(
         self,
@@ -117,7 +124,7 @@ class TritonDecodeStep:
         ahead = None if qkv is None else qkv.weight
         return self._joint(rows, hidden, inner.out.weight, ahead, products.qkv, inner)
 
-    def _linear(
+    def linear(
         self,
         x: torch.Tensor,  # (B, inputs)
         linear: PackedLinear,  # to outputs, twice as many when gated
@@ -130,25 +137,27 @@ class TritonDecodeStep:
         gated, add = activates is not None and activates.gated, residual is not None
         outputs, inputs = weight.shape[0] // (2 if gated else 1), weight.shape[1]
         if out is None:
-            out = x.new_empty(self._batch, outputs, dtype=torch.float32 if add else self._part)
+            out = x.new_empty(self._count, outputs, dtype=torch.float32 if add else self._part)
         missing = bias if bias is not None else weight
-        shared = x, weight, missing, residual if add else out, out, self._weights.eps
+        shared = x, weight, missing, residual if add else out, out, self._stack.eps
         constants = {
             "INPUTS": inputs, "NORM": self._norm if norm else NO_NORM, "BIAS": bias is not None, "ADD": add,
             **_activation(activates), **self._launch,
         }  # fmt: skip
         wide = _power(inputs)
-        if self._batch == 1 and wide <= 2 * TILE:  # T5 v1.0 has feed-forwards up to four times as wide
+        if self._count == 1 and wide <= 2 * TILE:  # T5 v1.0 has feed-forwards up to four times as wide
             block = _tile(outputs, inputs * (2 if gated else 1))
             kernels.linear_row[(triton.cdiv(outputs, block),)](
                 *shared, outputs, **constants, BLOCK_N=block, BLOCK_D=wide, num_warps=8 if wide > TILE else 4
             )
             return out
-        block = 16 if outputs <= 16 * PROGRAMS or self._batch <= 16 else 32
-        kernels.linear_rows[(triton.cdiv(outputs, block),)](
-            *shared, self._unit, self._batch, outputs, **constants,
-            BLOCK_B=_power(self._batch), BLOCK_N=block,
-            BLOCK_D=256 // weight.element_size(), num_warps=4, num_stages=4,
+        few = self._count <= MOST_ROWS
+        block = 16 if few and (outputs <= 16 * PROGRAMS or self._count <= 16) else 32
+        block_rows = _power(min(self._count, 2 * MOST_ROWS))
+        kernels.linear_rows[(triton.cdiv(outputs, block), triton.cdiv(self._count, block_rows))](
+            *shared, self._unit, self._count, outputs, **constants,
+            BLOCK_B=block_rows, BLOCK_N=block,
+            BLOCK_D=256 // weight.element_size(), num_warps=4, num_stages=4 if few else 3,
         )  # fmt: skip
         return out
 
@@ -168,42 +177,71 @@ class TritonDecodeStep:
         block = _tile(width + outputs, _power(width) + _power(inputs))
         kernels.joint_row[(triton.cdiv(width, block) + triton.cdiv(outputs, block),)](
             rows, part, near, near if ahead is None else ahead, near if across is None else across, out, raw,
-            self._weights.eps, width, outputs, D=width, P=inputs, **_activation(activates),
+            self._stack.eps, width, outputs, D=width, P=inputs, **_activation(activates),
             BLOCK_N=block, BLOCK_D=_power(width), BLOCK_P=_power(inputs), **self._launch, num_warps=4,
         )  # fmt: skip
         return out, raw
 
     def _self_attention(self, index: int, qkv: torch.Tensor, rows: torch.Tensor, raw: bool) -> torch.Tensor:
-        weights, buffers = self._weights, self._buffers
-        keys, values = buffers.self_kv_cache[index]
-        out = qkv.new_empty(self._batch, self._inner, dtype=self._part)
-        bias, turns = weights.bias, weights.turns
+        stack, caches = self._stack, self._caches
+        keys, values = caches.self_kv_cache[index]
+        out = qkv.new_empty(self._count, self._inner, dtype=self._part)
+        bias, turns = stack.bias, stack.turns
         tables = [table for table in (bias, turns) if table is not None]
-        kernels_attention.self_attention[(weights.heads, self._batch)](
-            qkv, rows, keys, values, qkv if bias is None else bias, qkv if turns is None else turns,
-            buffers.positions, buffers.offsets, out, weights.eps, weights.heads, weights.key_value_heads,
-            keys.shape[2], tables[0].shape[1] if tables else 0, RELATIVE=bias is not None,
-            TURNED=turns is not None, **self._attention(raw),
+        places = caches.positions, caches.offsets
+        sizes = stack.heads, stack.key_value_heads, keys.shape[2], tables[0].shape[1] if tables else 0
+        turned = qkv if turns is None else turns
+        if self._tokens > 1:
+            width = stack.head_width
+            kernels_attention.fill[(stack.key_value_heads, self._count)](
+                qkv, keys, values, turned, *places, *sizes, self._tokens, TURNED=turns is not None,
+                WIDTH=width, BLOCK_K=_power(width), **self._launch, num_warps=1,
+            )  # fmt: skip
+        kernels_attention.self_attention[(stack.heads, self._count)](
+            qkv, rows, keys, values, qkv if bias is None else bias, turned, *places, out, stack.eps, *sizes,
+            self._tokens, RELATIVE=bias is not None, TURNED=turns is not None, FILLED=self._tokens > 1,
+            **self._attention(raw),
         )  # fmt: skip
         return out
 
     def _cross_attention(
         self, index: int, query: torch.Tensor, rows: torch.Tensor, raw: bool
     ) -> torch.Tensor:
-        weights, buffers = self._weights, self._buffers
-        (keys, values), out = buffers.cross_kv_cache[index], torch.empty_like(query, dtype=self._part)
-        kernels_attention.cross_attention[(weights.heads, self._batch)](
-            query, rows, keys, values, buffers.lengths, out, weights.eps, weights.heads, keys.shape[2],
-            **self._attention(raw),
+        stack, caches = self._stack, self._caches
+        (keys, values), out = caches.cross_kv_cache[index], torch.empty_like(query, dtype=self._part)
+        kernels_attention.cross_attention[(stack.heads, self._count)](
+            query, rows, keys, values, caches.lengths, out, stack.eps, stack.heads, keys.shape[2],
+            self._tokens, **self._attention(raw),
         )  # fmt: skip
         return out
 
     def _attention(self, raw: bool) -> dict[str, int | bool]:
         """Give what both attentions are compiled for."""
-        width = self._weights.head_width
+        width = self._stack.head_width
         sizes = {"D": self._width, "NORM": raw, "WIDTH": width, "BLOCK_D": _power(self._width)}
         block = _power(width)
         return {**sizes, "BLOCK_K": block, "BLOCK_T": max(16, KEYS // block), **self._launch, "num_warps": 8}
+
+
+class TritonDecodeStep:
+    """One greedy decode step: takes the ids at `positions` of the buffers, gives those that follow."""
+
+    def __init__(
+        self,
+        weights: PackedDecoder,
+        buffers: DecodeBuffers,
+        products: Sequence[FusedProducts],
+        early: bool,
+    ) -> None:
+        self._weights, self._buffers = weights, buffers
+        self._batch, self._width = buffers.inputs.shape
+        self._layers = TritonLayers(weights, buffers, self._batch, early, products)
+        self._launch = {"PDL": early, **({"launch_pdl": True} if early else {})}
+
+    def __call__(self) -> None:
+        rows = self._layers(self._buffers.inputs)
+        self._layers.linear(rows, self._weights.head, norm=True, out=self._buffers.logits)
+        self._select()
 
     def _select(self) -> None:
         weights, buffers, places = self._weights, self._buffers, self._weights.places

@@ -78,7 +78,7 @@ class PackedLayer:
 class PackedStack:
     """embeddings: (V, D). norm, eps: before each part. turns: (2, P, K) float32, cosines and signed sines.
 
-    places: (P, D), added to embeddings by where they stand.
+    places: (P, D), added to embeddings by where they stand. bias: of scores, (H, any) by distance.
     """
 
     embeddings: torch.Tensor
@@ -90,13 +90,13 @@ class PackedStack:
     head_width: int
     turns: torch.Tensor | None
     places: torch.Tensor | None
+    bias: torch.Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedEncoder(PackedStack):
     """final: gain and bias of the last norm, if there is one. bias: (H, 2 * reach - 1), see RelativeBias."""
 
-    bias: torch.Tensor | None
     final: PackedLinear | None
     causal: bool
     reach: int
@@ -112,7 +112,6 @@ class PackedDecoder(PackedStack):
 
     head: PackedLinear
     cross_kv: PackedLinear | None
-    bias: torch.Tensor | None
     start_id: int
 
 
@@ -156,9 +155,9 @@ def pack_encoder(stack: Stack, target: Target, reach: int, pack: LayerPacker = p
     """Pack what reads prompts of up to `reach` tokens. pack: of layers that may be packed already."""
     final, positions = stack.final_norm, stack.positions
     relative = positions.by_distance(reach) if isinstance(positions, RelativeBias) else None
+    bias = None if relative is None else target.put(relative)
     return PackedEncoder(
-        **vars(_pack_stack(stack, target, reach, pack)),
-        bias=None if relative is None else target.put(relative),
+        **vars(_pack_stack(stack, target, reach, pack, bias)),
         final=None if final is None else _gain_and_bias(final, target),
         causal=stack.causal,
         reach=reach,
@@ -193,15 +192,16 @@ def pack_decoder(
         exact = Target(target.device, torch.float32)
         bias = exact.put(stack.positions.by_distance(reach)).flip(1).contiguous()
     return PackedDecoder(
-        **vars(_pack_stack(stack, target, reach, pack)),
+        **vars(_pack_stack(stack, target, reach, pack, bias)),
         head=_stacked(target, stack.head, norm=final_norm(stack), scale=stack.head_scale),
         cross_kv=_stacked(target, *keys_and_values) if crosses else None,
-        bias=bias,
         start_id=stack.start or 0,
     )
 
 
-def _pack_stack(stack: Stack, target: Target, reach: int, pack: LayerPacker) -> PackedStack:
+def _pack_stack(
+    stack: Stack, target: Target, reach: int, pack: LayerPacker, bias: torch.Tensor | None
+) -> PackedStack:
     first = stack.layers[0].self_attention
     norm, positions = norm_before(first), stack.positions
     learned = positions.table if isinstance(positions, LearnedPositions) else None
@@ -215,6 +215,7 @@ def _pack_stack(stack: Stack, target: Target, reach: int, pack: LayerPacker) -> 
         head_width=first.head_width,
         turns=None if first.rotary is None else _turns(first.rotary, reach).to(target.device),
         places=None if learned is None else target.put(learned),
+        bias=bias,
     )
 
 

@@ -9,6 +9,7 @@ from hybrid.schema import CPU, MODELS, Device, EncodedPrompt, Sampling
 from tests.engines.any_pairs import NEW, PROMPTS, AnyPair, answers, expected, phases
 from tests.engines.cuda.timing import best_kernel
 
+LOSSLESS = ("lossless", "lossless-slm", "lossless-lookup")
 PAIRS = {
     "llama+t5, bridge, middle": ("llama", "t5", {"bridge": True, "layer": 2, "standardize": True}),
     "llama+t5": ("llama", "t5", {}),
@@ -45,6 +46,24 @@ def test_a_hybrid_reads_projects_and_writes_in_steps_of_their_own(pair):
     assert phases(engine(pair, "hybrid"), PROMPTS[1]) == ["encode", "project", "prefill", "decode"]
 
 
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_lossless_methods_give_the_ids_of_the_llm(pair, method):
+    graphs = engine(pair, method)
+    for prompt in PROMPTS:
+        assert answers(graphs, [prompt])[0] == expected(pair.model("llm"), prompt)
+    assert graphs.notices == []
+
+
+def test_drafts_are_accepted_where_a_model_drafts_for_itself():
+    pair = AnyPair("llama", "llama")
+    pair.models["slm"] = pair.models["llm"]
+    prompt = EncodedPrompt(tuple(PROMPTS[1]))
+    steps = list(engine(pair, "lossless-slm").generate([prompt], Sampling(30, ignore_eos=True)))
+    drafted, accepted = (sum(sum(getattr(s, name)) for s in steps) for name in ("drafted", "accepted"))
+    assert [step.phase for step in steps[:4]] == ["prefill", "draft", "verify", "draft"]
+    assert drafted == accepted > 20
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_16_bits_answer_and_mostly_begin_alike(dtype):
     pair = AnyPair("llama", "t5", bridge=True, layer=2, standardize=True)
@@ -61,7 +80,7 @@ def test_a_decoder_only_llm_is_packed_once_for_writing_and_reading(monkeypatch):
     monkeypatch.setattr(module, "unavailable_reason", lambda _: None)
     pair = AnyPair("llama", "gpt2", layer=2, bridge=True)
     engines = create_engines(EngineConfig(pair, MODELS, dtype="float32"))
-    writes, reads = engines["llm"]._packed.decoder, engines["hybrid"]._packed.reads
+    writes, reads = engines["llm"]._packed["llm"].decoder, engines["hybrid"]._packed["hybrid"].reads
     assert [id(layer) for layer in reads.layers] == [id(layer) for layer in writes.layers[:2]]
 
 
@@ -91,3 +110,13 @@ def test_a_gpu_gives_the_same_ids(pair, model, kernel):
         brief = engine(pair, model, Device("cuda"), dtype, kernels=kernel)
         assert {len(ids) for ids in answers(brief, PROMPTS)} == {NEW}
         assert (brief.options, brief.notices) == ({"kernels": kernel}, [])
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("method", LOSSLESS)
+def test_a_gpu_drafts_and_gives_the_ids_of_the_llm(pair, method):
+    graphs = engine(pair, method, Device("cuda"))
+    for prompt in PROMPTS:
+        assert answers(graphs, [prompt])[0] == expected(pair.model("llm"), prompt)
+    assert graphs.notices == []

@@ -124,8 +124,8 @@ def test_engines_made_together_take_turns(engines, tiny_bundle, mixed, answer, s
     monkeypatch.setattr(cuda_engine, "unavailable_reason", lambda _: None)
     together = create_engines(EngineConfig(BundleSource(tiny_bundle), MODELS, CPU, "float32"))
     assert list(together) == list(MODELS)
-    assert together["llm"]._packed.reads is together["hybrid"]._packed.reads
-    assert together["llm"]._packed.reads is not together["slm"]._packed.reads
+    assert together["llm"]._packed["llm"].reads is together["hybrid"]._packed["hybrid"].reads
+    assert together["llm"]._packed["llm"].reads is not together["slm"]._packed["slm"].reads
     first = together["llm"].generate(encoded(tiny_bundle, mixed[:1]), Sampling(30, ignore_eos=True))
     for _ in range(steps):
         next(first)

@@ -138,11 +138,11 @@ def test_float16_survives_sums_and_hidden_values_beyond_its_largest_number(
     bundle = replace(tiny_bundle, models={**tiny_bundle.models, "llm": llm})
     engine, exact = (graph_engine("llm", bundle, dtype=dtype) for dtype in ("float16", "float32"))
     generations, expected = answers(engine, mixed[:16]), answers(exact, mixed[:16])
-    request = next(iter(engine._shared.requests._values.values()))
+    graphs = next(iter(engine._shared.requests._values.values()))
     for tensor in (
-        request.graphs[0].states,
-        request.decoder("llm")._buffers.logits,
-        request.decoder("llm")._buffers.self_kv_cache,
+        graphs.prompts.states,
+        graphs.decoder.buffers.logits,
+        graphs.decoder.buffers.self_kv_cache,
     ):
         assert tensor.isfinite().all()
     first = [a.token_ids[0] == b.token_ids[0] for a, b in zip(generations, expected, strict=True)]
@@ -154,10 +154,8 @@ def test_logits_equal_transformers(graph_engine, tiny_bundle, texts, answer):
     engine = graph_engine("hybrid")
     for text in texts[::40]:
         answer(engine, text, max_new_tokens=1)
-        request = next(reversed(engine._shared.requests._values.values()))
+        graphs = next(reversed(engine._shared.requests._values.values()))
         prompt = torch.tensor([prompt_ids(tiny_bundle, text)])
         with torch.no_grad():
             expected = tiny_bundle.hybrid(input_ids=prompt, decoder_input_ids=torch.tensor([[0]])).logits
-        torch.testing.assert_close(
-            request.decoder("hybrid")._buffers.logits, expected[0], rtol=1e-4, atol=1e-4
-        )
+        torch.testing.assert_close(graphs.decoder.buffers.logits, expected[0], rtol=1e-4, atol=1e-4)

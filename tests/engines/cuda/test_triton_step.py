@@ -14,12 +14,14 @@ elif os.environ.get("TRITON_INTERPRET") != "1":  # Triton reads it when it is fi
 
 from hybrid.engines.cuda import triton_step
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
-from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
-from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.capture import GraphCapturer
+from hybrid.engines.cuda.eager_decoder import EagerDecoder, EagerDecodeStep
+from hybrid.engines.cuda.eager_encoder import EagerEncoder
+from hybrid.engines.cuda.kernel_selector import StepKernelSelector, example_rows
 from hybrid.engines.cuda.products import fuse_products
-from hybrid.engines.cuda.triton_step import TritonDecodeStep
-from hybrid.engines.cuda.weights import Target, pack_decoder
-from hybrid.models.architectures import decoder_of
+from hybrid.engines.cuda.triton_step import TritonDecodeStep, TritonLayers
+from hybrid.engines.cuda.weights import Target, pack_decoder, pack_encoder
+from hybrid.models.architectures import decoder_of, reader_of
 from tests.models.tiny import tiny_model
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -104,6 +106,67 @@ def test_steps_of_decoder_only_models_equal_eager_ones(models, kind, batch):
     assert torch.equal(fused.ids[:3], eager.ids[:3])
     assert torch.equal(fused.positions, eager.positions)
     torch.testing.assert_close(fused.inputs, eager.inputs)
+
+
+def noisy_buffers(weights, batch: int, length: int, seed: int = 0) -> DecodeBuffers:
+    """Buffers whose caches hold noise, for prompts of several lengths."""
+    buffers = DecodeBuffers(weights, PromptBuffers(batch, length, DEVICE), 64)
+    generator = torch.Generator().manual_seed(seed)
+    for cache in (buffers.self_kv_cache, buffers.cross_kv_cache):
+        cache.copy_(torch.randn(cache.shape, generator=generator))
+    buffers.lengths.copy_(torch.randint(1, length + 1, (batch,), generator=generator))
+    buffers.restart()
+    return buffers
+
+
+@pytest.mark.parametrize(("kind", "batch", "tokens"), [("llama", 1, 5), ("gpt2", 2, 3), ("gated", 1, 4)])
+def test_passes_over_several_ids_equal_eager_ones(models, kind, batch, tokens):
+    """As drafts are verified: behind what the caches hold, none looking at those behind it."""
+    weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 160)
+    with torch.inference_mode():
+        eager, fused = (noisy_buffers(weights, batch, 32) for _ in range(2))
+        rows = example_rows(weights, batch * tokens)
+        first = torch.full((batch,), 6, device=DEVICE)
+        places = (first + eager.offsets)[:, None] + torch.arange(tokens, device=DEVICE)
+        expected = EagerDecoder(weights, eager).extend(rows.clone(), places)
+        caches = fused.caches_at(first, fused.offsets)
+        torch.testing.assert_close(
+            TritonLayers(weights, caches, len(rows), early=False)(rows), expected, rtol=1e-4, atol=1e-4
+        )
+        torch.testing.assert_close(fused.self_kv_cache, eager.self_kv_cache, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "batch", "length"), [("llama", 3, 32), ("gpt2", 1, 32)])
+def test_prompts_are_read_as_eagerly(models, kind, batch, length, monkeypatch):
+    """More rows than one program takes: a decoder-only model's prompts, and a reader's."""
+    monkeypatch.setattr(triton_step, "MOST_ROWS", 8)
+    weights = pack_decoder(decoder_of(models[kind]), Target(DEVICE, torch.float32), 160)
+    with torch.inference_mode():
+        eager, fused = (noisy_buffers(weights, batch, length) for _ in range(2))
+        rows = example_rows(weights, batch * length)
+        expected = EagerDecoder(weights, eager).read(rows.clone())
+        start = torch.zeros_like(fused.positions)
+        layers = TritonLayers(weights, fused.caches_at(start, start), len(rows), early=False)
+        torch.testing.assert_close(layers(rows), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(fused.self_kv_cache, eager.self_kv_cache, rtol=1e-4, atol=1e-4)
+
+
+def test_a_reader_takes_kernels_that_agree_and_no_others(models, monkeypatch):
+    stack = reader_of(models["llama"], 1)
+    weights, prompts = pack_encoder(stack, Target(DEVICE, torch.float32), 32), PromptBuffers(2, 32, DEVICE)
+    kernels, heard = pack_decoder(decoder_of(models["llama"]), Target(DEVICE, torch.float32), 96), []
+    with torch.inference_mode():
+        prompts.put([[5, 9, 7], [3] * 32])
+        expected = EagerEncoder(weights, prompts)(weights.embeddings[prompts.ids.flatten()])
+        for attend, kernel, sentences in ((None, "triton", 0), (torch.zeros_like, "torch", 1)):
+            if attend:
+                monkeypatch.setattr(TritonLayers, "__call__", lambda _, rows: torch.zeros_like(rows))
+            encoder = EagerEncoder(weights, prompts)
+            encoder.select(StepKernelSelector(kernels, heard.append, "triton"), GraphCapturer(DEVICE))
+            states = encoder(weights.embeddings[prompts.ids.flatten()])
+            torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-4)
+            assert len(heard) == sentences
+            assert (encoder._run == encoder._layers) == (kernel == "torch")
 
 
 def test_inputs_too_wide_for_one_program_are_read_in_parts(models, monkeypatch):

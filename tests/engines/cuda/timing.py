@@ -21,7 +21,8 @@ def captured(engine: CudaGraphEngine, batch: int, length: int, new: int) -> tupl
     with torch.inference_mode():
         request = engine._captured([[7] * length] * batch, new)
         assert request is not None, engine.notices
-        encoder, _, decoder = request.graphs
+        graphs = request.graphs[engine.method]
+        encoder, decoder = graphs.prompts, graphs.decoder
         rows = dict.fromkeys(range(batch), decoder.start)
 
         def first() -> None:
