@@ -55,7 +55,7 @@ class EngineSpec:
     peer: bool = False
 
 
-_KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes decode steps.")
+_KERNELS = Option(("auto", "triton-pdl", "triton", "torch"), "What computes a decoder's steps and passes.")
 # Whose layers engines with graphs of their own know, see graph_coverage.
 _GRAPHS = ("t5", "mt5", "gpt2", "llama", "qwen2")
 _INT8_ENCODER = Option(("on", "off"), "Read the prompt with 8-bit matrices, too.")

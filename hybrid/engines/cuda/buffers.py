@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from hybrid.engines.cuda.eager import placed
-from hybrid.engines.cuda.weights import PackedDecoder
+from hybrid.engines.cuda.weights import PackedDecoder, PackedStack
 
 SPARE = 32  # positions behind the last answer's, for drafts that are longer than what is left to write
 
@@ -52,13 +52,22 @@ class PassCaches:
     offsets: torch.Tensor
 
 
+def reading_caches(stack: PackedStack, prompts: PromptBuffers) -> PassCaches:
+    """Create caches for layers that only read prompts: one layer's, which all of them use in turn."""
+    batch, length = prompts.shape
+    one = stack.embeddings.new_zeros(1, 2, batch, stack.key_value_heads, length, stack.head_width)
+    self_kv_cache = one.expand(len(stack.layers), *one.shape[1:])
+    start = torch.zeros_like(prompts.lengths)
+    return PassCaches(self_kv_cache, self_kv_cache[..., :0, :], prompts.lengths, start, start)
+
+
 class DecodeBuffers:
     """What B answers keep from one decode step to the next, in the weights' type where nothing else is said.
 
     inputs: (B, D) float32, embeddings of the last ids where they stand, for the next step.
     positions: (B,) where these stand in the answer, the same for all. offsets: (B,) where in the
     self-attention's cache position 0 stands, the last token of a decoder-only model's prompt.
-    ids: (T, B); row t holds the ids that followed position t.
+    ids: (T + SPARE, B); row t holds the ids that followed position t.
     self_kv_cache: (L, 2, B, G, C, K), keys and values of the answers, behind those of their prompts, if
     a decoder-only model has them there; each prompt ends where its answer begins, so nothing is padded.
     cross_kv_cache: (L, 2, B, H, S, K), of the prompts behind an encoder; S is 0 without one.

@@ -142,7 +142,7 @@ class CudaGraphEngine:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """What a run records: kernels, see StepKernelSelector.used; fallback, why torch answered."""
+        """What a run records: kernels, see KernelSelector.used; fallback, why torch answered."""
         used = dict.fromkeys(packed.kernels.used for packed in self._packed.values())
         kernels = {"kernels": "; ".join(used)} if used else {}
         return kernels | ({"fallback": self._reason} if self._reason else {})

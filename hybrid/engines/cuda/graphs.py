@@ -1,4 +1,4 @@
-"""A request's phases as captured work: encoder, projector and fusion, greedy decoding and drafts.
+"""A request's phases as captured work: encoder, projector and fusion, greedy decoding. Drafts: drafting.py.
 
 Prompts stand in (B, S) with padding behind them, which attention never sees;
 what is computed there is finite and never used.
@@ -7,16 +7,15 @@ Letters: B prompts, S tokens of the bucket, D model width, H heads.
 """
 
 from collections.abc import Collection, Mapping
-from typing import cast
 
 import torch
 
-from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
+from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers, reading_caches
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.eager import finite, project
 from hybrid.engines.cuda.eager_decoder import EagerDecoder
 from hybrid.engines.cuda.eager_encoder import EagerEncoder
-from hybrid.engines.cuda.kernel_selector import Pass, StepKernelSelector, example_rows
+from hybrid.engines.cuda.kernel_selector import KernelSelector, Pass, example_rows
 from hybrid.engines.cuda.weights import PackedDecoder, PackedEncoder, PackedFusion
 from hybrid.engines.decoding import Prompts
 from hybrid.engines.generation import until
@@ -68,14 +67,19 @@ class EncoderGraph(EmbeddingGraph):
         weights: PackedEncoder,
         prompts: PromptBuffers,
         capturer: GraphCapturer,
-        kernels: StepKernelSelector,
+        kernels: KernelSelector,
     ) -> None:
-        self._encoder = EagerEncoder(weights, prompts)
-        self._encoder.select(kernels, capturer)
+        self._encoder = encoder = EagerEncoder(weights, prompts)
+        self._layers: Pass = encoder.read
+        if weights.causal:  # Triton's layers look at nothing behind a token
+            rows = encoder.enter(example_rows(weights, prompts.ids.numel()))
+            caches = reading_caches(weights, prompts)
+            self._layers = kernels.fastest_pass(weights, caches, encoder.read, rows, capturer)
         super().__init__(weights.embeddings, prompts, capturer)
 
     def _read(self) -> None:
-        self.states.copy_(self._encoder(self._embeddings[self.prompts.ids.flatten()]))
+        rows = self._encoder.enter(self._embeddings[self.prompts.ids.flatten()])
+        self.states.copy_(self._encoder.leave(self._layers(rows)))
 
 
 class FusionGraph:
@@ -119,21 +123,17 @@ class DecodeGraph:
     def __init__(
         self,
         weights: PackedDecoder,
-        kernels: StepKernelSelector,
+        kernels: KernelSelector,
         prompts: PromptBuffers,
         states: torch.Tensor,
         capacity: int,
         capturer: GraphCapturer,
     ) -> None:
-        self.kernels = kernels
-        self.weights, self.buffers = weights, DecodeBuffers(weights, prompts, capacity)
-        self.eager = eager = EagerDecoder(weights, self.buffers)
-        buffers, self.step = self.buffers, kernels.fastest(self.buffers, capturer)
-        step, read = self.step, cast(Pass, eager.read)
-        if weights.cross_kv is None:
-            start = torch.zeros_like(buffers.positions)
-            rows = eager.enter(example_rows(weights, len(states)))
-            read = kernels.fastest_pass(weights, buffers.caches_at(start, start), read, rows, capturer)
+        self.weights, self.kernels, self.start, self.capacity = weights, kernels, weights.start_id, capacity
+        self.buffers = buffers = DecodeBuffers(weights, prompts, capacity)
+        self.eager = eager = EagerDecoder(weights, buffers)
+        self.step = step = kernels.fastest(buffers, capturer)
+        read = eager.read if weights.cross_kv else self._fastest_read(len(states), capturer)
 
         def prefill() -> None:
             buffers.start()
@@ -147,7 +147,6 @@ class DecodeGraph:
             for _ in range(BURST):
                 step()
 
-        self.start, self.capacity = weights.start_id, capacity
         self.chunk = SHALLOW_CHUNK if len(weights.layers) <= SHALLOW else CHUNK
         self._prefill = capturer.capture(prefill)
         self._step = capturer.capture(step)
@@ -176,6 +175,13 @@ class DecodeGraph:
             self._run(end - position)
         by_step: list[list[int]] = self.buffers.ids[position:end].tolist()
         return {row: [*until(stop, [ids[row] for ids in by_step])] for row in tokens}
+
+    def _fastest_read(self, tokens: int, capturer: GraphCapturer) -> Pass:
+        """Select what lets a decoder-only model's prompts, of so many tokens, through its layers."""
+        buffers, eager = self.buffers, self.eager
+        start = torch.zeros_like(buffers.positions)
+        caches, rows = buffers.caches_at(start, start), eager.enter(example_rows(self.weights, tokens))
+        return self.kernels.fastest_pass(self.weights, caches, eager.read, rows, capturer)
 
     def _run(self, count: int) -> None:
         """Go on by `count` steps."""

@@ -32,7 +32,7 @@ HOPPER = (9, 0)
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.15}
 
 
-class StepKernelSelector:
+class KernelSelector:
     """Selects the kernels of one decoder's steps.
 
     kernel: of KERNELS, to be tried before the simpler ones, or AUTO, the fastest

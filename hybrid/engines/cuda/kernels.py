@@ -1,4 +1,4 @@
-"""Triton kernels of one decode step, the matrix products: few launches, each reading its weights once.
+"""Triton kernels of decode steps and passes, the matrix products: few launches, each reads its weights once.
 
 A norm is one factor per row, the rest is in the matrix behind it (weights.py), so a
 product reads the rows as they are and is scaled afterwards: no launch for the norm.

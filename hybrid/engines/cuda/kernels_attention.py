@@ -1,4 +1,4 @@
-"""Triton kernels of one decode step: the attentions, and selecting the next id.
+"""Triton kernels of decode steps and passes: the attentions, and selecting the next id.
 
 Each may be launched before the one ahead of it has ended, see kernels.py.
 

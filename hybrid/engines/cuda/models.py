@@ -7,7 +7,7 @@ from hybrid.engines.cuda.buffers import SPARE
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.drafting import DraftingGraph
 from hybrid.engines.cuda.graphs import DecodeGraph, EmbeddingGraph, FusionGraph
-from hybrid.engines.cuda.kernel_selector import Say, StepKernelSelector
+from hybrid.engines.cuda.kernel_selector import KernelSelector, Say
 from hybrid.engines.cuda.shared_state import CAPACITIES, LENGTHS, ModelGraphs, SharedGraphState
 from hybrid.engines.cuda.weights import PackedEncoder, PackedFusion, pack_decoder, pack_fusion
 from hybrid.engines.graph_coverage import decoder_for, encoder_for, reader_for
@@ -46,7 +46,7 @@ class PackedModel:
         elif encoder is not None:
             reads = shared.encoder(encoder)
         self.reads = self.decoder.embeddings if reads is None else reads
-        self.kernels = StepKernelSelector(self.decoder, say, kernels)
+        self.kernels = KernelSelector(self.decoder, say, kernels)
 
     def capture(self, batch: int, length: int) -> ModelGraphs:
         """Capture it for B prompts of up to so many tokens. Raises RuntimeError when that fails."""

@@ -22,7 +22,7 @@ from hybrid.engines.cuda.buffers import PromptBuffers
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.drafting import DraftingGraph
 from hybrid.engines.cuda.graphs import DecodeGraph, EmbeddingGraph, EncoderGraph, FusionGraph
-from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.kernel_selector import KernelSelector
 from hybrid.engines.cuda.weights import PackedEncoder, PackedLayer, Target, pack_encoder, pack_layer
 from hybrid.engines.generation import GenerationGuard
 from hybrid.models.architectures.records import Layer, Stack
@@ -32,7 +32,7 @@ P = TypeVar("P")
 BATCHES = (1, 2, 4, 8, 16, 32)  # prompts at once
 LENGTHS = (32, 64, 96, *range(128, 257, 32), *range(320, 513, 64), *range(640, 1025, 128))  # prompt tokens
 CAPACITIES = (64, 128, 256, 512)  # generated tokens, the end included
-CACHED_REQUESTS = 96  # sizes that stay captured: every bucket of lengths, twice over, for three engines
+CACHED_REQUESTS = 96  # sizes that stay captured: every bucket of lengths, twice over, for three models
 MEMORY_SHARE = 0.5  # of the memory that is free at first, for what captured requests hold
 
 
@@ -110,7 +110,7 @@ class SharedGraphState:
     def prompt_graph(
         self,
         reads: PackedEncoder | torch.Tensor,
-        kernels: StepKernelSelector,
+        kernels: KernelSelector,
         batch: int,
         length: int,
     ) -> EmbeddingGraph:

@@ -35,7 +35,7 @@ NORMS: Mapping[NormKind, int] = {"rms": kernels.RMS.value, "layer": kernels.LAYE
 NO_NORM: int = kernels.NO_NORM.value
 PROGRAMS = 256  # launched at least where there is work for so many: about two for each of a GPU's processors
 TILE = 8192  # weights that a program of 128 threads holds at once
-MOST_ROWS = 32  # that one program multiplies while there is nothing but answers in step
+MOST_ROWS = 32  # of steps, which one program multiplies; of longer passes each has twice as many
 KEYS = 8192  # values of keys that one of 256 threads does: 128 keys of the usual width
 
 
@@ -63,7 +63,7 @@ class TritonLayers:
         # One row is multiplied in float32. Several go through tensor cores, in the type of the weights.
         self._part = torch.float32 if rows == 1 or dtype == torch.float16 else dtype
         self._unit = HIDDEN_UNIT if dtype == torch.float16 else 1.0
-        self._launch = {"PDL": early, **({"launch_pdl": True} if early else {})}
+        self._launch = _launched(early)
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         layers = self._stack.layers
@@ -126,13 +126,14 @@ class TritonLayers:
 
     def linear(
         self,
-        x: torch.Tensor,  # (B, inputs)
+        x: torch.Tensor,  # (B * n, inputs)
         linear: PackedLinear,  # to outputs, twice as many when gated
-        residual: torch.Tensor | None = None,  # (B, outputs)
+        residual: torch.Tensor | None = None,  # (B * n, outputs)
         norm: bool = False,
         activates: PackedFeedForward | None = None,
         out: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """Compute act(x W' + b), of normed x where `norm`, or residual + x W' + b; into `out` if given."""
         weight, bias = linear
         gated, add = activates is not None and activates.gated, residual is not None
         outputs, inputs = weight.shape[0] // (2 if gated else 1), weight.shape[1]
@@ -236,7 +237,7 @@ class TritonDecodeStep:
         self._weights, self._buffers = weights, buffers
         self._batch, self._width = buffers.inputs.shape
         self._layers = TritonLayers(weights, buffers, self._batch, early, products)
-        self._launch = {"PDL": early, **({"launch_pdl": True} if early else {})}
+        self._launch = _launched(early)
 
     def __call__(self) -> None:
         rows = self._layers(self._buffers.inputs)
@@ -252,6 +253,11 @@ class TritonDecodeStep:
             0 if places is None else len(places), D=width, PLACED=places is not None,
             BLOCK_V=min(4096, _power(vocabulary)), BLOCK_D=_power(width), **self._launch, num_warps=8,
         )  # fmt: skip
+
+
+def _launched(early: bool) -> dict[str, bool]:
+    """Give the settings of a launch, before the kernel ahead has ended where `early`."""
+    return {"PDL": True, "launch_pdl": True} if early else {"PDL": False}
 
 
 def _activation(activates: PackedFeedForward | None) -> dict[str, int | bool]:

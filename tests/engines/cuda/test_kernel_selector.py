@@ -6,7 +6,7 @@ import torch
 from hybrid.engines.cuda import kernel_selector
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
 from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
-from hybrid.engines.cuda.kernel_selector import StepKernelSelector
+from hybrid.engines.cuda.kernel_selector import KernelSelector
 from hybrid.engines.cuda.weights import Target, pack_decoder
 from hybrid.models.architectures import decoder_of
 
@@ -36,7 +36,7 @@ class Scaled:
 
 def test_without_a_gpu_torch_computes_steps(weights, buffers):
     sentences = []
-    selector = StepKernelSelector(weights, sentences.append)
+    selector = KernelSelector(weights, sentences.append)
     assert selector.kernel == "torch"
     assert isinstance(selector.first(buffers), EagerDecodeStep)
     assert sentences == []
@@ -44,8 +44,8 @@ def test_without_a_gpu_torch_computes_steps(weights, buffers):
 
 def test_a_way_that_agrees_is_taken(weights, buffers, monkeypatch):
     sentences, fused = [], Scaled(weights, buffers, 1.0001)
-    monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: fused)
-    selector = StepKernelSelector(weights, sentences.append, "triton-pdl")
+    monkeypatch.setattr(KernelSelector, "_triton", lambda *_: fused)
+    selector = KernelSelector(weights, sentences.append, "triton-pdl")
     assert selector.first(buffers) is fused
     assert (selector.kernel, sentences) == ("triton-pdl", [])
 
@@ -53,8 +53,8 @@ def test_a_way_that_agrees_is_taken(weights, buffers, monkeypatch):
 @pytest.mark.parametrize(("factor", "error"), [(1.5, "0.5 of"), (float("nan"), "inf of"), (0.0, "1 of")])
 def test_a_way_that_computes_something_else_is_given_up(weights, buffers, monkeypatch, factor, error):
     heard = []
-    monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: Scaled(weights, buffers, factor))
-    selector = StepKernelSelector(weights, heard.append, "triton")
+    monkeypatch.setattr(KernelSelector, "_triton", lambda *_: Scaled(weights, buffers, factor))
+    selector = KernelSelector(weights, heard.append, "triton")
     assert isinstance(selector.first(buffers), EagerDecodeStep)
     assert selector.kernel == "torch"
     (sentence,) = heard
@@ -69,8 +69,8 @@ def test_kernels_that_fail_are_given_up_one_after_another_and_for_good(weights, 
         tried.append(selector.kernel)
         raise ValueError("no compiler\nwas found" if selector.kernel == "triton" else "not on this GPU")
 
-    monkeypatch.setattr(StepKernelSelector, "_triton", fail)
-    selector = StepKernelSelector(weights, heard.append, "triton-pdl")
+    monkeypatch.setattr(KernelSelector, "_triton", fail)
+    selector = KernelSelector(weights, heard.append, "triton-pdl")
     for _ in range(2):
         assert isinstance(selector.first(buffers), EagerDecodeStep)
     assert tried == ["triton-pdl", "triton"]
@@ -93,8 +93,8 @@ class Watch:
 
 
 def test_several_answers_take_what_is_fastest_here_and_it_is_timed_once(weights, buffers, monkeypatch):
-    monkeypatch.setattr(StepKernelSelector, "_triton", lambda *_: Scaled(weights, buffers, 1.0001))
-    selector = StepKernelSelector(weights, print)
+    monkeypatch.setattr(KernelSelector, "_triton", lambda *_: Scaled(weights, buffers, 1.0001))
+    selector = KernelSelector(weights, print)
     selector._kernels = ["triton-pdl", "torch"]
     watch = Watch({Scaled: 2.0, EagerDecodeStep: 1.0})
     assert len(buffers.inputs) > 1
@@ -103,7 +103,7 @@ def test_several_answers_take_what_is_fastest_here_and_it_is_timed_once(weights,
     assert watch.asked == 2
     assert selector.used == f"triton-pdl, torch for batches of {len(buffers.inputs)}"
     watch.seconds_of[EagerDecodeStep] = 3.0
-    another = StepKernelSelector(weights, print)
+    another = KernelSelector(weights, print)
     another._kernels = ["triton-pdl", "torch"]
     assert isinstance(another.fastest(buffers, watch), Scaled)
     assert another.used == "triton-pdl"
@@ -113,8 +113,8 @@ def test_too_little_memory_is_no_reason_to_give_a_way_up(weights, buffers, monke
     def fail(*_):
         raise torch.OutOfMemoryError("no more")
 
-    monkeypatch.setattr(StepKernelSelector, "_triton", fail)
-    selector = StepKernelSelector(weights, print, "triton")
+    monkeypatch.setattr(KernelSelector, "_triton", fail)
+    selector = KernelSelector(weights, print, "triton")
     with pytest.raises(torch.OutOfMemoryError):
         selector.first(buffers)
     assert selector.kernel == "triton"

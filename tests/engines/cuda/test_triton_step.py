@@ -16,8 +16,8 @@ from hybrid.engines.cuda import triton_step
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.eager_decoder import EagerDecoder, EagerDecodeStep
-from hybrid.engines.cuda.eager_encoder import EagerEncoder
-from hybrid.engines.cuda.kernel_selector import StepKernelSelector, example_rows
+from hybrid.engines.cuda.graphs import EncoderGraph
+from hybrid.engines.cuda.kernel_selector import KernelSelector, example_rows
 from hybrid.engines.cuda.products import fuse_products
 from hybrid.engines.cuda.triton_step import TritonDecodeStep, TritonLayers
 from hybrid.engines.cuda.weights import Target, pack_decoder, pack_encoder
@@ -152,21 +152,24 @@ def test_prompts_are_read_as_eagerly(models, kind, batch, length, monkeypatch):
 
 
 def test_a_reader_takes_kernels_that_agree_and_no_others(models, monkeypatch):
-    stack = reader_of(models["llama"], 1)
-    weights, prompts = pack_encoder(stack, Target(DEVICE, torch.float32), 32), PromptBuffers(2, 32, DEVICE)
-    kernels, heard = pack_decoder(decoder_of(models["llama"]), Target(DEVICE, torch.float32), 96), []
+    weights = pack_encoder(reader_of(models["llama"], 1), Target(DEVICE, torch.float32), 32)
+    decoder, heard = pack_decoder(decoder_of(models["llama"]), Target(DEVICE, torch.float32), 96), []
+
+    def read(kernel: str) -> tuple[torch.Tensor, bool]:
+        selector = KernelSelector(decoder, heard.append, kernel)
+        graph = EncoderGraph(weights, PromptBuffers(2, 32, DEVICE), GraphCapturer(DEVICE), selector)
+        return graph([[5, 9, 7], [3] * 32]), graph._layers == graph._encoder.read
+
     with torch.inference_mode():
-        prompts.put([[5, 9, 7], [3] * 32])
-        expected = EagerEncoder(weights, prompts)(weights.embeddings[prompts.ids.flatten()])
-        for attend, kernel, sentences in ((None, "triton", 0), (torch.zeros_like, "torch", 1)):
-            if attend:
-                monkeypatch.setattr(TritonLayers, "__call__", lambda _, rows: torch.zeros_like(rows))
-            encoder = EagerEncoder(weights, prompts)
-            encoder.select(StepKernelSelector(kernels, heard.append, "triton"), GraphCapturer(DEVICE))
-            states = encoder(weights.embeddings[prompts.ids.flatten()])
-            torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-4)
-            assert len(heard) == sentences
-            assert (encoder._run == encoder._layers) == (kernel == "torch")
+        expected, eager = read("torch")
+        assert eager
+        states, eager = read("triton")
+        assert (eager, heard) == (False, [])
+        torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-4)
+        monkeypatch.setattr(TritonLayers, "__call__", lambda _, rows: torch.zeros_like(rows))
+        states, eager = read("triton")
+        assert (eager, len(heard)) == (True, 1)
+        torch.testing.assert_close(states, expected)
 
 
 def test_inputs_too_wide_for_one_program_are_read_in_parts(models, monkeypatch):
@@ -234,7 +237,7 @@ def test_an_engine_finds_that_the_kernels_agree(models):
     weights = pack_decoder(decoder_of(models["relu"]), Target(DEVICE, torch.float32), 96)
     with torch.inference_mode():
         heard: list[str] = []
-        steps = StepKernelSelector(weights, heard.append, "triton")
+        steps = KernelSelector(weights, heard.append, "triton")
         step = steps.first(DecodeBuffers(weights, PromptBuffers(2, 32, DEVICE), 64))
     assert isinstance(step, TritonDecodeStep)
     assert (steps.kernel, heard) == ("triton", [])
