@@ -4,6 +4,8 @@
     project  -> projector, fusion, SLM encoder (hybrid)
     prefill  -> cross-attention KV cache, or all layers over a decoder-only model's prompts -> the first id
     decode   -> ids, several steps a replay, fetched together
+    draft    -> ids of the model that drafts, a few a replay (lossless)
+    verify   -> the LLM's id after each of several, in one pass (lossless)
 
 Launched one by one from Python, kernels cost more than they compute: on an H200
 generate() takes 25 ms a token for T5 large and 9 ms for T5 small, replayed graphs
@@ -119,7 +121,7 @@ class CudaGraphEngine:
         self.method, self.device, self.dtype = method, Device.parse(str(target.device)), config.dtype
         on_cpu = target.device.type == "cpu"
         self.synchronize = None if on_cpu else partial(torch.accelerator.synchronize, target.device)
-        self.notices: list[str] = []
+        self._notices: list[str] = []
         self._reason = ""  # why torch has answered, the last time that it did
         self._torch: Engine | None = None
         self._eos = config.source.codec(method).eos_ids
@@ -134,9 +136,10 @@ class CudaGraphEngine:
 
     def _pack(self, bundle: Bundle) -> dict[Model, PackedModel]:
         """Pack the models of the method, each once for all engines that share state."""
-        shared, kernels = self._shared, self._config.options.get("kernels", AUTO)
+        shared, config = self._shared, self._config
+        kernels = config.options.get("kernels", AUTO)
         return {
-            model: shared.model(model, partial(PackedModel, bundle, model, shared, self._say, kernels))
+            model: shared.model(model, partial(PackedModel, bundle, model, shared, config.observer, kernels))
             for model in METHODS[self.method].models
         }
 
@@ -146,6 +149,12 @@ class CudaGraphEngine:
         used = dict.fromkeys(packed.kernels.used for packed in self._packed.values())
         kernels = {"kernels": "; ".join(used)} if used else {}
         return kernels | ({"fallback": self._reason} if self._reason else {})
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences about what runs otherwise than requested, each once; those of its models, too."""
+        of_models = (notice for packed in self._packed.values() for notice in packed.notices)
+        return [*dict.fromkeys([*self._notices, *of_models])]
 
     @torch.inference_mode()  # entered anew for each Step: the caller's code between them runs outside it
     def generate(self, prompts: Sequence[EncodedPrompt], sampling: Sampling) -> Iterator[Step]:
@@ -167,9 +176,9 @@ class CudaGraphEngine:
 
     def _captured(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> CapturedRequest | None:
         """Give what is captured for these sizes, now if not before; None when torch has to answer."""
-        sizes = len(prompts), max(map(len, prompts)), max_new_tokens
         if not self._packed:
             return None
+        sizes = len(prompts), max(map(len, prompts)), max_new_tokens
         batch, length, capacity = map(bucket, sizes, (BATCHES, LENGTHS, CAPACITIES))
         if batch is None or length is None or capacity is None:
             limits = [sizes[-1] for sizes in (BATCHES, LENGTHS, CAPACITIES)]
@@ -181,12 +190,7 @@ class CudaGraphEngine:
         try:
             with self._shared.capturer.on_device():
                 graphs = {model: self._graphs(model, batch, length, capacity) for model in self._packed}
-                request = CapturedRequest(graphs)
-                if METHODS[self.method].lossless:
-                    codecs = {model: self._config.source.codec(model) for model in graphs}
-                    eos = {model: codec.eos_ids for model, codec in codecs.items()}
-                    request.capture_drafting(eos, self._shared.capturer)
-                return request
+                return CapturedRequest(graphs)
         except RuntimeError as error:  # OutOfMemoryError is one, as is what a failed capture raises
             first = str(error).strip().partition("\n")[0]
             reason = f"capturing {batch} prompts of {length} tokens failed: {first}"
@@ -198,31 +202,26 @@ class CudaGraphEngine:
         if capacity > shared.capacities.setdefault(model, capacity):
             shared.capacities[model] = capacity
             shared.requests.drop(lambda key: key[0] == model)
-
-        def capture() -> ModelGraphs:
-            about = f"Capturing the {model} for {batch} x {length} prompt tokens"
-            self._config.observer(Status(sentence=about))
-            return packed.capture(batch, length)
-
-        return shared.requests.get((model, batch, length), capture)
+        graphs = shared.requests.get((model, batch, length), lambda: packed.capture(batch, length))
+        if METHODS[self.method].lossless:
+            packed.capture_drafting(graphs)
+        return graphs
 
     def _give_up(self, reason: str) -> None:
         """Leave this and all later requests to torch, and it the memory."""
         self._left_to_torch(reason)
-        self._packed = {}
+        self._notices, self._packed = self.notices, {}
         self._shared.requests.drop(lambda _: True)
         gc.collect()
         if self._shared.target.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _left_to_torch(self, reason: str) -> None:
+        """Say once why the torch engine answers."""
         self._reason = reason + ("; in bfloat16, as torch has no float16" if self.dtype == "float16" else "")
-        self._say(f"The torch engine answers in place of cuda-graph: {self._reason}.")
-
-    def _say(self, sentence: str) -> None:
-        """Say once what runs otherwise than requested."""
-        if sentence not in self.notices:
-            self.notices.append(sentence)
+        sentence = f"The torch engine answers in place of cuda-graph: {self._reason}."
+        if sentence not in self._notices:
+            self._notices.append(sentence)
             self._config.observer(Status(sentence=sentence))
 
     def _torch_engine(self) -> Engine:

@@ -1,4 +1,4 @@
-"""Which kernels compute decode steps here: the fastest that work and agree with plain PyTorch.
+"""Which kernels compute decode steps and passes over several tokens: the fastest that agree with PyTorch.
 
     triton-pdl  fused kernels, each launched before the one ahead of it has ended; compute capability 9.0
     triton      the same, one after another
@@ -7,6 +7,8 @@
 Kernels are tried on the very sizes that they are to run. Those that fail, because
 Triton finds no compiler for example, or that compute something else, are not
 tried again, and are named with the reason.
+
+Letters: N tokens of all answers, D model width.
 """
 
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
 from hybrid.engines.cuda.products import FusedProducts, fuse_products
 from hybrid.engines.cuda.weights import PackedDecoder, PackedStack
 
-Pass = Callable[[torch.Tensor], torch.Tensor]
+Pass = Callable[[torch.Tensor], torch.Tensor]  # (N, D) rows through layers; those that go in may be lost
 Say = Callable[[str], None]
 AUTO = "auto"
 TORCH = "torch"
@@ -33,7 +35,7 @@ TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.15}
 
 
 class KernelSelector:
-    """Selects the kernels of one decoder's steps.
+    """Selects the kernels of one decoder's steps, and of passes of it and of what reads its prompts.
 
     kernel: of KERNELS, to be tried before the simpler ones, or AUTO, the fastest
     of this device. say: called with a sentence when kernels are given up.
@@ -44,6 +46,8 @@ class KernelSelector:
         self._kernels = _available(device) if auto else list(KERNELS[KERNELS.index(kernel) :])
         self._weights, self._say = weights, say
         self._timed, self._best = auto, dict[int, str]()  # by batch, the fastest kernels
+        self._passes_failed = False
+        self._torch_passes = set[int]()  # of so many tokens, which torch lets through
 
     @property
     def kernel(self) -> str:
@@ -52,11 +56,12 @@ class KernelSelector:
 
     @property
     def used(self) -> str:
-        """The kernels in use; after them those of batches for which others are faster."""
-        faster = (
-            f"{name} for batches of {n}" for n, name in sorted(self._best.items()) if name != self.kernel
-        )
-        return ", ".join((self.kernel, *faster))
+        """The kernels in use; after them those of batches and passes for which others are faster."""
+        names = [self.kernel]
+        names += [f"{name} for batches of {n}" for n, name in sorted(self._best.items()) if name != names[0]]
+        if self._torch_passes and self.kernel != TORCH:
+            names.append(f"{TORCH} for passes of {', '.join(map(str, sorted(self._torch_passes)))} tokens")
+        return ", ".join(names)
 
     def fastest(self, buffers: DecodeBuffers, capturer: GraphCapturer) -> Work:
         """Select a step over these buffers, whose answers are lost.
@@ -74,58 +79,6 @@ class KernelSelector:
             seconds = {name: capturer.seconds(work, buffers.restart) for name, work in steps.items()}
             self._best[batch] = min(seconds, key=seconds.__getitem__)
         return steps.get(self._best[batch], step)
-
-    def fastest_pass(
-        self,
-        stack: PackedStack,
-        caches: PassCaches,
-        eager: Pass,
-        rows: torch.Tensor,
-        capturer: GraphCapturer,
-    ) -> Pass:
-        """Select what lets tokens through the layers of a stack: `eager`, or Triton's where it is faster.
-
-        rows: an example of theirs. What the caches held is lost.
-        """
-        if self.kernel == TORCH:
-            return eager
-        try:
-            from hybrid.engines.cuda.triton_step import TritonLayers  # it imports triton
-
-            layers = TritonLayers(stack, caches, len(rows), early=self.kernel == KERNELS[0])
-            error = _difference_of_rows(eager(rows.clone()), layers(rows.float()))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as failure:  # whatever Triton, its compiler and the driver raise
-            reason = _first_line(failure)
-        else:
-            if error <= TOLERANCES[stack.embeddings.dtype]:
-                return self._faster(eager, lambda rows: layers(rows.float()), rows, capturer)
-            reason = f"its rows are off by {error:.3g} of their size"
-        self._say(f"Passes run with {TORCH} kernels in place of {self.kernel}: {reason}.")
-        return eager
-
-    def _faster(self, eager: Pass, other: Pass, rows: torch.Tensor, capturer: GraphCapturer) -> Pass:
-        if not self._timed:
-            return other
-
-        def seconds(let_through: Pass) -> float:
-            def work() -> None:
-                let_through(rows.clone())
-
-            return capturer.seconds(work, lambda: None)
-
-        return min((other, eager), key=seconds)
-
-    def _simpler(self, buffers: DecodeBuffers) -> dict[str, Work]:
-        """Create steps by those kernels that come after the ones in use, and that agree with them."""
-        eager = EagerDecodeStep(self._weights, buffers)
-        steps: dict[str, Work] = {TORCH: eager}
-        if KERNELS[1] in self._kernels[1:]:
-            step = self._triton(buffers, KERNELS[1])
-            if _difference(eager, step, buffers) <= TOLERANCES[self._weights.embeddings.dtype]:
-                steps[KERNELS[1]] = step
-        return steps
 
     def first(self, buffers: DecodeBuffers) -> Work:
         """Select the first kernels that work and agree."""
@@ -145,6 +98,61 @@ class KernelSelector:
             failed = self._kernels.pop(0)
             self._say(f"Decode steps run with {self.kernel} kernels in place of {failed}: {reason}.")
         return eager
+
+    def fastest_pass(
+        self,
+        stack: PackedStack,
+        caches: PassCaches,
+        eager: Pass,
+        rows: torch.Tensor,
+        capturer: GraphCapturer,
+    ) -> Pass:
+        """Select what lets tokens through the layers of a stack: `eager`, or Triton's where it is faster.
+
+        rows: an example of theirs. What the caches held is lost.
+        """
+        if self.kernel == TORCH:
+            return eager
+        fused = None if self._passes_failed else self._triton_pass(stack, caches, eager, rows)
+        if fused is not None and not (
+            self._timed and _seconds(eager, rows, capturer) < _seconds(fused, rows, capturer)
+        ):
+            return fused
+        self._torch_passes.add(len(rows))
+        return eager
+
+    def _triton_pass(
+        self, stack: PackedStack, caches: PassCaches, eager: Pass, rows: torch.Tensor
+    ) -> Pass | None:
+        """Make the pass by Triton's kernels; None, for good, when they fail or disagree."""
+        try:
+            from hybrid.engines.cuda.triton_step import TritonLayers  # it imports triton
+
+            layers = TritonLayers(stack, caches, len(rows), early=self.kernel == KERNELS[0])
+            error = _difference_of_rows(eager(rows.clone()), layers(rows.float()))
+        except torch.OutOfMemoryError:  # no fault of Triton's
+            raise
+        except Exception as failure:  # whatever Triton, its compiler and the driver raise
+            reason = _first_line(failure)
+        else:
+            if error <= TOLERANCES[stack.embeddings.dtype]:
+                return lambda rows: layers(rows.float())
+            reason = f"its rows are off by {error:.3g} of their size"
+        for cache in caches.self_kv_cache:
+            cache.zero_()  # also of what is not a number
+        self._passes_failed = True
+        self._say(f"Passes run with {TORCH} kernels in place of {self.kernel}: {reason}.")
+        return None
+
+    def _simpler(self, buffers: DecodeBuffers) -> dict[str, Work]:
+        """Create steps by those kernels that come after the ones in use, and that agree with them."""
+        eager = EagerDecodeStep(self._weights, buffers)
+        steps: dict[str, Work] = {TORCH: eager}
+        if KERNELS[1] in self._kernels[1:]:
+            step = self._triton(buffers, KERNELS[1])
+            if _difference(eager, step, buffers) <= TOLERANCES[self._weights.embeddings.dtype]:
+                steps[KERNELS[1]] = step
+        return steps
 
     def _triton(self, buffers: DecodeBuffers, kernel: str) -> Work:
         from hybrid.engines.cuda.triton_step import TritonDecodeStep  # it imports triton
@@ -170,6 +178,15 @@ def example_rows(stack: PackedStack, count: int) -> torch.Tensor:
 
 def _first_line(failure: Exception) -> str:
     return f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0]}"
+
+
+def _seconds(run: Pass, rows: torch.Tensor, capturer: GraphCapturer) -> float:
+    """Time a pass over `rows`."""
+
+    def work() -> None:
+        run(rows.clone())
+
+    return capturer.seconds(work, restart=lambda: None)
 
 
 def _difference_of_rows(expected: torch.Tensor, actual: torch.Tensor) -> float:

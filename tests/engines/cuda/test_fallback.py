@@ -11,6 +11,7 @@ from hybrid.engines.cuda import engine as cuda_engine
 from hybrid.engines.cuda import models
 from hybrid.engines.cuda.capture import GraphCapturer
 from hybrid.engines.cuda.engine import create_engines, unavailable_reason
+from hybrid.engines.cuda.kernel_selector import KernelSelector
 from hybrid.engines.cuda.shared_state import LENGTHS
 from hybrid.errors import EngineError
 from hybrid.schema import CPU, Device, Sampling
@@ -86,6 +87,20 @@ def test_when_a_capture_fails_torch_answers_from_then_on(
     assert "kernels" not in engine.options
     assert engine._packed == {}  # its weights are gone
     assert len(engine._shared.requests) == 0
+
+
+def test_what_is_said_of_a_model_is_said_of_all_who_use_it(tiny_bundle, mixed, answers, monkeypatch):
+    def fail(*_):
+        raise ValueError("no compiler")
+
+    monkeypatch.setattr(cuda_engine, "unavailable_reason", lambda _: None)
+    monkeypatch.setattr(KernelSelector, "_triton", fail)
+    config = EngineConfig(BundleSource(tiny_bundle), ("slm", "lossless-slm"), options={"kernels": "triton"})
+    engines = create_engines(config)
+    answers(engines["slm"], mixed[:1])
+    assert engines["slm"].notices == engines["lossless-slm"].notices
+    (notice,) = engines["slm"].notices
+    assert notice == "Decode steps run with torch kernels in place of triton: ValueError: no compiler."
 
 
 def test_torch_stands_in_for_float16_with_bfloat16(graph_engine, mixed, answers):

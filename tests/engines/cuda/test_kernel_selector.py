@@ -1,4 +1,7 @@
-"""A kernel of computing steps that fails, or computes something else, is given up with the reason."""
+"""Kernels of steps or passes that fail, or compute something else, are given up with the reason."""
+
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +9,7 @@ import torch
 from hybrid.engines.cuda import kernel_selector
 from hybrid.engines.cuda.buffers import DecodeBuffers, PromptBuffers
 from hybrid.engines.cuda.eager_decoder import EagerDecodeStep
-from hybrid.engines.cuda.kernel_selector import KernelSelector
+from hybrid.engines.cuda.kernel_selector import KernelSelector, example_rows
 from hybrid.engines.cuda.weights import Target, pack_decoder
 from hybrid.models.architectures import decoder_of
 
@@ -107,6 +110,68 @@ def test_several_answers_take_what_is_fastest_here_and_it_is_timed_once(weights,
     another._kernels = ["triton-pdl", "torch"]
     assert isinstance(another.fastest(buffers, watch), Scaled)
     assert another.used == "triton-pdl"
+
+
+class Clock:
+    """A capturer that only says how long each pass takes, one after another."""
+
+    def __init__(self, *seconds: float) -> None:
+        self._seconds = iter(seconds)
+
+    def seconds(self, work, restart) -> float:
+        work()
+        return next(self._seconds)
+
+
+def fused_layers(monkeypatch, factor: float) -> list[int]:
+    """Let Triton's layers give the rows times `factor`, and leave that in the caches; the rows of each."""
+    tried = []
+
+    class Layers:
+        def __init__(self, stack, caches, rows, early) -> None:
+            tried.append(rows)
+            self._cache = caches.self_kv_cache
+
+        def __call__(self, rows):
+            self._cache.fill_(factor)
+            return rows * factor
+
+    module = SimpleNamespace(TritonLayers=Layers)
+    monkeypatch.setitem(sys.modules, "hybrid.engines.cuda.triton_step", module)
+    return tried
+
+
+def unchanged(rows: torch.Tensor) -> torch.Tensor:
+    return rows
+
+
+@pytest.mark.parametrize(("factor", "error"), [(1.5, "0.5 of"), (float("nan"), "inf of")])
+def test_passes_that_compute_something_else_are_given_up_for_good(
+    weights, buffers, monkeypatch, factor, error
+):
+    heard, tried = [], fused_layers(monkeypatch, factor)
+    selector, start = KernelSelector(weights, heard.append, "triton"), torch.zeros_like(buffers.positions)
+    for tokens in (6, 4):
+        rows = example_rows(weights, tokens)
+        caches = buffers.caches_at(start, start)
+        assert selector.fastest_pass(weights, caches, unchanged, rows, Clock()) is unchanged
+    assert tried == [6]
+    (sentence,) = heard
+    assert f"torch kernels in place of triton: its rows are off by {error}" in sentence
+    assert selector.used == "triton, torch for passes of 4, 6 tokens"
+    assert buffers.self_kv_cache.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "used"), [((1.0, 2.0), "triton, torch for passes of 6 tokens"), ((2.0, 1.0), "triton")]
+)
+def test_a_pass_takes_what_is_faster(weights, buffers, monkeypatch, seconds, used):
+    fused_layers(monkeypatch, 1.0001)
+    selector, start = KernelSelector(weights, print), torch.zeros_like(buffers.positions)
+    selector._kernels = ["triton", "torch"]
+    rows, caches = example_rows(weights, 6), buffers.caches_at(start, start)
+    run = selector.fastest_pass(weights, caches, unchanged, rows, Clock(*seconds))
+    assert (run is unchanged, selector.used) == (seconds[0] < seconds[1], used)
 
 
 def test_too_little_memory_is_no_reason_to_give_a_way_up(weights, buffers, monkeypatch):
