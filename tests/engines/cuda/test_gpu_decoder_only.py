@@ -12,12 +12,13 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, T5Config, T5ForConditionalGeneration
 
 from hybrid.engines.contract import EngineConfig
+from hybrid.engines.cuda.drafting import DRAFTED, WIDTHS
 from hybrid.engines.cuda.engine import CudaGraphEngine, create_engines
 from hybrid.engines.cuda.kernel_selector import KERNELS
 from hybrid.models.pair import Hybrid
 from hybrid.schema import MODELS, Device, EncodedPrompt, Sampling
 from tests.engines.any_pairs import AnyPair
-from tests.engines.cuda.timing import best_kernel, captured, generated, show
+from tests.engines.cuda.timing import best_kernel, captured, generated, milliseconds, show
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default"), pytest.mark.timeout(300)]
 SMOLLM2 = LlamaConfig(
@@ -130,6 +131,23 @@ def test_whole_requests_of_the_hybrid_keep_to_their_bars(pair):
     assert [engine.notices for engine in engines.values()] == [[], [], []]
     for name, (_, _, least) in REQUESTS.items():
         assert ratios[name] >= least
+
+
+def test_what_drafts_and_the_passes_that_verify_them_cost(pair):
+    """A table, without a bar: of the LLM, which here would draft for itself."""
+    config = EngineConfig(pair, ("lossless-lookup",), Device("cuda"), "bfloat16", options={"kernels": "auto"})
+    engine = CudaGraphEngine(config, "lossless-lookup")
+    with torch.inference_mode():
+        request = engine._captured([[7] * 32], 64)
+        assert request is not None, engine.notices
+        decoder = request.verifier(False)
+        decoder.prefill(request.encoder("llm")([[7] * 32]), 64)
+        passes = {n: milliseconds(lambda n=n: decoder.verify([7] * n, 1)) for n in WIDTHS}
+        draft = milliseconds(lambda: decoder.draft(7, 1, DRAFTED))
+    verified = [(f"{n} verified", f"{ms:.3f}") for n, ms in passes.items()]
+    rows = [(f"{DRAFTED} drafted", f"{draft:.3f}"), *verified]
+    show(f"SmolLM2-135M, {engine.options}: milliseconds, bfloat16", ("ids", "milliseconds"), rows)
+    assert engine.notices == []
 
 
 def test_gpt2_too_takes_an_eighth_of_generates():
