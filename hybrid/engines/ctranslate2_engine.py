@@ -22,14 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.generation import GenerationState, HandOver, Worker
-from hybrid.errors import EngineError
 from hybrid.models.context import check_room, contexts_of
-from hybrid.schema import CPU, EncodedPrompt, Model, Sampling, Step
+from hybrid.schema import CPU, METHODS, EncodedPrompt, Sampling, Step
 
 if TYPE_CHECKING:
     from ctranslate2 import Generator, Translator  # an optional package
-
-MODELS: dict[str, Model] = {"llm": "llm", "slm": "slm"}  # by method
 
 
 def unavailable_reason(device: str) -> str | None:
@@ -43,16 +40,10 @@ def unavailable_reason(device: str) -> str | None:
 
 def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """CTranslate2's translator or generator for each method. Raises EngineError when it cannot run one."""
-    for method in config.methods:
-        if method not in MODELS:
-            raise EngineError(
-                f"CTranslate2 takes tokens, not the fused embeddings of a hybrid, and cannot verify drafts: "
-                f"{method} is not possible; available: {', '.join(MODELS)}."
-            )
     from hybrid.engines.ctranslate2_models import load_model
 
     return {
-        method: CTranslate2Engine(method, load_model(config, MODELS[method]), config)
+        method: CTranslate2Engine(method, load_model(config, METHODS[method].models[0]), config)
         for method in config.methods
     }
 
@@ -69,7 +60,7 @@ class CTranslate2Engine:
         self.dtype = config.dtype
         self.options = {"compute_type": str(model.compute_type)}  # what int8 came to on this CPU
         self._eos = config.source.codec(method).eos_ids
-        self._contexts = contexts_of([config.source.config(MODELS[method])])
+        self._contexts = contexts_of(map(config.source.config, METHODS[method].models))
         self._model = model
         self._worker: Worker[Any] = Worker()
 

@@ -22,12 +22,11 @@ from hybrid.engines.contract import Engine, EngineConfig
 from hybrid.engines.generation import GenerationGuard
 from hybrid.errors import EngineError
 from hybrid.models.context import check_room, contexts_of
-from hybrid.schema import CPU, EncodedPrompt, Model, Sampling, Step
+from hybrid.schema import CPU, METHODS, EncodedPrompt, Sampling, Step
 
 if TYPE_CHECKING:
     from cyllama.llama.llama_cpp import LlamaModel  # an optional package
 
-MODELS: dict[str, Model] = {"llm": "llm", "slm": "slm"}  # by method
 NAMES = {"int8": "llama.cpp", "int4": "llama.cpp-q4", "float32": "llama.cpp-fp32"}
 WEIGHTS = {"int8": "Q8_0", "int4": "Q4_1", "float32": "F32"}
 ROOM = 256  # positions: llama.cpp rounds up to these itself
@@ -46,16 +45,10 @@ def unavailable_reason(device: str) -> str | None:
 
 def create_engines(config: EngineConfig) -> dict[str, Engine]:
     """llama.cpp's model for each method. Raises EngineError when it cannot run one."""
-    for method in config.methods:
-        if method not in MODELS:
-            raise EngineError(
-                f"llama.cpp takes ids here, not the fused embeddings of a hybrid, and verifies no drafts: "
-                f"{method} is not possible; available: {', '.join(MODELS)}."
-            )
     from hybrid.engines.llama_cpp_models import load_model
 
     return {
-        method: LlamaCppEngine(method, load_model(config, MODELS[method]), config)
+        method: LlamaCppEngine(method, load_model(config, METHODS[method].models[0]), config)
         for method in config.methods
     }
 
@@ -71,7 +64,7 @@ class LlamaCppEngine:
         self.name, self.dtype = NAMES[config.dtype], config.dtype
         self.options = {"weights": WEIGHTS[config.dtype]}
         self._eos = config.source.codec(method).eos_ids
-        self._contexts = contexts_of([config.source.config(MODELS[method])])
+        self._contexts = contexts_of(map(config.source.config, METHODS[method].models))
         self._model, self._threads = model, config.threads
         self._longest_prompt = config.source.max_prompt_tokens
         self._cache: _Cache | None = None

@@ -14,7 +14,7 @@ from hybrid.engines.torch.engine import TorchEngine
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.models.sources import ZooSource
-from hybrid.schema import CPU, METHODS, Device, Sampling
+from hybrid.schema import CPU, Device, Sampling
 from hybrid.suites import load_suite
 from tests.bundle_source import BundleSource
 from tests.engines.peers import LIMIT, absolute_pair, greedy
@@ -184,14 +184,6 @@ def test_an_error_inside_comes_out(tiny_bundle, peers):
     engine._model = None
     with pytest.raises(AttributeError, match="translate_batch"):
         list(engine.generate(encoded(tiny_bundle, ["A bridge."]), Sampling()))
-
-
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in METHODS_HERE])
-def test_what_it_cannot_do_is_said(tiny_bundle, method):
-    with pytest.raises(
-        EngineError, match=f"CTranslate2 takes tokens.* {method} is not possible; available: llm"
-    ):
-        create_engines(EngineConfig(BundleSource(tiny_bundle), (method,)))
 
 
 def test_where_it_cannot_run(monkeypatch):

@@ -114,12 +114,6 @@ def test_an_answer_beyond_the_models_positions_is_refused(made, family):
         next(engine.generate([EncodedPrompt(tuple(PROMPTS[0]))], Sampling(254, ignore_eos=True)))
 
 
-@pytest.mark.parametrize("method", ["hybrid", "lossless", "lossless-slm", "lossless-lookup"])
-def test_what_it_cannot_do_is_said(peer, method):
-    with pytest.raises(EngineError, match=rf"takes \w+.* {method} is not possible; available: llm, slm"):
-        peer.create_engines(EngineConfig(AnyPair("gpt2", "gpt2"), (method,)))
-
-
 @pytest.mark.parametrize("module", PEERS)
 def test_where_it_cannot_run(monkeypatch, module):
     peer = import_module(f"hybrid.engines.{module}_engine")
