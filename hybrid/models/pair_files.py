@@ -3,9 +3,11 @@
 They are anybody's: each is checked for being one, and for fitting the models that it is of.
 Weights are safetensors files, matrices as int8 rows with one float32 scale a row: its largest
 magnitude over 127 (symmetric, round to nearest), so the error of a weight is at most half a scale.
+A matrix that is larger than a file should be lies in slices of rows: NAME.rows-00000 and so on.
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ SHARED = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}  # of
 SHARD_BYTES = 15 * 2**20
 POSITIONS = "embed_positions.weight"  # a Marian's are sines, which are computed
 SCALE_SUFFIX = ".int8_scale"
+SLICE = re.compile(r"(.+)\.rows-\d{5}")
 LARGEST_INT8 = 127
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 HEADER_BYTES = 100_000_000  # what safetensors allows beside the tensors
@@ -188,7 +191,7 @@ def save_weights(folder: Path, state: Tensors) -> None:
     """Write the weights of one model, quantized, in files of about SHARD_BYTES."""
     shards: list[dict[str, torch.Tensor]] = [{}]
     size = 0
-    for name, tensor in quantize(state).items():
+    for name, tensor in _slices(quantize(state)):
         if size + tensor.nbytes > SHARD_BYTES and shards[-1]:
             shards.append({})
             size = 0
@@ -197,6 +200,31 @@ def save_weights(folder: Path, state: Tensors) -> None:
     for index, shard in enumerate(shards, start=1):
         label = "model" if len(shards) == 1 else f"model-{index:05d}-of-{len(shards):05d}"
         save_file(shard, folder / f"{label}.safetensors", metadata={"format": "pt"})
+
+
+def _slices(packed: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors, of one that is larger than a file should be slices of its rows."""
+    for name, tensor in packed.items():
+        if tensor.ndim != 2 or tensor.nbytes <= SHARD_BYTES:
+            yield name, tensor
+            continue
+        rows = max(SHARD_BYTES * len(tensor) // tensor.nbytes, 1)
+        for number, rows_of_it in enumerate(tensor.split(rows)):
+            yield f"{name}.rows-{number:05d}", rows_of_it.clone()
+
+
+def _join_slices(packed: dict[str, torch.Tensor], files: dict[str, Path]) -> None:
+    """Put slices of rows together again, in place; those that do not fit each other stay as they are."""
+    slices: dict[str, list[str]] = {}
+    for name in sorted(packed):
+        if match := SLICE.fullmatch(name):
+            slices.setdefault(match[1], []).append(name)
+    for whole, names in slices.items():
+        alike = {(packed[name].dtype, packed[name].shape[1:], packed[name].ndim) for name in names}
+        if whole in packed or len(alike) > 1 or packed[names[0]].ndim != 2:
+            continue
+        files[whole] = files[names[0]]
+        packed[whole] = torch.cat([packed.pop(name) for name in names])
 
 
 def read_weights(
@@ -222,6 +250,7 @@ def read_weights(
             raise PairError(f"{path}: the tensor {name[:200]!r} is in {files[name].name}, too.")
         packed |= shard
         files |= dict.fromkeys(shard, path)
+    _join_slices(packed, files)
     for name in packed:
         if fault := _fault(name, packed, like):
             raise PairError(f"{files[name]}: the tensor {name[:200]!r} {fault}.")

@@ -1,5 +1,6 @@
 """The two models of a recipe: sizes of a new one, or a pretrained one by its reference."""
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -11,8 +12,8 @@ from hybrid.training.corpora import Count, PartialShare
 
 # Entries that every tokenizer has: padding, end, unknown; bytes; a prefix a task. See data.py.
 SMALLEST_VOCABULARY = 3 + 256 + len(TASKS)
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Vocabulary = Annotated[int, Meta(ge=SMALLEST_VOCABULARY, le=2**20)]
+DIGEST = re.compile("[0-9a-f]{64}")
 SIZES = ("d_model", "d_ff", "heads", "layers")
 
 
@@ -110,7 +111,7 @@ class Part:
     """
 
     reference: str | None = None
-    sha256: Digest | None = None
+    sha256: str | None = None
     chat: bool | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
     vocab_size: Vocabulary | None = None
@@ -126,6 +127,8 @@ class Part:
     def __post_init__(self) -> None:
         own = ("reference", "sha256", "chat", "dtype")
         given = [name for name, value in asdict(self).items() if value is not None and name not in own]
+        if self.sha256 is not None and not DIGEST.fullmatch(self.sha256):
+            raise ValueError(f"sha256 is {self.sha256[:80]!r}, not 64 hexadecimal digits in lower case")
         if self.reference is not None:
             if given:
                 raise ValueError(f"{given[0]} is given beside from, whose model has its own; give either")

@@ -124,6 +124,18 @@ WITH_RIGHT_HASHES: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ("hybrid/config.json describes another LLM", "d_kv is 8, not 16"),
     ),
     "weights: a scale is missing": (tensors(SLM, lambda w: w.pop(SCALE)), (SLM, repr(Q), "without a scale")),
+    "weights: a slice of rows is missing": (
+        tensors(SLM, lambda w: w.update({f"{Q}.rows-00001": w.pop(Q)[1:].clone()})),
+        (SLM, repr(Q), "has the shape"),
+    ),
+    "weights: slices that do not fit": (
+        tensors(SLM, lambda w: w.update({f"{Q}.rows-00000": w.pop(Q), f"{Q}.rows-00001": torch.ones(2)})),
+        (SLM, repr(SCALE), "no int8 matrix"),
+    ),
+    "weights: a slice beside the whole": (
+        tensors(SLM, lambda w: w.update({f"{Q}.rows-00000": w[Q].clone()})),
+        (SLM, repr(f"{Q}.rows-00000"), "no part of the model"),
+    ),
     "weights: a matrix is missing": (tensors(SLM, lambda w: w.pop(Q)), (SLM, repr(SCALE), "no int8 matrix")),
     "weights: a scale too few": (
         tensors(SLM, lambda w: w.update({SCALE: w[SCALE][:1].clone()})),

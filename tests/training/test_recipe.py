@@ -66,6 +66,8 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ("steps = 20", "steps = 20\nmax_seconds = 0", ("> 0.0, got 0", "stages[2].max_seconds")),
         ("steps = 20", "steps = 20\npatience = 0", (">= 1, got 0", "stages[2].patience")),
         ("max_source = 48", "temperature = 0.5", (">= 1.0, got 0.5", "$.data.temperature")),
+        ("[slm]", "[slm]\nsha256 = 'XYZ'", ("sha256 is 'XYZ', not 64 hexadecimal digits", "at $.slm")),
+        ("[slm]", f"[slm]\nsha256 = '{'a' * 64}'", ("sha256 is given without from", "at $.slm")),
         ("[slm]", "[slm]\ndtype = 'bfloat16'", ("dtype is given without from", "at $.slm")),
         ("max_source = 48", "row_tokens = 4", (">= 16, got 4", "$.data.row_tokens")),
         ('exclude = ["secret"]', "weight = 0.0", ("> 0.0, got 0.0", "$.data.train[0].weight")),

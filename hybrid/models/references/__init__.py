@@ -53,7 +53,8 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError as error:  # as for a name that is longer than any file's
         raise PairError(f"The model {reference[:200]!r} cannot be read: {error.strerror}.") from error
-    if reference.endswith(".gguf") and (is_file or not HUB_ID.fullmatch(reference)):
+    on_hub = HUB_ID.fullmatch(reference)
+    if reference.endswith(".gguf") and (is_file or on_hub is None or on_hub[2] is None):
         from hybrid.models.references.gguf_file import read_gguf
 
         return read_gguf(path, str(path.absolute()))
@@ -67,7 +68,7 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
         from hybrid.models.references.folder import read_folder
 
         return read_folder(path, str(path.absolute()))
-    if reference.startswith((".", "/", "~")) or is_file or not HUB_ID.fullmatch(reference):
+    if reference.startswith((".", "/", "~")) or is_file or on_hub is None:
         raise PairError(
             f"There is no model {reference[:200]!r}; name a pair ({listed(list(available_pairs()), 5)}), a "
             "folder with config.json, an id of the Hub such as hub:org/name, or a GGUF file."

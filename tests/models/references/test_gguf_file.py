@@ -232,6 +232,12 @@ def test_unknown_quantizations_and_damage(tmp_path: Path, tiny_tokenizer_file: P
     assert f"There is no file {path}" in refusal(path)
 
 
+def test_a_file_that_is_missing_is_no_id_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As data/model.gguf of a recipe: nobody is asked for it; on the Hub a file lies in an org's model."""
+    monkeypatch.chdir(tmp_path)
+    assert refusal(Path("data/model.gguf")) == "There is no file data/model.gguf."
+
+
 def test_weights_that_are_no_numbers(tmp_path: Path, tiny_tokenizer_file: Path) -> None:
     model = tiny_llama()
     with torch.no_grad():
