@@ -1,12 +1,16 @@
 """A recipe is checked before anything runs, and each mistake is one sentence that names it."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import hybrid.training
 from hybrid.errors import RecipeError
 from hybrid.training.recipe import load_recipe, prepared
+
+RECIPES = Path(str(hybrid.training.__file__)).with_name("recipes")
 
 Write = Callable[[Path], Path]
 
@@ -185,3 +189,13 @@ def test_an_unknown_stage_is_refused(recipe_file: Write, tmp_path: Path) -> None
     recipe = load_recipe(recipe_file(tmp_path))
     with pytest.raises(RecipeError, match="no stage 'fourth'; available: first, second, third"):
         recipe.stage("fourth")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_each_recipe_that_ships_is_valid(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r'"(data/[^"]+)"', path.read_text("utf-8")):  # its corpora do not ship
+        corpus = Path(name)
+        corpus.parent.mkdir(parents=True, exist_ok=True)
+        corpus.touch()
+    assert load_recipe(path).stages
