@@ -92,6 +92,8 @@ def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> 
 
     if not APP.is_file():
         raise HybridError(f"{APP} is missing; run the bench from a clone installed with `pip install -e .`.")
+    if host is not None or port is not None:
+        _check_address(host, port)
     arguments = ["streamlit", "run", str(APP)]
     if port is not None:
         arguments += ["--server.port", str(port)]
@@ -107,6 +109,28 @@ def app(port: int | None, host: str | None, read_only: bool, any_file: bool) -> 
     except RuntimeError:  # a user whom the system does not know; Streamlit looks for its settings there
         os.environ["HOME"] = str(runtime_folder())
     _become_server(arguments)
+
+
+def _check_address(host: str | None, port: int | None) -> None:
+    """Raise HybridError where the server could not listen: Streamlit ends in a traceback, or names no fix."""
+    import socket
+
+    place = "127.0.0.1" if host is None else host or None  # an empty one is every address
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            place, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.create_server(address[:2], family=family):
+            pass
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        given = " and ".join(
+            f"{name} {value}" for name, value in (("--host", host), ("--port", port)) if value is not None
+        )
+        raise HybridError(
+            f"The bench cannot be served with {given}: {reason}. Give a free port, and an address of this "
+            "machine, or leave them out."
+        ) from error
 
 
 def _become_server(arguments: list[str]) -> None:

@@ -82,3 +82,18 @@ def test_app_needs_a_clone(
     sentence = failure(run("app"))
     assert str(tmp_path / "app.py") in sentence
     assert "pip install -e ." in sentence
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "x" * 70])
+def test_an_address_of_no_machine_here_is_one_sentence(
+    started: list[list[str]], run: Run, failure: Failure, host: str
+) -> None:
+    assert f"with --host {host}: " in failure(run("app", "--host", host))
+    assert started == []
+
+
+def test_a_port_that_is_taken_is_one_sentence(started: list[list[str]], run: Run, failure: Failure) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"with --port {port}: Address already in use" in failure(run("app", "--port", str(port)))
+    assert started == []
