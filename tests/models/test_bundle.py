@@ -10,16 +10,8 @@ from safetensors.torch import load_file
 
 from hybrid.errors import PairError
 from hybrid.models.bundle import load_bundle
-from hybrid.models.manifest import (
-    BUNDLED,
-    DEFAULT_PAIR,
-    available_pairs,
-    find_pair,
-    user_zoo,
-    write_manifest,
-    zoos,
-)
-from hybrid.models.pair_files import SCALE_SUFFIX, dequantize, quantize
+from hybrid.models.manifest import write_manifest
+from hybrid.models.pair_files import dequantize, quantize
 from hybrid.schema import SYSTEMS, Event, Status
 from tests.shared_tokenizer import save_shared_pair
 
@@ -168,38 +160,6 @@ def test_the_hybrid_alone_reads_the_encoder_of_the_llm_and_not_its_decoder(tiny_
     assert not any(parameter.requires_grad for parameter in alone.hybrid.llm.parameters())
 
 
-def test_the_environment_names_the_zoo(tiny_zoo, monkeypatch):
-    monkeypatch.setenv("HYBRID_ZOO", str(tiny_zoo))
-    assert zoos() == (tiny_zoo,)
-    assert list(available_pairs()) == ["tiny"]
-
-
-def test_a_users_pairs_stand_behind_the_bundled_ones(tiny_zoo, monkeypatch, tmp_path):
-    monkeypatch.delenv("HYBRID_ZOO", raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    bundled = list(available_pairs())
-    for name in ("mine", bundled[0]):
-        shutil.copytree(tiny_zoo / "tiny", user_zoo() / name)
-    assert list(available_pairs()) == [*bundled, "mine"]
-    assert find_pair(None)[0] == find_pair(bundled[0])[0] != user_zoo() / bundled[0]
-    assert find_pair("mine")[0] == user_zoo() / "mine"
-    assert load_bundle("mine", models=["slm"]).name == "mine"
-
-
-def test_the_default_pair_stands_first(tiny_zoo, monkeypatch, tmp_path):
-    for name in ("a", "z"):
-        shutil.copytree(tiny_zoo / "tiny", tmp_path / name)
-    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path))
-    assert list(available_pairs()) == ["a", "z"]
-    monkeypatch.setattr("hybrid.models.manifest.DEFAULT_PAIR", "z")
-    assert list(available_pairs()) == ["z", "a"]
-    assert find_pair(None)[0] == tmp_path / "z"
-
-
-def test_the_default_pair_is_bundled():
-    assert find_pair(None, BUNDLED)[0] == BUNDLED / DEFAULT_PAIR
-
-
 def test_an_unknown_pair_lists_the_available(root, tmp_path):
     assert failure(root, "huge") == "There is no pair 'huge'; available: tiny."
     nowhere = tmp_path / "nowhere"
@@ -281,42 +241,3 @@ def test_weights_of_another_size_are_refused(root):
     message = failure(root)
     assert "llm/model.safetensors: the tensor" in message
     assert "has the shape" in message
-
-
-def state() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(64, 96, generator=generator) * torch.logspace(-4, 4, 64)[:, None]
-    return {"matrix": rows, "gain": torch.randn(96, generator=generator)}
-
-
-def test_the_error_of_a_weight_is_at_most_half_its_rows_scale():
-    exact = state()
-    packed = quantize(exact)
-    scale = packed["matrix" + SCALE_SUFFIX]
-    error = (dequantize(packed)["matrix"] - exact["matrix"]).abs()
-    assert packed["matrix"].dtype == torch.int8
-    assert torch.equal(scale, exact["matrix"].abs().amax(1) / 127)
-    assert (error <= scale[:, None] * 0.5001).all()  # the rounding of floats beside half a scale
-    assert error.max() > 0
-
-
-def test_vectors_pass_through_exactly():
-    exact = state()
-    back = dequantize(quantize(exact))
-    assert back.keys() == exact.keys()
-    assert torch.equal(back["gain"], exact["gain"])
-
-
-def test_a_row_of_zeros_stays_zero():
-    assert dequantize(quantize({"matrix": torch.zeros(2, 3)}))["matrix"].abs().max() == 0
-
-
-def test_storing_what_was_read_changes_nothing():
-    packed = quantize(state())
-    again = quantize(dequantize(packed))
-    assert torch.equal(again["matrix"], packed["matrix"])
-
-
-def test_half_precision_weights_become_floats():
-    back = dequantize(quantize({"matrix": torch.ones(2, 2).bfloat16(), "gain": torch.ones(2).half()}))
-    assert {tensor.dtype for tensor in back.values()} == {torch.float32}
