@@ -186,14 +186,19 @@ def _report(profile: "Profile") -> Iterator[str]:
     rates = ", ".join(f"{rows:.0f} {_flops(rate)}" for rows, rate in machine.rates)
     yield f"arithmetic by rows: {rates}"
     for costs in profile.step:
-        read = f"weights at {bandwidth(each / weight)}" if (weight := _weight(costs)) else ""
+        pieces = [_small(costs)]
+        if weight := _weight(costs):
+            pieces.append(f"weights at {bandwidth(each / weight)}")
         if beyond := costs.seconds.get("uncached", 0.0):
-            read += f"{', ' if read else ''}from memory at {bandwidth(each / (weight + beyond))}"
-        yield f"a decode step of {counted(costs.batch, 'answer')}: {_small(costs)}{read}"
+            pieces.append(f"from memory at {bandwidth(each / (weight + beyond))}")
+        yield f"a decode step of {counted(costs.batch, 'answer')}: {', '.join(pieces)}"
     for costs in profile.encode:
         rows = costs.batch * costs.tokens
-        done = f"matrices at {_flops(2 * rows / weight)}" if (weight := _weight(costs)) else ""
-        yield f"reading {counted(costs.batch, 'prompt')} of {costs.tokens} tokens: {_small(costs)}{done}"
+        pieces = [_small(costs)]
+        if weight := _weight(costs):
+            pieces.append(f"matrices at {_flops(2 * rows / weight)}")
+        read = f"{counted(costs.batch, 'prompt')} of {costs.tokens} tokens"
+        yield f"reading {read}: {', '.join(pieces)}"
 
 
 def _weight(costs: "Costs") -> float:
@@ -203,7 +208,7 @@ def _weight(costs: "Costs") -> float:
 
 def _small(costs: "Costs") -> str:
     fixed, layer = (1e6 * costs.seconds.get(term, 0.0) for term in ("fixed", "layers"))
-    return f"{fixed:,.0f} us, {layer:,.0f} us a layer, "
+    return f"{fixed:,.0f} us, {layer:,.0f} us a layer"
 
 
 def _flops(rate: float) -> str:

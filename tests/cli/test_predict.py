@@ -220,6 +220,18 @@ def test_device_measures_stores_and_reports(run: Run, monkeypatch: pytest.Monkey
     assert result.stderr.startswith("notice: Stored as ")
 
 
+def test_what_weights_did_not_tell_leaves_no_comma_behind(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def untold(name: str, *_: object):
+        profile = replace(made_up_profile(), name=name)
+        costs = ({**costs.seconds, "weights": 0.0} for costs in profile.encode)
+        encode = tuple(replace(old, seconds=new) for old, new in zip(profile.encode, costs, strict=True))
+        return replace(profile, encode=encode)
+
+    monkeypatch.setattr(calibrating, "measured_profile", untold)
+    lines = run("device", "--engine", "torch", "--name", "mine").stdout.splitlines()
+    assert lines[6] == "reading 1 prompt of 32 tokens: 100 us, 10 us a layer"
+
+
 def test_device_names_profiles_by_itself_and_refuses_what_is_no_name(
     run: Run, failure: Failure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
