@@ -18,9 +18,10 @@ END = "2026-11-23T02:00:00+00:00"
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no peak memory to be read here")
 @pytest.mark.timeout(600)
 def test_a_run_larger_than_memory_is_written_as_it_is_read(
-    fake_run: Callable[..., StoredRun], results: Path, tmp_path: Path
+    fake_run: Callable[..., StoredRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """40,000 records of 40 tokens in one run, some 200 MB as objects, in the memory of one chunk."""
+    monkeypatch.setenv("HYBRID_RESULTS", str(tmp_path / "results"))
     fake = fake_run(examples=200, repeats=200, systems=(System("llm"),), tokens=40)
     with store.create(fake.run, fake.examples) as writer:
         for start in range(0, len(fake.records), 1000):
