@@ -4,7 +4,7 @@ What is damaged or another engine's is left out. Quality is only of what was tra
 it is ever predicted.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -86,9 +86,12 @@ def measured_pairs(device: Device, shapes: Mapping[str, Shape], root: Path | Non
             problems.append(str(error))
             continue
         problems += stored.problems
-        sane = replace(stored, cells=tuple(_sound(stored, shapes, problems)))
+        shapes_here = ((name, _name_today(name, row, shapes)) for name, row in stored.grid.shapes.items())
+        names = {name: today for name, today in shapes_here if today}
+        sane = replace(stored, cells=tuple(_sound(stored, names, problems)))
         newest = newest or sane
         for place, measured in _pairs(sane):
+            place = names[place[0]], names[place[1]], *place[2:]
             cells = (measured.llm, measured.hybrid)
             reasons = (printable(cell.options.get("fallback", ""), 200) for cell in cells)
             if reason := next(filter(None, reasons), ""):
@@ -118,12 +121,11 @@ def error_sentence(device: Device, measured: MeasuredPairs) -> str:
     )
 
 
-def _sound(stored: StoredGrid, shapes: Mapping[str, Shape], problems: list[str]) -> Iterator[Cell]:
-    """Cells whose sizes are known and that took any time, on the grid's own device."""
+def _sound(stored: StoredGrid, names: Collection[str], problems: list[str]) -> Iterator[Cell]:
+    """Cells whose sizes are known, by `names`, and that took any time, on the grid's own device."""
     grid, strange = stored.grid, set()
-    good = {name for name, row in grid.shapes.items() if _is_known(name, row, shapes)}
     for cell in stored.cells:
-        unknown = {name for name in (cell.llm, cell.slm) if name is not None} - good
+        unknown = {name for name in (cell.llm, cell.slm) if name is not None}.difference(names)
         strange |= unknown
         moved = cell.environment is not None and _moved(grid.environment, cell.environment)
         if not unknown and not moved and cell.median_total_s > 0:
@@ -141,11 +143,18 @@ def _strange(grid: Grid, name: str) -> str:
     return f"Cells of {printable(name)} are left out: grid {grid.grid_id} {what}."
 
 
-def _is_known(name: str, row: Mapping[str, object], shapes: Mapping[str, Shape]) -> bool:
-    try:
-        return name in shapes and same_sizes(sound(row, name), shapes[name])
-    except (ValueError, TypeError):
-        return False
+def _name_today(name: str, row: Mapping[str, object], shapes: Mapping[str, Shape]) -> str:
+    """Return what a grid's shape is called now, empty when it is not here.
+
+    bundled-slm of a grid is PAIR/slm, its source, once another pair is the first.
+    """
+    for known in (name, str(row.get("source"))):
+        try:
+            if known in shapes and same_sizes(sound(row, name), shapes[known]):
+                return known
+        except (ValueError, TypeError):
+            break
+    return ""
 
 
 def _pairs(stored: StoredGrid) -> Iterator[tuple[Place, Measured]]:

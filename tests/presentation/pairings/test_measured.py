@@ -67,6 +67,18 @@ def test_a_grid_of_models_that_are_called_the_same_is_not_used(folder: Path):
     assert error_sentence(own(device), measured).startswith("How far")  # of its sound cells, though it is odd
 
 
+def test_a_model_of_a_pair_that_was_the_first_is_known_by_the_pairs_name(folder: Path):
+    shape = replace(SMALL, name="bundled-slm", source="older/slm")
+    cells = (cell("llm", (5.0,)), cell("hybrid", (1.0,), slm="bundled-slm"))
+    shapes = {"large": asdict(LARGE), "bundled-slm": asdict(shape)}
+    store(folder, cells, grid_id="grid-2", shapes=shapes)
+    known, device = only(folder)
+    today = {**known.shapes, "bundled-slm": TINY, "older/slm": replace(SMALL, name="older/slm")}
+    measured = measured_pairs(device, today, folder)
+    assert {place[1] for place in measured.pairs} == {"small", "older/slm"}
+    assert measured.problems == ()
+
+
 def own(device: Device) -> Device:
     """The same of this very machine."""
     return replace(device, stranger=None)
