@@ -1,7 +1,7 @@
 """A built graph, what runs it, and the names of its inputs and outputs, which building and running share."""
 
 import ctypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -66,9 +66,9 @@ def create_session(graph: BuiltGraph, threads: int) -> onnxruntime.InferenceSess
     options.enable_mem_pattern = False  # one would be kept for each length of prompt and of answer
     values = [ort_value(array) for array in graph.weights.values()]
     options.add_external_initializers(list(graph.weights), values)
-    before = set(_anonymous_memory())
+    before = list(_anonymous_memory())
     session = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
-    for first, end in set(_anonymous_memory()) - before:
+    for first, end in _outside(_anonymous_memory(), before):
         _use_huge_pages(first, end)
     return session
 
@@ -83,6 +83,22 @@ def _anonymous_memory() -> Iterator[tuple[int, int]]:
         addresses, access, _, _, inode, *name = line.split()
         if access == "rw-p" and inode == "0" and name in ([], ["[heap]"]):
             first, end = (int(address, 16) for address in addresses.split("-"))
+            yield first, end
+
+
+def _outside(areas: Iterable[tuple[int, int]], known: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Give the parts of `areas` that no known one covers, both in the order of their addresses.
+
+    An area that was there may have grown, and what was in it is not the session's.
+    """
+    for first, end in areas:
+        for known_first, known_end in known:
+            if known_end <= first or known_first >= end:
+                continue
+            if first < known_first:
+                yield first, known_first
+            first = known_end
+        if first < end:
             yield first, end
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from hybrid.engines.onnx import runtime
 from hybrid.engines.onnx.graph import GraphBuilder
@@ -28,3 +29,19 @@ def test_sessions_do_without_where_memory_is_not_listed(monkeypatch):
     monkeypatch.setattr(Path, "read_text", refuse)
     (y,) = create_session(built, 1).run(["y"], {"x": np.zeros(2, np.float32)})
     assert y.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("areas", "new"),
+    [
+        ([(10, 20)], []),
+        ([(5, 25)], [(5, 10), (20, 25)]),  # it grew on either side
+        ([(0, 40)], [(0, 10), (20, 30)]),  # two became one
+        ([(12, 35)], [(20, 30)]),
+        ([(2, 4), (50, 60)], [(2, 4), (50, 60)]),
+    ],
+)
+def test_of_an_area_that_grew_only_the_new_part_is_a_sessions(
+    areas: list[tuple[int, int]], new: list[tuple[int, int]]
+) -> None:
+    assert list(runtime._outside(areas, [(10, 20), (30, 40)])) == new
