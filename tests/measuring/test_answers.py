@@ -234,7 +234,7 @@ def test_warm_up_gives_an_answer_up_after_enough_ids_with_room_for_all():
         tokens=100,
         enough=3,
     )
-    assert engine.asked[-1][1].max_new_tokens == 100
+    assert engine.requests[-1][1].max_new_tokens == 100
     assert written == [0, 1, 2, "closed"]
 
 
