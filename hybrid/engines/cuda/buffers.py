@@ -55,8 +55,8 @@ class PassCaches:
 def reading_caches(stack: PackedStack, prompts: PromptBuffers) -> PassCaches:
     """Create caches for layers that only read prompts: one layer's, which all of them use in turn."""
     batch, length = prompts.shape
-    one = stack.embeddings.new_zeros(1, 2, batch, stack.key_value_heads, length, stack.head_width)
-    self_kv_cache = one.expand(len(stack.layers), *one.shape[1:])
+    layer_cache = stack.embeddings.new_zeros(1, 2, batch, stack.key_value_heads, length, stack.head_width)
+    self_kv_cache = layer_cache.expand(len(stack.layers), *layer_cache.shape[1:])
     start = torch.zeros_like(prompts.lengths)
     return PassCaches(self_kv_cache, self_kv_cache[..., :0, :], prompts.lengths, start, start)
 
