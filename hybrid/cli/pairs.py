@@ -9,6 +9,7 @@ from hybrid.cli.console import Terminal, harmless, notice, out, out_json
 from hybrid.format import listed, parameters
 from hybrid.schema import MODELS, TASKS, Task
 
+TEXT = "{text}"  # stands for a text among a task's words
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the manifests as one JSON list.")
 
 
@@ -34,9 +35,10 @@ def list_pairs(as_json: bool) -> None:
 @click.option("--slm", required=True, metavar="REF", help="The model that writes in a hybrid.")
 @click.option(
     "--task", "tasks", multiple=True, metavar="NAME[:SOURCE-TARGET][=WORDS]",
-    help="A task of the pair, its languages where the name does not say them, and the words before a text: "
-    "'translate-en-fr=Translate into French: ', 'brief:en-de=Summarize in German: '. One that is not "
-    "named translate-SOURCE-TARGET is scored as a summary. May be given more than once.  [default: "
+    help="A task of the pair, its languages where the name does not say them, and the words before a text, or "
+    "around {text}, in which \\n is a line end: 'translate-en-fr=Translate into French: ', "
+    "'translate-en-de=English: {text}\\nGerman:', 'brief:en-de=Summarize in German: '. One that is not named "
+    "translate-SOURCE-TARGET is scored as a summary. May be given more than once.  [default: "
     f"{', '.join(TASKS)}]",
 )  # fmt: skip
 @click.option(
@@ -100,7 +102,7 @@ def _row(name: str, manifest: Mapping[str, Any]) -> str:
 
 
 def _task(text: str) -> Task:
-    """Read NAME, NAME=WORDS or NAME:SOURCE-TARGET=WORDS."""
+    """Read NAME, NAME=WORDS or NAME:SOURCE-TARGET=WORDS; WORDS stand before a text, or around {text}."""
     from dataclasses import replace
 
     from hybrid.schema import task_named
@@ -115,4 +117,9 @@ def _task(text: str) -> Task:
                 f"{languages!r} are no two languages; write SOURCE-TARGET, such as {name}:en-de"
             )
         task = replace(task, source_language=source, target_language=target)
-    return replace(task, prefix=words) if given else task
+    if not given:
+        return task
+    before, *after = words.replace(r"\n", "\n").split(TEXT)  # what a shell's quotes leave of a line end
+    if len(after) > 1:
+        raise click.BadParameter(f"{words!r} has {TEXT} {len(after)} times; write it once, where the text stands")
+    return replace(task, prefix=before, suffix="".join(after))

@@ -136,6 +136,26 @@ def test_tasks_of_its_own(own_zoo: Path, llama: Path, run: Run) -> None:
     assert brief["prefix"] == "In German: "
 
 
+def test_words_around_a_text(own_zoo: Path, llama: Path, run: Run) -> None:
+    words = r"translate-en-de=English: {text}\nGerman:"
+    result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", str(llama), "--task", words)
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((own_zoo / "mine" / "pair.json").read_text())
+    around = manifest["tasks"]["translate-en-de"]
+    assert (around["prefix"], around["suffix"]) == ("English: ", "\nGerman:")
+    for role in ("llm", "slm"):
+        around = manifest["prompts"][role]["translate-en-de"]
+        assert (around["before"], around["after"]) == ("English: ", "\nGerman:")
+
+
+def test_a_text_stands_once_among_the_words(own_zoo: Path, llama: Path, run: Run) -> None:
+    words = "summarize={text} and {text}"
+    result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", str(llama), "--task", words)
+    assert result.exit_code == 2
+    assert "{text} 2 times" in result.stderr
+    assert [path.name for path in own_zoo.iterdir()] == ["tiny"]
+
+
 def test_languages_of_a_task_are_two(own_zoo: Path, llama: Path, run: Run) -> None:
     result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", str(llama), "--task", "brief:german=x")
     assert result.exit_code == 2
