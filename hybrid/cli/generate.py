@@ -51,7 +51,7 @@ def generate(
     with Terminal() as terminal:
         terminal(Status(sentence="Starting"))
         with collector_off():
-            from hybrid.measuring.answers import measure_answers, warm_up
+            from hybrid.measuring.answers import measure_answers, warm_up_for
             from hybrid.models.sources import ZooSource
 
         source = ZooSource(pair, observer=terminal)
@@ -61,7 +61,7 @@ def generate(
         notices = codec.notices(task, text, sampling.truncate)
         loaded = _loaded(source, System(system), terminal, options)
         terminal(Status(sentence="Warming up"))
-        warm_up(loaded, task, [text], sampling.max_new_tokens, enough=8)
+        warm_up_for(loaded, task, text, sampling)
         terminal(Status(sentence="Answering"))
         with settled_heap():
             (generation,) = measure_answers(loaded, task, [text], sampling)

@@ -15,12 +15,11 @@ from hybrid.engines.contract import LoadedSystem
 from hybrid.engines.registry import ENGINES, unavailable_reason
 from hybrid.errors import BusyError, InputError
 from hybrid.measuring import settled_heap
-from hybrid.measuring.answers import measure_answers, warm_up
+from hybrid.measuring.answers import measure_answers, warm_up_for
 from hybrid.measuring.lock import LIVE, holder, measuring
 from hybrid.schema import CPU, METHODS, SYSTEMS, Device, Generation, Sampling, System
 from hybrid.store.tables import Table
 
-WARM_UP_TOKENS = 32
 LEAD_S = 0.4  # of a replay, for the eye to find the start and the browser to draw the cards
 Answers = Mapping[System, Generation]
 DEFAULT: tuple[System, ...] = SYSTEMS
@@ -57,7 +56,7 @@ def measure_all(loaded: Mapping[System, LoadedSystem], request: Request) -> Answ
     try:
         with measuring(LIVE, "one prompt in the browser"):  # never the prompt: others read the note
             for runner in loaded.values():
-                warm_up(runner, request.task, [request.text], request.sampling.max_new_tokens, WARM_UP_TOKENS)
+                warm_up_for(runner, request.task, request.text, request.sampling)
             with settled_heap():
                 for system, runner in loaded.items():
                     (answers[system],) = measure_answers(

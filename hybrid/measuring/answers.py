@@ -16,6 +16,8 @@ from hybrid.measuring import collector_off
 from hybrid.schema import EncodedPrompt, Generation, Phase, Sampling, Step, Timing
 from hybrid.schema.answers import paused
 
+# Ids of a prompt's own answer that are written before it is measured, where one prompt is measured alone.
+WARM_UP_TOKENS = 32
 WARM_UP_TEXT = "The quick brown fox jumps over the lazy dog."
 Clock = Callable[[], float]
 # A process that is stopped, or gets no core, is not on the CPU for longer than the slowest step waits for
@@ -94,6 +96,11 @@ def warm_up(
     """
     sampling = Sampling(max_new_tokens=tokens, ignore_eos=True, truncate=True)
     answer_unmeasured(loaded, task, texts, sampling, enough)
+
+
+def warm_up_for(loaded: LoadedSystem, task: str, text: str, sampling: Sampling) -> None:
+    """Warm up for one prompt's answer: with room for all of it, of which few ids are written."""
+    warm_up(loaded, task, [text], sampling.max_new_tokens, WARM_UP_TOKENS)
 
 
 def answer_unmeasured(

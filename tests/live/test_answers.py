@@ -12,7 +12,7 @@ from filelock import FileLock
 from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import BusyError
 from hybrid.live import Answers, Request, frames, measure_all, paced, whole
-from hybrid.live.answers import WARM_UP_TOKENS
+from hybrid.measuring.answers import WARM_UP_TOKENS
 from hybrid.measuring.lock import LOCK, NOTE, holder, measuring
 from hybrid.schema import SYSTEMS, EncodedPrompt, Sampling, Step, System
 from tests.live.made import generation, letters
