@@ -35,8 +35,8 @@ def list_pairs(as_json: bool) -> None:
 @click.option("--slm", required=True, metavar="REF", help="The model that writes in a hybrid.")
 @click.option(
     "--task", "tasks", multiple=True, metavar="NAME[:SOURCE-TARGET][=WORDS]",
-    help="A task of the pair, its languages where the name does not say them, and the words before a text, or "
-    "around {text}, in which \\n is a line end: 'translate-en-fr=Translate into French: ', "
+    help="A task of the pair, its languages where the name does not say them, and the words before a "
+    "text, or around {text}, in which \\n is a line end: 'translate-en-fr=Translate into French: ', "
     "'translate-en-de=English: {text}\\nGerman:', 'brief:en-de=Summarize in German: '. One that is not named "
     "translate-SOURCE-TARGET is scored as a summary. May be given more than once.  [default: "
     f"{', '.join(TASKS)}]",
@@ -121,5 +121,7 @@ def _task(text: str) -> Task:
         return task
     before, *after = words.replace(r"\n", "\n").split(TEXT)  # what a shell's quotes leave of a line end
     if len(after) > 1:
-        raise click.BadParameter(f"{words!r} has {TEXT} {len(after)} times; write it once, where the text stands")
+        raise click.BadParameter(
+            f"{words!r} has {TEXT} {len(after)} times; write it once, where the text stands"
+        )
     return replace(task, prefix=before, suffix="".join(after))

@@ -3,8 +3,9 @@
 import os
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,26 +86,32 @@ def evaluate(
         with collector_off():
             import torch
 
-            from hybrid.training.evaluate import CONTROLS, quality
+            from hybrid.training.evaluate import CONTROLS, quality, read_tables
 
         if options["device"] == "cpu":
             torch.set_num_threads(1)
-        bundle = _bundle(pair, systems, terminal, **options)
+        # Whatever a user names is looked at before models are read, which takes longest.
+        tables = read_tables(files, options["columns"], options["limit"])
+        tasks, load = _models(pair, systems, terminal, **options)
+        scored = _task_of(tasks, task)
+        bundle = load()
+        if task is None:
+            notice(f"The task is {scored.name}; --task names another.")
         controls = tuple(CONTROLS) if options["control"] else ()
-        settings = controls, options["limit"], options["max_new_tokens"], options["columns"]
-        chosen = systems or tuple(bundle.models)
-        scored = _task_of(bundle, task)
-        for result in quality(bundle, files, scored, chosen, *settings, options["device"], terminal):
+        settings = controls, options["max_new_tokens"], options["device"]
+        for result in quality(bundle, tables, scored, systems or tuple(bundle.models), *settings, terminal):
             _print_quality(result, options["as_json"], options["outputs"])
 
 
-def _bundle(pair: str | None, systems: tuple[Model, ...], observer: Observer, **options: Any) -> "Bundle":
-    """Load the models that `hybrid evaluate` asks for, of a pair or of a recipe's stages."""
+def _models(
+    pair: str | None, systems: tuple[Model, ...], observer: Observer, **options: Any
+) -> tuple[Mapping[str, Task], Callable[[], "Bundle"]]:
+    """Find what `hybrid evaluate` asks for, of a pair or a recipe's stages: the tasks, and what loads it."""
     import torch
 
     from hybrid.engines.torch.engine import check_device
     from hybrid.models.bundle import Placement
-    from hybrid.models.manifest import models_of_pair
+    from hybrid.models.manifest import models_of_pair, tasks_of
     from hybrid.models.sources import ZooSource
     from hybrid.training.export import stage_bundle
     from hybrid.training.recipe import load_recipe
@@ -115,21 +122,19 @@ def _bundle(pair: str | None, systems: tuple[Model, ...], observer: Observer, **
         stages = options["stages"] or tuple(recipe.bundle.values())
         if not stages:
             raise InputError(f"The recipe {recipe.name} has no [bundle]; name its stages with --stage.")
-        return stage_bundle(recipe, stages, torch.device(options["device"]))
+        return recipe.used_tasks, partial(stage_bundle, recipe, stages, torch.device(options["device"]))
     source = ZooSource(pair, observer=observer)
     device = Device(options["device"])
     dtype = "float32" if device.kind == "cpu" else "bfloat16"
     misled: tuple[Model, ...] = ("hybrid",) if options["control"] else ()
     models = (*(systems or models_of_pair(source.manifest)), *misled)
-    return source.bundle(models, Placement(dtype, source.spreads(device, dtype)))
+    placement = Placement(dtype, source.spreads(device, dtype))
+    return tasks_of(source.manifest), partial(source.bundle, models, placement)
 
 
-def _task_of(bundle: "Bundle", name: str | None) -> Task:
-    tasks = bundle.codec("llm").tasks
-    if name is None:
-        name = next(iter(tasks))
-        notice(f"The task is {name}; --task names another.")
-    elif name not in tasks:
+def _task_of(tasks: Mapping[str, Task], name: str | None) -> Task:
+    name = next(iter(tasks)) if name is None else name
+    if name not in tasks:
         raise InputError(f"There is no task {name!r}; available: {', '.join(tasks)}.")
     return tasks[name]
 

@@ -17,7 +17,7 @@ from hybrid.models.bundle import Bundle
 from hybrid.models.context import check_room, contexts_of
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import devices_of
-from hybrid.schema import MODELS, Model, Notice, Observer, Score, Status, Task, silent
+from hybrid.schema import MODELS, Example, Model, Notice, Observer, Score, Status, Task, silent
 from hybrid.suites.files import file_name, load_examples
 from hybrid.suites.rows import remarks
 from hybrid.training.batches import by_length, mask_of, padded
@@ -43,25 +43,40 @@ class Evaluated:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Table:
+    """The examples of one file. name: without its folders."""
+
+    name: str
+    examples: tuple[Example, ...]
+
+
+def read_tables(
+    files: Sequence[Path], columns: Mapping[str, str] | None = None, limit: int = 500
+) -> tuple[Table, ...]:
+    """Read the first `limit` examples of each file, as a suite `file:PATH` is read.
+
+    Raises SuiteError, with file and line, for what is none.
+    """
+    return tuple(Table(file_name(path), load_examples(path, columns, limit)) for path in files)
+
+
 def quality(
     bundle: Bundle,
-    files: Sequence[Path],
+    tables: Sequence[Table],
     task: Task,
     models: Sequence[Model],
     controls: Sequence[str] = (),
-    limit: int = 500,
     max_new_tokens: int = 128,
-    columns: Mapping[str, str] | None = None,
     device: str = "cpu",
     observer: Observer = silent,
 ) -> Iterator[Evaluated]:
-    """Score the first `limit` examples of each file; BLEU for translation, ROUGE-L for summaries.
+    """Score the answers to the examples of each table; BLEU for translation, ROUGE-L for summaries.
 
     controls: of CONTROLS, also the hybrid with these: the LLM's hidden states of the next prompt in the
-    file, their mean over the file's prompts at every token, or zeros. device: of torch; on a GPU in bfloat16.
-    Files are read as a suite `file:PATH` is, all of them before any is answered. Raises SuiteError, with
-    file and line, for what is none, and PairError where the bundle lacks a model. observer: told of
-    each file, and what to know of its texts.
+    table, their mean over its prompts at every token, or zeros. device: of torch; on a GPU in bfloat16.
+    Raises PairError where the bundle lacks a model. observer: told of each table, and what to know of its
+    texts.
     """
     needed = [model for model in MODELS if model in models or (controls and model == "hybrid")]
     if lacking := [model for model in needed if model not in bundle.models]:
@@ -70,19 +85,19 @@ def quality(
         )
     for model in needed:
         _place(bundle.model(model), device)
-    for path, examples in [(path, load_examples(path, columns, limit)) for path in files]:
-        observer(Status(sentence=file_name(path)))
-        for sentence in remarks(examples, task.lines):
-            observer(Notice(sentence=f"{file_name(path)}: {sentence}"))
-        sources = [example.source for example in examples]
-        references = [example.references for example in examples]
+    for table in tables:
+        observer(Status(sentence=table.name))
+        for sentence in remarks(table.examples, task.lines):
+            observer(Notice(sentence=f"{table.name}: {sentence}"))
+        sources = [example.source for example in table.examples]
+        references = [example.references for example in table.examples]
         runs: list[tuple[Model, str | None]] = [(model, None) for model in models]
         runs += [("hybrid", control) for control in controls]
         for model, control in runs:
             outputs, cut = _answers(bundle, model, task.name, sources, max_new_tokens, control)
             corpus_score = score(main_metric(task).name, outputs, references, task.target_language)
             system = CONTROLS[control] if control else model
-            yield Evaluated(file_name(path), system, corpus_score, cut, tuple(outputs))
+            yield Evaluated(table.name, system, corpus_score, cut, tuple(outputs))
 
 
 def _place(model: PreTrainedModel, device: str) -> None:

@@ -35,6 +35,17 @@ def test_quality_has_a_score_and_its_signature(run: Run, file: str) -> None:
     assert "version:" in plain["signature"]
 
 
+def test_what_is_named_wrongly_is_said_before_anything_else(
+    run: Run, file: str, failure: Failure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No notice of the task, and no model read, before a file is found missing or a task unknown."""
+    monkeypatch.setattr("hybrid.models.sources.load_bundle", lambda *_: pytest.fail("models were read"))
+    missing = run("evaluate", file, f"{file}.not-there.tsv")
+    assert f"{file}.not-there.tsv" in failure(missing)
+    assert missing.stderr.count("\n") == 1
+    assert "available: translate-en-de, summarize" in failure(run("evaluate", file, "--task", "sing"))
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A recipe that nobody has trained."""

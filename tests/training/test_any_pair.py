@@ -20,7 +20,7 @@ from hybrid.models.reading import SpreadReader
 from hybrid.schema import SYSTEMS, TASKS, Sampling
 from hybrid.training.data import prepare
 from hybrid.training.distillation import greedy_answers
-from hybrid.training.evaluate import CONTROLS, quality
+from hybrid.training.evaluate import CONTROLS, quality, read_tables
 from hybrid.training.export import stage_bundle
 from hybrid.training.models import build_model, trained
 from hybrid.training.recipe import Recipe, load_recipe
@@ -62,9 +62,9 @@ def test_the_engines_run_the_bundle(trained_pair, system) -> None:
 def test_stages_and_controls_are_scored(trained_pair) -> None:
     recipe, _ = trained_pair
     bundle = stage_bundle(recipe, ["llm", "slm", "hybrid"])
-    files = [Path(recipe.data.dev[0].path)]
+    tables = read_tables([Path(recipe.data.dev[0].path)], limit=3)
     rows = list(
-        quality(bundle, files, TASKS["translate-en-de"], ["llm", "slm", "hybrid"], tuple(CONTROLS), 3, 6)
+        quality(bundle, tables, TASKS["translate-en-de"], ["llm", "slm", "hybrid"], tuple(CONTROLS), 6)
     )
     assert [row.system for row in rows] == ["llm", "slm", "hybrid", *CONTROLS.values()]
     with pytest.raises(RecipeError, match="'start' trains the slm, as another one does"):

@@ -11,7 +11,7 @@ from hybrid.errors import PairError, SuiteError
 from hybrid.metrics import score
 from hybrid.models.bundle import Bundle
 from hybrid.schema import SYSTEMS, TASKS
-from hybrid.training.evaluate import CONTROLS, quality
+from hybrid.training.evaluate import CONTROLS, quality, read_tables
 
 SOURCES = [
     "The committee agreed that the new bridge should be opened before winter.",
@@ -54,7 +54,7 @@ def test_quality_scores_what_generate_writes(
 ) -> None:
     monkeypatch.setattr("hybrid.training.evaluate.BATCH", batch)
     task = "translate-en-de"
-    rows = list(quality(tiny_bundle, [file], TASKS[task], SYSTEMS, max_new_tokens=NEW_TOKENS))
+    rows = list(quality(tiny_bundle, read_tables([file]), TASKS[task], SYSTEMS, max_new_tokens=NEW_TOKENS))
     assert [row.system for row in rows] == list(SYSTEMS)
     for row in rows:
         assert row.outputs == one_by_one(tiny_bundle, row.system, task, SOURCES)
@@ -69,7 +69,8 @@ def test_summaries_are_scored_with_rouge_l_and_long_prompts_are_cut(
     path = tmp_path / "long.tsv"
     long = " ".join(SOURCES * 3)
     path.write_text(f"made\t{long}\tA house.\nmade\t{SOURCES[0]}\tA bridge.\nmade\tx\ty\n", "utf-8")
-    rows = quality(tiny_bundle, [path], TASKS["summarize"], ["slm"], limit=2, max_new_tokens=NEW_TOKENS)
+    tables = read_tables([path], limit=2)
+    rows = quality(tiny_bundle, tables, TASKS["summarize"], ["slm"], max_new_tokens=NEW_TOKENS)
     (row,) = rows
     assert row.cut_prompts == 1
     assert row.outputs == one_by_one(tiny_bundle, "slm", "summarize", [long, SOURCES[0]])
@@ -79,7 +80,9 @@ def test_summaries_are_scored_with_rouge_l_and_long_prompts_are_cut(
 @torch.inference_mode()
 def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: Path) -> None:
     task = "translate-en-de"
-    rows = quality(tiny_bundle, [file], TASKS[task], ["hybrid"], ["mismatched"], max_new_tokens=NEW_TOKENS)
+    rows = quality(
+        tiny_bundle, read_tables([file]), TASKS[task], ["hybrid"], ["mismatched"], max_new_tokens=NEW_TOKENS
+    )
     plain, control = rows
     assert (plain.system, control.system) == ("hybrid", CONTROLS["mismatched"])
     assert plain.outputs != control.outputs
@@ -106,13 +109,11 @@ def test_the_control_is_fed_the_next_prompts_latent(tiny_bundle: Bundle, file: P
         ("x\tGood\f\tGut.\n", r"line 1: there is a control character \(U\+000C\)"),
     ],
 )
-def test_what_cannot_be_scored_is_named_and_never_scored(
-    tiny_bundle: Bundle, tmp_path: Path, content: str, error: str
-) -> None:
+def test_what_cannot_be_scored_is_named_and_never_scored(tmp_path: Path, content: str, error: str) -> None:
     path = tmp_path / "wrong.tsv"
     path.write_text(content, "utf-8")
     with pytest.raises(SuiteError, match=rf"wrong\.tsv.*{error}"):
-        list(quality(tiny_bundle, [path], TASKS["summarize"], ["slm"]))
+        read_tables([path])
 
 
 def test_what_looks_alike_is_answered_and_scored_alike(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -126,7 +127,9 @@ def test_what_looks_alike_is_answered_and_scored_alike(tiny_bundle: Bundle, tmp_
     odd = unicodedata.normalize("NFD", table).replace(" ", "\u00a0\r\n").replace("men", "m\u00aden")
     other.write_text(odd, "utf-8", newline="")
     task = "translate-en-de"
-    first, second = quality(tiny_bundle, [plain, other], TASKS[task], ["slm"], max_new_tokens=NEW_TOKENS)
+    first, second = quality(
+        tiny_bundle, read_tables([plain, other]), TASKS[task], ["slm"], max_new_tokens=NEW_TOKENS
+    )
     assert (second.outputs, second.score) == (first.outputs, first.score)
     perfect, odd_references = [b for _, b in rows], [[unicodedata.normalize("NFD", b)] for _, b in rows]
     assert score("chrf", perfect, odd_references).value == 100
@@ -135,4 +138,4 @@ def test_what_looks_alike_is_answered_and_scored_alike(tiny_bundle: Bundle, tmp_
 def test_models_that_the_bundle_lacks_are_named(tiny_bundle: Bundle, file: Path) -> None:
     slm = replace(tiny_bundle, models={"slm": tiny_bundle.slm})
     with pytest.raises(PairError, match=r"tiny has no hybrid here; available: slm\."):
-        list(quality(slm, [file], TASKS["translate-en-de"], ["slm"], tuple(CONTROLS)))
+        list(quality(slm, read_tables([file]), TASKS["translate-en-de"], ["slm"], tuple(CONTROLS)))

@@ -7,7 +7,7 @@ import torch
 
 from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle, load_bundle
-from hybrid.training.evaluate import CONTROLS, quality
+from hybrid.training.evaluate import CONTROLS, quality, read_tables
 from tests.models.two_tokenizers import OWN, save_any_pair
 
 SOURCES = [
@@ -29,7 +29,9 @@ def test_answers_beyond_the_models_positions_are_refused(bundle: Bundle, tmp_pat
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\nDas alte Haus.\tOui.\n", "utf-8")
     with pytest.raises(EngineError, match=r"llama has positions for 256 tokens; .* would take \d+\. Give"):
-        list(quality(bundle, [table], bundle.codec("llm").tasks[OWN], ["llm"], max_new_tokens=256))
+        list(
+            quality(bundle, read_tables([table]), bundle.codec("llm").tasks[OWN], ["llm"], max_new_tokens=256)
+        )
 
 
 @torch.inference_mode()
@@ -48,7 +50,11 @@ def test_a_batch_answers_as_each_alone(bundle: Bundle, tmp_path: Path) -> None:
     table = tmp_path / "a.tsv"
     table.write_text("source\treference\n" + "".join(f"{text}\tOui.\n" for text in SOURCES), "utf-8")
     task = bundle.codec("llm").tasks[OWN]
-    rows = list(quality(bundle, [table], task, ["llm", "slm", "hybrid"], ["mismatched"], max_new_tokens=7))
+    rows = list(
+        quality(
+            bundle, read_tables([table]), task, ["llm", "slm", "hybrid"], ["mismatched"], max_new_tokens=7
+        )
+    )
     assert [row.system for row in rows] == ["llm", "slm", "hybrid", CONTROLS["mismatched"]]
     for row in rows[:3]:
         assert list(row.outputs) == [alone(bundle, row.system, text) for text in SOURCES]
