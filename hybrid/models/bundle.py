@@ -145,7 +145,7 @@ def _load_llm(
     folder: Path, manifest: dict[str, Any], observer: Observer, placement: Placement
 ) -> PreTrainedModel:
     if about := manifest.get("llm"):
-        return _referred(about, observer, placement)
+        return _referred(folder.name, "llm", about, observer, placement)
     model = _load_model(folder, "llm", manifest, observer)
     return spread(model, getattr(torch, placement.dtype)) if placement.spread else model
 
@@ -154,18 +154,18 @@ def _load_model(
     folder: Path, role: Model, manifest: dict[str, Any], observer: Observer = silent
 ) -> PreTrainedModel:
     if about := manifest.get(role):
-        return _referred(about, observer)
+        return _referred(folder.name, role, about, observer)
     model = _empty(folder, read_configuration(folder, role, manifest), role)
     return _filled(model, read_weights(folder, role, manifest, model.state_dict()), folder / role)
 
 
-def _referred(about: dict[str, Any], observer: Observer, placement: Placement = ON_CPU) -> PreTrainedModel:
+def _referred(
+    pair: str, role: Model, about: dict[str, Any], observer: Observer, placement: Placement = ON_CPU
+) -> PreTrainedModel:
     """Load a model that lies elsewhere. Raises PairError when it is not the one that the pair was made of."""
-    from hybrid.models.references import check_unchanged, load_model, resolve
+    from hybrid.models.references import load_model, resolve_referred
 
-    revision = about.get("revision", "")
-    checkpoint = resolve(about["reference"] + (f"@{revision}" if revision else ""), observer)
-    check_unchanged(checkpoint, about.get("files", {}))
+    checkpoint = resolve_referred(pair, cast(Role, role), about, observer)
     if placement.spread:
         return load_model(checkpoint, placement.dtype, "auto")
     stored = checkpoint.config.get("dtype", checkpoint.config.get("torch_dtype"))

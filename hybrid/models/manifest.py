@@ -97,6 +97,11 @@ def available_pairs(root: Path | None = None, observer: Observer = silent) -> di
     return pairs
 
 
+def is_pair(name: str) -> bool:
+    """Tell whether zoos() have a pair of this name, damaged or not."""
+    return name in _folders(None)
+
+
 def find_pair(name: str | None, root: Path | None = None) -> tuple[Path, dict[str, Any]]:
     """Folder and manifest of a pair, the first one when no name is given. Raises PairError.
 

@@ -10,12 +10,13 @@ Weights are safetensors or GGUF, never pickles; code of a model's own is never r
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid.errors import PairError
 from hybrid.format import listed
-from hybrid.models.manifest import available_pairs
+from hybrid.models.manifest import available_pairs, is_pair, zoos
 from hybrid.models.pair_format import Role
 from hybrid.models.references.checkpoint import Checkpoint, check_unchanged
 from hybrid.schema import Observer, silent
@@ -24,7 +25,7 @@ from hybrid.store.folders import expanded
 if TYPE_CHECKING:
     from hybrid.models.references.loading import load_model
 
-__all__ = ["Checkpoint", "check_unchanged", "load_model", "resolve"]
+__all__ = ["Checkpoint", "check_unchanged", "load_model", "resolve", "resolve_referred"]
 
 HUB = "hub:"
 HUB_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w.-]+\.gguf))?(?:@([\w./-]+))?")  # model, file, revision
@@ -60,7 +61,7 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
         return read_gguf(path, str(path.absolute()))
     name, _, part = reference.partition("/")
     own: Role | None = role if not part else "llm" if part == "llm" else "slm" if part == "slm" else None
-    if own and name in available_pairs():
+    if own and is_pair(name):
         from hybrid.models.references.folder import read_pair_model
 
         return read_pair_model(name, own, observer)
@@ -68,12 +69,34 @@ def resolve(reference: str, observer: Observer = silent, role: Role = "llm") -> 
         from hybrid.models.references.folder import read_folder
 
         return read_folder(path, str(path.absolute()))
+    if own and part:  # never asked for on the Hub, whose models called llm and slm are named with hub:
+        places = listed([*map(str, zoos())])
+        raise PairError(
+            f"There is no model {reference}: {places} has no pair {name!r}; HYBRID_ZOO names the folder of "
+            f"pairs that has it, and {HUB}{reference} would be a model of the Hub."
+        )
     if reference.startswith((".", "/", "~")) or is_file or on_hub is None:
         raise PairError(
             f"There is no model {reference[:200]!r}; name a pair ({listed(list(available_pairs()), 5)}), a "
             "folder with config.json, an id of the Hub such as hub:org/name, or a GGUF file."
         )
     return _from_hub(reference, observer)
+
+
+def resolve_referred(
+    pair: str, role: Role, about: Mapping[str, Any], observer: Observer = silent
+) -> Checkpoint:
+    """Find the model that a pair refers to. about: Referred, as its manifest has it.
+
+    Raises PairError, naming the pair, when it cannot be found or is not the one that the pair was made of.
+    """
+    reference, revision = str(about["reference"]), about.get("revision")
+    try:
+        checkpoint = resolve(f"{reference}@{revision}" if revision else reference, observer, role)
+        check_unchanged(checkpoint, about.get("files", {}))
+    except PairError as error:
+        raise PairError(f"The {role} of {pair} lies elsewhere: {error}") from error
+    return checkpoint
 
 
 def _from_hub(address: str, observer: Observer) -> Checkpoint:

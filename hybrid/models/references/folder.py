@@ -257,15 +257,13 @@ def _plain_formats(manifest: Mapping[str, Any], eos: str) -> dict[str, PromptFor
 
 
 def _referred(name: str, role: Role, about: Mapping[str, Any], observer: Observer) -> Checkpoint:
-    from hybrid.models.references import check_unchanged, resolve
+    from hybrid.models.references import resolve_referred
 
-    reference, revision = str(about["reference"]), about.get("revision")
+    reference = str(about["reference"])
     pair, _, part = reference.partition("/")
     if part in (*ROLES, "") and pair in available_pairs() and find_pair(pair)[1].get(part or role):
         raise PairError(  # never written so: a circle would have no end
             f"The {role} of {name} refers to {reference}, which itself only refers to a model; make the pair "
             "anew."
         )
-    checkpoint = resolve(f"{reference}@{revision}" if revision else reference, observer, role)
-    check_unchanged(checkpoint, about.get("files", {}))
-    return checkpoint
+    return resolve_referred(name, role, about, observer)

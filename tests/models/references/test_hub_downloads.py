@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,22 @@ resolve(sys.argv[1])
 """
 
 
+def half_size(cache: Path) -> int:
+    """Bytes of halves; one that has become whole, or was removed, while it is looked at has none."""
+    total = 0
+    for path in half_written(cache):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
 def killed(hub: FakeHub, cache: Path) -> Path:
     """Kill a process that fetches, in the middle of the weights; gives the half that is left."""
     hub.pause_s = 0.02
     environment = os.environ | {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "0"}
     with subprocess.Popen([sys.executable, "-c", FETCH, f"hub:{NAME}"], env=environment) as process:
         deadline = time.monotonic() + 60
-        while sum(path.stat().st_size for path in half_written(cache)) < 60_000:
+        while half_size(cache) < 60_000:
             assert process.poll() is None, "it has ended by itself"
             assert time.monotonic() < deadline, "nothing came"
             time.sleep(0.02)

@@ -74,6 +74,37 @@ def test_a_model_that_is_gone_is_said_so(llama: Path, zoo: Path) -> None:
         load_bundle("mine")
 
 
+def test_a_pairs_model_that_is_not_here_is_no_model_of_the_hub(
+    hub: FakeHub, llama: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pair that was trained over another pair's model, and came to a machine alone."""
+    add_pair("mine", str(llama), str(llama))
+    folder = add_pair("other", str(llama), str(llama))
+    manifest = json.loads((folder / "pair.json").read_text())
+    manifest["llm"]["reference"] = "mine/llm"
+    (folder / "pair.json").write_text(json.dumps(manifest))
+    assert set(load_bundle("other").models) == {"llm", "slm"}
+    remove_pair("mine")
+    hub.requests.clear()
+    with pytest.raises(PairError) as refusal:
+        load_bundle("other")
+    assert str(refusal.value).startswith(
+        f"The llm of other lies elsewhere: There is no model mine/llm: {zoo} has no pair 'mine'; "
+    )
+    with pytest.raises(
+        PairError, match=r"There is no model mine/slm: .* and hub:mine/slm would be a model of"
+    ):
+        resolve("mine/slm")
+    assert not hub.requests
+
+
+def test_a_pairs_model_is_not_sought_elsewhere_where_the_pair_is_damaged(llama: Path, zoo: Path) -> None:
+    folder = add_pair("mine", str(llama), str(llama))
+    (folder / "pair.json").write_text("{")
+    with pytest.raises(PairError, match=r"mine/pair\.json is damaged"):
+        resolve("mine/llm")
+
+
 def test_a_pair_that_refers_to_itself(llama: Path, zoo: Path) -> None:
     """As a hostile hand may write it: there is no circle to run in."""
     folder = add_pair("mine", str(llama), str(llama))
