@@ -17,7 +17,7 @@ from hybrid.models.pair_format import Role
 from hybrid.models.reading import needs_several
 from hybrid.schema import Device
 from hybrid.sizing.memory import free_bytes
-from hybrid.training.checkpoint import MODEL, load_weights
+from hybrid.training.checkpoint import CHECKPOINT, MODEL, load_weights
 from hybrid.training.data import one_tokenizer, prepared_texts
 from hybrid.training.lora import add_adapters, merge_adapters, trained_alone
 from hybrid.training.parts import Shape
@@ -200,7 +200,7 @@ def _set_dropout(model: PreTrainedModel, share: float) -> None:
 
 
 def _checkpoint_of(recipe: Recipe, stage_name: str) -> Path:
-    checkpoint = recipe.out / stage_name / "checkpoint"
+    checkpoint = recipe.out / stage_name / CHECKPOINT
     if not (checkpoint / MODEL).is_file():
         raise RecipeError(f"Stage {stage_name!r} has no weights in {checkpoint}; train it first.")
     return checkpoint

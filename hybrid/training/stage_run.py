@@ -15,7 +15,15 @@ from hybrid.errors import RecipeError
 from hybrid.models.pair import Hybrid
 from hybrid.models.pair_format import Role
 from hybrid.training.batches import Batches
-from hybrid.training.checkpoint import BEST, MEAN, load_checkpoint, read_set, save_checkpoint, whole_folder
+from hybrid.training.checkpoint import (
+    BEST,
+    CHECKPOINT,
+    MEAN,
+    load_checkpoint,
+    read_set,
+    save_checkpoint,
+    whole_folder,
+)
 from hybrid.training.distillation import distilled
 from hybrid.training.models import build_model, checkpoint_tensors, trainable
 from hybrid.training.optim import MeanWeights, linear_schedule, optimizer_of
@@ -101,7 +109,7 @@ class StageRun:
 
     def _resume(self, student: PreTrainedModel) -> dict[str, float]:
         """Go on from the last checkpoint; let a hybrid's LLM read what can be kept."""
-        folder = self.folder / "checkpoint"
+        folder = self.folder / CHECKPOINT
         others = {MEAN: self._mean_tensors()} if self.mean.named else {}
         position = load_checkpoint(folder, self.tensors, self.optimizer, others)
         self.best = read_set((whole_folder(folder) or folder) / BEST)
@@ -223,7 +231,7 @@ class StageRun:
         if self.accelerator.is_main_process:
             record(self.folder, stage_settings(self.recipe, self.stage))
             others = {MEAN: self._mean_tensors() if self.mean.named else {}, BEST: self.best}
-            save_checkpoint(self.folder / "checkpoint", self.position, self.tensors, self.optimizer, others)
+            save_checkpoint(self.folder / CHECKPOINT, self.position, self.tensors, self.optimizer, others)
         self.saved = step
         self.accelerator.wait_for_everyone()
 

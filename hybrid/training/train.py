@@ -7,7 +7,7 @@ losses: batch and dropout of step k depend on the seed and k alone.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from hybrid.errors import RecipeError
 from hybrid.store.files import take_lock
+from hybrid.training.checkpoint import CHECKPOINT, whole_folder
 from hybrid.training.data import prepare
 from hybrid.training.export import export
 from hybrid.training.lora import check_lora
@@ -98,21 +99,29 @@ def _locked(out: Path) -> Iterator[None]:
 @contextmanager
 def _as_recipe_error(recipe: Recipe) -> Iterator[None]:
     """Say in a sentence that disk or memory does not suffice."""
-    again = "the last checkpoint is whole, and the same command goes on from it"
     try:
         yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         what = f"Training stopped, {recipe.out} cannot be read or written: {reason}"
-        raise RecipeError(f"{what}; {again}.") from error
+        raise RecipeError(f"{what}; {_what_is_left(recipe)}.") from error
     except (MemoryError, RuntimeError) as error:
         full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "t allocate memory" in str(error)
         if not full:  # torch has no class of its own for a CPU's
             raise
         raise RecipeError(
-            f"Training stopped, the memory is full; {again}. A recipe with smaller tokens_per_step, "
-            "buckets or sizes takes less, in another output folder."
+            f"Training stopped, the memory is full; {_what_is_left(recipe)}. A recipe with smaller "
+            "tokens_per_step, buckets or sizes takes less, in another output folder."
         ) from error
+
+
+def _what_is_left(recipe: Recipe) -> str:
+    """Say what the same command goes on from after a training that stopped."""
+    with suppress(OSError):
+        for stage in reversed(recipe.stages):
+            if whole_folder(recipe.out / stage.name / CHECKPOINT):
+                return f"the last checkpoint, of stage {stage.name!r}, is whole; the same command goes on"
+    return "no checkpoint was written before that; the same command begins anew"
 
 
 def _is_done(recipe: Recipe, stage: Stage) -> bool:

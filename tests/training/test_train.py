@@ -215,6 +215,7 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(
     with pytest.raises(RecipeError, match=r"out cannot be read or written: .*File too large") as caught:
         list(run)
     assert str(caught.value).isprintable()
+    assert "the last checkpoint, of stage 'first', is whole" in str(caught.value)
     file_size_limit(resource.RLIM_INFINITY)
     names = {path.name for path in (recipe.out / "first").iterdir()}
     assert names == {"checkpoint", "log.jsonl", "settings.json"}
@@ -226,7 +227,9 @@ def test_a_full_disk_is_a_sentence_while_data_are_prepared(
 ) -> None:
     recipe = tiny_recipe(tmp_path)
     file_size_limit(2_000)
-    with pytest.raises(RecipeError, match="cannot be read or written"):
+    with pytest.raises(
+        RecipeError, match=r"cannot be read or written.*; no checkpoint was written before that"
+    ):
         list(train(recipe))
     file_size_limit(resource.RLIM_INFINITY)
     assert next(train(recipe)).kind == "start"
