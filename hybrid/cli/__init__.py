@@ -2,9 +2,9 @@
 
 Data goes to stdout, always as UTF-8; everything else goes to stderr. Exit
 codes: 0, 1 (failed, said in one sentence), 2 (wrong usage), 130 and 143 (a
-benchmark that was interrupted and can go on). Torch and what stands on it are
-imported inside the commands, and a command's own module when it is called, so
-that `--help` and the lists are instant.
+benchmark that was interrupted and, where anything was stored, can go on).
+Torch and what stands on it are imported inside the commands, and a command's
+own module when it is called, so that `--help` and the lists are instant.
 """
 
 import os

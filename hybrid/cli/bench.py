@@ -55,7 +55,7 @@ def bench(
     hf:DATASET:CONFIG:SPLIT, file:PATH or file:SOURCES,REFERENCES.
 
     Ctrl-C and SIGTERM keep what was measured; the exit code is then 130 or
-    143, and `hybrid bench --resume RUN` goes on. Only one measurement runs on
+    143, and `hybrid bench --resume RUN` goes on, where anything was. Only one measurement runs on
     a machine at a time.
     """
     if resume is not None and (surplus := given_options(ctx, BESIDE_RESUME)):
@@ -77,7 +77,7 @@ def bench(
                 given_plan = plan_of_options(suite or "", options) if plan is None else _plan_in(plan)
                 run = run_benchmark(given_plan, observer, wait_s=wait)
     except (HybridError, KeyboardInterrupt) as error:
-        _say_how_to_go_on(terminal, error)
+        _say_how_to_go_on(terminal, error, resume)
         if isinstance(error, Stopped):
             ctx.exit(error.exit_code)
         raise
@@ -103,9 +103,17 @@ def _plan_in(name: str) -> Plan:
     return plan
 
 
-def _say_how_to_go_on(terminal: Terminal, error: BaseException) -> None:
-    """Of a run that ended early and is kept: its state, and its id as the last line."""
+def _say_how_to_go_on(terminal: Terminal, error: BaseException, resumed: str | None) -> None:
+    """Of a run that ended early and is kept: its state, and its id as the last line.
+
+    resumed: as --resume names it. Of one that was interrupted before it began: that nothing is there.
+    """
     interrupted = terminal.interrupted
+    if interrupted is None and isinstance(error, Stopped):
+        left = (
+            "nothing was stored" if resumed is None else "the run is as it was, and the same command goes on"
+        )
+        notice(f"Interrupted before anything was measured; {left}.")
     if interrupted is None:
         return
     if not isinstance(error, StoreError):  # it says so itself

@@ -63,8 +63,22 @@ def test_an_interrupt_before_anything_is_measured_leaves_no_run(bench, monkeypat
         raise Stopped(signal.SIGINT)
 
     monkeypatch.setattr("hybrid.benchmark.block.load_engines", load)
-    assert bench.failed(bench.measure(), exit_code=130) == ""
+    nothing = "notice: Interrupted before anything was measured; nothing was stored.\n"
+    assert bench.failed(bench.measure(), exit_code=130) == nothing
     assert list_runs().runs == ()
+
+
+def test_an_interrupt_before_a_resumed_run_goes_on_leaves_it_as_it_was(bench, monkeypatch):
+    bench.stop_after(2, monkeypatch)
+    part = bench.stored(bench.measure("--limit", "4"), exit_code=143)
+
+    def wait(*_: Any, **__: Any) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(use_case, "measuring", wait)
+    sentence = bench.failed(bench.run("--resume", part.run.run_id), exit_code=143)
+    assert sentence.endswith("the run is as it was, and the same command goes on.\n")
+    assert load_run(part.run.run_id).records == part.records
 
 
 def test_an_interrupt_in_the_memory_pass_loses_nothing(bench, monkeypatch):
