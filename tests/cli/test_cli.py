@@ -184,10 +184,27 @@ def test_streams_that_are_closed_full_or_endless_are_one_sentence(tmp_path: Path
         assert stderr.count("\n") == bool(error), line
 
 
-def test_the_list_of_commands_opens_no_store_and_no_pair() -> None:
-    """Each command's module is imported for its line of help, and nothing that only its work needs."""
-    code = "import sys; from hybrid.cli import main; main(['--help'], standalone_mode=False)"
-    code += "; print(*sys.modules)"
+# What a help may not import: what opens stores and pairs, and all that takes a tenth of a second or more.
+HEAVY = {
+    "hybrid.store", "hybrid.models.manifest", "hybrid.models.architectures.records", "msgspec", "numpy",
+    "torch", "transformers", "tokenizers", "safetensors", "accelerate", "pandas", "pyarrow", "streamlit",
+    "rich", "psutil", "filelock", "onnxruntime", "huggingface_hub", "sacrebleu",
+}  # fmt: skip
+
+
+def imported_by(code: str) -> set[str]:
+    """Name the modules that a fresh process has imported after `code`, in which `main` is the command."""
+    code = f"import sys; from hybrid.cli import COMMANDS, main; {code}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules = set(done.stdout.splitlines()[-1].split())
-    assert not modules & {"hybrid.store", "hybrid.models.manifest", "msgspec", "numpy", "torch"}
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_no_help_imports_what_only_the_work_needs() -> None:
+    """Each command's module is imported for its line in the list, and no more for a help of its own."""
+    code = "[main([*name, '--help'], standalone_mode=False) for name in [(), *((c,) for c in COMMANDS)]]"
+    assert not imported_by(code) & HEAVY
+
+
+def test_what_lists_imports_no_model_and_no_table() -> None:
+    modules = imported_by("main(['pairs'], standalone_mode=False); main(['runs'], standalone_mode=False)")
+    assert not modules & {"torch", "transformers", "tokenizers", "numpy", "pandas", "rich", "streamlit"}

@@ -12,11 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from hybrid.errors import EngineError
-from hybrid.models.architectures.records import DecoderStack, Sizes, Stack
 
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
+
+    from hybrid.models.architectures.records import DecoderStack, Sizes, Stack
 
 Config: TypeAlias = Mapping[str, Any]
 Weights: TypeAlias = Mapping[str, "torch.Tensor"]
@@ -64,16 +65,16 @@ ARCHITECTURES: Mapping[str, Family] = {
 class Architecture(Protocol):
     """What a family's file offers."""
 
-    def sizes(self, config: Config) -> Sizes:
+    def sizes(self, config: Config) -> "Sizes":
         """Read the sizes. Raises ValueError for a variant that is not covered."""
 
     def settings(self, config: Config) -> dict[str, Any]:
         """Take what a model is built from, checked. Raises ValueError, with key, value and bound."""
 
-    def encoder(self, config: Config, weights: Weights) -> Stack | None:
+    def encoder(self, config: Config, weights: Weights) -> "Stack | None":
         """Name the weights of the encoder; None in a decoder-only family."""
 
-    def decoder(self, config: Config, weights: Weights) -> DecoderStack:
+    def decoder(self, config: Config, weights: Weights) -> "DecoderStack":
         """Name the weights of the decoder."""
 
 
@@ -130,7 +131,7 @@ def check_supported(config: Any) -> None:
     sizes_of(config)
 
 
-def sizes_of(config: Any) -> Sizes:
+def sizes_of(config: Any) -> "Sizes":
     """Read a model's sizes. Raises EngineError when no family covers it, or not this variant."""
     settings = _settings(config)
     architecture = architecture_of(settings)
@@ -144,7 +145,7 @@ def sizes_of(config: Any) -> Sizes:
         ) from error
 
 
-def encoder_of(model: Any) -> Stack | None:
+def encoder_of(model: Any) -> "Stack | None":
     """Name the encoder's weights of a transformers model; None when it has none of its own.
 
     Raises EngineError when no family covers it.
@@ -153,13 +154,13 @@ def encoder_of(model: Any) -> Stack | None:
     return architecture_of(model.config).encoder(_settings(model.config), model.state_dict())
 
 
-def decoder_of(model: Any) -> DecoderStack:
+def decoder_of(model: Any) -> "DecoderStack":
     """Name the decoder's weights of a transformers model. Raises EngineError when no family covers it."""
     check_supported(model.config)
     return architecture_of(model.config).decoder(_settings(model.config), model.state_dict())
 
 
-def reader_of(model: Any, layer: int | None = None) -> Stack:
+def reader_of(model: Any, layer: int | None = None) -> "Stack":
     """Name the weights of what reads a prompt: a model's encoder, or the layers of a decoder-only one.
 
     model: a transformers model, its base model, or one cut off behind the layers that are read.
