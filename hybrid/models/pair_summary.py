@@ -25,7 +25,8 @@ def licences(name: str) -> str:
     about = manifest.get("about")
     stated = about.get("licence") if isinstance(about, Mapping) else None
     if not isinstance(stated, Mapping):
-        return f"licence {stated_licence(folder / 'README.md') or 'not stated'}"
+        licence = stated_licence(folder / "README.md") or (stated if isinstance(stated, str) else "")
+        return f"licence {licence or 'not stated'}"
     named = {role: str(stated.get(role) or "not stated") for role in ("llm", "slm")}
     if len(set(named.values())) == 1:
         return f"licence {named['llm']}"

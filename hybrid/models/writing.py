@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +25,11 @@ from hybrid.store.files import open_folder_atomic
 from hybrid.store.typed_json import convert
 
 TOKENIZER = "tokenizer.json"
+CARD = "README.md"
+# In a card that is written anew with its pair.
+GENERATED = (
+    "<!-- Written by `hybrid train`, and anew by the next; a card without this line is kept as it is. -->"
+)
 NAME = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
 PROMPT_TOKENS = 1024  # of a pair that says nothing else; fewer where a model reads fewer
 ANSWER_TOKENS = 128  # that fit behind the longest prompt, where both share a context
@@ -77,13 +82,16 @@ def save_pair(
     models: Mapping[Model, PreTrainedModel | Checkpoint],
     max_prompt_tokens: int,
     about: Mapping[str, Any],
+    write_cards: Callable[[Path, Mapping[str, Any]], None] = lambda folder, manifest: None,
 ) -> dict[str, Any]:
     """Write any pair, in the place of an older one; return its manifest.
 
     models: the LLM and the SLM, each in memory or a checkpoint, which is referred to and not
-        copied; and the hybrid, unless there is none yet. about: stored beside it.
-    Cards (README.md) of the older one stay. Raises PairError for tasks that no pair can have, such as one
-    whose name says other languages, OSError or SafetensorError; the older one then stays.
+        copied; and the hybrid, unless there is none yet. about: stored beside it. write_cards: writes
+        README.md into the new folder and those of its models, from the manifest.
+    Cards of the older one stay, but for those that have GENERATED. Raises PairError for tasks that no
+    pair can have, such as one whose name says other languages, OSError or SafetensorError; the older one
+    then stays.
     """
     own = {task.name: task for task in tasks}
     files = {role: TOKENIZER if _same(texts) else f"{role}/{TOKENIZER}" for role in texts}
@@ -113,7 +121,9 @@ def save_pair(
             _write_model(new / role, model)
         for role, file in files.items():
             (new / file).write_bytes(texts[role].tokenizer.read_bytes())
-        return write_manifest(new, manifest)
+        manifest = write_manifest(new, manifest)
+        write_cards(new, manifest)
+        return manifest
 
 
 def _tokenizer(file: str, texts: ModelTexts) -> dict[str, Any]:
@@ -126,8 +136,10 @@ def _folder(folder: Path) -> Iterator[Path]:
     """Open the folder of a new pair; cards of the older one are taken over."""
     with open_folder_atomic(folder) as new:
         yield new
-        for card in (place for name in (".", *MODELS) if (place := folder / name / "README.md").is_file()):
-            if (new / card.relative_to(folder)).parent.is_dir():
+        for card in (place for name in (".", *MODELS) if (place := folder / name / CARD).is_file()):
+            if (
+                new / card.relative_to(folder)
+            ).parent.is_dir() and GENERATED.encode() not in card.read_bytes():
                 shutil.copyfile(card, new / card.relative_to(folder))
 
 

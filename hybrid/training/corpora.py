@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from hybrid.schema.texts import normalized
-from hybrid.suites.files import files_of, read_examples
+from hybrid.suites.files import file_name, files_of, read_examples
 
 # Bounds keep a number within what it counts; train.check_memory() says what of that a machine holds.
 Count = Annotated[int, Meta(ge=1, le=2**31 - 1)]  # what a tensor's dimension can be
@@ -74,12 +74,17 @@ class Data:
 
 @dataclass(frozen=True)
 class Pair:
-    """One example as text. repeats: how often an epoch draws it, on average."""
+    """One example as text. repeats: how often an epoch draws it, on average.
+
+    file: its corpus, without folders. origin: its source there, where it comes from.
+    """
 
     task: str
     source: str
     target: str
     repeats: float = 1.0
+    file: str = ""
+    origin: str = ""
 
 
 def read_corpora(corpora: Sequence[Corpus], seed: int, temperature: float = 1.0) -> list[Pair]:
@@ -88,11 +93,13 @@ def read_corpora(corpora: Sequence[Corpus], seed: int, temperature: float = 1.0)
     sizes = Counter((number, source) for number, source, *_ in rows)
     evened = {key: count ** (1 / temperature) for key, count in sizes.items()}
     scale = len(rows) / max(sum(evened.values()), 1.0)  # an epoch stays as long as the corpora
+    files = [file_name(corpus.path) for corpus in corpora]
     pairs = []
     for number, source, text, target in rows:
         corpus, key = corpora[number], (number, source)
         weight = corpus.weight * corpus.weights.get(source, 1.0)
-        pairs.append(Pair(corpus.task, text, target, weight * scale * evened[key] / sizes[key]))
+        repeats = weight * scale * evened[key] / sizes[key]
+        pairs.append(Pair(corpus.task, text, target, repeats, files[number], source))
     return pairs
 
 

@@ -3,6 +3,7 @@
     data/llm.json, slm.json                  how a model is asked and ends an answer
     data/llm-tokenizer.json, slm-...         the tokenizers
     data/train.npz, dev.npz                  ids: source, target; slm_source, slm_target; lengths; repeats
+    data/train-sources.json, dev-...         how many of these examples are from where
 
 Those of the SLM are there where it does not read and write as the LLM does.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -160,7 +162,25 @@ def save_ids(path: Path, texts: Mapping[Role, RoleTexts], pairs: Sequence[Pair],
     places = [n for n in range(len(pairs)) if all(len(rows[n]) <= widest for rows in targets)]
     repeats = np.asarray([pairs[n].repeats for n in places], dtype=np.float32)
     extra = {} if np.allclose(repeats, 1) else {"repeats": repeats}
+    sources = _counted([pairs[n] for n in places])
+    atomic_write(sources_path(path), json.dumps(sources, indent=1, ensure_ascii=False).encode())
     save_rows(path, {side: [rows[n] for n in places] for side, rows in sides.items()}, extra)
+
+
+def sources_path(path: Path) -> Path:
+    """Where it is written of which sources the examples of a file of ids are."""
+    return path.with_name(f"{path.stem}-sources.json")
+
+
+def _counted(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """Count examples by file, task and source; repeats: how often an epoch draws each, on average."""
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for pair in pairs:
+        groups.setdefault((pair.file, pair.task, pair.origin), []).append(pair.repeats)
+    return [
+        {"file": file, "task": task, "source": origin, "examples": len(drawn), "repeats": fmean(drawn)}
+        for (file, task, origin), drawn in groups.items()
+    ]
 
 
 def save_rows(

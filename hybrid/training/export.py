@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from hybrid.models.pair_format import ROLES, Role
 from hybrid.models.references import Checkpoint
 from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS, Model
-from hybrid.training.data import prepared_texts
+from hybrid.training.cards import write_cards
+from hybrid.training.data import prepared_texts, sources_path
 from hybrid.training.models import CPU, trained
-from hybrid.training.recipe import PRETRAINED, Recipe, prepared
+from hybrid.training.recipe import PRETRAINED, Recipe, Stage, prepared
 from hybrid.training.sources import checkpoint_of
 
 
@@ -35,7 +36,9 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     tasks = [recipe.known_tasks[name] for name in dict.fromkeys(c.task for c in recipe.data.train)]
     about = {
         "recipe": recipe.name,
+        "licence": recipe.licence,
         "seed": recipe.seed,
+        "reading": {k: v for k, v in asdict(recipe.hybrid).items() if v and k != "states_gb"},
         "bases": {role: base for role in ROLES if (base := _base(recipe, role))},
         "stages": {system: _history(recipe, recipe.bundle[system]) for system in MODELS},
         "training_data": _size_of_data(recipe),
@@ -43,7 +46,7 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
     texts = {role: prepared_texts(recipe, role) for role in ROLES}
     models = {system: _model(recipe, recipe.bundle[system]) for system in MODELS}
-    return save_pair(folder, texts, tasks, models, recipe.data.max_source, about)
+    return save_pair(folder, texts, tasks, models, recipe.data.max_source, about, write_cards)
 
 
 def stage_bundle(recipe: Recipe, stages: Sequence[str], device: torch.device = CPU) -> Bundle:
@@ -96,15 +99,31 @@ def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
     events = list(_events(recipe.out / stage / "log.jsonl"))
     dev = [e["values"] for e in events if e["kind"] == "dev"]
     rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
+    devices = [e["values"]["device"] for e in events if e["kind"] == "start"]
     start = recipe.stage(stage).starts_from
     return {
         "stage": stage,
+        "trains": recipe.stage(stage).trains,
         **({"starts_from": _history(recipe, start)} if start else {}),
         "steps": events[-1]["step"],
         "tokens_per_step": recipe.stage(stage).tokens_per_step,
+        "settings": _settings(recipe.stage(stage)),
+        "device": devices[-1] if devices else None,
         "median_padded_tokens_per_s": round(rates[len(rates) // 2]) if rates else None,
         "device_hours": sum(_hours_of_sessions(events)),
         "dev_losses_nats_per_token": dev[-1] if dev else None,
+    }
+
+
+def _settings(stage: Stage) -> dict[str, Any]:
+    """Take what a stage's recipe says beside what every stage has, and what its optimizer goes by."""
+    rates = ("optimizer", *(("lr",) if stage.optimizer == "adamw" else ("matrix_lr", "vector_lr")))
+    told = ("name", "trains", "steps", "tokens_per_step", "starts_from")
+    usual = {f.name: f.default for f in fields(stage)}
+    return {
+        key: value
+        for key, value in asdict(stage).items()
+        if key in (*rates, "label_smoothing") or (key not in told and value != usual[key])
     }
 
 
@@ -128,9 +147,12 @@ def _hours_of_sessions(events: list[dict[str, Any]]) -> list[float]:
 
 def _size_of_data(recipe: Recipe) -> dict[str, Any]:
     arrays = np.load(prepared(recipe))
+    sources = sources_path(prepared(recipe))
     lengths = {side: arrays[f"{side}_lengths"] for side in ("source", "target")}
     return {
         "examples": len(lengths["source"]),
         **{f"{side}_tokens": int(values.sum(dtype=np.int64)) for side, values in lengths.items()},
         "sha256": file_sha256(prepared(recipe)),
+        # Not there where the data were prepared by an earlier version.
+        "sources": json.loads(sources.read_bytes()) if sources.is_file() else [],
     }

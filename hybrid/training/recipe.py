@@ -20,6 +20,7 @@ from hybrid.training.parts import Part, Reading, TaskTable, Vocabulary
 LARGEST_RECIPE = 2**20  # bytes
 # A folder of the output has the name of a stage, one of the finished bundles that of the recipe.
 FOLDER_NAME = re.compile(r"\w[\w.-]{0,63}")
+LICENCE_NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,99}", re.ASCII)
 PRETRAINED = "pretrained"  # in the place of a stage: the model as `from` has it, untrained
 TAKEN = ("data", "bundle", PRETRAINED)  # by the output's other folders, and by other names
 LINKS = ("starts_from", "reads_with", "teacher", "answers_of")  # of a stage to earlier ones
@@ -105,6 +106,7 @@ class Recipe:
     compile: whether layers are compiled on a GPU (a minute, then about twice as fast), or in which stages.
     store_llm: whether the bundle holds the weights of an LLM that no stage has trained, in the place of a
         reference to them: a pair that ships does.
+    licence: of the pair's weights, as its cards state it: an SPDX identifier such as apache-2.0.
     bundle: which stages become the bundle's three systems; all three, or none without a bundle.
     """
 
@@ -120,6 +122,7 @@ class Recipe:
     tasks: Mapping[str, TaskTable] = field(default_factory=dict)
     bundle: Mapping[str, str] = field(default_factory=dict)
     store_llm: bool = False
+    licence: str = ""
     compile: bool | tuple[str, ...] = True
     log_every: Count = 50
     dev_every: Count = 2000
@@ -128,6 +131,8 @@ class Recipe:
     def __post_init__(self) -> None:
         check_folder_name("name", self.name)
         check_path("output", self.output)
+        if self.licence and not LICENCE_NAME.fullmatch(self.licence):
+            raise ValueError(f"licence is {self.licence[:80]!r}; give an SPDX identifier such as apache-2.0")
         self._check_vocabularies()
         for task in self.known_tasks.values():
             check_own_task(task)

@@ -143,3 +143,13 @@ def finished(tiny_recipe: Callable[[Path], Recipe], tmp_path_factory: pytest.Tem
 
     recipe = tiny_recipe(tmp_path_factory.mktemp("finished"))
     return recipe, list(train(recipe))
+
+
+@pytest.fixture(scope="session")
+def trained_pair(tmp_path_factory: pytest.TempPathFactory):
+    """(recipe, events) of a Llama that reads and a T5 with its own tokenizer; do not write to its folder."""
+    from hybrid.training.train import train
+    from tests.training.any_pair import write_recipe
+
+    recipe = load_recipe(write_recipe(tmp_path_factory.mktemp("any")))
+    return recipe, list(train(recipe))

@@ -28,13 +28,6 @@ from hybrid.training.train import train
 from tests.training.any_pair import T5_WRITER, write_model, write_recipe
 
 
-@pytest.fixture(scope="module")
-def trained_pair(tmp_path_factory: pytest.TempPathFactory):
-    """(recipe, events) of a Llama that reads and a T5 that writes with a tokenizer of its own."""
-    recipe = load_recipe(write_recipe(tmp_path_factory.mktemp("any")))
-    return recipe, list(train(recipe))
-
-
 def test_one_command_gives_all_stages_and_a_bundle(trained_pair) -> None:
     recipe, events = trained_pair
     done = [event.stage for event in events if event.kind == "done"]

@@ -81,7 +81,7 @@ def test_every_event_is_logged(finished) -> None:
 def test_nothing_is_pickled(finished) -> None:
     recipe, _ = finished
     suffixes = {path.suffix for path in recipe.out.rglob("*") if path.is_file()}
-    assert suffixes == {".safetensors", ".json", ".jsonl", ".npz", ".lock"}
+    assert suffixes == {".safetensors", ".json", ".jsonl", ".npz", ".lock", ".md"}
 
 
 def test_the_llm_of_a_hybrid_is_not_changed(finished) -> None:
