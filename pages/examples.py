@@ -20,6 +20,7 @@ from pages.examples_parts.controls import (
     STATE,
     Chosen,
     choose_domain,
+    choose_fault,
     choose_run,
     clear_filters,
     controls,
@@ -131,7 +132,9 @@ notes(examples.table.attrs.get("problems", []))
 if not examples.ids:
     note("This run has no answers yet. They appear here as they are measured.")
     st.stop()
-query = replace(chosen.query, domain=choose_domain(chosen.domain, examples.domains))
+domain = choose_domain(chosen.domain, examples.domains)
+fault = choose_fault(chosen.fault, examples.checks) if examples.checks else None
+query = replace(chosen.query, domain=domain, fault=fault)
 st.caption(remarks(examples, entry))
 if example_id := st.query_params.get("example"):
     one_example(examples, chosen, example_id)

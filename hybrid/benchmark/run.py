@@ -17,7 +17,7 @@ from hybrid.measuring.environment import differences
 from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import peak_memory
 from hybrid.measuring.probes import busy_reasons
-from hybrid.metrics import default_metrics
+from hybrid.metrics import benchmark_metrics
 from hybrid.models.manifest import MANIFEST, file_sha256, find_pair, one_tokenizer, tasks_of
 from hybrid.models.pair_summary import able_systems, check_methods, check_models, how_to_train
 from hybrid.schema import (
@@ -222,7 +222,7 @@ def _store(writer: Writer, stream: Messages, observer: Observer) -> None:
 def _score(run: Run, observer: Observer, root: Path | None) -> None:
     """Score what is stored, all answers alike. A text that had to go on past its end has no quality."""
     if not run.plan.sampling.ignore_eos:
-        score_run(run.run_id, default_metrics(run.task), observer, root=root)
+        score_run(run.run_id, benchmark_metrics(run.task), observer, root=root)
 
 
 def _peak_memory(plan: Plan, examples: tuple[Example, ...], observer: Observer) -> dict[System, Memory]:

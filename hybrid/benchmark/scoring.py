@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybrid.errors import InputError
+from hybrid.format import counted, listed
 from hybrid.measuring.environment import product_version
 from hybrid.metrics import METRICS, Metric, metric_of, metrics_of
 from hybrid.metrics.sacre import lacking_dictionary
-from hybrid.schema import Example, Notice, Observer, Status, silent
+from hybrid.schema import Example, Notice, Observer, Status, Task, silent
 from hybrid.schema.texts import normalized
 from hybrid.store import RunReader, open_scores, score_headers
 from hybrid.store.folders import ROOT
@@ -47,7 +48,9 @@ def score_run(
         return ()
     if needed := lacking_dictionary(task.target_language):
         observer(Notice(sentence=needed))
-    observer(Status(sentence=f"Scoring the answers by {', '.join(metric.label for metric in lacking)}"))
+    scores = [metric.label for metric in lacking if not metric.catches]
+    checks = counted(len(lacking) - len(scores), "check") if len(scores) < len(lacking) else ""
+    observer(Status(sentence=f"Scoring the answers by {listed([*scores, *filter(None, [checks])])}"))
     examples = {example.id: example for example in reader.examples}
     known: dict[tuple[str, str], Statistics] = {}  # repeats mostly write the same text
     headers = {metric.name: (metric.version, _signature(reader, metric)) for metric in lacking}
@@ -56,7 +59,7 @@ def score_run(
             key = record.example_id, record.generation.text
             if key not in known:
                 example = examples[record.example_id]
-                known[key] = _statistics(lacking, key[1], example, task.target_language)
+                known[key] = _statistics(lacking, key[1], example, task)
             append(record, known[key])
     return tuple(headers)
 
@@ -85,9 +88,10 @@ def _signature(reader: RunReader, metric: Metric) -> str:
     return metric.signature(counts, reader.run.task.target_language)
 
 
-def _statistics(metrics: Sequence[Metric], text: str, example: Example, language: str) -> Statistics:
+def _statistics(metrics: Sequence[Metric], text: str, example: Example, task: Task) -> Statistics:
     """Compute an answer's statistics by metric; those with what is no number are left out."""
     answer, prompt = normalized(text), normalized(example.source)
     known = tuple(map(normalized, example.references))
-    rows = {metric.name: metric.statistics(answer, known, prompt, language) for metric in metrics}
+    languages = task.target_language, task.source_language
+    rows = {metric.name: metric.statistics(answer, known, prompt, *languages) for metric in metrics}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

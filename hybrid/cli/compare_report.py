@@ -9,13 +9,14 @@ from shutil import get_terminal_size
 from hybrid.cli.console import harmless
 from hybrid.compare import ComparedSystem, Comparison
 from hybrid.compare.summary import PERCENTILES, carries
-from hybrid.compare.verdict import IN_BLOCKS, gate_sentence
+from hybrid.compare.verdict import IN_BLOCKS, SHARES, gate_sentence
 from hybrid.format import bandwidth, listed, price_per_hour
-from hybrid.metrics import METRICS
+from hybrid.metrics import METRICS, Check
 from hybrid.presentation.runs.sections import (
     SPEED_SECTIONS,
     Named,
     Section,
+    check_sentences,
     quality_sections,
     section_table,
 )
@@ -48,6 +49,8 @@ def _report(comparison: Comparison) -> Iterator[str]:
             yield from _table(section, of_task)
     for section in SPEED_SECTIONS:
         yield from _table(section, rows)
+    checks = {metric.name: metric for task in comparison.tasks for metric in comparison.metrics_of(task)}
+    yield from _list("What the checks catch", check_sentences(list(checks.values())))
     gates = [
         gate_sentence(_name(system, tags[system.summary.run_id], label=True), system.task, system.against)
         for system in comparison.systems
@@ -77,6 +80,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         "long as the ratio stays as it is."
     )
     yield from comparison.remarks
+    if any(isinstance(METRICS.get(name), Check) for name in comparison.signatures):
+        yield SHARES
     yield "Quality is that of the first answer to each example, decoded greedily."
     yield "Speed-up: the median of the baseline's time over the system's, each the median of its repeats."
     if comparison.in_blocks:

@@ -114,11 +114,16 @@ def quality(metric: Metric) -> Column:
     return Column(
         name=metric.name,
         meaning=f"{metric.label}, {metric.scale}",
-        label=metric.label + (" (low is good)" if metric.higher_is_better is False else ""),
+        label=metric.label + (" (low is good)" if _is_cost(metric) else ""),
         kind="estimate",
         value=lambda system: (system.summary.quality or {}).get(metric.name),
         digits=1 if metric.unit == "points" else 2,
     )
+
+
+def _is_cost(metric: Metric) -> bool:
+    """Tell whether the heading must say that less is better; of faults nobody doubts it."""
+    return metric.higher_is_better is False and not metric.catches
 
 
 def difference(metric: Metric) -> Column:

@@ -10,8 +10,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples, difference, estimate, sums
-from hybrid.metrics import METRICS, Metric, metrics_of
+from hybrid.compare.bootstrap import (
+    Array,
+    Difference,
+    Estimate,
+    Resamples,
+    difference,
+    estimate,
+    share_estimate,
+    sums,
+)
+from hybrid.metrics import METRICS, Check, Metric, metrics_of
 from hybrid.schema import Record, Run, System
 from hybrid.store import StoredRun
 
@@ -40,6 +49,8 @@ class Scores:
 
     def estimate(self) -> Estimate:
         """Give the score with its interval."""
+        if isinstance(self.metric, Check):
+            return share_estimate(float(self.total[0]), self.n)
         return estimate(self.value, self.values, self.n)
 
     def minus(self, baseline: "Scores") -> Difference:

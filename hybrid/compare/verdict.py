@@ -23,6 +23,10 @@ ONE_SEED = (
     "One training seed: each model was trained once, and how another training would differ is not in the "
     "intervals of quality."
 )
+SHARES = (
+    "Intervals of a share of answers are Wilson's score intervals: the bootstrap of a fault that was never "
+    "seen has no width."
+)
 WORDS = (
     "{label} is counted in the tokens of the tokenizer {tokens} for {language}, and cannot be set "
     "beside scores of another tokenizer."

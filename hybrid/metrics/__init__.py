@@ -20,8 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from hybrid.errors import InputError
-from hybrid.metrics.contract import USUAL_TOKENIZERS, Array, Metric, tokenizer_of
-from hybrid.metrics.repetition import RepetitionRate
+from hybrid.metrics.contract import USUAL_TOKENIZERS, Array, Check, Metric, tokenizer_of
+from hybrid.metrics.extraction import Compression, Copies, Coverage, Density
+from hybrid.metrics.faithfulness import InventedNames, InventedNumbers, LostNames, LostNumbers
+from hybrid.metrics.form import Empty, OffLength, Repeating, Unfinished, WrongLanguage
+from hybrid.metrics.repetition import RepeatedTrigrams, RepetitionRate
 from hybrid.metrics.rouge import Rouge1, Rouge2, RougeL
 from hybrid.metrics.sacre import Bleu, Chrf, LengthRatio, Ter
 from hybrid.schema import Score, Task
@@ -30,7 +33,9 @@ from hybrid.schema.texts import normalized
 __all__ = [
     "METRICS",
     "USUAL_TOKENIZERS",
+    "Check",
     "Metric",
+    "benchmark_metrics",
     "default_metrics",
     "main_metric",
     "metric_of",
@@ -45,8 +50,13 @@ __all__ = [
 # One row a metric, in the order of columns and tables: new ones come last.
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
-    for metric in (Bleu(), Chrf(), Ter(), RougeL(), Rouge1(), Rouge2(), LengthRatio(), RepetitionRate())
-}
+    for metric in (
+        Bleu(), Chrf(), Ter(), RougeL(), Rouge1(), Rouge2(), LengthRatio(), RepetitionRate(),
+        InventedNumbers(), LostNumbers(), InventedNames(), LostNames(), Copies(), Repeating(),
+        RepeatedTrigrams(), Empty(), Unfinished(), WrongLanguage(), OffLength(), Coverage(), Density(),
+        Compression(),
+    )
+}  # fmt: skip
 
 
 def metrics_of(task: Task) -> tuple[str, ...]:
@@ -58,6 +68,11 @@ def metrics_of(task: Task) -> tuple[str, ...]:
 def default_metrics(task: Task) -> tuple[str, ...]:
     """Name the metrics that every benchmark of a task is scored by, the main one first."""
     return tuple(name for name in metrics_of(task) if METRICS[name].default)
+
+
+def benchmark_metrics(task: Task) -> tuple[str, ...]:
+    """Name the metrics that a benchmark scores itself by: the default ones and all checks."""
+    return tuple(name for name in metrics_of(task) if METRICS[name].default or METRICS[name].catches)
 
 
 def main_metric(task: Task) -> Metric:

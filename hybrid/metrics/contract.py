@@ -9,6 +9,7 @@ import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import ClassVar, Literal
@@ -43,6 +44,8 @@ class Metric(ABC):
     kinds: of tasks that it can judge. main: whether it decides verdicts and gates of these tasks.
     default: whether every benchmark is scored by it, and every table has its columns;
         others stand where a run was scored by them.
+    catches: of a check, which needs no model and no taste, what it catches, in a sentence; else empty.
+        Every benchmark is scored by all checks, and their tables stand apart from those of quality.
     live: its place among the scores of a single answer on the page Live; 0 leaves it out.
     unscored: which answers it leaves without a score, in words; empty where it scores all.
     width: how many statistics an answer has.
@@ -57,6 +60,7 @@ class Metric(ABC):
     kinds: ClassVar[tuple[TaskKind, ...]]
     main: ClassVar[bool] = False
     default: ClassVar[bool] = False
+    catches: ClassVar[str] = ""
     live: ClassVar[int] = 0
     unscored: ClassVar[str] = ""
     width: ClassVar[int]
@@ -68,12 +72,18 @@ class Metric(ABC):
 
     @abstractmethod
     def statistics(
-        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+        self,
+        answer: str,
+        references: Sequence[str],
+        source: str = "",
+        language: str = "",
+        source_language: str = "",
     ) -> tuple[float, ...]:
         """Compute the `width` numbers that one answer adds to the sums.
 
         references: at least one; several count as the metric's own authors define it.
         source: the text that was to be answered. language: of the answer, as Task.target_language.
+        source_language: of the source, as Task.source_language.
         """
 
     @abstractmethod
@@ -117,6 +127,55 @@ class Metric(ABC):
     def signature_alone(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Say how score_alone() is computed."""
         return self.signature(reference_counts, language)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a check looks at; the fields are the arguments of Metric.statistics()."""
+
+    answer: str
+    references: Sequence[str]
+    source: str
+    language: str
+    source_language: str
+
+
+class Check(Metric):
+    """A fault that an answer has or has not. Statistics: 1 for an answer with it, 0 for one without.
+
+    Its score is the share of answers with the fault.
+    fault: what such an answer has, in a few words, as a filter of answers names it.
+    """
+
+    scale = "answers in 100"
+    higher_is_better = False
+    kinds: ClassVar[tuple[TaskKind, ...]] = ("translation", "summary")
+    width = 1
+    fault: ClassVar[str]
+
+    @abstractmethod
+    def has_fault(self, case: Case) -> bool:
+        """Tell whether an answer has the fault."""
+
+    def statistics(
+        self,
+        answer: str,
+        references: Sequence[str],
+        source: str = "",
+        language: str = "",
+        source_language: str = "",
+    ) -> tuple[float, ...]:
+        """Look for the fault."""
+        return (float(self.has_fault(Case(answer, references, source, language, source_language))),)
+
+    def score(self, sums: Array, n: int) -> Array:
+        """Compute the share of n answers that have it in points, (..., 1) -> (...)."""
+        share: Array = 100 * sums[..., 0] / n
+        return share
+
+    def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
+        """Give one in the manner of sacrebleu's."""
+        return f"{self.name}|share of answers|lang:{primary(language) or 'unknown'}|version:{self.version}"
 
 
 def primary(language: str) -> str:

@@ -43,7 +43,12 @@ class Rouge(Metric):
     version = 2  # 1: words of rouge-score's tokenizer
 
     def statistics(
-        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+        self,
+        answer: str,
+        references: Sequence[str],
+        source: str = "",
+        language: str = "",
+        source_language: str = "",
     ) -> tuple[float, ...]:
         """Score one answer with rouge-score."""
         scorer = _scorer(self.name, primary(language) in UNSPACED)

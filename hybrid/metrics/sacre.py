@@ -36,7 +36,12 @@ class Sacre(Metric):
     sacre: ClassVar[str]  # the metric's name in sacrebleu
 
     def statistics(
-        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+        self,
+        answer: str,
+        references: Sequence[str],
+        source: str = "",
+        language: str = "",
+        source_language: str = "",
     ) -> tuple[float, ...]:
         """Compute what sacrebleu's own corpus_score and significance tests sum: a corpus of one example."""
         metric = sacre_metric(self.sacre, primary(language))
@@ -138,7 +143,12 @@ class LengthRatio(Metric):
     width = 2
 
     def statistics(
-        self, answer: str, references: Sequence[str], source: str = "", language: str = ""
+        self,
+        answer: str,
+        references: Sequence[str],
+        source: str = "",
+        language: str = "",
+        source_language: str = "",
     ) -> tuple[float, ...]:
         """Take the first two of BLEU's statistics."""
         return Bleu().statistics(answer, references, source, language)[:2]

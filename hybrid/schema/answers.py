@@ -201,6 +201,11 @@ class StatisticsShape:
 _GRAMS = range(2, 2 + BLEU_ORDER)  # matches, and behind them the totals
 _CHRF = range(0, 3 * CHRF_ORDER, 3)  # of each order those of the answer, of the reference, shared
 _F1 = StatisticsShape(1, largest=1.0)
+# Answers have the fault or not, see hybrid.metrics.contract.Check.
+_CHECKS = (
+    "invented_numbers", "lost_numbers", "invented_names", "lost_names", "copies", "repeating", "empty",
+    "unfinished", "wrong_language", "off_length",
+)  # fmt: skip
 
 STATISTICS: Mapping[str, StatisticsShape] = {
     "bleu": StatisticsShape(2 + 2 * BLEU_ORDER, tuple((n, n + BLEU_ORDER) for n in _GRAMS)),
@@ -211,4 +216,9 @@ STATISTICS: Mapping[str, StatisticsShape] = {
     "rouge2": _F1,
     "length": StatisticsShape(2),
     "repetition": StatisticsShape(2, ((0, 1),)),
+    "repetition3": StatisticsShape(2, ((0, 1),)),
+    "coverage": StatisticsShape(1, largest=1.0),
+    "density": StatisticsShape(1),
+    "compression": StatisticsShape(2),
+    **dict.fromkeys(_CHECKS, StatisticsShape(1, largest=1.0)),
 }

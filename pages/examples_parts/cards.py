@@ -62,7 +62,8 @@ def _answer(answer: Answer, metric: str | None) -> dict[str, object]:
     return {
         "name": printable(answer.system.label), "color": color_of(answer.system),
         "parts": [] if blank else as_rows(answer.parts), "empty": NO_TEXT,
-        "stopped": STOPPED if answer.stopped else "", "figures": _figures(answer, metric),
+        "stopped": ", ".join([*[STOPPED] * answer.stopped, *answer.faults]),
+        "figures": _figures(answer, metric),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hybrid.format import printable
+from hybrid.metrics import Check
 from hybrid.presentation.examples.arrangement import ORDERS, Query, orders
 from hybrid.presentation.examples.cards import Against
 from hybrid.presentation.runs.catalog import Entry, newest_complete
@@ -16,18 +17,19 @@ from pages.common.notes import note
 STATE = st.session_state
 AGAINST: dict[Against, str] = {"reference": "Reference", "llm": "LLM", "nothing": "Nothing"}
 PAGE_SIZES = (10, 25, 50)
-FILTERS = {"contains": "", "domain": None, "differs": False, "stopped": False}
+FILTERS = {"contains": "", "domain": None, "differs": False, "stopped": False, "fault": None}
 RUN = "examples-run"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is asked of a run, but for the domain, which only the run's examples tell."""
+    """What is asked of a run, but for domain and fault, which only the run's answers tell."""
 
     query: Query
     against: Against
     missing: bool
     domain: DeltaGenerator
+    fault: DeltaGenerator
 
 
 def choose_run(entries: Sequence[Entry]) -> Entry:
@@ -75,13 +77,14 @@ def controls(entry: Entry) -> Chosen:
             type="search", max_chars=200, width=320, on_change=first_page, label_visibility="collapsed",
         ) or ""  # fmt: skip
         domain = st.container(width=200)
+        fault = st.container(width=220)
         differs = BASELINE in systems and of != BASELINE and st.toggle(
             "Differs from the LLM", key="differs", bind="query-params", on_change=first_page
         )  # fmt: skip
         stopped = st.toggle("Stopped at the limit", key="stopped", bind="query-params", on_change=first_page)
         missing = st.toggle("Show missing words", key="missing", bind="query-params")
-    query = Query(order, of, tuple(shown), differs, stopped, None, contains.strip())
-    return Chosen(query, against, missing, domain)
+    query = Query(order, of, tuple(shown), differs, stopped, contains=contains.strip())
+    return Chosen(query, against, missing, domain, fault)
 
 
 def choose_domain(place: DeltaGenerator, domains: Sequence[str]) -> str | None:
@@ -89,6 +92,16 @@ def choose_domain(place: DeltaGenerator, domains: Sequence[str]) -> str | None:
     return place.selectbox(
         "Domain", domains, index=None, format_func=printable, placeholder="All domains", key="domain",
         bind="query-params", on_change=first_page, label_visibility="collapsed",
+    )  # fmt: skip
+
+
+def choose_fault(place: DeltaGenerator, checks: Sequence[Check]) -> str | None:
+    """One of several checks, whose fault an answer must have, or None for all answers."""
+    faults = {check.name: check.fault.capitalize() for check in checks}
+    return place.selectbox(
+        "Fault", list(faults), index=None, format_func=faults.__getitem__, placeholder="Any answers",
+        key="fault", bind="query-params", on_change=first_page, label_visibility="collapsed",
+        help="Only where an answer of one of the systems has it; found without a model",
     )  # fmt: skip
 
 

@@ -18,9 +18,11 @@ from hybrid.benchmark import block
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.cli import main
 from hybrid.errors import PairError, SuiteError
+from hybrid.metrics import benchmark_metrics
 from hybrid.models.writing import add_pair
 from hybrid.presentation.report import redo_command
 from hybrid.schema import (
+    TASKS,
     Event,
     Example,
     Finished,
@@ -62,7 +64,7 @@ def test_texts_of_ones_own_become_a_stored_run():
     run = run_benchmark(PLAN, events.append, suite=SUITE)
     stored = load_run("latest")
     assert stored.run.plan == run.plan
-    assert set(stored.run.signatures) == {"bleu", "chrf", "ter", "length"}
+    assert set(stored.run.signatures) == {*benchmark_metrics(TASKS["translate-en-de"])}
     assert {example.id for example in stored.examples} == {"e0", "e1", "e2"}
     assert (run.plan.suite_hash, run.plan.task, run.plan.pair, run.plan.dtype) == (
         SUITE.content_hash, "translate-en-de", "tiny", "float32",

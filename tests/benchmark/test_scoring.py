@@ -54,7 +54,8 @@ def test_scored_later_is_scored_at_once() -> None:
 def test_only_what_is_lacking_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = stored(make_run(4))
     assert score_run(run_id, ["bleu"]) == ()
-    assert score_run(run_id) == ("repetition",)
+    task = TASKS["translate-en-de"]
+    assert score_run(run_id) == tuple(name for name in metrics_of(task) if not METRICS[name].default)
     monkeypatch.setattr(scoring, "open_scores", None)
     assert score_run(run_id) == ()
     assert score_run(run_id, ["repetition"]) == ()
@@ -129,7 +130,12 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_is_no_number_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     class Odd(RepetitionRate):
         def statistics(
-            self, answer: str, references: object, source: str = "", language: str = ""
+            self,
+            answer: str,
+            references: object,
+            source: str = "",
+            language: str = "",
+            source_language: str = "",
         ) -> tuple[float, ...]:
             return (float("nan"), 1.0) if "0." in answer else (0.0, 1.0)
 

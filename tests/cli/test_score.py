@@ -60,6 +60,7 @@ def test_all_runs_that_a_metric_can_judge(run: Run) -> None:
     assert {line.partition(":")[0] for line in result.stdout.splitlines()} == ids
     assert all("repetition" in load_run(run_id).run.signatures for run_id in ids)
     assert run("score", "--metric", "rougeL").stdout == ""
+    assert "Invented numbers" in run("score", "run-a").stdout
     assert "nothing was lacking" in run("score", "run-a").stdout
 
 

@@ -119,9 +119,9 @@ def test_unknown_names_are_told_what_there_is() -> None:
 
 
 def test_the_name_of_a_task_says_how_it_is_judged() -> None:
-    assert metrics_of(task_named("translate-fr-pt-formal")) == metrics_of(TASKS["translate-en-de"])
+    assert default_metrics(task_named("translate-fr-pt-formal")) == default_metrics(TASKS["translate-en-de"])
     for name in ("simplify", "translate", "translate-en-en", "translate-en"):
-        assert metrics_of(task_named(name)) == metrics_of(TASKS["summarize"])
+        assert default_metrics(task_named(name)) == default_metrics(TASKS["summarize"])
 
 
 def test_an_answer_too_long_for_a_metric_has_the_others() -> None:

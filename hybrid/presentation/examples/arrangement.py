@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hybrid.metrics import METRICS, metrics_of
+from hybrid.metrics import METRICS, Check, metrics_of
 from hybrid.schema import BASELINE, TASKS, System
 
 Floats = NDArray[np.float64]
@@ -68,6 +68,16 @@ class Examples:
     def domains(self) -> list[str]:
         return [str(name) for name in self.table["domain"].cat.categories]
 
+    @property
+    def checks(self) -> list[Check]:
+        """The checks of which an answer has the fault."""
+        checks = (METRICS[name] for name in self.others)
+        return [check for check in checks if isinstance(check, Check) and (self.table[check.name] > 0).any()]
+
+    def faulty(self, system: System, check: str) -> Bools:
+        """Tell which examples have an answer of this system with the fault of a check, (E,)."""
+        return _picked(self.table[check], self.sides[system].row) > 0
+
     def place(self, example_id: str) -> int | None:
         """Where an example is; None when it is not there."""
         return self.ids.index(example_id) if example_id in self.ids else None
@@ -101,7 +111,8 @@ class Query:
     """What is shown first, and what at all. order: of ORDERS, by `system`'s answers.
 
     differs: only where `system`'s answer is another than the LLM's. stopped: only where one of
-    `systems` stopped at the limit of new tokens. contains: in source, references or any
+    `systems` stopped at the limit of new tokens. fault: only where an answer of one of `systems` has that
+    of this check. contains: in source, references or any
     answer, whatever the case of its letters; no pattern.
     """
 
@@ -110,6 +121,7 @@ class Query:
     systems: Sequence[System] = ()
     differs: bool = False
     stopped: bool = False
+    fault: str | None = None
     domain: str | None = None
     contains: str = ""
 
@@ -151,6 +163,8 @@ def find(examples: Examples, query: Query) -> Places:
         keep &= side.differs
     if query.stopped:
         keep &= np.any([examples.sides[system].stopped for system in query.systems], axis=0)
+    if query.fault is not None:
+        keep &= np.any([examples.faulty(system, query.fault) for system in query.systems], axis=0)
     if query.domain is not None:
         names = examples.domains
         code = names.index(query.domain) if query.domain in names else len(names)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hybrid.compare.export import BETWEEN_REFERENCES
+from hybrid.metrics import METRICS
 from hybrid.presentation.difference import Part, words
 from hybrid.presentation.examples.arrangement import Examples, Places
 from hybrid.schema import BASELINE, System
@@ -20,7 +21,8 @@ Against = Literal["reference", "llm", "nothing"]
 class Answer:
     """One system's answer to one example. parts: its text, and how it differs. Figures: as in Side.
 
-    others: its own scores by metrics beside the default ones, by name.
+    others: its own scores by metrics beside the default ones, by name. faults: that checks have found, in
+    a few words each.
     """
 
     system: System
@@ -28,6 +30,7 @@ class Answer:
     stopped: bool
     figures: Mapping[str, float | None]
     others: Mapping[str, float | None]
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,9 @@ def _card(examples: Examples, place: int, systems: Sequence[System], against: Ag
         figures = {name: _known(getattr(side, name)[place]) for name in FIGURES}
         parts = _closest([] if same else olds, text)
         others = {name: _known(examples.table[name].iloc[side.row[place]]) for name in examples.others}
-        answers.append(Answer(system, parts, bool(side.stopped[place]), figures, others))
+        faults = [check.fault for check in examples.checks if others[check.name]]
+        others = {name: value for name, value in others.items() if not METRICS[name].catches}
+        answers.append(Answer(system, parts, bool(side.stopped[place]), figures, others, faults))
     return Card(examples.ids[place], str(example["domain"]), str(example["source"]), references, answers)
 
 

@@ -21,11 +21,11 @@ from markupsafe import Markup
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.benchmark.plans import is_suite_name
 from hybrid.compare import Comparison
-from hybrid.compare.verdict import IN_BLOCKS, gate_sentence
+from hybrid.compare.verdict import IN_BLOCKS, SHARES, gate_sentence
 from hybrid.format import printable, size
 from hybrid.measuring.hardware import described
 from hybrid.measuring.probes import busy_reasons
-from hybrid.metrics import METRICS
+from hybrid.metrics import METRICS, Check
 from hybrid.presentation.charts import color_of
 from hybrid.presentation.runs.comparison_view import (
     ComparisonRow,
@@ -36,7 +36,7 @@ from hybrid.presentation.runs.comparison_view import (
     speed_drawing,
     table,
 )
-from hybrid.presentation.runs.sections import quality_sections, section_table
+from hybrid.presentation.runs.sections import check_sentences, quality_sections, section_table
 from hybrid.schema import Run
 from hybrid.store.tables import Table
 
@@ -194,6 +194,10 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         "paired. A difference is decisive when its interval leaves out 0; p is two-sided and says the same."
     )
     yield from comparison.remarks
+    if any(isinstance(METRICS.get(name), Check) for name in comparison.signatures):
+        yield SHARES
+    metrics = {metric.name: metric for task in comparison.tasks for metric in comparison.metrics_of(task)}
+    yield from check_sentences(list(metrics.values()))
     yield "Quality is that of the first answer to each example, decoded greedily: the same that was timed."
     yield "Speed-up is the median, over examples or batches, of the baseline's time over the system's."
     if comparison.in_blocks:

@@ -91,7 +91,11 @@ def numbered(runs: Sequence[Run]) -> list[str]:
 
 def table(systems: Sequence[ComparisonRow]) -> Table:
     """Tell what people read: values with their intervals in one cell."""
-    scored = extra_metrics(name for row in systems for name in row.compared.summary.quality or ())
+    scored = [
+        name
+        for name in extra_metrics(name for row in systems for name in row.compared.summary.quality or ())
+        if not METRICS[name].catches  # which have tables of their own
+    ]
     mains = {row.compared.task.kind: main_metric(row.compared.task) for row in systems}
     columns = {kind: _columns(main, [METRICS[name] for name in scored]) for kind, main in mains.items()}
     headings = {column.label: column.meaning for of_task in columns.values() for column in of_task}

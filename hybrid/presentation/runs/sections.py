@@ -69,17 +69,41 @@ class Section:
     paired: bool = False
 
 
-def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, Section]:
-    """Make the tables of a task's scores, and of their differences to the baseline."""
-    differences = (difference(metric) for metric in metrics if metric.higher_is_better is not None)
-    return (
-        Section(title=f"Quality, {task}", columns=(N, *map(quality, metrics))),
+def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, ...]:
+    """Make the tables of a task's scores and checks, and of their differences to the baseline."""
+    scores = [metric for metric in metrics if not metric.catches]
+    checks = [metric for metric in metrics if metric.catches]
+    of_quality = (
+        Section(title=f"Quality, {task}", columns=(N, *map(quality, scores))),
         Section(
             title="Difference to the baseline, with p; ratio of lengths",
-            columns=(PAIRED_N, *differences, LENGTH_RATIO, AGREEMENT),
+            columns=(PAIRED_N, *_differences(scores), LENGTH_RATIO, AGREEMENT),
             paired=True,
         ),
     )
+    if not checks:
+        return of_quality
+    return (
+        *of_quality,
+        Section(
+            title=f"Checks without a model, {task}; of faults fewer are better",
+            columns=(N, *map(quality, checks)),
+        ),
+        Section(
+            title="Checks: difference to the baseline, with p",
+            columns=(PAIRED_N, *_differences(checks)),
+            paired=True,
+        ),
+    )
+
+
+def check_sentences(metrics: Sequence[Metric]) -> list[str]:
+    """Say of each check what it catches, and in what it is counted."""
+    return [f"{metric.label}, {metric.scale}: {metric.catches}" for metric in metrics if metric.catches]
+
+
+def _differences(metrics: Sequence[Metric]) -> list[Column]:
+    return [difference(metric) for metric in metrics if metric.higher_is_better is not None]
 
 
 SPEED_SECTIONS = (

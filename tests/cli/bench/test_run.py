@@ -14,7 +14,8 @@ from hybrid.benchmark import run as use_case
 from hybrid.benchmark.schedule import select_examples
 from hybrid.errors import EngineError, StoreError
 from hybrid.measuring.lock import measuring
-from hybrid.schema import SYSTEMS, Memory, Plan
+from hybrid.metrics import benchmark_metrics
+from hybrid.schema import SYSTEMS, TASKS, Memory, Plan
 from hybrid.store import list_runs
 from hybrid.suites import load_suite
 from tests.cli.bench.conftest import PROBE
@@ -45,7 +46,9 @@ def test_a_run_is_stored_with_its_plan_and_its_conditions(bench, tiny_bundle):
     assert stored.examples == select_examples(plan, suite)
     assert len(stored.records) == stored.run.planned == 5 * 2 * 3
     assert (
-        set(stored.run.signatures) == set(stored.records[0].statistics) == {"bleu", "chrf", "ter", "length"}
+        set(stored.run.signatures)
+        == set(stored.records[0].statistics)
+        == {*benchmark_metrics(TASKS["translate-en-de"])}
     )
     assert stored.run.memory == dict.fromkeys(SYSTEMS, Memory(resident=2, before_model=1))
     assert stored.run.max_prompt_tokens == tiny_bundle.max_prompt_tokens == 160
