@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from hybrid.engines.contract import EngineConfig
+from hybrid.errors import EngineError
 from hybrid.models.bundle import Bundle
 from hybrid.schema import Model, Status
-from hybrid.store.files import make_private
+from hybrid.store.files import BESIDE, clear_stale, make_private
 from hybrid.store.folders import cache_folder
 
 CHECKSUMS = "sha256"
@@ -33,7 +34,8 @@ def load_converted(
 
     library: its name as people call it, its folder in the cache, and the version of what converts.
     convert: writes the model of a bundle into a new folder, which `load` reads. Where nothing
-    can be kept, or the weights will not come again, that is a temporary folder.
+    can be kept, or the weights will not come again, that is a temporary folder. Raises EngineError where
+    that cannot be written either.
     """
     name, place, version = library
 
@@ -49,12 +51,18 @@ def load_converted(
             _keep(folder, write, config)
             return load(folder)
         except OSError as error:
-            reason = f"{root} cannot be used ({error.strerror}); HYBRID_CACHE names another folder"
+            reason = f"{root} cannot be used ({_reason(error)}); HYBRID_CACHE names another folder"
             config.observer(Status(sentence=reason))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "model"
-        write(folder)
-        return load(folder)
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "model"
+            write(folder)
+            return load(folder)
+    except OSError as error:
+        raise EngineError(
+            f"The {model} cannot be converted for {name}: {tempfile.gettempdir()} cannot be written "
+            f"({_reason(error)}); make room, or name folders on another disk with HYBRID_CACHE and TMPDIR."
+        ) from error
 
 
 def _keep(folder: Path, write: Callable[[Path], None], config: EngineConfig) -> None:
@@ -65,7 +73,8 @@ def _keep(folder: Path, write: Callable[[Path], None], config: EngineConfig) -> 
         config.observer(Status(sentence=f"{folder} is damaged and made anew"))
         shutil.rmtree(folder)
     make_private(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
+    clear_stale(folder.parent)
+    with tempfile.TemporaryDirectory(BESIDE, ".", folder.parent) as beside:
         converted = Path(beside) / folder.name
         write(converted)
         (converted / CHECKSUMS).write_text(_checksums(converted), "utf-8")
@@ -74,6 +83,10 @@ def _keep(folder: Path, write: Callable[[Path], None], config: EngineConfig) -> 
         except OSError:
             if not folder.exists():  # else another process was faster
                 raise
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)  # numpy's has only a text
 
 
 def _checksums(folder: Path) -> str:

@@ -74,10 +74,12 @@ def write_gguf(model: PreTrainedModel, path: Path, dtype: str) -> None:
         if values.ndim == 1 or values.shape[1] % 32 or name == "position_embd.weight":
             kind = Quantization.F32  # blocks are of 32 values
         writer.add_tensor(name, gguf.quants.quantize(values.numpy(), kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()  # what is open takes its room on a full disk, deleted or not
 
 
 def _check(model: PreTrainedModel) -> None:

@@ -7,6 +7,7 @@ folder may come from somewhere else.
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import ENOLCK, ENOSYS, EOPNOTSUPP
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LARGEST_RUN_FILE = 16 * 2**20  # bytes of a run.json; a real one has some 2,000
-BESIDE = ".new"  # how the name of a file ends that has not yet taken its place
+BESIDE = ".new"  # how the name of a file ends that has not yet taken its place; it begins with a dot
+STALE_S = 24 * 3600  # in which whatever is written beside its place has taken it, or its writer was killed
 
 
 class LostFile(OSError):
@@ -103,10 +105,11 @@ def open_atomic(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
 def open_folder_atomic(folder: Path) -> Iterator[Path]:
     """Make an empty folder beside `folder`, which takes its place when the block ends well.
 
-    A block that fails leaves the old one. A crash between the two renames leaves it
-    under its name and `.old`. Raises OSError.
+    Until then its name begins with a dot: what lists folders does not take it for whole. A block that
+    fails leaves the old one. A crash between the two renames leaves it where old_folder() says.
+    Raises OSError.
     """
-    new, old = (folder.with_name(folder.name + ending) for ending in (BESIDE, ".old"))
+    new, old = folder.with_name(f".{folder.name}{BESIDE}"), old_folder(folder)
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
@@ -124,6 +127,19 @@ def open_folder_atomic(folder: Path) -> Iterator[Path]:
     new.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
     sync_folder(folder.parent)
+
+
+def old_folder(folder: Path) -> Path:
+    """Where what `folder` was before lies while open_folder_atomic() puts another in its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def clear_stale(folder: Path) -> None:
+    """Remove what processes that were killed long ago have left half-written in a folder of the cache."""
+    for path in folder.glob(f".*{BESIDE}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def make_private(folder: Path) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hybrid.errors import RecipeError
-from hybrid.store.files import open_folder_atomic
+from hybrid.store.files import old_folder, open_folder_atomic
 
 CHECKPOINT = "checkpoint"  # its folder, in that of a stage
 MODEL, OPTIMIZER, POSITION = "model.safetensors", "optimizer.safetensors", "position.json"
@@ -66,7 +66,7 @@ def load_checkpoint(
 
 def whole_folder(folder: Path) -> Path | None:
     """Return where a whole checkpoint is: `folder`, or the one before, when a save was interrupted."""
-    places = (folder, folder.with_name(folder.name + ".old"))
+    places = (folder, old_folder(folder))
     return next((place for place in places if (place / POSITION).is_file()), None)
 
 

@@ -1,5 +1,6 @@
 """Decoder-only models by peers: ids in float32 are those of generate(); what would differ is refused."""
 
+import resource
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import ModuleType
@@ -128,6 +129,27 @@ def test_where_it_cannot_run(monkeypatch, module):
     )
     monkeypatch.setattr(peer, "find_spec", lambda package: package)
     assert peer.unavailable_reason(CPU) is None
+
+
+def test_full_disks_are_one_sentence_and_leave_nothing(peer, tmp_path, monkeypatch):
+    """Of the cache, and of the folder for temporary files that is taken in its place."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    pair = AnyPair("llama", "gpt2")
+    pair.weights_sha256 = lambda _: "0123456789abcdef" * 4
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+    try:
+        with pytest.raises(
+            EngineError, match=r"llm cannot be converted .*tmp cannot be written \(.+\); make"
+        ):
+            peer.create_engines(EngineConfig(pair, ("llm",)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert peer.create_engines(EngineConfig(pair, ("llm",)))
 
 
 def test_a_model_is_converted_once(peer, tmp_path, monkeypatch):

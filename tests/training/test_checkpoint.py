@@ -64,7 +64,7 @@ def test_a_save_replaces_the_last_and_leaves_nothing_beside_it(tmp_path: Path) -
 def test_a_checkpoint_interrupted_half_way_is_found(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, {"step": 4}, *state(1, 4))
-    folder.replace(tmp_path / "checkpoint.old")  # killed between the two renames
+    folder.replace(tmp_path / ".checkpoint.old")  # killed between the two renames
     named, optimizer = state(2, 0)
     assert load_checkpoint(folder, named, optimizer)["step"] == 4
     assert torch.equal(named["q.weight"], state(1, 4)[0]["q.weight"])
@@ -73,8 +73,8 @@ def test_a_checkpoint_interrupted_half_way_is_found(tmp_path: Path) -> None:
 def test_half_written_files_are_never_read(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, {"step": 4}, *state(1, 4))
-    (tmp_path / "checkpoint.new").mkdir()
-    (tmp_path / "checkpoint.new" / "model.safetensors").write_bytes(b"half")  # killed while writing
+    (tmp_path / ".checkpoint.new").mkdir()
+    (tmp_path / ".checkpoint.new" / "model.safetensors").write_bytes(b"half")  # killed while writing
     assert load_checkpoint(folder, *state(2, 0))["step"] == 4
     save_checkpoint(folder, {"step": 5}, *state(1, 5))
     assert load_checkpoint(folder, *state(2, 0))["step"] == 5
@@ -87,7 +87,7 @@ def test_one_checkpoint_is_whole_at_every_rename(
     folder = tmp_path / "checkpoint"
     save_checkpoint(folder, {"step": 4}, *state(1, 4))
     if killed_twice:
-        folder.replace(tmp_path / "checkpoint.old")
+        folder.replace(tmp_path / ".checkpoint.old")
     steps: list[int] = []
 
     def watched(function):

@@ -130,7 +130,7 @@ def test_stop_after_writes_a_checkpoint_that_training_goes_on_from(
     events = list(train(recipe, ["first"], stop_after=1e-9))
     assert [e.kind for e in events] == ["start", "progress", "checkpoint", "stopped"]
     assert not (recipe.out / "first" / "done.json").exists()
-    (recipe.out / "first" / "checkpoint").rename(recipe.out / "first" / "checkpoint.old")  # killed in a save
+    (recipe.out / "first" / "checkpoint").rename(recipe.out / "first" / ".checkpoint.old")  # killed in a save
     more = list(train(recipe, ["first"]))
     assert more[0].values["resumed_from"] == 5
     expected = {key: value for key, value in losses(finished[1]).items() if key[1] == "first"}

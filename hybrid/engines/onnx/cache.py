@@ -23,7 +23,7 @@ import numpy as np
 
 from hybrid.engines.onnx.runtime import Array, BuiltGraph
 from hybrid.schema import Observer, Status
-from hybrid.store.files import make_private, open_atomic
+from hybrid.store.files import clear_stale, make_private, open_atomic
 from hybrid.store.folders import cache_folder
 
 FORMAT = 4  # counts what changes the graphs or the packing of weights
@@ -63,6 +63,7 @@ def load_or_build(
 def _save(graph: BuiltGraph, path: Path) -> None:
     """Write a graph. Raises OSError."""
     make_private(path.parent)
+    clear_stale(path.parent)
     with open_atomic(path, durable=False) as stream:
         _write(stream, _tensors(graph))
 

@@ -61,7 +61,10 @@ def cached_tokenizer(
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, text.encode())
     except OSError as error:
-        raise PairError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise PairError(
+            f"{path} cannot be written: {error.strerror or error}; make room, or name another "
+            "folder with HYBRID_CACHE."
+        ) from error
     return path
 
 

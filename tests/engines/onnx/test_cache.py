@@ -1,6 +1,7 @@
 """The cache gives back what was built, notices damage, and is never in the way."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,15 @@ def test_nothing_is_left_of_what_could_not_be_finished(folder, graph, monkeypatc
     (event,) = events
     assert str(folder) in event.sentence
     assert "No space left on device" in event.sentence
+
+
+def test_what_killed_processes_left_is_cleared(folder, graph):
+    half = folder / f".decoder-{HASH}-{cache.FORMAT}.safetensors.0123abcd.new"
+    folder.mkdir(parents=True)
+    half.write_bytes(b"half")
+    os.utime(half, (0, 0))
+    load_or_build("decoder", HASH, lambda: graph, pytest.fail)
+    assert half not in folder.iterdir()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])

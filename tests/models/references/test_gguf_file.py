@@ -1,6 +1,7 @@
 """GGUF files: written with the package gguf, read back, and compared with the model they were made of."""
 
 import json
+import resource
 import struct
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,22 @@ def test_blocks_that_only_llama_cpp_writes(tmp_path: Path, tiny_tokenizer_file: 
     loaded = load_model(resolve(str(tmp_path / "model.gguf")))
     table = gguf.quants.dequantize(raw_blocks[(384, 256)], Q.Q4_K)
     assert np.array_equal(loaded.get_input_embeddings().weight.detach().numpy(), table)
+
+
+def test_a_full_disk_of_the_cache_is_one_sentence(
+    tmp_path: Path, tiny_tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    write(tmp_path / "model.gguf", tiny_llama(), Q.Q8_0, tiny_tokenizer_file)
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        with pytest.raises(PairError, match=r"tokenizer\.json cannot be written: .*; make room, or name"):
+            resolve(str(tmp_path / "model.gguf"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert resolve(str(tmp_path / "model.gguf")).tokenizer_file.is_file()
 
 
 def test_the_tokenizer_of_the_file(tmp_path: Path, tiny_tokenizer_file: Path) -> None:
