@@ -120,9 +120,9 @@ def _longest(plan: Plan) -> tuple[str, ...]:
 
 
 def _task(plan: Plan) -> tuple[str, ...]:
-    from hybrid.suites import bundled_suites  # what reads them takes a tenth of a second to import
+    from hybrid.suites import is_bundled  # what reads them takes a tenth of a second to import
 
-    return (plan.task,) if plan.task and plan.suite not in bundled_suites() else ()
+    return (plan.task,) if plan.task and not is_bundled(plan.suite) else ()
 
 
 def _column_names(plan: Plan) -> tuple[str, ...]:

@@ -6,16 +6,17 @@ JSON, TOML, or the run.json of any stored run.
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from hybrid.benchmark.plan_options import PLAN_OPTIONS
 from hybrid.engines.registry import AUTO, ENGINES, spec_of
 from hybrid.errors import EngineError, PairError, PlanError, SuiteError
 from hybrid.schema import Plan, Sampling, System
+from hybrid.schema.runs import with_version
 from hybrid.store.files import read_bounded
 from hybrid.store.typed_json import convert, encode
-from hybrid.suites import bundled_suites, known_task
+from hybrid.suites import bundled_suites, is_bundled, known_task
 
 SCHEMA = 1  # of a run.json, and so of a plan in a file of its own
 LARGEST_FILE = 2**24  # bytes, as of a run.json
@@ -60,7 +61,8 @@ def decode_plan(data: bytes, name: str = "the plan") -> Plan:
             _check_keys(sampling, Sampling, "sampling.")
             plan = plan | {"sampling": {"truncate": True} | sampling}
         _check_keys(plan, Plan)
-        return convert(Plan, plan)
+        decoded = convert(Plan, plan)
+        return replace(decoded, suite=with_version(decoded.suite, decoded.suite_hash))
     except ValueError as error:
         raise PlanError(f"{name} cannot be read as a plan: {error}.") from error
 
@@ -85,7 +87,7 @@ def check_plan(plan: Plan) -> None:
 
 def is_suite_name(name: str) -> bool:
     """Tell whether load_suite() may know it: a bundled suite, or one by a known prefix."""
-    known = name in bundled_suites() or (name.startswith(PREFIXES) and not name.endswith(":"))
+    known = is_bundled(name) or (name.startswith(PREFIXES) and not name.endswith(":"))
     return known and len(name) <= LONGEST_NAME and name.isprintable()
 
 

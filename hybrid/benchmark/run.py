@@ -71,13 +71,15 @@ def run_benchmark(
     check_methods(folder.name, manifest, [system.method for system in plan.systems])
     if suite is None:
         suite = _suite_of(plan, observer)
-        plan = replace(plan, suite=suite.name)  # a file's without its folders
+        plan = replace(
+            plan, suite=suite.name
+        )  # a file's without its folders, a bundled one's with its version
     _check_suite(plan, suite)
     tasks = tasks_of(manifest)
     check_task(suite, tasks, folder.name)
     plan = replace(plan, suite_hash=suite.content_hash, task=suite.task, pair=folder.name)
     if plan.limit is not None and plan.limit > len(suite.examples):
-        size = len(suite.examples)
+        size = f"{len(suite.examples):,}"
         observer(
             Notice(sentence=f"The suite has {size} examples, fewer than --limit {plan.limit}: all are taken.")
         )

@@ -51,7 +51,8 @@ def bench(
 ) -> None:
     """Measure the systems of a pair on SUITE and store the run; its id is the last line.
 
-    SUITE: everyday-en-de, briefs-en, everyday-100-en-de, sacrebleu:wmt20/en-de,
+    SUITE: everyday-en-de, briefs-en, everyday-100-en-de (or one of their
+    versions, as everyday-en-de@1), sacrebleu:wmt20/en-de,
     hf:DATASET:CONFIG:SPLIT, file:PATH or file:SOURCES,REFERENCES.
 
     Ctrl-C and SIGTERM keep what was measured; the exit code is then 130 or

@@ -20,11 +20,27 @@ def without_folders(suite: str) -> str:
     return "file:" + re.split(r"[/\\]", address)[-1] if colon and prefix == "file" else suite
 
 
+# The content of bundled suites before their names had versions: what plans and runs of then mean.
+_FIRST_VERSIONS: Mapping[str, str] = {
+    "82590d3a74a85addfa776636a0bf9f8d877c02ce8421caaa3cf7516f538b08e5": "everyday-en-de",
+    "fce80a38e1f90fd82d30fa8049bc57213422aa5d3634e3d1b2f84a1fb66208a9": "briefs-en",
+    "398cd63ac28845c3db40eb10742ab89f817029036da21a53ec9807115118dabd": "everyday-100-en-de",
+}
+
+
+def with_version(suite: str, content_hash: str) -> str:
+    """Write a bundled suite's name with its version where it had none yet, known by its content; others stay.
+
+    Its plain name now loads the newest version.
+    """
+    return f"{suite}@1" if _FIRST_VERSIONS.get(content_hash) == suite else suite
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a benchmark is asked to do: with the same weights, all that a rerun needs.
 
-    suite: the name that loads it; a file's is stored without its folders.
+    suite: the name that loads it; a file's is stored without its folders, a bundled one's with its version.
     suite_hash: of its content; a plan with one measures these very texts or nothing.
     task: for suites that do not state theirs. pair: its name in the zoo.
     engine: of the systems that name none. engine_options: its settings, by name.

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from hybrid.schema import METHODS, Cell, Environment, Example, Grid, Phase, Run
-from hybrid.schema.runs import without_folders
+from hybrid.schema.runs import with_version, without_folders
 from hybrid.store.checks import CHECKSUM, check_grid, check_run, check_seal, seal
 from hybrid.store.typed_json import LARGEST, Count, Header, Microseconds, decode, encode, plain
 
@@ -55,7 +55,7 @@ def encode_run(run: Run, **more: int | str) -> bytes:
 def decode_run(data: bytes) -> tuple[Run, RunFile]:
     """Read a run.json; fields that are not known are let pass, the folders of a suite's file too.
 
-    Its checksum is not looked at.
+    A bundled suite gets its version, which runs of before do not name. The checksum is not looked at.
     """
     header = decode(RunFile, data)
     if type(header.schema) is not int or header.schema < 1:
@@ -65,7 +65,8 @@ def decode_run(data: bytes) -> tuple[Run, RunFile]:
             f"it has schema {header.schema} and this version reads {SCHEMA}; install a newer one"
         )
     run = decode(Run, data)
-    suite, blocks = without_folders(run.plan.suite), header.plan.blocks
+    suite = with_version(without_folders(run.plan.suite), run.plan.suite_hash)
+    blocks = header.plan.blocks
     if (suite, blocks) != (run.plan.suite, run.plan.blocks):
         run = replace(run, plan=replace(run.plan, suite=suite, blocks=blocks))
     check_run(run)

@@ -1,6 +1,7 @@
 """Examples to measure on and to train on, by the name of their suite.
 
-everyday-en-de, briefs-en, everyday-100-en-de    bundled
+everyday-en-de, briefs-en, everyday-100-en-de    bundled: the newest version
+everyday-en-de@1                                 bundled: this version
 sacrebleu:wmt20/en-de                            a test set, through sacrebleu
 hf:DATASET:CONFIG:SPLIT                          a data set of the Hugging Face Hub
 file:PATH                                        a table: TSV, CSV or JSONL, with names of columns or without
@@ -12,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 from hybrid.errors import SuiteError
 from hybrid.schema import TASKS, Suite, Task, is_task_name, task_named
 
-__all__ = ["bundled_suites", "check_task", "load_suite"]
+__all__ = ["bundled_suites", "check_task", "is_bundled", "load_suite"]
 
 _Load = Callable[[str, str | None, Mapping[str, str] | None], Suite]
 
@@ -40,11 +42,11 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
         reference, the domain and the id; dots lead into nested ones, numbers name
         those of a table without names, and `delimiter` says what parts a CSV.
 
-    The suite of a file is named without its folders.
+    The suite of a file is named without its folders, a bundled one with its version.
 
     Raises SuiteError: unknown, unreachable, unreadable, empty, or of another task.
     """
-    if name in BUNDLED:
+    if is_bundled(name):
         return load_bundled(name, task, columns)
     prefix, colon, address = name.partition(":")
     if not colon or prefix not in _LOADERS:
@@ -54,8 +56,18 @@ def load_suite(name: str, task: str | None = None, columns: Mapping[str, str] | 
 
 
 def bundled_suites() -> tuple[str, ...]:
-    """List the names of the suites that need no network and no file."""
+    """List the names of the suites that need no network and no file; each means its newest version."""
     return tuple(BUNDLED)
+
+
+def is_bundled(name: str) -> bool:
+    """Tell whether a name is that of a bundled suite, with a version that there is or without one."""
+    return name in BUNDLED or name in _versions()
+
+
+def _versions() -> list[str]:
+    """List the versions of all bundled suites, the newest first."""
+    return [f"{name}@{n}" for name, known in BUNDLED.items() for n in range(known.versions, 0, -1)]
 
 
 def _unknown(name: str) -> str:
@@ -66,7 +78,7 @@ def _unknown(name: str) -> str:
     elif colon:
         close = [f"{known}:{address}" for known in get_close_matches(prefix, _LOADERS, n=1)]
     else:
-        close = get_close_matches(name, BUNDLED, n=1, cutoff=0.4)
+        close = get_close_matches(name, _versions() if "@" in name else BUNDLED, n=1, cutoff=0.4)
     meant = f"; did you mean {close[0]}?" if close else "."
     return f"There is no suite {name!r}{meant} Available: {', '.join(BUNDLED)}, {forms}."
 
@@ -80,14 +92,19 @@ def _is_file(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Bundled:
-    """What is known of a bundled suite besides its texts."""
+    """What is known of a bundled suite besides its texts.
+
+    versions: how many there are. What one adds to those before lies in a file of its own, which never
+    changes once it is released: a stored run must find its texts.
+    """
 
     task: str
+    versions: int = 1
     licence: str = "CC0-1.0"
 
 
 BUNDLED: Mapping[str, Bundled] = {
-    "everyday-en-de": Bundled("translate-en-de"),
+    "everyday-en-de": Bundled("translate-en-de", versions=2),
     "briefs-en": Bundled("summarize"),
     "everyday-100-en-de": Bundled("translate-en-de"),  # short ones, whose answers a person judges
 }
@@ -98,9 +115,11 @@ def load_bundled(name: str, task: str | None, columns: Mapping[str, str] | None)
     from hybrid.suites.files import load_examples
 
     refuse_columns(name, columns)
-    known = BUNDLED[name]
-    chosen = stated_task(name, known.task, task)
-    return Suite(name, chosen, known.licence, load_examples(FOLDER / f"{name}.jsonl"))
+    suite, _, version = name.partition("@")
+    known = BUNDLED[suite]
+    chosen, last = stated_task(name, known.task, task), int(version or known.versions)
+    examples = (load_examples(FOLDER / f"{suite}-{n}.jsonl") for n in range(1, last + 1))
+    return Suite(f"{suite}@{last}", chosen, known.licence, tuple(chain.from_iterable(examples)))
 
 
 def refuse_columns(name: str, columns: Mapping[str, str] | None) -> None:

@@ -13,7 +13,7 @@ from hybrid.format import listed, printable
 from hybrid.models.manifest import available_pairs, tasks_of, zoos
 from hybrid.models.pair_summary import able_systems, check_methods, how_to_train
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
-from hybrid.suites import bundled_suites, check_task, load_suite
+from hybrid.suites import bundled_suites, check_task, is_bundled, load_suite
 from pages.benchmark_parts.engines import missing
 from pages.common.access import access
 from pages.common.notes import note, tell
@@ -48,7 +48,7 @@ def ask() -> Plan | None:
             raise SuiteError(f"{plan.suite} does not say its task: choose it beside the name.")
         if sentence := threads_notice(plan.threads):
             note(sentence, "warning")
-        if plan.suite in bundled_suites():
+        if is_bundled(plan.suite):
             check_task(suite(plan.suite), tasks_of(pairs[plan.pair]), plan.pair)
         _check_here(plan)
     except (HybridError, ValueError) as error:
@@ -61,13 +61,13 @@ def estimate(plan: Plan) -> str:
     """How many answers will be measured, in a sentence."""
     factors = f"× {_count(len(plan.systems), 'system')} × {_count(plan.repeats, 'repeat')}"
     each = len(plan.systems) * plan.repeats
-    if plan.suite not in bundled_suites():
+    if not is_bundled(plan.suite):
         if plan.limit is None:
             return f"Every example of the suite {factors}, after a warm-up that is dropped."
         return f"At most {_count(plan.limit, 'example')} {factors} = {plan.limit * each:,} answers."
     size = len(suite(plan.suite).examples)
     taken = min(size, plan.limit or size)
-    more = f" The suite has {size}: all are taken." if plan.limit is not None and plan.limit > size else ""
+    more = f" The suite has {size:,}: all are taken." if plan.limit is not None and plan.limit > size else ""
     return f"{_count(taken, 'example')} {factors} = {taken * each:,} answers.{more}"
 
 

@@ -77,7 +77,7 @@ def tpot_s(answer: Generation) -> float | None:
 def prompt_of(source: Source, tokens: int) -> str:
     """A text of the bundled suites that makes a prompt of exactly so many tokens, cut after a word."""
     codec = TextCodec(source.codec("llm").reader, 10**6)
-    texts = [e.source for name in ("everyday-en-de", "briefs-en") for e in load_suite(name).examples]
+    texts = [e.source for name in ("everyday-en-de@1", "briefs-en@1") for e in load_suite(name).examples]
     for text in texts:
         words = text.split()
         for count in range(len(words), 0, -1):
@@ -91,8 +91,8 @@ def prompt_of(source: Source, tokens: int) -> str:
 
 def sentences(count: int) -> list[str]:
     """Different sentences of the bundled suites: all of everyday-en-de, then those of briefs-en."""
-    unique = dict.fromkeys(e.source for e in load_suite("everyday-en-de").examples)
-    for example in load_suite("briefs-en").examples:
+    unique = dict.fromkeys(e.source for e in load_suite("everyday-en-de@1").examples)
+    for example in load_suite("briefs-en@1").examples:
         for text in (example.source, *example.references):
             unique |= dict.fromkeys(
                 part.strip() for part in text.replace("\n", " ").split(". ") if len(part) > 20

@@ -75,7 +75,7 @@ def _first_s(answer: Generation) -> float:
 def agreement(source: Source, examples: int) -> Iterator[Bar]:
     """Of each suite's task: the share of float32's ids that 8 bits choose, too, float32's own before each."""
     systems = engines(source, {"onnx-fp32": ("llm",), OWN: ("llm",)})
-    for name in ("everyday-en-de", "briefs-en"):
+    for name in ("everyday-en-de@1", "briefs-en@1"):
         suite = load_suite(name)
         texts = [example.source for example in suite.examples[:examples]]
         share, count = _share(systems, suite.task, texts)

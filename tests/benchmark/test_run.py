@@ -118,6 +118,19 @@ def test_a_stored_plan_is_measured_again_from_its_file(place: Path):
         main(["bench", "--plan", str(path)], standalone_mode=False)
 
 
+def test_a_run_of_before_suites_had_versions_is_measured_again_on_its_texts(place: Path):
+    run = run_benchmark(replace(PLAN, suite="everyday-en-de@1", limit=1))
+    row = json.loads((place / "results" / run.run_id / "run.json").read_text("utf-8"))
+    row["plan"]["suite"] = "everyday-en-de"
+    (place / "before.json").write_text(json.dumps(row), "utf-8")
+    main(["bench", "--plan", "before.json"], standalone_mode=False)
+    again = load_run("latest")
+    assert again.run.plan == run.plan
+    assert again.examples == load_run(run.run_id).examples
+    newest = run_benchmark(replace(PLAN, suite="everyday-en-de", limit=1))
+    assert newest.plan.suite == "everyday-en-de@2"
+
+
 def test_the_readmes_script_prints_a_verdict_for_each_system(place: Path):
     """It has no main guard, its suite is in its memory only, and torch is in its two processes alone."""
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)

@@ -68,7 +68,7 @@ def test_batches_of_32_give_the_ids_of_single_prompts(system: System) -> None:
 
 
 def test_lossless_methods_give_the_ids_of_the_llm_on_40_texts_of_a_bundled_suite() -> None:
-    bundle, suite = load_bundle(EN_DE, BUNDLED), load_suite("everyday-en-de")
+    bundle, suite = load_bundle(EN_DE, BUNDLED), load_suite("everyday-en-de@1")
     texts = [example.source for example in suite.examples[:40]]
 
     def answers(method: str) -> list[Generation]:

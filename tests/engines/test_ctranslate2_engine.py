@@ -204,7 +204,7 @@ def test_where_it_cannot_run(monkeypatch):
 def test_the_bundled_pair_answers_as_the_reference(method):
     """On 50 sentences: the same ids in float32, one at a time and in a batch; much the same words in int8."""
     pytest.importorskip("ctranslate2")
-    source, suite = ZooSource(EN_DE), load_suite("everyday-en-de")
+    source, suite = ZooSource(EN_DE), load_suite("everyday-en-de@1")
     texts = [example.source for example in suite.examples[:50]]
     reference = TorchEngine(source.bundle([method]), method)
     exact, int8 = (

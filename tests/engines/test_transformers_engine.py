@@ -230,7 +230,7 @@ def test_on_a_gpu(tiny_bundle, engines, texts, answer, answers, dtype):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_bundled_pair_answers_as_the_reference(method):
     """On 20 sentences: the same ids in float32, much the same words in int8."""
-    source, suite = ZooSource(EN_DE), load_suite("everyday-en-de")
+    source, suite = ZooSource(EN_DE), load_suite("everyday-en-de@1")
     model = method if method in MODELS else "llm"
     engines = {
         "reference": TorchEngine(source.bundle([model]), model),

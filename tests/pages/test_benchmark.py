@@ -16,6 +16,7 @@ from hybrid.benchmark import jobs
 from hybrid.measuring.lock import measuring
 from hybrid.presentation.access import ANY_FILE, READ_ONLY
 from hybrid.schema import Plan, System
+from hybrid.suites import load_suite
 from tests.benchmark.jobs.stand_in import await_that, ended, installed
 from tests.made_runs import store_run
 
@@ -103,7 +104,8 @@ def test_the_page_says_what_it_would_do(root: Path):
     assert page.title[0].value == "Measure it here"
     assert heads(page) == ["What to measure"]
     assert command(page) == "hybrid bench everyday-en-de --pair=tiny"
-    assert "270 examples × 3 systems × 1 repeat = 810 answers." in texts(page)
+    size = len(load_suite("everyday-en-de").examples)
+    assert f"{size:,} examples × 3 systems × 1 repeat = {3 * size:,} answers." in texts(page)
     assert not page.button(key="start").disabled
 
 
@@ -120,18 +122,19 @@ def test_an_address_is_a_measurement(root: Path):
 def test_every_choice_is_in_the_command(root: Path):
     page = arrive()
     page.multiselect(key="bench_systems").set_value([System("llm"), System("hybrid", "torch")])
-    page.number_input(key="examples").set_value(300)
+    page.number_input(key="examples").set_value(9999)
     page.number_input(key="repeats").set_value(2)
     page.number_input(key="tokens").set_value(16)
     page.checkbox(key="fixed").set_value(True)
     page.number_input(key="threads").set_value(2)
     page = drawn(page.run())
     assert command(page) == (
-        "hybrid bench everyday-en-de --systems=llm,hybrid@torch --pair=tiny --threads=2 --limit=300 "
+        "hybrid bench everyday-en-de --systems=llm,hybrid@torch --pair=tiny --threads=2 --limit=9999 "
         "--repeats=2 --fixed-length=16"
     )
-    amount = "270 examples × 2 systems × 2 repeats = 1,080 answers. The suite has 270: all are taken."
-    assert amount in texts(page)
+    size = len(load_suite("everyday-en-de").examples)
+    amount = f"{size:,} examples × 2 systems × 2 repeats = {4 * size:,} answers."
+    assert f"{amount} The suite has {size:,}: all are taken." in texts(page)
 
 
 def test_systems_are_those_of_the_chosen_device(root: Path):

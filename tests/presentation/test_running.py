@@ -235,7 +235,7 @@ def real(tiny_zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def test_a_real_run_is_followed_and_cancelled(real: Path):
     sampling = Sampling(24, truncate=True)
-    plan = Plan("briefs-en", pair="tiny", engine="torch", sampling=sampling, repeats=50, memory=False)
+    plan = Plan("briefs-en@1", pair="tiny", engine="torch", sampling=sampling, repeats=50, memory=False)
     job = jobs.start(plan, real)
     part = watched(real, job, "measuring")
     assert part.run_id is not None

@@ -8,9 +8,16 @@ import pytest
 
 from hybrid.errors import SuiteError
 from hybrid.schema import Suite
-from hybrid.suites import FOLDER, bundled_suites, load_suite
+from hybrid.suites import FOLDER, bundled_suites, is_bundled, load_suite
 
 TRANSLATION, SUMMARIES, JUDGED = "everyday-en-de", "briefs-en", "everyday-100-en-de"
+# Number and content of each version. None of a released one ever changes: stored runs name them.
+VERSIONS = {
+    "everyday-en-de@1": (270, "82590d3a74a85addfa776636a0bf9f8d877c02ce8421caaa3cf7516f538b08e5"),
+    "everyday-en-de@2": (1035, "45f5fb42d053d5432e5247cafa95a8049a4a6b74507176ae274dab5e19a0c1a6"),
+    "briefs-en@1": (84, "fce80a38e1f90fd82d30fa8049bc57213422aa5d3634e3d1b2f84a1fb66208a9"),
+    "everyday-100-en-de@1": (100, "398cd63ac28845c3db40eb10742ab89f817029036da21a53ec9807115118dabd"),
+}
 _NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
 _SENTENCE_END = re.compile(r"[.!?][\"“]?(?=\s|$)")
 
@@ -46,7 +53,31 @@ def flawed(pairs: list[tuple[str, str]], pattern: str) -> list[tuple[str, str]]:
 
 def test_the_folder_holds_the_suites_and_nothing_else() -> None:
     assert bundled_suites() == (TRANSLATION, SUMMARIES, JUDGED)
-    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(f"{n}.jsonl" for n in bundled_suites())
+    files = [f"{name.replace('@', '-')}.jsonl" for name in VERSIONS]
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(files)
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_version_never_changes(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.name == name
+    assert (len(suite.examples), suite.content_hash) == VERSIONS[name]
+
+
+def test_a_name_without_a_version_is_the_newest_which_begins_with_those_before() -> None:
+    for name in (TRANSLATION,):
+        first, newest = load_suite(f"{name}@1"), load_suite(name)
+        assert newest == load_suite(f"{name}@2")
+        assert newest.examples[: len(first.examples)] == first.examples
+        assert newest.content_hash != first.content_hash
+    assert load_suite(JUDGED) == load_suite(f"{JUDGED}@1")
+
+
+@pytest.mark.parametrize("name", ["everyday-en-de@3", "everyday-en-de@0", "briefs-en@", "briefs-en@01"])
+def test_a_version_that_there_is_not_is_no_suite(name: str) -> None:
+    assert not is_bundled(name)
+    with pytest.raises(SuiteError, match=rf"'{name}'; did you mean {name.partition('@')[0]}@\d\?"):
+        load_suite(name)
 
 
 def test_task_and_licence() -> None:
@@ -57,7 +88,7 @@ def test_task_and_licence() -> None:
 
 
 def test_other_tasks_and_columns_are_refused() -> None:
-    assert load_suite(TRANSLATION, "translate-en-de").name == TRANSLATION
+    assert load_suite(TRANSLATION, "translate-en-de").task == "translate-en-de"
     with pytest.raises(
         SuiteError, match=r"everyday-en-de is for translate-en-de \(en to de\), not for summarize"
     ):
@@ -68,10 +99,10 @@ def test_other_tasks_and_columns_are_refused() -> None:
 
 def test_sizes_of_the_translation_suite() -> None:
     translation = load_suite(TRANSLATION)
-    assert len(translation.examples) >= 250
+    assert len(translation.examples) >= 1000
     domains = Counter(e.domain for e in translation.examples)
-    assert len(domains) == 6
-    assert min(domains.values()) >= 30
+    assert len(domains) == 12
+    assert min(domains.values()) >= 80
     assert [(e.id, words(e.source)) for e in translation.examples if not 5 <= words(e.source) <= 45] == []
     assert all(len(e.references) >= 1 for e in translation.examples)
 

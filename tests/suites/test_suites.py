@@ -89,7 +89,7 @@ def test_the_hash_of_a_file_does_not_depend_on_its_form(tmp_path: Path) -> None:
 
 
 def test_public_names_and_a_light_import() -> None:
-    assert hybrid.suites.__all__ == ["bundled_suites", "check_task", "load_suite"]
+    assert hybrid.suites.__all__ == ["bundled_suites", "check_task", "is_bundled", "load_suite"]
     heavy = ("torch", "transformers", "pandas", "numpy", "sacrebleu", "datasets", "huggingface_hub")
     code = f"import sys, hybrid.suites; print(sorted(set({heavy}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

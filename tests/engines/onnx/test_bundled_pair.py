@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(EN_DE not in available_pairs(BUNDLED), reason="no pair is bundled"),
 ]
 
-SUITES = ("everyday-en-de", "briefs-en")
+SUITES = ("everyday-en-de@1", "briefs-en@1")
 
 
 @pytest.fixture(scope="module")
