@@ -22,7 +22,10 @@ def card(headline: Headline, machine: str) -> None:
     """One run: two numbers, the verdict, the conditions, the way to its figures."""
     entry = headline.entry
     with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
-        st.header(capitalized(faster(headline.speedup)), anchor=False)
+        title = faster(headline.speedup)
+        if headline.unbeaten:  # then its speed is no merit
+            title = f"no better than {headline.unbeaten}"
+        st.header(capitalized(title), anchor=False)
         quick = ", quick run" if headline.quick else ""
         st.text(f"{printable(headline.task)}, suite {printable(entry.suite)}{quick}")
         left, right = st.columns(2, gap="small", wrap=False)

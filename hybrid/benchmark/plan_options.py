@@ -70,6 +70,8 @@ def parse_systems(text: str) -> tuple[System, ...]:
             system = System.parse(name)
         except ValueError as error:
             raise ValueError(f"there is no system {name!r}; available: {available}") from error
+        if system.trivial:
+            raise ValueError(f"{name} needs no model: every comparison of summaries has it, `hybrid compare`")
         if system.engine is not None and system.engine not in ENGINES:
             raise ValueError(f"there is no engine {system.engine!r}; available: {', '.join(ENGINES)}")
         systems.append(system)

@@ -100,6 +100,8 @@ def check_suite_name(name: str) -> None:
 
 def _check_system(system: System, plan: Plan) -> None:
     """Its engine, where one is named, has its method and runs on such a device."""
+    if system.trivial:
+        raise PlanError(f"{system} needs no model and is not measured; `hybrid compare` sets it beside runs.")
     engine = plan.engine_of(system)
     if engine == AUTO and system.engine is None:
         return

@@ -1,16 +1,14 @@
 """Scores of a stored run: computed from its texts, at the end of a benchmark or at any time later."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from hybrid.errors import InputError
 from hybrid.format import counted, listed
 from hybrid.measuring.environment import product_version
-from hybrid.metrics import METRICS, Metric, metric_of, metrics_of
+from hybrid.metrics import METRICS, Metric, metric_of, metrics_of, statistics_of
 from hybrid.metrics.sacre import lacking_dictionary
-from hybrid.schema import Example, Notice, Observer, Status, Task, silent
-from hybrid.schema.texts import normalized
+from hybrid.schema import Notice, Observer, Status, silent
 from hybrid.store import RunReader, open_scores, score_headers
 from hybrid.store.folders import ROOT
 
@@ -59,7 +57,7 @@ def score_run(
             key = record.example_id, record.generation.text
             if key not in known:
                 example = examples[record.example_id]
-                known[key] = _statistics(lacking, key[1], example, task)
+                known[key] = statistics_of(task, key[1], example.references, example.source, headers)
             append(record, known[key])
     return tuple(headers)
 
@@ -86,12 +84,3 @@ def _lacking(reader: RunReader, metrics: Sequence[Metric], named: bool) -> list[
 def _signature(reader: RunReader, metric: Metric) -> str:
     counts = {len(example.references) for example in reader.examples}
     return metric.signature(counts, reader.run.task.target_language)
-
-
-def _statistics(metrics: Sequence[Metric], text: str, example: Example, task: Task) -> Statistics:
-    """Compute an answer's statistics by metric; those with what is no number are left out."""
-    answer, prompt = normalized(text), normalized(example.source)
-    known = tuple(map(normalized, example.references))
-    languages = task.target_language, task.source_language
-    rows = {metric.name: metric.statistics(answer, known, prompt, *languages) for metric in metrics}
-    return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}

@@ -35,8 +35,11 @@ def _report(comparison: Comparison) -> Iterator[str]:
     places = {run_id: f" [{number}]" for number, run_id in enumerate(runs, start=1)}
     several = len(runs) > 1
     tags = places if several else dict.fromkeys(places, "")
-    rows = [(_name(system, tags[system.summary.run_id]), system) for system in comparison.systems]
-    for system in comparison.systems:
+    rows, beside = (
+        [(_name(system, tags[system.summary.run_id]), system) for system in systems]
+        for systems in (comparison.systems, comparison.trivial)
+    )
+    for system in (*comparison.systems, *comparison.trivial):
         yield from _wrapped(system.verdict)
     if several:
         yield ""
@@ -44,7 +47,7 @@ def _report(comparison: Comparison) -> Iterator[str]:
             where = f"{system.suite}, {system.pair}, {system.engine} on {system.device}"
             yield from _wrapped(f"{places[run_id].strip()} {run_id}: {where}")
     for task in comparison.tasks:
-        of_task = [row for row in rows if row[1].task.name == task.name]
+        of_task = [row for row in (*rows, *beside) if row[1].task.name == task.name]
         for section in quality_sections(task.name, comparison.metrics_of(task)):
             yield from _table(section, of_task)
     for section in SPEED_SECTIONS:

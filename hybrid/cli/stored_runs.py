@@ -11,6 +11,7 @@ from hybrid.cli.console import harmless, notice, out, out_json, output_file, say
 from hybrid.cli.options import price_option
 from hybrid.errors import InputError
 from hybrid.measuring import collector_off
+from hybrid.schema import LEADS, TRIVIAL
 
 if TYPE_CHECKING:
     from hybrid.store import RunSummary
@@ -112,6 +113,10 @@ def _chosen(run_ids: Iterable[str], no_busy: bool) -> list[str]:
 @price_option
 @click.option("--resamples", type=click.IntRange(1, 100_000), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples.")
+@click.option(
+    "--trivial", default=",".join(LEADS), show_default=True, metavar="LIST",
+    help=f"Systems without a model beside those of summaries, of {', '.join(TRIVIAL)}; '' for none.",
+)  # fmt: skip
 @click.option("--json", "as_object", is_flag=True, help="Print everything as one JSON object.")
 @_no_busy
 def compare(
@@ -120,6 +125,7 @@ def compare(
     price_per_hour: float | None,
     resamples: int,
     seed: int,
+    trivial: str,
     as_object: bool,
     no_busy: bool,
 ) -> None:
@@ -135,7 +141,14 @@ def compare(
         baseline = f"{find_run(where)}:{system}"
     with collector_off():  # records are many small objects, and none is garbage
         runs = [load_run(name) for name in _chosen(map(find_run, names), no_busy)]
-        comparison = compare_runs(runs, baseline, price_per_hour, resamples, seed)
+        comparison = compare_runs(
+            runs,
+            baseline,
+            price_per_hour,
+            resamples,
+            seed,
+            [*filter(None, map(str.strip, trivial.split(",")))],
+        )
     if as_object:
         out_json(as_json(comparison))
         return

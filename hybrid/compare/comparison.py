@@ -7,11 +7,20 @@ from hybrid.compare.bootstrap import LEVEL, Resamples
 from hybrid.compare.paired import Fidelity, PairedComparison, fidelity, paired_comparison
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
-from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED, WORDS, baseline_sentence, sentence
+from hybrid.compare.trivial import Lead, lead_of, trivial_results
+from hybrid.compare.verdict import (
+    ONE_BLOCK,
+    ONE_SEED,
+    WORDS,
+    baseline_sentence,
+    lead_sentence,
+    sentence,
+    trivial_sentence,
+)
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, USUAL_TOKENIZERS, Metric, main_metric, metrics_of, tokenizer_of
-from hybrid.schema import LOSSLESS, METHODS, System, Task
+from hybrid.schema import LEADS, LOSSLESS, METHODS, TRIVIAL, System, Task
 from hybrid.store import StoredRun
 from hybrid.store.checks import unsealed_sentence
 
@@ -23,7 +32,7 @@ class ComparedSystem:
     """One system of one run.
 
     against: None for the baseline itself. fidelity: how many answers are the LLM's; None but for
-    lossless systems beside an LLM.
+    lossless systems beside an LLM. lead: the trivial system that it beats least; None without one.
     """
 
     suite: str
@@ -35,6 +44,7 @@ class ComparedSystem:
     against: PairedComparison | None
     fidelity: Fidelity | None
     verdict: str
+    lead: Lead | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,8 @@ class Comparison:
 
     level, resamples, seed: of every interval. signatures: by metric, as stored
     in the first run that has it. warnings: a sentence each. remarks: the same, of what no
-    interval here holds and no reader can check.
+    interval here holds and no reader can check. trivial: systems without a model, beside those of each
+    run of summaries.
     """
 
     baseline: str
@@ -55,6 +66,7 @@ class Comparison:
     signatures: Mapping[str, str]
     warnings: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    trivial: tuple[ComparedSystem, ...] = ()
 
     @property
     def in_blocks(self) -> bool:
@@ -73,7 +85,8 @@ class Comparison:
 
     def metrics_of(self, task: Task) -> tuple[Metric, ...]:
         """Give what tables show of a task: its default metrics and others that occur, the main one first."""
-        of_task = [system.summary for system in self.systems if system.task.name == task.name]
+        systems = (*self.systems, *self.trivial)
+        of_task = [system.summary for system in systems if system.task.name == task.name]
         present = {name for summary in of_task for name in summary.quality or {}}
         names = [name for name in metrics_of(task) if METRICS[name].default or name in present]
         return tuple(METRICS[name] for name in names)
@@ -85,12 +98,15 @@ def compare_runs(
     price_per_hour: float | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    trivial: Sequence[str] = LEADS,
 ) -> Comparison:
     """Compare every system of `runs` with a baseline.
 
     baseline: a system; each run is compared with its own, or where it has none
         with that of the first run given that has it. `RUN:llm` names one for all.
     price_per_hour: of the machine, in any currency, for the cost per million output tokens.
+    trivial: of schema.TRIVIAL, systems without a model that stand beside those of summaries; the
+        baseline may be one of them, of any task.
 
     Raises InputError when there is no run, a run without records, a baseline
     that no run has, or a system that shares no example with its baseline.
@@ -98,21 +114,28 @@ def compare_runs(
     _check(price_per_hour, resamples)
     unique = {stored.run.run_id: stored for stored in runs}
     results = _results(unique)
+    leads = _trivial(trivial, baseline, unique, results)
+    everything = {run_id: {**of_run, **leads[run_id]} for run_id, of_run in results.items()}
     draws = Resamples(resamples, seed)
-    systems: list[ComparedSystem] = []
+    systems, beside = list[ComparedSystem](), list[ComparedSystem]()
     unsealed = [run_id for run_id, stored in unique.items() if not stored.sealed]
     remarks = [unsealed_sentence(unsealed)] if unsealed else []
     warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
     warnings += run_differences([stored.run for stored in unique.values()])
     for run_id, systems_of_run in results.items():
-        base = choose_baseline(baseline, run_id, results)
+        base = choose_baseline(baseline, run_id, everything)
         warnings += systems_warnings(systems_of_run.values())
         for system in systems_of_run.values():
             comparison = None if system is base else paired_comparison(system, base, draws)
             warnings += pair_warnings(system, base, comparison) if comparison else ()
             remarks += _remarks(system, base, comparison) if comparison else ()
             summary, same = summarize(system, draws, price_per_hour), fidelity(system, systems_of_run)
-            systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1))
+            lead = lead_of(system, leads[run_id], draws)
+            systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1, lead))
+        for system in leads[run_id].values():
+            comparison = None if system is base else paired_comparison(system, base, draws)
+            summary = summarize(system, draws)
+            beside.append(_compared(system, base, summary, comparison, None, len(unique) > 1))
     return Comparison(
         baseline=baseline,
         level=LEVEL,
@@ -123,6 +146,7 @@ def compare_runs(
         signatures=_signatures(unique.values()),
         warnings=tuple(dict.fromkeys(warnings)),
         remarks=tuple(dict.fromkeys(remarks)),
+        trivial=tuple(beside),
     )
 
 
@@ -133,7 +157,7 @@ def as_json(comparison: Comparison) -> dict[str, object]:
     `roofline` keeps the name that it had in files from the beginning, `yardstick`.
     """
     row = asdict(comparison)
-    for system in row["systems"]:
+    for system in (*row["systems"], *row["trivial"]):
         system["task"] = system["task"]["name"]
         system["summary"]["yardstick"] = system["summary"].pop("roofline")
     used = {metric.name for system in comparison.systems for metric in comparison.metrics_of(system.task)}
@@ -191,6 +215,25 @@ def _results(runs: Mapping[str, StoredRun]) -> Results:
     return results
 
 
+def _trivial(names: Sequence[str], baseline: str, runs: Mapping[str, StoredRun], results: Results) -> Results:
+    """Give the systems without a model of each run: those of `names` beside summaries, and the baseline.
+
+    Raises InputError for a name that is none of TRIVIAL.
+    """
+    for name in names:
+        if name not in TRIVIAL:
+            raise InputError(f"There is no trivial system {name!r}; available: {', '.join(TRIVIAL)}.")
+    asked = [name for name in (baseline.rpartition(":")[2],) if name in TRIVIAL]
+    return {
+        run_id: trivial_results(
+            dict.fromkeys([*(names if stored.run.task.kind == "summary" else ()), *asked]),
+            results[run_id],
+            stored.examples,
+        )
+        for run_id, stored in runs.items()
+    }
+
+
 def _compared(
     system: SystemResults,
     base: SystemResults,
@@ -198,6 +241,7 @@ def _compared(
     comparison: PairedComparison | None,
     same: Fidelity | None,
     several: bool,
+    lead: Lead | None = None,
 ) -> ComparedSystem:
     run, ran = system.run, system.run.ran_as(system.system)
     name = system.system.label + (f" of run {run.run_id}" if several else "") + summary.mark
@@ -205,6 +249,10 @@ def _compared(
     verdict = baseline_sentence(name, run.task, summary)
     if comparison:
         verdict = sentence(name, run.task, comparison, elsewhere, same)
+    if system.system.trivial:
+        verdict = trivial_sentence(name, run.task, summary, comparison)
+    if lead and not lead.beaten:
+        verdict = f"{lead_sentence(name, run.task, lead)} {verdict}"
     return ComparedSystem(
         suite=run.plan.suite,
         task=run.task,
@@ -215,6 +263,7 @@ def _compared(
         against=comparison,
         fidelity=same,
         verdict=verdict,
+        lead=lead,
     )
 
 
@@ -228,7 +277,7 @@ def _remarks(system: SystemResults, base: SystemResults, comparison: PairedCompa
     main, language = main_metric(system.run.task), system.run.task.target_language
     if (tokens := tokenizer_of(system.run.signatures.get(main.name, ""))) not in ("", *USUAL_TOKENIZERS):
         yield WORDS.format(label=main.label, tokens=tokens, language=language)
-    if _training(system) != _training(base):
+    if not base.system.trivial and _training(system) != _training(base):
         yield ONE_SEED
     if METHODS[system.system.method].lossless:
         yield LOSSLESS

@@ -6,6 +6,7 @@ from hybrid import format as text
 from hybrid.compare.bootstrap import Difference, Estimate
 from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Fidelity, Gate, PairedComparison
 from hybrid.compare.summary import Summary
+from hybrid.compare.trivial import Lead
 from hybrid.metrics import METRICS, Metric, main_metric
 from hybrid.schema import Task
 
@@ -66,6 +67,26 @@ def baseline_sentence(name: str, task: Task, summary: Summary) -> str:
     if latency := summary.latencies["total"]:
         parts.append(f"{text.amount(latency.p50_ms)} ms for an answer (median)")
     return f"{name} is the baseline: {' and '.join(parts) or 'nothing was measured'} at n = {summary.n}."
+
+
+def trivial_sentence(name: str, task: Task, summary: Summary, comparison: PairedComparison | None) -> str:
+    """Say `First 20 words, without a model: 17.2 ROUGE-L [15, 19], +3.6 [1, 6] to the baseline at n = 84.`"""
+    metric = main_metric(task)
+    score = text.estimate((summary.quality or {}).get(metric.name), 1, metric.label)
+    if comparison is None:
+        return f"{name}, without a model, is the baseline: {score} at n = {summary.n}."
+    quality = (comparison.differences or {}).get(metric.name)
+    to_baseline = f", {text.difference(quality)} to the baseline" if quality else ""
+    return f"{name}, without a model: {score}{to_baseline} at n = {comparison.n}."
+
+
+def lead_sentence(name: str, task: Task, lead: Lead) -> str:
+    """Say that a system does not beat a trivial one, and by what it misses that."""
+    metric = main_metric(task)
+    how = "loses to" if lead.difference.decided else "does not beat"
+    score = text.estimate(lead.score, 1, metric.label)
+    gap = text.difference(lead.difference, metric.label)
+    return f"{name} {how} {lead.words} ({score}): {gap} at n = {lead.difference.n}."
 
 
 def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task: Task) -> str:

@@ -90,15 +90,23 @@ def metric_of(name: str, task: Task) -> Metric:
     return METRICS[name]
 
 
-def statistics_of(task: Task, answer: str, references: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Compute what one answer adds to each default metric of a task, but those that leave it without a score.
+def statistics_of(
+    task: Task,
+    answer: str,
+    references: Sequence[str],
+    source: str = "",
+    metrics: Iterable[str] | None = None,
+) -> dict[str, tuple[float, ...]]:
+    """Compute what one answer adds to metrics of a task, but those that leave it without a score.
 
+    source: what was to be answered. metrics: names in METRICS; the default ones when None.
     Raises InputError without references.
     """
     _check_references([references])
     text, known = normalized(answer), tuple(map(normalized, references))
-    language = task.target_language
-    rows = {name: METRICS[name].statistics(text, known, language=language) for name in default_metrics(task)}
+    case = text, known, normalized(source), task.target_language, task.source_language
+    names = default_metrics(task) if metrics is None else metrics
+    rows = {name: METRICS[name].statistics(*case) for name in names}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
 from hybrid.schema.answers import Generation, Sampling
-from hybrid.schema.systems import CPU, SYSTEMS, Device, Hardware, System
+from hybrid.schema.systems import CPU, SYSTEMS, TRIVIAL, Device, Hardware, System
 from hybrid.schema.texts import Task, task_named
 
 MOST_BLOCKS = 100  # of a run
@@ -260,6 +260,8 @@ class Run:
     def ran_as(self, system: System) -> Ran:
         """How `system` was run; by the plan where it was not recorded."""
         plan = self.plan
+        if system in TRIVIAL:
+            return Ran(engine="none", device=plan.device, dtype="none")
         return self.ran.get(system) or Ran(
             engine=plan.engine_of(system), device=plan.device, dtype=plan.dtype
         )

@@ -61,22 +61,34 @@ METHODS: Mapping[str, Method] = {
     )
 }
 
+# What answers without a model, and so in no engine: from the source. See hybrid.compare.trivial.
+TRIVIAL: Mapping[str, Method] = {
+    method.name: method
+    for method in (
+        Method(name="lead-1", label="First sentence", models=()),
+        Method(name="lead-20-words", label="First 20 words", models=()),
+        Method(name="longest-sentence", label="Longest sentence", models=()),
+        Method(name="copy", label="Whole text", models=()),
+    )
+}
+LEADS = ("lead-1", "lead-20-words")  # those that summaries are compared with unless told otherwise
+
 
 class System(str):
-    """What a run measures: a method, in the plan's engine or in one of its own.
+    """What a run measures: a method, in the plan's engine or in one of its own; or what needs no model.
 
-    A value that is its own text, METHOD or METHOD@ENGINE, as files, tables and
+    A value that is its own text, METHOD, METHOD@ENGINE or one of TRIVIAL, as files, tables and
     addresses hold it; nothing but `parse` takes that text apart.
     Raises ValueError where there is no such method.
     """
 
     __slots__ = ("engine", "method")
 
-    method: str  # a name in METHODS
+    method: str  # a name in METHODS, or in TRIVIAL
     engine: str | None
 
     def __new__(cls, method: str, engine: str | None = None) -> Self:
-        if method not in METHODS or engine == "":
+        if not (method in METHODS and engine != "") and not (method in TRIVIAL and engine is None):
             text = method if engine is None else f"{method}@{engine}"
             raise ValueError(f"system is {text!r}, not one of {', '.join(METHODS)}, or METHOD@ENGINE")
         system = super().__new__(cls, method if engine is None else f"{method}@{engine}")
@@ -93,9 +105,14 @@ class System(str):
         return cls(method, engine if at else None)
 
     @property
+    def trivial(self) -> bool:
+        """Tell whether it answers without a model."""
+        return self.method in TRIVIAL
+
+    @property
     def label(self) -> str:
         """`Hybrid`, or with an engine of its own `LLM alone, ctranslate2`; plain text, not markup."""
-        label = METHODS[self.method].label
+        label = (TRIVIAL if self.trivial else METHODS)[self.method].label
         return label if self.engine is None else f"{label}, {self.engine}"
 
 

@@ -13,6 +13,7 @@ from hybrid.presentation.runs.comparison_view import (
     comparison_rows,
     numbered,
     plain_summary,
+    score_tables,
     speed_drawing,
     table,
 )
@@ -75,13 +76,17 @@ def draw(compared: Compared) -> None:
         for line in numbered(runs):
             st.text(line)
     st.subheader("What it comes to", anchor=False)
-    _verdicts(systems)
+    _verdicts([*systems, *comparison_rows(comparison, trivial=True)])
     st.subheader("The numbers", anchor=False)
     show(table(systems), key="compared")
     st.caption(
         "[low, high] is a 95 % interval over examples, of speed-ups over blocks, too; times are medians over "
         "all answers; speed-ups are medians of paired ratios, above 1 is faster."
     )
+    with st.expander("Every score, check and difference"):
+        for number, (title, cells) in enumerate(score_tables(comparison)):
+            st.text(title)
+            show(cells, key=f"scores-{number}")
     for remark in comparison.remarks:
         st.caption(remark)
     if any(row.compared.against for row in systems):

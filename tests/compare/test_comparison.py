@@ -102,11 +102,12 @@ def test_numbers_are_plain_python_in_stable_places() -> None:
     written = json.loads(json.dumps(as_json(compare_runs([make_run(9)], resamples=10)), allow_nan=False))
     assert set(written) == {
         "baseline", "level", "resamples", "seed", "price_per_hour", "systems", "signatures", "warnings",
-        "metrics", "remarks",
+        "metrics", "remarks", "trivial",
     }  # fmt: skip
     system = written["systems"][2]
     assert set(system) == {
         "suite", "task", "pair", "engine", "device", "summary", "against", "fidelity", "verdict",
+        "lead",
     }  # fmt: skip
     assert set(system["against"]["differences"]["bleu"]) == {
         "value",

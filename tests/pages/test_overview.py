@@ -45,6 +45,15 @@ def test_the_newest_runs_are_told_with_interval_quality_and_verdict(results: Pat
     assert sum("the loss is" in text.value or "the gain is" in text.value for text in page.text) == 2
 
 
+def test_summaries_that_lead_beats_are_not_praised(results: Path):
+    texts = [f"the house of number {n} by the river is for sale" for n in range(8)]
+    store_run(results, task="summarize", examples=8, texts=texts)
+    page = arrive()
+    (header,) = [header.value for header in page.header][1:]
+    assert header == "No better than the document's first sentence"
+    assert any("Hybrid does not beat the document's first sentence" in text.value for text in page.text)
+
+
 def test_runs_without_a_hybrid_lead_to_the_benchmark(results: Path):
     store_run(results, examples=3, systems=(System("llm"), System("slm")))
     page = arrive()

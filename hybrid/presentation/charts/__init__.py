@@ -73,7 +73,7 @@ class Mark:
 
 def color_of(system: System) -> str:
     """Return the method's colour, whatever the engine."""
-    return SYSTEM_COLORS[system.method]
+    return SYSTEM_COLORS.get(system.method, GRAY)  # those without a model have none of their own
 
 
 def tint(system: System, phase: Phase) -> str:

@@ -33,12 +33,12 @@ from hybrid.presentation.runs.comparison_view import (
     numbered,
     plain_summary,
     quality_drawing,
+    score_tables,
     speed_drawing,
     table,
 )
-from hybrid.presentation.runs.sections import check_sentences, quality_sections, section_table
+from hybrid.presentation.runs.sections import check_sentences
 from hybrid.schema import Run
-from hybrid.store.tables import Table
 
 __all__ = ["html_report", "redo_command"]
 
@@ -76,13 +76,13 @@ def html_report(comparison: Comparison, runs: Sequence[Run], made_at: datetime |
         scripts=" ".join(_hash(script) for drawn in figures for script in _SCRIPT.findall(drawn.html)),
         systems=[
             (color_of(row.compared.summary.system), plain_summary(row, systems), row.compared.verdict)
-            for row in systems
+            for row in (*systems, *comparison_rows(comparison, trivial=True))
         ],
         gates=list(_gates(systems)),
         warnings=comparison.warnings,
         figures=figures,
         table=table(systems),
-        scores=list(_scores(comparison, systems)),
+        scores=list(score_tables(comparison)),
         lines=lines,
         runs=[(line, _conditions(run), redo_command(run)) for line, run in zip(lines, runs, strict=True)],
         notes=list(_notes(comparison)),
@@ -108,15 +108,6 @@ def _figures(systems: Sequence[ComparisonRow]) -> Iterator[Drawn]:
     if any(row.compared.against for row in systems):
         drawing = speed_drawing(systems)
         yield Drawn("Speed-up", drawing.says, _drawn(drawing.figure, "speed", first))
-
-
-def _scores(comparison: Comparison, systems: Sequence[ComparisonRow]) -> Iterator[tuple[str, Table]]:
-    """Every score of each task, and its difference to the baseline."""
-    for task in comparison.tasks:
-        named = [(row.name, row.compared) for row in systems if row.compared.task.name == task.name]
-        for section in quality_sections(task.name, comparison.metrics_of(task)):
-            if cells := section_table(section, named):
-                yield section.title, cells
 
 
 def _drawn(figure: go.Figure, name: str, with_library: bool) -> str:

@@ -1,6 +1,6 @@
 """A comparison of stored runs as what pages and reports show: names, a table, numbers, marks of figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency
@@ -13,7 +13,7 @@ from hybrid.metrics import METRICS, Metric, main_metric
 from hybrid.presentation.charts import Drawing, Mark
 from hybrid.presentation.charts.axes import ends
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
-from hybrid.presentation.runs.sections import cell_text
+from hybrid.presentation.runs.sections import cell_text, quality_sections, section_table
 from hybrid.schema import Run, Task
 from hybrid.store.tables import Cell, Table
 
@@ -62,8 +62,11 @@ class ComparisonRow:
     compared: ComparedSystem
 
 
-def comparison_rows(comparison: Comparison) -> tuple[ComparisonRow, ...]:
-    """Give the systems in the order of the comparison; of several runs each name says which, [1], [2] ..."""
+def comparison_rows(comparison: Comparison, trivial: bool = False) -> tuple[ComparisonRow, ...]:
+    """Give the systems in the order of the comparison; of several runs each name says which, [1], [2] ...
+
+    trivial: those without a model in the place of the measured ones.
+    """
     run_ids = list(dict.fromkeys(system.summary.run_id for system in comparison.systems))
     places = {run_id: f" [{n}]" for n, run_id in enumerate(run_ids, start=1)} if len(run_ids) > 1 else {}
     engines = list(dict.fromkeys(system.engine for system in comparison.systems))
@@ -72,11 +75,21 @@ def comparison_rows(comparison: Comparison) -> tuple[ComparisonRow, ...]:
             printable(system.summary.system.label)
             + places.get(system.summary.run_id, "")
             + system.summary.mark,
-            engines.index(system.engine),
+            engines.index(system.engine) if system.engine in engines else 0,
             system,
         )
-        for system in comparison.systems
+        for system in (comparison.trivial if trivial else comparison.systems)
     )
+
+
+def score_tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:
+    """Give every score and check of each task, and the differences to the baseline, with their titles."""
+    rows = (*comparison_rows(comparison), *comparison_rows(comparison, trivial=True))
+    for task in comparison.tasks:
+        named = [(row.name, row.compared) for row in rows if row.compared.task.name == task.name]
+        for section in quality_sections(task.name, comparison.metrics_of(task)):
+            if cells := section_table(section, named):
+                yield section.title, cells
 
 
 def numbered(runs: Sequence[Run]) -> list[str]:
@@ -137,12 +150,20 @@ def metric_of(task: Task) -> str:
 
 def plain_summary(row: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
     """One system for people who do not measure: how fast it is beside the baseline, and what it keeps."""
+    lead = row.compared.lead
+    if lead and not lead.beaten:
+        return f"{row.name} is no better than {lead.words}, without any model. {_plain_summary(row, systems)}"
+    return _plain_summary(row, systems)
+
+
+def _plain_summary(row: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
     against = row.compared.against
     if against is None:
         return f"{row.name} is what the others are compared with."
     summaries = {another.name: another.compared.summary for another in systems}
     names = {(summary.run_id, summary.system): name for name, summary in summaries.items()}
-    return plain_sentence(row.name, names[against.run_id, against.system], against, row.compared.task)
+    baseline = names.get((against.run_id, against.system), against.system.label)
+    return plain_sentence(row.name, baseline, against, row.compared.task)
 
 
 def speed_drawing(systems: Sequence[ComparisonRow]) -> Drawing:

@@ -1,7 +1,7 @@
 """One run beside its own LLM: its rows, verdicts and warnings; and what the newest runs say of the hybrid."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybrid.compare import compare_runs, summaries
@@ -31,6 +31,7 @@ class RunDigest:
     remarks: what no interval holds, a sentence each.
     why: there are no verdicts, in a sentence; empty where there are.
     two_tokenizers: whether its systems write tokens of different sizes. own_task: as Run has it.
+    unbeaten: by system, what without a model it does not beat, in words.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class RunDigest:
     remarks: tuple[str, ...] = ()
     two_tokenizers: bool = False
     own_task: Task | None = None
+    unbeaten: Mapping[System, str] = field(default_factory=dict)
 
     @property
     def pace(self) -> str:
@@ -64,7 +66,7 @@ def run_digest(run_id: str, root: Path | None = None) -> RunDigest:
     def compute() -> RunDigest:
         return run_digest_of(load_run(run_id, root))
 
-    return cached_json("digest-6.json", run_id, RunDigest, compute, root)
+    return cached_json("digest-7.json", run_id, RunDigest, compute, root)
 
 
 def run_digest_of(stored: StoredRun) -> RunDigest:
@@ -82,6 +84,11 @@ def run_digest_of(stored: StoredRun) -> RunDigest:
     return RunDigest(
         run.run_id, rows, verdicts, comparison.warnings, remarks=comparison.remarks,
         two_tokenizers=run.two_tokenizers, own_task=run.own_task,
+        unbeaten={
+            system.summary.system: system.lead.words
+            for system in comparison.systems
+            if system.lead and not system.lead.beaten
+        },
     )  # fmt: skip
 
 
@@ -98,6 +105,7 @@ class Headline:
     speedup, low, high: end to end, median of paired ratios and its interval; above 1 is faster.
     quality_kept: the hybrid's part of the LLM's quality, by `metric`; None for runs without quality.
     llm_ms: median of the LLM's end-to-end latency. warnings: of the run, a sentence each.
+    unbeaten: what without a model the hybrid does not beat, in words; empty where it beats all.
     """
 
     entry: Entry
@@ -110,6 +118,7 @@ class Headline:
     llm_ms: float
     verdict: str
     warnings: tuple[str, ...] = ()
+    unbeaten: str = ""
 
     @property
     def task(self) -> str:
@@ -191,6 +200,7 @@ def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | No
         entry, int(str(row["n"])), speedup, number(row, "speedup_end_to_end_low"),
         number(row, "speedup_end_to_end_high"), metric.label,
         _kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why), run.warnings,
+        run.unbeaten.get(SYSTEM, ""),
     )  # fmt: skip
 
 
