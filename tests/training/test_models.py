@@ -1,7 +1,7 @@
 """A finished recipe becomes a bundle that loads, answers and says how it was made; an LLM writes targets."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from hybrid.errors import RecipeError
 from hybrid.models.bundle import Bundle, load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.schema import SYSTEMS, Sampling
+from hybrid.training import distillation
 from hybrid.training.distillation import distilled, greedy_answers
 from hybrid.training.export import _history, stage_bundle
 from hybrid.training.models import trained, untrained
@@ -122,6 +123,19 @@ def test_an_answer_without_an_end_leaves_the_reference(finished) -> None:
     whole = greedy_answers(bundle, sources, [[5] * 24] * 4, 32, CPU)
     short = greedy_answers(bundle, sources, [[5]] * 4, 2, CPU)
     assert [answer if len(answer) <= 2 else [] for answer in whole] == short
+
+
+def test_a_long_reference_among_hundreds_gives_no_batch_more_time(finished, monkeypatch) -> None:
+    allowed: list[int] = []
+
+    def write(_: torch.Tensor, lengths: Sequence[int], longest: int) -> list[list[int]]:
+        allowed.append(longest)
+        return [[] for _ in lengths]
+
+    monkeypatch.setattr(distillation, "_writer", lambda *_: write)
+    references = [[5] * 10] * 199 + [[5] * 60]
+    greedy_answers(stage_bundle(finished[0], ["first"]), [[7, 7]] * 200, references, 64, CPU)
+    assert allowed == [10 * 3 // 2 + distillation.SPARE_TOKENS]
 
 
 def test_the_answers_are_written_once(finished) -> None:
