@@ -114,15 +114,18 @@ def test_a_process_that_dies_before_it_has_read_anything_is_one_sentence() -> No
         list(in_process(large, lambda _: None, (sys.executable, "-c", "import os; os._exit(4)")))
 
 
-def test_nothing_is_measured_while_the_last_records_are_stored_and_leaving_ends_the_process() -> None:
-    script = "yield Measured(records=(record(request, 0),))\nopen(PATH, 'w').close()\nyield"
-    code = STAND_IN.replace("MEASURE", script.replace("\n", "\n    ").replace("PATH", "os.devnull"))
-    stream = in_process(REQUEST, lambda _: None, (sys.executable, "-c", code))
+def test_nothing_is_measured_while_the_last_records_are_stored_and_leaving_ends_the_process(
+    tmp_path: Path,
+) -> None:
+    told = "tell(Notice(sentence=str(os.getpid())))\nyield Measured(records=(record(request, 0),))\n"
+    script = f"{told}open({str(tmp_path / 'went-on')!r}, 'w').close()\nyield"
+    code = STAND_IN.replace("MEASURE", script.replace("\n", "\n    "))
+    events: list[Any] = []
+    stream = in_process(REQUEST, events.append, (sys.executable, "-c", code))
     next(stream)
-    (process,) = [p for p in psutil.Process().children() if code in p.cmdline()]
-    before = process.cpu_times()
-    time.sleep(0.1)
-    assert process.cpu_times() == before
+    process = psutil.Process(int(events[0].sentence))
+    time.sleep(0.1)  # in which it would have gone on
+    assert not (tmp_path / "went-on").exists()
     stream.close()
     assert not process.is_running()
 

@@ -20,6 +20,7 @@ from hybrid.errors import EngineError, PairError, PlanError, SuiteError
 from hybrid.schema import METHODS, TASKS, Device, Plan, Sampling, System
 from hybrid.store import load_run
 from hybrid.suites import load_suite
+from tests.any_machine import STEADY
 
 RESULTS = Path(__file__).parents[2] / "results"
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
@@ -60,11 +61,13 @@ def parsed(command: str) -> Plan:
         return plan_of_options(suite, options)
 
 
+@STEADY
 @given(PLANS)
 def test_a_plan_survives_its_command_line(plan: Plan):
     assert parsed(bench_command(plan)) == plan
 
 
+@STEADY
 @given(PLANS, st.text(max_size=8))
 def test_a_plan_survives_its_file(plan: Plan, content_hash: str):
     plan = replace(plan, suite_hash=content_hash)

@@ -13,6 +13,7 @@ from click.testing import Result
 
 from hybrid import cli
 from hybrid.presentation.access import ANY_FILE, READ_ONLY, TOKEN, Access
+from tests.any_machine import free_port
 
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
@@ -32,9 +33,7 @@ def test_ctrl_c_ends_the_server_without_a_word(tmp_path: Path) -> None:
         "HYBRID_RUNTIME": str(tmp_path),
         "STREAMLIT_SERVER_HEADLESS": "true",
     }
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "hybrid.cli", "app", "--port", str(port)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=os.environ | own, text=True, **pipes) as server:

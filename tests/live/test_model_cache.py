@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -103,27 +102,27 @@ def test_an_engine_that_cannot_is_named_and_spoils_nothing(zoo, created):
 
 def test_they_come_in_order_and_a_greedy_one_waits_like_all():
     turns, order = FairLock(), []
-    others_wait = threading.Event()
+    places = {name: threading.Event() for name in ("batch", "first", "second")}  # in the queue, or running
 
     def asks_three_times() -> None:
         for n in range(3):
             with turns.held():
+                places["batch"].set()
                 if n == 0:
-                    others_wait.wait(5)
+                    assert places["second"].wait(60)
                 order.append(f"batch {n}")
 
     def asks_once(name: str) -> None:
-        with turns.held(lambda _: None):
+        with turns.held(lambda _: places[name].set()):
             order.append(name)
 
-    threads = [threading.Thread(target=asks_three_times)]
-    threads += [threading.Thread(target=asks_once, args=(name,)) for name in ("first", "second")]
-    for thread in threads:
+    threads = {"batch": threading.Thread(target=asks_three_times)}
+    threads |= {name: threading.Thread(target=asks_once, args=(name,)) for name in ("first", "second")}
+    for name, thread in threads.items():
         thread.start()
-        time.sleep(0.05)
-    others_wait.set()
-    for thread in threads:
-        thread.join(5)
+        assert places[name].wait(60)
+    for thread in threads.values():
+        thread.join(60)
     assert order == ["batch 0", "first", "second", "batch 1", "batch 2"]
     assert not turns.taken
 

@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,12 +64,13 @@ def test_the_second_waits_until_the_first_ends(tmp_path):
     events: list[Event] = []
     with holder(tmp_path) as other:
         assert other.stdin is not None
-        threading.Timer(0.3, other.stdin.close).start()
-        start = time.monotonic()
-        with measuring("mine", "suite", 30, events.append, tmp_path):
-            waited = time.monotonic() - start
+
+        def ends_when_somebody_waits(event: Event) -> None:
+            events.append(event)
+            other.stdin.close()
+
+        with measuring("mine", "suite", 100, ends_when_somebody_waits, tmp_path):
             assert json.loads((tmp_path / NOTE).read_text("utf-8"))["run_id"] == "mine"
-    assert 0.2 < waited < 20
     assert isinstance(events[0], Waiting)
     assert events[0].sentence.startswith(
         f"Waiting. Another measurement is running on this machine: process {other.pid}, "
@@ -81,7 +81,7 @@ def test_waiting_has_an_end(tmp_path):
     with holder(tmp_path):
         start = time.monotonic()
         sentence = busy(tmp_path, wait_s=0.2)
-        assert 0.2 <= time.monotonic() - start < 5
+        assert time.monotonic() - start >= 0.2
     assert "It did not end within 0.2 s; try a longer --wait SECONDS" in sentence
 
 
@@ -214,14 +214,12 @@ def test_a_lock_that_cannot_be_had_is_one_sentence(reason, tmp_path, monkeypatch
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that takes no files is not at hand")
-@pytest.mark.parametrize("wait_s", [0.0, 30.0])
+@pytest.mark.parametrize("wait_s", [0.0, 1e6])
 def test_a_folder_that_takes_no_files_is_no_other_measurement(wait_s):
-    start = time.monotonic()
     with pytest.raises(HybridError) as caught, measuring("mine", "suite", wait_s, folder=Path("/proc")):
         pass
     assert not isinstance(caught.value, BusyError)
     assert f"/proc/{LOCK}, cannot be taken: {os.strerror(errno.ENOENT)}." in str(caught.value)
-    assert time.monotonic() - start < 5
 
 
 def test_a_file_system_without_locks_gives_no_soft_ones(tmp_path, monkeypatch):

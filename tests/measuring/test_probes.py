@@ -31,8 +31,8 @@ def test_a_probe_is_soon_there_and_plausible(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(device, "_STREAM_BYTES", {"cpu": 2**22})
     monkeypatch.setattr(device, "_ENOUGH_S", 0.01)
     probe = take_probe(CPU, 1, CpuTimes.now())
-    assert 1e8 < probe.bandwidth < 1e13
-    assert 1e-4 < probe.product_s < 1
+    assert 1e7 < probe.bandwidth < 1e13
+    assert 1e-5 < probe.product_s < 60
     assert 0 < probe.cpu_share < 1.1
     assert probe.others_share is None or 0 <= probe.others_share <= 1
     assert (probe.gpu_clock_mhz, probe.gpu_others) == (None, None)
@@ -40,7 +40,10 @@ def test_a_probe_is_soon_there_and_plausible(monkeypatch: pytest.MonkeyPatch) ->
 
 @contextmanager
 def burning() -> Iterator[None]:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+    code = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         try:
             yield
         finally:
@@ -57,8 +60,10 @@ def test_what_others_use_is_theirs_and_what_this_process_uses_is_not() -> None:
     if now.all_s == since.all_s:
         pytest.skip("the system does not tell its CPU time")
     others, stolen = probes._shares(since, now)
-    assert 0.05 < others <= 1
-    assert others * (now.all_s - since.all_s) + 0.25 < now.busy_s - since.busy_s
+    others_s = others * (now.all_s - since.all_s)  # a share of a machine of many cores is small
+    assert others_s > 0.05
+    assert others <= 1
+    assert others_s + 0.25 < now.busy_s - since.busy_s
     assert stolen >= 0
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid.metrics import METRICS, score
+from tests.any_machine import STEADY
 
 METRIC = METRICS["repetition"]
 ONCE = "the old house by the river is old"
@@ -39,6 +40,7 @@ def test_the_corpus_rate_is_of_summed_counts() -> None:
     assert score("repetition", ["a"], [["x"]]).value == 0
 
 
+@STEADY
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=30), min_size=1, max_size=5))
 def test_it_is_one_minus_unique_over_all(texts: list[list[str]]) -> None:
     grams = [[tuple(words[i : i + 4]) for i in range(max(0, len(words) - 3))] for words in texts]

@@ -9,6 +9,7 @@ from rouge_score.tokenize import tokenize as rouge_score_words
 
 from hybrid.metrics import METRICS, score
 from hybrid.metrics.rouge import UnicodeWords
+from tests.any_machine import STEADY
 
 KINDS = ("rouge1", "rouge2", "rougeL")
 MADE = [
@@ -56,7 +57,7 @@ def test_the_best_of_several_references_counts() -> None:
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=80), st.text("ab c-_'.9Z\n", max_size=80))
-@settings(max_examples=150, deadline=None)
+@settings(STEADY, max_examples=150)
 def test_words_of_ascii_are_those_of_rouge_score(first: str, second: str) -> None:
     for text in (first, second, f"{first} {second}"):
         assert UnicodeWords().tokenize(text) == rouge_score_words(text, None)

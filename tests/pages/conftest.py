@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import streamlit
+
+from tests.any_machine import free_port
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "hybrid" / "models" / "zoo"
@@ -53,9 +54,7 @@ def serve(tiny_zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
     @contextmanager
     def run(results: Path, bundled: bool = False, **extra: str) -> Iterator[Server]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         own = tmp_path_factory.mktemp("server")
         locks = own / "locks"
         locks.mkdir()

@@ -3,7 +3,6 @@
 import csv
 import io
 import threading
-import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -221,17 +220,17 @@ def test_a_batch_lets_others_in_between_two_prompts(live: AppTest, monkeypatch: 
     from pages.live_parts import models
 
     order: list[str] = []
-    started = threading.Event()
+    started, waits = threading.Event(), threading.Event()
 
     def watched(engines, request):
         order.append("batch")
         started.set()
-        time.sleep(0.05)
+        assert waits.wait(60)
         return measure_all(engines, request)
 
     def other() -> None:
-        started.wait(30)
-        with models.fair_lock().held():
+        started.wait(60)
+        with models.fair_lock().held(lambda _: waits.set()):
             order.append("other")
 
     monkeypatch.setattr("pages.live_parts.batch.measure_all", watched)
@@ -239,7 +238,7 @@ def test_a_batch_lets_others_in_between_two_prompts(live: AppTest, monkeypatch: 
     visitor = threading.Thread(target=other)
     visitor.start()
     press(page, "Run 6 prompts")
-    visitor.join(30)
+    visitor.join(60)
     assert order == ["batch", "other"] + ["batch"] * 5
 
 

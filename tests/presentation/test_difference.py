@@ -63,9 +63,9 @@ def test_equal_and_empty_texts():
 )
 def test_no_texts_take_long(old: str, new: str):
     """The first would keep SequenceMatcher busy for minutes: 3,000 matches, each among 9,000,000 pairs."""
-    start = time.perf_counter()
+    start = time.process_time()
     parts = words(old, new)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert text_of(parts, "same", "added") == new
     assert text_of(parts, "same", "removed") == old
 

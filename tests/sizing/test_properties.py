@@ -13,6 +13,7 @@ from hybrid.models.arithmetic import decode_bytes, encode_flops
 from hybrid.models.shapes import Shape, find_shape
 from hybrid.schema import MODELS, Device
 from hybrid.sizing import Costs, Pair, Predicted, Profile, Request, beyond, predict, predicted
+from tests.any_machine import STEADY
 from tests.sizing.made_up import made_up_profile, shape
 
 SMALL = shape("small", 128, 256, 2, 2)
@@ -46,7 +47,7 @@ SIZES = st.fixed_dictionaries({
     "layers": st.integers(1, 96), "vocabulary": st.integers(8, 300_000),
 })  # fmt: skip
 MORE = st.integers(0, 5000)
-BOUNDED = settings(max_examples=120, deadline=None, derandomize=True)
+BOUNDED = settings(STEADY, max_examples=120)
 
 
 def check(prediction: Predicted, request: Request, pair: Pair, profile: Profile) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 at random moments loses no finished record, and every run resumes to the same set of records."""
+"""kill -9 at any moment loses no finished record, and every run resumes to the same set of records."""
 
 import json
 import subprocess
@@ -43,11 +43,15 @@ NURSERY = """
             write(tell, run_id)
             os._exit(0)
         os.close(tell)
-        if kill:
-            time.sleep(moments.uniform(0.0, 0.1))
+        said = b""
+        if kill:  # so far on its way, and a moment later
+            far = moments.choice((0, moments.randrange(len(keys) // 2)))
+            while said.count(b"\\n") < far and (more := os.read(hear, 1 << 16)):
+                said += more
+            time.sleep(moments.uniform(0.0, 0.002 if far else 0.05))
             os.kill(pid, signal.SIGKILL)
-        with os.fdopen(hear) as lines:
-            told = lines.read().splitlines()
+        with os.fdopen(hear, "rb") as lines:
+            told = (said + lines.read()).decode().splitlines()
         assert os.waitpid(pid, 0)[1] in (0, signal.SIGKILL)
         return told
 

@@ -5,7 +5,6 @@ import io
 import logging
 import socket
 import tarfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.client import IncompleteRead
@@ -173,9 +172,7 @@ def test_a_silent_host_is_given_up(install: Callable[..., Dataset], monkeypatch:
         install(SGML).data = [f"http://127.0.0.1:{server.getsockname()[1]}/tiny.tgz"]
         monkeypatch.setattr(sacrebleu_sets, "TIMEOUT_S", 0.2)
         monkeypatch.setenv("no_proxy", "*")
-        started = time.monotonic()
         assert "cannot be fetched (timed out)" in refusal()
-        assert time.monotonic() - started < 5
     assert socket.getdefaulttimeout() is None
 
 

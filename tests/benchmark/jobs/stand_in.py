@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -59,11 +59,12 @@ def installed(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Path]:
     patch.chdir(folder / "stand-in")  # -m looks here first
     yield folder / "results"
     while (job := jobs.current(folder / "results")) is not None:
-        os.kill(job.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(job.pid, signal.SIGKILL)
         time.sleep(0.01)
 
 
-def await_that(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def await_that(true: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come true"

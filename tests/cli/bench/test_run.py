@@ -12,6 +12,7 @@ import pytest
 
 from hybrid.benchmark import run as use_case
 from hybrid.benchmark.schedule import select_examples
+from hybrid.cli import console
 from hybrid.errors import EngineError, StoreError
 from hybrid.measuring.lock import measuring
 from hybrid.metrics import benchmark_metrics
@@ -131,20 +132,26 @@ def test_a_second_measurement_says_who_holds_the_machine(bench):
     bench.stored(bench.measure("--limit", "1", "--systems", "slm"))
 
 
-def test_a_second_measurement_waits_when_told(bench):
-
+def test_a_second_measurement_waits_when_told(bench, monkeypatch):
     held, released = threading.Event(), threading.Event()
 
     def other() -> None:
         with measuring("other", "briefs-en"):
             held.set()
-            released.wait(30)
+            released.wait(100)
 
     thread = threading.Thread(target=other)
     thread.start()
-    held.wait(10)
-    threading.Timer(0.7, released.set).start()
-    result = bench.measure("--limit", "1", "--systems", "slm", "--wait", "30")
+    assert held.wait(60)
+    say = console.say
+
+    def said(line: str) -> None:
+        say(line)
+        if line.startswith("Waiting."):
+            released.set()
+
+    monkeypatch.setattr(console, "say", said)
+    result = bench.measure("--limit", "1", "--systems", "slm", "--wait", "100")
     thread.join()
     assert result.stderr.count("Waiting. Another measurement is running on this machine: process ") == 1
     bench.stored(result)

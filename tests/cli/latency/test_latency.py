@@ -270,6 +270,7 @@ def test_progress_is_drawn_seldom_where_no_terminal_is(
         "--methods",
         "llm",
     )
+    monkeypatch.setattr(console, "PLAIN_LINE_EVERY_S", 1e6)
     assert len(lines.findall(measure(*arguments, "--batch", "1,2,3,4").stderr)) == 2  # the first and the last
     monkeypatch.setattr(console, "PLAIN_LINE_EVERY_S", 0.0)
     assert len(lines.findall(measure(*arguments, "--batch", "1,2,3,4").stderr)) == 4
