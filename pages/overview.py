@@ -29,7 +29,7 @@ def card(headline: Headline, machine: str) -> None:
         quick = ", quick run" if headline.quick else ""
         st.text(f"{printable(headline.task)}, suite {printable(entry.suite)}{quick}")
         left, right = st.columns(2, gap="small", wrap=False)
-        left.metric("95 % interval", _interval(headline))
+        left.metric("Speed-up" if headline.unbeaten else "95 % interval", _interval(headline))
         right.metric(plain(f"{headline.metric or 'Quality'} kept"), percent(headline.quality_kept, 1))
         st.text(headline.verdict)
         warnings = [printable(warning, LONGEST_WARNING) for warning in headline.warnings[:MOST_WARNINGS]]

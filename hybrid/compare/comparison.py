@@ -1,7 +1,7 @@
 """The comparison of stored runs: every system beside its baseline, with warnings and verdicts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from hybrid.compare.bootstrap import LEVEL, Resamples
 from hybrid.compare.paired import Fidelity, PairedComparison, fidelity, paired_comparison
@@ -134,7 +134,7 @@ def compare_runs(
             systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1, lead))
         for system in leads[run_id].values():
             comparison = None if system is base else paired_comparison(system, base, draws)
-            summary = summarize(system, draws)
+            summary = replace(summarize(system, draws), busy=None)  # nothing of it was timed
             beside.append(_compared(system, base, summary, comparison, None, len(unique) > 1))
     return Comparison(
         baseline=baseline,

@@ -118,11 +118,11 @@ class Compression(Fragments):
 
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_VERBATIM = re.compile(r"`[^`]*`|[\"“„»«][^\"“”„»«]*[\"“”»«]|\b(?:https?://|www\.)\S+|\S+@\S+")
+_VERBATIM = re.compile(r"`[^`]*`|[\"“„»«][^\"“”„»«]*[\"“”»«]|\b(?:https?://|www\.)\S+|(?<!\S)[^\s@]+@\S+")
 _SHORTEST = 5  # words of a summary that may be called a copy: fewer are a name or a phrase
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def words(text: str, apart: bool = False) -> tuple[str, ...]:
     """List runs of letters and digits, "people's" in one, in small letters; unspaced letters one by one."""
     return tuple(_WORD.findall((words_apart(text) if apart else text).lower()))
@@ -204,7 +204,7 @@ def _longest(answer: Sequence[str], source: Sequence[str]) -> list[int]:
     return longest[::-1]
 
 
-@lru_cache(maxsize=256)  # a source is compared with what every system has made of it
+@lru_cache(maxsize=16)  # a source is compared with what every system has made of it
 def _automaton(source: tuple[str, ...]) -> tuple[list[int], list[int], list[dict[str, int]]]:
     """Build the suffix automaton of a source read backwards (Blumer et al. 1985), in linear time.
 

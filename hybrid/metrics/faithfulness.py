@@ -87,7 +87,7 @@ _SPELLED = re.compile(r"[^\W\d_](?:[\w'’]|-(?=\w))*")
 _SENTENCE_END = re.compile(r"(?:^|[.!?:…\n–|•*]|[\"“„»«”(\[']|--)\s*$")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def names(text: str) -> tuple[tuple[str, ...], ...]:
     """Find names: words in a row with a capital letter, the first of a sentence and headlines left out."""
     found: list[list[str]] = []
@@ -134,7 +134,7 @@ def _is_present(word: str, present: frozenset[str], initials: str) -> bool:
     return any(other.startswith(stem) or (len(other) >= 4 and plain.startswith(other)) for other in present)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _folded_words(text: str) -> frozenset[str]:
     return frozenset(map(_fold, _WORD.findall(text)))
 

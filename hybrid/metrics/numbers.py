@@ -54,7 +54,7 @@ def _plain(text: str) -> str:
     return text.replace(",", ".").lower()
 
 
-@lru_cache(maxsize=4096)  # a source is read for every system that has answered it
+@lru_cache(maxsize=256)  # a source is read for every system that has answered it
 def numbers_of(text: str, language: str) -> tuple[Number, ...]:
     """Find all numbers of a text, digits first. language: as primary() gives it."""
     return (*_digits(text, language), *_words(text.lower(), language), *_romans(text))
@@ -175,6 +175,7 @@ _COUNTED = re.compile(
     r"(.{3,}?)(mal|fach|jährig|tägig|stündig|minütig|wöchig|monatig|köpfig|teilig|stellig|stöckig|spurig|seitig|"
     r"prozentig|geschossig|bändig|sprachig|bettzimmer|zimmerwohnung)e?[nrsm]?"
 )
+_LONGEST = 60  # letters of a word that a number is read in
 _ENDINGS = ("e", "en", "er", "es", "em")
 _PAST = re.compile(r"\bhalf[\s-]past[\s-](\w+)|\bhalb (\w+)")  # half past three is halb vier
 
@@ -226,12 +227,12 @@ def _with_fractions(value: float, word: str) -> frozenset[float]:
     return frozenset({value, 1 / value, round(100 / value)}) if is_part else frozenset({value})
 
 
-@cache
+@lru_cache(maxsize=1 << 15)
 def _german(word: str) -> frozenset[float]:
     """Read one German word: a cardinal, an ordinal, a part, a decade, or an adjective with one in it."""
     table = _german_table()
-    if word in table:
-        return table[word]
+    if word in table or len(word) > _LONGEST:
+        return table.get(word, frozenset())
     if counted := _COUNTED.fullmatch(word):
         return table.get(counted[1], frozenset())
     head, thousand, tail = word.partition("tausend")

@@ -20,6 +20,7 @@ from hybrid.compare.bootstrap import (
     median_estimate,
     medians,
     p_value,
+    share_estimate,
     sums,
 )
 from hybrid.metrics import METRICS
@@ -35,6 +36,22 @@ def test_resamples_are_full_size_and_repeatable(n: int) -> None:
     assert (counts.sum(axis=1) == n).all()
     assert (counts == Resamples(50, seed=3).counts(n)).all()
     assert n == 1 or (counts != Resamples(50, seed=4).counts(n)).any()
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 10), (3, 10), (12, 84), (84, 84), (1, 10_000)])
+def test_a_share_has_wilsons_interval(count: int, n: int) -> None:
+    """At its ends the share is as unlikely as 95 % allow: (p - share)^2 = z^2 p (1 - p) / n."""
+    share = share_estimate(count, n)
+    assert (share.value, share.n) == (pytest.approx(100 * count / n), n)
+    assert share.low is not None
+    assert share.high is not None
+    assert 0 <= share.low < share.high <= 100
+    for end in (share.low / 100, share.high / 100):
+        assert abs(end - count / n) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / n), abs=1e-9)
+
+
+def test_a_share_of_too_few_answers_has_no_interval() -> None:
+    assert share_estimate(1, FEWEST - 1).low is None
 
 
 def test_examples_are_drawn_evenly() -> None:

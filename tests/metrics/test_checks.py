@@ -104,7 +104,17 @@ def test_one_reference_of_one_word_or_several() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["!?", "word " * 10_000, "a b " * 5_000, "ä\u0301 漢字 \u05d0 7 \U0001f34e", "\x00"]
+    "text",
+    [
+        "!?",
+        "word " * 10_000,
+        "a b " * 5_000,
+        "ä\u0301 漢字 \u05d0 7 \U0001f34e",
+        "\x00",
+        "a" * 100_000,
+        "1," * 20_000,
+        "«" * 20_000,
+    ],
 )
 def test_any_text_has_statistics(text: str) -> None:
     for task in TASKS.values():

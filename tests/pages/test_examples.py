@@ -12,6 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.benchmark.scoring import score_run
 from hybrid.presentation.difference import words
 from hybrid.schema import Generation
 from hybrid.store import load_run
@@ -102,6 +103,18 @@ def test_nothing_that_matches_leads_back_to_all(results: Path):
     assert len(drawn(page)) == 4
     assert page.text_input(key="contains").value == ""
     assert not page.toggle(key="differs").value
+
+
+def test_answers_with_a_fault_are_picked_and_say_so(results: Path):
+    run_id = store_run(
+        results, examples=4, texts=["No cat sat.", "The cat the cat the cat.", "A cat.", "Cats."]
+    )
+    assert all(box.key != "fault" for box in arrive().selectbox)  # it was not scored by checks
+    score_run(run_id, root=results)
+    (card,) = drawn(arrive(fault="Repetition"))
+    assert card["texts"][0][1][0][1] == "The cat the cat the cat."
+    assert all("repetition" in answer["stopped"] for answer in card["answers"])
+    assert len(drawn(arrive())) == 4
 
 
 def test_the_address_chooses_everything(results: Path):

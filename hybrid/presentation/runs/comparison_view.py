@@ -7,7 +7,7 @@ from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Lat
 from hybrid.compare.columns import GATE, LATENCY_COLUMNS, SPEEDUP_COLUMNS, Column, N, difference, quality
 from hybrid.compare.export import extra_metrics
 from hybrid.compare.verdict import plain_sentence
-from hybrid.format import amount, estimate, printable, ratio
+from hybrid.format import amount, estimate, percent, printable, ratio
 from hybrid.format import difference as format_difference
 from hybrid.metrics import METRICS, Metric, main_metric
 from hybrid.presentation.charts import Drawing, Mark
@@ -151,9 +151,18 @@ def metric_of(task: Task) -> str:
 def plain_summary(row: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
     """One system for people who do not measure: how fast it is beside the baseline, and what it keeps."""
     lead = row.compared.lead
+    if row.compared.summary.system.trivial:
+        return _trivial_summary(row.compared)
     if lead and not lead.beaten:
         return f"{row.name} is no better than {lead.words}, without any model. {_plain_summary(row, systems)}"
     return _plain_summary(row, systems)
+
+
+def _trivial_summary(compared: ComparedSystem) -> str:
+    metric, system = main_metric(compared.task).label, compared.summary.system
+    gate = compared.against.gate if compared.against else None
+    score = "" if gate is None else f", and scores {percent(gate.quality.value)} of the baseline's {metric}"
+    return f"{system.label} of each document: takes no model and no time{score} (n = {compared.summary.n})."
 
 
 def _plain_summary(row: ComparisonRow, systems: Sequence[ComparisonRow]) -> str:
