@@ -12,6 +12,7 @@ from transformers import PretrainedConfig
 
 from hybrid.errors import EngineError
 
+RELATIVE = ("t5", "mt5", "umt5", "longt5", "switch_transformers")  # families whose positions have no end
 Text = Literal["a prompt", "an answer", "a prompt with its answer"]
 FIXES: Mapping[Text, str] = {
     "a prompt": "a shorter prompt",
@@ -39,6 +40,14 @@ def contexts_of(configs: Iterable[PretrainedConfig]) -> tuple[Context, ...]:
     """Read the bounds of all models that take part in an answer; none where positions are relative."""
     bounds = dict.fromkeys(bound for config in configs for bound in _bounds(config))
     return tuple(Context(model, text, count) for model, text, count in bounds if count is not None)
+
+
+def positions_in(config: Mapping[str, Any]) -> int | None:
+    """Read from a config.json how many tokens a model has positions for; None where nothing bounds them."""
+    if config.get("model_type") in RELATIVE:
+        return None
+    length = config.get("max_position_embeddings") or config.get("n_positions")
+    return length if type(length) is int else None
 
 
 def check_room(contexts: Iterable[Context], prompt: int, answer: int) -> None:

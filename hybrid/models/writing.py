@@ -3,9 +3,10 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,28 @@ from transformers import PreTrainedModel
 
 from hybrid.errors import PairError
 from hybrid.format import listed
+from hybrid.models.context import positions_in
 from hybrid.models.manifest import ANY_PAIR, MANIFEST, available_pairs, user_zoo, write_manifest
 from hybrid.models.pair_files import save_weights
 from hybrid.models.pair_format import ROLES, AnyPair, Role
 from hybrid.models.prompt_formats import answer_end, prompt_format
 from hybrid.models.references import Checkpoint, resolve
-from hybrid.schema import MODELS, TASKS, Model, Observer, PromptFormat, Status, Task, silent
+from hybrid.schema import (
+    MODELS,
+    TASKS,
+    Model,
+    Notice,
+    Observer,
+    PromptFormat,
+    Status,
+    Task,
+    silent,
+    task_named,
+)
 from hybrid.store.files import open_folder_atomic
 from hybrid.store.typed_json import convert
 
-TOKENIZER = "tokenizer.json"
-CARD = "README.md"
+TOKENIZER, CARD = "tokenizer.json", "README.md"
 # In a card that is written anew with its pair.
 GENERATED = (
     "<!-- Written by `hybrid train`, and anew by the next; a card without this line is kept as it is. -->"
@@ -34,7 +46,6 @@ NAME = re.compile(r"[0-9A-Za-z][\w.-]{0,99}")
 PROMPT_TOKENS = 1024  # of a pair that says nothing else; fewer where a model reads fewer
 ANSWER_TOKENS = 128  # that fit behind the longest prompt, where both share a context
 FEWEST_PROMPT_TOKENS = 16
-RELATIVE = ("t5", "mt5", "umt5", "longt5", "switch_transformers")  # whose positions have no end
 # Ends of the names of transformers' classes that write.
 WRITERS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "MTModel")
 
@@ -90,8 +101,7 @@ def save_pair(
         copied; and the hybrid, unless there is none yet. about: stored beside it. write_cards: writes
         README.md into the new folder and those of its models, from the manifest.
     Cards of the older one stay, but for those that have GENERATED. Raises PairError for tasks that no
-    pair can have, such as one whose name says other languages, OSError or SafetensorError; the older one
-    then stays.
+    pair can have, OSError or SafetensorError; the older one then stays.
     """
     own = {task.name: task for task in tasks}
     files = {role: TOKENIZER if _same(texts) else f"{role}/{TOKENIZER}" for role in texts}
@@ -214,6 +224,8 @@ def add_pair(
     limit = _prompt_limit(parts, max_prompt_tokens)
     tasks = tuple(tasks)
     texts = {role: texts_of(checkpoint, tasks) for role, checkpoint in parts.items()}
+    for sentence in _kept_words(parts.values(), tasks):
+        observer(Notice(sentence=sentence))
     about = {"made_by": "hybrid pairs add", "licence": {role: part.licence for role, part in parts.items()}}
     observer(Status(sentence="Hashing the files of both models"))
     try:
@@ -241,6 +253,15 @@ def remove_pair(name: str) -> Path:
     except OSError as error:
         raise PairError(f"{folder} cannot be removed: {error.strerror or error}.") from error
     return folder
+
+
+def _kept_words(checkpoints: Iterable[Checkpoint], tasks: Sequence[Task]) -> Iterator[str]:
+    """Say of which tasks a pair's own model keeps the words that it was trained with, beside others."""
+    for checkpoint, task in product(checkpoints, tasks):
+        own, usual = checkpoint.formats.get(task.name), task_named(task.name)
+        stated = (task.prefix, task.suffix) != (usual.prefix, usual.suffix)
+        if own and stated and not (own.before.endswith(task.prefix) and own.after.startswith(task.suffix)):
+            yield f"{checkpoint.reference} keeps the words for {task.name} that it was trained with."
 
 
 def _check_writes(checkpoint: Checkpoint, role: str) -> None:
@@ -273,10 +294,6 @@ def _prompt_limit(parts: Mapping[Role, Checkpoint], tokens: int | None) -> int:
 
 
 def _readable(config: Mapping[str, Any]) -> int | None:
-    """Return how long a prompt a model can read; None where its positions are relative, as T5's are."""
-    if config.get("model_type") in RELATIVE:
-        return None
-    length = config.get("max_position_embeddings") or config.get("n_positions")
-    if type(length) is not int:
-        return None
-    return length if config.get("is_encoder_decoder") else length - ANSWER_TOKENS
+    """Return how long a prompt a model can read, with room for an answer; None where nothing bounds it."""
+    length = positions_in(config)
+    return length if length is None or config.get("is_encoder_decoder") else length - ANSWER_TOKENS

@@ -36,6 +36,8 @@ UNMEASURED = (
     "`hybrid bench` do."
 )
 
+LOGS = " The log of its training lies beside this card, `training.jsonl`, with those of the stages before."
+
 About = Mapping[str, Any]  # how a pair was made, or one stage of that, as export.py has it
 
 
@@ -84,7 +86,7 @@ def model_card(folder: Path, manifest: Mapping[str, Any], model: Model) -> str:
         _shape(folder, manifest, model),
         f"It is {_origin(about, model)}." if untrained else f"It was {_origin(about, model)}.",
         *_sentences(about, _chain(about["stages"][model])),
-        f"Data and licences, recipe and hashes: [the pair's card](../{CARD}).",
+        f"Data and licences, recipe and hashes: [the pair's card](../{CARD}).{'' if untrained else LOGS}",
     )
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from hybrid.errors import RecipeError
 from hybrid.store.files import old_folder, open_folder_atomic
 
-CHECKPOINT = "checkpoint"  # its folder, in that of a stage
+CHECKPOINT, LOG = "checkpoint", "log.jsonl"  # in the folder of a stage
 MODEL, OPTIMIZER, POSITION = "model.safetensors", "optimizer.safetensors", "position.json"
 MEAN, BEST = "mean.safetensors", "best.safetensors"  # weights of a stage with ema, with patience
 

@@ -1,7 +1,8 @@
 """The bundle of a recipe's trained systems, and what it says of how they were made."""
 
 import json
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from hybrid.models.references import Checkpoint
 from hybrid.models.writing import save_pair
 from hybrid.schema import MODELS, Model
 from hybrid.training.cards import write_cards
+from hybrid.training.checkpoint import LOG
 from hybrid.training.data import prepared_texts, sources_path
 from hybrid.training.models import CPU, trained
 from hybrid.training.recipe import PRETRAINED, Recipe, Stage, prepared
@@ -46,7 +48,12 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     }
     texts = {role: prepared_texts(recipe, role) for role in ROLES}
     models = {system: _model(recipe, recipe.bundle[system]) for system in MODELS}
-    return save_pair(folder, texts, tasks, models, recipe.data.max_source, about, write_cards)
+
+    def beside(new: Path, manifest: Mapping[str, Any]) -> None:
+        write_cards(new, manifest)
+        _copy_logs(recipe, new)
+
+    return save_pair(folder, texts, tasks, models, recipe.data.max_source, about, beside)
 
 
 def stage_bundle(recipe: Recipe, stages: Sequence[str], device: torch.device = CPU) -> Bundle:
@@ -96,7 +103,7 @@ def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
     """Read steps, time and last held-out losses of a stage and of those it started from, from their logs."""
     if stage == PRETRAINED:
         return {"stage": stage}
-    events = list(_events(recipe.out / stage / "log.jsonl"))
+    events = list(_events(recipe.out / stage / LOG))
     dev = [e["values"] for e in events if e["kind"] == "dev"]
     rates = sorted(e["values"]["tokens_per_s"] for e in events if e["kind"] == "progress")
     devices = [e["values"]["device"] for e in events if e["kind"] == "start"]
@@ -125,6 +132,16 @@ def _settings(stage: Stage) -> dict[str, Any]:
         for key, value in asdict(stage).items()
         if key in (*rates, "label_smoothing") or (key not in told and value != usual[key])
     }
+
+
+def _copy_logs(recipe: Recipe, folder: Path) -> None:
+    """Put the log of each model's training beside its card: its stage's, and of those it started from."""
+    for system in MODELS:
+        stage, name = recipe.bundle[system], "training.jsonl"
+        while stage != PRETRAINED:
+            shutil.copyfile(recipe.out / stage / LOG, folder / system / name)
+            stage = recipe.stage(stage).starts_from or PRETRAINED
+            name = f"training-{stage}.jsonl"
 
 
 def _events(log: Path) -> Iterator[dict[str, Any]]:

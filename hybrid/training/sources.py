@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedModel
 
 from hybrid.errors import PairError, RecipeError
+from hybrid.models.context import positions_in
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.training.corpora import ROW_TOKENS
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from hybrid.training.recipe import Recipe
 
 # Keys of a config.json, by family.
-CONTEXTS = ("max_position_embeddings", "n_positions")
 BLOCKS = ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers")
-RELATIVE = ("t5", "mt5", "umt5")  # whose n_positions is no bound
 
 
 @contextmanager
@@ -50,16 +49,8 @@ def pretrained(reference: str, role: Role, dtype: str = "float32", placement: st
 def row_tokens(recipe: "Recipe", role: Role) -> int:
     """Say how many tokens a packed row of a decoder-only model has."""
     reference = recipe.part(role).reference
-    longest = context_of(checkpoint_of(reference, role)) if reference is not None else None
+    longest = positions_in(checkpoint_of(reference, role).config) if reference is not None else None
     return recipe.data.row_tokens or min(ROW_TOKENS, longest or ROW_TOKENS)
-
-
-def context_of(checkpoint: "Checkpoint") -> int | None:
-    """Return how many tokens a model reads at the most; None where nothing bounds it."""
-    config = checkpoint.config
-    if config.get("model_type") in RELATIVE:
-        return None
-    return next((int(config[key]) for key in CONTEXTS if config.get(key)), None)
 
 
 def check_fits(recipe: "Recipe") -> None:
@@ -70,7 +61,7 @@ def check_fits(recipe: "Recipe") -> None:
             continue
         checkpoint = checkpoint_of(reference, role)
         _check_pinned(recipe, role, checkpoint)
-        longest = context_of(checkpoint)
+        longest = positions_in(checkpoint.config)
         lengths = {"max_source": recipe.data.max_source}
         if not checkpoint.config.get("is_encoder_decoder"):
             if any(stage.trains == role for stage in recipe.stages):

@@ -18,6 +18,7 @@ from hybrid.training.batches import Batches
 from hybrid.training.checkpoint import (
     BEST,
     CHECKPOINT,
+    LOG,
     MEAN,
     load_checkpoint,
     read_set,
@@ -246,7 +247,7 @@ class StageRun:
     def _log(self, kind: str, step: int, values: Mapping[str, float | str]) -> TrainEvent:
         event = TrainEvent(kind, self.stage.name, step, self.stage.steps, values)
         if self.accelerator.is_main_process:
-            with (self.folder / "log.jsonl").open("a+b") as log:
+            with (self.folder / LOG).open("a+b") as log:
                 log.seek(max(log.tell() - 1, 0))
                 torn = log.read(1) not in (b"", b"\n")  # by a full disk or a kill
                 log.write(b"\n" * torn + json.dumps(asdict(event) | {"time": time.time()}).encode() + b"\n")

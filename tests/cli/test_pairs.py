@@ -148,6 +148,17 @@ def test_words_around_a_text(own_zoo: Path, llama: Path, run: Run) -> None:
         assert (around["before"], around["after"]) == ("English: ", "\nGerman:")
 
 
+def test_a_pairs_model_keeps_the_words_it_was_trained_with(own_zoo: Path, llama: Path, run: Run) -> None:
+    words = "summarize=In German: "
+    result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", "tiny/slm", "--task", words)
+    assert "notice: tiny/slm keeps the words for summarize that it was trained with.\n" in result.stderr
+    prompts = json.loads((own_zoo / "mine" / "pair.json").read_text())["prompts"]
+    assert prompts["llm"]["summarize"]["before"] == "In German: "
+    assert prompts["slm"]["summarize"]["before"] == "summarize: "
+    same = run("pairs", "add", "other", "--llm", "tiny/llm", "--slm", "tiny/slm", "--task", "summarize")
+    assert "keeps the words" not in same.stderr
+
+
 def test_a_text_stands_once_among_the_words(own_zoo: Path, llama: Path, run: Run) -> None:
     words = "summarize={text} and {text}"
     result = run("pairs", "add", "mine", "--llm", str(llama), "--slm", str(llama), "--task", words)

@@ -59,6 +59,21 @@ def test_training_leaves_a_card_of_the_pair_and_of_each_model(finished) -> None:
     )
 
 
+def test_the_logs_of_training_lie_beside_the_cards(finished) -> None:
+    recipe = finished[0]
+    folder = recipe.out / "bundle" / "tiny"
+    logs = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.jsonl")}
+    assert logs == {
+        name: (recipe.out / stage / "log.jsonl").read_bytes()
+        for name, stage in (
+            ("llm/training.jsonl", "first"),
+            ("slm/training.jsonl", "second"),
+            ("hybrid/training.jsonl", "third"),
+            ("hybrid/training-second.jsonl", "second"),
+        )
+    }
+
+
 def test_what_nobody_states_is_not_stated(finished, zoo: Path) -> None:
     text = card(exported(finished, zoo / "tiny"))
     assert "license:" not in text
