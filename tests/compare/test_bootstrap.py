@@ -47,7 +47,7 @@ def test_a_share_has_wilsons_interval(count: int, n: int) -> None:
     assert share.high is not None
     assert 0 <= share.low < share.high <= 100
     for end in (share.low / 100, share.high / 100):
-        assert abs(end - count / n) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / n), abs=1e-9)
+        assert abs(end - count / n) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / n), abs=1e-6)
 
 
 def test_a_share_of_too_few_answers_has_no_interval() -> None:
