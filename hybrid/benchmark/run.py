@@ -71,9 +71,7 @@ def run_benchmark(
     check_methods(folder.name, manifest, [system.method for system in plan.systems])
     if suite is None:
         suite = _suite_of(plan, observer)
-        plan = replace(
-            plan, suite=suite.name
-        )  # a file's without its folders, a bundled one's with its version
+        plan = replace(plan, suite=suite.name)  # without a file's folders, with a bundled one's version
     _check_suite(plan, suite)
     tasks = tasks_of(manifest)
     check_task(suite, tasks, folder.name)

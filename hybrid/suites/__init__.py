@@ -105,7 +105,7 @@ class Bundled:
 
 BUNDLED: Mapping[str, Bundled] = {
     "everyday-en-de": Bundled("translate-en-de", versions=2),
-    "briefs-en": Bundled("summarize"),
+    "briefs-en": Bundled("summarize", versions=2),
     "everyday-100-en-de": Bundled("translate-en-de"),  # short ones, whose answers a person judges
 }
 
