@@ -15,6 +15,7 @@ from hybrid.benchmark.plan_options import COLUMNS
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json, say, stderr_console
 from hybrid.cli.options import Finite, with_options
 from hybrid.errors import InputError
+from hybrid.format import capitalized
 from hybrid.measuring import collector_off
 from hybrid.schema import MODELS, Device, Model, Observer, Status, Task
 
@@ -41,10 +42,15 @@ def train(recipe: Path, stages: tuple[str, ...], stop_after: float | None) -> No
 
     loaded = load_recipe(recipe)
     from hybrid.training.train import train as run
+    from hybrid.training.train import what_is_left
 
     events = run(loaded, stages or None, stop_after)
     if os.environ.get("RANK", "0") == "0":
-        _draw(events)
+        try:
+            _draw(events)
+        except KeyboardInterrupt:
+            notice(f"{capitalized(what_is_left(loaded))}.")
+            raise
     else:  # one of several processes: the first one draws
         for _ in events:
             pass

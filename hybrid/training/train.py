@@ -104,18 +104,18 @@ def _as_recipe_error(recipe: Recipe) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         what = f"Training stopped, {recipe.out} cannot be read or written: {reason}"
-        raise RecipeError(f"{what}; {_what_is_left(recipe)}.") from error
+        raise RecipeError(f"{what}; {what_is_left(recipe)}.") from error
     except (MemoryError, RuntimeError) as error:
         full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "t allocate memory" in str(error)
         if not full:  # torch has no class of its own for a CPU's
             raise
         raise RecipeError(
-            f"Training stopped, the memory is full; {_what_is_left(recipe)}. A recipe with smaller "
+            f"Training stopped, the memory is full; {what_is_left(recipe)}. A recipe with smaller "
             "tokens_per_step, buckets or sizes takes less, in another output folder."
         ) from error
 
 
-def _what_is_left(recipe: Recipe) -> str:
+def what_is_left(recipe: Recipe) -> str:
     """Say what the same command goes on from after a training that stopped."""
     with suppress(OSError):
         for stage in reversed(recipe.stages):

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from tests.training.conftest import RECIPE
+
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
 
@@ -106,6 +108,32 @@ def test_train_says_where_the_pair_is_and_what_shows_it(monkeypatch: pytest.Monk
     said = run("train", "r.toml").stderr.splitlines()[-1]
     assert "The pair is in my runs/bundle/mine;" in said
     assert "`HYBRID_ZOO='my runs/bundle' hybrid app`" in said
+
+
+def test_an_interrupted_training_says_what_the_next_goes_on_from(
+    monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
+) -> None:
+    from hybrid.training.train import TrainEvent
+
+    def interrupted(*_: object) -> Iterator[TrainEvent]:
+        yield TrainEvent("start", "first", 0, 30, {})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hybrid.training.train.train", interrupted)
+    for name in ("train.tsv", "train.jsonl", "dev.tsv"):
+        (tmp_path / name).touch()
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.format(folder=tmp_path.as_posix()), "utf-8")
+    result = run("train", str(recipe))
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-2:] == [
+        "notice: No checkpoint was written before that; the same command begins anew.",
+        "error: Interrupted.",
+    ]
+    (tmp_path / "out" / "first" / "checkpoint").mkdir(parents=True)
+    (tmp_path / "out" / "first" / "checkpoint" / "position.json").touch()
+    sentence = "notice: The last checkpoint, of stage 'first', is whole; the same command goes on."
+    assert sentence in run("train", str(recipe)).stderr
 
 
 def test_train_with_nothing_left_to_do(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
