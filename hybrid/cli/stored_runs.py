@@ -169,7 +169,8 @@ def score(names: tuple[str, ...], metrics: tuple[str, ...]) -> None:
 
     RUN: an id, the beginning of one, or `latest`; all runs when none is given.
     A benchmark scores itself at its end; this adds metrics that it was not scored
-    by, and ends what was interrupted. Answers and times stay as they are.
+    by, and ends what was interrupted. Answers and times stay as they are. Checks
+    without a model are among them, such as invented_numbers and copies.
     """
     from hybrid.benchmark.scoring import score_run
     from hybrid.errors import HybridError

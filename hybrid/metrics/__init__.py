@@ -1,4 +1,7 @@
-"""Quality of outputs: BLEU, chrF and TER as sacrebleu computes them, ROUGE as rouge-score does.
+"""Quality of outputs: BLEU, chrF and TER as sacrebleu computes them, ROUGE as rouge-score does; and checks.
+
+Checks need no model: faithfulness to the source (faithfulness, numbers), what is copied
+(extraction), and form (form, repetition). The words of languages that they know stand in vocabulary.
 
 A metric splits in two. `statistics` says what one answer contributes; `score`
 turns summed contributions into the corpus score. A run stores the first, so

@@ -93,8 +93,7 @@ def names(text: str) -> tuple[tuple[str, ...], ...]:
     found: list[list[str]] = []
     end = -1
     spelled = list(_SPELLED.finditer(text))
-    small = sum(match[0][0].islower() for match in spelled)
-    if 2 * small < len(spelled) - 1 - small:  # a headline, or all in capitals
+    if _is_headline(text, [match[0] for match in spelled]):
         return ()
     for match in spelled:
         word = match[0]
@@ -108,6 +107,13 @@ def names(text: str) -> tuple[tuple[str, ...], ...]:
             continue
         end = match.end()
     return tuple(map(tuple, found))
+
+
+def _is_headline(text: str, spelled: Sequence[str]) -> bool:
+    """Tell words that are capital for their own sake: twice as many as small ones, and in a title as many."""
+    words = [word for word in spelled[1:] if word.lower() not in FUNCTION_WORDS["en"]]
+    capital = sum(word[0].isupper() for word in words)
+    return capital > (len(words) - capital) * (2 if text[-1:] in tuple('.!?…"”') else 0.99)
 
 
 def lacking(known: Iterable[Sequence[str]], text: str) -> Iterator[Sequence[str]]:

@@ -94,6 +94,7 @@ OWN_WORDS: Mapping[str, frozenset[str]] = {
 }
 # English words with a capital letter that a translation into another language does not keep.
 TRANSLATED_NAMES = frozenset(_listed(
+    "dad mum mom daddy mummy grandma grandpa uncle aunt "
     "monday tuesday wednesday thursday friday saturday sunday january february march april may june july "
     "august september october november december mr mrs ms miss dr prof professor sir madam lord lady king "
     "queen prince princess president minister mayor captain doctor director chancellor councillor dear god "

@@ -27,6 +27,8 @@ def fault(name: str, answer: str, source: str = "x", language: str = "en", to: s
         ("We met Anna in Harwell.", "Wir trafen eine Frau in Harwell.", [("Anna",)]),
         ("Anna came.", "Sie kam.", []),  # the first word of a sentence is no name for sure
         ("The Old Mill Burned Down", "Brand", []),  # a headline
+        ("Leap Conference: Call for Papers", "Einladung", []),
+        ("NOTHING BUT CAPITALS HERE.", "Nur das.", []),
     ],
 )
 def test_names_that_a_translation_lacks(source: str, answer: str, lost: list[tuple[str, ...]]) -> None:
