@@ -27,6 +27,11 @@ from pages.examples_parts.controls import (
     first_page,
 )
 
+PRIVATE = (
+    "This run is private: it was stored with the times, lengths and scores of its answers, and without any "
+    "source, reference or answer, so that there are no examples to show. All other pages work from it."
+)
+
 
 def one_example(examples: Examples, chosen: Chosen, example_id: str) -> None:
     """Draw the example that the URL names, alone."""
@@ -119,6 +124,9 @@ if not catalog.entries:
     note(NO_RUNS)
     st.stop()
 entry = choose_run(catalog.entries)
+if entry.private:
+    note(PRIVATE)
+    st.stop()
 chosen = controls(entry)
 place = st.empty()
 try:

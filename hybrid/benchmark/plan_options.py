@@ -244,6 +244,12 @@ PLAN_OPTIONS = (
         help="Peak memory, in a pass of its own. [default: yes]",
         texts=lambda plan: () if plan.memory else ("no",),
     ),
+    PlanOption(
+        name="private",
+        default=False,
+        help="Store no texts: times, lengths, statistics and keyed hashes, and no name of a file.",
+        texts=lambda plan: ("yes",) if plan.private else (),
+    ),
 )
 
 
@@ -270,7 +276,8 @@ def plan_arguments(plan: Plan) -> tuple[str, ...]:
     arguments: list[str] = []
     for option in PLAN_OPTIONS:
         for text in option.texts(plan):
-            arguments.append(f"--no-{option.name}" if option.flag else f"--{option.name}={text}")
+            flag = f"--no-{option.name}" if option.default else f"--{option.name}"
+            arguments.append(flag if option.flag else f"--{option.name}={text}")
     return (*arguments, "--", plan.suite) if plan.suite.startswith("-") else (plan.suite, *arguments)
 
 

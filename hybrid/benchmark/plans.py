@@ -18,7 +18,7 @@ from hybrid.store.files import read_bounded
 from hybrid.store.typed_json import convert, encode
 from hybrid.suites import bundled_suites, is_bundled, known_task
 
-SCHEMA = 1  # of a run.json, and so of a plan in a file of its own
+SCHEMA = 2  # of a run.json, and so of a plan in a file of its own: 2 where it is private
 LARGEST_FILE = 2**24  # bytes, as of a run.json
 LONGEST_NAME = 1000  # characters
 PREFIXES = ("sacrebleu:", "hf:", "file:")
@@ -26,7 +26,7 @@ PREFIXES = ("sacrebleu:", "hf:", "file:")
 
 def encode_plan(plan: Plan) -> bytes:
     """Write a plan as a file for `hybrid bench --plan`, of the same form as a run.json."""
-    return encode({"schema": SCHEMA, "plan": plan}, indent=1)
+    return encode({"schema": SCHEMA if plan.private else 1, "plan": plan}, indent=1)
 
 
 def load_plan(path: Path) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hybrid.benchmark.block import BlockRequest, Measured, Messages, Ready, measure_blocks
 from hybrid.benchmark.plans import check_plan
+from hybrid.benchmark.private import PrivateTexts, answers_into, is_of, private_texts, texts_to_resume
 from hybrid.benchmark.schedule import RunProgress, select_examples
 from hybrid.benchmark.scoring import score_run
 from hybrid.errors import EngineError, HybridError, PairError, StoreError, SuiteError
@@ -38,6 +39,7 @@ from hybrid.schema import (
     System,
     silent,
 )
+from hybrid.schema.runs import UNNAMED
 from hybrid.store import Writer, check_writable, create, new_run_id, resume
 from hybrid.suites import check_task, load_suite
 from hybrid.suites.rows import remarks
@@ -76,12 +78,13 @@ def run_benchmark(
     tasks = tasks_of(manifest)
     check_task(suite, tasks, folder.name)
     plan = replace(plan, suite_hash=suite.content_hash, task=suite.task, pair=folder.name)
+    private = private_texts(plan, suite) if plan.private else None
     if plan.limit is not None and plan.limit > len(suite.examples):
         size = f"{len(suite.examples):,}"
         observer(
             Notice(sentence=f"The suite has {size} examples, fewer than --limit {plan.limit}: all are taken.")
         )
-    examples = select_examples(plan, suite)
+    plan, examples = (private.plan, private.examples) if private else (plan, select_examples(plan, suite))
     for sentence in remarks(examples, tasks[plan.task].lines):
         observer(Notice(sentence=sentence))
     check_writable(root)  # before models are loaded
@@ -98,8 +101,8 @@ def run_benchmark(
             run_id=run_id,
             plan=ready.plan,
             environment=ready.environment,
-            licence=suite.licence,
-            signatures={},
+            licence="" if plan.suite.startswith(UNNAMED) else suite.licence,
+            signatures=private.signatures(tasks[plan.task]) if private else {},
             planned=len(examples) * plan.repeats * len(plan.systems),
             created_at=_now(),
             max_prompt_tokens=int(manifest["max_prompt_tokens"]),
@@ -109,8 +112,8 @@ def run_benchmark(
             two_tokenizers=not one_tokenizer(manifest),
             own_task=tasks[plan.task],
         )
-        with create(run, examples, root) as writer:
-            return _complete(writer, stream, observer, root)
+        with create(run, private.stored(run.task) if private else examples, root) as writer:
+            return _complete(writer, stream, observer, root, private)
 
 
 def _of_its_models(plan: Plan, pair: str, manifest: Mapping[str, Any], observer: Observer) -> Plan:
@@ -129,6 +132,7 @@ def resume_benchmark(
     observer: Observer = silent,
     *,
     memory: bool | None = None,
+    suite: Suite | None = None,
     wait_s: float = 0.0,
     root: Path | None = None,
 ) -> Run:
@@ -144,10 +148,11 @@ def resume_benchmark(
             observer(Notice(sentence=problem))
         run = writer.run
         _check_weights(run)
+        private = texts_to_resume(run, suite, writer.examples) if run.plan.private else None
         observer(Status(sentence="Starting"))
         request = BlockRequest(
             plan=run.plan,
-            examples=writer.examples,
+            examples=private.examples if private else writer.examples,
             done=writer.done,
             weights_sha256=run.environment.weights_sha256,
         )
@@ -155,7 +160,7 @@ def resume_benchmark(
             measuring(run.run_id, run.plan.suite, wait_s, observer),
             closing(measure_blocks(request, observer)) as stream,
         ):
-            return _complete(writer, stream, observer, root, memory)
+            return _complete(writer, stream, observer, root, private, memory)
 
 
 def _suite_of(plan: Plan, observer: Observer) -> Suite:
@@ -166,7 +171,7 @@ def _suite_of(plan: Plan, observer: Observer) -> Suite:
 def _check_suite(plan: Plan, suite: Suite) -> None:
     if suite.name != plan.suite:
         raise ValueError(f"plan.suite is {plan.suite!r} and the suite is named {suite.name!r}")
-    if plan.suite_hash and plan.suite_hash != suite.content_hash:
+    if plan.suite_hash and not is_of(plan, suite):
         raise SuiteError(
             f"The suite {plan.suite} has other texts now, {suite.content_hash[:12]}, than the plan was made "
             f"for, {plan.suite_hash[:12]}. Restore them, or leave suite_hash out of the plan."
@@ -178,12 +183,13 @@ def _complete(
     stream: Messages,
     observer: Observer,
     root: Path | None,
+    private: PrivateTexts | None,
     memory: bool | None = None,
 ) -> Run:
     """Store what `stream` measures, and then scores and memory."""
     with _resumable(writer, observer):
         try:
-            _store(writer, stream, observer)
+            _store(writer, stream, observer, private)
         except (HybridError, KeyboardInterrupt):
             with suppress(HybridError):  # the first failure is the one to be seen
                 _score(writer.run, observer, root)
@@ -192,13 +198,14 @@ def _complete(
         writer.sync()  # the memory pass takes a while
         plan = writer.run.plan
         with_memory = plan.memory if memory is None else memory
-        peaks = _peak_memory(plan, writer.examples, observer) if with_memory else {}
+        examples = private.examples if private else writer.examples
+        peaks = _peak_memory(plan, examples, observer) if with_memory else {}
         run = writer.finish(peaks, _now())
     observer(Finished(run_id=run.run_id, busy=busy_reasons(run) or ()))
     return run
 
 
-def _store(writer: Writer, stream: Messages, observer: Observer) -> None:
+def _store(writer: Writer, stream: Messages, observer: Observer, private: PrivateTexts | None) -> None:
     """Store each item's records as they come, and each probe of the machine."""
     run = writer.run
     progress = RunProgress(run.plan, run.planned, writer.earlier)
@@ -206,22 +213,24 @@ def _store(writer: Writer, stream: Messages, observer: Observer) -> None:
     if progress.done == run.planned:
         observer(progress.event)
     sent_s = float("-inf")
-    for message in stream:
-        if not isinstance(message, Measured):
-            if isinstance(message, Ready):
-                _note_environment(writer, message.environment, observer)
-            writer.add_probe(message.probe)
-            continue
-        writer.append(message.records)
-        progress.add(message.records)
-        if time.monotonic() - sent_s >= PROGRESS_EVERY_S or progress.done == run.planned:
-            observer(progress.event)
-            sent_s = time.monotonic()
+    with answers_into(writer, private) as answers:
+        for message in stream:
+            if not isinstance(message, Measured):
+                answers.flush()
+                if isinstance(message, Ready):
+                    _note_environment(writer, message.environment, observer)
+                writer.add_probe(message.probe)
+                continue
+            answers.append(message.records)
+            progress.add(message.records)
+            if time.monotonic() - sent_s >= PROGRESS_EVERY_S or progress.done == run.planned:
+                observer(progress.event)
+                sent_s = time.monotonic()
 
 
 def _score(run: Run, observer: Observer, root: Path | None) -> None:
     """Score what is stored, all answers alike. A text that had to go on past its end has no quality."""
-    if not run.plan.sampling.ignore_eos:
+    if not (run.plan.sampling.ignore_eos or run.plan.private):  # a private one has its scores already
         score_run(run.run_id, benchmark_metrics(run.task), observer, root=root)
 
 

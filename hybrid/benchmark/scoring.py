@@ -32,7 +32,8 @@ def score_run(
 
     Returns the metrics that were computed. Raises InputError for a metric that is
     unknown or not for the run's task, or for any of a run of fixed length, whose
-    answers have no quality; StoreError when the run cannot be read or written.
+    answers have no quality, or for one that a private run lacks; StoreError when the run
+    cannot be read or written.
     """
     reader = RunReader(run_id, root)
     task, fixed = reader.run.task, reader.run.plan.sampling.ignore_eos
@@ -44,6 +45,11 @@ def score_run(
     lacking = [] if fixed else _lacking(reader, chosen, named=metrics is not None)
     if not lacking:
         return ()
+    if reader.run.plan.private:
+        raise InputError(
+            f"Run {reader.run.run_id} is private and holds no texts, so that it cannot be scored by "
+            f"{listed([metric.label for metric in lacking])}; only when it was measured could it."
+        )
     if needed := lacking_dictionary(task.target_language):
         observer(Notice(sentence=needed))
     scores = [metric.label for metric in lacking if not metric.catches]

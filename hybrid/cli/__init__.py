@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "latency": "latency",
     "pairs": "pairs",
     "predict": "device",
+    "private": "bench",
     "report": "stored_runs",
     "runs": "stored_runs",
     "score": "stored_runs",

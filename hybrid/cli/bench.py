@@ -1,11 +1,12 @@
-"""`hybrid bench`: a suite answered and timed by several systems, into a stored run."""
+"""`hybrid bench`: a suite answered and timed by several systems, into a stored run; `hybrid private`."""
 
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,8 +16,8 @@ import click
 from hybrid.benchmark.plan_options import PLAN_OPTIONS, plan_of_options, threads_notice
 from hybrid.cli.console import Terminal, notice, out, say, speedups, standard_input
 from hybrid.cli.options import given_options, is_given, wait_option, with_options
-from hybrid.errors import HybridError, StoreError
-from hybrid.schema import Event, Failed, Observer, Plan
+from hybrid.errors import BusyError, EngineError, HybridError, PairError, StoreError
+from hybrid.schema import Event, Failed, Observer, Plan, Suite
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # What may be given beside --plan and --resume; all else is in the plan.
 BESIDE_PLAN = ("plan", "wait", "events")
 BESIDE_RESUME = ("resume", "wait", "events", "memory")
+OF_PRIVATE = ("suite", "columns")  # beside either, of a private run: it does not name its suite
+WITHOUT_TEXTS = (BusyError, EngineError, PairError, StoreError)  # what their sentences never quote
 AGAIN_S = 0.05
 
 
@@ -57,11 +60,13 @@ def bench(
 
     Ctrl-C and SIGTERM keep what was measured; the exit code is then 130 or
     143, and `hybrid bench --resume RUN` goes on, where anything was. Only one measurement runs on
-    a machine at a time.
+    a machine at a time. A private run of a file or of the Hub does not name its suite: to go on with one,
+    or with its --plan, name SUITE and --columns again.
     """
-    if resume is not None and (surplus := given_options(ctx, BESIDE_RESUME)):
+    beside = OF_PRIVATE if suite is not None else ()
+    if resume is not None and (surplus := given_options(ctx, (*BESIDE_RESUME, *beside))):
         raise click.UsageError(f"--resume goes on with the stored plan; leave out {', '.join(surplus)}.")
-    if plan is not None and (surplus := given_options(ctx, BESIDE_PLAN)):
+    if plan is not None and (surplus := given_options(ctx, (*BESIDE_PLAN, *beside))):
         raise click.UsageError(f"--plan says all that is measured; leave out {', '.join(surplus)}.")
     if suite is None and plan is None and resume is None:
         raise click.UsageError("Missing argument 'SUITE'; only --plan and --resume go without.")
@@ -73,9 +78,13 @@ def bench(
 
             if resume is not None:
                 memory = options["memory"] if is_given(ctx, "memory") else None
-                run = resume_benchmark(resume, observer, memory=memory, wait_s=wait)
+                texts = _suite_beside(terminal, resume, suite, options["columns"])
+                run = resume_benchmark(resume, observer, memory=memory, suite=texts, wait_s=wait)
             else:
                 given_plan = plan_of_options(suite or "", options) if plan is None else _plan_in(plan)
+                terminal.private = given_plan.private
+                if plan is not None and suite is not None:
+                    given_plan = _of_suite(given_plan, suite, options["columns"])
                 run = run_benchmark(given_plan, observer, wait_s=wait)
     except (HybridError, KeyboardInterrupt) as error:
         _say_how_to_go_on(terminal, error, resume)
@@ -92,6 +101,23 @@ def bench(
     out(run.run_id)
 
 
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+def private(names: tuple[str, ...]) -> None:
+    """Store a copy of RUNs without their texts; the ids of the copies are the last lines.
+
+    A copy has times, lengths, statistics and keyed hashes, no source, reference, answer or name of a
+    file, and compares like the run itself, which stays. A metric that it lacks can never be added.
+    """
+    from hybrid.benchmark.private import make_private
+    from hybrid.store import find_run
+
+    with Terminal() as terminal:
+        copies = [make_private(run_id, terminal) for run_id in dict.fromkeys(map(find_run, names))]
+    for copy in copies:
+        out(copy)
+
+
 def _plan_in(name: str) -> Plan:
     from hybrid.benchmark.plans import LARGEST_FILE, decode_plan, load_plan
 
@@ -102,6 +128,29 @@ def _plan_in(name: str) -> Plan:
     if sentence := threads_notice(plan.threads):
         notice(sentence)
     return plan
+
+
+def _of_suite(plan: Plan, suite: str, columns: Mapping[str, str] | None) -> Plan:
+    """Name the suite of a private plan. Raises click.UsageError for any other."""
+    if not plan.private:
+        raise click.UsageError("--plan says all that is measured; leave out SUITE.")
+    return replace(plan, suite=suite, columns=columns or {})
+
+
+def _suite_beside(
+    terminal: Terminal, run_id: str, suite: str | None, columns: Mapping[str, str] | None
+) -> Suite | None:
+    """Load the suite of a private run that goes on. Raises click.UsageError for any other."""
+    from hybrid.store import run_of
+    from hybrid.suites import load_suite
+
+    plan = run_of(run_id).plan
+    terminal.private = plan.private
+    if suite is None:
+        return None
+    if not plan.private:
+        raise click.UsageError("--resume goes on with the stored plan and texts; leave out SUITE.")
+    return load_suite(suite, plan.task, columns)
 
 
 def _say_how_to_go_on(terminal: Terminal, error: BaseException, resumed: str | None) -> None:
@@ -145,14 +194,17 @@ def _logged(terminal: Terminal, path: str | None) -> Iterator[Observer]:
         try:
             yield both
         except Exception as error:
-            name = type(error).__name__
-            expected = isinstance(error, HybridError | click.ClickException)
-            log(
-                Failed(
-                    error=name, sentence=str(error) if expected else f"It ended unexpectedly: {name}: {error}"
-                )
-            )
+            log(Failed(error=type(error).__name__, sentence=_sentence(error, terminal.private)))
             raise
+
+
+def _sentence(error: Exception, private: bool) -> str:
+    """Write an error for a file. private: most may quote texts, or what names them."""
+    name = type(error).__name__
+    if private and not isinstance(error, WITHOUT_TEXTS):
+        return f"It ended with {name}, which may quote a private suite: typed, the command says what it is."
+    expected = isinstance(error, HybridError | click.ClickException)
+    return str(error) if expected else f"It ended unexpectedly: {name}: {error}"
 
 
 class Stopped(KeyboardInterrupt):

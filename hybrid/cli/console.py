@@ -142,12 +142,14 @@ class Terminal:
     only: a thread that draws, or a terminal that is kept busy, would be part of
     what is measured. unit: of progress, on plain lines.
     interrupted, finished: how a run has ended, if one did. last: the latest progress.
+    private: what is measured is to be named in no file.
     """
 
     def __init__(self, unit: str = "") -> None:
         self.interrupted: Interrupted | None = None
         self.finished: Finished | None = None
         self.last: Progress | None = None
+        self.private = False
         self._console = stderr_console()
         self._unit = unit and f" {unit}"
         self._title = ""

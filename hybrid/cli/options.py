@@ -72,7 +72,8 @@ def is_given(ctx: click.Context, name: str) -> bool:
 
 def _as_click(option: "PlanOption") -> Callable[[F], F]:
     if option.flag:
-        return click.option(f"--{option.name}/--no-{option.name}", default=option.default, help=option.help)
+        names = f"--{option.name}/--no-{option.name}" if option.default else f"--{option.name}"
+        return click.option(names, is_flag=True, default=option.default, help=option.help)
     kind: click.ParamType[Any] | None = None
     if option.choices:
         kind = click.Choice(option.choices)

@@ -66,6 +66,7 @@ def _row(summary: "RunSummary") -> tuple[str, ...]:
         ",".join(plan.systems),
         f"{examples} x {plan.repeats}",
         ("complete" if summary.complete else f"incomplete {summary.records}/{run.planned}")
+        + (", private" if plan.private else "")
         + (BUSY_MARK if busy_reasons(run) else ""),
         _minute(run.created_at),
     )

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from hybrid.compare.bootstrap import LEVEL, Resamples
 from hybrid.compare.paired import Fidelity, PairedComparison, fidelity, paired_comparison
+from hybrid.compare.private import beside_private
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
 from hybrid.compare.trivial import Lead, lead_of, trivial_results
@@ -112,7 +113,7 @@ def compare_runs(
     that no run has, or a system that shares no example with its baseline.
     """
     _check(price_per_hour, resamples)
-    unique = {stored.run.run_id: stored for stored in runs}
+    unique = beside_private({stored.run.run_id: stored for stored in runs})
     results = _results(unique)
     leads = _trivial(trivial, baseline, unique, results)
     everything = {run_id: {**of_run, **leads[run_id]} for run_id, of_run in results.items()}

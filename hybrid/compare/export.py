@@ -51,7 +51,7 @@ CONDITIONS: Mapping[str, str] = {
     "created_at": "when it began, ISO 8601, UTC",
     "finished_at": "when it was finished; empty when it is incomplete",
     "suite": "what was answered",
-    "suite_hash": "SHA-256 of the suite's task and texts",
+    "suite_hash": "SHA-256 of the suite's task and texts; of a private run a keyed digest of it",
     "licence": "of the suite's texts",
     "task": "what was asked",
     "pair": "the pair of models",
@@ -270,7 +270,7 @@ def _record_conditions(run: Run) -> list[tuple[int, dict[System, tuple[Cell, ...
 def _cells(record: Record, example: Example) -> Iterator[Cell]:
     generation, timing = record.generation, record.generation.timing
     yield from (record.repeat, record.batch, record.position, record.started_at, example.id, example.domain)
-    yield from (generation.system, generation.prompt_tokens, len(generation.token_ids))
+    yield from (generation.system, generation.prompt_tokens, generation.output_tokens)
     yield from (generation.finish_reason, generation.text)
     yield from (example.source, BETWEEN_REFERENCES.join(example.references))
     times = (timing.total_s, timing.ttft_s, timing.tpot_s, *map(timing.phases.get, _FIRST_PHASES))

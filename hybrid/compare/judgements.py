@@ -58,8 +58,11 @@ class Acceptability:
 def begin_judgements(stored: StoredRun, folder: Path) -> None:
     """Write a run's answers, of the first repeat, for each reading to judge, each in an order of its own.
 
-    Raises InputError when the folder is there already, StoreError when it cannot be written.
+    Raises InputError when the folder is there already, or the run is private; StoreError when it cannot
+    be written.
     """
+    if stored.run.plan.private:
+        raise InputError(f"Run {stored.run.run_id} is private: it holds no answers that people could read.")
     if folder.exists():
         raise InputError(f"There are judgements in {folder} already; name another folder.")
     sources = {example.id: example.source for example in stored.examples}

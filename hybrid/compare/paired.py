@@ -26,6 +26,7 @@ from hybrid.compare.results import (
 from hybrid.errors import InputError
 from hybrid.metrics import main_metric
 from hybrid.schema import BASELINE, METHODS, System, Task
+from hybrid.store.private import SECRET
 
 GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
 FEWEST_TO_MEET = 50  # examples; the intervals of fewer are too narrow to promise anything
@@ -150,7 +151,7 @@ def fidelity(results: SystemResults, systems: Mapping[System, SystemResults]) ->
     pairs = list(zip(*shared(results, llm), strict=True))
     if not pairs:
         return None
-    equal = sum(results.firsts[i].generation.text == llm.firsts[j].generation.text for i, j in pairs)
+    equal = sum(results.firsts[i].generation.identity == llm.firsts[j].generation.identity for i, j in pairs)
     engine, dtype = _arithmetic(llm)
     return Fidelity(
         llm=llm.system, alike=(engine, dtype) == (ran.engine, ran.dtype), dtype=ran.dtype,
@@ -204,7 +205,7 @@ def paired_comparison(
         raise InputError(
             f"{system.system} of run {system.run.run_id} and the baseline {baseline.system} of run "
             f"{baseline.run.run_id} have no example in common ({system.run.plan.suite} and "
-            f"{baseline.run.plan.suite}); compare runs of the same suite."
+            f"{baseline.run.plan.suite}); compare runs of the same suite{_private(system, baseline)}."
         )
     system_scores, baseline_scores = system.scores(resamples, rows), baseline.scores(resamples, baseline_rows)
     pairs = {
@@ -230,6 +231,12 @@ def paired_comparison(
         agreement=_agreement(system, baseline, rows, baseline_rows),
         gate=gate_of(system.run.task, pairs, length),
     )
+
+
+def _private(system: SystemResults, baseline: SystemResults) -> str:
+    """Say what else two runs must share of which one is private."""
+    private = system.run.plan.private or baseline.run.plan.private
+    return f", which private runs tell by keyed hashes: all its texts, and one {SECRET}" if private else ""
 
 
 def _speedups(
@@ -275,7 +282,7 @@ def _agreement(
         return None
     pairs = zip(rows, baseline_rows, strict=True)
     same: list[bool] = [
-        system.firsts[i].generation.text == baseline.firsts[j].generation.text for i, j in pairs
+        system.firsts[i].generation.identity == baseline.firsts[j].generation.identity for i, j in pairs
     ]
     return sum(same) / len(same)
 

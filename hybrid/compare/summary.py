@@ -108,10 +108,10 @@ class Summary:
 def summarize(results: SystemResults, resamples: Resamples, price_per_hour: float | None = None) -> Summary:
     """Sum up one system without a baseline. price_per_hour: of the machine, any currency."""
     generations = [record.generation for record in results.records]
-    tokens, seconds = sum(len(generation.token_ids) for generation in generations), results.busy_s
+    tokens, seconds = sum(generation.output_tokens for generation in generations), results.busy_s
     timed = list(compress(generations, ~results.disturbed))
     quality = {name: scores.estimate() for name, scores in results.scores(resamples).items()}
-    tokens_per_s = _rate(sum(len(generation.token_ids) for generation in timed), seconds)
+    tokens_per_s = _rate(sum(generation.output_tokens for generation in timed), seconds)
     stopped = sum(generation.finish_reason == "length" for generation in generations)
     accepted = sum(generation.accepted for generation in generations)
     return Summary(
@@ -122,7 +122,7 @@ def summarize(results: SystemResults, resamples: Resamples, price_per_hour: floa
         quality=quality or None,
         latencies={name: _latency(results, results.all_times[name]) for name in LATENCIES},
         tokens_per_s=tokens_per_s,
-        characters_per_s=_rate(sum(len(generation.text) for generation in timed), seconds),
+        characters_per_s=_rate(sum(generation.characters for generation in timed), seconds),
         requests_per_s=_rate(len(timed), seconds),
         memory=results.run.memory.get(results.system),
         cost_per_million_tokens=cost_per_million_tokens(price_per_hour, tokens_per_s),

@@ -60,7 +60,8 @@ def run_warnings(stored: StoredRun) -> Iterator[str]:
     elif lacking := _not_scored(stored):
         labels = ", ".join(metric.label for metric in lacking)
         but = "".join(f"; {metric.unscored}" for metric in lacking if metric.unscored)
-        yield f"{name} has answers that are not scored by {labels}: `hybrid score {run.run_id}` does it{but}."
+        fix = "it holds no texts" if run.plan.private else f"`hybrid score {run.run_id}` does it"
+        yield f"{name} has answers that are not scored by {labels}: {fix}{but}."
     if run.two_tokenizers and len({METHODS[s.method].writer for s in run.plan.systems}) > 1:
         yield (
             f"{name} has systems that write with different tokenizers, so that their tokens are not of one "
@@ -157,7 +158,7 @@ def _doubts(results: SystemResults) -> Iterator[str]:
     if run.plan.sampling.truncate and longest:
         yield f"read {longest} of {n} prompts as long as the pair reads, {limit} tokens: longer ones were cut"
     unlike = sum(
-        any(record.generation.text != records[0].generation.text for record in records)
+        any(record.generation.identity != records[0].generation.identity for record in records)
         for records in results.answers.values()
     )
     if unlike:

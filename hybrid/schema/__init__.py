@@ -16,6 +16,8 @@ from hybrid.schema.answers import (
     Step,
     Suite,
     Timing,
+    TrivialAnswer,
+    Withheld,
 )
 from hybrid.schema.events import (
     Event,
@@ -126,7 +128,9 @@ __all__ = [
     "Task",
     "TaskKind",
     "Timing",
+    "TrivialAnswer",
     "Waiting",
+    "Withheld",
     "check_own_task",
     "describe_cell",
     "is_task_name",

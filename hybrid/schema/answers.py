@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from operator import gt, itemgetter
@@ -63,11 +63,14 @@ class Timing:
         to the moment it was known.
     disturbed: the process was stopped or starved meanwhile, so that these are not
         the system's own times: what is made of times leaves them out.
+    tokens: how many ids there were, of a private run, which keeps only the first and the last of
+        token_times_s; 0 where all are kept.
     """
 
     phases: Mapping[Phase, float]
     token_times_s: tuple[float, ...]
     disturbed: bool = False
+    tokens: int = 0
 
     @property
     def total_s(self) -> float:
@@ -82,7 +85,7 @@ class Timing:
     @property
     def tpot_s(self) -> float | None:
         """Time per output token after the first; None when there was only one."""
-        n = len(self.token_times_s)
+        n = self.tokens or len(self.token_times_s)
         return (self.token_times_s[-1] - self.token_times_s[0]) / (n - 1) if n > 1 else None
 
 
@@ -98,10 +101,24 @@ def paused(token_times_s: Sequence[float]) -> bool:
     return len(gaps) > 1 and gaps[-1] >= max(PAUSE_S, PAUSE_RATIO * gaps[(len(gaps) - 1) // 2])
 
 
+@dataclass(frozen=True)
+class Withheld:
+    """What a private run stores in the place of an answer's text and ids.
+
+    digest: keyed, see hybrid.store.private: the same for the same text of the same example.
+    characters: of the text. tokens: ids, the end-of-sequence id included.
+    """
+
+    digest: str
+    characters: int
+    tokens: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Generation:
     """One answer of one system, with its raw times. token_ids include the end-of-sequence id.
 
+    withheld: of a private run, whose text and token_ids are empty.
     drafted, accepted: ids that a draft proposed, and how many of them the LLM
     agreed with; 0 where nothing is drafted or nobody counts.
     """
@@ -114,6 +131,22 @@ class Generation:
     timing: Timing
     drafted: int = 0
     accepted: int = 0
+    withheld: Withheld | None = None
+
+    @property
+    def identity(self) -> str:
+        """What answers to one example are told apart by: the text, or what stands for it."""
+        return self.withheld.digest if self.withheld else self.text
+
+    @property
+    def characters(self) -> int:
+        """How long the text is."""
+        return self.withheld.characters if self.withheld else len(self.text)
+
+    @property
+    def output_tokens(self) -> int:
+        """How many ids the answer has, the end-of-sequence id included."""
+        return self.withheld.tokens if self.withheld else len(self.token_ids)
 
 
 @dataclass(frozen=True)
@@ -121,13 +154,26 @@ class Example:
     """One text and what is known to answer it.
 
     id: unique in its suite. domain: the part of the suite it belongs to.
-    references: at least one.
+    references: at least one. Of a private run only the id is known, which stands for all of it, and
+    trivial: what systems without a model answer, by name.
     """
 
     id: str
     domain: str
     source: str
     references: tuple[str, ...]
+    trivial: Mapping[str, "TrivialAnswer"] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class TrivialAnswer:
+    """What is stored of what a system without a model answers to an example that is withheld.
+
+    statistics: by metric.
+    """
+
+    withheld: Withheld
+    statistics: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ def with_version(suite: str, content_hash: str) -> str:
     return f"{suite}@1" if _FIRST_VERSIONS.get(content_hash) == suite else suite
 
 
+UNNAMED = "private:"  # begins the name of a suite that a private run does not name
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a benchmark is asked to do: with the same weights, all that a rerun needs.
@@ -55,6 +58,8 @@ class Plan:
         smaller run is a part of a larger one. None takes all.
     columns: of file: and hf: suites, which column holds the source, the reference ...
     memory: measure each system's peak memory too, in a pass of its own.
+    private: store no source, reference or answer, nor what names them. The plan of such a run,
+        once stored, has neither the file's name nor `columns`, and its suite_hash is a keyed one.
 
     An empty suite_hash, task, pair or dtype, and the engine `auto`, are settled
     when the plan is run: the plan of a stored run names them.
@@ -80,6 +85,7 @@ class Plan:
     engine_options: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     memory: bool = True
+    private: bool = False
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch_size", "repeats", "blocks"):

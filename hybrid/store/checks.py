@@ -15,7 +15,8 @@ from datetime import datetime
 from zlib import crc32
 
 from hybrid.format import listed
-from hybrid.schema import STATISTICS, Grid, Record, Run, Timing, check_own_task, is_task_name
+from hybrid.schema import STATISTICS, Grid, Plan, Record, Run, Timing, check_own_task, is_task_name
+from hybrid.store.private import SUITE_DIGEST
 from hybrid.store.typed_json import LARGEST
 
 CHECKSUM = "crc32"  # its name, in run.json and as the last field of a line
@@ -103,12 +104,22 @@ def check_run(run: Run) -> None:
         check_own_task(run.own_task)
         if run.own_task.name != plan.task:
             raise ValueError(f"own_task is {run.own_task.name!r} and plan.task {plan.task[:80]!r}")
+    if plan.private:
+        _check_private(plan)
     check_moment("created_at", run.created_at)
     if run.finished_at is not None:
         check_moment("finished_at", run.finished_at)
     for resumption in run.resumptions:
         if resumption.records_before > planned:
             raise ValueError(f"records_before is {resumption.records_before:,} and planned is {planned:,}")
+
+
+def _check_private(plan: Plan) -> None:
+    """Raise ValueError for what a private run would give away."""
+    if plan.suite.startswith(("file:", "hf:")) or plan.columns:
+        raise ValueError("it is private and names a file, a data set or columns")
+    if not SUITE_DIGEST.fullmatch(plan.suite_hash):
+        raise ValueError(f"it is private and suite_hash is {plan.suite_hash[:80]!r}, no keyed digest")
 
 
 def check_grid(grid: Grid) -> None:
@@ -122,6 +133,11 @@ def check_record(record: Record, run: Run, examples: Container[str]) -> None:
     plan = run.plan
     if record.example_id not in examples:
         raise ValueError(f"the run has no example {record.example_id!r}")
+    if (record.generation.withheld is not None) != plan.private:
+        raise ValueError(
+            f"it holds {'a' if plan.private else 'no'} text, and the run is "
+            f"{'private' if plan.private else 'not private'}"
+        )
     if record.system not in plan.systems:
         raise ValueError(f"the run has no system {record.system}")
     if not 0 <= record.repeat < plan.repeats:

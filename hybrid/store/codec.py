@@ -7,16 +7,18 @@ they should be raise ValueError.
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
 
-from hybrid.schema import METHODS, Cell, Environment, Example, Grid, Phase, Run
+from hybrid.schema import METHODS, Cell, Environment, Example, Grid, Phase, Run, TrivialAnswer
 from hybrid.schema.runs import with_version, without_folders
-from hybrid.store.checks import CHECKSUM, check_grid, check_run, check_seal, seal
+from hybrid.store.checks import CHECKSUM, check_grid, check_run, check_seal, seal, unsound
+from hybrid.store.private import DIGEST
 from hybrid.store.typed_json import LARGEST, Count, Header, Microseconds, decode, encode, plain
 
-SCHEMA = 1  # of runs
+SCHEMA = 2  # of runs: 2 where they are private, so that earlier versions say that they cannot read them
 FORMAT = 1  # of grids
 Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
 
@@ -49,7 +51,8 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode_run(run: Run, **more: int | str) -> bytes:
     """Write run.json: the fields of the Run and `more`, those of RunFile, indented for people."""
-    return seal(encode({"schema": SCHEMA, **plain(run), **more}, indent=1), indented=True)
+    schema = SCHEMA if run.plan.private else 1
+    return seal(encode({"schema": schema, **plain(run), **more}, indent=1), indented=True)
 
 
 def decode_run(data: bytes) -> tuple[Run, RunFile]:
@@ -89,16 +92,35 @@ def without_suite_folders(data: bytes) -> bytes:
 
 def encode_example(example: Example) -> bytes:
     """Write one line."""
-    return seal(encode(example))
+    row = plain(example)
+    if not example.trivial:
+        del row["trivial"]
+    return seal(encode(row))
 
 
-def decode_example(line: bytes, sealed: bool = False) -> Example:
-    """Read one line. sealed: it must have its checksum."""
+def decode_example(line: bytes, sealed: bool = False, private: bool = False) -> Example:
+    """Read one line. sealed: it must have its checksum. private: of a run that withholds its texts."""
     example = decode(Example, line, texts=True)
     check_seal(line, required=sealed)
-    if not example.references:
+    if private:
+        trivial = example.trivial.values()
+        digests = (example.id, *(answer.withheld.digest for answer in trivial))
+        if not all(map(DIGEST.fullmatch, digests)) or (example.domain, example.source) != ("", ""):
+            raise ValueError("it holds more than digests, and the run is private")
+        if example.references or not all(map(_sound, trivial)):
+            raise ValueError("it holds references, or statistics that no answer has")
+    elif example.trivial:
+        raise ValueError("it holds answers, and the run is not private")
+    elif not example.references:
         raise ValueError("references is empty")
     return example
+
+
+def _sound(answer: TrivialAnswer) -> bool:
+    """Tell whether an answer can be scored so."""
+    numbers = chain(*answer.statistics.values())
+    lengths = answer.withheld.characters, answer.withheld.tokens
+    return all(0 <= number <= LARGEST for number in (*numbers, *lengths)) and not unsound(answer.statistics)
 
 
 class _CellLine(msgspec.Struct, omit_defaults=True, kw_only=True):

@@ -42,11 +42,11 @@ def write_archive(run_id: str, file: IO[bytes], root: Path | None = None) -> Non
     """
     root = root or results_folder()
     folder = root / find_run(run_id, root)
-    read_run(folder)
+    scores = {} if read_run(folder)[0].plan.private else score_files(folder)
     with as_store_error(f"Run {folder.name} cannot be read"), ZipFile(file, "w", ZIP_DEFLATED) as archive:
         run = without_suite_folders(read_small(folder / RUN))
         archive.writestr(f"{folder.name}/{RUN}", run, ZIP_DEFLATED)
-        for name in (*FILES[1:], *(path.name for path in score_files(folder).values())):
+        for name in (*FILES[1:], *(path.name for path in scores.values())):
             with open_regular(folder / name) as source, archive.open(f"{folder.name}/{name}", "w") as packed:
                 shutil.copyfileobj(source, packed, _PIECE)
 
@@ -154,7 +154,9 @@ def _checked(folder: Path) -> list[str]:
     plan, planned, examples = reader.run.plan, reader.run.planned, len(reader.examples)
     each = plan.repeats * len(plan.systems)
     why = ""
-    if not examples:
+    if plan.private and score_files(folder):
+        why = "it is private, and scores in files of their own hold checksums of texts: leave those out"
+    elif not examples:
         why = f"{EXAMPLES} holds no example that can be read"
     elif planned < examples * each or (planned > examples * each and not reader.problems):
         why = f"{RUN} plans {planned:,} answers and {examples:,} examples make {examples * each:,}"

@@ -129,7 +129,8 @@ class RunReader:
     @property
     def score_signatures(self) -> dict[str, str]:
         """How the scores were computed that stand in files of their own, by metric."""
-        return {metric: header.signature for metric, header in score_headers(self.folder).items()}
+        headers = {} if self.run.plan.private else score_headers(self.folder)
+        return {metric: header.signature for metric, header in headers.items()}
 
     def rows(self) -> Iterator[Sequence[RecordLine]]:
         """Read the stored records as their lines have them, many at once, with all their scores.
@@ -159,7 +160,7 @@ class RunReader:
             return row
 
         path, finished = self.folder / RECORDS, self.run.finished_at is not None
-        scores = read_scores(self.folder, self.problems)
+        scores = {} if self.run.plan.private else read_scores(self.folder, self.problems)
         for rows in decoded_together(path, decode_all, decode, self.problems, settled=not finished):
             add_scores(rows, scores)
             yield rows
@@ -178,7 +179,8 @@ class RunReader:
             self.problems.append(f"{path}: {lost} are damaged or missing.")
         for metric, count in self._unsound.items():
             lost = f"statistics of {metric} that no answer has are left out, of {count} answers"
-            self.problems.append(f"{path}: {lost}; `hybrid score {self.folder.name}` computes them.")
+            fix = "" if self.run.plan.private else f"; `hybrid score {self.folder.name}` computes them"
+            self.problems.append(f"{path}: {lost}{fix}.")
 
     def _take_out_unsound(self, row: RecordLine) -> None:
         """Take out statistics that no answer has; they are counted."""
@@ -190,7 +192,7 @@ class RunReader:
         seen: set[str] = set()
 
         def decode(line: bytes) -> Example:
-            example = decode_example(line, self.sealed)
+            example = decode_example(line, self.sealed, self.run.plan.private)
             if example.id in seen:
                 raise ValueError(f"it repeats example {example.id!r}")
             seen.add(example.id)

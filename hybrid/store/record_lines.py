@@ -20,9 +20,11 @@ from hybrid.schema import (
     Run,
     System,
     Timing,
+    Withheld,
 )
 from hybrid.schema.answers import PAUSE_S, paused
 from hybrid.store.checks import FIRST_YEAR, LAST_YEAR, all_sealed, check_seal, seal
+from hybrid.store.private import DIGEST
 from hybrid.store.typed_json import Amount, Count, Microseconds, decode, encode, parse_text, restore
 
 _SHORT_US = 0.9 * PAUSE_S * 1e6  # of all tokens together: no gap between two is a pause
@@ -33,6 +35,8 @@ class RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     """A record as a line has it, times in microseconds.
 
     append: of several that were written together, which one of how many.
+    digest, characters, tokens: of an answer that is withheld, whose text and token_ids are
+        empty and whose token_us are the first and the last.
     """
 
     example: str
@@ -53,6 +57,14 @@ class RecordLine(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
     block: Count = 0
     disturbed: bool = False
     append: Any = None
+    digest: str = ""
+    characters: Count = 0
+    tokens: Count = 0
+
+    @property
+    def output_tokens(self) -> int:
+        """How many ids the answer has."""
+        return self.tokens or len(self.token_ids)
 
 
 _decode = msgspec.json.Decoder(RecordLine, dec_hook=parse_text).decode
@@ -66,7 +78,7 @@ class _AppendOfLine(msgspec.Struct):
 
 def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
     """Write one line. row, rows: its place among the records that are written together."""
-    generation = record.generation
+    generation, withheld = record.generation, record.generation.withheld
     line = RecordLine(
         example=record.example_id,
         repeat=record.repeat,
@@ -86,6 +98,9 @@ def encode_record(record: Record, row: int = 0, rows: int = 1) -> bytes:
         block=record.block,
         disturbed=generation.timing.disturbed,
         append=[row + 1, rows] if rows > 1 else None,
+        digest=withheld.digest if withheld else "",
+        characters=withheld.characters if withheld else 0,
+        tokens=withheld.tokens if withheld else 0,
     )
     return seal(encode(line))
 
@@ -97,12 +112,21 @@ def decode_line(line: bytes, sealed: bool = False) -> RecordLine:
     except Exception:  # what is wrong is said, and half a surrogate pair read, by the slower one
         row = decode(RecordLine, line, texts=True)
     check_seal(line, required=sealed)
-    if not row.token_ids or len(row.token_ids) != len(row.token_us):
-        raise ValueError(f"it has {len(row.token_ids)} token_ids and {len(row.token_us)} token_us")
+    if not _whole(row):
+        of = f"{row.tokens} tokens without a text" if row.digest else f"{len(row.token_ids)} token_ids"
+        raise ValueError(f"it has {of} and {len(row.token_us)} token_us")
     if row.accepted > row.drafted:
         raise ValueError(f"{row.accepted} of {row.drafted} drafted ids are accepted")
     row.disturbed = row.disturbed or paused(_seconds(row.token_us))  # runs of before do not tell
     return row
+
+
+def _whole(row: RecordLine) -> bool:
+    """Tell whether an answer is all there, or all withheld."""
+    if not row.digest:
+        return 0 < len(row.token_ids) == len(row.token_us) and not row.tokens and not row.characters
+    empty = not row.text and not row.token_ids and DIGEST.fullmatch(row.digest)
+    return bool(empty) and 0 < len(row.token_us) == min(row.tokens, 2)
 
 
 def record_of(row: RecordLine) -> Record:
@@ -111,6 +135,7 @@ def record_of(row: RecordLine) -> Record:
         "phases": {phase: us / 1e6 for phase, us in row.phases_us.items()},
         "token_times_s": _seconds(row.token_us),
         "disturbed": row.disturbed,
+        "tokens": row.tokens,
     }
     # restore(): of 100,000 answers it saves what setting each field of three frozen objects takes
     generation = {
@@ -122,6 +147,7 @@ def record_of(row: RecordLine) -> Record:
         "timing": restore(Timing, timing),
         "drafted": row.drafted,
         "accepted": row.accepted,
+        "withheld": Withheld(row.digest, row.characters, row.tokens) if row.digest else None,
     }
     record = {
         "example_id": row.example,
@@ -158,7 +184,7 @@ def _in_run(rows: Sequence[RecordLine], run: Run, examples: Collection[str]) -> 
     """As check_record() has it."""
     plan = run.plan
     return (
-        all(row.example in examples for row in rows)
+        all(row.example in examples and bool(row.digest) == plan.private for row in rows)
         and {row.system for row in rows} <= {*plan.systems}
         and max(row.repeat for row in rows) < plan.repeats
         and max(row.block for row in rows) < plan.blocks
@@ -170,7 +196,7 @@ def _timed(row: RecordLine) -> bool:
     """Tell whether times are sound, beyond the doubt that rounding leaves of the last one."""
     times = row.token_us
     total_us = sum(row.phases_us.values())
-    if len(row.token_ids) != len(times) or not times or sorted(times) != times or row.accepted > row.drafted:
+    if not _whole(row) or sorted(times) != times or row.accepted > row.drafted:
         return False
     if times[-1] - times[0] > _SHORT_US:
         row.disturbed = row.disturbed or paused(_seconds(times))

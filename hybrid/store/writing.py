@@ -40,12 +40,12 @@ def check_writable(root: Path | None = None) -> None:
         pass
 
 
-def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "Writer":
+def create(run: Run, examples: Sequence[Example], root: Path | None = None, sealed: bool = True) -> "Writer":
     """Start a run in a folder of its own and hold its lock.
 
     When its id is taken, by a clock that was set back or another process, it
-    gets other digits: `writer.run` is what was stored. Raises StoreError, also
-    for a run that nobody could read again.
+    gets other digits: `writer.run` is what was stored. sealed: false for the copy of a run that had no
+    checksums. Raises StoreError, also for a run that nobody could read again.
     """
     root = root or results_folder()
     try:
@@ -59,10 +59,10 @@ def create(run: Run, examples: Sequence[Example], root: Path | None = None) -> "
         try:
             (folder / RECORDS).touch()
             atomic_write(folder / EXAMPLES, b"".join(map(encode_example, examples)))
-            data = encode_run(run, checksum=CHECKSUM)
+            data = encode_run(run, **_beside(sealed))
             atomic_write(folder / RUN, data)  # last: from here on the folder is a run
             sync_folder(root)
-            return Writer(folder, run, tuple(examples), lock)
+            return Writer(folder, run, tuple(examples), lock, sealed=sealed)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             lock.release()
@@ -105,7 +105,7 @@ class Writer:
         problems: tuple[str, ...] = (),
         sealed: bool = True,
     ) -> None:
-        self._beside = {"checksum": CHECKSUM} if sealed else {}  # not where earlier lines have none
+        self._beside = _beside(sealed)
         self.run, self.examples, self.earlier, self.problems = run, examples, earlier, problems
         self._folder, self._lock, self._done = folder, lock, set(map(key_of, earlier))
         self._known = frozenset(example.id for example in examples)
@@ -247,6 +247,11 @@ class Writer:
         name = self.run.run_id
         fix = f"The records so far are kept: when that is mended, `hybrid bench --resume {name}` goes on."
         return as_store_error(f"Run {name} cannot be written", fix)
+
+
+def _beside(sealed: bool) -> dict[str, str]:
+    """Give what stands in run.json of checksums: nothing where earlier lines have none."""
+    return {"checksum": CHECKSUM} if sealed else {}
 
 
 def _resumed(folder: Path, lock: "BaseFileLock") -> Writer:

@@ -151,6 +151,11 @@ def _more() -> dict[str, Any]:
             "Peak memory of each system, in a pass of its own that takes some seconds each",
             True, key="memory", bind="query-params",
         )  # fmt: skip
+        chosen["private"] = st.checkbox(
+            "Private: store times, lengths, scores and keyed hashes, no text and no name of a file",
+            key="private", bind="query-params",
+            help="Runs compare as usual, Examples shows none of it. No score can be added later.",
+        )  # fmt: skip
     return chosen
 
 

@@ -110,7 +110,8 @@ def _row(entry: Entry) -> dict[str, object]:
         "batch": entry.batch_size,
         "n": f"{entry.examples:,} x {entry.repeats:,}",
         "machine": entry.machine,
-        "state": "complete" if entry.complete else f"incomplete, {entry.records:,} of {entry.planned:,}",
+        "state": ("complete" if entry.complete else f"incomplete, {entry.records:,} of {entry.planned:,}")
+        + (", private" if entry.private else ""),
     }
 
 

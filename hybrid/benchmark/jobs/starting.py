@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -43,10 +44,11 @@ from hybrid.benchmark.jobs.folder import (
 )
 from hybrid.benchmark.plan_options import bench_command
 from hybrid.benchmark.plans import check_plan, check_suite_name, encode_plan
-from hybrid.errors import BusyError, EngineError, HybridError, StoreError
+from hybrid.benchmark.private import how_to_resume, shown_plan
+from hybrid.errors import BusyError, EngineError, HybridError, StoreError, SuiteError
 from hybrid.measuring.lock import LIVE, holder
 from hybrid.schema import Plan
-from hybrid.schema.runs import without_folders
+from hybrid.schema.runs import UNNAMED, without_folders
 from hybrid.store import check_writable, results_folder
 from hybrid.store.files import as_store_error, atomic_write, make_private, take_lock
 from hybrid.store.folders import RUN_ID
@@ -88,6 +90,8 @@ def check_request(request: Request) -> None:
     if isinstance(request, Plan):
         check_suite_name(request.suite)
         check_plan(request)
+    elif request.suite.startswith(UNNAMED):
+        raise SuiteError(how_to_resume(request.run_id))
 
 
 def shell_command(request: Request) -> str:
@@ -106,20 +110,15 @@ def probe_engines() -> Mapping[str, Mapping[str, str | None]]:
     """
     try:
         answer = subprocess.run(
-            [*COMMAND, "engines", "--json"],
-            capture_output=True,
-            check=True,
-            timeout=PROBE_S,
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-        )
+            [*COMMAND, "engines", "--json"], capture_output=True, check=True, timeout=PROBE_S,
+            env=child_environment(), stdin=subprocess.DEVNULL,
+        )  # fmt: skip
         return {row["name"]: row["missing"] for row in json.loads(answer.stdout)}
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"What runs here is not known: `hybrid engines` failed ({error}).") from error
 
 
-@dataclass(frozen=True)
-class Cores:
+class Cores(NamedTuple):
     """Numbers of logical CPUs, disjoint."""
 
     server: frozenset[int]
@@ -157,19 +156,15 @@ def start(request: Request, root: Path | None = None) -> Job:
         stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         folder = root / JOBS / stamp
         folder.mkdir()
-        suite = without_folders(request.suite)  # whoever opens the page sees it
+        shown = shown_plan(request) if isinstance(request, Plan) else request
+        shown = replace(shown, suite=without_folders(shown.suite))  # whoever opens the page sees it
         job = Job(
-            folder=folder,
-            command=_command(request, folder.resolve()),
-            shown=shell_command(replace(request, suite=suite)),
-            suite=suite,
-            pid=0,
-            started_at=now(),
-            alive=True,
-        )
+            folder=folder, command=_command(request, folder.resolve()), shown=shell_command(shown),
+            suite=shown.suite, pid=0, started_at=now(), alive=True,
+        )  # fmt: skip
         cores = divided_cores(request.threads)
         with started_on(cores.measurement) if cores else nullcontext():
-            job = replace(job, pid=_spawn(job, root))
+            job = replace(job, pid=_spawn(job, root, request))
         row = {name: getattr(job, name) for name in ("command", "shown", "suite", "pid", "started_at")}
         atomic_write(folder / JOB, json.dumps(row, indent=1).encode())
     # Reaped at once, and how it ended is stored; a server that is stopped meanwhile leaves it to init.
@@ -183,6 +178,8 @@ def _command(request: Request, folder: Path) -> tuple[str, ...]:
     if isinstance(request, ResumeRequest):
         atomic_write(folder / RUN, request.run_id.encode())
         arguments = request.arguments
+    elif request.private:  # what it names stands in no file
+        arguments = ("--plan=-",)
     else:
         atomic_write(folder / PLAN, encode_plan(request))
         arguments = (f"--plan={folder / PLAN}",)
@@ -207,21 +204,29 @@ def cancel(job: Job) -> None:
     kill.start()
 
 
-def _spawn(job: Job, root: Path) -> int:
-    """Start the command and return its pid.
+def _spawn(job: Job, root: Path, request: Request) -> int:
+    """Start the command and return its pid. A private plan goes through a pipe, and its log is not kept.
 
     A server may be started with signals ignored, as a script's & does; its jobs are not.
     """
     new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    files = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(job.folder / STDOUT), new, 0o666),
-        (os.POSIX_SPAWN_OPEN, 2, str(job.folder / STDERR), new, 0o666),
-    ]
-    return os.posix_spawn(
-        job.command[0], job.command, child_environment(root), file_actions=files,
-        setsid=True, setsigmask=[], setsigdef=[signal.SIGINT, signal.SIGTERM],
-    )  # fmt: skip
+    plan = request if isinstance(request, Plan) and request.private else None
+    log = (os.devnull, os.O_WRONLY) if plan else (str(job.folder / STDERR), new)
+    source, sink = os.pipe()
+    try:
+        os.write(sink, encode_plan(plan) if plan else b"")  # far less than a pipe holds
+        os.close(sink)
+        files = [
+            (os.POSIX_SPAWN_DUP2, source, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(job.folder / STDOUT), new, 0o666),
+            (os.POSIX_SPAWN_OPEN, 2, *log, 0o666),
+        ]
+        return os.posix_spawn(
+            job.command[0], job.command, child_environment(root), file_actions=files,
+            setsid=True, setsigmask=[], setsigdef=[signal.SIGINT, signal.SIGTERM],
+        )  # fmt: skip
+    finally:
+        os.close(source)
 
 
 def _await(job: Job, cores: Cores | None) -> None:

@@ -41,7 +41,7 @@ _OF_ROW: Mapping[str, Callable[[RecordLine], Any]] = {
     **{name: attrgetter(name) for name in ("system", "text", "disturbed")},
     "example_id": attrgetter("example"),
     "finish_reason": attrgetter("finish"),
-    "output_tokens": lambda row: len(row.token_us),
+    "output_tokens": attrgetter("output_tokens"),
     "first_us": lambda row: row.token_us[0],
     "last_us": lambda row: row.token_us[-1],
     "total_s": lambda row: sum([us / 1e6 for us in row.phases_us.values()]),

@@ -39,9 +39,11 @@ from hybrid.presentation.runs.comparison_view import (
 )
 from hybrid.presentation.runs.sections import check_sentences
 from hybrid.schema import Run
+from hybrid.schema.runs import UNNAMED
 
 __all__ = ["html_report", "redo_command"]
 
+PRIVATE = "; private: no text is stored, and the hash is a keyed one"
 _LONGEST = 5000  # characters of any text
 _SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.DOTALL)
 _LAYOUT = {"template": "plotly_white", "paper_bgcolor": "white", "font": {"family": "sans-serif", "size": 13}}
@@ -135,9 +137,14 @@ def _gates(systems: Sequence[ComparisonRow]) -> Iterator[str]:
 
 
 def redo_command(run: Run) -> str:
-    """Give the command that measures `run` again; texts that only Python knew come from the stored run."""
+    """Give the command that measures `run` again; texts that only Python knew come from the stored run.
+
+    The suite of a private run is file:PATH where it is not named.
+    """
     plan = run.plan
-    if not is_suite_name(plan.suite):
+    if plan.suite.startswith(UNNAMED):
+        plan = replace(plan, suite="file:PATH")
+    elif not is_suite_name(plan.suite):
         plan = replace(plan, suite=f"file:results/{run.run_id}/examples.jsonl", columns={})
     return bench_command(plan)
 
@@ -158,7 +165,8 @@ def _conditions(run: Run) -> Mapping[str, str]:
     conditions = {
         "Run": run.run_id,
         "Measured": f"{run.created_at} to {run.finished_at or 'not finished'}",
-        "Suite": f"{plan.suite}, SHA-256 {plan.suite_hash}, licence {run.licence}",
+        "Suite": f"{plan.suite}, SHA-256 {plan.suite_hash}, licence {run.licence or 'not named'}"
+        + (PRIVATE if plan.private else ""),
         "Pair": f"{plan.pair}, weights {here.weights_sha256}",
         "Plan": f"batch {plan.batch_size}, repeats {plan.repeats}, blocks {plan.blocks}, "
         f"seed {plan.seed}, threads {plan.threads}, "

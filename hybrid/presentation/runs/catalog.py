@@ -17,7 +17,7 @@ class Entry:
 
     engines: of its systems, the plan's own first. records, planned: answers, so far and in all.
     busy: why the machine counts as busy meanwhile, None where it was not probed.
-    whole: whether it was asked all of its suite.
+    whole: whether it was asked all of its suite. private: whether it was stored without texts.
     """
 
     run_id: str
@@ -41,6 +41,7 @@ class Entry:
     busy: tuple[str, ...] | None = None
     hardware: Hardware = field(default=Hardware(), hash=False)
     whole: bool = True
+    private: bool = False
 
     @property
     def machine(self) -> str:
@@ -102,5 +103,5 @@ def _entry(summary: RunSummary) -> Entry:
         tuple(dict.fromkeys(engines)), plan.device, run.environment.device_name, plan.dtype, plan.threads,
         plan.batch_size, plan.repeats, run.planned // (plan.repeats * len(plan.systems)), summary.records,
         run.planned, summary.complete, plan.sampling.ignore_eos, busy_reasons(run),
-        run.environment.hardware, plan.limit is None,
+        run.environment.hardware, plan.limit is None, plan.private,
     )  # fmt: skip

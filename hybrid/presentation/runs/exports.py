@@ -3,7 +3,8 @@
 Rows are read while they are written, so that a run need not fit in memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +13,7 @@ from hybrid.compare.export import record_columns, record_rows, summary_columns
 from hybrid.errors import HybridError, StoreError
 from hybrid.schema import Run
 from hybrid.store import RunReader, list_runs, load_run, results_folder, score_headers
+from hybrid.store.reading import read_run
 from hybrid.store.tables import Cell, write_csv
 
 Say = Callable[[str], None]
@@ -83,9 +85,17 @@ def rows(
 
 
 def _scored_by(run_ids: Sequence[str], root: Path | None) -> list[str]:
-    """Metrics whose scores stand in files of their own, in any of the runs."""
+    """Metrics that any of the runs was scored by in files of their own, or a private one in its records."""
     folder = root or results_folder()
-    return list(dict.fromkeys(metric for run_id in run_ids for metric in score_headers(folder / run_id)))
+    return list(dict.fromkeys(metric for run_id in run_ids for metric in _metrics(folder / run_id)))
+
+
+def _metrics(folder: Path) -> Collection[str]:
+    with suppress(HybridError):  # whoever reads the run says so
+        run = read_run(folder)[0]
+        if run.plan.private:
+            return run.signatures
+    return score_headers(folder)
 
 
 def _summaries(

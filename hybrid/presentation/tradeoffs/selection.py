@@ -12,6 +12,7 @@ from hybrid.presentation.runs.digest import Row, RunDigest
 from hybrid.presentation.tradeoffs.results import SystemTimes, Tradeoffs
 from hybrid.schema import METHODS, Run, System, Task
 from hybrid.store import run_of
+from hybrid.store.private import with_like_hashes
 from hybrid.store.tables import Cell
 
 Key = tuple[str, System]  # run id, system
@@ -142,7 +143,9 @@ def select(
 
 def stored_differences(run_ids: Sequence[str], root: Path | None = None) -> RunDifferences:
     """Say in what stored runs differ. Raises StoreError."""
-    return differences_of([run_of(run_id, root) for run_id in run_ids])
+    runs = [run_of(run_id, root) for run_id in run_ids]
+    plans = with_like_hashes([run.plan for run in runs])
+    return differences_of([replace(run, plan=plan) for run, plan in zip(runs, plans, strict=True)])
 
 
 def differences_of(runs: Sequence[Run]) -> RunDifferences:
