@@ -61,10 +61,10 @@ def begin_judgements(stored: StoredRun, folder: Path) -> None:
     Raises InputError when the folder is there already, or the run is private; StoreError when it cannot
     be written.
     """
-    if stored.run.plan.private:
-        raise InputError(f"Run {stored.run.run_id} is private: it holds no answers that people could read.")
     if folder.exists():
         raise InputError(f"There are judgements in {folder} already; name another folder.")
+    if stored.run.plan.private:
+        raise InputError(f"Run {stored.run.run_id} is private: it holds no answers that people could read.")
     sources = {example.id: example.source for example in stored.examples}
     rows = [
         Judgement(

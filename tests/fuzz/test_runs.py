@@ -7,7 +7,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hybrid.benchmark.private import make_private
 from hybrid.benchmark.scoring import score_run
 from hybrid.compare import as_json, compare_runs, summaries
 from hybrid.errors import HybridError
@@ -44,6 +45,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_id = store_run(root, examples=3)
     score_run(run_id, ("repetition",), root=root)
     return root / run_id
+
+
+@pytest.fixture(scope="module")
+def private(whole: Path) -> Path:
+    """The folder of the same run without its texts, in which systems without a model stand, too."""
+    run_id = store_run(whole.parent, 1, examples=3, task="summarize")
+    return whole.parent / make_private(run_id, root=whole.parent)
 
 
 def compared(root: Path, run_id: str) -> None:
@@ -130,15 +138,26 @@ def test_a_run_with_one_thing_wrong(data: st.DataObject, whole: Path, root: Path
     _one(data, whole, root)
 
 
+@given(data=st.data())
+@settings(max_examples=FEW, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
+def test_a_private_run_with_one_thing_wrong(data: st.DataObject, private: Path, root: Path) -> None:
+    _one(data, private, root, FILES[:3])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @given(data=st.data())
 @settings(max_examples=MANY, deadline=None, database=None, suppress_health_check=QUIET)
-def test_thousands_of_runs_with_one_thing_wrong(data: st.DataObject, whole: Path, root: Path) -> None:
-    _one(data, whole, root)
+def test_thousands_of_runs_with_one_thing_wrong(
+    data: st.DataObject, whole: Path, private: Path, root: Path
+) -> None:
+    if data.draw(st.booleans()):
+        _one(data, whole, root)
+    else:
+        _one(data, private, root, FILES[:3])
 
 
-def _one(data: st.DataObject, whole: Path, root: Path) -> None:
-    name = data.draw(st.sampled_from(FILES))
+def _one(data: st.DataObject, whole: Path, root: Path, files: Sequence[str] = FILES) -> None:
+    name = data.draw(st.sampled_from(files))
     wrong = data.draw(mutations((whole / name).read_bytes(), lines=name != "run.json"))
     tried(whole, root, name, wrong, old=data.draw(st.booleans()))

@@ -12,6 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from hybrid.benchmark.private import make_private
 from hybrid.benchmark.scoring import score_run
 from hybrid.presentation.difference import words
 from hybrid.schema import Generation
@@ -259,3 +260,13 @@ def test_hostile_texts_stay_texts_in_their_cards(look: str, server: Server, visi
             assert box["x"] + box["width"] <= int(look.split("-")[0])
             assert box["height"] < 2600  # a long word scrolls in its own place
             assert card.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+def test_a_private_run_says_why_it_shows_none(results: Path) -> None:
+    private = make_private(store_run(results, examples=3), root=results)
+    page = arrive(run=private)
+    assert any(
+        "private" in text and "without any" in text for text in texts(page) + [i.value for i in page.info]
+    )
+    assert drawn(page) == []
+    assert page.get("download_button") == []

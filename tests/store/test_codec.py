@@ -91,7 +91,7 @@ def test_fields_that_have_a_default_may_be_missing(run: Run) -> None:
         (b"", "not JSON"),
         (b"[]", "Expected object, got array"),
         (b"\xff{}", "not JSON: .*byte 0"),
-        (b'{"schema": 2}', "it has schema 2 and this version reads 1; install a newer one"),
+        (b'{"schema": 3}', "it has schema 3 and this version reads 2; install a newer one"),
         (b'{"schema": "1"}', "names no schema"),
         (b"{}", "names no schema"),
         (b'{"schema": 1}', "missing required field run_id"),

@@ -17,7 +17,7 @@ from hybrid.store import StoredRun
 Interrupt = Callable[..., Path]
 Finish = Callable[..., Run]
 
-NEWER = "it has schema 7 and this version reads 1; install a newer one"
+NEWER = "it has schema 7 and this version reads 2; install a newer one"
 
 
 def ids(root: Path) -> list[str]:
@@ -48,7 +48,7 @@ def test_what_is_no_run_is_let_be(fake: StoredRun, finished: Finish, tmp_path: P
         (b"", "run.json cannot be read: it is not JSON: Input data was truncated."),
         (
             b'{"schema": 7}',
-            "run.json cannot be read: it has schema 7 and this version reads 1; install a newer one.",
+            "run.json cannot be read: it has schema 7 and this version reads 2; install a newer one.",
         ),
         (b'{"schema": 1, "run_id": "x"}', "run.json cannot be read: Object missing required field plan."),
         (bytes(17 * 2**20), "run.json cannot be read: it has more than 16777216 bytes."),

@@ -144,7 +144,7 @@ def test_three_files_may_not_be_larger_either(
     [
         (RUN, b"", "run.json cannot be read: it is not JSON"),
         (RUN, b"[]", "Expected object, got array"),
-        (RUN, b'{"schema": 99}', "it has schema 99 and this version reads 1"),
+        (RUN, b'{"schema": 99}', "it has schema 99 and this version reads 2"),
         (RUN, b'{"schema": 1}', "missing required field run_id"),
         (RUN, b'{"a":' * 100_000, "it is nested too deeply"),
         (RUN, b"\xff\xfe", "it is not JSON"),

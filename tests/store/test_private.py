@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.compare.private import withheld, without_texts
 from hybrid.errors import StoreError
 from hybrid.schema import TASKS, Example, Suite, Withheld
 from hybrid.store import RunReader, create, import_archive, list_runs, load_run, write_archive
 from hybrid.store.checks import seal
-from hybrid.store.private import SECRET, Digests, withheld, without_texts
+from hybrid.store.private import SECRET, Digests
 from tests.leaks import leaked
 from tests.made_runs import store_run
 

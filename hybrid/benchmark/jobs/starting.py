@@ -209,18 +209,20 @@ def _spawn(job: Job, root: Path, request: Request) -> int:
 
     A server may be started with signals ignored, as a script's & does; its jobs are not.
     """
-    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    plan = request if isinstance(request, Plan) and request.private else None
-    log = (os.devnull, os.O_WRONLY) if plan else (str(job.folder / STDERR), new)
+    new, plan = os.O_WRONLY | os.O_CREAT | os.O_EXCL, None
+    if isinstance(request, Plan) and request.private:
+        plan = encode_plan(request)
     source, sink = os.pipe()
+    os.write(sink, plan or b"")  # far less than a pipe holds
+    os.close(sink)
+    given = (os.POSIX_SPAWN_DUP2, source, 0) if plan else (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    log = (os.devnull, os.O_WRONLY) if plan else (str(job.folder / STDERR), new)
+    files = [
+        given,
+        (os.POSIX_SPAWN_OPEN, 1, str(job.folder / STDOUT), new, 0o666),
+        (os.POSIX_SPAWN_OPEN, 2, *log, 0o666),
+    ]
     try:
-        os.write(sink, encode_plan(plan) if plan else b"")  # far less than a pipe holds
-        os.close(sink)
-        files = [
-            (os.POSIX_SPAWN_DUP2, source, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(job.folder / STDOUT), new, 0o666),
-            (os.POSIX_SPAWN_OPEN, 2, *log, 0o666),
-        ]
         return os.posix_spawn(
             job.command[0], job.command, child_environment(root), file_actions=files,
             setsid=True, setsigmask=[], setsigdef=[signal.SIGINT, signal.SIGTERM],

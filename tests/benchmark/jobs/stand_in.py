@@ -16,7 +16,8 @@ RUN_ID = "20261123-014512-made-up-3f9c"
 STAND_IN = """
 import json, os, pathlib, signal, sys, tempfile, time
 given = dict(a.removeprefix("--").split("=", 1) for a in sys.argv if "=" in a)
-plan = json.loads(pathlib.Path(given["plan"]).read_text())["plan"] if "plan" in given else {}
+read = sys.stdin.read if given.get("plan") == "-" else pathlib.Path(given.get("plan", "x")).read_text
+plan = json.loads(read())["plan"] if "plan" in given else {}
 what = "engines" if "engines" in sys.argv else plan.get("suite", "file:plain")
 run_id = "20261123-014512-made-up-3f9c"
 def tell(event, **fields):

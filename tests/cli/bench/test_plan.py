@@ -53,7 +53,6 @@ def test_standard_input_is_a_plan_too(bench):
 @pytest.mark.parametrize(
     ("arguments", "value"),
     [
-        (("everyday-en-de",), "SUITE"),
         (("--limit", "3"), "--limit"),
         (("--no-memory",), "--memory"),
         (("--resume", "latest"), "--plan"),

@@ -60,7 +60,7 @@ def test_no_byte_gives_away_a_text_or_what_names_it(bench, merger, texts):
     for name in ("merger", "aktenzeichen", "abschnitt", "akte-", "unserwort", "ihrwort", str(bench.folder)):
         assert name.encode() not in written, name
     assert stored.run.plan.suite.startswith("private:")
-    assert (stored.run.plan.COLUMNS, stored.run.licence) == ({}, "")
+    assert (stored.run.plan.columns, stored.run.licence) == ({}, "")
 
 
 def test_it_is_scored_as_an_open_one_at_least(bench, merger):
@@ -94,20 +94,9 @@ def test_a_private_copy_compares_as_the_run_to_the_last_digit(bench, merger, tex
 
 
 def test_a_bundled_suite_keeps_its_name_and_its_copy_has_none_of_its_texts(bench):
-    limit = (
-        "--limit",
-        "2",
-        "--max-new-tokens",
-        "4",
-        "--engine",
-        "torch",
-        "--blocks",
-        "1",
-        "--systems",
-        "llm,slm",
-    )
-    stored = bench.stored(bench.run("everyday-100-en-de", "--private", *limit))
-    assert stored.run.plan.suite == "everyday-100-en-de"
+    few = ("--limit=2", "--max-new-tokens=4", "--engine=torch", "--blocks=1", "--systems=llm")
+    stored = bench.stored(bench.run("everyday-100-en-de", "--private", *few))
+    assert stored.run.plan.suite == "everyday-100-en-de@1"
     assert stored.run.licence == "CC0-1.0"
     assert b'"source":""' in (bench.folder / "results" / stored.run.run_id / "examples.jsonl").read_bytes()
 
@@ -152,6 +141,8 @@ def test_an_open_run_takes_no_suite_to_go_on(bench, monkeypatch):
         bench.stop_after(2, patched)
         run_id = bench.stored(bench.measure(), exit_code=143).run.run_id
     assert "SUITE" in bench.failed(bench.run("file:suite.tsv", "--resume", run_id), exit_code=2)
+    plan = f"results/{run_id}/run.json"
+    assert "SUITE" in bench.failed(bench.run("file:suite.tsv", "--plan", plan), exit_code=2)
 
 
 def test_its_plan_measures_the_same_texts_again_once_they_are_named(bench, merger):

@@ -197,7 +197,6 @@ def test_resuming_takes_the_plan_from_the_store(bench):
     assert "--resume goes on with the stored plan; leave out --limit, --seed." in message
     columns = bench.run("--resume", "latest", "--columns", "source=a,reference=b")
     assert "leave out --columns" in bench.failed(columns, exit_code=2)
-    assert "leave out SUITE" in bench.failed(bench.run("everyday-en-de", "--resume", "latest"), exit_code=2)
 
 
 def test_what_cannot_be_resumed_is_one_sentence(bench):
