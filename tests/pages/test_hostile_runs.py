@@ -101,8 +101,12 @@ def _open_all(page: Any) -> None:
     """Open every expander, so that what is folded away is looked at, too."""
     folded = page.locator("[data-testid=stExpander] details:not([open]) > summary")
     for _ in range(min(folded.count(), 6)):
+        left = folded.count() - 1
         folded.first.click()
-        page.wait_for_timeout(100)
+        for _ in range(100):  # until it is open, as a second click would fold it again
+            if folded.count() <= left:
+                break
+            page.wait_for_timeout(50)
     settled(page)
 
 

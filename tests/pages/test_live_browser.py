@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from hybrid.live.batch import MOST
 from hybrid.measuring.lock import measuring
 from tests.pages.conftest import Server, settled, wait_for_address
 
@@ -137,12 +138,12 @@ def test_a_file_of_prompts_becomes_a_table_and_its_csv(
 
 def test_a_batch_is_stopped_and_goes_on(server: Server, visit: Callable[..., Any], tmp_path: Path):
     file = tmp_path / "prompts.txt"
-    file.write_text("\n".join([SENTENCE] * 40), "utf-8")
+    file.write_text("\n".join([SENTENCE] * MOST), "utf-8")
     with visit("390-dark", shot="live-batch-stopped") as page:
         open_page(page, server, ask=FILE, limit="12")
         page.locator("input[type=file]").set_input_files(file)
-        page.get_by_role("button", name=re.compile("^Run 40 prompts")).click()
-        page.get_by_text(re.compile(r"^[1-9]\d* of 40 prompts measured")).wait_for()
+        page.get_by_role("button", name=re.compile(f"^Run {MOST} prompts")).click()
+        page.get_by_text(re.compile(rf"^[1-9]\d* of {MOST} prompts measured")).wait_for()
         page.get_by_role("button", name="Stop").click()
         page.get_by_role("button", name=re.compile("^Go on with the other")).wait_for()
         settled(page)
