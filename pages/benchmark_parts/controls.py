@@ -20,8 +20,9 @@ from pages.common.notes import note, tell
 
 ANOTHER = "another"
 ABOUT_SUITES = (
-    "sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:NAME, a TSV, CSV or JSONL of source and "
-    "reference in the folder of suites on the machine that runs this bench, suites/ beside the stored runs."
+    "everyday-en-de@1, sacrebleu:wmt20/en-de, hf:DATASET:CONFIG:SPLIT or file:NAME, a TSV, CSV or JSONL "
+    "of source and reference in the folder of suites on the machine that runs this bench, suites/ beside "
+    "the stored runs."
 )
 DEVICES = (CPU, Device("cuda"))
 

@@ -150,7 +150,7 @@ def test_another_suite_is_named(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(ANY_FILE, "1")
     page = arrive(bench_suite="another")
     assert page.button(key="start").disabled
-    assert any(text.startswith("Name the suite: sacrebleu:") for text in texts(page))
+    assert any(text.startswith("Name the suite: everyday-en-de@1, sacrebleu:") for text in texts(page))
     page.text_input(key="name").set_value(" file:/data/a b.tsv ")
     page = drawn(page.run())
     assert page.button(key="start").disabled
