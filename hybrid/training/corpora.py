@@ -9,6 +9,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from hybrid.errors import RecipeError
+from hybrid.format import listed
 from hybrid.schema.texts import normalized
 from hybrid.suites.files import file_name, files_of, read_examples
 
@@ -18,6 +20,7 @@ Length = Annotated[int, Meta(ge=2, le=2**16 - 1)]  # tokens, the end included; 1
 ROW_TOKENS = 512
 Weight = Annotated[float, Meta(gt=0, le=1000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+MOST_NAMED = 20  # sources in a message
 PartialShare = Annotated[float, Meta(ge=0, lt=1)]
 
 
@@ -88,9 +91,14 @@ class Pair:
 
 
 def read_corpora(corpora: Sequence[Corpus], seed: int, temperature: float = 1.0) -> list[Pair]:
-    """Read the usable rows of all corpora, with how often each is drawn."""
+    """Read the usable rows of all corpora, with how often each is drawn.
+
+    Raises RecipeError for a weight of a source that no usable row is from: a slip that nobody would notice.
+    """
     rows = [(number, *row) for number, corpus in enumerate(corpora) for row in _limited(corpus, seed)]
     sizes = Counter((number, source) for number, source, *_ in rows)
+    for number, corpus in enumerate(corpora):
+        _check_weights(corpus, [source for of, source in sizes if of == number])
     evened = {key: count ** (1 / temperature) for key, count in sizes.items()}
     scale = len(rows) / max(sum(evened.values()), 1.0)  # an epoch stays as long as the corpora
     files = [file_name(corpus.path) for corpus in corpora]
@@ -101,6 +109,14 @@ def read_corpora(corpora: Sequence[Corpus], seed: int, temperature: float = 1.0)
         repeats = weight * scale * evened[key] / sizes[key]
         pairs.append(Pair(corpus.task, text, target, repeats, files[number], source))
     return pairs
+
+
+def _check_weights(corpus: Corpus, sources: Sequence[str]) -> None:
+    if unknown := [source for source in corpus.weights if source not in sources]:
+        raise RecipeError(
+            f"The recipe weights {listed(unknown, MOST_NAMED)}, of which {corpus.path} has no usable row; "
+            f"available: {listed(sorted(sources), MOST_NAMED) or 'none'}."
+        )
 
 
 def read_corpus(corpus: Corpus) -> Iterator[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hybrid.errors import RecipeError
 from hybrid.training.corpora import Corpus, read_corpora
 
 
@@ -37,6 +38,16 @@ def test_a_limit_is_of_each_source_and_drawn_by_the_seed(path: str) -> None:
 
 def test_weights_multiply_rows(path: str) -> None:
     assert shares(Corpus(path, "summarize", weight=2, weights={"small": 3})) == {"big": 160, "small": 120}
+
+
+def test_a_weight_of_a_source_that_is_not_there_is_refused(path: str) -> None:
+    with pytest.raises(RecipeError, match=r"weights smal, .*rows\.tsv.*available: big and small"):
+        shares(Corpus(path, "summarize", weights={"smal": 3, "big": 2}))
+
+
+def test_a_source_whose_rows_are_left_out_is_not_there(path: str) -> None:
+    with pytest.raises(RecipeError, match=r"weights small, .*available: big"):
+        shares(Corpus(path, "summarize", exclude=("small",), weights={"small": 3}))
 
 
 @pytest.mark.parametrize(("temperature", "ratio"), [(1.0, 4.0), (2.0, 2.0), (1000.0, 1.0)])
