@@ -8,7 +8,7 @@ from hybrid.compare.paired import Fidelity, PairedComparison, fidelity, paired_c
 from hybrid.compare.private import beside_private
 from hybrid.compare.results import SystemResults, results_by_system
 from hybrid.compare.summary import Summary, summarize
-from hybrid.compare.trivial import Lead, lead_of, trivial_results
+from hybrid.compare.trivial import Lead, Texts, lead_of, trivial_systems, unlike
 from hybrid.compare.verdict import (
     ONE_BLOCK,
     ONE_SEED,
@@ -21,7 +21,7 @@ from hybrid.compare.verdict import (
 from hybrid.compare.warnings import pair_warnings, run_differences, run_warnings, systems_warnings
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, USUAL_TOKENIZERS, Metric, main_metric, metrics_of, tokenizer_of
-from hybrid.schema import LEADS, LOSSLESS, METHODS, TRIVIAL, System, Task
+from hybrid.schema import LEADS, LOSSLESS, METHODS, System, Task
 from hybrid.store import StoredRun
 from hybrid.store.checks import unsealed_sentence
 
@@ -115,10 +115,11 @@ def compare_runs(
     _check(price_per_hour, resamples)
     unique = beside_private({stored.run.run_id: stored for stored in runs})
     results = _results(unique)
-    leads = _trivial(trivial, baseline, unique, results)
+    leads = trivial_systems(trivial, baseline, unique, results)
     everything = {run_id: {**of_run, **leads[run_id]} for run_id, of_run in results.items()}
     draws = Resamples(resamples, seed)
     systems, beside = list[ComparedSystem](), list[ComparedSystem]()
+    texts: Texts = set()
     unsealed = [run_id for run_id, stored in unique.items() if not stored.sealed]
     remarks = [unsealed_sentence(unsealed)] if unsealed else []
     warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
@@ -133,7 +134,7 @@ def compare_runs(
             summary, same = summarize(system, draws, price_per_hour), fidelity(system, systems_of_run)
             lead = lead_of(system, leads[run_id], draws)
             systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1, lead))
-        for system in leads[run_id].values():
+        for system in unlike(leads[run_id].values(), texts):
             comparison = None if system is base else paired_comparison(system, base, draws)
             summary = replace(summarize(system, draws), busy=None)  # nothing of it was timed
             beside.append(_compared(system, base, summary, comparison, None, len(unique) > 1))
@@ -214,25 +215,6 @@ def _results(runs: Mapping[str, StoredRun]) -> Results:
         if not results[run_id]:
             raise InputError(f"Run {run_id} has no answers yet; resume it or leave it out.")
     return results
-
-
-def _trivial(names: Sequence[str], baseline: str, runs: Mapping[str, StoredRun], results: Results) -> Results:
-    """Give the systems without a model of each run: those of `names` beside summaries, and the baseline.
-
-    Raises InputError for a name that is none of TRIVIAL.
-    """
-    for name in names:
-        if name not in TRIVIAL:
-            raise InputError(f"There is no trivial system {name!r}; available: {', '.join(TRIVIAL)}.")
-    asked = [name for name in (baseline.rpartition(":")[2],) if name in TRIVIAL]
-    return {
-        run_id: trivial_results(
-            dict.fromkeys([*(names if stored.run.task.kind == "summary" else ()), *asked]),
-            results[run_id],
-            stored.examples,
-        )
-        for run_id, stored in runs.items()
-    }
 
 
 def _compared(

@@ -6,17 +6,19 @@ written, and scored by what the run's systems were scored by, whenever runs are 
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from hybrid.compare.bootstrap import Array, Difference, Estimate, Resamples
 from hybrid.compare.results import LATENCIES, SystemResults, shared
+from hybrid.errors import InputError
 from hybrid.metrics import main_metric, statistics_of
-from hybrid.schema import TRIVIAL, Example, Generation, Record, Run, System, Timing
+from hybrid.schema import TRIVIAL, Example, Generation, Record, Run, System, Task, Timing
+from hybrid.store import StoredRun
 
 MOST = 500  # examples of a run that trivial systems answer, evenly spread: each takes a few ms to be scored
 WORDS = 20
@@ -74,6 +76,41 @@ class Lead:
         return f"the document's {TRIVIAL[self.trivial.method].label.lower()}"
 
 
+# Which trivial systems have answered what, by example; of a private run, which has no texts, its id.
+Texts = set[tuple[System, str, tuple[tuple[str, str], ...]]]
+
+
+def trivial_systems(
+    names: Sequence[str],
+    baseline: str,
+    runs: Mapping[str, StoredRun],
+    results: Mapping[str, Mapping[System, SystemResults]],
+) -> dict[str, dict[System, SystemResults]]:
+    """Give the systems without a model of each run: those of `names` beside summaries, and the baseline.
+
+    Raises InputError for a name that is none of TRIVIAL.
+    """
+    for name in names:
+        if name not in TRIVIAL:
+            raise InputError(f"There is no trivial system {name!r}; available: {', '.join(TRIVIAL)}.")
+    asked = [name for name in (baseline.rpartition(":")[2],) if name in TRIVIAL]
+    systems = {}
+    for run_id, stored in runs.items():
+        usual = names if stored.run.task.kind == "summary" else ()
+        systems[run_id] = trivial_results([*usual, *asked], results[run_id], stored.examples)
+    return systems
+
+
+def unlike(systems: Iterable[SystemResults], texts: Texts) -> Iterator[SystemResults]:
+    """Leave out systems that have answered the same beside another run. texts: grows by the others'."""
+    for system in systems:
+        run_id = system.run.run_id if system.run.plan.private else ""
+        key = system.system, run_id, tuple(system.sources.items())
+        if key not in texts:
+            texts.add(key)
+            yield system
+
+
 def trivial_results(
     names: Iterable[str], systems: Mapping[System, SystemResults], examples: Sequence[Example]
 ) -> dict[System, SystemResults]:
@@ -81,7 +118,7 @@ def trivial_results(
 
     names: of TRIVIAL. systems: of the run. Without quality, as of a fixed length, there are none.
     """
-    metrics = {metric for results in systems.values() for metric in results.statistics}
+    metrics = tuple(sorted({metric for results in systems.values() for metric in results.statistics}))
     run = next(iter(systems.values())).run
     if main_metric(run.task).name not in metrics:
         return {}
@@ -118,13 +155,13 @@ def lead_of(
     return min(leads, key=lambda lead: lead.difference.value, default=None)
 
 
-def _record(system: System, run: Run, example: Example, metrics: Iterable[str]) -> Record:
+def _record(system: System, run: Run, example: Example, metrics: tuple[str, ...]) -> Record:
     if stored := example.trivial.get(system.method):  # of a private run
         text, withheld = "", stored.withheld
         statistics = {name: row for name, row in stored.statistics.items() if name in metrics}
     else:
-        text, withheld = ANSWERS[system.method](example.source), None
-        statistics = statistics_of(run.task, text, example.references, example.source, metrics)
+        withheld = None
+        text, statistics = _answer(system.method, run.task, example.source, example.references, metrics)
     timing = Timing({}, (0.0,))
     return Record(
         example_id=example.id, repeat=0, batch=0, position=0, started_at="", statistics=statistics,
@@ -133,3 +170,11 @@ def _record(system: System, run: Run, example: Example, metrics: Iterable[str]) 
             withheld=withheld,
         ),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4 * MOST)  # runs of one suite are compared again and again
+def _answer(
+    name: str, task: Task, source: str, references: tuple[str, ...], metrics: tuple[str, ...]
+) -> tuple[str, dict[str, tuple[float, ...]]]:
+    text = ANSWERS[name](source)
+    return text, statistics_of(task, text, references, source, metrics)

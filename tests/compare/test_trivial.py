@@ -71,6 +71,14 @@ def test_they_stand_beside_summaries_and_no_measured_system() -> None:
     assert compare_runs([make_run(9)], resamples=10).trivial == ()
 
 
+def test_runs_of_the_same_texts_share_them() -> None:
+    first = summaries("A mill burned.")
+    second = replace(first, run=replace(first.run, run_id="run-b"))
+    comparison = compare_runs([first, second], resamples=10)
+    assert [system.summary.run_id for system in comparison.trivial] == ["run-a", "run-a"]
+    assert all(system.lead for system in comparison.systems)
+
+
 def test_a_verdict_says_first_what_is_not_beaten() -> None:
     for system in compare_runs([summaries("A mill burned.")], resamples=50).systems:
         assert system.lead is not None
