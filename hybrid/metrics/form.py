@@ -108,8 +108,8 @@ class Repeating(Check):
 
     name, label = "repeating", "Repeats itself"
     catches = (
-        "Answers with a word twice in a row, or a run of three or more words twice; in answers of 100 words "
-        "and more, with 5 % repeated 4-grams."
+        "Answers with a word or two twice in a row, or a run of three or more words twice; in answers of 100 "
+        "words and more, with 5 % repeated 4-grams."
     )
     fault = "repetition"
 
@@ -134,7 +134,10 @@ def _stumbles(text: str, language: str) -> Iterator[bool]:
         match[1].lower() not in _DOUBLED and not match[1].isdecimal()
         for match in re.finditer(r"(?<!\w)([^\W_]+)\s+(?=\1(?!\w))", text, re.IGNORECASE)
     )
-    yield any(len({*lowered[i : i + 4]}) == 1 for i in range(len(lowered) - 3))
+    twos = (
+        lowered[i : i + 2] for i in range(len(lowered) - 3) if lowered[i + 2 : i + 4] == lowered[i : i + 2]
+    )
+    yield any(not _DOUBLED.issuperset(two) for two in twos)
     fours = [tuple(lowered[i : i + 4]) for i in range(len(lowered) - 3)]
     repeated = len(fours) - len(set(fours))
     if len(lowered) >= 100:

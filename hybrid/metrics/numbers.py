@@ -117,7 +117,11 @@ def _readings(written: str, behind: str, language: str) -> tuple[frozenset[float
     if len(set(marks)) == 1 and marks[0] in ".,":
         thousands = len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:]) and groups[0] != "0"
         if len(marks) > 1:
-            return (frozenset({whole}), frozenset()) if thousands else (frozenset(), values)
+            if thousands:
+                return frozenset({whole}), frozenset()
+            # 3.5.2021 is a date; of a version or an address the same must stand in both texts.
+            is_date = len(groups) == 3 and _is_date(groups[:2], marks[0], ".")
+            return frozenset(), values if is_date else frozenset()
         decimal = float(f"{groups[0]}.{groups[1]}")
         if thousands:
             parting = {"en": ",", "de": "."}.get(language, ".,")

@@ -85,6 +85,7 @@ def test_fragments_are_those_of_newsroom() -> None:
         ("off_length", "one two three four five six seven", True),
         ("repeating", "the cat sat and the cat sat", True),
         ("repeating", "the cat cat sat", True),
+        ("repeating", "on 2 November 2 November", True),
         ("repeating", "very, very good; that that is is", False),
         ("repeating", "the pool in one town and the pool in another", False),
         ("wrong_language", "Das Haus ist nicht so alt, und es wird verkauft.", True),

@@ -53,6 +53,8 @@ CASES = [
     ("20%", "20 %", []),
     ("see https://example.org/2021/05/ and `x[3]`", "siehe https://example.org/2021/05/ und `x[3]`", []),
     ("three \U0001f34e", "3\ufe0f\u20e3 \U0001f34e", []),
+    ("12 degrees, 16.50 euros, 5 boys", "um 12.50.5", ["12.50.5"]),
+    ("version 2.10.3", "Version 2.10.3", []),
     ("size 42", "Größe 43", ["43"]),
     ("no digits", "", []),
     ("", "12", ["12"]),
