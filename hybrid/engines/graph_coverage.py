@@ -13,6 +13,7 @@ from hybrid.models.architectures.records import (
     RelativeBias,
     Stack,
 )
+from hybrid.models.fusion import ReadLayers
 
 S = TypeVar("S", bound=Stack)
 
@@ -48,7 +49,7 @@ def encoder_for(engine: str, model: Any) -> Stack:
     return _checked(engine, stack)
 
 
-def reader_for(engine: str, model: Any, layer: int | None) -> Stack:
+def reader_for(engine: str, model: Any, layer: ReadLayers) -> Stack:
     """Name the weights of what reads a hybrid's prompts, up to `layer`; see architectures.reader_of.
 
     Raises EngineError when `engine` has no graph for it.

@@ -17,8 +17,8 @@ from torch.nn import functional
 from transformers import AutoConfig, GenerationConfig, GenerationMixin, PretrainedConfig, PreTrainedModel
 
 from hybrid.models.architectures import empty_model, new_model
-from hybrid.models.fusion import FUSIONS, Fusion, Projector, fuse
-from hybrid.models.reading import SpreadReader, devices_of, new_encoder, share_weights
+from hybrid.models.fusion import FUSIONS, Fusion, Projector, ReadLayers, fuse, layer_numbers
+from hybrid.models.reading import SpreadReader, devices_of, new_encoder, read_states, share_weights
 
 
 class HybridConfig(PretrainedConfig):
@@ -28,7 +28,8 @@ class HybridConfig(PretrainedConfig):
         which the encoder is used, or a decoder-only model.
     slm: configuration of the model that writes, encoder-decoder or decoder-only.
     fusion: `add` (E + Z) or `replace` (Z).
-    layer: number of the LLM's block whose output is read; its last hidden states when None.
+    layer: number of the LLM's block whose output is read, or numbers of several, whose outputs stand
+        side by side in H; its last hidden states when None.
     bridge: whether E is made of the LLM's embeddings, for two models with tokenizers of their own.
     standardize: whether the projector brings each channel of H to mean 0 and deviation 1.
     """
@@ -43,7 +44,7 @@ class HybridConfig(PretrainedConfig):
         llm: PretrainedConfig | dict[str, Any] | None = None,
         slm: PretrainedConfig | dict[str, Any] | None = None,
         fusion: Fusion = "add",
-        layer: int | None = None,
+        layer: ReadLayers = None,
         bridge: bool = False,
         standardize: bool = False,
         **kwargs: Any,
@@ -54,7 +55,9 @@ class HybridConfig(PretrainedConfig):
             raise ValueError(f"fusion is {fusion!r}; available: {', '.join(FUSIONS)}")
         self.llm, self.slm = _as_config(llm), _as_config(slm)
         self.fusion: Fusion = fusion
-        self.layer, self.bridge, self.standardize = layer, bridge, standardize
+        numbers = layer_numbers(layer)
+        self.layer: ReadLayers = numbers if len(numbers) > 1 else next(iter(numbers), None)
+        self.bridge, self.standardize = bridge, standardize
         kwargs.setdefault("is_encoder_decoder", self.slm.is_encoder_decoder)
         for key in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
             kwargs.setdefault(key, getattr(self.slm, key, None))
@@ -100,7 +103,7 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         llm: PreTrainedModel,
         slm: PreTrainedModel,
         fusion: Fusion = "add",
-        layer: int | None = None,
+        layer: ReadLayers = None,
         bridge: bool = False,
         standardize: bool = False,
     ) -> "Hybrid":
@@ -138,7 +141,7 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         return {name: p for name, p in self.named_parameters() if not name.startswith("llm.")}
 
     def _llm_width(self) -> int:
-        return int(self.llm.config.hidden_size)
+        return int(self.llm.config.hidden_size) * max(1, len(layer_numbers(self.config.layer)))
 
     def _init_weights(self, module: nn.Module) -> None:
         # The models initialize themselves; only the projector and the bridge are ours.
@@ -166,10 +169,8 @@ class Hybrid(PreTrainedModel, GenerationMixin):
         """
         order = tokens_first(attention_mask)  # so that a token's position does not depend on padding
         with torch.no_grad():
-            outputs = self.llm(
-                input_ids=input_ids.gather(1, order), attention_mask=attention_mask.gather(1, order)
-            )
-        states = cast(torch.Tensor, outputs.last_hidden_state)
+            ids, mask = input_ids.gather(1, order), attention_mask.gather(1, order)
+            states = read_states(self.llm, self.config.layer, input_ids=ids, attention_mask=mask)
         return take_rows(states, order.argsort(1))
 
     def embed(self, input_ids: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,19 @@ from torch import nn
 
 Fusion = Literal["add", "replace"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
+# Which of the LLM's layers is read, counted from 1, or which several; None: what leaves its final norm.
+ReadLayers = int | tuple[int, ...] | None
 SMALLEST_DEVIATION = 1e-6  # of a channel that hardly moves
+
+
+def layer_numbers(layer: ReadLayers) -> tuple[int, ...]:
+    """Name the layers that are read, none for None. Raises ValueError where they are in no rising order."""
+    if layer is None:
+        return ()
+    numbers = (layer,) if isinstance(layer, int) else tuple(layer)
+    if not numbers or list(numbers) != sorted(set(numbers)):
+        raise ValueError(f"layer is {[*numbers]}; give one number of a block, or several in rising order")
+    return numbers
 
 
 class Affine(NamedTuple):
@@ -23,7 +35,7 @@ class Affine(NamedTuple):
 class Projector(nn.Module):
     """Linear -> ReLU -> Linear, trained from scratch (Bergner et al. 2024, section 3).
 
-    Shapes: (B, S, d_llm) -> (B, S, d_slm).
+    Shapes: (B, S, d_llm) -> (B, S, d_slm); of several layers, d_llm is that of their states side by side.
 
     standardize: whether it reads (H - shift) * gain, which `calibrate` sets. A middle layer's
     hidden states need it: a few of their channels can be a thousand times as large as the

@@ -63,7 +63,8 @@ def _hybrid_configuration(settings: Mapping[str, Any], any_family: bool, what: s
     if not isinstance(llm, dict) or not isinstance(slm, dict):
         raise ValueError("llm or slm is no JSON object")
     layer, switches = settings.get("layer"), [settings.get(name, False) for name in ("bridge", "standardize")]
-    if layer is not None and (type(layer) is not int or not 1 <= layer <= 1000):
+    numbers = layer if isinstance(layer, list) else [] if layer is None else [layer]
+    if len(numbers) > 1000 or not all(type(number) is int and 1 <= number <= 1000 for number in numbers):
         raise ValueError(f"layer is {layer!r:.40}, no number of a block")
     for name, switch in zip(("bridge", "standardize"), switches, strict=True):
         if type(switch) is not bool:

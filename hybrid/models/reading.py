@@ -1,13 +1,15 @@
 """What reads a prompt: an encoder, or the first blocks of a decoder-only model, as a transformers module.
 
 Built of exactly the blocks that are read. `layer` counts them: the output of block
-`layer` is taken as it is; with None all blocks are read, and the final norm behind them.
+`layer` is taken as it is; with None all blocks are read, and the final norm behind them. With several
+numbers the outputs of those blocks are taken, each as it is, side by side.
 An LLM that fits on no GPU alone is spread over several by accelerate, and read from there; one that
 fits, or a machine without several GPUs, has nothing to do with that.
 """
 
 import copy
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -26,6 +28,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from hybrid.models.architectures import empty_model
+from hybrid.models.fusion import ReadLayers, layer_numbers
 
 SPARE = 0.8  # of a GPU's free memory for weights; the rest is for states and caches
 
@@ -36,14 +39,15 @@ def reads_causally(config: PretrainedConfig) -> bool:
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not any(type(config) in other for other in others)
 
 
-def new_encoder(config: PretrainedConfig, layer: int | None = None) -> PreTrainedModel:
+def new_encoder(config: PretrainedConfig, layer: ReadLayers = None) -> PreTrainedModel:
     """Build what reads a prompt, with the first weights of its family.
 
     config: of an encoder, an encoder-decoder or a decoder-only model.
     Raises ValueError when it has no block `layer`.
     """
-    if layer is not None:
-        config = _with_blocks(config, layer)
+    numbers = layer_numbers(layer)
+    if numbers:
+        config = _with_blocks(config, numbers)
     settings: dict[str, Any] = {}
     if reads_causally(config):
         kind: Any = MODEL_MAPPING[type(config)]
@@ -56,9 +60,20 @@ def new_encoder(config: PretrainedConfig, layer: int | None = None) -> PreTraine
         if "add_pooling_layer" in inspect.signature(kind).parameters:
             settings["add_pooling_layer"] = False  # reads the first token alone
     module: PreTrainedModel = kind._from_config(config, **settings)
-    if layer is not None:
-        _drop_final_norm(module, layer)
+    if numbers:
+        _drop_final_norm(module, numbers[-1])
     return module
+
+
+def read_states(
+    reader: "PreTrainedModel | SpreadReader", layer: ReadLayers, **inputs: torch.Tensor | None
+) -> torch.Tensor:
+    """Run what new_encoder built, or a model that is spread: (B, S, d_llm), of k layers (B, S, k * d_llm)."""
+    numbers = layer_numbers(layer)
+    if len(numbers) < 2 or isinstance(reader, SpreadReader):
+        return cast(torch.Tensor, reader(**inputs).last_hidden_state)
+    states = reader(**inputs, output_hidden_states=True).hidden_states  # the embeddings' are the first
+    return torch.cat([states[number] for number in numbers], dim=-1)
 
 
 def share_weights(reader: PreTrainedModel, llm: PreTrainedModel) -> None:
@@ -99,16 +114,17 @@ def _is_meta(buffer: torch.Tensor | None) -> bool:
     return buffer is not None and buffer.is_meta
 
 
-def _with_blocks(config: PretrainedConfig, layer: int) -> PretrainedConfig:
-    """Copy a configuration, with the first `layer` blocks of what reads."""
+def _with_blocks(config: PretrainedConfig, numbers: Sequence[int]) -> PretrainedConfig:
+    """Copy a configuration, with the blocks of what reads up to the last of these."""
     config = copy.deepcopy(config)
     reader: Any = getattr(config, "encoder", config)
     blocks = reader.num_hidden_layers
-    if not 1 <= layer <= blocks:
-        raise ValueError(f"layer is {layer}; this {config.model_type} has blocks 1 to {blocks}")
+    for number in numbers:
+        if not 1 <= number <= blocks:
+            raise ValueError(f"layer is {number}; this {config.model_type} has blocks 1 to {blocks}")
     if getattr(reader, "layer_types", None):
-        reader.layer_types = reader.layer_types[:layer]
-    reader.num_hidden_layers = layer
+        reader.layer_types = reader.layer_types[: numbers[-1]]
+    reader.num_hidden_layers = numbers[-1]
     return config
 
 
@@ -178,16 +194,16 @@ class SpreadReader(nn.Module):
     """What reads a prompt with a model that is spread: the model itself, as far as it is read.
 
     Held outside the tree of modules, it has no parameters of its own, and whoever moves or copies
-    a hybrid leaves it where it is. layer: whose output is taken as it is, see reading.py. Its
-    states come to the device that the ids are on.
+    a hybrid leaves it where it is. layer: see reading.py. Its states come to the device that the ids
+    are on.
     """
 
-    def __init__(self, llm: PreTrainedModel, layer: int | None) -> None:
+    def __init__(self, llm: PreTrainedModel, layer: ReadLayers) -> None:
         super().__init__()
         self.config, self.devices = llm.config.get_text_config(), devices_of(llm)
         reader: Any = llm.get_encoder() if llm.config.is_encoder_decoder else llm.base_model
         object.__setattr__(self, "_reader", reader.requires_grad_(False).eval())
-        object.__setattr__(self, "_block", None if layer is None else _block(reader, layer))
+        object.__setattr__(self, "_blocks", [_block(reader, number) for number in layer_numbers(layer)])
 
     def __deepcopy__(self, _: dict[int, Any]) -> "SpreadReader":
         return self
@@ -198,35 +214,39 @@ class SpreadReader(nn.Module):
 
     @torch.no_grad()
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> BaseModelOutput:
-        """Read (B, S) ids: (B, S, d_llm) hidden states."""
-        reader, block = self.__dict__["_reader"], self.__dict__["_block"]
+        """Read (B, S) ids: (B, S, k * d_llm) hidden states of k layers."""
+        reader, blocks = self.__dict__["_reader"], self.__dict__["_blocks"]
         first: torch.device = cast(Any, self.get_input_embeddings()).weight.device
         device = input_ids.device if first.type == "meta" else first
         inputs = {"input_ids": input_ids.to(device), "attention_mask": attention_mask.to(device)}
-        if block is None:
-            states = reader(**inputs).last_hidden_state
-        else:
-            hook = block.register_forward_hook(_stop)
-            try:
-                reader(**inputs)
-                raise AssertionError("a block was not run")
-            except _Read as read:
-                states = read.states
-            finally:
-                hook.remove()
-        return BaseModelOutput(last_hidden_state=states.to(input_ids.device))
+        states = _outputs(reader, blocks, inputs) if blocks else [reader(**inputs).last_hidden_state]
+        return BaseModelOutput(last_hidden_state=torch.cat([s.to(input_ids.device) for s in states], dim=-1))
 
 
 class _Read(Exception):
-    """A block has given what is read; those behind it need not run."""
-
-    def __init__(self, states: torch.Tensor) -> None:
-        super().__init__()
-        self.states = states
+    """The last block that is read has run; those behind it need not."""
 
 
-def _stop(_: nn.Module, __: Any, output: Any) -> None:
-    raise _Read(output[0] if isinstance(output, tuple) else output)
+def _outputs(
+    reader: nn.Module, blocks: Sequence[nn.Module], inputs: Mapping[str, torch.Tensor]
+) -> list[torch.Tensor]:
+    """Run a model up to the last of these blocks: what each of them gives, (B, S, D)."""
+    states: list[torch.Tensor] = []
+
+    def keep(block: nn.Module, _: Any, output: Any) -> None:
+        states.append(output[0] if isinstance(output, tuple) else output)
+        if block is blocks[-1]:
+            raise _Read
+
+    hooks = [block.register_forward_hook(keep) for block in blocks]
+    try:
+        reader(**inputs)
+    except _Read:
+        return states
+    finally:
+        for hook in hooks:
+            hook.remove()
+    raise AssertionError("a block was not run")
 
 
 def _block(reader: nn.Module, layer: int) -> nn.Module:

@@ -11,7 +11,7 @@ pair's two models, and any config.json that is named by its path. Nothing here i
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -124,9 +124,9 @@ class Shape:
         """Layers that attend to an encoder's hidden states."""
         return 0 if self.decoder_only else self.decoder_layers
 
-    def read_to(self, layer: int | None) -> "Shape":
-        """Return the shape of what reads up to a layer; of all layers when None."""
-        count = layer or self.reading_layers
+    def read_to(self, layer: int | Sequence[int] | None) -> "Shape":
+        """Return the shape of what reads up to a layer, or the last of several; of all layers when None."""
+        count = layer if isinstance(layer, int) else max(layer or [self.reading_layers])
         if self.decoder_only:
             return replace(self, decoder_layers=count)
         return replace(self, encoder_layers=count)

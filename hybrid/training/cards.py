@@ -144,7 +144,7 @@ def _limits(name: str, about: About) -> Iterator[str]:
     yield ONCE.format(seed=about["seed"])
     slm, hybrid = (
         {"updates": h["steps"], "tokens per update": h["tokens_per_step"], "start": _start(about, h)}
-        | {key: value for key, value in h["settings"].items() if key != "reads_with"}
+        | {key: value for key, value in h["settings"].items() if key not in ("reads_with", "layer")}
         for h in (about["stages"]["slm"], about["stages"]["hybrid"])
     )
     apart = sorted(key for key in slm.keys() | hybrid.keys() if slm.get(key) != hybrid.get(key))

@@ -36,11 +36,16 @@ def export(recipe: Recipe, folder: Path) -> dict[str, Any]:
     recipe has store_llm.
     """
     tasks = [recipe.known_tasks[name] for name in dict.fromkeys(c.task for c in recipe.data.train)]
+    reading = asdict(recipe.reading(recipe.stage(recipe.bundle["hybrid"])))
     about = {
         "recipe": recipe.name,
         "licence": recipe.licence,
         "seed": recipe.seed,
-        "reading": {k: v for k, v in asdict(recipe.hybrid).items() if v and k != "states_gb"},
+        "reading": {
+            key: [*value] if isinstance(value, tuple) else value
+            for key, value in reading.items()
+            if value and key != "states_gb"
+        },
         "bases": {role: base for role in ROLES if (base := _base(recipe, role))},
         "stages": {system: _history(recipe, recipe.bundle[system]) for system in MODELS},
         "training_data": _size_of_data(recipe),

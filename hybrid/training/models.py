@@ -58,7 +58,7 @@ def build_model(
         same = teacher is not None and stage.reads_with == stage.teacher
         llm = teacher if same else trained(recipe, stage.reads_with, device)
         assert llm is not None
-        student = _pair(recipe, llm, student)
+        student = _pair(recipe, stage, llm, student)
     if teacher is not None:
         _check_one_vocabulary(recipe, stage, teacher, student)
     if stage.dropout is not None:
@@ -91,7 +91,7 @@ def trained(recipe: Recipe, stage_name: str, device: torch.device = CPU) -> PreT
     model = first_model(recipe, role) if stage.lora is None else _start(recipe, stage)
     if stage.trains == "hybrid":
         assert stage.reads_with is not None
-        model = _pair(recipe, trained(recipe, stage.reads_with, device), model)
+        model = _pair(recipe, stage, trained(recipe, stage.reads_with, device), model)
     if stage.lora is not None:
         add_adapters(_writer(model), stage.lora)
     load_weights(checkpoint, checkpoint_tensors(model))
@@ -166,8 +166,8 @@ def _count(recipe: Recipe, role: Role) -> int:
     return part.shape.parameters(part.vocab_size or recipe.vocab_size or 0)
 
 
-def _pair(recipe: Recipe, llm: PreTrainedModel, slm: PreTrainedModel) -> Hybrid:
-    reading = recipe.hybrid
+def _pair(recipe: Recipe, stage: Stage, llm: PreTrainedModel, slm: PreTrainedModel) -> Hybrid:
+    reading = recipe.reading(stage)
     bridge = not one_tokenizer(recipe) if reading.bridge is None else reading.bridge
     try:
         return Hybrid.from_parts(llm, slm, reading.fusion, reading.layer, bridge, reading.standardize)

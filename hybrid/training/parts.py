@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from hybrid.models.fusion import Fusion
+from hybrid.models.fusion import Fusion, layer_numbers
 from hybrid.schema import TASKS, Task, TaskKind, task_named
 from hybrid.training.corpora import Count, PartialShare
 
@@ -180,17 +180,24 @@ class TaskTable:
         return replace(task_named(name), **given)
 
 
+Layers = Count | tuple[Count, ...] | None
+
+
 @dataclass(frozen=True)
 class Reading:
     """How a hybrid is made of its two models, see models/pair.py.
 
-    layer: whose raw output is read; None for the normed output of the last one.
+    layer: whose raw output is read, or several whose raw outputs are; None for the normed output of the
+        last one.
     bridge: whether the SLM's embeddings of the prompt are the LLM's through a trained map; None for where
         the tokenizers differ. states_gb: memory for states of the frozen LLM that are kept, not read anew.
     """
 
     fusion: Fusion = "add"
-    layer: Count | None = None
+    layer: Layers = None
     bridge: bool | None = None
     standardize: bool = False
     states_gb: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+
+    def __post_init__(self) -> None:
+        layer_numbers(self.layer)

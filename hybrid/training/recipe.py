@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,11 +11,12 @@ from msgspec import Meta
 
 from hybrid.errors import RecipeError
 from hybrid.format import printable
+from hybrid.models.fusion import layer_numbers
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.schema import MODELS, TASKS, Model, Task, check_own_task
 from hybrid.store.typed_json import check_keys, convert, parse_toml
 from hybrid.training.corpora import Count, Data, PartialShare, Share, check_path
-from hybrid.training.parts import Part, Reading, TaskTable, Vocabulary
+from hybrid.training.parts import Layers, Part, Reading, TaskTable, Vocabulary
 
 LARGEST_RECIPE = 2**20  # bytes
 # A folder of the output has the name of a stage, one of the finished bundles that of the recipe.
@@ -35,6 +36,7 @@ class Stage:
     trains: which system's weights change.
     starts_from: an earlier stage whose weights are the starting point.
     reads_with: the stage whose LLM encodes the prompt (hybrid only).
+    layer: of that LLM that is read, in the place of [hybrid] layer: several stages compare layers.
     teacher: the stage whose LLM's token distribution is matched.
     kl_weight: weight of KL(teacher || student); cross-entropy has the rest.
     tokens_per_step: padded source and target tokens in one update.
@@ -73,6 +75,7 @@ class Stage:
     max_seconds: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     starts_from: str | None = None
     reads_with: str | None = None
+    layer: Layers = None
     teacher: str | None = None
     kl_weight: Share = 0.0
     answers_of: str | None = None
@@ -93,6 +96,9 @@ class Stage:
             )
         if (self.trains == "hybrid") != (self.reads_with is not None):
             raise ValueError("reads_with names the LLM's stage, for a hybrid and for nothing else")
+        if self.layer is not None and self.trains != "hybrid":
+            raise ValueError("layer is what a hybrid reads; leave it out of the others' stages")
+        layer_numbers(self.layer)
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,10 @@ class Recipe:
             if stage.name == name:
                 return stage
         raise RecipeError(f"There is no stage {name!r}; available: {', '.join(s.name for s in self.stages)}.")
+
+    def reading(self, stage: Stage) -> Reading:
+        """Return [hybrid], with the layer of a stage that has one of its own."""
+        return self.hybrid if stage.layer is None else replace(self.hybrid, layer=stage.layer)
 
     def part(self, role: Role) -> Part:
         """Return [llm] or [slm]; the hybrid's own weights are an SLM's."""

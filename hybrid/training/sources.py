@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from hybrid.errors import PairError, RecipeError
 from hybrid.models.context import positions_in
+from hybrid.models.fusion import layer_numbers
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.training.corpora import ROW_TOKENS
 
@@ -77,9 +78,10 @@ def check_fits(recipe: "Recipe") -> None:
                     "model that reads more."
                 )
         blocks = next((int(checkpoint.config[k]) for k in BLOCKS if checkpoint.config.get(k)), None)
-        layer = recipe.hybrid.layer
-        if role == "llm" and layer is not None and blocks is not None and layer > blocks:
-            raise RecipeError(f"hybrid.layer is {layer}; the LLM has blocks 1 to {blocks}.")
+        layers = [recipe.hybrid.layer, *(stage.layer for stage in recipe.stages)]
+        last = max((number for layer in layers for number in layer_numbers(layer)), default=0)
+        if role == "llm" and blocks is not None and last > blocks:
+            raise RecipeError(f"layer is {last}; the LLM has blocks 1 to {blocks}.")
 
 
 def _check_pinned(recipe: "Recipe", role: Role, checkpoint: "Checkpoint") -> None:

@@ -15,7 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hybrid.models.fused_model import take_rows, tokens_first
 from hybrid.models.pair import Hybrid, HybridForCausalLM, causal_mask
-from hybrid.models.reading import SpreadReader, reads_causally
+from hybrid.models.reading import SpreadReader, read_states, reads_causally
 from hybrid.training.losses import IGNORED, Head, token_losses
 from hybrid.training.recipe import Stage
 
@@ -237,18 +237,16 @@ def hybrid_states(
 
 
 def read_prompts(pair: Hybrid, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Compute what a hybrid's LLM makes of prompts, (B, S, d_llm), in 16 bits under autocast.
+    """Compute what a hybrid's LLM makes of prompts, (B, S, k * d_llm), in 16 bits under autocast.
 
     Padding is behind the tokens: a causal model needs no mask for it.
     """
     if isinstance(pair.llm, SpreadReader):
-        spread: torch.Tensor = pair.llm(source, mask).last_hidden_state
-        return spread
+        return read_states(pair.llm, pair.config.layer, input_ids=source, attention_mask=mask)
     with torch.no_grad():
         embedded = _scaled(pair.llm, embed(pair.llm, source))
         seen = None if reads_causally(pair.config.llm) else _seen(mask)
-        states: torch.Tensor = pair.llm(inputs_embeds=embedded, attention_mask=seen).last_hidden_state
-    return states
+        return read_states(pair.llm, pair.config.layer, inputs_embeds=embedded, attention_mask=seen)
 
 
 def takes_ready_masks(model: PreTrainedModel) -> bool:

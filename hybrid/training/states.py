@@ -23,7 +23,7 @@ class KeptStates:
         self._states, self._side = states, side
 
     def gather(self, rows: torch.Tensor, width: int) -> torch.Tensor:
-        """(B, width, d_llm), whatever at padding: the mask hides it."""
+        """(B, width, k * d_llm), whatever at padding: the mask hides it."""
         at = torch.arange(width, device=rows.device)
         index = self._side.starts[rows][:, None] + at
         return self._states[index.clamp_max(len(self._states) - 1)]
@@ -35,7 +35,7 @@ def keep_states(pair: Hybrid, side: Side, budget_gb: float | None) -> KeptStates
 
     budget_gb: memory that they may take; half of what is free when None.
     """
-    width, count = int(pair.llm.config.hidden_size), side.flat.numel()
+    width, count = pair.projector.up.in_features, side.flat.numel()
     if count * width * BYTES > _budget(side.flat.device, budget_gb):
         return None
     states = torch.empty(count, width, dtype=torch.bfloat16, device=side.flat.device)

@@ -16,6 +16,7 @@ PAIRS = {
     "gpt2+t5, middle": ("gpt2", "t5", {"layer": 2}),
     "llama+llama, middle": ("llama", "llama", {"layer": 1, "standardize": True}),
     "opt+gpt2, bridge": ("opt", "gpt2", {"bridge": True}),
+    "gpt2+t5, two layers": ("gpt2", "t5", {"layer": (1, 3)}),
     "gpt2+opt": ("gpt2", "opt", {}),
     "bart+t5gemma": ("bart", "t5gemma", {"bridge": True}),
 }
@@ -84,7 +85,7 @@ def test_a_middle_layer_is_read_for_the_drafts_alone():
 
 
 def test_torch_leaves_what_no_architecture_covers_to_transformers_and_says_so():
-    pair, events = AnyPair("opt", "gpt2", bridge=True), []
+    pair, events = AnyPair("opt", "gpt2", bridge=True, layer=(1, 3)), []
     engines = torch_engine.create_engines(EngineConfig(pair, MODELS, observer=events.append))
     reason = engines["llm"].options["fallback"]
     assert reason.startswith("No architecture here covers the family 'opt'; covered: T5")

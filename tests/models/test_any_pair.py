@@ -193,6 +193,24 @@ def test_a_layer_that_is_not_there_is_refused(layer):
         Hybrid.from_parts(tiny_model("llama"), tiny_model("t5"), layer=layer)
 
 
+@pytest.mark.parametrize("layer", [(), (2, 1), (1, 1), (0, 2), (1, 4)])
+def test_several_layers_are_there_and_in_order(layer):
+    with pytest.raises(
+        ValueError, match=r"layer is .*; (give one number of a block|this llama has blocks 1)"
+    ):
+        Hybrid.from_parts(tiny_model("llama"), tiny_model("t5"), layer=layer)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "t5"])
+def test_several_layers_are_read_side_by_side_each_as_it_is(family):
+    llm = tiny_model(family)
+    mask = torch.ones_like(PROMPTS[1])
+    pair = Hybrid.from_parts(llm, tiny_model("t5"), layer=(1, 3)).eval()
+    alone = [Hybrid.from_parts(llm, tiny_model("t5"), layer=n).eval().read(PROMPTS[1], mask) for n in (1, 3)]
+    torch.testing.assert_close(pair.read(PROMPTS[1], mask), torch.cat(alone, dim=-1))
+    assert HybridConfig.from_dict(pair.config.to_dict()).layer == (1, 3)
+
+
 def test_another_llms_weights_are_refused():
     pair = Hybrid.from_parts(tiny_model("llama"), tiny_model("t5"))
     with pytest.raises(

@@ -114,6 +114,9 @@ FOLDERS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "a hybrid of a block too many": (settings(HYB, layer=7), (HYB, "layer is 7")),
     "a hybrid of half a block": (settings(HYB, layer=1.5), (HYB, "layer is 1.5")),
     "a hybrid of a true block": (settings(HYB, layer=True), (HYB, "layer is True")),
+    "a hybrid of blocks in no order": (settings(HYB, layer=[2, 1]), (HYB, "layer is [2, 1]")),
+    "a hybrid of no blocks": (settings(HYB, layer=[]), (HYB, "layer is []")),
+    "a hybrid of half of several blocks": (settings(HYB, layer=[1, 1.5]), (HYB, "layer is [1, 1.5]")),
     "a hybrid with half a bridge": (settings(HYB, bridge="no"), (HYB, "bridge is 'no'")),
     "a hybrid without its bridge": (settings(HYB, bridge=False), ("hybrid/model", "bridge.weight")),
     "a hybrid with a standard of its own": (

@@ -61,7 +61,7 @@ def over_cpu_and_disk(model, folder: Path):
     )
 
 
-@pytest.mark.parametrize("layer", [None, 2])
+@pytest.mark.parametrize("layer", [None, 2, (1, 3)])
 @pytest.mark.filterwarnings("ignore:The following device_map keys")  # a BART's bias of logits is no module
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3_text", "t5", "bart"])
 def test_a_hybrid_reads_with_a_model_that_is_spread(tmp_path, family, layer):

@@ -109,6 +109,7 @@ name = "hybrid"
 trains = "hybrid"
 starts_from = "start"
 reads_with = "llm"
+layer = [1, 3]
 answers_of = "llm"
 answers = 16
 steps = 10

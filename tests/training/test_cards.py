@@ -124,7 +124,7 @@ def test_bases_are_named_with_what_pins_them(trained_pair, tmp_path: Path) -> No
     assert "| train.tsv | `translate-en-de` | made | 100 | 2.00 |" in text
     assert r"| `shorten` | en | `Text: ` | `\nShort:` |" in text
     assert "SLM and hybrid had the same start, data, updates and settings" in text
-    assert "(fusion add, layer 2, standardize True)" in card(tmp_path / "any" / "hybrid")
+    assert "(fusion add, layer [1, 3], standardize True)" in card(tmp_path / "any" / "hybrid")
 
 
 def test_a_reader_that_was_not_trained_keeps_its_own_licence(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_a_limit_of_time_ends_a_stage_for_good(make: Make) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ("layer = 2", "layer = 9", "hybrid.layer is 9; the LLM has blocks 1 to 3"),
+        ("layer = 2", "layer = 9", "layer is 9; the LLM has blocks 1 to 3"),
+        ("layer = [1, 3]", "layer = [1, 9]", "layer is 9; the LLM has blocks 1 to 3"),
         ("max_source = 96", "max_source = 500", "max_source is 500; the llm reads 256 tokens at the most"),
         ("row_tokens = 160", "row_tokens = 300", "row_tokens is 300; the llm reads 256 tokens at the most"),
         ("[96, 64]", "[96, 162]", "a prompt and its answer, is 257; the llm reads 256 tokens at the most"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hybrid.models.fusion import ReadLayers
 from hybrid.models.pair import Hybrid
 from hybrid.training.batches import Batch, Side
 from hybrid.training.recipe import Stage
@@ -31,20 +32,23 @@ def batch(side: Side) -> Batch:
     return Batch(side.gather(rows, 10, 0), mask, labels, rows)
 
 
-def pair_of(llm: str = "llama", slm: str = "t5", layer: int | None = 2) -> Hybrid:
+def pair_of(llm: str = "llama", slm: str = "t5", layer: ReadLayers = 2) -> Hybrid:
     models = tiny_model(llm, 32, 3), tiny_model(slm, 16, 2, seed=1)
     return Hybrid.from_parts(*models, layer=layer, bridge=True, standardize=True).eval()
 
 
-@pytest.mark.parametrize(("llm", "layer"), [("llama", 2), ("llama", None), ("t5", None), ("gpt2", 1)])
-def test_prompts_are_read_as_the_pair_reads_them(llm: str, layer: int | None, batch: Batch) -> None:
+@pytest.mark.parametrize(("llm", "layer"), [
+    ("llama", 2), ("llama", None), ("t5", None), ("gpt2", 1), ("gpt2", (1, 3)), ("t5", (1, 2))
+])  # fmt: skip
+def test_prompts_are_read_as_the_pair_reads_them(llm: str, layer: ReadLayers, batch: Batch) -> None:
     pair, seen = pair_of(llm, layer=layer), batch.mask.bool()
     expected = pair.read(batch.source, batch.mask)
     torch.testing.assert_close(read_prompts(pair, batch.source, batch.mask)[seen], expected[seen])
 
 
-def test_kept_states_are_those_of_each_prompt_in_16_bits(side: Side, batch: Batch) -> None:
-    pair, seen = pair_of(), batch.mask.bool()
+@pytest.mark.parametrize("layer", [2, (1, 3)])
+def test_kept_states_are_those_of_each_prompt_in_16_bits(side: Side, batch: Batch, layer: ReadLayers) -> None:
+    pair, seen = pair_of(layer=layer), batch.mask.bool()
     states = keep_states(pair, side, 1.0)
     read = read_prompts(pair, batch.source, batch.mask)[seen]
     torch.testing.assert_close(states.gather(batch.rows, 10)[seen].float(), read, rtol=0.01, atol=0.02)

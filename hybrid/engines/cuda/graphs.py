@@ -32,14 +32,19 @@ FIXED_CHUNK = 16  # where all answers are of a given length
 
 
 class EmbeddingGraph:
-    """decoding.Encoder: embeddings for one (B, S), which a decoder-only model takes. states: (B * S, D)."""
+    """decoding.Encoder: embeddings for one (B, S), which a decoder-only model takes. states: (B * S, D).
+
+    outputs: of how many layers, k, states stand side by side, (B * S, k * D).
+    """
 
     phase: Phase | None = None
 
-    def __init__(self, embeddings: torch.Tensor, prompts: PromptBuffers, capturer: GraphCapturer) -> None:
+    def __init__(
+        self, embeddings: torch.Tensor, prompts: PromptBuffers, capturer: GraphCapturer, outputs: int = 1
+    ) -> None:
         self._embeddings, self.prompts = embeddings, prompts
         batch, length = prompts.shape
-        self.states = embeddings.new_zeros(batch * length, embeddings.shape[1])
+        self.states = embeddings.new_zeros(batch * length, outputs * embeddings.shape[1])
         self.replay = capturer.capture(self._read)
 
     def __call__(self, prompts: Prompts) -> torch.Tensor:
@@ -69,17 +74,23 @@ class EncoderGraph(EmbeddingGraph):
         capturer: GraphCapturer,
         kernels: KernelSelector,
     ) -> None:
-        self._encoder = encoder = EagerEncoder(weights, prompts)
-        self._layers: Pass = encoder.read
-        if weights.causal:  # Triton's layers look at nothing behind a token
-            rows = encoder.enter(example_rows(weights, prompts.ids.numel()))
-            caches = reading_caches(weights, prompts)
-            self._layers = kernels.fastest_pass(weights, caches, encoder.read, rows, capturer)
-        super().__init__(weights.embeddings, prompts, capturer)
+        self._segments: list[tuple[EagerEncoder, Pass]] = []
+        for segment in weights.segments():
+            encoder = EagerEncoder(segment, prompts)
+            layers: Pass = encoder.read
+            if weights.causal:  # Triton's layers look at nothing behind a token
+                rows = encoder.enter(example_rows(segment, prompts.ids.numel()))
+                caches = reading_caches(segment, prompts)
+                layers = kernels.fastest_pass(segment, caches, encoder.read, rows, capturer)
+            self._segments.append((encoder, layers))
+        super().__init__(weights.embeddings, prompts, capturer, len(self._segments))
 
     def _read(self) -> None:
-        rows = self._encoder.enter(self._embeddings[self.prompts.ids.flatten()])
-        self.states.copy_(self._encoder.leave(self._layers(rows)))
+        rows = self._segments[0][0].enter(self._embeddings[self.prompts.ids.flatten()])
+        outputs = self.states.chunk(len(self._segments), dim=1)
+        for (encoder, layers), output in zip(self._segments, outputs, strict=True):
+            rows = layers(rows)
+            output.copy_(encoder.leave(rows))
 
 
 class FusionGraph:

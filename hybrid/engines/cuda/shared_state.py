@@ -86,7 +86,7 @@ class SharedGraphState:
         """
         weights = [layer.self_attention.output.weight.data_ptr() for layer in stack.layers]
         return self._once(
-            (stack.final_norm is None, *weights),
+            (stack.final_norm is None, stack.taps, *weights),
             lambda: pack_encoder(stack, self.target, self.reach, self.layer),
         )
 

@@ -10,7 +10,7 @@ P positions, V vocabulary.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -95,11 +95,22 @@ class PackedStack:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedEncoder(PackedStack):
-    """final: gain and bias of the last norm, if there is one. bias: (H, 2 * reach - 1), see RelativeBias."""
+    """final: gain and bias of the last norm, if there is one. bias: (H, 2 * reach - 1), see RelativeBias.
+
+    taps: as of a Stack.
+    """
 
     final: PackedLinear | None
     causal: bool
     reach: int
+    taps: tuple[int, ...] = ()
+
+    def segments(self) -> list["PackedEncoder"]:
+        """Cut it behind each of its taps: pieces that run one after the other, of one output each."""
+        if not self.taps:
+            return [self]
+        bounds = zip((0, *self.taps), self.taps, strict=False)
+        return [replace(self, layers=self.layers[first:last], taps=()) for first, last in bounds]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +172,7 @@ def pack_encoder(stack: Stack, target: Target, reach: int, pack: LayerPacker = p
         final=None if final is None else _gain_and_bias(final, target),
         causal=stack.causal,
         reach=reach,
+        taps=stack.taps,
     )
 
 

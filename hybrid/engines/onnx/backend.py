@@ -27,6 +27,7 @@ from hybrid.engines.onnx.runtime import BuiltGraph, Matrix, create_session
 from hybrid.engines.registry import INT8_ENCODER
 from hybrid.models.architectures import sizes_of
 from hybrid.models.fused_model import HybridConfig
+from hybrid.models.fusion import ReadLayers, layer_numbers
 from hybrid.models.sources import models_of
 from hybrid.schema import Model, Status
 
@@ -78,8 +79,8 @@ class OnnxBackend:
 
         return self._once(("encoder", first), create)
 
-    def _layers(self, layer: int | None, matrix: Matrix) -> EncoderSession:
-        """Give the LLM's layers up to `layer`, see architectures.reader_of, as they read for the hybrid."""
+    def _layers(self, layer: ReadLayers, matrix: Matrix) -> EncoderSession:
+        """Give the LLM's layers as far as the hybrid reads them, see architectures.reader_of."""
         matrix = self._read_matrix(matrix)
 
         def build() -> BuiltGraph:
@@ -87,7 +88,8 @@ class OnnxBackend:
 
             return encoder_graph(reader_for("onnx", self._pair().hybrid.llm, layer), matrix)
 
-        role = "reader" if layer is None else f"reader to layer {layer}"
+        numbers = "+".join(map(str, layer_numbers(layer)))
+        role = f"reader to layer {numbers}" if numbers else "reader"
         return self._once(
             role, lambda: EncoderSession(self._graph(role, "llm", matrix, build), self._threads)
         )

@@ -22,7 +22,10 @@ from hybrid.models.fusion import Fusion, Projector
 
 
 def encoder_graph(stack: Stack, matrix: Matrix) -> BuiltGraph:
-    """Build IDS (1, S) to STATES (1, S, D), with inputs as _encode or through_causal_layers has them."""
+    """Build IDS (1, S) to STATES (1, S, D), of k taps (1, S, k * D).
+
+    Its other inputs: as _encode or through_causal_layers has them.
+    """
     graph = GraphBuilder(matrix)
     ids = graph.input(IDS, np.int64, (1, "S"))
     embedded = graph.op("Gather", graph.weight(floats(stack.embeddings)), ids)
@@ -36,7 +39,7 @@ def encoder_graph(stack: Stack, matrix: Matrix) -> BuiltGraph:
 def fusion_graph(
     projector: Projector, fusion: Fusion, stack: Stack, encodes: bool, matrix: Matrix
 ) -> BuiltGraph:
-    """Build IDS (1, S) and LATENT (1, S, d_llm), the LLM's hidden states, to STATES (1, S, d_slm).
+    """Build IDS (1, S) and LATENT (1, S, d_llm), hidden states of the LLM's layers, to STATES (1, S, d_slm).
 
     stack: the SLM's encoder, with the embeddings that ids are looked up in. encodes: whether there is
     one; a decoder-only SLM takes the fused prompt itself.
@@ -72,6 +75,6 @@ def _encode(graph: GraphBuilder, stack: Stack, x: str) -> str:
 
 
 def _finished(graph: GraphBuilder, stack: Stack, states: str, tables: dict[str, Array]) -> BuiltGraph:
-    width = stack.embeddings.shape[1]
+    width = stack.embeddings.shape[1] * max(1, len(stack.taps))
     graph.op("Identity", states, name=graph.output(STATES, np.float32, (1, "S", width)))
     return graph.build(tables)

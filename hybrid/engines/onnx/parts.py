@@ -74,21 +74,27 @@ def through_layers(
 ) -> str:
     """Lead x, (B, N, D) embeddings, through layers and final norm, where there is one.
 
+    Where the stack has k taps, (B, N, k * D) comes out.
     attend, cross: add a layer's self-attention, and its cross-attention, to the graph.
     """
     parts: list[tuple[Norm | None, Callable[[str], str]]] = []
+    ends = []  # places in `parts` at which a layer's output stands
     for number, layer in enumerate(stack.layers):
         own, crossing, forward = layer.self_attention, layer.cross_attention, layer.feed_forward
         parts.append((own.norm, partial(attend, number, own)))
         if cross is not None and crossing is not None:
             parts.append((crossing.norm, partial(cross, number, crossing)))
         parts.append((forward.norm, partial(feed_forward, graph, forward)))
+        ends.append(len(parts) - 1)
     norms = [norm for norm, _ in parts] + [stack.final_norm]
     assert norms[0] is not None, "see graph_coverage"
     normed, residual = graph.norm(x, norms[0]), x
+    residuals = []
     for (_, part), following in zip(parts, norms[1:], strict=True):
         normed, residual = graph.add_and_norm(part(normed), residual, following)
-    return normed
+        residuals.append(residual)
+    tapped = [residuals[ends[number - 1]] for number in stack.taps]
+    return graph.op("Concat", *tapped, axis=-1) if tapped else normed
 
 
 def through_causal_layers(graph: GraphBuilder, stack: Stack, x: str, cached: bool) -> str:

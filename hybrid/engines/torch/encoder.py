@@ -86,7 +86,7 @@ class States:
 
 
 class StackEncoder:
-    """Input embeddings to hidden states through the layers of a stack.
+    """Input embeddings to hidden states through the layers of a stack, or to those of k of them side by side.
 
     max_tokens: of a prompt. layers: packed already, if they are.
     """
@@ -99,7 +99,7 @@ class StackEncoder:
         self.entrance = Entrance(stack, target)
         self.normalize = normalize(stack.layers[0].self_attention.norm)
         self.finish = whole_norm(stack.final_norm, target)
-        self.causal, self.max_tokens = stack.causal, max_tokens
+        self.causal, self.max_tokens, self.taps = stack.causal, max_tokens, stack.taps
         self.bias: torch.Tensor | None = None  # (H, 2 * max_tokens - 1)
         if isinstance(positions, RelativeBias):
             self.bias = target.put(positions.by_distance(max_tokens))
@@ -108,12 +108,15 @@ class StackEncoder:
         self.turns = turns_of(self.layers, target, max_tokens)
 
     def __call__(self, embeddings: torch.Tensor, layout: Layout) -> torch.Tensor:
-        """(N, D) input embeddings to (N, D) hidden states."""
+        """(N, D) input embeddings to (N, D) hidden states, (N, k * D) of k layers."""
         rows = embeddings if self.entrance.open else self.entrance(embeddings, layout.positions)
         biases = {window: self._bias(rows, layout, window) for window in self.windows}
-        for layer, turns in zip(self.layers, self.turns, strict=True):
+        tapped = []
+        for number, (layer, turns) in enumerate(zip(self.layers, self.turns, strict=True), 1):
             rows, _, _ = encode_layer(layer, rows, self.normalize, layout, biases[layer.window], turns)
-        return self.finish(rows)
+            if number in self.taps:
+                tapped.append(rows)
+        return torch.cat(tapped, dim=-1) if tapped else self.finish(rows)
 
     def _bias(self, rows: torch.Tensor, layout: Layout, window: int | None) -> torch.Tensor | None:
         """Give what is added to the scores, see encode_layer, where layers see so far; None: causal."""

@@ -153,7 +153,7 @@ class TorchBackend:
     def _hybrid_reader(self) -> PromptEncoder | ModuleEncoder:
         hybrid = self._bundle.hybrid
         if not_covered(hybrid.llm):
-            return self._once("module", lambda: ModuleEncoder(hybrid.llm, self._target))
+            return self._once("module", lambda: ModuleEncoder(hybrid.llm, self._target, hybrid.config.layer))
         return self._reader(reader_of(hybrid.llm, hybrid.config.layer))
 
     def _fusion(self) -> LatentFusion:
@@ -183,7 +183,7 @@ class TorchBackend:
             encoder.embeddings = self._shared_embeddings(stack, encoder.embeddings)
             return PromptEncoder(encoder, self._target)
 
-        return self._once((stack.final_norm is None, *pointers), make)
+        return self._once((stack.final_norm is None, stack.taps, *pointers), make)
 
     def _layers(self, stack: Stack, target: Target) -> list[PackedLayer]:
         """Pack the layers of a stack, each once: a decoder-only LLM writes and reads with the same."""

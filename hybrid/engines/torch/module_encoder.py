@@ -17,27 +17,31 @@ from hybrid.engines.torch.operations import Target
 from hybrid.errors import EngineError
 from hybrid.format import listed
 from hybrid.models.architectures import check_supported
-from hybrid.models.reading import SpreadReader, devices_of
+from hybrid.models.fusion import ReadLayers
+from hybrid.models.reading import SpreadReader, devices_of, read_states
 from hybrid.schema import Phase
 
 
 class ModuleEncoder:
     """Prompt ids to the hidden states of a module that takes input_ids and attention_mask.
 
-    module: what reads and nothing else, see models/reading.py; it is shared where it
-    is on the target's device in its type already. embeddings: (V, D), as they are stored.
+    module: what reads and nothing else, see models/reading.py, as is layer; it is shared where
+    it is on the target's device in its type already. embeddings: (V, D), as they are stored.
     """
 
     phase: Phase | None = "encode"
     embedding_scale = 1.0
 
-    def __init__(self, module: PreTrainedModel | SpreadReader, target: Target) -> None:
+    def __init__(
+        self, module: PreTrainedModel | SpreadReader, target: Target, layer: ReadLayers = None
+    ) -> None:
         if not isinstance(module, SpreadReader) and (module.device, module.dtype) != (
             target.device,
             target.dtype,
         ):
             module = cast(Any, copy.deepcopy(module)).to(target.device, target.dtype)
-        self.module, self.target, self.longest = module.eval(), target, _positions(module)
+        self.module, self.layer = module.eval(), layer
+        self.target, self.longest = target, _positions(module)
         embeddings: Any = module.get_input_embeddings()
         self.embeddings: torch.Tensor = target.put(embeddings.weight.detach())
 
@@ -52,7 +56,7 @@ class ModuleEncoder:
         lengths = torch.tensor(layout.lengths, device=ids.device)
         mask = torch.arange(layout.longest, device=ids.device) < lengths[:, None]  # (B, S)
         padded = layout.pad(ids[:, None])[..., 0]  # (B, S), a real token at each place of padding
-        states = self.module(input_ids=padded, attention_mask=mask.long()).last_hidden_state  # (B, S, D)
+        states = read_states(self.module, self.layer, input_ids=padded, attention_mask=mask.long())
         return States(ids, layout.unpad(states.to(self.target.dtype)), layout)
 
 

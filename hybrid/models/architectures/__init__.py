@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from hybrid.models.architectures.records import DecoderStack, Sizes, Stack
+    from hybrid.models.fusion import ReadLayers
 
 Config: TypeAlias = Mapping[str, Any]
 Weights: TypeAlias = Mapping[str, "torch.Tensor"]
@@ -160,22 +161,24 @@ def decoder_of(model: Any) -> "DecoderStack":
     return architecture_of(model.config).decoder(_settings(model.config), model.state_dict())
 
 
-def reader_of(model: Any, layer: int | None = None) -> "Stack":
+def reader_of(model: Any, layer: "ReadLayers" = None) -> "Stack":
     """Name the weights of what reads a prompt: a model's encoder, or the layers of a decoder-only one.
 
     model: a transformers model, its base model, or one cut off behind the layers that are read.
-    layer: the one whose output is taken as it is, counted from 1; after the last
-    one and the final norm when None. Raises EngineError when no family covers
-    the model, and when it has fewer layers.
+    layer: the one whose output is taken as it is, counted from 1, or several; after
+    the last one and the final norm when None. Raises EngineError when no family
+    covers the model, and when it has fewer layers.
     """
     decoder_only = sizes_of(model.config).decoder_only
     stack = decoder_of(model) if decoder_only else encoder_of(model)
     assert stack is not None
-    count = len(stack.layers) if layer is None else layer
+    last = layer[-1] if isinstance(layer, tuple) else layer
+    count = len(stack.layers) if last is None else last
     if not 1 <= count <= len(stack.layers):
         raise EngineError(f"There is no layer {count} to read; the model has {len(stack.layers)} of them.")
     norm = stack.final_norm if layer is None else None
-    return replace(stack, layers=stack.layers[:count], final_norm=norm)
+    taps = layer if isinstance(layer, tuple) else ()
+    return replace(stack, layers=stack.layers[:count], final_norm=norm, taps=taps)
 
 
 def base_weights(weights: Weights, prefix: str) -> Weights:

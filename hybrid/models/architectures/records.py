@@ -202,7 +202,9 @@ class Stack:
     multiplied by. input_scale: of what is read in place of an id's embedding, too.
     embedding_norm: of embeddings and positions together. final_norm: None where the
     layers' output is taken as it is. positions: None where the attentions' rotary
-    ones are all. causal: whether no token sees what stands after it.
+    ones are all. causal: whether no token sees what stands after it. taps: numbers of
+    layers, counted from 1 up to the last, whose outputs are taken side by side, each as
+    it is; none where the last one's alone is.
     """
 
     embeddings: "torch.Tensor"
@@ -213,6 +215,7 @@ class Stack:
     embedding_scale: float = 1.0
     input_scale: float = 1.0
     embedding_norm: Norm | None = None
+    taps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ PAIRS = {
     "gpt2+llama, replace, last without norm": ("gpt2", "llama", {"fusion": "replace", "layer": 3}),
     "t5+gpt2, bridge": ("t5", "gpt2", {"bridge": True}),
     "t5+t5, bridge, middle": ("t5", "t5", {"bridge": True, "layer": 2, "standardize": True}),
+    "llama+t5, bridge, two layers": ("llama", "t5", {"bridge": True, "layer": (1, 3), "standardize": True}),
+    "t5+gpt2, two layers": ("t5", "gpt2", {"bridge": True, "layer": (1, 2)}),
 }
 
 

@@ -19,6 +19,8 @@ PAIRS = {
     "t5+gpt2, bridge": ("t5", "gpt2", {"bridge": True}),
     "t5+t5, middle": ("t5", "t5", {"layer": 2, "standardize": True}),
     "qwen2+mt5": ("qwen2", "mt5", {}),
+    "llama+t5, bridge, two layers": ("llama", "t5", {"bridge": True, "layer": (1, 3), "standardize": True}),
+    "t5+gpt2, all layers": ("t5", "gpt2", {"bridge": True, "layer": (1, 2, 3)}),
 }
 LOSSLESS = tuple(method for method in METHODS if method not in MODELS)
 
@@ -64,7 +66,7 @@ def test_32_answers_that_end_one_by_one_are_those_of_single_prompts(family):
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_8_bits_answer_in_batches_as_alone_and_lossless_as_the_llm(family):
-    pair = AnyPair(family, family, layer=2)
+    pair = AnyPair(family, family, layer=(1, 2))
     config = EngineConfig(pair, tuple(METHODS), dtype="int8", options={"int8_encoder": "on"})
     engines = onnx_engine.create_engines(config)
     for model in MODELS:

@@ -27,6 +27,8 @@ PAIRS = {
     "gemma3+t5gemma, bridge, middle": ("gemma3_text", "t5gemma", {"bridge": True, "layer": 2}),
     "t5gemma+gemma3, middle": ("t5gemma", "gemma3_text", {"layer": 2, "standardize": True}),
     "gpt_neox+bart": ("gpt_neox", "bart", {}),
+    "llama+t5, bridge, two layers": ("llama", "t5", {"bridge": True, "layer": (1, 3), "standardize": True}),
+    "t5+gpt2, two layers": ("t5", "gpt2", {"bridge": True, "layer": (1, 2)}),
 }
 LOSSLESS = ("lossless", "lossless-slm", "lossless-lookup")
 
