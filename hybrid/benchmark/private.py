@@ -13,19 +13,21 @@ from itertools import groupby
 from pathlib import Path
 
 from hybrid.benchmark.schedule import select_examples
-from hybrid.benchmark.scoring import score_run
+from hybrid.benchmark.scoring import Statistics, score_run
 from hybrid.compare.private import withheld, without_texts
 from hybrid.errors import InputError, SuiteError
 from hybrid.metrics import METRICS, metrics_of, statistics_of
-from hybrid.schema import Example, Observer, Plan, Record, Run, Suite, Task, silent
+from hybrid.schema import Example, Observer, Plan, Record, Run, Status, Suite, Task, silent
 from hybrid.schema.runs import UNNAMED
 from hybrid.store import Writer, create, load_run, new_run_id
 from hybrid.store.private import SECRET, Digests
 from hybrid.suites import is_bundled, load_suite
 
-# Answers stay in memory so long, with their texts, before they are scored and stored without: to score one
-# takes milliseconds, which then stand between few of the measurements. A process that is killed loses them.
-HELD_S = 10.0
+# Seconds that answers stay in memory with their texts, before they are scored and stored without. Scoring one
+# takes milliseconds, as long as a GPU takes to write it, and a GPU that waits lowers its clocks: so most runs
+# are scored where nothing is measured, between their blocks. A process that is killed loses what it holds;
+# one that is interrupted, or fails, nothing.
+HELD_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ class PrivateTexts:
         counts = {len(example.references) for example in self.examples}
         return {name: METRICS[name].signature(counts, task.target_language) for name in metrics_of(task)}
 
-    def stored(self, task: Task) -> tuple[Example, ...]:
+    def stored(self, task: Task, observer: Observer = silent) -> tuple[Example, ...]:
         """Leave of the examples what a run stores."""
+        observer(Status(sentence="Taking the texts out"))
         return without_texts(self.examples, self.digests, task, tuple(self.signatures(task)))
 
 
@@ -139,6 +142,7 @@ class PrivateWriter(AnswerWriter):
         self._digests, self._task = texts.digests, writer.run.task
         self._examples: Mapping[str, Example] = {example.id: example for example in texts.examples}
         self._metrics = tuple(texts.signatures(self._task))
+        self._known: dict[tuple[str, str], Statistics] = {}  # repeats mostly write the same text
         self._held: list[Sequence[Record]] = []
         self._stored_s = time.monotonic()
 
@@ -154,11 +158,12 @@ class PrivateWriter(AnswerWriter):
         self._stored_s = time.monotonic()
 
     def _without_text(self, record: Record) -> Record:
-        example = self._examples[record.example_id]
-        statistics = statistics_of(
-            self._task, record.generation.text, example.references, example.source, self._metrics
-        )
-        return self._digests.record(replace(record, statistics=statistics), record.example_id)
+        key = record.example_id, record.generation.text
+        if key not in self._known:
+            example = self._examples[record.example_id]
+            texts = record.generation.text, example.references, example.source
+            self._known[key] = statistics_of(self._task, *texts, self._metrics)
+        return self._digests.record(replace(record, statistics=self._known[key]), record.example_id)
 
 
 def make_private(run_id: str, observer: Observer = silent, *, root: Path | None = None) -> str:

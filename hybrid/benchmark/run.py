@@ -88,6 +88,7 @@ def run_benchmark(
     for sentence in remarks(examples, tasks[plan.task].lines):
         observer(Notice(sentence=sentence))
     check_writable(root)  # before models are loaded
+    stored = private.stored(tasks[plan.task], observer) if private else examples
     run_id, weights = new_run_id(plan, datetime.now(UTC)), file_sha256(folder / MANIFEST)
     observer(Status(sentence="Starting"))
     request = BlockRequest(plan=plan, examples=examples, weights_sha256=weights)
@@ -112,7 +113,7 @@ def run_benchmark(
             two_tokenizers=not one_tokenizer(manifest),
             own_task=tasks[plan.task],
         )
-        with create(run, private.stored(run.task) if private else examples, root) as writer:
+        with create(run, stored, root) as writer:
             return _complete(writer, stream, observer, root, private)
 
 

@@ -127,7 +127,7 @@ def _how_much() -> dict[str, Any]:
 
 
 def _more() -> dict[str, Any]:
-    with st.expander("Device, threads, blocks, seed", icon=":material/tune:"):
+    with st.expander("Device, threads, blocks, seed, privacy", icon=":material/tune:"):
         columns = st.columns(4)
         chosen = {
             "device": columns[0].selectbox("Device", DEVICES, key="bench_device", bind="query-params"),

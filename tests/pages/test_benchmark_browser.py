@@ -61,7 +61,7 @@ def ask(page: Any) -> None:
     page.get_by_role("spinbutton", name="Repeats").fill("2")
     page.get_by_role("spinbutton", name="Repeats").press("Enter")
     page.get_by_text("= 504 answers.").wait_for()  # drawn anew: a click before is lost
-    page.get_by_text("Device, threads, blocks, seed").click()
+    page.get_by_text("Device, threads, blocks, seed, privacy").click()
     settled(page)
     page.get_by_text("Peak memory of each system").click()
     settled(page)
