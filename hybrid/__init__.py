@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # names as themselves are re-exported; one line a module, not
         encode_plan as encode_plan,
         load_plan as load_plan,
     )
+    from hybrid.benchmark.private import make_private as make_private
     from hybrid.benchmark.run import resume_benchmark as resume_benchmark, run_benchmark as run_benchmark
     from hybrid.benchmark.scoring import score_run as score_run
     from hybrid.compare import Comparison as Comparison, compare_runs as compare_runs
@@ -68,6 +69,7 @@ _NAMES = {
         "encode_plan",
         "load_plan",
     ),
+    "hybrid.benchmark.private": ("make_private",),
     "hybrid.benchmark.run": (
         "resume_benchmark",
         "run_benchmark",

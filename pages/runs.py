@@ -35,6 +35,8 @@ with actions:
         files.exports(ids)
     if len(ids) == 1:
         files.archive(ids[0])
+        if chosen[0].complete and not chosen[0].private and refusal() is None:
+            files.private_copy(ids[0])
     if compared:
         files.report(*compared)
     if refusal() is None:

@@ -72,6 +72,7 @@ def test_public_names() -> None:
         "load_plan",
         "load_run",
         "load_suite",
+        "make_private",
         "measure_answers",
         "measure_grid",
         "remove_pair",

@@ -13,7 +13,7 @@ from hybrid.benchmark.plan_options import PLAN_OPTIONS
 from hybrid.engines.registry import AUTO, ENGINES, spec_of
 from hybrid.errors import EngineError, PairError, PlanError, SuiteError
 from hybrid.schema import Plan, Sampling, System
-from hybrid.schema.runs import with_version
+from hybrid.schema.runs import UNNAMED, with_version
 from hybrid.store.files import read_bounded
 from hybrid.store.typed_json import convert, encode
 from hybrid.suites import bundled_suites, is_bundled, known_task
@@ -79,6 +79,11 @@ def check_plan(plan: Plan) -> None:
         if value < option.low or (option.high is not None and value > option.high):
             most = "" if option.high is None else f" to {option.high}"
             raise PlanError(f"{option.key} is {value}; it must be from {option.low}{most}.")
+    if plan.suite.startswith(UNNAMED):
+        raise SuiteError(
+            "The plan is that of a private run and does not name its suite: name it, too, as in "
+            "`hybrid bench file:PATH --plan FILE`."
+        )
     if plan.task:
         known_task(plan.task)
     for system in plan.systems:

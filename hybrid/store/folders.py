@@ -15,6 +15,8 @@ RUN, EXAMPLES, RECORDS = "run.json", "examples.jsonl", "records.jsonl"  # the fi
 LOCK = ".lock"  # of a run that is being written
 RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")  # of runs and grids
 LATEST = "latest"  # in place of an id
+VIEWS = "views"  # in the cache folder: what was computed of complete runs, texts among it
+LONGEST_IN_VIEW = 60  # characters of a run's id in the name of such a file
 
 ROOT = Path(__file__).parents[2]  # of the clone, or the folder of installed packages
 APP = ROOT / "app.py"  # what a clone has and an installed package does not

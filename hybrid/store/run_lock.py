@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,17 @@ from typing import TYPE_CHECKING
 from hybrid.errors import StoreError
 from hybrid.schema import Plan
 from hybrid.store.files import BESIDE, as_store_error, sync_folder, take_lock
-from hybrid.store.folders import EXAMPLES, LOCK, RECORDS, RUN, RUN_ID, results_folder
+from hybrid.store.folders import (
+    EXAMPLES,
+    LOCK,
+    LONGEST_IN_VIEW,
+    RECORDS,
+    RUN,
+    RUN_ID,
+    VIEWS,
+    cache_folder,
+    results_folder,
+)
 from hybrid.store.reading import find_run
 from hybrid.store.scores import SCORES
 
@@ -60,7 +71,8 @@ def delete_run(run_id: str, root: Path | None = None) -> None:
     """Remove a stored run for good. run_id: all of it; no beginning, not `latest`.
 
     The folder takes a hidden name first, so that the run vanishes at once and
-    whole. Raises StoreError, and removes nothing, when there is no such run,
+    whole. What was computed of it, its texts among it, leaves the cache.
+    Raises StoreError, and removes nothing, when there is no such run,
     when it is being written, and when its folder holds what is no part of a run.
     """
     root = root or results_folder()
@@ -79,6 +91,9 @@ def delete_run(run_id: str, root: Path | None = None) -> None:
             hidden.rmdir()
         finally:
             lock.release()
+    with suppress(OSError, StoreError):
+        for view in (cache_folder() / VIEWS).glob(f"*-{run_id[:LONGEST_IN_VIEW]}-*"):
+            view.unlink(missing_ok=True)
 
 
 def _check_parts(folder: Path) -> list[str]:

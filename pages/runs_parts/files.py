@@ -47,6 +47,26 @@ def archive(run_id: str) -> None:
     )  # fmt: skip
 
 
+def private_copy(run_id: str) -> None:
+    """Draw a button that stores a copy of the run without its texts, which is chosen then."""
+    if st.button(
+        "Private copy", icon=":material/visibility_off:", key="private-copy",
+        help="The same times, lengths and scores in a run that holds no text, to be sent to others",
+    ):  # fmt: skip
+        from hybrid.benchmark.private import make_private
+
+        try:
+            access.check()
+            with st.status("Scoring what lacks a score, and taking the texts out …"):
+                copy = make_private(run_id)
+        except HybridError as error:
+            tell(str(error), "error")
+        else:
+            tell(f"Run {copy} is a copy of run {run_id} without its texts.")
+            choose_next([copy])
+        st.rerun()
+
+
 def report(comparison: Comparison, runs: Sequence[Run]) -> None:
     """Draw a button for the comparison as a file to mail."""
 

@@ -53,7 +53,7 @@ def test_those_who_can_only_look_import_and_delete_nothing(root: Path, monkeypat
     assert [run.run.run_id for run in list_runs(root).runs] == ["made-0000"]
     page = arrive(run="made-0000")
     assert "This bench is read-only" in texts(page)
-    assert {button.key for button in page.button} & {"delete", "import"} == set()
+    assert {button.key for button in page.button} & {"delete", "import", "private-copy"} == set()
     assert [button.label for button in page.get("download_button")][:2] == ["Summary CSV", "Records CSV"]
 
 
@@ -204,3 +204,12 @@ def test_a_hostile_upload_is_a_sentence(root: Path, tmp_path: Path):
     assert "neither in one folder nor in none" in texts(page)
     assert sorted(path.name for path in root.iterdir()) == ["made-0000"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
+
+
+def test_a_private_copy_is_made_and_chosen_and_has_none_of_its_own(root: Path):
+    store_run(root, examples=4)
+    page = press(arrive(run="made-0000"), "private-copy")
+    (copy,) = {run.run.run_id for run in list_runs(root).runs if run.run.plan.private}
+    assert f"Run {copy} is a copy of run made-0000" in texts(page)
+    assert page.session_state[CHOSEN] == [copy]
+    assert "private-copy" not in {button.key for button in page.button}

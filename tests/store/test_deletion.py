@@ -7,6 +7,7 @@ import pytest
 
 from hybrid import store
 from hybrid.errors import StoreError
+from hybrid.presentation.examples.answers import read_answers
 from hybrid.store import StoredRun, Writer, delete_run, list_runs
 from hybrid.store.folders import LOCK
 
@@ -111,3 +112,16 @@ def test_a_damaged_run_can_be_deleted(run_id: str, tmp_path: Path) -> None:
     (tmp_path / run_id / "run.json").write_text("{")
     delete_run(run_id, tmp_path)
     assert not (tmp_path / run_id).exists()
+
+
+def test_what_was_computed_of_a_run_goes_with_it(
+    run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRID_CACHE", str(tmp_path / "cache"))
+    (other,) = set(ids(tmp_path)) - {run_id}
+    texts = [read_answers(name, tmp_path)["text"].tolist() for name in (run_id, other)]
+    assert texts[0] == texts[1]
+    assert len(names(tmp_path / "cache" / "views")) == 2
+    delete_run(run_id, tmp_path)
+    (left,) = names(tmp_path / "cache" / "views")
+    assert other in left

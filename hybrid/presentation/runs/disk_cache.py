@@ -16,11 +16,10 @@ from typing import IO, TypeVar
 from hybrid.measuring.environment import product_version
 from hybrid.store import run_fingerprint
 from hybrid.store.files import make_private, open_atomic, open_regular
-from hybrid.store.folders import ROOT, cache_folder
+from hybrid.store.folders import LONGEST_IN_VIEW, ROOT, VIEWS, cache_folder
 from hybrid.store.typed_json import decode, encode
 
 T = TypeVar("T")
-FOLDER = "views"
 MOST_FILES = 2000  # of the folder; the oldest go first
 
 
@@ -36,9 +35,10 @@ def cached(
 
     what: names the kind and its format's version; its suffix is the file's.
     """
-    folder = cache_folder() / FOLDER
+    folder = cache_folder() / VIEWS
     kind, version = Path(what), product_version(ROOT)
-    path = folder / f"{kind.stem}-{version}-{run_id[:60]}-{run_fingerprint(run_id, root)}{kind.suffix}"
+    of_run = f"{run_id[:LONGEST_IN_VIEW]}-{run_fingerprint(run_id, root)}"
+    path = folder / f"{kind.stem}-{version}-{of_run}{kind.suffix}"
     with suppress(Exception):  # of another version, cut short, not readable: the run itself is there
         return read(BytesIO(_content(path)))
     value = compute()

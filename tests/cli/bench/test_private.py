@@ -54,6 +54,7 @@ def test_no_byte_gives_away_a_text_or_what_names_it(bench, merger, texts):
     stored = bench.stored(result)
     run_id = stored.run.run_id
     written = content(bench.folder / "results") + outputs(bench, run_id)
+    assert b"hybrid bench file:PATH " in written
     written += content(bench.folder / "tmp") + (bench.folder / "events.jsonl").read_bytes()
     written += result.output.encode()
     assert not leaked(written, texts)
@@ -150,7 +151,7 @@ def test_its_plan_measures_the_same_texts_again_once_they_are_named(bench, merge
     plan = f"results/{stored.run.run_id}/run.json"
     again = bench.stored(bench.run("file:merger.tsv", COLUMNS, "--plan", plan))
     assert again.run.plan == stored.run.plan
-    assert "private" in bench.failed(bench.run("--plan", plan))
+    assert "file:PATH --plan" in bench.failed(bench.run("--plan", plan))
     assert "other texts" in bench.failed(bench.run("file:suite.tsv", "--plan", plan))
 
 
