@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hybrid.engines.registry import AUTO, DTYPES, ENGINES, OPTIONS
 from hybrid.format import counted
 from hybrid.schema import LOSSLESS, METHODS, TASKS, Device, Plan, Sampling, System
-from hybrid.schema.runs import MOST_BLOCKS
+from hybrid.schema.runs import LABEL, LABELS, MOST_BLOCKS
 
 _DEFAULT = Plan("")
 _COLUMNS = re.compile(r",(?=[^,=]*=)")  # a column's own name may hold commas
@@ -87,6 +87,13 @@ def parse_columns(text: str) -> dict[str, str]:
     if not all(role.strip() and column.strip() for role, _, column in pairs):
         raise ValueError(f"{text!r} is not like source=NAME,reference=NAME")
     return {role.strip(): column.strip() for role, _, column in pairs}
+
+
+def parse_label(text: str) -> str:
+    """Read what a private run calls its suite."""
+    if not LABEL.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is not {LABELS}")
+    return text
 
 
 def parse_device(text: str) -> Device:
@@ -250,6 +257,7 @@ PLAN_OPTIONS = (
         help="Store no texts: times, lengths, statistics and keyed hashes, and no name of a file.",
         texts=lambda plan: ("yes",) if plan.private else (),
     ),
+    PlanOption(name="label", parse=parse_label, help="Calls a private suite so.", texts=_field("label")),
 )
 
 
@@ -262,7 +270,7 @@ def plan_of_options(suite: str, options: Mapping[str, object]) -> Plan:
     fixed, longest = values.pop("fixed_length"), values.pop("max_new_tokens")
     sampling = Sampling(int(str(fixed or longest)), bool(fixed), bool(values.pop("truncate")))
     pairs = values.pop("engine_option")
-    values |= {name: values[name] or "" for name in ("pair", "task", "dtype")}
+    values |= {name: values[name] or "" for name in ("pair", "task", "dtype", "label")}
     values["columns"] = values["columns"] or {}
     engine_options = pairs if isinstance(pairs, Mapping) else {}
     return Plan(suite, sampling=sampling, engine_options=engine_options, **values)  # type: ignore[arg-type]

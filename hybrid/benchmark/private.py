@@ -57,7 +57,7 @@ class PrivateTexts:
 def private_texts(plan: Plan, suite: Suite) -> PrivateTexts:
     """Withhold what names and identifies a suite. plan: settled, but for its suite."""
     digests = Digests(suite.content_hash)
-    name = plan.suite if is_public(plan.suite) else digests.suite_name
+    name = plan.suite if is_public(plan.suite) else digests.suite_name(plan.label)
     stored = replace(plan, suite=name, suite_hash=digests.suite_hash, columns={})
     return PrivateTexts(stored, digests.examples(select_examples(plan, suite)), digests)
 
@@ -166,11 +166,15 @@ class PrivateWriter(AnswerWriter):
         return self._digests.record(replace(record, statistics=self._known[key]), record.example_id)
 
 
-def make_private(run_id: str, observer: Observer = silent, *, root: Path | None = None) -> str:
+def make_private(
+    run_id: str, observer: Observer = silent, *, label: str = "", root: Path | None = None
+) -> str:
     """Store a copy of a complete run without its texts, and return the copy's id.
 
-    run_id: as find_run() understands it. The run itself is scored by what it lacks of the metrics for
-    its task, as `hybrid score` does it, and stays. Comparisons of the copy are those of the run.
+    run_id: as find_run() understands it. label: what the copy calls the suite where its name is
+    withheld; a part of its hash where it is empty.
+    The run itself is scored by what it lacks of the metrics for its task, as `hybrid score` does
+    it, and stays. Comparisons of the copy are those of the run.
     Raises InputError for a run that is private already, incomplete or damaged, StoreError.
     """
     stored = load_run(run_id, root)
@@ -190,7 +194,7 @@ def make_private(run_id: str, observer: Observer = silent, *, root: Path | None 
     copy = withheld(stored, digests)
     plan = copy.run.plan
     if not is_public(plan.suite):
-        plan = replace(plan, suite=digests.suite_name)
+        plan = replace(plan, suite=digests.suite_name(label), label=label)
         copy = replace(copy, run=replace(copy.run, licence=""))
     new_id = new_run_id(plan, datetime.fromisoformat(run.created_at))
     unfinished = replace(copy.run, run_id=new_id, plan=plan, memory={}, finished_at=None)

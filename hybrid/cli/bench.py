@@ -72,6 +72,8 @@ def bench(
         raise click.UsageError("Missing argument 'SUITE'; only --plan and --resume go without.")
     if options["fixed_length"] and is_given(ctx, "max_new_tokens"):
         raise click.UsageError("--fixed-length and --max-new-tokens exclude each other; give one of them.")
+    if options["label"] and not options["private"]:
+        raise click.UsageError("--label is what a --private run calls its suite; give both of them.")
     try:
         with stoppable(), Terminal() as terminal, _logged(terminal, events) as observer:
             from hybrid.benchmark.run import resume_benchmark, run_benchmark
@@ -103,7 +105,8 @@ def bench(
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="RUN...")
-def private(names: tuple[str, ...]) -> None:
+@with_options([option for option in PLAN_OPTIONS if option.name == "label"])
+def private(names: tuple[str, ...], label: str | None) -> None:
     """Store a copy of RUNs without their texts; the ids of the copies are the last lines.
 
     A copy has times, lengths, statistics and keyed hashes, no source, reference, answer or name of a
@@ -113,7 +116,8 @@ def private(names: tuple[str, ...]) -> None:
     from hybrid.store import find_run
 
     with Terminal() as terminal:
-        copies = [make_private(run_id, terminal) for run_id in dict.fromkeys(map(find_run, names))]
+        run_ids = dict.fromkeys(map(find_run, names))
+        copies = [make_private(run_id, terminal, label=label or "") for run_id in run_ids]
     for copy in copies:
         out(copy)
 

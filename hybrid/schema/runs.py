@@ -36,6 +36,8 @@ def with_version(suite: str, content_hash: str) -> str:
     return f"{suite}@1" if _FIRST_VERSIONS.get(content_hash) == suite else suite
 
 
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+LABELS = "of letters, digits, ., - and _, 40 at the most"
 UNNAMED = "private:"  # begins the name of a suite that a private run does not name
 
 
@@ -60,10 +62,11 @@ class Plan:
     memory: measure each system's peak memory too, in a pass of its own.
     private: store no source, reference or answer, nor what names them. The plan of such a run,
         once stored, has neither the file's name nor `columns`, and its suite_hash is a keyed one.
+    label: what a private run calls a suite whose name it withholds; a part of the hash where it is empty.
 
     An empty suite_hash, task, pair or dtype, and the engine `auto`, are settled
     when the plan is run: the plan of a stored run names them.
-    Raises ValueError for numbers below 1, too many blocks and systems that come twice.
+    Raises ValueError for numbers below 1, too many blocks, systems that come twice and what is no label.
     """
 
     suite: str
@@ -86,6 +89,7 @@ class Plan:
     columns: Mapping[str, str] = field(default_factory=dict)
     memory: bool = True
     private: bool = False
+    label: str = ""
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch_size", "repeats", "blocks"):
@@ -95,6 +99,8 @@ class Plan:
             raise ValueError(f"blocks is {self.blocks}; it must be at most {MOST_BLOCKS}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit is {self.limit}; it must be at least 1")
+        if self.label and not (self.private and LABEL.fullmatch(self.label)):
+            raise ValueError(f"label is {self.label[:80]!r}; it must be {LABELS}, and of a private plan")
         if not self.systems or len(set(self.systems)) != len(self.systems):
             raise ValueError(f"systems are {', '.join(self.systems) or 'none'}; name each one once")
 

@@ -48,10 +48,9 @@ class Digests:
         """What stands for the suite: the same for the same texts."""
         return hmac.digest(self._key, b"suite", "sha256").hex()
 
-    @property
-    def suite_name(self) -> str:
-        """What a suite is called whose name is withheld, too."""
-        return f"{UNNAMED}{self.suite_hash[:12]}"
+    def suite_name(self, label: str = "") -> str:
+        """Call a suite whose name is withheld, too."""
+        return f"{UNNAMED}{label or self.suite_hash[:12]}"
 
     def examples(self, examples: tuple[Example, ...]) -> tuple[Example, ...]:
         """Put a digest of all that an example is in the place of its id; the texts are still there."""

@@ -6,6 +6,7 @@ import pytest
 
 from hybrid.benchmark import private as private_runs
 from hybrid.compare import as_json, compare_runs
+from hybrid.presentation.report import redo_command
 from hybrid.store import load_run
 from tests.leaks import content, leaked
 
@@ -187,3 +188,22 @@ def test_what_goes_wrong_is_told_on_the_terminal_and_in_no_file(bench):
     assert event["error"] == "SuiteError"
     assert "merger" not in event["sentence"]
     assert "Miller" not in event["sentence"]
+
+
+def test_a_label_stands_in_the_place_of_a_name(bench, merger):
+    stored = bench.stored(merger("--private", "--label", "contracts-2026", "--limit", "2"))
+    assert stored.run.plan.suite == "private:contracts-2026"
+    assert "private-contracts-2026" in stored.run.run_id
+    unnamed = bench.stored(merger("--private", "--limit", "2"))
+    assert unnamed.run.plan.suite_hash == stored.run.plan.suite_hash
+    assert redo_command(stored.run).endswith(
+        "--limit=2 --blocks=1 --max-new-tokens=6 --task=translate-en-de --private --label=contracts-2026"
+    )
+    opened = bench.stored(merger("--limit", "2"))
+    copy = load_run(bench.invoke("private", opened.run.run_id, "--label", "contracts").stdout.strip())
+    assert copy.run.plan.suite == "private:contracts"
+
+
+@pytest.mark.parametrize("arguments", [("--label", "x"), ("--private", "--label", "of two words")])
+def test_what_is_no_label(bench, merger, arguments):
+    assert "--label" in bench.failed(merger(*arguments), exit_code=2)
