@@ -157,6 +157,12 @@ def _more() -> dict[str, Any]:
             key="private", bind="query-params",
             help="Runs compare as usual, Examples shows none of it. No score can be added later.",
         )  # fmt: skip
+        if chosen["private"]:
+            chosen["label"] = st.text_input(
+                "What it calls the suite", key="label", bind="query-params", max_chars=40, width=300,
+                placeholder="a part of its hash",
+                help="Where the name is withheld: that of a file, or of the Hub.",
+            ).strip()  # fmt: skip
     return chosen
 
 

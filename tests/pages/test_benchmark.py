@@ -173,6 +173,16 @@ def test_another_suite_is_named(root: Path, monkeypatch: pytest.MonkeyPatch):
     assert any(text.startswith("There is no suite '--resume=latest'. Available: ") for text in texts(page))
 
 
+def test_a_private_run_may_call_its_suite_as_the_visitor_likes(root: Path):
+    page = arrive().checkbox(key="private").set_value(True).run()
+    assert command(page) == "hybrid bench everyday-en-de --pair=tiny --private"
+    page.text_input(key="label").set_value("contracts").run()
+    assert command(page) == "hybrid bench everyday-en-de --pair=tiny --private --label=contracts"
+    page.text_input(key="label").set_value("two words").run()
+    assert any("two words" in text for text in texts(page))
+    assert page.button(key="start").disabled
+
+
 def test_an_engine_that_does_not_run_here_says_why(root: Path):
     await_that(lambda: "It is not installed." in str(engine_rows(arrive())))
     page = arrive(bench_engine="ctranslate2", bench_systems="LLM alone")
