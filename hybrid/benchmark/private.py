@@ -17,7 +17,8 @@ from hybrid.benchmark.scoring import Statistics, score_run
 from hybrid.compare.private import withheld, without_texts
 from hybrid.errors import InputError, SuiteError
 from hybrid.metrics import METRICS, metrics_of, statistics_of
-from hybrid.schema import Example, Observer, Plan, Record, Run, Status, Suite, Task, silent
+from hybrid.metrics.sacre import lacking_dictionary
+from hybrid.schema import Example, Notice, Observer, Plan, Record, Run, Status, Suite, Task, silent
 from hybrid.schema.runs import UNNAMED
 from hybrid.store import Writer, create, load_run, new_run_id
 from hybrid.store.private import SECRET, Digests
@@ -50,6 +51,8 @@ class PrivateTexts:
 
     def stored(self, task: Task, observer: Observer = silent) -> tuple[Example, ...]:
         """Leave of the examples what a run stores."""
+        if needed := lacking_dictionary(task.target_language):
+            observer(Notice(sentence=needed))
         observer(Status(sentence="Taking the texts out"))
         return without_texts(self.examples, self.digests, task, tuple(self.signatures(task)))
 
