@@ -160,6 +160,21 @@ def settled(page: Any) -> None:
     page.wait_for_timeout(200)
 
 
+def downloaded(page: Any, button: Any) -> Path:
+    """Take what a button gives; like a person, click again where a click on a page being drawn was lost."""
+    from playwright.sync_api import TimeoutError as NothingCame
+
+    for last in (False, True):
+        try:
+            with page.expect_download(timeout=25_000) as download:
+                button.click()
+            return Path(download.value.path())
+        except NothingCame:
+            if last:
+                raise
+    raise AssertionError("both clicks ended")
+
+
 def wait_for_address(page: Any, /, **choices: str | list[str]) -> None:
     """Wait until the address carries these choices, [] for none: the server writes them after drawing."""
     expected = {name: [value] if isinstance(value, str) else value for name, value in choices.items()}

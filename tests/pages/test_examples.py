@@ -19,7 +19,7 @@ from hybrid.schema import Generation
 from hybrid.store import load_run
 from hybrid.store.tables import original
 from tests.made_runs import store_run
-from tests.pages.conftest import LOOKS, Server, settled, wait_for_address
+from tests.pages.conftest import LOOKS, Server, downloaded, settled, wait_for_address
 
 APP = Path(__file__).parents[2] / "app.py"
 HOSTILE = (
@@ -208,9 +208,8 @@ def test_a_visitor_sorts_pages_searches_links_and_saves(
         page.get_by_text("1 of 40 examples").wait_for()
         settled(page)
         assert names.all_inner_texts() == ["news-17"]
-        with page.expect_download() as saved:
-            page.get_by_role("button", name="CSV").click()
-        rows = list(csv.DictReader(io.StringIO(saved.value.path().read_text("utf-8"))))
+        saved = downloaded(page, page.get_by_role("button", name="CSV"))
+        rows = list(csv.DictReader(io.StringIO(saved.read_text("utf-8"))))
         generations = answers_to("news-17", stored)
         assert [row["system"] for row in rows] == list(generations)
         for row in rows:

@@ -16,7 +16,7 @@ from hybrid.metrics import benchmark_metrics
 from hybrid.schema import TASKS
 from hybrid.store import RunReader, list_runs
 from hybrid.store.tables import original
-from tests.pages.conftest import settled, wait_for_address
+from tests.pages.conftest import downloaded, settled, wait_for_address
 
 
 def test_from_a_measurement_to_its_numbers(
@@ -65,9 +65,8 @@ def _export_the_records(page: Any, run_id: str, results: Path) -> None:
     page.get_by_role("link", name="Runs", exact=True).first.click()
     page.get_by_role("heading", name="Stored runs").wait_for()
     settled(page)
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Records CSV").click()
-    text = Path(downloading.value.path()).read_bytes().decode()
+    file = downloaded(page, page.get_by_role("button", name="Records CSV"))
+    text = file.read_bytes().decode()
     table = list(csv.DictReader(io.StringIO(text, newline="")))
     scored = benchmark_metrics(TASKS["translate-en-de"])
     checks = [name for name in scored if name not in RECORD_COLUMNS]

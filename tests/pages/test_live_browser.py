@@ -15,7 +15,7 @@ import pytest
 
 from hybrid.live.batch import MOST
 from hybrid.measuring.lock import measuring
-from tests.pages.conftest import Server, settled, wait_for_address
+from tests.pages.conftest import Server, downloaded, settled, wait_for_address
 
 SENTENCE = "The museum opens at nine o'clock on Sundays."
 SIX = ["LLM alone", "SLM alone", "Hybrid", "LLM alone, torch", "Hybrid, torch", "SLM alone, torch"]
@@ -128,9 +128,8 @@ def test_a_file_of_prompts_becomes_a_table_and_its_csv(
         page.get_by_role("button", name=re.compile("^Run 3 prompts")).click()
         page.get_by_role("heading", name="Medians over n = 3").wait_for()
         settled(page)
-        with page.expect_download() as caught:
-            page.get_by_role("button", name="CSV", exact=True).first.click()
-        rows = list(csv.DictReader(Path(caught.value.path()).read_text("utf-8").splitlines()))
+        file = downloaded(page, page.get_by_role("button", name="CSV", exact=True).first)
+        rows = list(csv.DictReader(file.read_text("utf-8").splitlines()))
         assert [row["source"] for row in rows] == [SENTENCE, HOSTILE, "'=1+1 is two."]
         assert all(float(row["llm ms"]) > 0 and row["hybrid answer"] for row in rows)
         assert page.title() != "1"

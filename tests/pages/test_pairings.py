@@ -20,7 +20,7 @@ from hybrid.schema import Device
 from hybrid.sizing import Pair, Request, load_profile, predict, save_profile
 from hybrid.store.grids import load_grid
 from hybrid.store.tables import original
-from tests.pages.conftest import settled, wait_for_address
+from tests.pages.conftest import downloaded, settled, wait_for_address
 from tests.presentation.pairings.made_grids import EVIL, cell, store
 from tests.sizing.made_up import made_up_profile
 
@@ -266,9 +266,8 @@ def test_a_slider_is_quick_and_the_csv_is_the_table(bench: Any, visit: Callable[
             settled(page)
         assert min(waited) < 1.0
         page.get_by_text("Table and downloads").first.click()
-        with page.expect_download() as download:
-            page.locator(".st-key-map-csv button").click()
-        table = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+        file = downloaded(page, page.locator(".st-key-map-csv button"))
+        table = list(csv.DictReader(io.StringIO(file.read_text("utf-8"))))
     assert len(table) == 20
     assert {row["output_tokens"] for row in table} == {"512"}
     profile = load_profile(CPU, bench.results)

@@ -13,7 +13,7 @@ from hybrid.compare import compare_runs
 from hybrid.presentation.report import html_report
 from hybrid.store import load_run
 from tests.made_runs import store_run
-from tests.pages.conftest import ROOT, Server, settled, wait_for_address
+from tests.pages.conftest import ROOT, Server, downloaded, settled, wait_for_address
 
 TITLE = "Stored runs"
 
@@ -50,10 +50,8 @@ def tick(page: Any, *rows: int) -> None:
         settled(page)
 
 
-def downloaded(page: Any, label: str) -> bytes:
-    with page.expect_download() as download:
-        page.get_by_role("button", name=label, exact=True).click()
-    return Path(download.value.path()).read_bytes()
+def file_of(page: Any, label: str) -> bytes:
+    return downloaded(page, page.get_by_role("button", name=label, exact=True)).read_bytes()
 
 
 def exported(stored: Path, *arguments: str) -> bytes:
@@ -76,14 +74,14 @@ def test_csv_is_what_the_command_writes_byte_for_byte(
 ):
     with visit(shot="runs-compared") as page:
         open_runs(page, server)
-        assert downloaded(page, "Summary CSV") == exported(stored)
+        assert file_of(page, "Summary CSV") == exported(stored)
         tick(page, 0, 2)
         chosen = ["made-0002", "made-0000"]
         wait_for_address(page, run=chosen)
-        assert downloaded(page, "Summary CSV") == exported(stored, *chosen)
-        assert downloaded(page, "Records CSV") == exported(stored, *chosen, "--records")
+        assert file_of(page, "Summary CSV") == exported(stored, *chosen)
+        assert file_of(page, "Records CSV") == exported(stored, *chosen, "--records")
         page.get_by_role("heading", name="How much faster?").wait_for()
-        report = downloaded(page, "Report").decode()
+        report = file_of(page, "Report").decode()
         assert report.startswith("<!doctype html>")
         assert "[2] made-0000: made-up" in report
 
@@ -120,7 +118,7 @@ def test_a_run_goes_out_comes_back_and_is_deleted(
     with visit() as page:
         open_runs(page, server)
         tick(page, 0)
-        (tmp_path / "run.zip").write_bytes(downloaded(page, "Run"))
+        (tmp_path / "run.zip").write_bytes(file_of(page, "Run"))
         page.get_by_role("button", name="Import").click()
         page.set_input_files("input[type=file]", tmp_path / "run.zip")
         page.get_by_test_id("stPopoverBody").get_by_role("button", name="Import", exact=True).click()

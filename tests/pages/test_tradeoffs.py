@@ -14,7 +14,7 @@ from hybrid.presentation.runs.digest import run_digest
 from hybrid.schema import Sampling, System
 from hybrid.store.tables import original
 from tests.made_runs import store_run
-from tests.pages.conftest import Server, settled
+from tests.pages.conftest import Server, downloaded, settled
 
 APP = Path(__file__).parents[2] / "app.py"
 NAMES = ("llm", "slm", "hybrid", "lossless", "llm@torch", "hybrid@torch", "lossless@torch")
@@ -186,9 +186,8 @@ def test_many_systems_stay_readable_and_the_csv_holds_what_is_stored(
         flags = page.locator(".st-key-figure-quality .annotation-text").all_text_contents()
         assert any("differ in machine" in text for text in flags)
         page.get_by_text("Table and downloads").first.click()
-        with page.expect_download() as download:
-            page.locator(".st-key-quality-csv button").click()
-        rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+        file = downloaded(page, page.locator(".st-key-quality-csv button"))
+        rows = list(csv.DictReader(io.StringIO(file.read_text("utf-8"))))
         for row in rows:
             stored = run_digest(row["run"], server.results).rows[original(row["system"])]
             assert float(row["quality"]) == stored["bleu"]
