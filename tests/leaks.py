@@ -14,8 +14,8 @@ _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\[\"\\/bfnrt]")
 
 def leaked(data: bytes, texts: Iterable[str]) -> set[tuple[str, ...]]:
     """Find the word n-grams of `texts` that are in the bytes, in an archive's files too."""
-    wanted = {gram for text in texts for gram in _grams(_words(text), N)}
-    return {gram for view in _views(data) for gram in _found(view, wanted)}
+    grams = {gram for text in texts for gram in _grams(_words(text), N)}
+    return {gram for view in _views(data) for gram in _found(view, grams)}
 
 
 def content(folder: Path) -> bytes:
@@ -41,10 +41,10 @@ def _views(data: bytes) -> Iterator[str]:
                 yield from _views(archive.read(name))
 
 
-def _found(text: str, wanted: set[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+def _found(text: str, grams: set[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
     words = _words(text)
-    for size in {len(gram) for gram in wanted}:
-        yield from wanted.intersection(zip(*(words[start:] for start in range(size)), strict=False))
+    for size in {len(gram) for gram in grams}:
+        yield from grams.intersection(zip(*(words[start:] for start in range(size)), strict=False))
 
 
 def _words(text: str) -> list[str]:

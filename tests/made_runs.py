@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hybrid.metrics import METRICS, default_metrics, signatures_of
+from hybrid.metrics import METRICS, Case, default_metrics, signatures_of
 from hybrid.schema import (
     SYSTEMS,
     TASKS,
@@ -177,7 +177,7 @@ def _record(
     plan: Plan, example: Example, repeat: int, batch: int, position: int, generation: Generation
 ) -> Record:
     statistics = {
-        name: tuple(METRICS[name].statistics(generation.text, example.references))
+        name: tuple(METRICS[name].statistics(Case(generation.text, example.references)))
         for name in default_metrics(TASKS[plan.task])
     }
     started = f"2026-10-01T00:{position // 60 % 60:02}:{position % 60:02}.000000+00:00"

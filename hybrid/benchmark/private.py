@@ -5,7 +5,7 @@ data set of the Hub and of a suite that only Python knows, name, columns, domain
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,10 +13,10 @@ from itertools import groupby
 from pathlib import Path
 
 from hybrid.benchmark.schedule import select_examples
-from hybrid.benchmark.scoring import Statistics, score_run
+from hybrid.benchmark.scoring import AnswerScores, score_run
 from hybrid.compare.private import withheld, without_texts
 from hybrid.errors import InputError, SuiteError
-from hybrid.metrics import METRICS, metrics_of, statistics_of
+from hybrid.metrics import METRICS, metrics_of
 from hybrid.metrics.sacre import lacking_dictionary
 from hybrid.schema import Example, Notice, Observer, Plan, Record, Run, Status, Suite, Task, silent
 from hybrid.schema.runs import UNNAMED
@@ -142,10 +142,9 @@ class PrivateWriter(AnswerWriter):
 
     def __init__(self, writer: Writer, texts: PrivateTexts) -> None:
         super().__init__(writer)
-        self._digests, self._task = texts.digests, writer.run.task
-        self._examples: Mapping[str, Example] = {example.id: example for example in texts.examples}
-        self._metrics = tuple(texts.signatures(self._task))
-        self._known: dict[tuple[str, str], Statistics] = {}  # repeats mostly write the same text
+        task = writer.run.task
+        self._digests = texts.digests
+        self._scores = AnswerScores(task, texts.examples, tuple(texts.signatures(task)))
         self._held: list[Sequence[Record]] = []
         self._stored_s = time.monotonic()
 
@@ -161,12 +160,7 @@ class PrivateWriter(AnswerWriter):
         self._stored_s = time.monotonic()
 
     def _without_text(self, record: Record) -> Record:
-        key = record.example_id, record.generation.text
-        if key not in self._known:
-            example = self._examples[record.example_id]
-            texts = record.generation.text, example.references, example.source
-            self._known[key] = statistics_of(self._task, *texts, self._metrics)
-        return self._digests.record(replace(record, statistics=self._known[key]), record.example_id)
+        return self._digests.record(replace(record, statistics=self._scores.of(record)), record.example_id)
 
 
 def make_private(

@@ -1,6 +1,6 @@
 """Scores of a stored run: computed from its texts, at the end of a benchmark or at any time later."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hybrid.errors import InputError
@@ -8,11 +8,29 @@ from hybrid.format import counted, listed
 from hybrid.measuring.environment import product_version
 from hybrid.metrics import METRICS, Metric, metric_of, metrics_of, statistics_of
 from hybrid.metrics.sacre import lacking_dictionary
-from hybrid.schema import Notice, Observer, Status, silent
+from hybrid.schema import Example, Notice, Observer, Record, Status, Task, silent
 from hybrid.store import RunReader, open_scores, score_headers
 from hybrid.store.folders import ROOT
 
 Statistics = dict[str, tuple[float, ...]]  # by metric
+
+
+class AnswerScores:
+    """Statistics of answers by `metrics`, computed once for each text: repeats mostly write the same."""
+
+    def __init__(self, task: Task, examples: Iterable[Example], metrics: Sequence[str]) -> None:
+        self._task, self._metrics = task, metrics
+        self._examples = {example.id: example for example in examples}
+        self._known: dict[tuple[str, str], Statistics] = {}
+
+    def of(self, record: Record) -> Statistics:
+        """Give those of a record, whose text is there."""
+        key = record.example_id, record.generation.text
+        if key not in self._known:
+            example = self._examples[record.example_id]
+            texts = record.generation.text, example.references, example.source
+            self._known[key] = statistics_of(self._task, *texts, self._metrics)
+        return self._known[key]
 
 
 def score_run(
@@ -52,19 +70,14 @@ def score_run(
         )
     if needed := lacking_dictionary(task.target_language):
         observer(Notice(sentence=needed))
-    scores = [metric.label for metric in lacking if not metric.catches]
-    checks = counted(len(lacking) - len(scores), "check") if len(scores) < len(lacking) else ""
-    observer(Status(sentence=f"Scoring the answers by {listed([*scores, *filter(None, [checks])])}"))
-    examples = {example.id: example for example in reader.examples}
-    known: dict[tuple[str, str], Statistics] = {}  # repeats mostly write the same text
+    labels = [metric.label for metric in lacking if not metric.catches]
+    checks = counted(len(lacking) - len(labels), "check") if len(labels) < len(lacking) else ""
+    observer(Status(sentence=f"Scoring the answers by {listed([*labels, *filter(None, [checks])])}"))
     headers = {metric.name: (metric.version, _signature(reader, metric)) for metric in lacking}
+    scores = AnswerScores(task, reader.examples, tuple(headers))
     with open_scores(reader.folder, headers, product_version(ROOT)) as append:
         for record in reader.records():
-            key = record.example_id, record.generation.text
-            if key not in known:
-                example = examples[record.example_id]
-                known[key] = statistics_of(task, key[1], example.references, example.source, headers)
-            append(record, known[key])
+            append(record, scores.of(record))
     return tuple(headers)
 
 

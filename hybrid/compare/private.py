@@ -4,11 +4,10 @@ Systems without a model answer with parts of the source, which nobody has any mo
 scored before, and stored with the example.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hybrid.compare.trivial import ANSWERS, MOST
+from hybrid.compare.trivial import ANSWERS, stride
 from hybrid.metrics import statistics_of
 from hybrid.schema import Example, Task, TrivialAnswer
 from hybrid.store import StoredRun
@@ -42,7 +41,7 @@ def without_texts(
 
     metrics: by which these are scored. As many examples have them as a comparison looks at.
     """
-    every = max(1, math.ceil(len(examples) / MOST))
+    every = stride(len(examples))
     names = ANSWERS if task.kind == "summary" and metrics else {}
 
     def trivial(example: Example, answer: str) -> TrivialAnswer:

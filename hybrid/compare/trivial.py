@@ -93,11 +93,11 @@ def trivial_systems(
     for name in names:
         if name not in TRIVIAL:
             raise InputError(f"There is no trivial system {name!r}; available: {', '.join(TRIVIAL)}.")
-    asked = [name for name in (baseline.rpartition(":")[2],) if name in TRIVIAL]
+    baselines = [name for name in (baseline.rpartition(":")[2],) if name in TRIVIAL]
     systems = {}
     for run_id, stored in runs.items():
         usual = names if stored.run.task.kind == "summary" else ()
-        systems[run_id] = trivial_results([*usual, *asked], results[run_id], stored.examples)
+        systems[run_id] = trivial_results([*usual, *baselines], results[run_id], stored.examples)
     return systems
 
 
@@ -109,6 +109,11 @@ def unlike(systems: Iterable[SystemResults], texts: Texts) -> Iterator[SystemRes
         if key not in texts:
             texts.add(key)
             yield system
+
+
+def stride(examples: int) -> int:
+    """Say which of so many examples trivial systems answer: the first of every how many."""
+    return max(1, math.ceil(examples / MOST))
 
 
 def trivial_results(
@@ -124,7 +129,7 @@ def trivial_results(
         return {}
     answered = {example_id for results in systems.values() for example_id in results.ids}
     known = [example for example in examples if example.id in answered]
-    known = known[:: math.ceil(len(known) / MOST)]
+    known = known[:: stride(len(known))]
     if run.plan.private:
         known = [example for example in known if example.trivial]
     sources = {example.id: example.source for example in known}

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from hybrid.errors import InputError
-from hybrid.metrics.contract import USUAL_TOKENIZERS, Array, Check, Metric, tokenizer_of
+from hybrid.metrics.contract import USUAL_TOKENIZERS, Array, Case, Check, Metric, tokenizer_of
 from hybrid.metrics.extraction import Compression, Copies, Coverage, Density
 from hybrid.metrics.faithfulness import InventedNames, InventedNumbers, LostNames, LostNumbers
 from hybrid.metrics.form import Empty, OffLength, Repeating, Unfinished, WrongLanguage
@@ -36,6 +36,7 @@ from hybrid.schema.texts import normalized
 __all__ = [
     "METRICS",
     "USUAL_TOKENIZERS",
+    "Case",
     "Check",
     "Metric",
     "benchmark_metrics",
@@ -106,10 +107,15 @@ def statistics_of(
     Raises InputError without references.
     """
     _check_references([references])
-    text, known = normalized(answer), tuple(map(normalized, references))
-    case = text, known, normalized(source), task.target_language, task.source_language
+    case = Case(
+        normalized(answer),
+        tuple(map(normalized, references)),
+        normalized(source),
+        task.target_language,
+        task.source_language,
+    )
     names = default_metrics(task) if metrics is None else metrics
-    rows = {name: METRICS[name].statistics(*case) for name in names}
+    rows = {name: METRICS[name].statistics(case) for name in names}
     return {name: row for name, row in rows.items() if all(map(math.isfinite, row))}
 
 
@@ -157,7 +163,7 @@ def _statistics(
         raise InputError(f"There are {len(texts)} outputs and {len(references)} references to score.")
     _check_references(references)
     rows = [
-        METRICS[metric].statistics(normalized(text), tuple(map(normalized, known)), language=language)
+        METRICS[metric].statistics(Case(normalized(text), tuple(map(normalized, known)), language=language))
         for text, known in zip(texts, references, strict=True)
     ]
     return np.array(rows, dtype=np.float64)

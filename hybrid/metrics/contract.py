@@ -31,6 +31,27 @@ _CODES = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Case:
+    """An answer to be scored, and what it is scored by.
+
+    references: at least one; several count as a metric's own authors define it. source: the text that
+    was to be answered. language: of the answer, as Task.target_language. source_language: of the
+    source, as Task.source_language.
+    """
+
+    answer: str
+    references: Sequence[str]
+    source: str = ""
+    language: str = ""
+    source_language: str = ""
+
+    @property
+    def unspaced(self) -> bool:
+        """Whether each letter of the answer's language counts as a word."""
+        return is_unspaced(self.language)
+
+
 class Metric(ABC):
     """How one number is computed, and how to read it.
 
@@ -71,20 +92,8 @@ class Metric(ABC):
         return task.kind in self.kinds
 
     @abstractmethod
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
-        """Compute the `width` numbers that one answer adds to the sums.
-
-        references: at least one; several count as the metric's own authors define it.
-        source: the text that was to be answered. language: of the answer, as Task.target_language.
-        source_language: of the source, as Task.source_language.
-        """
+    def statistics(self, case: Case) -> tuple[float, ...]:
+        """Compute the `width` numbers that one answer adds to the sums."""
 
     @abstractmethod
     def score(self, sums: Array, n: int) -> Array:
@@ -129,17 +138,6 @@ class Metric(ABC):
         return self.signature(reference_counts, language)
 
 
-@dataclass(frozen=True)
-class Case:
-    """What a check looks at; the fields are the arguments of Metric.statistics()."""
-
-    answer: str
-    references: Sequence[str]
-    source: str
-    language: str
-    source_language: str
-
-
 class Check(Metric):
     """A fault that an answer has or has not. Statistics: 1 for an answer with it, 0 for one without.
 
@@ -157,16 +155,9 @@ class Check(Metric):
     def has_fault(self, case: Case) -> bool:
         """Tell whether an answer has the fault."""
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Look for the fault."""
-        return (float(self.has_fault(Case(answer, references, source, language, source_language))),)
+        return (float(self.has_fault(case)),)
 
     def score(self, sums: Array, n: int) -> Array:
         """Compute the share of n answers that have it in points, (..., 1) -> (...)."""
@@ -184,13 +175,18 @@ def primary(language: str) -> str:
     return _CODES.get(code, code)
 
 
+def is_unspaced(language: str) -> bool:
+    """Tell whether a language is written without spaces between words."""
+    return primary(language) in UNSPACED
+
+
 def words_apart(text: str) -> str:
     """Set spaces around each letter of a script that is written without."""
-    return "".join(f" {letter} " if _is_unspaced(letter) else letter for letter in text)
+    return "".join(f" {letter} " if _stands_alone(letter) else letter for letter in text)
 
 
 @cache
-def _is_unspaced(letter: str) -> bool:
+def _stands_alone(letter: str) -> bool:
     return not letter.isascii() and unicodedata.name(letter, "").startswith(_UNSPACED_LETTERS)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from hybrid.metrics.contract import UNSPACED, Array, Case, Check, Metric, primary, words_apart
+from hybrid.metrics.contract import Array, Case, Check, Metric, is_unspaced, primary, words_apart
 
 
 class Copies(Check):
@@ -21,10 +21,9 @@ class Copies(Check):
 
     def has_fault(self, case: Case) -> bool:
         """Compare words, whatever their case; names, quotes, code and addresses may be copied."""
-        apart = primary(case.language) in UNSPACED
         if primary(case.source_language) != primary(case.language):
-            return _is_untranslated(case.answer, case.source, apart)
-        return _is_stretch(words(case.answer, apart), words(case.source, apart))
+            return _is_untranslated(case.answer, case.source, case.unspaced)
+        return _is_stretch(words(case.answer, case.unspaced), words(case.source, case.unspaced))
 
 
 class Fragments(Metric):
@@ -45,7 +44,7 @@ class Fragments(Metric):
 
     def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give one in the manner of sacrebleu's."""
-        unspaced = "-letters" if primary(language) in UNSPACED else ""
+        unspaced = "-letters" if is_unspaced(language) else ""
         return f"{self.name}|fragments:greedy|case:lower|tok:unicode{unspaced}|version:{self.version}"
 
 
@@ -58,16 +57,9 @@ class Coverage(Fragments):
         "How much of the summaries is the document's own words: the share of words in extractive fragments."
     )
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Add up the lengths of the fragments."""
-        fragments, length = _fragments(answer, source, primary(language) in UNSPACED)
+        fragments, length = _fragments(case.answer, case.source, case.unspaced)
         return (sum(fragments) / max(length, 1),)
 
 
@@ -78,16 +70,9 @@ class Density(Fragments):
     scale = "words of the fragment that a word of an answer lies in"
     catches = "How long the copied runs are: the mean number of words of the fragment that a word lies in."
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Add up the squares of the fragments' lengths."""
-        fragments, length = _fragments(answer, source, primary(language) in UNSPACED)
+        fragments, length = _fragments(case.answer, case.source, case.unspaced)
         return (sum(size * size for size in fragments) / max(length, 1),)
 
 
@@ -99,17 +84,9 @@ class Compression(Fragments):
     catches = "How much shorter than their documents the summaries are."
     width = 2
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Count the words of both."""
-        apart = primary(language) in UNSPACED
-        return float(len(words(source, apart))), float(len(words(answer, apart)))
+        return float(len(words(case.source, case.unspaced))), float(len(words(case.answer, case.unspaced)))
 
     def score(self, sums: Array, n: int) -> Array:
         """Compute (..., 2) -> (...); of answers without a word, as if they had one together."""
@@ -118,7 +95,8 @@ class Compression(Fragments):
 
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_VERBATIM = re.compile(r"`[^`]*`|[\"“„»«][^\"“”„»«]*[\"“”»«]|\b(?:https?://|www\.)\S+|(?<!\S)[^\s@]+@\S+")
+QUOTED = r"`[^`]*`|[\"“„»«][^\"“”„»«]*[\"“”»«]"  # code and quotes
+_VERBATIM = re.compile(rf"{QUOTED}|\b(?:https?://|www\.)\S+|(?<!\S)[^\s@]+@\S+")
 _SHORTEST = 5  # words of a summary that may be called a copy: fewer are a name or a phrase
 
 

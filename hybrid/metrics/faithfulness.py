@@ -90,7 +90,7 @@ _SENTENCE_END = re.compile(r"(?:^|[.!?:…\n–|•*]|[\"“„»«”(\[']|--)\
 @lru_cache(maxsize=256)
 def names(text: str) -> tuple[tuple[str, ...], ...]:
     """Find names: words in a row with a capital letter, the first of a sentence and headlines left out."""
-    found: list[list[str]] = []
+    runs: list[list[str]] = []
     end = -1
     spelled = list(_SPELLED.finditer(text))
     if _is_headline(text, [match[0] for match in spelled]):
@@ -99,14 +99,14 @@ def names(text: str) -> tuple[tuple[str, ...], ...]:
         word = match[0]
         if not word[0].isupper() or len(word) < 2 or _is_translated(word):
             continue
-        if text[end : match.start()] == " " and end >= 0 and found:
-            found[-1].append(word)
+        if text[end : match.start()] == " " and end >= 0 and runs:
+            runs[-1].append(word)
         elif not _SENTENCE_END.search(text[max(0, match.start() - 4) : match.start()]):
-            found.append([word])
+            runs.append([word])
         else:
             continue
         end = match.end()
-    return tuple(map(tuple, found))
+    return tuple(map(tuple, runs))
 
 
 def _is_headline(text: str, spelled: Sequence[str]) -> bool:

@@ -5,8 +5,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-from hybrid.metrics.contract import UNSPACED, Case, Check, primary, words_apart
-from hybrid.metrics.extraction import words
+from hybrid.metrics.contract import Case, Check, primary, words_apart
+from hybrid.metrics.extraction import QUOTED, words
 from hybrid.metrics.vocabulary import FUNCTION_WORDS, OWN_WORDS
 from hybrid.schema import Task
 
@@ -17,7 +17,7 @@ _SCRIPTS = {
     "ko": "HANGUL", "th": "THAI", "lo": "LAO", "km": "KHMER", "my": "MYANMAR", "bo": "TIBETAN",
     "ka": "GEORGIAN", "hy": "ARMENIAN", "bn": "BENGALI", "ta": "TAMIL",
 }  # fmt: skip
-_QUOTED = re.compile(r"`[^`]*`|[\"“„»«][^\"“”„»«]*[\"“”»«]")
+_QUOTED = re.compile(QUOTED)
 _END = re.compile(r"[.!?…。！？।؟][\"“”»«'’)\]]*$")
 _OPEN = re.compile(r"[,;:–—(\-]$")
 
@@ -98,9 +98,8 @@ class OffLength(Check):
 
     def has_fault(self, case: Case) -> bool:
         """Compare with each reference."""
-        apart = primary(case.language) in UNSPACED
-        length = len(words(case.answer, apart))
-        return all(_is_off(length, len(words(reference, apart))) for reference in case.references)
+        length = len(words(case.answer, case.unspaced))
+        return all(_is_off(length, len(words(reference, case.unspaced))) for reference in case.references)
 
 
 class Repeating(Check):
@@ -115,8 +114,8 @@ class Repeating(Check):
 
     def has_fault(self, case: Case) -> bool:
         """Look for words and runs of words."""
-        apart = primary(case.language) in UNSPACED
-        return any(_stumbles(words_apart(case.answer) if apart else case.answer, primary(case.language)))
+        text = words_apart(case.answer) if case.unspaced else case.answer
+        return any(_stumbles(text, primary(case.language)))
 
 
 # What people write twice in a row.

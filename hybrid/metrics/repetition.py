@@ -1,11 +1,11 @@
 """Repetition rates: the share of 3-grams or 4-grams of words that an answer has written before."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
 import numpy as np
 
-from hybrid.metrics.contract import UNSPACED, Array, Metric, primary, words_apart
+from hybrid.metrics.contract import Array, Case, Metric, is_unspaced, words_apart
 
 
 class RepetitionRate(Metric):
@@ -23,16 +23,9 @@ class RepetitionRate(Metric):
     width = 2
     order: ClassVar[int] = 4
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Count the n-grams that occurred before in this answer, and all of them."""
-        words = (words_apart(answer) if primary(language) in UNSPACED else answer).split()
+        words = (words_apart(case.answer) if case.unspaced else case.answer).split()
         grams = [tuple(words[start : start + self.order]) for start in range(len(words) - self.order + 1)]
         return len(grams) - len(set(grams)), len(grams)
 
@@ -43,7 +36,7 @@ class RepetitionRate(Metric):
 
     def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give one in the manner of sacrebleu's."""
-        words = "letters" if primary(language) in UNSPACED else "whitespace"
+        words = "letters" if is_unspaced(language) else "whitespace"
         return f"seq-rep-{self.order}|case:mixed|tok:{words}|version:{self.version}"
 
 

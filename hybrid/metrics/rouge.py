@@ -6,12 +6,12 @@ the same for ASCII.
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from hybrid.metrics.contract import UNSPACED, Array, Metric, primary, reference_count, words_apart
+from hybrid.metrics.contract import Array, Case, Metric, is_unspaced, reference_count, words_apart
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
@@ -42,17 +42,9 @@ class Rouge(Metric):
     width = 1
     version = 2  # 1: words of rouge-score's tokenizer
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Score one answer with rouge-score."""
-        scorer = _scorer(self.name, primary(language) in UNSPACED)
-        scores = scorer.score_multi(list(references), answer)
+        scores = _scorer(self.name, case.unspaced).score_multi(list(case.references), case.answer)
         return (float(scores[self.name].fmeasure),)
 
     def score(self, sums: Array, n: int) -> Array:
@@ -62,7 +54,7 @@ class Rouge(Metric):
 
     def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
         """Give one in the manner of sacrebleu's."""
-        nrefs, words = reference_count(reference_counts), UnicodeWords(primary(language) in UNSPACED)
+        nrefs, words = reference_count(reference_counts), UnicodeWords(is_unspaced(language))
         return (
             f"nrefs:{nrefs}|{self.name}|F1|stem:no|refs:best|tok:{words.name}|"
             f"rouge-score:{version('rouge-score')}"

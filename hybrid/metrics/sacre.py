@@ -7,14 +7,14 @@ computes one at a time and a bootstrap needs thousands. Each function names the
 sacrebleu function it repeats, and the tests hold the two together.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hybrid.metrics.contract import UNSPACED, Array, Metric, primary
+from hybrid.metrics.contract import UNSPACED, Array, Case, Metric, primary
 from hybrid.schema.texts import LANGUAGES
 
 if TYPE_CHECKING:
@@ -35,17 +35,10 @@ class Sacre(Metric):
     default = True
     sacre: ClassVar[str]  # the metric's name in sacrebleu
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Compute what sacrebleu's own corpus_score and significance tests sum: a corpus of one example."""
-        metric = sacre_metric(self.sacre, primary(language))
-        (row,) = metric._extract_corpus_statistics([answer], [[reference] for reference in references])
+        metric = sacre_metric(self.sacre, primary(case.language))
+        (row,) = metric._extract_corpus_statistics([case.answer], [[known] for known in case.references])
         return tuple(row)
 
     def signature(self, reference_counts: Iterable[int], language: str = "") -> str:
@@ -142,16 +135,9 @@ class LengthRatio(Metric):
     default = True
     width = 2
 
-    def statistics(
-        self,
-        answer: str,
-        references: Sequence[str],
-        source: str = "",
-        language: str = "",
-        source_language: str = "",
-    ) -> tuple[float, ...]:
+    def statistics(self, case: Case) -> tuple[float, ...]:
         """Take the first two of BLEU's statistics."""
-        return Bleu().statistics(answer, references, source, language)[:2]
+        return Bleu().statistics(case)[:2]
 
     def score(self, sums: Array, n: int) -> Array:
         """Compute (..., 2) -> (...): sacrebleu's BLEUScore.ratio, 0 without references."""

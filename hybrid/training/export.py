@@ -130,12 +130,12 @@ def _history(recipe: Recipe, stage: str) -> dict[str, Any]:
 def _settings(stage: Stage) -> dict[str, Any]:
     """Take what a stage's recipe says beside what every stage has, and what its optimizer goes by."""
     rates = ("optimizer", *(("lr",) if stage.optimizer == "adamw" else ("matrix_lr", "vector_lr")))
-    told = ("name", "trains", "steps", "tokens_per_step", "starts_from")
+    named = ("name", "trains", "steps", "tokens_per_step", "starts_from")
     usual = {f.name: f.default for f in fields(stage)}
     return {
         key: value
         for key, value in asdict(stage).items()
-        if key in (*rates, "label_smoothing") or (key not in told and value != usual[key])
+        if key in (*rates, "label_smoothing") or (key not in named and value != usual[key])
     }
 
 

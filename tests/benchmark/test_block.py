@@ -117,8 +117,8 @@ def test_a_process_that_dies_before_it_has_read_anything_is_one_sentence() -> No
 def test_nothing_is_measured_while_the_last_records_are_stored_and_leaving_ends_the_process(
     tmp_path: Path,
 ) -> None:
-    told = "tell(Notice(sentence=str(os.getpid())))\nyield Measured(records=(record(request, 0),))\n"
-    script = f"{told}open({str(tmp_path / 'went-on')!r}, 'w').close()\nyield"
+    telling = "tell(Notice(sentence=str(os.getpid())))\nyield Measured(records=(record(request, 0),))\n"
+    script = f"{telling}open({str(tmp_path / 'went-on')!r}, 'w').close()\nyield"
     code = STAND_IN.replace("MEASURE", script.replace("\n", "\n    "))
     events: list[Any] = []
     stream = in_process(REQUEST, events.append, (sys.executable, "-c", code))

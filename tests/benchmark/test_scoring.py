@@ -11,7 +11,7 @@ from hybrid.benchmark import scoring
 from hybrid.benchmark.scoring import score_run
 from hybrid.compare import compare_runs
 from hybrid.errors import InputError, StoreError
-from hybrid.metrics import METRICS, default_metrics, metrics_of, statistics_of
+from hybrid.metrics import METRICS, Case, default_metrics, metrics_of, statistics_of
 from hybrid.metrics.repetition import RepetitionRate
 from hybrid.schema import TASKS, Record, Sampling
 from hybrid.store import StoredRun, load_run
@@ -129,15 +129,8 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_is_no_number_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     class Odd(RepetitionRate):
-        def statistics(
-            self,
-            answer: str,
-            references: object,
-            source: str = "",
-            language: str = "",
-            source_language: str = "",
-        ) -> tuple[float, ...]:
-            return (float("nan"), 1.0) if "0." in answer else (0.0, 1.0)
+        def statistics(self, case: Case) -> tuple[float, ...]:
+            return (float("nan"), 1.0) if "0." in case.answer else (0.0, 1.0)
 
     monkeypatch.setitem(METRICS, "repetition", Odd())
     run_id = stored(make_run(3))

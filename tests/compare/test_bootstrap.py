@@ -23,7 +23,7 @@ from hybrid.compare.bootstrap import (
     share_estimate,
     sums,
 )
-from hybrid.metrics import METRICS
+from hybrid.metrics import METRICS, Case
 
 TEXT = "das alte Haus am Fluss ist sehr groß und viele Leute wohnen dort seit vielen Jahren"
 WORDS = TEXT.split()
@@ -179,7 +179,7 @@ def test_intervals_agree_with_sacrebleus_paired_bootstrap(seed: int) -> None:
         rows = [
             np.array(
                 [
-                    metric.statistics(text, [reference])
+                    metric.statistics(Case(text, [reference]))
                     for text, reference in zip(texts, references, strict=True)
                 ]
             )

@@ -10,7 +10,7 @@ from hybrid.compare.bootstrap import Resamples
 from hybrid.compare.paired import PairedComparison, paired_comparison, quality_ratio
 from hybrid.compare.results import results_by_system
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, score
+from hybrid.metrics import METRICS, Case, score
 from hybrid.schema import Example, Sampling, System
 from hybrid.store import StoredRun
 from tests.compare.fake import (
@@ -140,7 +140,8 @@ def test_resamples_are_shared_so_that_equal_outputs_never_differ() -> None:
 def test_length_and_agreement() -> None:
     paired = compared(make_run(30))
     words = [
-        sum(METRICS["length"].statistics(text(i), [""])[0] for i in range(30)) for text in (worse, right)
+        sum(METRICS["length"].statistics(Case(text(i), [""]))[0] for i in range(30))
+        for text in (worse, right)
     ]
     assert paired.length_ratio.value == pytest.approx(words[0] / words[1])
     assert paired.length_ratio.low < paired.length_ratio.value < paired.length_ratio.high < 1
@@ -219,7 +220,7 @@ def test_the_gates_interval_is_that_of_the_ratio() -> None:
     comparison, counts = compared(make_run(30)), DRAWS.counts(30)
     scores = []
     for text in (worse, right):
-        rows = np.array([METRICS["bleu"].statistics(text(i), [reference(i)]) for i in range(30)])
+        rows = np.array([METRICS["bleu"].statistics(Case(text(i), [reference(i)])) for i in range(30)])
         scores.append(np.array([METRICS["bleu"].score(row @ rows, 30) for row in counts.astype(float)]))
     low, high = np.percentile(scores[0] / scores[1], (2.5, 97.5))
     assert (comparison.gate.quality.low, comparison.gate.quality.high) == pytest.approx((low, high))

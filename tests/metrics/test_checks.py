@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid.metrics import METRICS, benchmark_metrics
+from hybrid.metrics import METRICS, Case, benchmark_metrics
 from hybrid.metrics.faithfulness import lacking, names
 from hybrid.schema import TASKS, task_named
 
@@ -12,7 +12,9 @@ DOCUMENT = (
 
 
 def fault(name: str, answer: str, source: str = "x", language: str = "en", to: str = "") -> bool:
-    (value,) = METRICS[name].statistics(answer, ["One reference here."], source, to or language, language)
+    (value,) = METRICS[name].statistics(
+        Case(answer, ["One reference here."], source, to or language, language)
+    )
     return bool(value)
 
 
@@ -64,11 +66,14 @@ def test_translations_that_were_left_as_they_were() -> None:
 
 def test_fragments_are_those_of_newsroom() -> None:
     answer = "the old mill was burned down on Sunday"  # the old mill | was | burned down on sunday
-    row = [METRICS[name].statistics(answer, ["x"], DOCUMENT, "en", "en") for name in ("coverage", "density")]
+    row = [
+        METRICS[name].statistics(Case(answer, ["x"], DOCUMENT, "en", "en"))
+        for name in ("coverage", "density")
+    ]
     assert row == [(1.0,), ((9 + 1 + 16) / 8,)]
-    assert METRICS["compression"].statistics(answer, ["x"], DOCUMENT) == (20.0, 8.0)
-    assert METRICS["coverage"].statistics("", ["x"], DOCUMENT) == (0.0,)
-    assert METRICS["density"].statistics("a b", ["x"], "") == (0.0,)
+    assert METRICS["compression"].statistics(Case(answer, ["x"], DOCUMENT)) == (20.0, 8.0)
+    assert METRICS["coverage"].statistics(Case("", ["x"], DOCUMENT)) == (0.0,)
+    assert METRICS["density"].statistics(Case("a b", ["x"], "")) == (0.0,)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +106,9 @@ def test_form(name: str, answer: str, expected: bool) -> None:
 
 def test_one_reference_of_one_word_or_several() -> None:
     off = METRICS["off_length"]
-    assert off.statistics("yes it is true", ["Yes"]) == (1.0,)
-    assert off.statistics("yes it is true", ["Yes", "Yes, that is so."]) == (0.0,)
-    assert METRICS["unfinished"].statistics("Headline", ["A sentence.", "Headline too"]) == (0.0,)
+    assert off.statistics(Case("yes it is true", ["Yes"])) == (1.0,)
+    assert off.statistics(Case("yes it is true", ["Yes", "Yes, that is so."])) == (0.0,)
+    assert METRICS["unfinished"].statistics(Case("Headline", ["A sentence.", "Headline too"])) == (0.0,)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,6 @@ def test_any_text_has_statistics(text: str) -> None:
     for task in TASKS.values():
         for name in benchmark_metrics(task):
             if METRICS[name].catches:
-                row = METRICS[name].statistics(text, [text[:50] or "x"], text[1:], "zh", "de")
+                row = METRICS[name].statistics(Case(text, [text[:50] or "x"], text[1:], "zh", "de"))
                 assert len(row) == METRICS[name].width
                 assert all(value >= 0 for value in row)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.metrics import METRICS, Check
+from hybrid.metrics import METRICS, Case, Check
 from hybrid.schema import TASKS
 from hybrid.schema.texts import normalized
 
@@ -37,7 +37,7 @@ def test_checks_agree_with_labels(label: str, name: str) -> None:
     for row in ROWS:
         task = TASKS[row["task"]]
         texts = normalized(row["answer"]), ["x."], normalized(row["source"])
-        (fault,) = METRICS[name].statistics(*texts, task.target_language, task.source_language)
+        (fault,) = METRICS[name].statistics(Case(*texts, task.target_language, task.source_language))
         flagged += bool(fault)
         labelled += label in row["labels"]
         both += bool(fault) and label in row["labels"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from hybrid.metrics import METRICS, score, score_alone, signatures_of, statistics_of, tokenizer_of
+from hybrid.metrics import METRICS, Case, score, score_alone, signatures_of, statistics_of, tokenizer_of
 from hybrid.metrics import sacre as ours
 from hybrid.metrics.contract import primary, words_apart
 from hybrid.metrics.sacre import bleu_tokenizer, lacking_dictionary
@@ -93,6 +93,6 @@ def test_japanese_has_a_score_in_any_case() -> None:
 
 def test_repetition_counts_letters_where_there_are_no_spaces() -> None:
     metric = METRICS["repetition"]
-    assert metric.statistics("我们见面我们见面我", [], language="zh") == (2, 6)
-    assert metric.statistics("我们见面我们见面我", []) == (0, 0)
+    assert metric.statistics(Case("我们见面我们见面我", [], language="zh")) == (2, 6)
+    assert metric.statistics(Case("我们见面我们见面我", [])) == (0, 0)
     assert tokenizer_of(metric.signature({1}, "zh")) == "letters"

@@ -6,6 +6,7 @@ import pytest
 from hybrid.errors import InputError
 from hybrid.metrics import (
     METRICS,
+    Case,
     default_metrics,
     main_metric,
     metric_of,
@@ -60,9 +61,9 @@ def test_stored_statistics_give_the_score_of_any_subset(task: Task) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_values_of_many_sums_are_those_of_each(name: str) -> None:
     metric = METRICS[name]
-    assert len(metric.statistics("", [""])) == metric.width
+    assert len(metric.statistics(Case("", [""]))) == metric.width
     rows = np.array(
-        [metric.statistics(text, references) for text, references in zip(MADE, WANTED, strict=True)]
+        [metric.statistics(Case(text, references)) for text, references in zip(MADE, WANTED, strict=True)]
     )
     together = metric.score(np.stack([rows[:2], rows[1:]]), 1)  # (2, 2, k)
     assert together.shape == (2, 2)

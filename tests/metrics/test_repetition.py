@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid.metrics import METRICS, score
+from hybrid.metrics import METRICS, Case, score
 from tests.any_machine import STEADY
 
 METRIC = METRICS["repetition"]
@@ -25,14 +25,14 @@ TWICE = "a b c d a b c d a b c d"  # 9 4-grams, 4 of them different
     ],
 )
 def test_counts(answer: str, statistics: tuple[int, int]) -> None:
-    assert METRIC.statistics(answer, ["anything"]) == statistics
+    assert METRIC.statistics(Case(answer, ["anything"])) == statistics
 
 
 def test_the_corpus_rate_is_of_summed_counts() -> None:
     answers = [TWICE, ONCE, "a b c"]
     scored = score("repetition", answers, [["x"]] * 3)
     assert (scored.value, scored.n) == (pytest.approx(100 * 5 / 14), 3)
-    assert METRIC.of_each([METRIC.statistics(answer, ["x"]) for answer in answers]).tolist() == [
+    assert METRIC.of_each([METRIC.statistics(Case(answer, ["x"])) for answer in answers]).tolist() == [
         55.5556,
         0,
         0,
@@ -46,5 +46,5 @@ def test_it_is_one_minus_unique_over_all(texts: list[list[str]]) -> None:
     grams = [[tuple(words[i : i + 4]) for i in range(max(0, len(words) - 3))] for words in texts]
     total = sum(map(len, grams))
     expected = 100 * (1 - sum(len(set(answer_grams)) for answer_grams in grams) / total) if total else 0
-    rows = np.array([METRIC.statistics(" ".join(words), ["x"]) for words in texts])
+    rows = np.array([METRIC.statistics(Case(" ".join(words), ["x"])) for words in texts])
     assert METRIC.score(rows.sum(axis=0), len(rows)) == pytest.approx(expected)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 from rouge_score.tokenize import tokenize as rouge_score_words
 
-from hybrid.metrics import METRICS, score
+from hybrid.metrics import METRICS, Case, score
 from hybrid.metrics.rouge import UnicodeWords
 from tests.any_machine import STEADY
 
@@ -37,7 +37,7 @@ def test_the_mean_of_rouge_scores(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_resamples_are_means(kind: str) -> None:
-    rows = np.array([METRICS[kind].statistics(m, w) for m, w in zip(MADE, WANTED, strict=True)])
+    rows = np.array([METRICS[kind].statistics(Case(m, w)) for m, w in zip(MADE, WANTED, strict=True)])
     values = METRICS[kind].score(np.array([[0, 3, 0, 1]]) @ rows, 4)
     assert values == pytest.approx(100 * (3 * rows[1] + rows[3]) / 4)
 

@@ -12,7 +12,7 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from hybrid.errors import InputError
-from hybrid.metrics import METRICS, score, score_alone
+from hybrid.metrics import METRICS, Case, score, score_alone
 
 THEIRS = {"bleu": BLEU, "chrf": CHRF, "ter": TER}
 TEXT = "das alte Haus am Fluss ist sehr groß , und viele Leute wohnen dort seit Jahren . Der 3,5 % &amp;"
@@ -57,7 +57,9 @@ def test_corpus_scores(name: str, references: int) -> None:
 @pytest.mark.parametrize("name", THEIRS)
 def test_every_resample_of_summed_statistics(name: str) -> None:
     outputs, all_references = corpus(12, 2, seed=5)
-    rows = np.array([METRICS[name].statistics(*pair) for pair in zip(outputs, all_references, strict=True)])
+    rows = np.array(
+        [METRICS[name].statistics(Case(*pair)) for pair in zip(outputs, all_references, strict=True)]
+    )
     chosen = np.random.default_rng(0).integers(0, 12, size=(20, 12))
     values = METRICS[name].score(rows[chosen].sum(axis=1), 12)
     for row, value in zip(chosen, values, strict=True):
@@ -101,7 +103,7 @@ def test_answers_that_stand_alone_have_sacrebleus_sentence_scores(references: in
         metric = METRICS[name]
         expected = [judge.sentence_score(*pair).score for pair in zip(outputs, all_references, strict=True)]
         together = metric.of_each(
-            [metric.statistics(*pair) for pair in zip(outputs, all_references, strict=True)]
+            [metric.statistics(Case(*pair)) for pair in zip(outputs, all_references, strict=True)]
         )
         assert together.tolist() == pytest.approx([round(value, 4) for value in expected], abs=1e-4)
         alone = score_alone(name, outputs[0], all_references[0])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from sacrebleu.metrics.ter import TER
 
-from hybrid.metrics import METRICS
+from hybrid.metrics import METRICS, Case
 from hybrid.metrics.ter import MOST_WORDS
 
-statistics = METRICS["ter"].statistics
+
+def statistics(text: str, references: list[str]) -> tuple[float, ...]:
+    return METRICS["ter"].statistics(Case(text, references))
 
 
 def sacrebleu_statistics(text: str, references: list[str]) -> tuple[float, ...]:

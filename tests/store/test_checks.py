@@ -10,7 +10,7 @@ import pytest
 
 from hybrid import store
 from hybrid.errors import StoreError
-from hybrid.metrics import METRICS
+from hybrid.metrics import METRICS, Case
 from hybrid.schema import STATISTICS, Record, Run, Timing
 from hybrid.store import StoredRun, Writer, list_runs, load_run
 from hybrid.store.checks import check_record, check_run, seal, unsound
@@ -195,7 +195,7 @@ def test_the_shapes_are_those_of_the_metrics() -> None:
 @pytest.mark.parametrize("references", [["the cat sat"], ["a", "the cat the"], ["x"]])
 def test_every_answer_has_sound_statistics(answer: str, references: list[str]) -> None:
     for name, metric in METRICS.items():
-        row = metric.statistics(answer, references, "source")
+        row = metric.statistics(Case(answer, references, "source"))
         assert STATISTICS[name].holds(row), (name, row)
         assert STATISTICS[name].all_hold([row, row]), (name, row)
 

@@ -59,10 +59,10 @@ def rewritten(root: Path, run_id: str, name: str, **fields: object) -> list[str]
 def test_the_same_texts_have_the_same_digests_and_others_none_of_them() -> None:
     suite = Suite("s", "translate-en-de", "", EXAMPLES)
     more = replace(suite, examples=(*EXAMPLES, Example("c", "law", "Neu.", ("New.",))))
-    one, again, other = (Digests(s.content_hash) for s in (suite, suite, more))
-    assert one.suite_hash == again.suite_hash != other.suite_hash
-    assert one.examples(EXAMPLES) == again.examples(EXAMPLES)
-    ids = [example.id for digests in (one, other) for example in digests.examples(EXAMPLES)]
+    first, again, other = (Digests(s.content_hash) for s in (suite, suite, more))
+    assert first.suite_hash == again.suite_hash != other.suite_hash
+    assert first.examples(EXAMPLES) == again.examples(EXAMPLES)
+    ids = [example.id for digests in (first, other) for example in digests.examples(EXAMPLES)]
     assert len(set(ids)) == 4
 
 

@@ -34,10 +34,10 @@ def merger(bench):
 def texts(bench, merger):
     """All sources and references, and the answers that an open run of the same plan writes; it is removed."""
     stored = bench.stored(merger())
-    found = [text for e in stored.examples for text in (e.source, *e.references)]
-    found += [record.generation.text for record in stored.records]
+    originals = [text for e in stored.examples for text in (e.source, *e.references)]
+    originals += [record.generation.text for record in stored.records]
     assert bench.invoke("delete", stored.run.run_id).exit_code == 0
-    return found
+    return originals
 
 
 def outputs(bench, run_id: str) -> bytes:
