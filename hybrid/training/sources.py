@@ -1,9 +1,9 @@
 """Pretrained models that a recipe names by reference, each found once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hybrid.training.recipe import Recipe
 
 # Keys of a config.json, by family.
-BLOCKS = ("num_hidden_layers", "n_layer", "num_layers", "encoder_layers")
+BLOCKS = ("encoder_layers", "num_hidden_layers", "n_layer", "num_layers")
 
 
 @contextmanager
@@ -49,39 +49,57 @@ def pretrained(reference: str, role: Role, dtype: str = "float32", placement: st
 
 def row_tokens(recipe: "Recipe", role: Role) -> int:
     """Say how many tokens a packed row of a decoder-only model has."""
-    reference = recipe.part(role).reference
-    longest = positions_in(checkpoint_of(reference, role).config) if reference is not None else None
+    longest = positions_in(_config(recipe, role))
     return recipe.data.row_tokens or min(ROW_TOKENS, longest or ROW_TOKENS)
 
 
 def check_fits(recipe: "Recipe") -> None:
-    """Raise RecipeError when a pretrained model is another file, has no such layer, or a short context."""
+    """Raise RecipeError when a model is another file, lacks a layer that is read, or has a short context."""
     for role in ROLES:
         reference = recipe.part(role).reference
-        if reference is None:
-            continue
-        checkpoint = checkpoint_of(reference, role)
-        _check_pinned(recipe, role, checkpoint)
-        longest = positions_in(checkpoint.config)
-        lengths = {"max_source": recipe.data.max_source}
-        if not checkpoint.config.get("is_encoder_decoder"):
-            if any(stage.trains == role for stage in recipe.stages):
-                lengths["row_tokens"] = row_tokens(recipe, role)
-            if role == "slm" or any(stage.answers_of for stage in recipe.stages):
-                # The answer stands behind the prompt; nothing is computed from its last token.
-                longest_pair = max(map(sum, recipe.data.buckets)) - 1
-                lengths["data.buckets, a prompt and its answer,"] = longest_pair
-        for name, value in lengths.items():
-            if longest is not None and value > longest:
-                raise RecipeError(
-                    f"{name} is {value}; the {role} reads {longest} tokens at the most: lower it, or take a "
-                    "model that reads more."
-                )
-        blocks = next((int(checkpoint.config[k]) for k in BLOCKS if checkpoint.config.get(k)), None)
-        layers = [recipe.hybrid.layer, *(stage.layer for stage in recipe.stages)]
-        last = max((number for layer in layers for number in layer_numbers(layer)), default=0)
-        if role == "llm" and blocks is not None and last > blocks:
-            raise RecipeError(f"layer is {last}; the LLM has blocks 1 to {blocks}.")
+        if reference is not None:
+            _check_pinned(recipe, role, checkpoint_of(reference, role))
+        _check_lengths(recipe, role)
+    layers = [recipe.hybrid.layer, *(stage.layer for stage in recipe.stages)]
+    last = max((number for layer in layers for number in layer_numbers(layer)), default=0)
+    blocks = blocks_in(_config(recipe, "llm"))
+    if blocks is not None and last > blocks:
+        raise RecipeError(f"layer is {last}; the LLM has blocks 1 to {blocks}.")
+
+
+def _check_lengths(recipe: "Recipe", role: Role) -> None:
+    """Raise RecipeError when a model has no positions for the recipe's texts."""
+    config = _config(recipe, role)
+    longest = positions_in(config)
+    lengths = {"max_source": recipe.data.max_source}
+    if not config.get("is_encoder_decoder"):
+        if any(stage.trains == role for stage in recipe.stages):
+            lengths["row_tokens"] = row_tokens(recipe, role)
+        if role == "slm" or any(stage.answers_of for stage in recipe.stages):
+            # The answer stands behind the prompt; nothing is computed from its last token.
+            longest_pair = max(map(sum, recipe.data.buckets)) - 1
+            lengths["data.buckets, a prompt and its answer,"] = longest_pair
+    for name, value in lengths.items():
+        if longest is not None and value > longest:
+            raise RecipeError(
+                f"{name} is {value}; the {role} reads {longest} tokens at the most: lower it, or take a "
+                "model that reads more."
+            )
+
+
+def _config(recipe: "Recipe", role: Role) -> Mapping[str, Any]:
+    """Describe a model as a config.json does: a pretrained one by its own, a new one by its sizes."""
+    part = recipe.part(role)
+    if part.reference is not None:
+        return checkpoint_of(part.reference, role).config
+    assert part.shape is not None  # checked by Part
+    return part.shape.settings(part.vocab_size or recipe.vocab_size or 0)
+
+
+def blocks_in(config: Mapping[str, Any]) -> int | None:
+    """Count the blocks of what reads a prompt, by a config.json; None where it does not say."""
+    reader = config.get("encoder", config)  # a T5Gemma's has one of its own
+    return next((int(reader[key]) for key in BLOCKS if reader.get(key)), None)
 
 
 def _check_pinned(recipe: "Recipe", role: Role, checkpoint: "Checkpoint") -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from hybrid.errors import RecipeError
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, load_recipe
+from hybrid.training.sources import blocks_in, check_fits
 from hybrid.training.stage_run import StageRun
 from hybrid.training.train import train
 from tests.training.any_pair import write_recipe
@@ -98,3 +99,56 @@ def test_what_does_not_fit_the_models_is_refused_before_anything_is_prepared(
     with pytest.raises(RecipeError, match=says):
         list(train(load_recipe(path)))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "llm", "extra", "says"),
+    [
+        ("t5", "layers = 2", "layer = 3", "layer is 3; the LLM has blocks 1 to 2"),
+        ("t5", "layers = 2\ndecoder_layers = 6", "layer = [1, 3]", "layer is 3; the LLM has blocks 1 to 2"),
+        ("gpt2", "layers = 2", "layer = 3", "layer is 3; the LLM has blocks 1 to 2"),
+        ("llama", "layers = 2\nd_kv = 8", "layer = 3", "layer is 3; the LLM has blocks 1 to 2"),
+        ("llama", "layers = 2\nd_kv = 8", "layer = 2", ""),
+    ],
+)
+def test_a_layer_that_a_new_llm_will_lack_is_refused_before_it_is_trained(
+    tmp_path: Path, family: str, llm: str, extra: str, says: str
+) -> None:
+    sizes = f'family = "{family}"\nd_model = 16\nd_ff = 32\nheads = 2\n{llm}'
+    path = write_recipe(tmp_path)
+    text = path.read_text("utf-8").replace(f'from = "{tmp_path.as_posix()}/llm"', sizes)
+    text = text.replace('name = "any"', 'name = "any"\nvocab_size = 300')
+    text = text.replace("layer = [1, 3]", "").replace("layer = 2", extra)
+    path.write_text(text, "utf-8")
+    recipe = load_recipe(path)
+    if not says:
+        check_fits(recipe)
+        return
+    with pytest.raises(RecipeError, match=says):
+        list(train(recipe))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("max_source = 96", "max_source = 1100", "max_source is 1100; the slm reads 1024"),
+        ("[96, 64]", "[96, 1000]", "a prompt and its answer, is 1095; the slm reads 1024"),
+        ("row_tokens = 160", "row_tokens = 2000", "row_tokens is 2000; the slm reads 1024"),
+    ],
+)
+def test_texts_that_a_new_model_has_no_positions_for_are_refused(
+    tmp_path: Path, before: str, after: str, says: str
+) -> None:
+    writer = 'family = "gpt2"\nvocab_size = 290\nd_model = 16\nd_ff = 32\nheads = 2\nlayers = 1'
+    path = write_recipe(tmp_path, slm=writer, llm_family="t5")
+    path.write_text(path.read_text("utf-8").replace(before, after), "utf-8")
+    with pytest.raises(RecipeError, match=says):
+        check_fits(load_recipe(path))
+
+
+def test_the_blocks_of_a_config_are_those_of_what_reads() -> None:
+    t5gemma = {"encoder": {"num_hidden_layers": 4}, "decoder": {"num_hidden_layers": 2}}
+    assert blocks_in(t5gemma) == 4
+    assert blocks_in({"encoder_layers": 3, "num_hidden_layers": 12, "decoder_layers": 12}) == 3
+    assert blocks_in({"n_layer": 5}) == 5
