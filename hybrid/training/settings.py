@@ -6,6 +6,7 @@ How often is logged, and where to, is no part of it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from hybrid.training.recipe import LINKS, PRETRAINED, Recipe, Stage, prepared
 
 SETTINGS = "settings.json"
 NAMED = 3  # differences in a sentence
+LAYERS = re.compile(r"(?P<owner>hybrid|stages)(\.[^\[]+)?\.layer(?P<index>(\[\d+\])?)")  # places, see _flat
 
 
 def check_unchanged(recipe: Recipe) -> None:
@@ -85,7 +87,10 @@ def _check(recipe: Recipe, folder: Path, settings: Mapping[str, Any], remove: Pa
         before = dict(_flat(json.loads(path.read_bytes())))
     except (OSError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path} is damaged: {error}. Delete {remove} to train it anew.") from error
-    now = dict(_flat(json.loads(encode(settings))))
+    before, now = (
+        _layers_in_one_place(before),
+        _layers_in_one_place(dict(_flat(json.loads(encode(settings))))),
+    )
     gone = {key for key in before.keys() - now.keys() if key.startswith("sha256.")}  # corpora may go
     changed = sorted(key for key in (before.keys() | now.keys()) - gone if before.get(key) != now.get(key))
     if changed:
@@ -97,6 +102,21 @@ def _check(recipe: Recipe, folder: Path, settings: Mapping[str, Any], remove: Pa
             f"The recipe {recipe.name} is not the one that {folder} was made with: {named}{more}. Undo "
             f"that, give the recipe another output folder, or delete {remove} to train it anew."
         )
+
+
+def _layers_in_one_place(values: Mapping[str, object]) -> dict[str, object]:
+    """Say which layers a hybrid reads in one place and one way, however a recipe says it.
+
+    values: by place. A stage's own layers stand for those of [hybrid], and [20] is 20.
+    """
+    places = {place: match for place in values if (match := LAYERS.fullmatch(place))}
+    layers: dict[str, object] = {}
+    for owner in ("hybrid", "stages"):  # at most one stage of a chain is a hybrid's
+        own = [(f"layer{m['index']}", values[place]) for place, m in places.items() if m["owner"] == owner]
+        layers = {key: value for key, value in own if value is not None} or layers
+    if layers.keys() == {"layer[0]"}:
+        layers = {"layer": layers["layer[0]"]}
+    return {place: value for place, value in values.items() if place not in places} | layers
 
 
 def _value_text(values: Mapping[str, Any], key: str) -> str:

@@ -1,6 +1,7 @@
 """A folder belongs to one recipe, and to one training at a time: what has changed is named."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from hybrid.errors import RecipeError
 from hybrid.training.parts import Part
 from hybrid.training.recipe import Recipe
-from hybrid.training.settings import SETTINGS, check_unchanged
+from hybrid.training.settings import SETTINGS, check_unchanged, record, stage_settings
 from hybrid.training.train import train
 
 Edit = Callable[[Recipe], Recipe]
@@ -109,6 +110,36 @@ def test_an_output_of_before_settings_were_kept_goes_on(finished, tmp_path: Path
 def test_a_stage_that_has_not_begun_may_be_edited(prepared_recipe: Recipe) -> None:
     check_unchanged(stage("first", steps=60)(prepared_recipe))
     assert json.loads((prepared_recipe.out / "data" / SETTINGS).read_text("utf-8"))["vocab_size"] == 300
+
+
+# What [hybrid] and the stage say of the layers, by what is read.
+READ = {
+    "one": [(2, None), ((2,), None), (None, 2), (None, (2,)), (1, 2), ((1, 2), (2,))],
+    "two": [((1, 2), None), (None, (1, 2)), (2, (1, 2))],
+    "all": [(None, None)],
+}
+
+
+def reads(recipe: Recipe, layers: tuple[object, object]) -> Recipe:
+    of_recipe, of_stage = layers
+    hybrid = dataclasses.replace(recipe.hybrid, layer=of_recipe)
+    return stage("third", layer=of_stage)(dataclasses.replace(recipe, hybrid=hybrid))
+
+
+@pytest.mark.parametrize(("begun", "edited"), list(itertools.product(READ, repeat=2)))
+def test_the_same_layers_are_the_same_however_they_are_said(
+    tiny_recipe, tmp_path: Path, begun: str, edited: str
+) -> None:
+    recipe = tiny_recipe(tmp_path)
+    (recipe.out / "third").mkdir(parents=True)
+    for before, after in itertools.product(READ[begun], READ[edited]):
+        first, then = reads(recipe, before), reads(recipe, after)
+        record(recipe.out / "third", stage_settings(first, first.stage("third")))
+        if begun == edited:
+            check_unchanged(then)
+        else:
+            with pytest.raises(RecipeError, match=r"with: layer(\[0\])? is .*, was "):
+                check_unchanged(then)
 
 
 def copy_of(recipe: Recipe, folder: Path) -> Recipe:
