@@ -20,7 +20,7 @@ from hybrid.sizing.memory import free_bytes
 from hybrid.training.checkpoint import CHECKPOINT, MODEL, load_weights
 from hybrid.training.data import one_tokenizer, prepared_texts
 from hybrid.training.lora import add_adapters, merge_adapters, trained_alone
-from hybrid.training.parts import Shape
+from hybrid.training.parts import Shape, read_layers
 from hybrid.training.recipe import PRETRAINED, Recipe, Stage
 from hybrid.training.sources import checkpoint_of, pretrained
 
@@ -170,7 +170,9 @@ def _pair(recipe: Recipe, stage: Stage, llm: PreTrainedModel, slm: PreTrainedMod
     reading = recipe.reading(stage)
     bridge = not one_tokenizer(recipe) if reading.bridge is None else reading.bridge
     try:
-        return Hybrid.from_parts(llm, slm, reading.fusion, reading.layer, bridge, reading.standardize)
+        return Hybrid.from_parts(
+            llm, slm, reading.fusion, read_layers(reading.layer), bridge, reading.standardize
+        )
     except ValueError as error:
         raise RecipeError(f"No hybrid is made of these models: {error}.") from error
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from hybrid.models.fusion import Fusion, layer_numbers
+from hybrid.models.fusion import Fusion, ReadLayers, layer_numbers
 from hybrid.schema import TASKS, Task, TaskKind, task_named
 from hybrid.training.corpora import Count, PartialShare
 
@@ -180,15 +180,31 @@ class TaskTable:
         return replace(task_named(name), **given)
 
 
-Layers = Count | tuple[Count, ...] | None
+WHOLE = "whole"  # all blocks of the LLM and its final norm, which is also what None reads
+Layers = Count | tuple[Count, ...] | str | None
+
+
+def read_layers(layer: Layers) -> ReadLayers:
+    """Return the numbers of blocks as a hybrid's configuration has them.
+
+    Raises ValueError for another word, and for several in no rising order.
+    """
+    if isinstance(layer, str):
+        if layer != WHOLE:
+            raise ValueError(
+                f"layer is {layer[:40]!r}; give numbers of blocks, or {WHOLE!r} for all of the LLM"
+            )
+        return None
+    layer_numbers(layer)
+    return layer
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a hybrid is made of its two models, see models/pair.py.
 
-    layer: whose raw output is read, or several whose raw outputs are; None for the normed output of the
-        last one.
+    layer: whose raw output is read, or several whose raw outputs are; "whole" or None for the normed output
+        of the last one.
     bridge: whether the SLM's embeddings of the prompt are the LLM's through a trained map; None for where
         the tokenizers differ. states_gb: memory for states of the frozen LLM that are kept, not read anew.
     """
@@ -200,4 +216,4 @@ class Reading:
     states_gb: Annotated[float, Meta(ge=0, le=1e6)] | None = None
 
     def __post_init__(self) -> None:
-        layer_numbers(self.layer)
+        read_layers(self.layer)

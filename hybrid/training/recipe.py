@@ -11,12 +11,11 @@ from msgspec import Meta
 
 from hybrid.errors import RecipeError
 from hybrid.format import printable
-from hybrid.models.fusion import layer_numbers
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.schema import MODELS, TASKS, Model, Task, check_own_task
 from hybrid.store.typed_json import check_keys, convert, parse_toml
 from hybrid.training.corpora import Count, Data, PartialShare, Share, check_path
-from hybrid.training.parts import Layers, Part, Reading, TaskTable, Vocabulary
+from hybrid.training.parts import Layers, Part, Reading, TaskTable, Vocabulary, read_layers
 
 LARGEST_RECIPE = 2**20  # bytes
 # A folder of the output has the name of a stage, one of the finished bundles that of the recipe.
@@ -36,7 +35,7 @@ class Stage:
     trains: which system's weights change.
     starts_from: an earlier stage whose weights are the starting point.
     reads_with: the stage whose LLM encodes the prompt (hybrid only).
-    layer: of that LLM that is read, in the place of [hybrid] layer: several stages compare layers.
+    layer: of that LLM that is read, in the place of [hybrid] layer; "whole": all of it. So several stages compare.
     teacher: the stage whose LLM's token distribution is matched.
     kl_weight: weight of KL(teacher || student); cross-entropy has the rest.
     tokens_per_step: padded source and target tokens in one update.
@@ -98,7 +97,7 @@ class Stage:
             raise ValueError("reads_with names the LLM's stage, for a hybrid and for nothing else")
         if self.layer is not None and self.trains != "hybrid":
             raise ValueError("layer is what a hybrid reads; leave it out of the others' stages")
-        layer_numbers(self.layer)
+        read_layers(self.layer)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from hybrid.models.manifest import file_sha256
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.store.files import atomic_write
 from hybrid.store.typed_json import encode
+from hybrid.training.parts import WHOLE
 from hybrid.training.recipe import LINKS, PRETRAINED, Recipe, Stage, prepared
 
 SETTINGS = "settings.json"
@@ -107,13 +108,15 @@ def _check(recipe: Recipe, folder: Path, settings: Mapping[str, Any], remove: Pa
 def _layers_in_one_place(values: Mapping[str, object]) -> dict[str, object]:
     """Say which layers a hybrid reads in one place and one way, however a recipe says it.
 
-    values: by place. A stage's own layers stand for those of [hybrid], and [20] is 20.
+    values: by place. A stage's own layers stand for those of [hybrid]; [20] is 20, and "whole" as none.
     """
     places = {place: match for place in values if (match := LAYERS.fullmatch(place))}
     layers: dict[str, object] = {}
     for owner in ("hybrid", "stages"):  # at most one stage of a chain is a hybrid's
         own = [(f"layer{m['index']}", values[place]) for place, m in places.items() if m["owner"] == owner]
         layers = {key: value for key, value in own if value is not None} or layers
+    if layers == {"layer": WHOLE}:
+        layers = {}
     if layers.keys() == {"layer[0]"}:
         layers = {"layer": layers["layer[0]"]}
     return {place: value for place, value in values.items() if place not in places} | layers

@@ -12,6 +12,7 @@ from hybrid.models.context import positions_in
 from hybrid.models.fusion import layer_numbers
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.training.corpora import ROW_TOKENS
+from hybrid.training.parts import read_layers
 
 if TYPE_CHECKING:
     from hybrid.models.references import Checkpoint
@@ -61,7 +62,7 @@ def check_fits(recipe: "Recipe") -> None:
             _check_pinned(recipe, role, checkpoint_of(reference, role))
         _check_lengths(recipe, role)
     layers = [recipe.hybrid.layer, *(stage.layer for stage in recipe.stages)]
-    last = max((number for layer in layers for number in layer_numbers(layer)), default=0)
+    last = max((number for layer in layers for number in layer_numbers(read_layers(layer))), default=0)
     blocks = blocks_in(_config(recipe, "llm"))
     if blocks is not None and last > blocks:
         raise RecipeError(f"layer is {last}; the LLM has blocks 1 to {blocks}.")

@@ -16,7 +16,7 @@ from hybrid.errors import RecipeError
 from hybrid.models.bundle import load_bundle
 from hybrid.models.manifest import file_sha256
 from hybrid.models.pair_files import dequantize
-from hybrid.models.reading import SpreadReader
+from hybrid.models.reading import SpreadReader, read_states
 from hybrid.schema import SYSTEMS, TASKS, Sampling
 from hybrid.training.data import prepare
 from hybrid.training.distillation import greedy_answers
@@ -24,6 +24,7 @@ from hybrid.training.evaluate import CONTROLS, quality, read_tables
 from hybrid.training.export import stage_bundle
 from hybrid.training.models import build_model, trained
 from hybrid.training.recipe import Recipe, load_recipe
+from hybrid.training.sources import check_fits
 from hybrid.training.train import train
 from tests.training.any_pair import T5_WRITER, write_model, write_recipe
 
@@ -70,6 +71,20 @@ def test_kl_between_two_vocabularies_is_refused_with_both_sizes(trained_pair) ->
     with pytest.raises(RecipeError, match="teacher has 320 ids, the student 290") as caught:
         build_model(recipe, stage)
     assert "answers_of" in str(caught.value)
+
+
+def test_a_stage_may_read_the_whole_llm_where_the_recipe_names_a_layer(trained_pair) -> None:
+    recipe, _ = trained_pair
+    assert recipe.hybrid.layer == 2
+    path = recipe.out.parent / "whole.toml"
+    text = (recipe.out.parent / "recipe.toml").read_text("utf-8")
+    path.write_text(text.replace("layer = [1, 3]", 'layer = "whole"'), "utf-8")
+    recipe = load_recipe(path)
+    check_fits(recipe)
+    pair = build_model(recipe, recipe.stage("hybrid"))[0]
+    llm, ids = trained(recipe, "llm"), torch.tensor([[5, 6, 7, 8]])
+    expected = llm.base_model(ids).last_hidden_state  # after its final norm
+    assert torch.equal(read_states(pair.llm, pair.config.layer, input_ids=ids), expected)
 
 
 def test_a_teachers_answers_end_with_any_of_its_ends(trained_pair) -> None:

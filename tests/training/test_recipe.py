@@ -74,6 +74,8 @@ def test_a_recipe_is_read_with_its_types(recipe_file: Write, tmp_path: Path) -> 
         ("[slm]", f"[slm]\nsha256 = '{'a' * 64}'", ("sha256 is given without from", "at $.slm")),
         ('reads_with = "first"', 'reads_with = "first"\nlayer = [2, 1]', ("layer is [2, 1]", "stages[2]")),
         ("steps = 20", "steps = 20\nlayer = []", ("layer is []",)),
+        ('reads_with = "first"', 'reads_with = "first"\nlayer = "all"', ("'all'", "whole", "stages[2]")),
+        ('name = "first"', 'name = "first"\nlayer = "whole"', ("layer is what a hybrid reads", "stages[0]")),
         ('name = "first"', 'name = "first"\nlayer = 1', ("layer is what a hybrid reads", "stages[0]")),
         ("[slm]", "[slm]\ndtype = 'bfloat16'", ("dtype is given without from", "at $.slm")),
         ("max_source = 48", "row_tokens = 4", (">= 16, got 4", "$.data.row_tokens")),

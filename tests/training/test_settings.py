@@ -116,7 +116,7 @@ def test_a_stage_that_has_not_begun_may_be_edited(prepared_recipe: Recipe) -> No
 READ = {
     "one": [(2, None), ((2,), None), (None, 2), (None, (2,)), (1, 2), ((1, 2), (2,))],
     "two": [((1, 2), None), (None, (1, 2)), (2, (1, 2))],
-    "all": [(None, None)],
+    "all": [(None, None), ("whole", None), (None, "whole"), (2, "whole"), ((1, 2), "whole")],
 }
 
 
