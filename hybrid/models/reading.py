@@ -9,6 +9,7 @@ fits, or a machine without several GPUs, has nothing to do with that.
 
 import copy
 import inspect
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -72,8 +73,7 @@ def read_states(
     numbers = layer_numbers(layer)
     if len(numbers) < 2 or isinstance(reader, SpreadReader):
         return cast(torch.Tensor, reader(**inputs).last_hidden_state)
-    states = reader(**inputs, output_hidden_states=True).hidden_states  # the embeddings' are the first
-    return torch.cat([states[number] for number in numbers], dim=-1)
+    return torch.cat(_outputs(reader, [_block(reader, number) for number in numbers], inputs), dim=-1)
 
 
 def share_weights(reader: PreTrainedModel, llm: PreTrainedModel) -> None:
@@ -228,12 +228,19 @@ class _Read(Exception):
 
 
 def _outputs(
-    reader: nn.Module, blocks: Sequence[nn.Module], inputs: Mapping[str, torch.Tensor]
+    reader: nn.Module, blocks: Sequence[nn.Module], inputs: Mapping[str, torch.Tensor | None]
 ) -> list[torch.Tensor]:
-    """Run a model up to the last of these blocks: what each of them gives, (B, S, D)."""
+    """Run a model up to the last of these blocks: what each of them gives, (B, S, D); no other is held.
+
+    Hooks serve where blocks are compiled, which they stand outside of, and in a graph that is captured:
+    nothing here looks at a value.
+    """
     states: list[torch.Tensor] = []
+    reading_thread = threading.get_ident()
 
     def keep(block: nn.Module, _: Any, output: Any) -> None:
+        if threading.get_ident() != reading_thread:
+            return  # another's answer runs through the same block
         states.append(output[0] if isinstance(output, tuple) else output)
         if block is blocks[-1]:
             raise _Read

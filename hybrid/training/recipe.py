@@ -35,7 +35,7 @@ class Stage:
     trains: which system's weights change.
     starts_from: an earlier stage whose weights are the starting point.
     reads_with: the stage whose LLM encodes the prompt (hybrid only).
-    layer: of that LLM that is read, in the place of [hybrid] layer; "whole": all of it. So several stages compare.
+    layer: of that LLM that is read, in the place of [hybrid] layer, to compare layers; "whole" for all of it.
     teacher: the stage whose LLM's token distribution is matched.
     kl_weight: weight of KL(teacher || student); cross-entropy has the rest.
     tokens_per_step: padded source and target tokens in one update.

@@ -161,7 +161,11 @@ def compile_parts(module: StageModule) -> None:
     torch.fx.experimental._config.use_duck_shape = False
     for part in module.modules():
         if isinstance(part, GradientCheckpointingLayer):
-            part.compile(dynamic=not isinstance(module, PackedModule))
+            # Its forward() alone, not the call around it: hooks, which read_states sets, stay as they are. In
+            # a compiled call they would be traced, and nothing notices when they change
+            # (torch._dynamo.config.skip_nnmodule_hook_guards).
+            compiled = torch.compile(part.forward, dynamic=not isinstance(module, PackedModule))
+            part.forward = compiled
 
 
 def is_encoder_decoder(model: PreTrainedModel) -> bool:

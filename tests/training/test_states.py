@@ -1,14 +1,23 @@
 """What the frozen LLM has read is kept as it was read, and a stage computes the same with it or without."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from hybrid.models.fusion import ReadLayers
 from hybrid.models.pair import Hybrid
 from hybrid.training.batches import Batch, Side
 from hybrid.training.recipe import Stage
-from hybrid.training.stage_module import StageModule, continue_prompts, hybrid_states, read_prompts
+from hybrid.training.stage_module import (
+    StageModule,
+    compile_parts,
+    continue_prompts,
+    hybrid_states,
+    read_prompts,
+)
 from hybrid.training.states import calibrate, keep_states
 from tests.models.tiny import tiny_model
 
@@ -44,6 +53,37 @@ def test_prompts_are_read_as_the_pair_reads_them(llm: str, layer: ReadLayers, ba
     pair, seen = pair_of(llm, layer=layer), batch.mask.bool()
     expected = pair.read(batch.source, batch.mask)
     torch.testing.assert_close(read_prompts(pair, batch.source, batch.mask)[seen], expected[seen])
+
+
+@pytest.mark.parametrize("llm", ["llama", "t5", "gpt2"])
+def test_several_layers_are_read_through_compiled_ones(llm: str, batch: Batch, monkeypatch) -> None:
+    pair = pair_of(llm, layer=(1, 3))
+    prompts = [(batch.source[:, :width], batch.mask[:, :width]) for width in (10, 9, 10, 8)]
+    expected = [read_prompts(pair, *several) for several in prompts]
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    module = StageModule(STAGE, pair, None)
+    compile_parts(module)
+    compiling = []
+    for block in pair.llm.modules():
+        if isinstance(block, GradientCheckpointingLayer):
+            block.register_forward_hook(lambda *_: compiling.append(torch.compiler.is_compiling()))
+    for several, states in zip(prompts, expected, strict=True):  # one compiled graph serves them all
+        torch.testing.assert_close(read_prompts(pair, *several), states)
+    assert len(compiling) == 3 * 4  # blocks, each time
+    assert not any(compiling)
+
+
+@pytest.mark.parametrize(
+    ("llm", "layer"), [("llama", 2), ("llama", (1, 3)), ("t5", (1, 3)), ("gpt2", (1, 3))]
+)
+def test_reading_looks_at_no_value_on_the_host(
+    llm: str, layer: ReadLayers, batch: Batch, monkeypatch
+) -> None:
+    """As it must not where a step is captured as a graph; the device meta has no values to look at."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: False)  # which meta has none of
+    pair = pair_of(llm, layer=layer).to("meta")
+    states = read_prompts(pair, batch.source.to("meta"), batch.mask.to("meta"))
+    assert states.shape == (3, 10, 32 * (1 if layer == 2 else 2))
 
 
 @pytest.mark.parametrize("layer", [2, (1, 3)])
