@@ -8,9 +8,10 @@ from shutil import get_terminal_size
 
 from hybrid.cli.console import harmless
 from hybrid.compare import ComparedSystem, Comparison
+from hybrid.compare.power import POWER
 from hybrid.compare.summary import PERCENTILES, carries
 from hybrid.compare.verdict import IN_BLOCKS, SHARES, gate_sentence
-from hybrid.format import bandwidth, listed, price_per_hour
+from hybrid.format import bandwidth, listed, percent, price_per_hour
 from hybrid.metrics import METRICS, Check
 from hybrid.presentation.runs.sections import (
     SPEED_SECTIONS,
@@ -79,8 +80,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield "p is two-sided: below 0.05 where, and only where, the 95 % interval leaves out 0."
     yield (
         "Gate: at least 99 % of the baseline's quality and 90 % of its length, as MLPerf Inference asks. "
-        "It is met, or missed, where the whole interval lies on one side; the n that would tell holds as "
-        "long as the ratio stays as it is."
+        "It is met, or missed, where the whole interval lies on one side. The n that would decide it does "
+        f"so in {percent(POWER)} of all benchmarks, as long as the ratio stays as it is."
     )
     yield from comparison.remarks
     if any(isinstance(METRICS.get(name), Check) for name in comparison.signatures):

@@ -5,6 +5,7 @@ import math
 from hybrid import format as text
 from hybrid.compare.bootstrap import Difference, Estimate
 from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Fidelity, Gate, PairedComparison
+from hybrid.compare.power import POWER
 from hybrid.compare.summary import Summary
 from hybrid.compare.trivial import Lead
 from hybrid.metrics import METRICS, Metric, main_metric
@@ -173,10 +174,11 @@ def _needed(gate: Gate) -> str:
     """Say roughly which n would decide it."""
     if gate.deciding_n is None:
         return ""
+    power = f"({text.percent(POWER)} power)"
     if gate.deciding_n > _MOST_N:
-        return f"; not even n = {_MOST_N:,} would tell"
+        return f"; not even n = {_MOST_N:,} would decide it {power}"
     digits = 1 - math.floor(math.log10(gate.deciding_n))
-    return f"; about n = {round(gate.deciding_n, digits):,} would tell"
+    return f"; about n = {round(gate.deciding_n, digits):,} would decide it {power}"
 
 
 def _fidelity(counted: Fidelity) -> str:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hybrid.compare.bootstrap import (
-    Array,
     Estimate,
     Resamples,
     estimate,
@@ -14,10 +13,10 @@ from hybrid.compare.bootstrap import (
 )
 from hybrid.compare.paired import GATE_QUALITY, gate_verdict
 from hybrid.metrics import METRICS
+from tests.compare.populations import POPULATION, population
 
 DRAWS = 1000
 BLOCK_DRAWS = 300
-POPULATION = 20_000
 
 
 @pytest.mark.parametrize("n", [50, 250])
@@ -87,18 +86,3 @@ def test_an_equal_system_seldom_misses_the_gate() -> None:
         below += ratio < GATE_QUALITY
     assert misses / DRAWS < 0.03
     assert below / DRAWS > 0.2
-
-
-def population(draw: np.random.Generator, gap: float = 0.02) -> tuple[Array, Array]:
-    """BLEU statistics of two systems on sentences of 5 to 40 words that are hard for both alike."""
-    words = draw.integers(5, 40, POPULATION)
-    reference_words = np.maximum(1, words + draw.integers(-3, 4, POPULATION))
-    skill = draw.beta(4, 2, POPULATION)
-
-    def statistics(skill: Array) -> Array:
-        totals = [np.maximum(words - order, 0) for order in range(4)]
-        correct = [draw.binomial(total, skill ** (order + 1)) for order, total in enumerate(totals)]
-        return np.column_stack([words, reference_words, *correct, *totals]).astype(np.float64)
-
-    other = np.clip(skill - gap + 0.05 * draw.standard_normal(POPULATION), 0, 1)
-    return statistics(skill), statistics(other)

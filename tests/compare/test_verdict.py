@@ -122,14 +122,14 @@ def test_no_rounded_end_contradicts_the_words() -> None:
             gate(0.975, half=0.05),
             (
                 "; the gate is undecided at this n: 97.5 % [92.5, 102.5] of the BLEU (needs 99 %); "
-                "about n = 2,800 would tell"
+                "about n = 5,700 would decide it (80 % power)"
             ),
         ),
         (
             gate(0.9898, half=0.05),
             (
                 "; the gate is undecided at this n: 98.98 % [93.98, 103.98] of the BLEU (needs 99 %); "
-                "not even n = 100,000 would tell"
+                "not even n = 100,000 would decide it (80 % power)"
             ),
         ),
     ],
@@ -152,9 +152,10 @@ WHOLE = ratio(1.0, 0.95, 1.05)
         (ratio(1.0, 0.99, 1.01), WHOLE, ("meets", None)),
         (ratio(0.97, 0.95, 0.9899), WHOLE, ("misses", None)),
         (ratio(1.0, 0.99, 1.01), ratio(0.8, 0.7, 0.89), ("misses", None)),
-        (ratio(0.98, 0.96, 0.99), WHOLE, ("undecided", 100)),
-        (ratio(1.0, 0.97, 1.03), WHOLE, ("undecided", 900)),  # the interval must be a third as wide
-        (ratio(1.0, 0.97, 1.03), ratio(0.85, 0.80, 0.95), ("undecided", 400)),  # a miss of one decides
+        (ratio(0.98, 0.96, 0.99), WHOLE, ("undecided", 205)),
+        (ratio(1.0, 0.97, 1.03), WHOLE, ("undecided", 1839)),  # its end must be 2.8 errors away
+        (ratio(1.0, 0.97, 1.03), ratio(0.85, 0.80, 0.95), ("undecided", 818)),  # a miss of one decides
+        (ratio(1.0, 0.97, 1.03), ratio(0.95, 0.85, 1.05), ("undecided", 2462)),  # each with 90 % power
         (ratio(0.99, 0.97, 1.01), WHOLE, ("undecided", None)),
         (ratio(0.5, None, None), WHOLE, ("undecided", None)),
     ],

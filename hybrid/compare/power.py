@@ -1,0 +1,36 @@
+"""What n examples can show: the n that would decide an open question, and the difference that n detects.
+
+Both stand on one formula. A two-sided test at the level of the intervals finds a
+distance d with the power 1 - beta where d = (z_0.975 + z_(1 - beta)) * SE, and the
+standard error SE goes with 1 / sqrt(n) (Chow, Shao and Wang 2008, "Sample Size
+Calculations in Clinical Research", 2nd ed., section 3.1.1; for benchmarks of texts Card
+et al. 2020, "With Little Power Comes Great Responsibility", arXiv 2010.06595). An n whose
+interval just reaches its target, d = z_0.975 * SE, has a power of one half: half of
+all such benchmarks would find nothing.
+"""
+
+import math
+from statistics import NormalDist
+
+from hybrid.compare.bootstrap import LEVEL, Estimate
+
+POWER = 0.80  # the usual one (Cohen 1988, "Statistical Power Analysis", 2nd ed., section 2.4)
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+
+
+def deciding_n(ratio: Estimate, need: float, power: float = POWER) -> int | None:
+    """Compute the n at which the interval leaves out `need` in the share `power` of all benchmarks.
+
+    As long as the value, and what examples differ by, stay as they are. The half of the interval
+    that faces `need` tells the standard error. None without an interval, or where the value is `need`.
+    """
+    end = ratio.low if ratio.value >= need else ratio.high
+    if end is None or ratio.value == need:
+        return None
+    factor = _half_widths(power) * (end - ratio.value) / (need - ratio.value)
+    return math.ceil(ratio.n * factor**2)
+
+
+def _half_widths(power: float) -> float:
+    """How many half widths of an interval a distance must be, to be found with this power."""
+    return 1 + NormalDist().inv_cdf(power) / _Z
