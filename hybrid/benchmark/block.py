@@ -29,6 +29,7 @@ from hybrid.measuring.environment import environment
 from hybrid.measuring.memory import module_environment, running_out_of_memory
 from hybrid.measuring.probes import CpuTimes, take_probe
 from hybrid.models.arithmetic import token_costs
+from hybrid.models.known_shapes import layers_read
 from hybrid.models.manifest import checked, find_pair
 from hybrid.models.pair_format import ROLES
 from hybrid.models.shapes import Shape, shape_of_config
@@ -128,8 +129,8 @@ def measure_block(request: BlockRequest, observer: Observer) -> Messages:
     observer(Status(sentence=f"{of}Probing the machine"))
     probe = take_probe(plan.device, plan.threads, observer=observer)
     folder, manifest = find_pair(plan.pair)
-    shapes = {system: pair_shapes(folder, manifest, hybrid=system.method == "hybrid") for system in loaded}
-    ran = {system: _ran(ready.engine, shapes[system]) for system, ready in loaded.items()}
+    shapes = pair_shapes(folder, manifest)
+    ran = {system: _ran(ready.engine, shapes) for system, ready in loaded.items()}
     yield Ready(plan=plan, environment=_environment(plan, request.weights_sha256), ran=ran, probe=probe)
     observer(Status(sentence=f"{of}Warming up"))
     stream = measure_records(plan, request.examples, loaded, request.done, block=request.block)
@@ -241,17 +242,12 @@ def _too_large(plan: Plan) -> tuple[str, str]:
     return f"{what} does not fit into the memory of {plan.device}.", f"Free some of it{fix}."
 
 
-def pair_shapes(folder: Path, manifest: dict[str, Any], hybrid: bool = False) -> tuple[Shape, Shape] | None:
-    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape.
-
-    hybrid: of the LLM only the layers that the hybrid reads.
-    """
+def pair_shapes(folder: Path, manifest: dict[str, Any]) -> tuple[Shape, Shape] | None:
+    """Return the shapes of the LLM and SLM of a pair on disk; None when their kind has no known shape."""
     try:
         configs = [json.loads(checked(folder, f"{m}/config.json", manifest).read_bytes()) for m in ROLES]
         llm, slm = (shape_of_config(folder.name, config, folder.name) for config in configs)
-        if hybrid:
-            config = json.loads(checked(folder, "hybrid/config.json", manifest).read_bytes())
-            llm = llm.read_to(config.get("layer"))
+        llm = replace(llm, read_layers=layers_read(folder, manifest))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return llm, slm

@@ -103,13 +103,15 @@ def predict(llm: str, slm: str, profile: str | None, as_json: bool, **options: A
     """Predict how long an LLM, an SLM and their hybrid would take, without running them.
 
     NAMES of models are those of `hybrid latency --shapes`, or paths to a
-    config.json. What `hybrid device` measured on a machine is laid out over the
-    sizes of the models. Every number is predicted; how far such predictions
+    config.json. Of an LLM that is called NAME@20 the hybrid reads layer 20,
+    of NAME@10+20 two layers side by side, of NAME@whole all of it; without,
+    what the pair's own hybrid reads, else all. What `hybrid device` measured on a
+    machine is laid out over the sizes of the models. Every number is predicted; how far such predictions
     were off on a stored grid of this machine is said below them, unless the
     profile is of another one, or sizes lie beyond what it was measured at.
     """
     from hybrid.cli.predict_report import Outlook, as_object, report
-    from hybrid.models.shapes import find_shape
+    from hybrid.models.known_shapes import find_shape
     from hybrid.sizing import Pair, Request, load_profile, read_profiles
 
     pair = Pair(find_shape(llm), find_shape(slm))

@@ -109,7 +109,8 @@ def latency(
 
     Weights are random, because speed does not depend on their values. NAMES are
     those of --shapes, or paths to a config.json; several, and several
-    numbers, make a grid of all combinations. Grids are stored, go on with
+    numbers, make a grid of all combinations. Of an LLM that is called NAME@20
+    the hybrid reads layer 20, of NAME@10+20 two layers, of NAME@whole all. Grids are stored, go on with
     --resume, and only one measurement runs on a machine at a time.
     """
     from hybrid.cli.latency_report import as_object, report, shapes_table

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hybrid.cli.console import harmless
 from hybrid.format import counted, milliseconds, parameters, ratio
-from hybrid.models.shapes import Shape, all_shapes
+from hybrid.models.known_shapes import all_shapes
+from hybrid.models.shapes import Shape
 from hybrid.schema import METHODS, PHASES, Cell, Grid
 from hybrid.store.grids import StoredGrid
 from hybrid.store.typed_json import encode, plain
@@ -46,6 +47,7 @@ def shapes_table() -> list[str]:
             "feed-forward": f"{shape.d_ff} {shape.feed_forward}",
             "heads": f"{shape.heads}{_grouped(shape)} × {shape.d_kv}",
             "layers": f"{shape.encoder_layers} + {shape.decoder_layers}",
+            "read": "+".join(map(str, shape.read_layers)) or "all",
             "vocabulary": f"{shape.vocabulary}",
             "own head": "no" if shape.tied_head else "yes",
             "source": shape.source,

@@ -101,6 +101,7 @@ def as_object(outlook: Outlook) -> dict[str, Any]:
         "extrapolated": outlook.beyond or None,
         "llm": outlook.pair.llm.name,
         "slm": outlook.pair.slm.name,
+        "llm_layers_read": list(outlook.pair.llm.read_layers) or None,
         "request": asdict(outlook.request),
         "profile": outlook.profile.name,
         "own_machine": outlook.stranger is None,
@@ -123,6 +124,8 @@ def report(outlook: Outlook) -> Iterator[str]:
         f"{counted(request.batch, 'prompt')} of {counted(request.prompt, 'token')}, "
         f"answered with {counted(request.output, 'token')} each."
     )
+    if pair.llm.reading:
+        yield f"The hybrid reads {pair.llm.reading} of the LLM."
     name = profile.name + (f" ({outlook.stranger.label})" if outlook.stranger else "")
     yield (
         f"Profile {name}: {profile.engine} on {profile.environment.device_name}, {profile.dtype}"

@@ -82,11 +82,12 @@ def bridged(llm: Shape, slm: Shape) -> bool:
 def projector_products(llm: Shape, slm: Shape) -> Products:
     """Return what a prompt token goes through between the models: the projector, and the bridge if any.
 
-    See models/fusion.py and fused_model.py. Some engines multiply the bridge once, with the whole matrix
-    of embeddings.
+    See models/fusion.py and fused_model.py. States of k layers, k x d_llm wide, go through the first
+    matrix. Some engines multiply the bridge once, with the whole matrix of embeddings.
     """
-    up = llm.reader.d_model, slm.reader.d_model
-    return Products.of(up, (slm.reader.d_model, slm.reader.d_model), *([up] if bridged(llm, slm) else []))
+    width = slm.reader.d_model
+    bridge = [(llm.reader.d_model, width)] if bridged(llm, slm) else []
+    return Products.of((llm.states_width, width), (width, width), *bridge)
 
 
 def attention_width(shape: Shape) -> int:
@@ -124,7 +125,7 @@ def reading_flops(model: Model, llm: Shape, slm: Shape, tokens: int) -> int:
     encoding = 0 if own.decoder_only else encode_flops(own, tokens)
     if model != "hybrid":
         return encoding
-    return encode_flops(llm, tokens) + 2 * tokens * projector_products(llm, slm).weights + encoding
+    return encode_flops(llm.read_part, tokens) + 2 * tokens * projector_products(llm, slm).weights + encoding
 
 
 def writer_of(model: Model, llm: Value, slm: Value) -> Value:
@@ -141,7 +142,7 @@ def parameters(model: Model, llm: Shape, slm: Shape) -> int:
     """Of all that a model needs to answer: the hybrid shares what of the LLM reads, the rest is its own."""
     if model != "hybrid":
         return (llm if model == "llm" else slm).parameters
-    return llm.encoder_parameters + projector_parameters(llm, slm) + slm.parameters
+    return llm.read_parameters + projector_parameters(llm, slm) + slm.parameters
 
 
 def cache_bytes(writer: Shape, prompt: int, output: int, batch: int, dtype: str) -> int:

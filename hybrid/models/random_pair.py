@@ -99,7 +99,8 @@ class RandomSource:
     def config(self, model: Model) -> PretrainedConfig:
         if model == "hybrid":
             reads, writes = model_config(self._llm), model_config(self._slm)
-            return HybridConfig(reads, writes, "add", bridge=bridged(self._llm, self._slm))
+            layers = self._llm.read_layers or None
+            return HybridConfig(reads, writes, "add", layers, bridge=bridged(self._llm, self._slm))
         return model_config(self._llm if model == "llm" else self._slm)
 
     def weights_sha256(self, model: Model) -> None:

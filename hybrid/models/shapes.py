@@ -1,36 +1,15 @@
-"""Sizes of models that people know, as data: speed follows from them alone, not from weights.
+"""Sizes of one model, and what follows from them for a pair of two. Nothing here imports torch."""
 
-shapes.csv holds what the published config.json of each model says: T5 (Raffel et
-al. 2020), T5 v1.1 (Shazeer 2020), Flan-T5 (Chung et al. 2022), mT5 (Xue et al.
-2021), BART (Lewis et al. 2020), OPUS-MT (Tiedemann and Thottingal 2020), T5Gemma
-(Zhang et al. 2025), GPT-2 (Radford et al. 2019), Pythia (Biderman et al. 2023), Llama,
-TinyLlama, SmolLM2, Qwen2.5, Qwen3 and Gemma 3 (2024 and 2025). Beside them stand the bundled
-pair's two models, and any config.json that is named by its path. Nothing here imports torch.
-"""
-
-import csv
-import json
-import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
-from functools import cache
 from hashlib import sha256
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from hybrid.errors import PairError
+from hybrid.format import listed
 from hybrid.models.architectures import architecture_of
 from hybrid.models.architectures.records import Sizes
-from hybrid.models.manifest import available_pairs, checked, find_pair
-from hybrid.models.pair_format import ROLES
 from hybrid.models.shape_families import KINDS, Kind, feed_forward_of, layer_parameters, stack_parameters
 
-BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
-CONFIG = "config.json"
-_CHECKPOINT = re.compile(r"(checkpoint|step|epoch)[-_]?\d+", re.IGNORECASE)  # as trainers name folders
 _LARGEST_SIZE = 10_000_000  # of any number in a config.json: what lies above it is a slip
 
 
@@ -46,6 +25,8 @@ class Shape:
     its page on the Hugging Face Hub, or where its config.json is from.
     key_value_heads: None where they are as many as heads. encoder: what has the encoder's
     sizes but its layers, where they are others than the decoder's, as in T5Gemma 9B-2B.
+    read_layers: those whose outputs a hybrid reads, side by side, counted from 1; none for what leaves
+    the last one.
     """
 
     name: str
@@ -64,6 +45,7 @@ class Shape:
     source: str
     key_value_heads: int | None = field(default=None, repr=False)
     encoder: "Shape | None" = field(default=None, repr=False)
+    read_layers: tuple[int, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.family not in KINDS:
@@ -82,17 +64,22 @@ class Shape:
             raise ValueError(f"key_value_heads is {self.key_value_heads}, for {self.heads} heads")
         if self.encoder and (self.encoder.family != self.family or self.kind.shared or self.encoder.encoder):
             raise ValueError(f"encoder is a {self.encoder.family}, and a {self.family} has none of its own")
+        layers, count = self.read_layers, self.reading_layers
+        if list(layers) != sorted(set(layers).intersection(range(1, count + 1))):
+            raise ValueError(f"layer is {[*layers]}; give blocks from 1 to {count} in rising order")
 
     @property
     def fingerprint(self) -> str:
         """Give 6 hexadecimal digits of its sizes, whatever it is called and wherever it is from."""
-        grouped = self.key_value_heads or ""
+        grouped, read = self.key_value_heads or "", self.read_layers or ""
         # Of an encoder nothing counts but its widths.
         own = (
             self.encoder
             and replace(self.encoder, encoder_layers=1, decoder_layers=1, parameters=0).fingerprint
         )
-        return sha256(f"{replace(self, name='', source='')!r}{grouped}{own or ''}".encode()).hexdigest()[:6]
+        return sha256(
+            f"{replace(self, name='', source='')!r}{grouped}{own or ''}{read}".encode()
+        ).hexdigest()[:6]
 
     @property
     def kind(self) -> Kind:
@@ -124,12 +111,27 @@ class Shape:
         """Layers that attend to an encoder's hidden states."""
         return 0 if self.decoder_only else self.decoder_layers
 
-    def read_to(self, layer: int | Sequence[int] | None) -> "Shape":
-        """Return the shape of what reads up to a layer, or the last of several; of all layers when None."""
-        count = layer if isinstance(layer, int) else max(layer or [self.reading_layers])
+    @property
+    def read_part(self) -> "Shape":
+        """What of it a hybrid runs: its layers up to the last that is read."""
+        if not self.read_layers:
+            return self
+        last = self.read_layers[-1]
         if self.decoder_only:
-            return replace(self, decoder_layers=count)
-        return replace(self, encoder_layers=count)
+            return replace(self, decoder_layers=last)
+        return replace(self, encoder_layers=last)
+
+    @property
+    def states_width(self) -> int:
+        """k x d_llm: width of the hidden states that a hybrid's projector takes."""
+        return max(1, len(self.read_layers)) * self.reader.d_model
+
+    @property
+    def reading(self) -> str:
+        """Say what a hybrid reads: `layer 20 of 30`, `layers 10 and 20 of 30`; empty where it is all."""
+        numbers = listed([*map(str, self.read_layers)])
+        plural = "s" * (len(self.read_layers) > 1)
+        return f"layer{plural} {numbers} of {self.reading_layers}" if self.read_layers else ""
 
     def tokens_beside(self, prompt: int, output: int) -> int:
         """Count the positions that a prompt and its answer take: the longer one's, or both in one."""
@@ -142,6 +144,12 @@ class Shape:
         return reader.vocabulary * reader.d_model + stack_parameters(
             reader, self.reading_layers, layer_parameters(reader, 1)
         )
+
+    @property
+    def read_parameters(self) -> int:
+        """Of what a hybrid holds: a norm stands behind all layers, and behind no other."""
+        norm = self.kind.final_norm * self.kind.vectors * self.reader.d_model if self.read_layers else 0
+        return self.read_part.encoder_parameters - norm
 
     @property
     def decoder_parameters(self) -> int:
@@ -157,59 +165,6 @@ class Shape:
         if self.decoder_only:
             return self.vocabulary * self.d_model + self.decoder_parameters
         return self.encoder_parameters + self.decoder_parameters
-
-
-@cache
-def published_shapes() -> Mapping[str, Shape]:
-    """Return the shapes of shapes.csv, by name."""
-    text = (files("hybrid.models") / "shapes.csv").read_text("utf-8")
-    heading, *rows = ([cell.strip() for cell in row] for row in csv.reader(text.splitlines()))
-    shapes: dict[str, Shape] = {}
-    for row in rows:  # an encoder of its own is that of a row above
-        shape = _from_cells(dict(zip(heading, row, strict=True)), shapes)
-        shapes[shape.name] = shape
-    return shapes
-
-
-def own_names() -> tuple[str, ...]:
-    """Name the shapes of the pairs here: BUNDLED of the first one, PAIR/llm and PAIR/slm of others."""
-    try:
-        first, pairs = find_pair(None)[0].name, available_pairs()
-    except PairError:  # which find_shape tells of BUNDLED
-        return tuple(BUNDLED)
-    return *BUNDLED, *(f"{pair}/{role}" for pair in pairs if pair != first for role in ROLES)
-
-
-def all_shapes() -> dict[str, Shape]:
-    """Return the published shapes and those of the pairs that are here, by name, if of known kinds."""
-    shapes = dict(published_shapes()) | {name: find_shape(name) for name in BUNDLED}
-    for name in own_names()[len(BUNDLED) :]:
-        with suppress(PairError):
-            shapes[name] = find_shape(name)
-    return shapes
-
-
-def find_shape(name: str) -> Shape:
-    """Return the shape of this name: published, of a pair that is here, or a path that ends in config.json.
-
-    Raises PairError: unknown, with the nearest names, or not readable.
-    """
-    if name in BUNDLED:
-        return _of_pair(None, BUNDLED[name], name)
-    if name in published_shapes():
-        return published_shapes()[name]
-    if name.endswith(CONFIG):
-        return _of_file(Path(name))
-    known = [*published_shapes(), *own_names()]
-    if name in known:
-        pair, _, role = name.rpartition("/")
-        return _of_pair(pair, role, name)
-    near = get_close_matches(name.lower().rpartition("/")[2], known, n=3)
-    meant = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise PairError(
-        f"There is no shape {name!r}.{meant} `hybrid latency --shapes` lists them all; "
-        "a path to a config.json works, too."
-    )
 
 
 def shape_of_config(name: str, config: Mapping[str, Any], source: str) -> Shape:
@@ -237,43 +192,3 @@ def _of_sizes(name: str, family: str, sizes: Sizes, source: str) -> Shape:
         key_value_heads=None if sizes.key_value_heads == sizes.heads else sizes.key_value_heads,
         encoder=_of_sizes(name, family, sizes.reader, source) if sizes.reader else None,
     )  # fmt: skip
-
-
-def _from_cells(cells: Mapping[str, str], above: Mapping[str, Shape]) -> Shape:
-    """One row of shapes.csv. above: the rows before it."""
-    numbers = [field.name for field in fields(Shape) if field.type is int]
-    values: dict[str, Any] = dict(cells) | {name: int(cells[name]) for name in numbers}
-    values["tied_head"] = {"yes": True, "no": False}[cells["tied_head"]]
-    for name in ("positions", "key_value_heads"):
-        values[name] = int(cells[name]) if cells[name] else None
-    values["encoder"] = above[cells["encoder"]] if cells["encoder"] else None
-    return Shape(**values)
-
-
-def _of_pair(pair: str | None, role: str, name: str) -> Shape:
-    folder, manifest = find_pair(pair)
-    path = checked(folder, f"{role}/{CONFIG}", manifest)
-    return _read(path, name, f"{folder.name}/{role}")
-
-
-def _of_file(path: Path) -> Shape:
-    """Return the shape in a config.json, called by its folder and its sizes: many folders bear one name."""
-    parent, folder = path.absolute().parent, path.absolute().parent.name
-    if _CHECKPOINT.fullmatch(folder):  # one of many of the same name: the model's is one level up
-        folder = f"{parent.parent.name}-{folder}"
-    name = re.sub(r"[^0-9A-Za-z_.-]+", "-", folder).strip("-") or "model"
-    shape = _read(path, name, f"{name}/{CONFIG}")  # no path: where it lay is nobody's business
-    return replace(shape, name=f"{name}-{shape.fingerprint}")
-
-
-def _read(path: Path, name: str, source: str) -> Shape:
-    try:
-        config = json.loads(path.read_text("utf-8-sig"))
-        return shape_of_config(name, config, source)
-    except OSError as error:
-        raise PairError(f"{path} cannot be read: {error.strerror}.") from error
-    except KeyError as error:
-        reason = f"{error.args[0]} is missing"
-    except (ValueError, TypeError, ArithmeticError, AttributeError, RecursionError) as error:
-        reason = str(error)
-    raise PairError(f"{path} does not describe a model that can be built: {reason}.")

@@ -87,7 +87,9 @@ def probed_engine(
 
 
 def _tiny(shape: Shape) -> Shape:
-    sizes = dict(TINY)
+    layers = max(1, len(shape.read_layers))
+    read = tuple(range(1, layers + 1)) if shape.read_layers else ()
+    sizes = {**TINY, "encoder_layers": layers, "decoder_layers": layers, "read_layers": read}
     if shape.decoder_only:
         sizes["encoder_layers"] = 0
     if shape.key_value_heads is not None:
@@ -95,9 +97,10 @@ def _tiny(shape: Shape) -> Shape:
     return replace(shape, **sizes)
 
 
-def _hardness(shape: Shape) -> tuple[bool, bool]:
-    """Few engines run other families than T5, and not all that do run the first version."""
-    return shape.kind.positions != "relative", not shape.feed_forward.startswith("gated")
+def _hardness(shape: Shape) -> tuple[bool, bool, int]:
+    """Few engines run other families than T5, fewer its first version, and perhaps not several layers."""
+    gated = shape.feed_forward.startswith("gated")
+    return shape.kind.positions != "relative", not gated, len(shape.read_layers)
 
 
 def _engines(

@@ -113,7 +113,7 @@ def needed_bytes(grid: Grid, llm: str) -> int:
         for model in METHODS[participant.method].models:
             writer = writer_of(model, *pair)
             caches += cache_bytes(writer, largest.prompt, largest.output, largest.batch, grid.dtype)
-        width = max(3 * attention_width(shape) + 2 * shape.d_ff for shape in pair)
+        width = max(3 * attention_width(shape) + 2 * shape.d_ff for shape in pair) + pair[0].states_width
         logits = max(shape.vocabulary for shape in pair)
         widest = max(widest, largest.batch * (largest.prompt * width + logits) * FLOAT32)
     return weight_bytes(grid, llm) + caches + widest
@@ -134,7 +134,7 @@ def weight_bytes(grid: Grid, llm: str) -> int:
             count = parameters(model, *pair)
             packed += int(count * each)
             names = None if model == "slm" else participant.llm, None if model == "llm" else participant.slm
-            own = count - pair[0].encoder_parameters if model == "hybrid" and shared else count
+            own = count - pair[0].read_parameters if model == "hybrid" and shared else count
             built[model, *names] = int(own * (FLOAT32 if grid.dtype in QUANTIZED else each))
     return packed + sum(built.values())
 

@@ -6,8 +6,8 @@ Each method is predicted as the phases that it consists of:
     slm     SLM encoder                             SLM prefill, SLM steps
     hybrid  LLM encoder, then projector and SLM encoder, SLM prefill, SLM steps
 
-A decoder-only model has no encoder: its prefill takes the prompt through all its layers, which
-is also how a hybrid's LLM reads.
+A decoder-only model has no encoder: its prefill takes the prompt through all its layers. A hybrid's
+LLM reads so, too, as far as its last layer that is read.
 
 A hybrid pays on reading, where it does more than the LLM, and gains with each token that it
 writes: the longer the answer and the shorter the prompt, the better.
@@ -136,7 +136,7 @@ def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> 
     phases: dict[Phase, float] = {"tokenize": _per_token(profile.tokenize, request.batch, request.prompt)}
     encoding = 0.0 if writer.decoder_only else encode_s(writer, request, profile)
     if method == "hybrid":
-        phases["encode"] = encode_s(pair.llm, request, profile)
+        phases["encode"] = encode_s(pair.llm.read_part, request, profile)
         phases["project"] = _projecting_s(pair, request, profile) + encoding
     elif encoding:
         phases["encode"] = encoding

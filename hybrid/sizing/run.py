@@ -13,7 +13,8 @@ from hybrid.measuring import collector_off
 from hybrid.measuring.environment import environment
 from hybrid.measuring.lock import measuring
 from hybrid.measuring.memory import running_out_of_memory
-from hybrid.models.shapes import Shape, find_shape
+from hybrid.models.known_shapes import find_shape
+from hybrid.models.shapes import Shape
 from hybrid.schema import (
     CPU,
     MODELS,

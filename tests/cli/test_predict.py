@@ -12,11 +12,12 @@ from hybrid.errors import InputError
 from hybrid.format import ratio
 from hybrid.measuring.environment import environment
 from hybrid.measuring.lock import measuring
-from hybrid.models.shapes import find_shape
+from hybrid.models.known_shapes import find_shape
 from hybrid.schema import CPU
 from hybrid.sizing import Pair, Profile, Request, cost_per_million_tokens, load_profile, predict, save_profile
 from hybrid.sizing import calibration as calibrating
 from hybrid.store.grids import create_grid
+from tests.models.two_tokenizers import save_any_pair
 from tests.sizing.made_up import cells_of, grid_of, made_up_profile
 
 Run = Callable[..., Result]
@@ -88,6 +89,41 @@ def test_json_has_the_same_and_says_that_it_is_predicted(run: Run, sizes: Pair) 
         cost = cost_per_million_tokens(prediction.total_s, Request(128, 64), 2.5)
         assert written["cost_per_million_output_tokens"] == pytest.approx(cost)
     assert row["methods"]["llm"]["weights_bytes"] == 4 * sizes.llm.parameters
+
+
+@pytest.mark.parametrize(("read", "says", "layers"), [
+    ("20", "layer 20 of 30", [20]), ("10+20", "layers 10 and 20 of 30", [10, 20]),
+])  # fmt: skip
+def test_what_the_hybrid_reads_is_said(run: Run, read: str, says: str, layers: list[int]) -> None:
+    save_profile(own())
+    names = ("--llm", f"smollm2-135m@{read}", "--slm", "t5-small")
+    lines = run("predict", *names).stdout.splitlines()
+    assert lines[0].startswith(f"Predicted, not measured: smollm2-135m@{read} (135M) and t5-small")
+    assert lines[1] == f"The hybrid reads {says} of the LLM."
+    row = json.loads(run("predict", *names, "--json").stdout)
+    assert row["llm_layers_read"] == layers
+    whole = json.loads(run("predict", "--llm", "smollm2-135m", "--slm", "t5-small", "--json").stdout)
+    assert whole["llm_layers_read"] is None
+    part, all_layers = (r["methods"]["hybrid"]["phases_ms"]["encode"] for r in (row, whole))
+    assert 0.6 < part / all_layers < 0.7
+    assert row["methods"]["llm"] == whole["methods"]["llm"]
+
+
+def test_a_pair_is_predicted_by_what_its_hybrid_reads(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zoo").mkdir()
+    save_any_pair(tmp_path / "zoo" / "own", "llama", "gpt2", layer=1)
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path / "zoo"))
+    save_profile(own())
+    lines = run("predict", "--llm", "bundled-llm", "--slm", "bundled-slm", "--prompt", "8", "--output", "4")
+    assert lines.stdout.splitlines()[1] == "The hybrid reads layer 1 of 2 of the LLM."
+
+
+def test_a_layer_that_is_not_there_is_a_sentence(run: Run, failure: Failure) -> None:
+    save_profile(own())
+    sentence = failure(run("predict", "--llm", "smollm2-135m@31", "--slm", "t5-small"))
+    assert "give blocks from 1 to 30" in sentence
 
 
 def test_cost_is_a_column_only_with_a_price(run: Run) -> None:

@@ -21,12 +21,14 @@ from hybrid.models.arithmetic import (
     layer_products,
     parameters,
     projector_parameters,
+    projector_products,
     reading_flops,
     writer_of,
 )
+from hybrid.models.known_shapes import find_shape
 from hybrid.models.pair import HybridConfig, HybridForCausalLM, HybridForConditionalGeneration
 from hybrid.models.random_pair import RandomWeights, empty_model, model_config, random_model
-from hybrid.models.shapes import Shape, find_shape
+from hybrid.models.shapes import Shape
 
 PROMPT = 7
 # Every family, gated and not, heads that are as wide as the model together and heads that are not.
@@ -178,6 +180,33 @@ def test_a_hybrid_of_decoder_only_models_holds_one_prompt_reader() -> None:
     projecting = 2 * PROMPT * (48 * 32 + 32 * 32 + 48 * 32)
     assert reading_flops("hybrid", llm, slm, PROMPT) == encode_flops(llm, PROMPT) + projecting
     assert reading_flops("llm", llm, slm, PROMPT) == 0  # prefill takes its prompt
+
+
+@pytest.mark.parametrize("name", [*DECODER_ONLY, *SMALL_ONES, "t5gemma-9b-2b"])
+@pytest.mark.parametrize("layers", [(), (3,), (2,), (1, 3)])
+def test_what_a_hybrid_reads_of_its_llm(name: str, layers: tuple[int, ...]) -> None:
+    llm = replace(sized(name, 32, 4, layers=3), read_layers=layers)
+    slm = sized("t5-small", 16, 2, layers=2)
+    config = HybridConfig(model_config(llm), model_config(slm), layer=layers or None)
+    hybrid = HybridForConditionalGeneration(config).eval()
+    assert sum(p.numel() for p in hybrid.parameters()) == parameters("hybrid", llm, slm)
+    assert sum(p.numel() for p in hybrid.llm.parameters()) == llm.read_parameters
+    assert hybrid.projector.up.weight.numel() + hybrid.projector.down.weight.numel() == (
+        projector_products(llm, slm).weights
+    )
+
+
+@pytest.mark.parametrize("layers", [(), (2,), (1, 3)])
+def test_operations_of_a_hybrid_that_reads_layers(layers: tuple[int, ...]) -> None:
+    llm = replace(sized("t5-v1_1-small", 48, 3, layers=3), read_layers=layers)
+    slm = sized("t5-small", 32, 2, layers=2)
+    config = HybridConfig(model_config(llm), model_config(slm), layer=layers or None)
+    hybrid = HybridForConditionalGeneration(config).eval()
+    hybrid.set_attn_implementation("eager")
+    prompt = torch.ones(1, PROMPT, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        hybrid.encode(prompt, torch.ones_like(prompt))
+    assert counter.get_total_flops() == reading_flops("hybrid", llm, slm, PROMPT)
 
 
 def test_8_bit_engines_keep_caches_in_float32() -> None:

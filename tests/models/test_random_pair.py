@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hybrid.errors import InputError, PairError
+from hybrid.models.known_shapes import published_shapes
 from hybrid.models.prompts import TextCodec
 from hybrid.models.random_pair import (
     BLOCK,
@@ -20,7 +21,7 @@ from hybrid.models.random_pair import (
     word_prompts,
     word_tokenizer,
 )
-from hybrid.models.shapes import Shape, published_shapes
+from hybrid.models.shapes import Shape
 from hybrid.schema import TASKS, Sampling
 from tests.loaded import ask
 

@@ -14,8 +14,9 @@ from hybrid.benchmark.block import pair_shapes
 from hybrid.errors import PairError
 from hybrid.models.arithmetic import encode_flops, projector_products, reading_flops
 from hybrid.models.bundle import load_bundle
+from hybrid.models.known_shapes import all_shapes, find_shape, own_names, published_shapes
 from hybrid.models.random_pair import empty_model
-from hybrid.models.shapes import all_shapes, find_shape, own_names, published_shapes, shape_of_config
+from hybrid.models.shapes import shape_of_config
 from tests.models.two_tokenizers import save_any_pair
 
 # As the models' pages and papers count them, written down apart from shapes.csv.
@@ -78,13 +79,42 @@ def test_published_count(name: str) -> None:
     assert published_shapes()[name].parameters == PUBLISHED[name]
 
 
-def test_what_a_pairs_hybrid_reads_is_counted(tmp_path: Path) -> None:
-    manifest = save_any_pair(tmp_path / "any", "llama", "gpt2", layer=1)
+@pytest.mark.parametrize(("layer", "numbers"), [(1, (1,)), ((1, 2), (1, 2)), (None, ())])
+def test_what_a_pairs_hybrid_reads_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer, numbers
+) -> None:
+    manifest = save_any_pair(tmp_path / "any", "llama", "gpt2", layer=layer)
     llm, slm = pair_shapes(tmp_path / "any", manifest)
-    reads, same = pair_shapes(tmp_path / "any", manifest, hybrid=True)
     assert (llm.decoder_layers, llm.family, slm.family) == (2, "llama", "gpt2")
-    assert (reads, same) == (replace(llm, decoder_layers=1), slm)
-    assert encode_flops(reads, 9) < reading_flops("hybrid", reads, slm, 9) < encode_flops(llm, 9)
+    assert llm.read_layers == numbers
+    projecting = 2 * 9 * projector_products(llm, slm).weights
+    read = replace(llm, decoder_layers=numbers[-1] if numbers else 2, read_layers=())
+    assert reading_flops("hybrid", llm, slm, 9) == encode_flops(read, 9) + projecting
+    assert projector_products(llm, slm).rows == ((len(numbers) or 1) + 1) * llm.d_model + slm.d_model
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path))
+    assert find_shape("bundled-llm").read_layers == numbers
+    assert find_shape("bundled-llm@whole").read_layers == find_shape("bundled-slm").read_layers == ()
+    assert find_shape("bundled-llm@2").read_layers == (2,)
+
+
+def test_a_layer_of_a_shape_is_named_behind_it(tmp_path: Path) -> None:
+    whole, one, two = (find_shape(f"smollm2-135m{read}") for read in ("", "@20", "@10+20"))
+    assert (one.name, two.name) == ("smollm2-135m@20", "smollm2-135m@10+20")
+    assert [shape.read_part.decoder_layers for shape in (whole, one, two)] == [30, 20, 20]
+    assert [shape.states_width for shape in (whole, one, two)] == [576, 576, 2 * 576]
+    assert [shape.reading for shape in (whole, one, two)] == ["", "layer 20 of 30", "layers 10 and 20 of 30"]
+    assert len({shape.fingerprint for shape in (whole, one, two)}) == 3
+    assert whole == replace(one, name=whole.name, read_layers=())
+    file = find_shape(f"{config_of(tmp_path / 'own')}@2")
+    assert (file.read_layers, file.name.endswith("@2")) == ((2,), True)
+
+
+@pytest.mark.parametrize("read", ["31", "0", "20+10", "10+10", "10+31"])
+def test_a_layer_that_a_shape_lacks_is_a_sentence(read: str) -> None:
+    with pytest.raises(PairError, match=r"layer is \[.*\]; give blocks from 1 to 30 in rising order"):
+        find_shape(f"smollm2-135m@{read}")
+    with pytest.raises(PairError, match="no shape 'smollm2-135m@all'"):
+        find_shape("smollm2-135m@all")
 
 
 @pytest.mark.parametrize("name", published_shapes())
@@ -233,6 +263,6 @@ def test_key_value_heads_serve_as_many_heads_each(heads: int) -> None:
 
 
 def test_the_table_needs_no_torch() -> None:
-    code = "import sys, hybrid.models.shapes as s; s.all_shapes(); print('torch' in sys.modules)"
+    code = "import sys, hybrid.models.known_shapes as s; s.all_shapes(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -11,7 +11,8 @@ from hybrid.engines.contract import LoadedSystem
 from hybrid.errors import EngineError
 from hybrid.measuring.device import Machine
 from hybrid.models.arithmetic import attention_width
-from hybrid.models.shapes import Shape, find_shape
+from hybrid.models.known_shapes import find_shape
+from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, Device, EncodedPrompt, Sampling, Step, System
 from hybrid.sizing import Pair, Profile, Request, error_report, predicted
 from hybrid.sizing import calibration as calibrating

@@ -1,5 +1,6 @@
 """A grid as a stream of cells."""
 
+import dataclasses
 import gc
 import itertools
 import weakref
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from hybrid.engines.contract import Engine, EngineConfig
+from hybrid.engines.registry import create_engines
 from hybrid.errors import EngineError, MeasurementError
 from hybrid.models.shapes import Shape
 from hybrid.schema import CPU, Cell, Device, Grid, silent
@@ -182,13 +185,33 @@ def test_real_engines(grid: Callable[..., Grid], name: str, first: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["torch", "transformers"])
+@pytest.mark.parametrize("layers", [(1,), (1, 2)])
+def test_a_hybrid_of_a_grid_reads_the_layers_of_its_shape(
+    grid: Callable[..., Grid], name: str, layers: tuple[int, ...]
+) -> None:
+    made = grid(engine=name, slms=("small",), methods=("llm", "hybrid"), repeats=1)
+    shapes = {**made.shapes, "large": {**made.shapes["large"], "read_layers": layers}}
+    read = []
+
+    def noted(engine: str, config: EngineConfig) -> Mapping[str, Engine]:
+        read.extend(config.source.config(m).layer for m in config.methods if m == "hybrid")
+        return create_engines(engine, config)
+
+    (cells,) = measure_cells(dataclasses.replace(made, shapes=shapes), make=noted)
+    assert [cell.method for cell in cells] == ["llm", "hybrid"]
+    assert read == [layers if len(layers) > 1 else layers[0]]
+
+
 def test_probe_takes_the_hardest_models(
     grid_shapes: Mapping[str, Shape], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orders: list[tuple[str, Any]] = []
+    read: list[Any] = []
 
     def best(order: Any) -> tuple[str, dict[str, Any]]:
         bundle = order.source.bundle(("llm", "slm"))
+        read.append(order.source.config("hybrid").layer)
         orders.append(
             (order.source.name, [sum(p.numel() for p in m.parameters()) for m in bundle.models.values()])
         )
@@ -199,6 +222,9 @@ def test_probe_takes_the_hardest_models(
     assert probed_engine(asked_for, {"methods": ("llm",)}, silent) == "torch"
     assert orders[0][0] == "bart+small"
     assert max(orders[0][1]) < 300_000
+    several = dataclasses.replace(grid_shapes["large"], read_layers=(1, 2))
+    probed_engine(([grid_shapes["large"], several], [grid_shapes["small"]]), {"methods": ("llm",)}, silent)
+    assert read[-1] == (1, 2)
 
 
 def test_bart_comes_to_torch(grid_shapes: Mapping[str, Shape]) -> None:

@@ -1,6 +1,8 @@
 """What models need of memory, before they are built."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,6 +53,23 @@ def test_weights_count_as_built_and_as_packed(
     assert beside == own * (built + packed) + large.encoder_parameters * packed
     assert weights("hybrid") == (own + large.encoder_parameters) * (built + packed)
     assert weights("llm", "lossless") - weights("llm") == beside + large.parameters * packed
+
+
+def test_only_the_layers_that_are_read_count(
+    grid: Callable[..., Grid], grid_shapes: Mapping[str, Shape]
+) -> None:
+    large = grid_shapes["large"]
+
+    def weights(read: tuple[int, ...]) -> int:
+        shapes = {name: asdict(shape) for name, shape in grid_shapes.items()}
+        shapes["large"] = asdict(dataclasses.replace(large, read_layers=read))
+        hybrid = grid(methods=("hybrid",), slms=("small",))
+        return room.weight_bytes(dataclasses.replace(hybrid, shapes=shapes), "large")
+
+    part = dataclasses.replace(large, encoder_layers=1)
+    fewer = large.encoder_parameters - part.encoder_parameters + large.d_model
+    assert weights(()) - weights((1,)) == fewer * (4 + 4)
+    assert weights((1, 2)) - weights(()) == (64 * 32 - large.d_model) * (4 + 4)
 
 
 def test_longer_prompts_and_larger_batches_need_more(grid: Callable[..., Grid]) -> None:

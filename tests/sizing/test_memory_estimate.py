@@ -28,6 +28,18 @@ def test_a_hybrid_does_without_the_decoder_of_its_llm(pair: Pair, made_up) -> No
     assert hybrid == llm - 4 * pair.llm.decoder_parameters + slm + projector
 
 
+def test_a_hybrid_does_without_the_layers_behind_those_that_it_reads(pair: Pair, made_up) -> None:
+    whole, half, both = (
+        memory_estimate("hybrid", replace(pair, llm=replace(pair.llm, read_layers=layers)), ASKED, made_up())
+        for layers in ((), (3,), (2, 3))
+    )
+    part = replace(pair.llm, encoder_layers=3)
+    norm = pair.llm.d_model
+    assert whole.weights - half.weights == 4 * (pair.llm.encoder_parameters - part.encoder_parameters + norm)
+    assert both.weights - half.weights == 4 * pair.llm.d_model * pair.slm.d_model
+    assert whole.caches == half.caches == both.caches
+
+
 def test_what_8_bit_engines_hold_in_8_bits(pair: Pair, made_up) -> None:
     shape = pair.llm
     for engine, options, reading in (

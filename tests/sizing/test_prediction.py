@@ -61,6 +61,20 @@ def test_a_hybrid_reads_as_both_and_writes_as_the_slm(pair: Pair, made_up) -> No
     )
 
 
+def test_a_hybrid_takes_as_long_as_the_layers_that_it_reads(pair: Pair, made_up) -> None:
+    whole = predict(pair, ASKED, made_up())
+    half, both = (replace(pair.llm, read_layers=layers) for layers in ((3,), (2, 3)))
+    for llm in (half, both):
+        read = predict(replace(pair, llm=llm), ASKED, made_up())
+        assert (read["llm"], read["slm"]) == (whole["llm"], whole["slm"])
+        assert read["hybrid"].phases["encode"] == pytest.approx(encoding(replace(pair.llm, encoder_layers=3)))
+        wider = (len(llm.read_layers) - 1) * pair.llm.d_model * pair.slm.d_model
+        assert read["hybrid"].phases["project"] - whole["hybrid"].phases["project"] == pytest.approx(
+            32e-10 * wider
+        )
+        assert read["hybrid"].total_s < whole["hybrid"].total_s
+
+
 def test_steps_of_a_long_answer_sum_to_its_decoding(pair: Pair, made_up) -> None:
     one_by_one = sum(step(pair.llm, 32 + 1 + t) for t in range(1, 300))
     prediction = predicted("llm", pair, replace(ASKED, output=300), made_up())

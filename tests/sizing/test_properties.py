@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hybrid.errors import InputError
 from hybrid.models.arithmetic import decode_bytes, encode_flops
-from hybrid.models.shapes import Shape, find_shape
+from hybrid.models.known_shapes import find_shape
+from hybrid.models.shapes import Shape
 from hybrid.schema import MODELS, Device
 from hybrid.sizing import Costs, Pair, Predicted, Profile, Request, beyond, predict, predicted
 from tests.any_machine import STEADY

@@ -103,6 +103,12 @@ class PairCell:
         ratios = [llm / hybrid for llm, hybrid in both if hybrid > 0]
         return (min(ratios), max(ratios)) if ratios else None
 
+    @property
+    def names(self) -> str:
+        """`t5-v1_1-large 783M with t5-small 61M`, and which layers a hybrid reads where not all."""
+        read = f", the hybrid reads {self.llm.reading}" if self.llm.reading else ""
+        return f"{sized(self.llm)} with {sized(self.slm)}{read}"
+
     def cost(self, method: Model, price_per_hour: float) -> float | None:
         """Of a million output tokens, predicted or measured."""
         if method not in self.methods:

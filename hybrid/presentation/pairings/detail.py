@@ -13,7 +13,7 @@ from hybrid.format import amount, counted, label, milliseconds, ratio, size
 from hybrid.presentation.charts import GRAY, SYSTEM_COLORS, Drawing
 from hybrid.presentation.charts.axes import framed
 from hybrid.presentation.charts.phase_bars import Bar, phase_bars
-from hybrid.presentation.pairings.cells import PairCell, pair_cell, sized
+from hybrid.presentation.pairings.cells import PairCell, pair_cell
 from hybrid.presentation.pairings.measured import MeasuredPairs
 from hybrid.presentation.pairings.metrics import OWN, Terms, at_price, spread_words
 from hybrid.presentation.pairings.sources import LONGEST, Device
@@ -196,7 +196,7 @@ def times_sentence(cell: PairCell) -> str:
     request = cell.request
     origin = f"measured in grid {cell.grid_id}, medians of {cell.repeats} repeats, weights random"
     return (
-        f"{sized(cell.llm)} with {sized(cell.slm)}, "
+        f"{cell.names}, "
         f"{origin if cell.grid_id else f'≈ {cell.estimate}, not measured'}: {times} for "
         f"{counted(request.batch, 'prompt')} of {request.prompt:,} tokens answered with "
         f"{request.output:,} each."

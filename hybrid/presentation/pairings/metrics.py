@@ -135,7 +135,7 @@ def why_none(show: str, cell: PairCell, terms: Terms) -> str:
 
 def lines(show: str, cell: PairCell, terms: Terms) -> tuple[str, ...]:
     """Tell what stands behind a cell, a line each; plain text, names from elsewhere in it."""
-    texts = [f"{sized(cell.llm)} with {sized(cell.slm)}"]
+    texts = [cell.names]
     if reason := why_none(show, cell, terms):
         texts.append(reason)
     if cell.methods:
@@ -180,6 +180,7 @@ def table(device: Device, cells: Sequence[PairCell], terms: Terms) -> Table:
 COLUMNS: Mapping[str, str] = {
     "llm": "reads, and is the baseline",
     "llm_parameters": "of the whole model",
+    "llm_layers_read": "by the hybrid, such as 10+20, counted from 1; empty where all are",
     "slm": "writes",
     "slm_parameters": "of the whole model",
     "device_name": "where", "engine": "what ran, or would run, the models", "dtype": "precision",
@@ -213,7 +214,8 @@ def _row(device: Device, cell: PairCell, terms: Terms) -> list[Cell]:
     request, methods, quality = cell.request, cell.methods, terms.of(cell)
     least, most = cell.spread or (None, None)
     return [
-        *_names(cell.llm), *_names(cell.slm), device.environment.device_name, device.engine, device.dtype,
+        *_names(cell.llm), "+".join(map(str, cell.llm.read_layers)), *_names(cell.slm),
+        device.environment.device_name, device.engine, device.dtype,
         request.batch, request.prompt, request.output,
         f"measured {cell.grid_id}" if cell.grid_id else cell.how if methods else "",
         "" if cell.grid_id or not methods else cell.whose or OWN, cell.repeats,

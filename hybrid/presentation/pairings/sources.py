@@ -11,8 +11,9 @@ from pathlib import Path
 
 from hybrid.errors import HybridError
 from hybrid.format import printable
+from hybrid.models.known_shapes import find_shape, own_names, published_shapes
 from hybrid.models.manifest import MANIFEST, zoos
-from hybrid.models.shapes import Shape, find_shape, own_names, published_shapes
+from hybrid.models.shapes import Shape
 from hybrid.schema import Environment, Grid
 from hybrid.sizing import Profile, Stranger, fits, profile_names, read_profiles, stranger
 from hybrid.store.folders import results_folder

@@ -14,8 +14,8 @@ from hybrid.engines.cuda.engine import CudaGraphEngine, create_engines
 from hybrid.engines.cuda.kernel_selector import KERNELS
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.bundle import Bundle
+from hybrid.models.known_shapes import published_shapes
 from hybrid.models.random_pair import RandomSource, RandomWeights, random_pair, word_prompts
-from hybrid.models.shapes import published_shapes
 from hybrid.schema import MODELS, Device, Sampling
 from tests.bundle_source import BundleSource
 from tests.engines.cuda.timing import best_kernel, captured, generated, milliseconds, show

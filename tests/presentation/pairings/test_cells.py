@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from hybrid.measuring.environment import environment
-from hybrid.models.shapes import find_shape
+from hybrid.models.known_shapes import find_shape
 from hybrid.presentation.pairings.cells import NOT_SMALLER, pair_cells, sized
+from hybrid.presentation.pairings.detail import times_sentence
 from hybrid.presentation.pairings.measured import measured_pairs
 from hybrid.presentation.pairings.metrics import (
     Terms,
     lines,
+    table,
     why_none,
 )
 from hybrid.schema import CPU
@@ -52,6 +54,21 @@ def test_any_other_size_is_predicted(folder: Path, other: Request):
     cost = cost_per_million_tokens(truth["hybrid"].total_s, other, 3.0)
     assert cell.cost("hybrid", 3.0) == pytest.approx(cost)
     assert cell.needs["hybrid"] == memory_estimate("hybrid", Pair(LARGE, SMALL), other, profile)
+
+
+def test_what_a_hybrid_reads_of_its_llm_is_counted_and_said(folder: Path):
+    half = replace(LARGE, name="large@6", read_layers=(6,))
+    whole, cell = (cell_of(folder, llm, request=Request(64, 16, 8)) for llm in (LARGE, half))
+    assert (whole.source, cell.source) == ("predicted", "predicted")
+    assert cell.methods["hybrid"].phases["encode"] < 0.6 * whole.methods["hybrid"].phases["encode"]
+    assert cell.methods["llm"] == whole.methods["llm"]
+    assert cell.needs["hybrid"].total < whole.needs["hybrid"].total
+    read = ", the hybrid reads layer 6 of 12"
+    assert lines("speedup", cell, Terms(1.0))[0].endswith(read)
+    assert read in times_sentence(cell)
+    assert "reads" not in times_sentence(whole)
+    rows = table(only(folder)[1], (whole, cell), Terms(1.0))
+    assert [row[list(rows.columns).index("llm_layers_read")] for row in rows.rows] == ["", "6"]
 
 
 def test_only_smaller_slms(folder: Path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.models.shapes import find_shape
+from hybrid.models.known_shapes import find_shape
 from hybrid.presentation.pairings.cells import pair_cell
 from hybrid.presentation.pairings.detail import (
     Curve,

@@ -67,6 +67,14 @@ def test_a_grid_of_models_that_are_called_the_same_is_not_used(folder: Path):
     assert error_sentence(own(device), measured).startswith("How far")  # of its sound cells, though it is odd
 
 
+def test_cells_of_a_hybrid_that_read_other_layers_are_left_out(folder: Path):
+    known, device = only(folder)
+    read = replace(known.shapes["large"], read_layers=(6,))
+    measured = measured_pairs(device, {**known.shapes, "large": read}, folder)
+    assert not measured.pairs
+    assert any("large are left out: grid grid-1 means another model" in text for text in measured.problems)
+
+
 def test_a_model_of_a_pair_that_was_the_first_is_known_by_the_pairs_name(folder: Path):
     shape = replace(SMALL, name="bundled-slm", source="older/slm")
     cells = (cell("llm", (5.0,)), cell("hybrid", (1.0,), slm="bundled-slm"))

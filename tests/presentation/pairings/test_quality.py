@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.models.shapes import find_shape
+from hybrid.models.known_shapes import find_shape
 from hybrid.presentation.pairings.cells import PairCell
 from hybrid.presentation.pairings.measured import Quality, quality, quality_runs, trained_pairs
 from hybrid.presentation.pairings.metrics import (
