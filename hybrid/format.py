@@ -160,6 +160,12 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
+def layers_of(numbers: Sequence[int], count: int | None) -> str:
+    """Format which layers are read: `layer 20 of 30`, `layers 10 and 20 of 30`. count: None if not known."""
+    of = f" of {count}" if count else ""
+    return f"layer{'s' * (len(numbers) > 1)} {listed([*map(str, numbers)])}{of}"
+
+
 def capitalized(words: str) -> str:
     """Give the first word a capital letter, and leave the others as they are."""
     return words[:1].upper() + words[1:]

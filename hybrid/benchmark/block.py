@@ -29,8 +29,7 @@ from hybrid.measuring.environment import environment
 from hybrid.measuring.memory import module_environment, running_out_of_memory
 from hybrid.measuring.probes import CpuTimes, take_probe
 from hybrid.models.arithmetic import token_costs
-from hybrid.models.known_shapes import layers_read
-from hybrid.models.manifest import checked, find_pair
+from hybrid.models.manifest import checked, find_pair, layers_read
 from hybrid.models.pair_format import ROLES
 from hybrid.models.shapes import Shape, shape_of_config
 from hybrid.schema import (

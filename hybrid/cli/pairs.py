@@ -25,7 +25,7 @@ def pairs(ctx: click.Context, as_json: bool) -> None:
 @pairs.command("list")
 @AS_JSON
 def list_pairs(as_json: bool) -> None:
-    """List the pairs: sizes and families, tasks, longest prompt, licence, whether there is a hybrid."""
+    """List the pairs: sizes and families, tasks, longest prompt, licence, and the hybrid if there is one."""
     _list(as_json)
 
 
@@ -87,7 +87,7 @@ def _list(as_json: bool) -> None:
 
 def _row(name: str, manifest: Mapping[str, Any]) -> str:
     """Give a pair as cells with tabs between them."""
-    from hybrid.models.pair_summary import families, licences
+    from hybrid.models.pair_summary import families, hybrid_of, licences
 
     kinds, counts = families(name), manifest["parameters"]
     sizes = (
@@ -96,8 +96,7 @@ def _row(name: str, manifest: Mapping[str, Any]) -> str:
         if counts.get(model) is not None
     )
     limit = f"up to {manifest['max_prompt_tokens']} prompt tokens"
-    hybrid = "with a hybrid" if counts.get("hybrid") is not None else "no hybrid yet"
-    cells = [name, ", ".join(sizes), ", ".join(manifest["tasks"]), limit, licences(name), hybrid]
+    cells = [name, ", ".join(sizes), ", ".join(manifest["tasks"]), limit, licences(name), hybrid_of(name)]
     return "\t".join(map(harmless, cells))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid.errors import PairError
-from hybrid.models.manifest import available_pairs, checked, find_pair, models_of_pair, read_config
+from hybrid.models.manifest import available_pairs, checked, find_pair, layers_read
 from hybrid.models.pair_format import ROLES
 from hybrid.models.shapes import Shape, shape_of_config
 
@@ -109,17 +109,6 @@ def _of_pair(pair: str | None, role: str, name: str) -> Shape:
     shape = _read(path, name, f"{folder.name}/{role}")
     with _as_pair_error(str(folder)):
         return replace(shape, read_layers=layers_read(folder, manifest)) if role == "llm" else shape
-
-
-def layers_read(folder: Path, manifest: dict[str, Any]) -> tuple[int, ...]:
-    """Return the numbers of the layers that a pair's hybrid reads; none for all, or without a hybrid.
-
-    Raises PairError.
-    """
-    if "hybrid" not in models_of_pair(manifest):
-        return ()
-    layer = read_config(folder, f"hybrid/{CONFIG}", manifest).get("layer")
-    return (layer,) if isinstance(layer, int) else tuple(layer or ())
 
 
 def _of_file(path: Path) -> Shape:

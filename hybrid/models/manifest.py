@@ -26,6 +26,7 @@ DEFAULT_PAIR = "en-de-49m-6m"  # of commands and pages where none is named; the 
 MANIFEST = "pair.json"
 FORMAT, ANY_PAIR = 1, 2  # see pair_format
 RESTORE = "Restore it from the repository"
+BLOCKS = ("encoder_layers", "num_hidden_layers", "n_layer", "num_layers")  # of a config.json, by family
 LARGEST_JSON = 4 * 2**20  # bytes of a manifest or a config.json; real ones have some 2,000
 
 
@@ -137,6 +138,26 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_config(folder: Path, relative: str, manifest: dict[str, Any]) -> dict[str, Any]:
     """Read a JSON object of a pair, once its hash is found right. Raises PairError, naming the file."""
     return _json_object(checked(folder, relative, manifest, LARGEST_JSON))
+
+
+def layers_read(folder: Path, manifest: dict[str, Any]) -> tuple[int, ...]:
+    """Return the numbers of the layers that a pair's hybrid reads; none for all, or without a hybrid.
+
+    Raises PairError.
+    """
+    if "hybrid" not in models_of_pair(manifest):
+        return ()
+    layer = read_config(folder, "hybrid/config.json", manifest).get("layer")
+    numbers = layer if isinstance(layer, list) else [] if layer is None else [layer]
+    if not all(type(number) is int for number in numbers):
+        raise PairError(f"{folder}/hybrid/config.json: layer is {layer!r:.40}, no number of a block.")
+    return tuple(numbers)
+
+
+def blocks_in(config: Mapping[str, Any]) -> int | None:
+    """Count the blocks of what reads a prompt, by a config.json; None where it does not say."""
+    reader = config.get("encoder", config)  # a T5Gemma's has one of its own
+    return next((int(reader[key]) for key in BLOCKS if reader.get(key)), None)
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:

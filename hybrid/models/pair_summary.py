@@ -4,8 +4,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from hybrid.errors import EngineError, PairError
-from hybrid.format import listed
-from hybrid.models.manifest import find_pair, models_of_pair, one_tokenizer, read_config
+from hybrid.format import layers_of, listed
+from hybrid.models.manifest import (
+    blocks_in,
+    find_pair,
+    layers_read,
+    models_of_pair,
+    one_tokenizer,
+    read_config,
+)
 from hybrid.models.references.checkpoint import stated_licence
 from hybrid.schema import METHODS, MODELS, Model, System
 
@@ -31,6 +38,16 @@ def licences(name: str) -> str:
     if len(set(named.values())) == 1:
         return f"licence {named['llm']}"
     return f"licence {named['llm']} (llm), {named['slm']} (slm)"
+
+
+def hybrid_of(name: str) -> str:
+    """Say whether a pair has a hybrid, and which layers it reads where not all. Raises PairError."""
+    folder, manifest = find_pair(name)
+    if HYBRID not in models_of_pair(manifest):
+        return "no hybrid yet"
+    numbers = layers_read(folder, manifest)
+    blocks = blocks_in(read_config(folder, "llm/config.json", manifest))
+    return f"with a hybrid that reads {layers_of(numbers, blocks)}" if numbers else "with a hybrid"
 
 
 def how_to_train(name: str, manifest: Mapping[str, Any]) -> str:

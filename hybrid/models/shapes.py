@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any
 
-from hybrid.format import listed
+from hybrid.format import layers_of
 from hybrid.models.architectures import architecture_of
 from hybrid.models.architectures.records import Sizes
 from hybrid.models.shape_families import KINDS, Kind, feed_forward_of, layer_parameters, stack_parameters
@@ -129,9 +129,7 @@ class Shape:
     @property
     def reading(self) -> str:
         """Say what a hybrid reads: `layer 20 of 30`, `layers 10 and 20 of 30`; empty where it is all."""
-        numbers = listed([*map(str, self.read_layers)])
-        plural = "s" * (len(self.read_layers) > 1)
-        return f"layer{plural} {numbers} of {self.reading_layers}" if self.read_layers else ""
+        return layers_of(self.read_layers, self.reading_layers) if self.read_layers else ""
 
     def tokens_beside(self, prompt: int, output: int) -> int:
         """Count the positions that a prompt and its answer take: the longer one's, or both in one."""

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from hybrid.errors import PairError, RecipeError
 from hybrid.models.context import positions_in
 from hybrid.models.fusion import layer_numbers
+from hybrid.models.manifest import blocks_in
 from hybrid.models.pair_format import ROLES, Role
 from hybrid.training.corpora import ROW_TOKENS
 from hybrid.training.parts import read_layers
@@ -17,9 +18,6 @@ from hybrid.training.parts import read_layers
 if TYPE_CHECKING:
     from hybrid.models.references import Checkpoint
     from hybrid.training.recipe import Recipe
-
-# Keys of a config.json, by family.
-BLOCKS = ("encoder_layers", "num_hidden_layers", "n_layer", "num_layers")
 
 
 @contextmanager
@@ -95,12 +93,6 @@ def _config(recipe: "Recipe", role: Role) -> Mapping[str, Any]:
         return checkpoint_of(part.reference, role).config
     assert part.shape is not None  # checked by Part
     return part.shape.settings(part.vocab_size or recipe.vocab_size or 0)
-
-
-def blocks_in(config: Mapping[str, Any]) -> int | None:
-    """Count the blocks of what reads a prompt, by a config.json; None where it does not say."""
-    reader = config.get("encoder", config)  # a T5Gemma's has one of its own
-    return next((int(reader[key]) for key in BLOCKS if reader.get(key)), None)
 
 
 def _check_pinned(recipe: "Recipe", role: Role, checkpoint: "Checkpoint") -> None:

@@ -11,6 +11,7 @@ from click.testing import Result
 from hybrid.models.manifest import BUNDLED
 from hybrid.schema import SYSTEMS
 from tests.models.references.conftest import tiny_llama
+from tests.models.two_tokenizers import save_any_pair
 
 Run = Callable[..., Result]
 Failure = Callable[[Result], str]
@@ -48,6 +49,18 @@ def test_pairs_as_text_and_json(run: Run, command: tuple[str, ...]) -> None:
     (manifest,) = json.loads(run(*command, "--json").stdout)
     assert manifest["name"] == "tiny"
     assert set(manifest["parameters"]) == set(SYSTEMS)
+
+
+@pytest.mark.parametrize(("layer", "says"), [
+    (1, "with a hybrid that reads layer 1 of 2"), ((1, 2), "with a hybrid that reads layers 1 and 2 of 2"),
+    (None, "with a hybrid"),
+])  # fmt: skip
+def test_which_layers_a_hybrid_reads_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, layer, says: str
+) -> None:
+    save_any_pair(tmp_path / "own", "llama", "gpt2", layer=layer)
+    monkeypatch.setenv("HYBRID_ZOO", str(tmp_path))
+    assert run("pairs").stdout.rstrip("\n").split("\t")[-1] == says
 
 
 def test_no_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from hybrid.errors import RecipeError
+from hybrid.models.manifest import blocks_in
 from hybrid.training.models import trained
 from hybrid.training.recipe import Recipe, load_recipe
-from hybrid.training.sources import blocks_in, check_fits
+from hybrid.training.sources import check_fits
 from hybrid.training.stage_run import StageRun
 from hybrid.training.train import train
 from tests.training.any_pair import write_recipe
