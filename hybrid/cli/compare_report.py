@@ -60,7 +60,7 @@ def _report(comparison: Comparison) -> Iterator[str]:
         for system in comparison.systems
         if system.against
     ]
-    yield from _list("Gate: may it stand in for the baseline?", gates)
+    yield from _list("The 99 % target: may it stand in for the baseline?", gates)
     yield from _list("Beware", comparison.warnings)
     yield from _list("How this was computed", list(_notes(comparison)))
 
@@ -75,13 +75,13 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
         f"[low, high]: {100 * comparison.level:.0f} % interval, percentile bootstrap over examples, "
         f"{comparison.resamples:,} resamples, seed {comparison.seed}; "
-        "differences, p and speed-ups are paired. Decisive: 0 lies outside."
+        "differences, p and speed-ups are paired. Significant: 0 lies outside."
     )
     yield "p is two-sided: below 0.05 where, and only where, the 95 % interval leaves out 0."
     yield (
-        "Gate: at least 99 % of the baseline's quality and 90 % of its length, as MLPerf Inference asks. "
-        "It is met, or missed, where the whole interval lies on one side. The n that would decide it does "
-        f"so in {percent(POWER)} of all benchmarks, as long as the ratio stays as it is."
+        "99 % target: at least 99 % of the baseline's quality and 90 % of its length, as MLPerf Inference "
+        "asks. It is met, or missed, where the whole interval lies on one side. The n that would decide it "
+        f"does so in {percent(POWER)} of all benchmarks, as long as the ratio stays as it is."
     )
     yield from comparison.remarks
     if any(isinstance(METRICS.get(name), Check) for name in comparison.signatures):

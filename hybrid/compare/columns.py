@@ -197,7 +197,7 @@ AGREEMENT = column_of(
 )  # fmt: skip
 GATE = (
     column_of(
-        "gate", "gate", "text", "gate",
+        "gate", "gate", "text", "99 % target",
         "may it stand in for the LLM, by the intervals: meets, misses or undecided", "verdict",
     ),
     column_of(

@@ -33,18 +33,19 @@ WORDS = (
     "{label} is counted in the tokens of the tokenizer {tokens} for {language}, and cannot be set "
     "beside scores of another tokenizer."
 )
+TARGET = "99 % target"  # as people are told of the gate, after GATE_QUALITY
 _MOST_N = 100_000  # examples that anybody would measure
 
 
 def sentence(
     name: str, task: Task, comparison: PairedComparison, baseline: str = "", fidelity: Fidelity | None = None
 ) -> str:
-    """Say `Hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250.`
+    """Say `It is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not significant at n = 250.`
 
     name: what to call the system. baseline: what to call the other one, where
     that does not go without saying. Speed is end to end. A difference is
-    decisive when its 95 % interval leaves out 0. What the gate says is added,
-    and of a lossless system how many answers are the LLM's.
+    significant when its 95 % interval leaves out 0. Whether it meets the 99 %
+    target is added, and of a lossless system how many answers are the LLM's.
     """
     metric = main_metric(task)
     quality = (comparison.differences or {}).get(metric.name)
@@ -114,12 +115,12 @@ def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task:
     if abs(gate.quality.value - 1) < _SAME and not difference.decided:
         return f"{name} {speed} and keeps all of its {metric.label} (n = {comparison.n})."
     change = "loss" if gate.quality.value < 1 else "gain"
-    chance = "beyond chance" if difference.decided else "that may be chance"
-    return f"{opening}, a {change} {chance} (n = {comparison.n})."
+    change = f"significant {change}" if difference.decided else f"{change} that is not significant"
+    return f"{opening}, a {change} (n = {comparison.n})."
 
 
 def too_few(n: int) -> str:
-    """Say that n examples carry no interval, and so nothing that is decisive."""
+    """Say that n examples carry no interval, and so nothing that is significant."""
     return f"too few examples (n = {n}) to tell"
 
 
@@ -144,11 +145,11 @@ def _gate(gate: Gate | None, quality: Difference) -> str:
     if gate is None:
         return "; the baseline scores 0" if quality.value and quality.baseline == 0 else ""
     if gate.verdict == "meets":
-        return "; it meets the gate"
+        return f"; it meets the {TARGET}"
     parts = " and ".join(_parts(gate, in_question=True))
     if gate.verdict == "misses":
-        return f"; it misses the gate: {parts}"
-    return f"; the gate is undecided at this n: {parts}{_needed(gate)}"
+        return f"; it misses the {TARGET}: {parts}"
+    return f"; the {TARGET} is undecided at this n: {parts}{_needed(gate)}"
 
 
 def _parts(gate: Gate, in_question: bool = False) -> list[str]:
@@ -194,7 +195,7 @@ def _speed(speedup: Estimate | None, baseline: str) -> str:
     if speedup is None:
         return f"cannot be compared in speed{f' with {baseline}' if baseline else ''}"
     if speedup.low is not None and not speedup.excludes(1.0):
-        return f"is neither faster nor slower{than} ({text.ratio(speedup)})"
+        return f"is not significantly faster or slower{than} ({text.ratio(speedup)})"
     if speedup.value == 1:
         return f"is exactly as fast{f' as {baseline}' if baseline else ''}"
     if speedup.value > 1:
@@ -207,7 +208,7 @@ def _plain_speed(speedup: Estimate | None, baseline: str) -> str:
     if speedup is None:
         return f"cannot be compared in speed with {baseline}"
     if speedup.value == 1 or (speedup.low is not None and not speedup.excludes(1.0)):
-        return f"is as fast as {baseline}, chance considered,"
+        return f"is not significantly faster or slower than {baseline}"
     if speedup.value > 1:
         return f"answers {_factor(speedup.value)} times as fast as {baseline}"
     return f"takes {_factor(1 / speedup.value)} times as long as {baseline}"
@@ -228,7 +229,7 @@ def _weight(metric: Metric, difference: Difference, agreement: float | None) -> 
         change = "difference"
     else:
         change = "gain" if (difference.value > 0) == bool(metric.higher_is_better) else "loss"
-    return f"the {change} is {'decisive' if difference.decided else 'not decisive'}"
+    return f"the {change} is {'significant' if difference.decided else 'not significant'}"
 
 
 def _both_zero(metric: Metric, difference: Difference) -> bool:

@@ -40,7 +40,7 @@ def test_everything_about_one_run() -> None:
     bleu = score("bleu", [worse(i) for i in range(60)], [[reference(i)] for i in range(60)])
     assert hybrid.summary.quality["bleu"].value == pytest.approx(bleu.value)
     assert hybrid.verdict.startswith(f"Hybrid is 4.0× [4.0, 4.0] faster at -{100 - bleu.value:.1f} BLEU [")
-    assert "the loss is decisive at n = 60; it misses the gate: 9" in hybrid.verdict
+    assert "the loss is significant at n = 60; it misses the 99 % target: 9" in hybrid.verdict
     assert hybrid.summary.cost_per_million_tokens == pytest.approx(1000 / hybrid.summary.tokens_per_s)
     assert comparison.signatures["bleu"] == bleu.signature
 

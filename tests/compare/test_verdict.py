@@ -42,22 +42,22 @@ def verdict_of(comparison: PairedComparison, task: str = "translate-en-de") -> s
 
 def test_the_sentence_of_the_specification() -> None:
     assert verdict_of(against()) == (
-        "hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not decisive at n = 250."
+        "hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not significant at n = 250."
     )
 
 
 @pytest.mark.parametrize(
     ("quality", "end"),
     [
-        (Difference(-0.9, -1.4, -0.4, 250, 0.01), "at -0.9 BLEU [-1.4, -0.4]: the loss is decisive"),
-        (Difference(0.9, 0.4, 1.4, 250, 0.01), "at +0.9 BLEU [0.4, 1.4]: the gain is decisive"),
-        (Difference(0.2, -0.4, 0.9, 250, 0.5), "at +0.2 BLEU [-0.4, 0.9]: the gain is not decisive"),
+        (Difference(-0.9, -1.4, -0.4, 250, 0.01), "at -0.9 BLEU [-1.4, -0.4]: the loss is significant"),
+        (Difference(0.9, 0.4, 1.4, 250, 0.01), "at +0.9 BLEU [0.4, 1.4]: the gain is significant"),
+        (Difference(0.2, -0.4, 0.9, 250, 0.5), "at +0.2 BLEU [-0.4, 0.9]: the gain is not significant"),
         (Difference(0.0, 0.0, 0.0, 250, 1.0), "at 0.0 BLEU [0.0, 0.0]: there is no difference in BLEU"),
         (
             Difference(0.0, 0.0, 0.0, 250, 1.0, 0.0),
             "at 0.0 BLEU [0.0, 0.0]: both score 0 BLEU, which tells nothing of their quality,",
         ),
-        (Difference(0.0, -0.4, 0.4, 250, 0.9), "at 0.0 BLEU [-0.4, 0.4]: the difference is not decisive"),
+        (Difference(0.0, -0.4, 0.4, 250, 0.9), "at 0.0 BLEU [-0.4, 0.4]: the difference is not significant"),
     ],
 )
 def test_quality(quality: Difference, end: str) -> None:
@@ -83,8 +83,8 @@ def test_without_quality_or_interval() -> None:
     ("speed", "begin"),
     [
         (Estimate(0.5, 0.4, 0.625, 9), "hybrid is 2.0× [1.6, 2.5] slower at"),
-        (Estimate(1.02, 0.97, 1.06, 9), "hybrid is neither faster nor slower (1.02× [0.97, 1.06]) at"),
-        (Estimate(0.99, 0.95, 1.0, 9), "hybrid is neither faster nor slower (0.99× [0.95, 1.00]) at"),
+        (Estimate(1.02, 0.97, 1.06, 9), "hybrid is not significantly faster or slower (1.02× [0.97, 1.06])"),
+        (Estimate(0.99, 0.95, 1.0, 9), "hybrid is not significantly faster or slower (0.99× [0.95, 1.00])"),
         (Estimate(1.05, 1.01, 1.08, 9), "hybrid is 1.05× [1.01, 1.08] faster at"),
         (Estimate(4.0, None, None, 1), "hybrid is 4.0× faster at"),
         (Estimate(1.0, None, None, 1), "hybrid is exactly as fast at"),
@@ -96,8 +96,8 @@ def test_speed(speed: Estimate | None, begin: str) -> None:
 
 
 def test_no_rounded_end_contradicts_the_words() -> None:
-    decisive = verdict_of(against(quality=Difference(-0.3, -0.64, -0.04, 250, 0.01)))
-    assert "at -0.30 BLEU [-0.64, -0.04]: the loss is decisive" in decisive
+    significant = verdict_of(against(quality=Difference(-0.3, -0.64, -0.04, 250, 0.01)))
+    assert "at -0.30 BLEU [-0.64, -0.04]: the loss is significant" in significant
     narrow = against(Estimate(1.0031, 1.0012, 1.0049, 250))
     assert verdict_of(narrow).startswith("hybrid is 1.003× [1.001, 1.005] faster at")
     slower = against(Estimate(0.9969, 0.9951, 0.9988, 250))
@@ -108,27 +108,27 @@ def test_no_rounded_end_contradicts_the_words() -> None:
     ("judged", "end"),
     [
         (None, ""),
-        (gate(0.995, 0.95), "; it meets the gate"),
+        (gate(0.995, 0.95), "; it meets the 99 % target"),
         (
             gate(0.97451, 0.7),
             (
-                "; it misses the gate: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %) and "
+                "; it misses the 99 % target: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %) and "
                 "70.0 % [69.8, 70.2] of the length (needs 90 %)"
             ),
         ),
-        (gate(0.97451), "; it misses the gate: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %)"),
-        (gate(0.98799), "; it misses the gate: 98.799 % [98.599, 98.999] of the BLEU (needs 99 %)"),
+        (gate(0.97451), "; it misses the 99 % target: 97.5 % [97.3, 97.7] of the BLEU (needs 99 %)"),
+        (gate(0.98799), "; it misses the 99 % target: 98.799 % [98.599, 98.999] of the BLEU (needs 99 %)"),
         (
             gate(0.975, half=0.05),
             (
-                "; the gate is undecided at this n: 97.5 % [92.5, 102.5] of the BLEU (needs 99 %); "
+                "; the 99 % target is undecided at this n: 97.5 % [92.5, 102.5] of the BLEU (needs 99 %); "
                 "about n = 5,700 would decide it (80 % power)"
             ),
         ),
         (
             gate(0.9898, half=0.05),
             (
-                "; the gate is undecided at this n: 98.98 % [93.98, 103.98] of the BLEU (needs 99 %); "
+                "; the 99 % target is undecided at this n: 98.98 % [93.98, 103.98] of the BLEU (needs 99 %); "
                 "not even n = 100,000 would decide it (80 % power)"
             ),
         ),
@@ -136,7 +136,7 @@ def test_no_rounded_end_contradicts_the_words() -> None:
 )
 def test_what_the_gate_says(judged: Gate | None, end: str) -> None:
     text = verdict_of(replace(against(), gate=judged))
-    assert text.endswith(f"the loss is not decisive at n = 250{end}.")
+    assert text.endswith(f"the loss is not significant at n = 250{end}.")
 
 
 def ratio(value: float, low: float | None, high: float | None) -> Estimate:
@@ -173,7 +173,7 @@ def test_why_the_gate_cannot_be_told() -> None:
     assert gate_of(against()) == "hybrid: cannot be told, there is no quality or length to compare."
     zero = against(quality=Difference(3.0, 1.0, 5.0, 60, 0.01, 0.0))
     assert gate_of(zero) == "hybrid: cannot be told, the baseline scores 0 BLEU."
-    assert verdict_of(zero).endswith("the gain is decisive at n = 60; the baseline scores 0.")
+    assert verdict_of(zero).endswith("the gain is significant at n = 60; the baseline scores 0.")
     few = Gate(verdict="undecided", metric="bleu", quality=Estimate(0.8, None, None, 2), length=WHOLE)
     assert gate_of(replace(against(), gate=few)) == "hybrid: undecided, too few examples (n = 2) to tell."
     assert gate_of(replace(against(), gate=gate(0.97451))) == (
@@ -185,7 +185,7 @@ def test_why_the_gate_cannot_be_told() -> None:
 @pytest.mark.parametrize(
     ("quality", "judged", "end"),
     [
-        (LOSS, gate(0.988), "and keeps 98.8 % of its BLEU, a loss that may be chance (n = 250)."),
+        (LOSS, gate(0.988), "and keeps 98.8 % of its BLEU, a loss that is not significant (n = 250)."),
         (LOSS, gate(1.0), "and keeps all of its BLEU (n = 250)."),
         (Difference(0.0, 0.0, 0.0, 250, 1.0, 0.0), None, "; both score 0 BLEU, which tells nothing of their"),
         (Difference(3.0, 1.0, 5.0, 250, 0.01, 0.0), None, "; it scores 3.0 BLEU where LLM scores 0, so that"),
@@ -215,7 +215,7 @@ def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
     [
         (FASTER, "is 4.6× [4.4, 4.8] faster than llm of run b at"),
         (Estimate(0.5, 0.4, 0.625, 9), "is 2.0× [1.6, 2.5] slower than llm of run b at"),
-        (Estimate(1.02, 0.97, 1.06, 9), "is neither faster nor slower than llm of run b (1.02×"),
+        (Estimate(1.02, 0.97, 1.06, 9), "is not significantly faster or slower than llm of run b (1.02×"),
         (Estimate(1.0, None, None, 1), "is exactly as fast as llm of run b at"),
         (None, "cannot be compared in speed with llm of run b at"),
     ],
@@ -232,8 +232,10 @@ def test_the_main_metric_of_the_task_decides() -> None:
 
 def test_more_is_worse_where_lower_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict, "main_metric", lambda task: METRICS["ter"])
-    assert ": the loss is decisive" in verdict_of(against(quality=Difference(2, 1, 3, 9, 0.01), metric="ter"))
-    assert ": the gain is decisive" in verdict_of(
+    assert ": the loss is significant" in verdict_of(
+        against(quality=Difference(2, 1, 3, 9, 0.01), metric="ter")
+    )
+    assert ": the gain is significant" in verdict_of(
         against(quality=Difference(-2, -3, -1, 9, 0.01), metric="ter")
     )
 

@@ -190,7 +190,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     yield (
         f"[low, high] is a {100 * comparison.level:.0f} % interval, percentile bootstrap over examples "
         f"({comparison.resamples:,} resamples, seed {comparison.seed}); differences and speed-ups are "
-        "paired. A difference is decisive when its interval leaves out 0; p is two-sided and says the same."
+        "paired. A difference is significant if its interval leaves out 0; p is two-sided and says the same."
     )
     yield from comparison.remarks
     if any(isinstance(METRICS.get(name), Check) for name in comparison.signatures):

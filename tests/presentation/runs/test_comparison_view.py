@@ -88,8 +88,8 @@ def test_a_metric_that_a_run_was_scored_by_later_has_a_column(fake_run: Callable
         column(before, name) for name in before.columns
     ]
     assert list(before.columns) == [
-        "system", "engine", "device", "quality", "against the baseline", "gate", "total, ms", "TTFT, ms",
-        "TPOT, ms", "speed-up", "per token", "n",
+        "system", "engine", "device", "quality", "against the baseline", "99 % target", "total, ms",
+        "TTFT, ms", "TPOT, ms", "speed-up", "per token", "n",
     ]  # fmt: skip
 
 
@@ -97,14 +97,14 @@ def test_few_examples_are_called_few(fake_run: Callable[..., StoredRun]):
     systems = comparison_rows(compare_runs([fake_run(examples=5)]))
     cells = table(systems)
     assert column(cells, "against the baseline")[2].endswith(", too few to tell")
-    assert column(cells, "gate") == [NOTHING, "undecided", "undecided"]
+    assert column(cells, "99 % target") == [NOTHING, "undecided", "undecided"]
     assert plain_summary(systems[2], systems).endswith(": too few examples (n = 5) to tell.")
 
 
 def test_another_run_s_system_may_be_the_baseline(two: tuple[Comparison, list[StoredRun]]):
     systems = comparison_rows(compare_runs(two[1], "b-2:llm"))
     assert column(numbers(systems), "baseline_run") == ["b-2", "b-2", "b-2", None, "b-2", "b-2"]
-    assert " as LLM alone [2]" in plain_summary(systems[0], systems)
+    assert " than LLM alone [2] and" in plain_summary(systems[0], systems)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_another_run_s_system_may_be_the_baseline(two: tuple[Comparison, list[St
     [
         (Estimate(3.0, 2.9, 3.1, 8), "answers 3.0 times as fast as LLM alone and"),
         (Estimate(0.25, 0.2, 0.3, 8), "takes 4.0 times as long as LLM alone and"),
-        (Estimate(1.01, 0.9, 1.1, 8), "is as fast as LLM alone, chance considered, and"),
+        (Estimate(1.01, 0.9, 1.1, 8), "is not significantly faster or slower than LLM alone and"),
         (Estimate(57.2, None, None, 1), "answers 57 times as fast as LLM alone and"),
         (None, "cannot be compared in speed with LLM alone and"),
     ],
@@ -132,9 +132,9 @@ def test_what_is_kept_is_said_with_its_weight(fake_run: Callable[..., StoredRun]
     comparison = compare_runs([fake_run(examples=8)])
     systems = comparison_rows(comparison)
     gate, difference = comparison.systems[2].against.gate, comparison.systems[2].against.differences["rougeL"]
-    weight = "beyond chance" if difference.decided else "that may be chance"
     what = "loss" if gate.quality.value < 1 else "gain"
-    sentence = f"keeps {100 * gate.quality.value:.1f} % of its ROUGE-L, a {what} {weight}"
+    what = f"significant {what}" if difference.decided else f"{what} that is not significant"
+    sentence = f"keeps {100 * gate.quality.value:.1f} % of its ROUGE-L, a {what}"
     assert sentence in plain_summary(systems[2], systems)
 
 
