@@ -12,12 +12,16 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from hybrid.engines.torch.batch_decoder import CAPACITY
 from hybrid.engines.torch.engine import TorchEngine
 from hybrid.models.architectures import ARCHITECTURES
+from hybrid.models.arithmetic import cache_bytes
 from hybrid.models.bundle import Bundle
 from hybrid.models.pair import Hybrid
 from hybrid.models.reading import devices_of
-from hybrid.schema import EncodedPrompt, Sampling
+from hybrid.models.shapes import shape_of_config
+from hybrid.schema import Device, EncodedPrompt, Sampling
+from hybrid.sizing.memory import free_bytes
 from hybrid.training.batches import by_length, mask_of
 from hybrid.training.data import prepared_texts, rows_of, save_rows
 from hybrid.training.export import stage_bundle
@@ -26,6 +30,7 @@ from hybrid.training.stage_module import is_encoder_decoder
 
 SOURCE_TOKENS_PER_BATCH, ON_GPU = 16384, 131072
 SPARE_TOKENS, MOST_ROWS = 8, 4096
+SHARE_OF_FREE_MEMORY = 0.2
 LONG_REFERENCE = 0.99  # share of a batch's references that are no longer
 
 
@@ -89,10 +94,10 @@ def greedy_answers(
     """
     eos = bundle.codec("llm").eos_ids
     answers: list[list[int]] = [[] for _ in sources]
-    tokens = ON_GPU if device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
     rows = [np.asarray(source) for source in sources]
     write = _writer(bundle, device)
-    for places, ids in by_length(rows, lambda shortest: min(MOST_ROWS, max(1, tokens // shortest))):
+    at_once = _rows_at_once(bundle, device, widest)
+    for places, ids in by_length(rows, at_once):
         lengths = [len(references[place]) for place in places]
         longest = int(np.quantile(lengths, LONG_REFERENCE, method="higher")) * 3 // 2 + SPARE_TOKENS
         for place, answer in zip(
@@ -102,6 +107,29 @@ def greedy_answers(
             if end is not None:
                 answers[place] = [*answer[:end], eos[0]]
     return answers
+
+
+def _rows_at_once(bundle: Bundle, device: torch.device, widest: int) -> Callable[[int], int]:
+    """Make what says how many prompts of so many tokens are answered at once, each with `widest` ids at most.
+
+    Their caches take SHARE_OF_FREE_MEMORY of what is free now: other trainings may use the same GPU.
+    """
+    tokens = ON_GPU if device.type == "cuda" else SOURCE_TOKENS_PER_BATCH
+    free = free_bytes(Device(device.type, device.index)) if device.type in ("cpu", "cuda") else None
+    try:
+        shape = shape_of_config(bundle.name, bundle.model("llm").config.get_text_config().to_dict(), "")
+    except (ValueError, KeyError, TypeError):  # a family whose sizes are not known
+        free = None
+    dtype = "bfloat16" if device.type == "cuda" else "float32"
+
+    def count(shortest: int) -> int:
+        most = min(MOST_ROWS, tokens // shortest)
+        if free is not None:
+            each = cache_bytes(shape, shortest, max(widest, CAPACITY), 1, dtype)
+            most = min(most, int(free * SHARE_OF_FREE_MEMORY / each))
+        return max(1, most)
+
+    return count
 
 
 def _writer(

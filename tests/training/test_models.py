@@ -138,6 +138,32 @@ def test_a_long_reference_among_hundreds_gives_no_batch_more_time(finished, monk
     assert allowed == [10 * 3 // 2 + distillation.SPARE_TOKENS]
 
 
+def test_little_free_memory_means_fewer_prompts_at_once_and_the_same_answers(finished, monkeypatch) -> None:
+    recipe: Recipe = finished[0]
+    sources, references = (_rows(prepared(recipe), side) for side in ("source", "target"))
+    bundle, batches = stage_bundle(recipe, ["first"]), []
+    ample = greedy_answers(bundle, sources[:40], references[:40], 32, CPU)
+    writer = distillation._writer
+
+    def watched(bundle: Bundle, device: torch.device) -> Callable[..., list[list[int]]]:
+        write = writer(bundle, device)
+
+        def counted(ids: torch.Tensor, lengths: Sequence[int], longest: int) -> list[list[int]]:
+            batches.append(len(lengths))
+            return write(ids, lengths, longest)
+
+        return counted
+
+    config = bundle.model("llm").config
+    of_a_position = 2 * config.num_heads * config.d_kv * config.num_decoder_layers * 4  # keys, values, bytes
+    longest = max(map(len, sources[:40])) + distillation.CAPACITY
+    free = 8 * of_a_position * longest / distillation.SHARE_OF_FREE_MEMORY
+    monkeypatch.setattr(distillation, "_writer", watched)
+    monkeypatch.setattr(distillation, "free_bytes", lambda _: int(free))
+    assert greedy_answers(bundle, sources[:40], references[:40], 32, CPU) == ample
+    assert 8 <= max(batches) <= 9
+
+
 def test_the_answers_are_written_once(finished) -> None:
     recipe, _ = finished
     written = distilled(recipe, taught(recipe), CPU).stat().st_mtime_ns

@@ -137,6 +137,7 @@ class BatchDecoder:
         shape = [len(self.layers), 2, batch, packed.key_value_heads, capacity, packed.head_width]
         size = math.prod(shape)
         if size > len(self.memory):
+            self._let_go()
             self.memory = self.memory.new_zeros(max(size, size // capacity * CAPACITY))
         self.self_kv_cache = self.memory[:size].view(shape)
         if self.bias is not None and capacity > self.bias.shape[1]:
@@ -144,6 +145,12 @@ class BatchDecoder:
         if self.bias is not None:
             near = self.bias[:, self.bias.shape[1] - capacity :]  # (H, T)
             self.position_bias = near.view(packed.key_value_heads, -1, capacity).repeat(batch, 1, 1)
+
+    def _let_go(self) -> None:
+        """Hold no caches: those of thousands of answers do not fit twice while larger ones are taken."""
+        self.memory = self.self_kv_cache = self.memory.new_empty(0)
+        for layer in self.layers:
+            layer.keys = layer.values = self.memory
 
     def _drop(self, open_rows: Mapping[int, int], filled: int) -> None:
         """Close the gaps of answers that have ended; `filled` positions of the caches are in use."""

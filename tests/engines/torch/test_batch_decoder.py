@@ -170,3 +170,28 @@ def test_a_gpu_gives_the_same_ids_for_a_batch(tiny_bundle, mixed, alone, answers
     assert [generation.token_ids for generation in answers(exact, mixed[:32])] == expected
     first = [generation.token_ids[0] for generation in answers(brief, mixed[:32])]
     assert sum(a == b[0] for a, b in zip(first, expected, strict=True)) >= 0.7 * 32
+
+
+def test_larger_caches_are_taken_when_the_smaller_ones_are_let_go(tiny_bundle, mixed, answers, monkeypatch):
+    """Both at once would not fit where one nearly fills a GPU."""
+    decoders: list[batch_decoder.BatchDecoder] = []
+    held: list[int] = []  # bytes of caches while new ones are taken
+    reserve, new_zeros = batch_decoder.BatchDecoder._reserve, torch.Tensor.new_zeros
+
+    def watched(decoder, batch: int, capacity: int) -> None:
+        decoders.append(decoder)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "new_zeros", counted)
+            reserve(decoder, batch, capacity)
+
+    def counted(tensor, *sizes, **options):
+        layers = [layer for decoder in decoders for layer in decoder.layers if hasattr(layer, "keys")]
+        held.append(sum(layer.keys.untyped_storage().nbytes() for layer in layers))
+        return new_zeros(tensor, *sizes, **options)
+
+    monkeypatch.setattr(batch_decoder.BatchDecoder, "_reserve", watched)
+    engine = TorchEngine(tiny_bundle, "llm")
+    for size in (2, 8, 32):
+        answers(engine, mixed[:size])
+    assert len(held) >= 2
+    assert not any(held)
