@@ -104,6 +104,11 @@ def difference(result: Interval, label: str = "") -> str:
     return f"{value}{' ' * bool(label)}{label}{interval(low, high, digits)}"
 
 
+def distance(value: float) -> str:
+    """Format how far apart two values are, with as many decimals as show that they are: `1.7`, `0.03`."""
+    return f"{value:,.{apart(1, (value,), beside=0.0)}f}"
+
+
 def interval(low: float | None, high: float | None, digits: int) -> str:
     """Format both ends, with a space before them: ` [33.1, 35.2]`; empty where there is no interval."""
     if low is None or high is None:

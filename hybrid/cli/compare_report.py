@@ -49,7 +49,7 @@ def _report(comparison: Comparison) -> Iterator[str]:
             yield from _wrapped(f"{places[run_id].strip()} {run_id}: {where}")
     for task in comparison.tasks:
         of_task = [row for row in (*rows, *beside) if row[1].task.name == task.name]
-        for section in quality_sections(task.name, comparison.metrics_of(task)):
+        for section in quality_sections(comparison, task):
             yield from _table(section, of_task)
     for section in SPEED_SECTIONS:
         yield from _table(section, rows)

@@ -69,10 +69,15 @@ class Difference(Estimate):
     """System minus baseline. p_value: two-sided, see p_value(); None where there is no interval.
 
     baseline: the baseline's own score on these examples; None where it is not known.
+    together: how many differences interval and p-value are corrected for, see compare.multiple;
+        level: then the interval's. uncorrected: as it is alone.
     """
 
     p_value: float | None
     baseline: float | None = None
+    together: int = 1
+    level: float = LEVEL
+    uncorrected: "Difference | None" = None
 
     @property
     def decided(self) -> bool:

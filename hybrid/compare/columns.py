@@ -23,7 +23,10 @@ Kind = Literal[
 ]  # fmt: skip
 
 _INTERVAL = {"_low": "lower end of its interval", "_high": "upper end of its interval"}
-_P_VALUE = "two-sided p-value, below 0.05 where the 95 % interval leaves out 0; empty below n = 6"
+_P_VALUE = (
+    "two-sided p-value, below 0.05 where the 95 % interval leaves out 0; empty below n = 6; "
+    "neither is corrected for several systems"
+)
 _PARTS: Mapping[Kind, Mapping[str, str]] = {  # beside the value itself
     "estimate": _INTERVAL,
     "difference": _INTERVAL | {"_p": _P_VALUE},
@@ -74,8 +77,10 @@ class Column:
         return {self.name: self.meaning} | {f"{self.name}{end}": meaning for end, meaning in parts.items()}
 
     def cells(self, system: Compared) -> dict[str, Cell]:
-        """Take the value apart into the cells of CSV; what is not known is left out."""
+        """Take the value apart into the cells of CSV, not corrected; what is not known is left out."""
         value = self.value(system)
+        if isinstance(value, Difference):
+            value = value.uncorrected or value
         if isinstance(value, Latency):
             percentiles = (value.p50_ms, value.p90_ms, value.p99_ms)
             cells: dict[str, Cell] = {

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from hybrid.compare.bootstrap import LEVEL, Resamples
+from hybrid.compare.multiple import corrected
 from hybrid.compare.paired import Fidelity, PairedComparison, fidelity, paired_comparison
 from hybrid.compare.private import beside_private
 from hybrid.compare.results import SystemResults, results_by_system
@@ -15,6 +16,7 @@ from hybrid.compare.verdict import (
     WORDS,
     baseline_sentence,
     lead_sentence,
+    remarks_on,
     sentence,
     trivial_sentence,
 )
@@ -26,6 +28,7 @@ from hybrid.store import StoredRun
 from hybrid.store.checks import unsealed_sentence
 
 Results = Mapping[str, Mapping[System, SystemResults]]  # by run id, what its systems have answered
+Pair = tuple[SystemResults, SystemResults]  # a system, and its baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,27 +120,31 @@ def compare_runs(
     results = _results(unique)
     leads = trivial_systems(trivial, baseline, unique, results)
     everything = {run_id: {**of_run, **leads[run_id]} for run_id, of_run in results.items()}
-    draws = Resamples(resamples, seed)
-    systems, beside = list[ComparedSystem](), list[ComparedSystem]()
-    texts: Texts = set()
+    draws, texts, several = Resamples(resamples, seed), Texts(), len(unique) > 1
     unsealed = [run_id for run_id, stored in unique.items() if not stored.sealed]
     remarks = [unsealed_sentence(unsealed)] if unsealed else []
     warnings = [warning for stored in unique.values() for warning in run_warnings(stored)]
     warnings += run_differences([stored.run for stored in unique.values()])
-    for run_id, systems_of_run in results.items():
+    pairs, beside = list[Pair](), list[Pair]()
+    for run_id, of_run in results.items():
         base = choose_baseline(baseline, run_id, everything)
-        warnings += systems_warnings(systems_of_run.values())
-        for system in systems_of_run.values():
-            comparison = None if system is base else paired_comparison(system, base, draws)
-            warnings += pair_warnings(system, base, comparison) if comparison else ()
-            remarks += _remarks(system, base, comparison) if comparison else ()
-            summary, same = summarize(system, draws, price_per_hour), fidelity(system, systems_of_run)
-            lead = lead_of(system, leads[run_id], draws)
-            systems.append(_compared(system, base, summary, comparison, same, len(unique) > 1, lead))
-        for system in unlike(leads[run_id].values(), texts):
-            comparison = None if system is base else paired_comparison(system, base, draws)
-            summary = replace(summarize(system, draws), busy=None)  # nothing of it was timed
-            beside.append(_compared(system, base, summary, comparison, None, len(unique) > 1))
+        warnings += systems_warnings(of_run.values())
+        pairs += [(system, base) for system in of_run.values()]
+        beside += [(system, base) for system in unlike(leads[run_id].values(), texts)]
+    systems = list[ComparedSystem]()
+    for system, base, comparison in _paired(pairs, draws):
+        of_run = results[system.run.run_id]
+        warnings += pair_warnings(system, base, comparison) if comparison else ()
+        remarks += _remarks(system, base, comparison) if comparison else ()
+        summary, same = summarize(system, draws, price_per_hour), fidelity(system, of_run)
+        lead = lead_of(system, leads[system.run.run_id], draws)
+        systems.append(_compared(system, base, summary, comparison, same, several, lead))
+    against = [row.against for row in systems if row.against]
+    remarks += remarks_on(d for pair in against for d in (pair.differences or {}).values())
+    trivials = [  # nothing of them was timed
+        _compared(system, base, replace(summarize(system, draws), busy=None), comparison, None, several)
+        for system, base, comparison in _paired(beside, draws)
+    ]
     return Comparison(
         baseline=baseline,
         level=LEVEL,
@@ -148,8 +155,17 @@ def compare_runs(
         signatures=_signatures(unique.values()),
         warnings=tuple(dict.fromkeys(warnings)),
         remarks=tuple(dict.fromkeys(remarks)),
-        trivial=tuple(beside),
+        trivial=tuple(trivials),
     )
+
+
+def _paired(
+    pairs: Sequence[Pair], draws: Resamples
+) -> list[tuple[SystemResults, SystemResults, PairedComparison | None]]:
+    """Compare systems with their baselines; what is looked at together is corrected together."""
+    alone = [None if system is base else paired_comparison(system, base, draws) for system, base in pairs]
+    comparisons = corrected(alone, [system.run.task.name for system, _ in pairs])
+    return [(*pair, comparison) for pair, comparison in zip(pairs, comparisons, strict=True)]
 
 
 def as_json(comparison: Comparison) -> dict[str, object]:

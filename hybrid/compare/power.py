@@ -12,7 +12,7 @@ all such benchmarks would find nothing.
 import math
 from statistics import NormalDist
 
-from hybrid.compare.bootstrap import LEVEL, Estimate
+from hybrid.compare.bootstrap import LEVEL, Difference, Estimate
 
 POWER = 0.80  # the usual one (Cohen 1988, "Statistical Power Analysis", 2nd ed., section 2.4)
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
@@ -29,6 +29,20 @@ def deciding_n(ratio: Estimate, need: float, power: float = POWER) -> int | None
         return None
     factor = _half_widths(power) * (end - ratio.value) / (need - ratio.value)
     return math.ceil(ratio.n * factor**2)
+
+
+def detectable(difference: Difference) -> float | None:
+    """Compute the minimum detectable difference (MDD): the least that n examples find, with the usual power.
+
+    At the level of its own interval, which may be corrected for several systems. None without an
+    interval, and where that has no width to tell a spread from.
+    """
+    alone = difference.uncorrected or difference
+    if alone.low is None or alone.high is None or alone.low == alone.high:
+        return None
+    error = (alone.high - alone.low) / 2 / _Z
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + difference.level) / 2) + normal.inv_cdf(POWER)) * error
 
 
 def _half_widths(power: float) -> float:

@@ -1,11 +1,12 @@
 """What a comparison says of one system, in one sentence: for who measures, and for who does not."""
 
 import math
+from collections.abc import Iterable, Iterator
 
 from hybrid import format as text
 from hybrid.compare.bootstrap import Difference, Estimate
 from hybrid.compare.paired import GATE_LENGTH, GATE_QUALITY, Fidelity, Gate, PairedComparison
-from hybrid.compare.power import POWER
+from hybrid.compare.power import POWER, detectable
 from hybrid.compare.summary import Summary
 from hybrid.compare.trivial import Lead
 from hybrid.metrics import METRICS, Metric, main_metric
@@ -24,6 +25,16 @@ ONE_BLOCK = (
 ONE_SEED = (
     "One training seed: each model was trained once, and how another training would differ is not in the "
     "intervals of quality."
+)
+TOGETHER = (
+    "Several systems at once: p-values and intervals of their differences are corrected by Holm's method, "
+    "for each metric, so that the chance of calling any difference significant where there is none stays at "
+    "5 %. Scores, speed-ups and the 99 % target are not corrected: each has a 95 % interval of its own. The "
+    "CSV has the differences uncorrected."
+)
+MDD = (
+    "MDD is the minimum detectable difference: one of that size would be significant in "
+    f"{text.percent(POWER)} of all benchmarks of this n."
 )
 SHARES = (
     "Intervals of a share of answers are Wilson's score intervals: the bootstrap of a fault that was never "
@@ -57,7 +68,8 @@ def sentence(
     if quality.low is None:
         return f"{at}: {too_few(quality.n)}{same}."
     weight, gate = _weight(metric, quality, comparison.agreement), _gate(comparison.gate, quality)
-    return f"{at}: {weight} at n = {quality.n}{gate}{same}."
+    least = _least(quality, metric, " ({})")
+    return f"{at}: {weight} at n = {quality.n}{least}{gate}{same}."
 
 
 def baseline_sentence(name: str, task: Task, summary: Summary) -> str:
@@ -88,7 +100,8 @@ def lead_sentence(name: str, task: Task, lead: Lead) -> str:
     how = "loses to" if lead.difference.decided else "does not beat"
     score = text.estimate(lead.score, 1, metric.label)
     gap = text.difference(lead.difference, metric.label)
-    return f"{name} {how} {lead.words} ({score}): {gap} at n = {lead.difference.n}."
+    least = _least(lead.difference, metric, " ({})")
+    return f"{name} {how} {lead.words} ({score}): {gap} at n = {lead.difference.n}{least}."
 
 
 def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task: Task) -> str:
@@ -112,11 +125,12 @@ def plain_sentence(name: str, baseline: str, comparison: PairedComparison, task:
     opening = f"{name} {speed} and keeps {text.percent(gate.quality.value, 1)} of its {metric.label}"
     if difference.low is None:
         return f"{opening}: {too_few(difference.n)}."
+    least = _least(difference, metric, ", {}")
     if abs(gate.quality.value - 1) < _SAME and not difference.decided:
-        return f"{name} {speed} and keeps all of its {metric.label} (n = {comparison.n})."
+        return f"{name} {speed} and keeps all of its {metric.label} (n = {comparison.n}{least})."
     change = "loss" if gate.quality.value < 1 else "gain"
     change = f"significant {change}" if difference.decided else f"{change} that is not significant"
-    return f"{opening}, a {change} (n = {comparison.n})."
+    return f"{opening}, a {change} (n = {comparison.n}{least})."
 
 
 def too_few(n: int) -> str:
@@ -230,6 +244,23 @@ def _weight(metric: Metric, difference: Difference, agreement: float | None) -> 
     else:
         change = "gain" if (difference.value > 0) == bool(metric.higher_is_better) else "loss"
     return f"the {change} is {'significant' if difference.decided else 'not significant'}"
+
+
+def remarks_on(differences: Iterable[Difference]) -> Iterator[str]:
+    """Say how they were tested: for several systems together, and what could have been found."""
+    differences = list(differences)
+    if any(difference.together > 1 for difference in differences):
+        yield TOGETHER
+    if any(not difference.decided and detectable(difference) for difference in differences):
+        yield MDD
+
+
+def _least(difference: Difference, metric: Metric, form: str) -> str:
+    """Say what could have been found where nothing was. form: with {} for it."""
+    least = None if difference.decided else detectable(difference)
+    if least is None:
+        return ""
+    return form.format(f"minimum detectable difference {text.distance(least)} {metric.label}")
 
 
 def _both_zero(metric: Metric, difference: Difference) -> bool:

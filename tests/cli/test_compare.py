@@ -67,7 +67,7 @@ def test_the_report(root: Path) -> None:
     places = [next(i for i, line in enumerate(lines) if line.startswith(title)) for title in titles]
     assert places == sorted(places)
     assert "Beware" not in done.stdout
-    assert re.search(r"^ hybrid +60 .* p=0\.010 .* 67 %$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ hybrid +60 .* p<0\.001 .* 67 %$", done.stdout, re.MULTILINE)
     assert re.search(r"^ llm +60 +430 / 460 / \(460\)", done.stdout, re.MULTILINE)
     assert re.search(r"^ slm .* 900 MB +\d+\.\d+$", done.stdout, re.MULTILINE)
     assert "- Hybrid misses it: 9" in done.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from hybrid.compare import COLUMNS, as_json, compare_runs
 from hybrid.compare.paired import Fidelity
-from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED
+from hybrid.compare.verdict import ONE_BLOCK, ONE_SEED, TOGETHER
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, score, signatures_of, statistics_of
 from hybrid.schema import CPU, LOSSLESS, TASKS, Ran, Sampling, System
@@ -116,6 +116,9 @@ def test_numbers_are_plain_python_in_stable_places() -> None:
         "n",
         "p_value",
         "baseline",
+        "together",
+        "level",
+        "uncorrected",
     }
     assert set(system["against"]["speedups"]) == {"end_to_end", "per_token", "ttft"}
     assert set(system["against"]["gate"]) == {"verdict", "metric", "quality", "length", "deciding_n"}
@@ -151,7 +154,8 @@ def test_short_answers_that_are_right_are_not_called_bad() -> None:
 def test_what_no_interval_holds_is_remarked_once() -> None:
     lossless = System("lossless")
     stored = make_run(8, {lossless: right}, {lossless: quarter}, systems=(System("llm"), lossless))
-    assert compare_runs([make_run(8), make_run(8, run_id="b")], resamples=10).remarks == (ONE_BLOCK, ONE_SEED)
+    several = compare_runs([make_run(8), make_run(8, run_id="b")], resamples=10)
+    assert several.remarks == (ONE_BLOCK, ONE_SEED, TOGETHER)
     assert compare_runs([stored], resamples=10).remarks == (ONE_BLOCK, LOSSLESS)
     assert compare_runs([make_run(8, sampling=Sampling(ignore_eos=True))], resamples=10).remarks == (
         ONE_BLOCK,

@@ -42,26 +42,39 @@ def verdict_of(comparison: PairedComparison, task: str = "translate-en-de") -> s
 
 def test_the_sentence_of_the_specification() -> None:
     assert verdict_of(against()) == (
-        "hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not significant at n = 250."
+        "hybrid is 4.6× [4.4, 4.8] faster at -0.3 BLEU [-0.7, 0.1]: the loss is not significant at n = 250 "
+        "(minimum detectable difference 0.6 BLEU)."
     )
 
 
 @pytest.mark.parametrize(
-    ("quality", "end"),
+    ("quality", "mdd", "end"),
     [
-        (Difference(-0.9, -1.4, -0.4, 250, 0.01), "at -0.9 BLEU [-1.4, -0.4]: the loss is significant"),
-        (Difference(0.9, 0.4, 1.4, 250, 0.01), "at +0.9 BLEU [0.4, 1.4]: the gain is significant"),
-        (Difference(0.2, -0.4, 0.9, 250, 0.5), "at +0.2 BLEU [-0.4, 0.9]: the gain is not significant"),
-        (Difference(0.0, 0.0, 0.0, 250, 1.0), "at 0.0 BLEU [0.0, 0.0]: there is no difference in BLEU"),
+        (Difference(-0.9, -1.4, -0.4, 250, 0.01), "", "at -0.9 BLEU [-1.4, -0.4]: the loss is significant"),
+        (Difference(0.9, 0.4, 1.4, 250, 0.01), "", "at +0.9 BLEU [0.4, 1.4]: the gain is significant"),
+        (
+            Difference(0.2, -0.4, 0.9, 250, 0.5),
+            "0.9",
+            "at +0.2 BLEU [-0.4, 0.9]: the gain is not significant",
+        ),
+        (Difference(0.0, 0.0, 0.0, 250, 1.0), "", "at 0.0 BLEU [0.0, 0.0]: there is no difference in BLEU"),
         (
             Difference(0.0, 0.0, 0.0, 250, 1.0, 0.0),
+            "",
             "at 0.0 BLEU [0.0, 0.0]: both score 0 BLEU, which tells nothing of their quality,",
         ),
-        (Difference(0.0, -0.4, 0.4, 250, 0.9), "at 0.0 BLEU [-0.4, 0.4]: the difference is not significant"),
+        (
+            Difference(0.0, -0.4, 0.4, 250, 0.9),
+            "0.6",
+            "at 0.0 BLEU [-0.4, 0.4]: the difference is not significant",
+        ),
     ],
 )
-def test_quality(quality: Difference, end: str) -> None:
-    assert verdict_of(against(quality=quality)) == f"hybrid is 4.6× [4.4, 4.8] faster {end} at n = 250."
+def test_quality(quality: Difference, mdd: str, end: str) -> None:
+    least = f" (minimum detectable difference {mdd} BLEU)" if mdd else ""
+    assert (
+        verdict_of(against(quality=quality)) == f"hybrid is 4.6× [4.4, 4.8] faster {end} at n = 250{least}."
+    )
 
 
 def test_answers_that_are_all_the_same_differ_in_nothing() -> None:
@@ -136,7 +149,9 @@ def test_no_rounded_end_contradicts_the_words() -> None:
 )
 def test_what_the_gate_says(judged: Gate | None, end: str) -> None:
     text = verdict_of(replace(against(), gate=judged))
-    assert text.endswith(f"the loss is not significant at n = 250{end}.")
+    assert text.endswith(
+        f"the loss is not significant at n = 250 (minimum detectable difference 0.6 BLEU){end}."
+    )
 
 
 def ratio(value: float, low: float | None, high: float | None) -> Estimate:
@@ -185,8 +200,15 @@ def test_why_the_gate_cannot_be_told() -> None:
 @pytest.mark.parametrize(
     ("quality", "judged", "end"),
     [
-        (LOSS, gate(0.988), "and keeps 98.8 % of its BLEU, a loss that is not significant (n = 250)."),
-        (LOSS, gate(1.0), "and keeps all of its BLEU (n = 250)."),
+        (
+            LOSS,
+            gate(0.988),
+            (
+                "and keeps 98.8 % of its BLEU, a loss that is not significant (n = 250, "
+                "minimum detectable difference 0.6 BLEU)."
+            ),
+        ),
+        (LOSS, gate(1.0), "and keeps all of its BLEU (n = 250, minimum detectable difference 0.6 BLEU)."),
         (Difference(0.0, 0.0, 0.0, 250, 1.0, 0.0), None, "; both score 0 BLEU, which tells nothing of their"),
         (Difference(3.0, 1.0, 5.0, 250, 0.01, 0.0), None, "; it scores 3.0 BLEU where LLM scores 0, so that"),
         (Difference(-5.0, None, None, 2, None), gate(0.8), "of its BLEU: too few examples (n = 2) to tell."),
@@ -203,7 +225,7 @@ def test_a_lossless_system_says_how_many_answers_are_the_llms() -> None:
         llm=System("llm", "torch"), alike=True, dtype="bfloat16", llm_dtype="bfloat16", equal=248, n=270
     )
     text = sentence("lossless", TASK, against(), fidelity=counted)
-    assert text.endswith("at n = 250; 248 of 270 answers equal those of LLM alone, torch, both in bfloat16.")
+    assert text.endswith("0.6 BLEU); 248 of 270 answers equal those of LLM alone, torch, both in bfloat16.")
     other = replace(counted, llm=BASELINE, alike=False, dtype="float32", llm_dtype="int8")
     assert "of LLM alone, which is in int8 in another engine and this in float32." in sentence(
         "lossless", TASK, against(quality=None), fidelity=other

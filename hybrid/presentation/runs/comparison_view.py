@@ -13,7 +13,7 @@ from hybrid.metrics import METRICS, Metric, main_metric
 from hybrid.presentation.charts import Drawing, Mark
 from hybrid.presentation.charts.axes import ends
 from hybrid.presentation.charts.speedup_chart import Placed, quality_by_speed, speedups
-from hybrid.presentation.runs.sections import cell_text, quality_sections, section_table
+from hybrid.presentation.runs.sections import cell_text, least_shown, quality_sections, section_table
 from hybrid.schema import Run, Task
 from hybrid.store.tables import Cell, Table
 
@@ -87,7 +87,7 @@ def score_tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:
     rows = (*comparison_rows(comparison), *comparison_rows(comparison, trivial=True))
     for task in comparison.tasks:
         named = [(row.name, row.compared) for row in rows if row.compared.task.name == task.name]
-        for section in quality_sections(task.name, comparison.metrics_of(task)):
+        for section in quality_sections(comparison, task):
             if cells := section_table(section, named):
                 yield section.title, cells
 
@@ -241,7 +241,9 @@ def _cell(column: Column, compared: ComparedSystem) -> Cell:
     if isinstance(value, Latency):
         return amount(value.p50_ms)
     if isinstance(value, Difference):
-        return format_difference(value) + ("" if value.low is not None else ", too few to tell")
+        return format_difference(value) + (
+            ", too few to tell" if value.low is None else least_shown(value, ", ")
+        )
     return value if isinstance(value, int) else cell_text(column, compared)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid import format as text
-from hybrid.compare import ComparedSystem, Difference, Estimate, Latency, PairedComparison
+from hybrid.compare import ComparedSystem, Comparison, Difference, Estimate, Latency, PairedComparison
 from hybrid.compare.columns import (
     ACCEPTANCE,
     AGREEMENT,
@@ -28,8 +28,10 @@ from hybrid.compare.columns import (
     quality,
 )
 from hybrid.compare.paired import PLURALS
+from hybrid.compare.power import detectable
 from hybrid.compare.summary import PERCENTILES
 from hybrid.metrics import Metric
+from hybrid.schema import Task
 from hybrid.store.tables import Table
 
 # What stands only in tables for people.
@@ -69,14 +71,15 @@ class Section:
     paired: bool = False
 
 
-def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, ...]:
+def quality_sections(comparison: Comparison, task: Task) -> tuple[Section, ...]:
     """Make the tables of a task's scores and checks, and of their differences to the baseline."""
+    metrics, tested = comparison.metrics_of(task), f"{_p(comparison, task)}, MDD"
     scores = [metric for metric in metrics if not metric.catches]
     checks = [metric for metric in metrics if metric.catches]
     of_quality = (
-        Section(title=f"Quality, {task}", columns=(N, *map(quality, scores))),
+        Section(title=f"Quality, {task.name}", columns=(N, *map(quality, scores))),
         Section(
-            title="Difference to the baseline, with p; ratio of lengths",
+            title=f"Difference to the baseline, {tested}; ratio of lengths",
             columns=(PAIRED_N, *_differences(scores), LENGTH_RATIO, AGREEMENT),
             paired=True,
         ),
@@ -86,15 +89,23 @@ def quality_sections(task: str, metrics: Sequence[Metric]) -> tuple[Section, ...
     return (
         *of_quality,
         Section(
-            title=f"Checks without a model, {task}; of faults fewer are better",
+            title=f"Checks without a model, {task.name}; of faults fewer are better",
             columns=(N, *map(quality, checks)),
         ),
         Section(
-            title="Checks: difference to the baseline, with p",
+            title=f"Checks: difference to the baseline, {tested}",
             columns=(PAIRED_N, *_differences(checks)),
             paired=True,
         ),
     )
+
+
+def _p(comparison: Comparison, task: Task) -> str:
+    """Say of how many systems the p-values of a task are corrected."""
+    against = [system.against for system in comparison.systems if system.task.name == task.name]
+    differences = [d for pair in against if pair for d in (pair.differences or {}).values()]
+    together = max((difference.together for difference in differences), default=1)
+    return "p" if together == 1 else f"p (Holm, {together} systems)"
 
 
 def check_sentences(metrics: Sequence[Metric]) -> list[str]:
@@ -174,11 +185,17 @@ def cell_text(column: Column, system: ComparedSystem) -> str:
         return _percentiles(value)
     if isinstance(value, Difference):
         weight = "too few to tell" if value.p_value is None else text.p_value(value.p_value)
-        return f"{text.difference(value)}  {weight}"
+        return f"{text.difference(value)}  {weight}{least_shown(value, '  ')}"
     if isinstance(value, Estimate):
         is_ratio = column.kind == "ratio"
         return text.ratio(value) if is_ratio else text.estimate(value, column.digits, column.unit)
     return value if isinstance(value, str) else _NUMBERS[column.kind](value, column.digits)
+
+
+def least_shown(difference: Difference, before: str) -> str:
+    """Write the minimum detectable difference, `before` it, of one that is not significant."""
+    least = None if difference.decided else detectable(difference)
+    return "" if least is None else f"{before}MDD {text.distance(least)}"
 
 
 def _percentiles(latency: Latency) -> str:
