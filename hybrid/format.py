@@ -5,6 +5,7 @@ value, low and high, such as hybrid.compare's Estimate and Difference.
 """
 
 import html
+import math
 import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
@@ -107,6 +108,11 @@ def difference(result: Interval, label: str = "") -> str:
 def distance(value: float) -> str:
     """Format how far apart two values are, with as many decimals as show that they are: `1.7`, `0.03`."""
     return f"{value:,.{apart(1, (value,), beside=0.0)}f}"
+
+
+def roughly(count: int) -> str:
+    """Format a count that is not known exactly, with two digits: `7,600`."""
+    return f"{round(count, 1 - math.floor(math.log10(count))):,}"
 
 
 def interval(low: float | None, high: float | None, digits: int) -> str:

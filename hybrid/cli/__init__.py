@@ -25,6 +25,7 @@ from hybrid.errors import HybridError
 # Each command but `app`, and the module that has it under its own name.
 COMMANDS: Mapping[str, str] = {
     "bench": "bench",
+    "claim": "claim",
     "compare": "stored_runs",
     "delete": "stored_runs",
     "device": "device",

@@ -10,6 +10,7 @@ made of, so that a comparison is sums over resampled examples.
 """
 
 from hybrid.compare.bootstrap import Difference, Estimate, Ratio
+from hybrid.compare.claims import Claim, Judged, claim_sentence, judge_claim, load_claim
 from hybrid.compare.comparison import ComparedSystem, Comparison, as_json, compare_runs
 from hybrid.compare.export import COLUMNS, summaries
 from hybrid.compare.judgements import Acceptability, acceptability, begin_judgements
@@ -19,12 +20,14 @@ from hybrid.compare.summary import Latency, Roofline, Summary, summarize
 __all__ = [
     "COLUMNS",
     "Acceptability",
+    "Claim",
     "ComparedSystem",
     "Comparison",
     "Difference",
     "Estimate",
     "Fidelity",
     "Gate",
+    "Judged",
     "Latency",
     "PairedComparison",
     "Ratio",
@@ -33,7 +36,10 @@ __all__ = [
     "acceptability",
     "as_json",
     "begin_judgements",
+    "claim_sentence",
     "compare_runs",
+    "judge_claim",
+    "load_claim",
     "summaries",
     "summarize",
 ]

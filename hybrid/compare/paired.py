@@ -8,12 +8,11 @@ some answers.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from hybrid.compare.bootstrap import Array, Difference, Estimate, Ratio, Resamples, estimate, nested_median
-from hybrid.compare.power import POWER, deciding_n
+from hybrid.compare.power import Verdict, judge
 from hybrid.compare.results import (
     Indices,
     Scores,
@@ -31,7 +30,7 @@ from hybrid.store.private import SECRET
 GATE_QUALITY, GATE_LENGTH = 0.99, 0.90
 FEWEST_TO_MEET = 50  # examples; the intervals of fewer are too narrow to promise anything
 
-GateVerdict = Literal["meets", "misses", "undecided"]
+GateVerdict = Verdict
 # Name of a speed-up, the latency it is made of.
 SPEEDUPS = {"end_to_end": "total", "per_token": "tpot", "ttft": "ttft"}
 PLURALS = {"example": "examples", "batch": "batches"}  # of what speed-ups are paired by
@@ -71,7 +70,23 @@ def gate_of(task: Task, pairs: Mapping[str, tuple[Scores, Scores]], length: Esti
     main = main_metric(task).name
     if main not in pairs or length is None:
         return None
-    system, baseline = pairs[main]
+    quality = ratio_of_scores(*pairs[main])
+    if quality is None:
+        return None
+    verdict, deciding_n = gate_verdict(quality, length)
+    return Gate(verdict=verdict, metric=main, quality=quality, length=length, deciding_n=deciding_n)
+
+
+def gate_verdict(quality: Estimate, length: Estimate) -> tuple[GateVerdict, int | None]:
+    """Judge both ratios by their intervals, as judge() does."""
+    verdict, n = judge(((quality, GATE_QUALITY), (length, GATE_LENGTH)))
+    if verdict == "meets" and quality.n < FEWEST_TO_MEET:
+        return "undecided", FEWEST_TO_MEET
+    return verdict, n if n is None else max(FEWEST_TO_MEET, n)
+
+
+def ratio_of_scores(system: Scores, baseline: Scores) -> Estimate | None:
+    """Give the part of the baseline's quality that is kept; None where it scores 0."""
     higher_is_better = system.metric.higher_is_better
     ratio = quality_ratio(higher_is_better, system.value, baseline.value)
     if ratio is None:
@@ -79,27 +94,7 @@ def gate_of(task: Task, pairs: Mapping[str, tuple[Scores, Scores]], length: Esti
     above, below = (system, baseline) if higher_is_better else (baseline, system)
     nothing = np.full(len(below.values), np.nan)
     resampled = np.divide(above.values, below.values, out=nothing, where=below.values > 0)
-    quality = estimate(ratio, resampled, system.n)
-    verdict, deciding_n = gate_verdict(quality, length)
-    return Gate(verdict=verdict, metric=main, quality=quality, length=length, deciding_n=deciding_n)
-
-
-def gate_verdict(quality: Estimate, length: Estimate) -> tuple[GateVerdict, int | None]:
-    """Judge both ratios by their intervals; with the n that decides what they leave open, by deciding_n()."""
-    parts = ((quality, GATE_QUALITY), (length, GATE_LENGTH))
-    if any(ratio.high is not None and ratio.high < need for ratio, need in parts):
-        return "misses", None
-    left_open = [(ratio, need) for ratio, need in parts if ratio.low is None or ratio.low < need]
-    if not left_open:
-        return ("meets", None) if quality.n >= FEWEST_TO_MEET else ("undecided", FEWEST_TO_MEET)
-    below = [(ratio, need) for ratio, need in left_open if ratio.value < need]  # one that misses is enough
-    # Where all must be met, the chance to fail is shared out (Bonferroni): together they have the power.
-    power = POWER if below else 1 - (1 - POWER) / len(left_open)
-    needed = [deciding_n(ratio, need, power) for ratio, need in below or left_open]
-    known = [n for n in needed if n is not None]
-    if len(known) < len(needed):
-        return "undecided", None
-    return "undecided", max(FEWEST_TO_MEET, min(known) if below else max(known))
+    return estimate(ratio, resampled, system.n)
 
 
 def quality_ratio(higher_is_better: bool | None, system: float, baseline: float) -> float | None:
@@ -250,6 +245,19 @@ def _speedups(
         both = _by_batch(np.column_stack([values, by_block]), batches)
         speedups[name] = nested_median(both[:, 0], both[:, 1:], resamples.counts(len(both)))
     return speedups
+
+
+def ratios_of_times(system: SystemResults, baseline: SystemResults) -> dict[str, Array]:
+    """Give by name of a speed-up the paired ratios of times, over examples or, in batches, over these."""
+    rows, baseline_rows = timed_alike(system, baseline)
+    return {
+        name: _by_batch(
+            _ratios(system.times[latency][rows], baseline.times[latency][baseline_rows])[:, np.newaxis],
+            system.batches[rows],
+        )[:, 0]
+        for name, latency in SPEEDUPS.items()
+        if len(rows)
+    }
 
 
 def _ratios(system_s: Array, baseline_s: Array) -> Array:

@@ -10,12 +10,42 @@ all such benchmarks would find nothing.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
+from typing import Literal
 
 from hybrid.compare.bootstrap import LEVEL, Difference, Estimate
 
+Verdict = Literal["meets", "misses", "undecided"]
+
 POWER = 0.80  # the usual one (Cohen 1988, "Statistical Power Analysis", 2nd ed., section 2.4)
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+
+
+def judge(
+    parts: Sequence[tuple[Estimate, float]],
+    needed: Callable[[Estimate, float, float], int | None] | None = None,
+) -> tuple[Verdict, int | None]:
+    """Judge ratios by their intervals, each against its need; with the n that decides what they leave open.
+
+    "meets" where all intervals are at or above their needs, "misses" where one is below its need.
+    needed: computes the n for a ratio, a need and a power; deciding_n() when None. No n where it is
+    decided, and where none can be told.
+    """
+    needed = needed or deciding_n
+    if any(ratio.high is not None and ratio.high < need for ratio, need in parts):
+        return "misses", None
+    left_open = [(ratio, need) for ratio, need in parts if ratio.low is None or ratio.low < need]
+    if not left_open:
+        return "meets", None
+    below = [(ratio, need) for ratio, need in left_open if ratio.value < need]  # one that misses is enough
+    # Where all must be met, the chance to fail is shared out (Bonferroni): together they have the power.
+    power = POWER if below else 1 - (1 - POWER) / len(left_open)
+    sizes = [needed(ratio, need, power) for ratio, need in below or left_open]
+    known = [n for n in sizes if n is not None]
+    if len(known) < len(sizes):
+        return "undecided", None
+    return "undecided", min(known) if below else max(known)
 
 
 def deciding_n(ratio: Estimate, need: float, power: float = POWER) -> int | None:

@@ -1,6 +1,5 @@
 """What a comparison says of one system, in one sentence: for who measures, and for who does not."""
 
-import math
 from collections.abc import Iterable, Iterator
 
 from hybrid import format as text
@@ -192,8 +191,7 @@ def _needed(gate: Gate) -> str:
     power = f"({text.percent(POWER)} power)"
     if gate.deciding_n > _MOST_N:
         return f"; not even n = {_MOST_N:,} would decide it {power}"
-    digits = 1 - math.floor(math.log10(gate.deciding_n))
-    return f"; about n = {round(gate.deciding_n, digits):,} would decide it {power}"
+    return f"; about n = {text.roughly(gate.deciding_n)} would decide it {power}"
 
 
 def _fidelity(counted: Fidelity) -> str:
