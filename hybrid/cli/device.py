@@ -155,13 +155,14 @@ def _measured(
     from hybrid.measuring.environment import environment
     from hybrid.measuring.lock import measuring
     from hybrid.sizing.calibration import fastest_engine, measured_profile
+    from hybrid.sizing.decoder_only import with_decoder_only
 
     if engine == AUTO:
         engine = fastest_engine(order, observer)
     order["dtype"] = order["dtype"] or default_dtype(engine, order["device"])
     named = name or _name(environment(order["device"], ""), engine, order)
     with measuring(named, "device", wait, observer):
-        return measured_profile(named, engine, order, observer)
+        return with_decoder_only(measured_profile(named, engine, order, observer), order, observer)
 
 
 def _name(here: "Environment", engine: str, order: dict[str, Any]) -> str:

@@ -59,7 +59,7 @@ class Outlook:
     def of(cls, pair: Pair, request: Request, profile: Profile, price_per_hour: float | None) -> "Outlook":
         """Predict. Raises InputError when a model cannot answer so, StoreError when no grid can be read."""
         methods = predict(pair, request, profile)
-        price, foreign, outside = price_per_hour, stranger(profile), beyond(profile, request)
+        price, foreign, outside = price_per_hour, stranger(profile), beyond(profile, request, pair)
         grid = None if foreign or outside else fitting_grid(profile)
         return cls(
             pair, request, profile, methods, break_even(pair, request, profile),

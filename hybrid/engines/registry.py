@@ -40,6 +40,7 @@ class EngineSpec:
     packages: that it stands on, besides torch and transformers.
     encoder_in_float32: of 8-bit engines, whether embeddings and encoder are not of 8 bits,
     unless the option int8_encoder is on.
+    decoder_only_apart: whether it holds and multiplies matrices of decoder-only models in another way.
     families: of models/architectures/ that it runs, all when None. peer: whether a product of others runs
     them; without families, other ones, too.
     """
@@ -51,6 +52,7 @@ class EngineSpec:
     options: Mapping[str, Option] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     encoder_in_float32: bool = False
+    decoder_only_apart: bool = False
     families: tuple[str, ...] | None = None
     peer: bool = False
 
@@ -74,6 +76,7 @@ ENGINES: Mapping[str, EngineSpec] = {
         {INT8_ENCODER: _INT8_ENCODER},
         packages=("onnxruntime",),
         encoder_in_float32=True,
+        decoder_only_apart=True,
         families=_GRAPHS,
     ),
     "onnx-fp32": EngineSpec(

@@ -12,6 +12,7 @@ A profile says what each kind of work costs on a device (cost_features.py says
 which kinds there are); shapes say how much of it there is.
 """
 
+from hybrid.sizing.break_even import LONGEST, BreakEven, break_even
 from hybrid.sizing.costs import Costs
 from hybrid.sizing.memory import (
     MemoryEstimate,
@@ -22,17 +23,7 @@ from hybrid.sizing.memory import (
     memory_estimate,
     needed_bytes,
 )
-from hybrid.sizing.prediction import (
-    LONGEST,
-    BreakEven,
-    Pair,
-    Predicted,
-    Request,
-    beyond,
-    break_even,
-    predict,
-    predicted,
-)
+from hybrid.sizing.prediction import Pair, Predicted, Request, beyond, predict, predicted
 from hybrid.sizing.prediction_error import ErrorReport, Spread, error_report, fits, fitting_grid
 from hybrid.sizing.profile import (
     Profile,

@@ -121,7 +121,7 @@ def measured_profile(
 
 def fastest_engine(order: Mapping[str, Any], observer: Observer = silent) -> str:
     """Name the fastest engine that runs T5 here. The observer is told of faster ones that do not."""
-    source = _source(calibration_grid(Device.parse(order["device"]))[0], order)
+    source = source_of(calibration_grid(Device.parse(order["device"]))[0], order)
     return best_engines(EngineConfig(source, (METHOD,), **order, observer=observer))[0]
 
 
@@ -171,7 +171,7 @@ def _climbed(
     rung: CalibrationShape, engine: str, order: Mapping[str, Any], clock: Clock
 ) -> list[CalibrationSample]:
     """Measure one shape at each of its sizes."""
-    source = _source(rung, order)
+    source = source_of(rung, order)
     (ready,) = create_engines(engine, EngineConfig(source, (METHOD,), **order)).values()
     loaded = LoadedSystem(system=System(METHOD), engine=ready, codec=source.codec(METHOD))
     every = Device.parse(order["device"]).kind != "cpu"  # a GPU engine prepares for each size
@@ -182,8 +182,8 @@ def _climbed(
         ]
 
 
-def _source(rung: CalibrationShape, order: Mapping[str, Any]) -> "RandomSource":
-    """Random models of a shape, for the longest prompt that it is measured with."""
+def source_of(rung: CalibrationShape, order: Mapping[str, Any], slm: Shape | None = None) -> "RandomSource":
+    """Random models of a shape, for the longest prompt that it is measured with. slm: the same when None."""
     import torch
 
     from hybrid.models.random_pair import RandomWeights, random_pair
@@ -195,7 +195,7 @@ def _source(rung: CalibrationShape, order: Mapping[str, Any]) -> "RandomSource":
         dtype=getattr(torch, "float32" if dtype in (*QUANTIZED, "") else dtype),
         max_prompt_tokens=max(visit.prompt for visit in rung.visits),
     )
-    return random_pair(rung.shape, rung.shape, weights)
+    return random_pair(rung.shape, slm or rung.shape, weights)
 
 
 def _seen(
@@ -211,13 +211,13 @@ def _seen(
 
     if cold:
         answer(1 + visit.steps)
-    timings = list(_repeated(lambda: answer(1 + visit.steps), clock))
+    timings = list(repeated(lambda: answer(1 + visit.steps), clock))
     phase = {name: median(timing.phases.get(name, 0.0) for timing in timings) for name in timings[0].phases}
     if "prefill" in phase:
         first, rest = phase["prefill"], phase.get("decode", 0.0)
     else:  # this engine does not tell the first token from the others
         whole = phase["decode"]
-        first = median(timing.phases["decode"] for timing in _repeated(lambda: answer(1), clock))
+        first = median(timing.phases["decode"] for timing in repeated(lambda: answer(1), clock))
         rest = whole - first
     step = rest / visit.steps if visit.steps and rest > 0 else None
     apart = "encode" in phase  # by some engines reading and writing are not told apart; then all is reading
@@ -227,10 +227,10 @@ def _seen(
     )
 
 
-def _repeated(answer: Callable[[], Timing], clock: Clock) -> Iterator[Timing]:
+def repeated(answer: Callable[[], Timing], clock: Clock, enough_s: float = ENOUGH_S) -> Iterator[Timing]:
     """Answers until there are a few that took a while: short ones are the more uneven."""
     begun, done = clock(), 0
-    while done < 1 or (done < MOST_REPEATS and clock() - begun < (ENOUGH_S if done < REPEATS else SHORT_S)):
+    while done < 1 or (done < MOST_REPEATS and clock() - begun < (enough_s if done < REPEATS else SHORT_S)):
         yield answer()
         done += 1
 

@@ -15,12 +15,12 @@ writes: the longer the answer and the shorter the prompt, the better.
 Letters: S prompt tokens, T answer tokens, B prompts at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from hybrid.engines.registry import engines_for
+from hybrid.engines.registry import engines_for, spec_of
 from hybrid.errors import InputError
-from hybrid.format import counted, listed
+from hybrid.format import listed
 from hybrid.models.arithmetic import writer_of
 from hybrid.models.shapes import Shape
 from hybrid.schema import MODELS, Model, Phase
@@ -35,16 +35,12 @@ from hybrid.sizing.cost_features import (
     step_bound_s,
     step_features,
 )
-from hybrid.sizing.costs import between
+from hybrid.sizing.costs import Costs, between
 from hybrid.sizing.profile import Profile
 
-LONGEST = 8192  # tokens that are looked at, of prompts and of answers
 # A step's time grows by the same with each token that it attends to: that line is trusted so many times
 # farther than the longest prompt that was measured.
-_REACH = 2
-_LOOKED_AT: tuple[int, ...] = tuple(
-    sorted({round(float(LONGEST) ** (i / 24)) for i in range(25)})
-)  # before halving in between
+REACH = 2
 
 
 @dataclass(frozen=True)
@@ -112,10 +108,21 @@ def check_runs(shape: Shape, profile: Profile) -> None:
         )
 
 
-def beyond(profile: Profile, request: Request) -> str:
-    """Say what of a request lies outside of what the profile was measured at; empty when nothing does."""
+def beyond(profile: Profile, request: Request, pair: Pair | None = None) -> str:
+    """Say what of a request lies outside of what the profile was measured at; empty when nothing does.
+
+    pair: which is to answer it, where its families may lie outside, too.
+    """
+    if profile.decoder_only is None and spec_of(profile.engine).decoder_only_apart:
+        for shape in (pair.llm, pair.slm) if pair else ():
+            if shape.decoder_only:
+                return (
+                    f"Extrapolated: {shape.name} is decoder-only, which {profile.engine} computes in another "
+                    "way, and the profile was measured without such models; no error is promised for it. "
+                    "`hybrid device` measures them, too."
+                )
     batches, prompts = ({getattr(costs, name) for costs in profile.encode} for name in ("batch", "tokens"))
-    together, outside = _REACH * max(prompts), []
+    together, outside = REACH * max(prompts), []
     if not min(batches) <= request.batch <= max(batches):
         outside.append(f"batches of {min(batches)} to {max(batches)}")
     if not min(prompts) <= request.prompt <= max(prompts):
@@ -150,25 +157,36 @@ def predicted(method: Model, pair: Pair, request: Request, profile: Profile) -> 
     return Predicted(method, phases, ttft_s, step if steps else None)
 
 
-def encode_s(reader: Shape, request: Request, profile: Profile) -> float:
-    """Predict the seconds of an encoder, or of a decoder-only model that reads, over the prompts."""
-    size = request.batch, request.prompt
-    seconds = between(profile.encode, size, encode_features(reader, *size), profile.products)
+def encode_s(reader: Shape, request: Request, profile: Profile, writes: bool = False) -> float:
+    """Predict the seconds of an encoder, or of a decoder-only model that reads, over the prompts.
+
+    writes: whether it is the same model that will write.
+    """
+    size, costs = (request.batch, request.prompt), profile.encode
+    if reader.decoder_only and profile.decoder_only:
+        costs = profile.decoder_only.prompt if writes else profile.decoder_only.read
+    seconds = between(costs, size, encode_features(reader, *size), profile.products)
     return max(seconds, encode_bound_s(reader, *size, profile))
 
 
 def step_s(writer: Shape, batch: int, past: float, profile: Profile) -> float:
     """One step of a decoder, whose answers attend to `past` tokens each, in seconds."""
-    seconds = between(profile.step, (batch, 0), step_features(writer, past), profile.products)
+    seconds = between(_step_costs(writer, profile), (batch, 0), step_features(writer, past), profile.products)
     return max(seconds, step_bound_s(writer, batch, past, profile))
+
+
+def _step_costs(writer: Shape, profile: Profile) -> Sequence[Costs]:
+    apart = profile.decoder_only if writer.decoder_only else None
+    return apart.step if apart else profile.step
 
 
 def _prefill_s(writer: Shape, request: Request, profile: Profile) -> float:
     """Keys and values of the prompts and the first step; in a decoder-only model one pass over them."""
     size = request.batch, request.prompt
     if writer.decoder_only:
-        head = between(profile.step, (request.batch, 0), head_features(writer), profile.products)
-        return encode_s(writer, request, profile) + head
+        costs = _step_costs(writer, profile)
+        head = between(costs, (request.batch, 0), head_features(writer), profile.products)
+        return encode_s(writer, request, profile, writes=True) + head
     beyond = between(profile.prefill, size, cross_features(writer, *size), profile.products)
     beyond = max(beyond, cross_bound_s(writer, request.batch * request.prompt, profile))
     return beyond + step_s(writer, request.batch, request.prompt + 1, profile)
@@ -186,98 +204,3 @@ def _per_token(seconds: Sequence[float], batch: int, tokens: int) -> float:
     """seconds: of a request, of each of its prompts, of each token of these."""
     request, prompt, token = seconds
     return request + prompt * batch + token * batch * tokens
-
-
-@dataclass(frozen=True)
-class BreakEven:
-    """Where the hybrid begins and ceases to be the faster one, at the sizes of `request` otherwise.
-
-    output: the shortest answer from which on it is. prompt: the longest prompt up
-    to which it is. None: at no length up to LONGEST; LONGEST: at all of them, for
-    `prompt`. profiled: the longest answer and prompt that are not extrapolated.
-    """
-
-    request: Request
-    output: int | None
-    prompt: int | None
-    profiled: tuple[int, int] = (LONGEST, LONGEST)
-
-    @property
-    def sentences(self) -> tuple[str, str]:
-        """Both in words."""
-        return self._of_answers(), self._of_prompts()
-
-    def _of_answers(self) -> str:
-        at = f"With prompts of {counted(self.request.prompt, 'token')}, the hybrid is"
-        if self.output is None:
-            mark = self._mark(LONGEST, self.profiled[0])
-            return f"{at} slower than the LLM at any length of answer up to {LONGEST:,} tokens{mark}."
-        if self.output == 1:
-            return f"{at} faster than the LLM from the first token on."
-        mark = self._mark(self.output, self.profiled[0])
-        return f"{at} faster than the LLM when answers have {self.output:,} tokens or more{mark}."
-
-    def _of_prompts(self) -> str:
-        at = f"With answers of {counted(self.request.output, 'token')}, it is"
-        if self.prompt is None:
-            return f"{at} slower at any length of prompt."
-        mark = self._mark(self.prompt, self.profiled[1])
-        if self.prompt == LONGEST:
-            return f"{at} faster at any length of prompt up to {LONGEST:,} tokens{mark}."
-        return f"{at} faster when prompts have {counted(self.prompt, 'token')} or fewer{mark}."
-
-    @staticmethod
-    def _mark(tokens: int, profiled: int) -> str:
-        if tokens <= profiled:
-            return ""
-        return f" (≈, extrapolated beyond {profiled:,})" if profiled > 0 else " (≈, extrapolated)"
-
-
-def break_even(pair: Pair, request: Request, profile: Profile) -> BreakEven:
-    """Both lengths, each with all else as in `request`."""
-
-    def gains(changed: Request) -> bool:
-        return (
-            predicted("hybrid", pair, changed, profile).total_s
-            < predicted("llm", pair, changed, profile).total_s
-        )
-
-    longest = max(costs.tokens for costs in profile.encode)
-    answers, prompts = _REACH * longest - request.prompt, longest
-    return BreakEven(
-        request,
-        output=_from_which_on(lambda tokens: gains(replace(request, output=tokens))),
-        prompt=_up_to_which(lambda tokens: gains(replace(request, prompt=tokens))),
-        profiled=(
-            0 if beyond(profile, replace(request, output=1)) else answers,
-            0 if beyond(profile, replace(request, prompt=longest, output=1)) else prompts,
-        ),
-    )
-
-
-def _from_which_on(holds: Callable[[int], bool]) -> int | None:
-    """Find the least number of tokens from which on `holds` up to LONGEST; None when not even there."""
-    failing = [tokens for tokens in _LOOKED_AT if not holds(tokens)]
-    if not failing:
-        return 1
-    if failing[-1] == LONGEST:
-        return None
-    low, high = failing[-1], _LOOKED_AT[_LOOKED_AT.index(failing[-1]) + 1]
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
-
-
-def _up_to_which(holds: Callable[[int], bool]) -> int | None:
-    """Find the greatest number of tokens up to which `holds`, LONGEST at the most; None when never."""
-    failing = next((tokens for tokens in _LOOKED_AT if not holds(tokens)), None)
-    if failing is None:
-        return LONGEST
-    if failing == 1:
-        return None
-    low, high = _LOOKED_AT[_LOOKED_AT.index(failing) - 1], failing
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low

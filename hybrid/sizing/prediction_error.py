@@ -95,7 +95,7 @@ def _guesses(stored: StoredGrid, profile: Profile) -> Iterator[tuple[Cell, Predi
             continue
         pair = Pair(*(shapes[name] for name in names if name))
         request = Request(cell.prompt_tokens, cell.output_tokens, cell.batch)
-        if not beyond(profile, request):
+        if not beyond(profile, request, pair):
             yield cell, predicted(cell.method, pair, request, profile)
 
 

@@ -38,6 +38,18 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,99}")
 
 
 @dataclass(frozen=True)
+class DecoderOnlyCosts:
+    """What decoder-only models cost by size, in an engine that computes them by themselves.
+
+    read: of a hybrid's LLM. prompt: of a model's own, but for the output matrix. step: see Profile.
+    """
+
+    read: tuple[Costs, ...]
+    prompt: tuple[Costs, ...]
+    step: tuple[Costs, ...]
+
+
+@dataclass(frozen=True)
 class Profile:
     """One engine on one device.
 
@@ -47,6 +59,7 @@ class Profile:
     fit_error: median absolute relative error on the shapes that were measured.
     shapes: how many were. took_s: what measuring took. cpu_share: CPU time over
     that; well below 1 others had the cores meanwhile. None on a GPU, or not known.
+    decoder_only: None where such models cost what others do.
     """
 
     name: str
@@ -67,6 +80,7 @@ class Profile:
     took_s: float
     options: Mapping[str, str] = field(default_factory=dict)
     cpu_share: float | None = None
+    decoder_only: DecoderOnlyCosts | None = None
 
     @property
     def bytes_each(self) -> tuple[float, float]:
@@ -221,6 +235,9 @@ def check_profile(profile: Profile) -> None:
         _check_increasing(f"machine.{name}", [row[:1] for row in table])
     for phase in ("encode", "prefill", "step"):
         _check_costs(phase, getattr(profile, phase))
+    if profile.decoder_only is not None:
+        for phase in ("read", "prompt", "step"):
+            _check_costs(phase, getattr(profile.decoder_only, phase))
     for name in ("tokenize", "detokenize"):
         if len(values := getattr(profile, name)) != 3:
             raise ValueError(f"{name} has {len(values)} numbers, not 3")

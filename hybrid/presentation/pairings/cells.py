@@ -150,7 +150,7 @@ def pair_cell(device: Device, measured: MeasuredPairs, pair: Pair, request: Requ
     except InputError as error:
         return PairCell(pair.llm, pair.slm, request, needs=memory, why=printable(str(error), 300))
     methods = {method: _predicted(prediction) for method, prediction in predictions.items()}
-    how: How = "extrapolated" if beyond(device.profile, request) else "predicted"
+    how: How = "extrapolated" if beyond(device.profile, request, pair) else "predicted"
     return PairCell(
         pair.llm, pair.slm, request, methods, needs=memory, why=reason, how=how, whose=device.whose
     )

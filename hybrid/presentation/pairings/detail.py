@@ -142,7 +142,7 @@ def curve(device: Device, grids: MeasuredPairs, cell: PairCell, axis: Axis) -> C
     for at in requests:
         if device.profile is not None and (value := _predicted(pair, at, device.profile)) is not None:
             line[getattr(at, axis)] = value
-            if beyond(device.profile, at):
+            if beyond(device.profile, at, pair):
                 outside.add(getattr(at, axis))
     lengths = grids.along(cell.llm.name, cell.slm.name, request, axis)
     points = {
