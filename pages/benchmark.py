@@ -8,7 +8,7 @@ from hybrid.errors import HybridError
 from hybrid.format import printable
 from hybrid.presentation.runs.catalog import Entry
 from pages.benchmark_parts import engines
-from pages.benchmark_parts.controls import ask, estimate
+from pages.benchmark_parts.controls import ask, estimate, pace
 from pages.benchmark_parts.watch import follow
 from pages.common import access, caches
 from pages.common.notes import note
@@ -62,7 +62,7 @@ if why := access.refusal():
 st.subheader("What to measure", anchor=False)
 plan = ask()
 if plan is not None:
-    st.text(estimate(plan))
+    st.text(" ".join(filter(None, (estimate(plan), pace(plan)))))
     st.code(shell_command(plan), language=None, wrap_lines=True)
 held = plan is None or blocked is not None
 st.button("Start", type="primary", key="start", disabled=held, on_click=start, args=(plan,))

@@ -9,12 +9,15 @@ from hybrid.benchmark.jobs import check_request
 from hybrid.benchmark.plan_options import parse_columns, threads_notice
 from hybrid.engines.registry import AUTO, ENGINES
 from hybrid.errors import EngineError, HybridError, PairError, SuiteError
-from hybrid.format import listed, printable
+from hybrid.format import amount, counted, duration, listed, printable
 from hybrid.models.manifest import available_pairs, tasks_of, zoos
 from hybrid.models.pair_summary import able_systems, check_methods, how_to_train
+from hybrid.presentation.runs.catalog import Entry
+from hybrid.presentation.runs.digest import number
 from hybrid.schema import CPU, METHODS, SYSTEMS, TASKS, Device, Plan, Sampling, Suite, System
 from hybrid.suites import bundled_suites, check_task, is_bundled, load_suite
 from pages.benchmark_parts.engines import missing
+from pages.common import caches
 from pages.common.access import access
 from pages.common.notes import note, tell
 
@@ -70,6 +73,34 @@ def estimate(plan: Plan) -> str:
     taken = min(size, plan.limit or size)
     more = f" The suite has {size:,}: all are taken." if plan.limit is not None and plan.limit > size else ""
     return f"{_count(taken, 'example')} {factors} = {taken * each:,} answers.{more}"
+
+
+def pace(plan: Plan) -> str:
+    """Say how long the answers take by the newest run of these systems on this suite, if there is one."""
+    entry = next((entry for entry in caches.catalog().entries if _measured(plan, entry)), None)
+    if entry is None or not is_bundled(plan.suite):
+        return ""
+    rows = caches.digest(entry.run_id).rows
+    known = [number(rows[system], "total_ms_p50") for system in plan.systems if system in rows]
+    if len(known) < len(plan.systems) or None in known:
+        return ""
+    of_an_example_s = sum(ms for ms in known if ms is not None) / 1000
+    size = len(suite(plan.suite).examples)
+    whole = duration(of_an_example_s * min(size, plan.limit or size) * plan.repeats)
+    machine = f"{printable(entry.device_name)}, {counted(entry.threads, 'thread')}"
+    return f"In run {entry.run_id} ({machine}) an example took {amount(of_an_example_s)} s: so {whole}."
+
+
+def _measured(plan: Plan, entry: Entry) -> bool:
+    """Tell whether a run says how long this plan takes."""
+    return (
+        entry.complete
+        and set(plan.systems) <= set(entry.systems)
+        and plan.engine in (AUTO, entry.engines[0])
+        and (entry.suite.partition("@")[0], entry.pair, entry.device, entry.fixed_length)
+        == (plan.suite.partition("@")[0], plan.pair, plan.device.kind, plan.sampling.ignore_eos)
+        and (entry.batch_size, entry.threads) == (plan.batch_size, plan.threads) == (1, plan.threads)
+    )
 
 
 @st.cache_resource(show_spinner=False)

@@ -13,9 +13,12 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from hybrid.benchmark import jobs
+from hybrid.compare import summaries
+from hybrid.format import amount, duration
 from hybrid.measuring.lock import measuring
 from hybrid.presentation.access import ANY_FILE, READ_ONLY
 from hybrid.schema import Plan, System
+from hybrid.store import load_run
 from hybrid.suites import load_suite
 from tests.benchmark.jobs.stand_in import await_that, ended, installed
 from tests.made_runs import store_run
@@ -107,6 +110,29 @@ def test_the_page_says_what_it_would_do(root: Path):
     size = len(load_suite("everyday-en-de").examples)
     assert f"{size:,} examples × 3 systems × 1 repeat = {3 * size:,} answers." in texts(page)
     assert not page.button(key="start").disabled
+
+
+def test_the_time_it_takes_is_told_by_a_run_of_the_same(root: Path):
+    run_id = store_run(root, suite="everyday-en-de")
+    stored = load_run(run_id, root)
+    taken = [float(str(row["total_ms_p50"])) / 1000 for row in summaries(stored)]
+    page = arrive()
+    size = len(load_suite("everyday-en-de").examples)
+    of_an_example = f"In run {run_id} (A CPU, 1 thread) an example took {amount(sum(taken))} s"
+    (sentence,) = [text for text in texts(page) if of_an_example in text]
+    assert sentence.endswith(f": so {duration(sum(taken) * size)}.")
+    page.number_input(key="repeats").set_value(100)
+    page.number_input(key="examples").set_value(2 * size)  # more than there are
+    page = drawn(page.run())
+    assert any(text.endswith(f": so {duration(sum(taken) * size * 100)}.") for text in texts(page))
+
+
+@pytest.mark.parametrize(
+    "address", [{"bench_batch": "2"}, {"threads": "2"}, {"fixed": "true"}, {"bench_suite": "briefs-en"}]
+)
+def test_no_run_of_the_same_tells_no_time(root: Path, address: dict[str, str]):
+    store_run(root, suite="everyday-en-de")
+    assert not any("an example took" in text for text in texts(arrive(**address)))
 
 
 def test_an_address_is_a_measurement(root: Path):
