@@ -77,3 +77,14 @@ def test_no_run_that_a_claim_is_about(root: Path, write: Path) -> None:
     assert "`hybrid bench another` makes one" in done.stderr
     path.write_text('suite = "made"\nrun = "2026112"\n[at_least]\nquality = 0.98\n', encoding="utf-8")
     assert "2026112" in run(root, path).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [(("--limit", 5), "--limit"), (("--run", "--of", "x"), "--of")]
+)
+def test_options_that_do_not_go_together(
+    root: Path, write: Path, options: tuple[object, ...], named: str
+) -> None:
+    done = run(root, write / "fast.toml", *options)
+    assert done.exit_code == 2
+    assert named in done.stderr
