@@ -13,9 +13,9 @@ from hybrid.benchmark.run import run_benchmark
 from hybrid.benchmark.scoring import AnswerScores
 from hybrid.compare.claims import QUALITY, Claim, Judged, judge_claim
 from hybrid.errors import HybridError, InputError
-from hybrid.metrics import METRICS, main_metric
+from hybrid.metrics import METRICS, main_metric, metric_of
 from hybrid.schema import Event, Interrupted, Observer, Plan, Progress, Started, Suite, Task, silent
-from hybrid.store import StoredRun, load_run
+from hybrid.store import StoredRun, load_run, run_of
 
 FEWEST = 7  # examples: before that nothing can be decided
 STEP = 1.1  # of examples, from look to look
@@ -81,11 +81,17 @@ class _Watch:
         self._observer(event)
         if isinstance(event, Started):
             self.run_id = event.run_id
+            self._check(run_of(event.run_id, self._root).task)
         if isinstance(event, Progress) and event.done // 2 >= self._next and event.done < event.planned:
             self._next = STEP * (event.done // 2)
             if self._look():
                 self._is_decided = True
                 raise _Decided(f"The claim about {self._claim.suite} is decided.")
+
+    def _check(self, task: Task) -> None:
+        """Raise InputError, before anything is measured, where the task has no such metric."""
+        for part in _claimed(self._claim, task):
+            metric_of(part, task)
 
     def _look(self) -> bool:
         stored = self._scored(load_run(self.run_id, self._root))

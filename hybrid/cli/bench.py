@@ -89,7 +89,7 @@ def bench(
                     given_plan = _of_suite(given_plan, suite, options["columns"])
                 run = run_benchmark(given_plan, observer, wait_s=wait)
     except (HybridError, KeyboardInterrupt) as error:
-        _say_how_to_go_on(terminal, error, resume)
+        say_how_to_go_on(terminal, error, resume)
         if isinstance(error, Stopped):
             ctx.exit(error.exit_code)
         raise
@@ -157,7 +157,7 @@ def _suite_beside(
     return load_suite(suite, plan.task, columns)
 
 
-def _say_how_to_go_on(terminal: Terminal, error: BaseException, resumed: str | None) -> None:
+def say_how_to_go_on(terminal: Terminal, error: BaseException, resumed: str | None) -> None:
     """Of a run that ended early and is kept: its state, and its id as the last line.
 
     resumed: as --resume names it. Of one that was interrupted before it began: that nothing is there.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hybrid.benchmark.plan_options import PLAN_OPTIONS
-from hybrid.cli.bench import stoppable
+from hybrid.cli.bench import Stopped, say_how_to_go_on, stoppable
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json
 from hybrid.cli.options import given_options, wait_option, with_options
-from hybrid.errors import InputError
+from hybrid.errors import HybridError, InputError
 from hybrid.schema import Plan
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def claim(
         raise click.UsageError(f"Only --run measures anything; leave out {', '.join(surplus)}.")
     verdicts = []
     for path, claimed in [(path, load_claim(path)) for path in files]:
-        judged = _measure(claimed, options, wait) if measured else _ask(claimed, name)
+        judged = _measure(ctx, claimed, options, wait) if measured else _ask(claimed, name)
         verdicts.append(judged)
         if not as_list:
             says = f"{claimed.says} " if claimed.says else ""
@@ -91,13 +91,19 @@ def _ask(claimed: "Claim", name: str | None) -> "Judged":
     return judge_claim(claimed, stored)
 
 
-def _measure(claimed: "Claim", options: Mapping[str, Any], wait_s: float) -> "Judged":
+def _measure(ctx: click.Context, claimed: "Claim", options: Mapping[str, Any], wait_s: float) -> "Judged":
     from hybrid.benchmark.claims import plan_of_claim, run_claim
 
     settled = {**options, "dtype": options["dtype"] or ""}
-    with stoppable(), Terminal() as terminal:
-        plan = plan_of_claim(claimed, Plan(claimed.suite, blocks=1, **settled))
-        return run_claim(claimed, plan, terminal, wait_s=wait_s)
+    plan = plan_of_claim(claimed, Plan(claimed.suite, blocks=1, **settled))
+    try:
+        with stoppable(), Terminal() as terminal:
+            return run_claim(claimed, plan, terminal, wait_s=wait_s)
+    except (HybridError, KeyboardInterrupt) as error:
+        say_how_to_go_on(terminal, error, None)
+        if isinstance(error, Stopped):
+            ctx.exit(error.exit_code)
+        raise
 
 
 def _newest(claimed: "Claim") -> str:

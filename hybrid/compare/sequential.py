@@ -7,9 +7,9 @@ all n at once in 95 % of them, so that stopping whenever it has decided is no ch
 
 Of scores, whose difference is nearly a mean over many examples: Robbins' normal
 mixture with an estimated error (Howard, Ramdas, McAuliffe and Sekhon 2021, "Time-uniform,
-Nonparametric, Nonasymptotic Confidence Sequences", Annals of Statistics 49, section 3.2; with an
-estimated variance Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, "Time-uniform
-Central Limit Theory and Asymptotic Confidence Sequences", Annals of Statistics 52, theorem 2.2).
+Nonparametric, Nonasymptotic Confidence Sequences", Annals of Statistics 49; with an estimated
+variance Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, "Time-uniform
+Central Limit Theory and Asymptotic Confidence Sequences", Annals of Statistics 52, arXiv 2103.06476).
 
 Of a median of ratios: exact at any n. Whether a ratio lies below the median is a fair
 coin; against it bets a mixture over all coins (Robbins 1970, "Statistical Methods Related to the
@@ -30,7 +30,7 @@ _ALPHA = 1 - LEVEL
 # Examples for which the sequence is narrowest; those of a claim that is neither clear nor hopeless.
 _TUNED_FOR = 1000
 _LOG = -2 * math.log(_ALPHA)
-_SPREAD = (_LOG + math.log(_LOG) + 1) / _TUNED_FOR  # rho squared, Waudby-Smith et al. 2024, section B.2
+_SPREAD = (_LOG + math.log(_LOG) + 1) / _TUNED_FOR  # rho squared, Waudby-Smith et al. 2024
 
 
 def standard_errors(n: int) -> float:

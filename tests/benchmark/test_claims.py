@@ -66,6 +66,23 @@ def test_what_cannot_be_measured_leaves_no_run():
     assert list_runs().runs == ()
 
 
-def test_a_claim_about_a_metric_that_the_task_lacks_ends_the_run():
+def test_a_claim_about_a_metric_that_the_task_lacks_is_refused_before_anything_is_measured():
     with pytest.raises(InputError, match="rougeL"):
         measured(Claim(suite="mine", at_least={"rougeL": 0.98}), [])
+    assert list_runs().runs == ()
+
+
+def test_an_interrupt_keeps_what_was_measured():
+    events: list[Event] = []
+
+    def interrupting(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Progress) and event.done > 6:
+            raise KeyboardInterrupt
+
+    claim = Claim(suite="mine", at_least={"end_to_end": 0.001})
+    plan = Plan("mine", engine="torch", sampling=Sampling(5, truncate=True), blocks=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_claim(claim, plan_of_claim(claim, plan), interrupting, suite=SUITE)
+    assert isinstance(events[-1], Interrupted)
+    assert load_run("latest").records
