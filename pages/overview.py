@@ -4,6 +4,7 @@ import streamlit as st
 
 from hybrid.compare.verdict import ONE_SEED
 from hybrid.format import NOTHING, capitalized, faster, percent, printable, ratio
+from hybrid.presentation.claims import ClaimRow
 from hybrid.presentation.runs.digest import Headline, headlines, machines
 from pages.common import caches
 from pages.common.notes import NO_RUNS, note, notes, plain
@@ -53,6 +54,19 @@ def card(headline: Headline, machine: str) -> None:
             )
 
 
+def claim_card(row: ClaimRow, number: int) -> None:
+    """One claim: what it says, what it comes to, the way to the figures of its run."""
+    with st.container(border=True, key=f"claim-{number}"):
+        st.text(f"{(row.outcome or 'cannot be told').capitalize()}: {printable(row.says, LONGEST_WARNING)}")
+        with st.container(key=f"small-claim-{number}"):
+            st.text(printable(row.sentence, LONGEST_WARNING))
+        if row.run_id:
+            st.page_link(
+                "pages/tradeoffs.py", label="Figures", icon=":material/scatter_plot:",
+                query_params={"run": row.run_id},
+            )  # fmt: skip
+
+
 def _interval(headline: Headline) -> str:
     if headline.low is None or headline.high is None:
         return NOTHING
@@ -89,4 +103,12 @@ elif catalog.entries:
     )
 else:
     note(NO_RUNS)
+if claimed := caches.claims():
+    st.header("What is claimed", anchor=False)
+    st.caption(
+        "Proved where the 95 % intervals of all that is claimed lie at or above it, refuted where one lies "
+        "below; a false decision has a chance of 5 % at most. Each is a file in the folder claims of results."
+    )
+    for number, row in enumerate(claimed):
+        claim_card(row, number)
 notes(catalog.problems)

@@ -11,8 +11,9 @@ from hybrid.benchmark.plan_options import PLAN_OPTIONS
 from hybrid.cli.bench import Stopped, say_how_to_go_on, stoppable
 from hybrid.cli.console import Terminal, harmless, notice, out, out_json
 from hybrid.cli.options import given_options, wait_option, with_options
-from hybrid.errors import HybridError, InputError
+from hybrid.errors import HybridError
 from hybrid.schema import Plan
+from hybrid.store import results_folder
 
 if TYPE_CHECKING:
     from hybrid.compare.claims import Claim, Judged
@@ -21,7 +22,7 @@ OF_RUN = ("engine", "device", "dtype", "threads", "limit", "seed")  # of a plan,
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option(
     "--of", "name", metavar="RUN",
     help="The run that is asked; otherwise the one that the claim names, or the newest that it is about.",
@@ -46,6 +47,8 @@ def claim(
 ) -> None:
     """Prove or refute the claims in FILEs by stored answers, or say how many more it would take.
 
+    Without FILE those in results/claims, which the Overview shows.
+
     The exit code is 0 where all are proved, and 1 otherwise. With --run the systems are measured
     side by side on examples in a random order, and the claim is looked at meanwhile: its intervals are
     always-valid ones, so that stopping early is no cheating. What was measured stays, as a run that
@@ -62,14 +65,19 @@ def claim(
         end_to_end = 3.0     # or per_token, ttft: the speed-up
     """
     from hybrid.compare.claims import claim_sentence, load_claim
+    from hybrid.presentation.claims import CLAIMS, ask, claim_files
 
     if measured and name:
         raise click.UsageError("--run measures a run of its own; leave out --of.")
     if not measured and (surplus := given_options(ctx, ("files", "name", "as_list"))):
         raise click.UsageError(f"Only --run measures anything; leave out {', '.join(surplus)}.")
+    if not (paths := files or claim_files()):
+        raise click.UsageError(f"Missing argument 'FILE...'; there is none in {results_folder() / CLAIMS}.")
     verdicts = []
-    for path, claimed in [(path, load_claim(path)) for path in files]:
-        judged = _measure(ctx, claimed, options, wait) if measured else _ask(claimed, name)
+    for path, claimed in [(path, load_claim(path)) for path in paths]:
+        judged = (
+            _measure(ctx, claimed, options, wait) if measured else ask(claimed, name or "", notice=notice)
+        )
         verdicts.append(judged)
         if not as_list:
             says = f"{claimed.says} " if claimed.says else ""
@@ -78,17 +86,6 @@ def claim(
     if as_list:
         out_json([asdict(judged) for judged in verdicts])
     ctx.exit(0 if all(judged.outcome == "proved" for judged in verdicts) else 1)
-
-
-def _ask(claimed: "Claim", name: str | None) -> "Judged":
-    from hybrid.compare.claims import judge_claim
-    from hybrid.store import find_run, load_run
-
-    run = name or claimed.run
-    stored = load_run(find_run(run) if run else _newest(claimed))
-    for problem in stored.problems:
-        notice(problem)
-    return judge_claim(claimed, stored)
 
 
 def _measure(ctx: click.Context, claimed: "Claim", options: Mapping[str, Any], wait_s: float) -> "Judged":
@@ -104,19 +101,3 @@ def _measure(ctx: click.Context, claimed: "Claim", options: Mapping[str, Any], w
         if isinstance(error, Stopped):
             ctx.exit(error.exit_code)
         raise
-
-
-def _newest(claimed: "Claim") -> str:
-    """Find the newest run with answers of both systems to the suite that a claim is about."""
-    from hybrid.compare.claims import is_about
-    from hybrid.store import list_runs
-
-    for summary in list_runs().runs:
-        plan = summary.run.plan
-        both = {claimed.system, claimed.baseline} <= set(plan.systems)
-        if both and summary.records and is_about(claimed, plan.suite, plan.pair):
-            return summary.run.run_id
-    raise InputError(
-        f"No stored run has answers of {claimed.system} and {claimed.baseline} to {claimed.suite}; "
-        f"`hybrid bench {claimed.suite}` makes one."
-    )

@@ -10,6 +10,7 @@ import streamlit as st
 
 from hybrid.compare import Comparison, compare_runs
 from hybrid.errors import StoreError
+from hybrid.presentation.claims import ClaimRow, claim_rows, claims_stamp
 from hybrid.presentation.examples.answers import read_answers
 from hybrid.presentation.examples.arrangement import Examples, arrange
 from hybrid.presentation.pairings.cells import PairCell, pair_cells
@@ -39,6 +40,15 @@ def catalog() -> Catalog:
     except StoreError as error:
         note(str(error), "error")
         st.stop()
+
+
+def claims() -> tuple[ClaimRow, ...]:
+    """Return what the claims beside the stored runs come to; where they cannot be read, a note says why."""
+    try:
+        return _claims(results_fingerprint(), claims_stamp())
+    except StoreError as error:
+        note(str(error), "error")
+        return ()
 
 
 def digest(run_id: str) -> RunDigest:
@@ -98,6 +108,11 @@ def cells(
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _catalog(stamp: str) -> Catalog:
     return read_catalog()
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _claims(stamp: str, files: tuple[tuple[str, int], ...]) -> tuple[ClaimRow, ...]:
+    return tuple(claim_rows())
 
 
 @st.cache_resource(show_spinner=False, max_entries=512)

@@ -88,3 +88,13 @@ def test_options_that_do_not_go_together(
     done = run(root, write / "fast.toml", *options)
     assert done.exit_code == 2
     assert named in done.stderr
+
+
+def test_without_a_file_those_beside_the_runs(root: Path, write: Path, tmp_path: Path) -> None:
+    empty = run(tmp_path)
+    assert empty.exit_code == 2
+    assert str(tmp_path / "claims") in empty.stderr
+    (tmp_path / "claims").mkdir()
+    (write / "fast.toml").rename(tmp_path / "claims" / "fast.toml")
+    put(make_run(60, run_id=OLDER), tmp_path)
+    assert "Proved at n = 60" in run(tmp_path).stdout

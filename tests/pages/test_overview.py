@@ -54,6 +54,24 @@ def test_summaries_that_lead_beats_are_not_praised(results: Path):
     assert any("Hybrid does not beat the document's first sentence" in text.value for text in page.text)
 
 
+def test_claims_beside_the_runs_are_told_with_their_outcome(results: Path):
+    run_id = store_run(results, examples=60)
+    (results / "claims").mkdir()
+    for name, need in (("fast", 0.001), ("faster", 1000)):
+        text = (
+            f'says = "It is {name}"\nsuite = "made-up"\nrun = "{run_id}"\n[at_least]\nend_to_end = {need}\n'
+        )
+        (results / "claims" / f"{name}.toml").write_text(text, "utf-8")
+    (results / "claims" / "none.toml").write_text("at_least = 3", "utf-8")
+    told = [text.value for text in arrive().text]
+    assert "Proved: It is fast" in told
+    assert "Refuted: It is faster" in told
+    assert "Cannot be told: none" in told
+    assert any("none.toml cannot be read as a claim" in text for text in told)
+    (results / "claims" / "faster.toml").unlink()
+    assert "Refuted: It is faster" not in [text.value for text in arrive().text]
+
+
 def test_runs_without_a_hybrid_lead_to_the_benchmark(results: Path):
     store_run(results, examples=3, systems=(System("llm"), System("slm")))
     page = arrive()
