@@ -57,7 +57,10 @@ def card(headline: Headline, machine: str) -> None:
 def claim_card(row: ClaimRow, number: int) -> None:
     """One claim: what it says, what it comes to, the way to the figures of its run."""
     with st.container(border=True, key=f"claim-{number}"):
-        st.text(f"{(row.outcome or 'cannot be told').capitalize()}: {printable(row.says, LONGEST_WARNING)}")
+        outcome = (row.outcome or "cannot be told").capitalize()
+        if row.unbeaten:  # then its speed is no merit
+            outcome = f"No better than {row.unbeaten}. {outcome}"
+        st.text(f"{outcome}: {printable(row.says, LONGEST_WARNING)}")
         with st.container(key=f"small-claim-{number}"):
             st.text(printable(row.sentence, LONGEST_WARNING))
         if row.run_id:

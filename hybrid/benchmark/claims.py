@@ -49,6 +49,8 @@ def run_claim(
     """
     if plan.private:
         raise InputError("A private run cannot be stopped by a claim: measure it whole, and ask it then.")
+    if named := [system for system in (claim.system, claim.baseline) if system.trivial]:
+        raise InputError(f"{named[0]} needs no measuring: ask a stored run, without --run.")
     watch = _Watch(claim, observer, root)
     try:
         run_id = run_benchmark(plan, watch, suite=suite, wait_s=wait_s, root=root).run_id

@@ -36,9 +36,10 @@ from hybrid.compare.paired import (
 from hybrid.compare.power import POWER, Verdict, judge
 from hybrid.compare.results import SystemResults, results_by_system, shared
 from hybrid.compare.sequential import median_sequence, score_sequence, sequential_n
+from hybrid.compare.trivial import lead_of, trivial_systems
 from hybrid.errors import InputError
 from hybrid.metrics import METRICS, Metric, main_metric
-from hybrid.schema import BASELINE, System
+from hybrid.schema import BASELINE, LEADS, System
 from hybrid.store import StoredRun
 from hybrid.store.files import read_bounded
 from hybrid.store.typed_json import check_keys, convert, parse_toml
@@ -111,7 +112,8 @@ class Judged:
 
     n: examples that both have answered. always_valid: whether it was looked at while it was measured.
     more: how many more examples would roughly decide it in 80 % of all benchmarks, if all stays as
-        it is; None where it is decided, and where none can be told.
+        it is; None where it is decided, and where none can be told. unbeaten: what without a model
+        scores as well as a system of summaries, whose speed is then no merit.
     """
 
     claim: Claim
@@ -121,6 +123,7 @@ class Judged:
     n: int
     always_valid: bool
     more: int | None = None
+    unbeaten: str = ""
 
 
 def load_claim(path: Path) -> Claim:
@@ -146,16 +149,20 @@ def judge_claim(
     Raises InputError where the run is of another suite or pair, or has no answers of a system or
     scores of a metric that the claim names.
     """
-    system, baseline = _systems(claim, stored)
     if always_valid is None:
         always_valid = stored.run.finished_at is None
+    draws = draws or Resamples()
+    results = results_by_system(stored)
+    trivial = _trivial(claim, stored, results)
+    system, baseline = _systems(claim, stored, {**results, **trivial})
+    lead = lead_of(system, trivial, draws) if claim.system not in trivial and results else None
     rows, _ = shared(system, baseline)
     if not len(rows):
         raise InputError(
             f"{claim.system} and {claim.baseline} of run {stored.run.run_id} share no example yet."
         )
     measure = _sequences if always_valid else _intervals
-    ratios = measure(system, baseline, draws or Resamples())
+    ratios = measure(system, baseline, draws)
     parts = tuple(_part(name, need, ratios, stored) for name, need in claim.at_least.items())
     verdict, n = judge([(part.ratio, part.need) for part in parts], sequential_n if always_valid else None)
     if verdict == "meets" and not always_valid and len(rows) < FEWEST_TO_MEET:
@@ -163,14 +170,15 @@ def judge_claim(
     more = None if n is None else max(1, n - len(rows))
     return Judged(
         claim=claim, run_id=stored.run.run_id, outcome=_OUTCOMES[verdict], parts=parts, n=len(rows),
-        always_valid=always_valid, more=more,
+        always_valid=always_valid, more=more, unbeaten=lead.words if lead and not lead.beaten else "",
     )  # fmt: skip
 
 
 def claim_sentence(judged: Judged) -> str:
     """Say `Open at n = 270: 97 % [92, 102] of the LLM's BLEU (needs 98 %); about 2,400 more examples ...`"""
     parts = " and ".join(_words(part, judged.claim.baseline.label) for part in judged.parts)
-    sentence = f"{judged.outcome.capitalize()} at n = {judged.n:,}: {parts}"
+    caution = f"{judged.claim.system.label} is no better than {judged.unbeaten}. " if judged.unbeaten else ""
+    sentence = f"{caution}{judged.outcome.capitalize()} at n = {judged.n:,}: {parts}"
     if judged.more is not None:
         sentence += (
             f"; about {text.roughly(judged.more)} more examples would decide it ({text.percent(POWER)} power)"
@@ -196,8 +204,20 @@ def _words(part: Part, baseline: str) -> str:
     return f"{share} of the {METRICS[part.name].label} of {baseline} {needs}"
 
 
-def _systems(claim: Claim, stored: StoredRun) -> tuple[SystemResults, SystemResults]:
-    run, results = stored.run, results_by_system(stored)
+def _trivial(
+    claim: Claim, stored: StoredRun, results: Mapping[System, SystemResults]
+) -> Mapping[System, SystemResults]:
+    """Give the systems without a model beside those of summaries, and the baseline if it is one."""
+    run_id = stored.run.run_id
+    if not results:
+        return {}
+    return trivial_systems(LEADS, claim.baseline, {run_id: stored}, {run_id: results})[run_id]
+
+
+def _systems(
+    claim: Claim, stored: StoredRun, results: Mapping[System, SystemResults]
+) -> tuple[SystemResults, SystemResults]:
+    run = stored.run
     if not is_about(claim, run.plan.suite, run.plan.pair):
         raise InputError(
             f"The claim is about {claim.suite}{claim.pair and f' and the pair {claim.pair}'}, and run "

@@ -18,6 +18,7 @@ class ClaimRow:
     """What one file comes to. name: of the file. says: what is claimed.
 
     outcome: None where it cannot be told; sentence: what the run says of it, or why nothing.
+    unbeaten: as of Judged.
     """
 
     name: str
@@ -25,6 +26,7 @@ class ClaimRow:
     outcome: Outcome | None
     sentence: str
     run_id: str = ""
+    unbeaten: str = ""
 
 
 def claim_files(root: Path | None = None) -> list[Path]:
@@ -53,7 +55,7 @@ def claim_rows(root: Path | None = None) -> Iterator[ClaimRow]:
         else:
             yield ClaimRow(
                 name=path.stem, says=says, outcome=judged.outcome, sentence=claim_sentence(judged),
-                run_id=judged.run_id,
+                run_id=judged.run_id, unbeaten=judged.unbeaten,
             )  # fmt: skip
 
 
@@ -76,7 +78,9 @@ def _newest(claim: Claim, root: Path | None) -> str:
     """Find the newest run with answers of both systems to the suite that a claim is about."""
     for summary in list_runs(root).runs:
         plan = summary.run.plan
-        both = {claim.system, claim.baseline} <= set(plan.systems)
+        both = {system for system in (claim.system, claim.baseline) if not system.trivial} <= set(
+            plan.systems
+        )
         if both and summary.records and is_about(claim, plan.suite, plan.pair):
             return summary.run.run_id
     raise InputError(

@@ -63,6 +63,8 @@ def test_an_open_claim_is_measured_to_the_end_and_scored_meanwhile():
 def test_what_cannot_be_measured_leaves_no_run():
     with pytest.raises(InputError, match="private"):
         measured(Claim(suite="mine", at_least={"quality": 0.98}), [], private=True)
+    with pytest.raises(InputError, match="lead-1"):
+        measured(Claim(suite="mine", at_least={"quality": 1.0}, baseline=System("lead-1")), [])
     assert list_runs().runs == ()
 
 

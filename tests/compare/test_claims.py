@@ -110,6 +110,17 @@ def test_few_examples_prove_nothing() -> None:
     assert "too few examples for an interval" in claim_sentence(few)
 
 
+def test_summaries_may_be_claimed_to_beat_those_without_a_model_and_say_where_they_do_not() -> None:
+    stored = run_of(60, task="summarize", texts={"hybrid": lambda i, r: "Nothing of it."})
+    judged = judge_claim(claim(end_to_end=3.0), stored)
+    assert judged.outcome == "proved"
+    assert judged.unbeaten.startswith("the document's first")
+    assert claim_sentence(judged).startswith("Hybrid is no better than the document's first")
+    beaten = replace(claim(quality=1.0), baseline=System("lead-1"))
+    assert judge_claim(beaten, stored).outcome == "refuted"
+    assert not judge_claim(claim(end_to_end=3.0), run_of(60)).unbeaten
+
+
 def test_the_sentence() -> None:
     text = claim_sentence(judge_claim(claim(bleu=0.5, end_to_end=3.0), run_of(60)))
     assert text.startswith("Proved at n = 60: ")
