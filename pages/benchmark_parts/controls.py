@@ -88,7 +88,7 @@ def pace(plan: Plan) -> str:
     size = len(suite(plan.suite).examples)
     whole = duration(of_an_example_s * min(size, plan.limit or size) * plan.repeats)
     machine = f"{printable(entry.device_name)}, {counted(entry.threads, 'thread')}"
-    return f"In run {entry.run_id} ({machine}) an example took {amount(of_an_example_s)} s: so {whole}."
+    return f"In run {entry.run_id} ({machine}) an example took {amount(of_an_example_s)} s: about {whole}."
 
 
 def _measured(plan: Plan, entry: Entry) -> bool:

@@ -120,11 +120,11 @@ def test_the_time_it_takes_is_told_by_a_run_of_the_same(root: Path):
     size = len(load_suite("everyday-en-de").examples)
     of_an_example = f"In run {run_id} (A CPU, 1 thread) an example took {amount(sum(taken))} s"
     (sentence,) = [text for text in texts(page) if of_an_example in text]
-    assert sentence.endswith(f": so {duration(sum(taken) * size)}.")
+    assert sentence.endswith(f": about {duration(sum(taken) * size)}.")
     page.number_input(key="repeats").set_value(100)
     page.number_input(key="examples").set_value(2 * size)  # more than there are
     page = drawn(page.run())
-    assert any(text.endswith(f": so {duration(sum(taken) * size * 100)}.") for text in texts(page))
+    assert any(text.endswith(f": about {duration(sum(taken) * size * 100)}.") for text in texts(page))
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,10 @@ def headlines(
     the one in which the LLM alone answers soonest: a speed-up over a slow baseline says little.
     entries: newest first. digest: of a run's id; may raise StoreError, and the run is passed over.
     """
-    able = [entry for entry in entries if entry.complete and {SYSTEM, BASELINE} <= set(entry.systems)]
-    measured = {entry.task.name for entry in able if entry.examples >= ENOUGH}
+    complete = [entry for entry in entries if able(entry)]
+    measured = {entry.task.name for entry in complete if entry.examples >= ENOUGH}
     kinds: list[tuple[Entry, dict[str, list[Entry]]]] = []
-    for entry in able:
+    for entry in complete:
         if entry.examples >= ENOUGH or entry.task.name not in measured:
             engines = next((engines for first, engines in kinds if _alike(first, entry)), None)
             if engines is None:
@@ -159,6 +159,11 @@ def headlines(
             break
     tasks = [*TASKS, *(headline.entry.task.name for headline in chosen)]
     return sorted(chosen, key=lambda headline: tasks.index(headline.entry.task.name))
+
+
+def able(entry: Entry) -> bool:
+    """Tell whether a run sets the hybrid against the LLM, of all that it was asked."""
+    return entry.complete and {SYSTEM, BASELINE} <= set(entry.systems)
 
 
 def machines(entries: Sequence[Entry]) -> dict[str, str]:
@@ -180,11 +185,12 @@ def _alike(entry: Entry, other: Entry) -> bool:
 def _best(runs: Sequence[Entry], digest: Callable[[str], RunDigest]) -> Headline | None:
     """Give the first that has something to say. runs: the newest first."""
     ranked = sorted(runs, key=lambda entry: (bool(entry.busy), -entry.examples))
-    headlines_of_runs = (_headline(entry, digest) for entry in ranked[:LATEST_OF_A_KIND])
+    headlines_of_runs = (headline_of(entry, digest) for entry in ranked[:LATEST_OF_A_KIND])
     return next((headline for headline in headlines_of_runs if headline), None)
 
 
-def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | None:
+def headline_of(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | None:
+    """Give what a run says of the hybrid; None where it lacks it or the LLM, or cannot be read."""
     try:
         run = digest(entry.run_id)
     except StoreError:
@@ -199,12 +205,13 @@ def _headline(entry: Entry, digest: Callable[[str], RunDigest]) -> Headline | No
     return Headline(
         entry, int(str(row["n"])), speedup, number(row, "speedup_end_to_end_low"),
         number(row, "speedup_end_to_end_high"), metric.label,
-        _kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why), run.warnings,
+        kept(metric, row, base), llm_ms, run.verdicts.get(SYSTEM, run.why), run.warnings,
         run.unbeaten.get(SYSTEM, ""),
     )  # fmt: skip
 
 
-def _kept(metric: Metric, row: Row, base: Row) -> float | None:
+def kept(metric: Metric, row: Row, base: Row) -> float | None:
+    """Give a system's part of the baseline's quality; None where one of them has none."""
     value, base_value = number(row, metric.name), number(base, metric.name)
     if value is None or base_value is None:
         return None
