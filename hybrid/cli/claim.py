@@ -13,7 +13,6 @@ from hybrid.cli.console import Terminal, harmless, notice, out, out_json
 from hybrid.cli.options import given_options, wait_option, with_options
 from hybrid.errors import HybridError
 from hybrid.schema import Plan
-from hybrid.store import results_folder
 
 if TYPE_CHECKING:
     from hybrid.compare.claims import Claim, Judged
@@ -66,6 +65,7 @@ def claim(
     """
     from hybrid.compare.claims import claim_sentence, load_claim
     from hybrid.presentation.claims import CLAIMS, ask, claim_files
+    from hybrid.store import results_folder
 
     if measured and name:
         raise click.UsageError("--run measures a run of its own; leave out --of.")
