@@ -49,23 +49,23 @@ if not catalog.entries:
     note(NO_RUNS)
     notes(catalog.problems)
     st.stop()
-entries = chosen_runs(catalog)
-systems_place = st.container()
-verdicts_place = st.container()
+filters_place = st.container()
+runs_place, systems_place = st.columns([3, 2], gap="small")
+with runs_place:
+    entries = chosen_runs(catalog, filters_place)
 runs = loaded(entries)
 if not runs:
     st.stop()
 with systems_place:
     systems = picked_systems(runs)
-with verdicts_place:
-    for entry, digest, _ in runs:
-        verdicts(entry, digest, several=len(runs) > 1)
 differences = stored_differences([entry.run_id for entry, _, _ in runs])
 selection = select([(digest, times) for _, digest, times in runs], differences, systems)
-with verdicts_place:
-    figures.warnings(selection)
-st.header("What does quality cost in time?", anchor=False)
-latency = figures.quality(selection, st.container(horizontal=True, gap="small", key="scales"))
+question, scales = st.columns([3, 2], gap="small", vertical_alignment="bottom")
+question.header("What does quality cost in time?", anchor=False)
+latency = figures.quality(selection, scales.container(horizontal=True, gap="small", key="scales"))
+for entry, digest, _ in runs:
+    verdicts(entry, digest, several=len(runs) > 1)
+figures.warnings(selection)
 st.header("From which length on is it faster?", anchor=False)
 figures.lengths(selection)
 st.header("Where does the time go?", anchor=False)

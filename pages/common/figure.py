@@ -1,4 +1,4 @@
-"""A figure as every page shows it: what it says, the figure, and behind it table, CSV, PNG, SVG and HTML."""
+"""A figure as every page shows it: the figure, what it says, and behind it table, CSV, PNG, SVG and HTML."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from hybrid.presentation.charts import Drawing
 from hybrid.store.tables import Table
-from pages.common.notes import plain
+from pages.common.notes import plain, small
 
 BEHIND = "Table and downloads"
 CONFIG = {
@@ -56,7 +56,6 @@ def figure(name: str, drawing: Drawing, on_pick: Callable[[str], None] | None = 
     """
     place, plot = f"figure-{name}", drawing.figure
     plot.update_layout(paper_bgcolor=ground())  # a picture of it must be readable on white paper, too
-    st.text(drawing.says)
     with st.container(key=place):
         if on_pick is None:
             st.plotly_chart(plot, config=CONFIG, alt=drawing.says)
@@ -66,6 +65,7 @@ def figure(name: str, drawing: Drawing, on_pick: Callable[[str], None] | None = 
                 plot, config=CONFIG, alt=drawing.says, key=key, selection_mode="points",
                 on_select=lambda: on_pick(key),
             )  # fmt: skip
+    small(drawing.says)
     _behind(name, plot, drawing.table)
 
 

@@ -10,7 +10,7 @@ from hybrid.format import printable
 from hybrid.metrics import Check
 from hybrid.presentation.examples.arrangement import ORDERS, Query, orders
 from hybrid.presentation.examples.cards import Against
-from hybrid.presentation.runs.catalog import Entry, newest_complete
+from hybrid.presentation.runs.catalog import Entry, fullest
 from hybrid.schema import BASELINE, System
 from pages.common.notes import note
 
@@ -35,7 +35,7 @@ class Chosen:
 def choose_run(entries: Sequence[Entry]) -> Entry:
     """Give the run that the URL names, else the newest complete one; a choice is put into the URL."""
     by_id = {entry.run_id: entry for entry in entries}
-    default = (newest_complete(entries) or entries[0]).run_id
+    default = (fullest(entries) or entries[0]).run_id
     in_url = st.query_params.get("run")
     if in_url is not None and in_url not in by_id:
         note(f"There is no run {printable(in_url)} here. This is another one.", "warning")

@@ -85,7 +85,7 @@ def warnings(chosen: FigureSelection) -> None:
 def _pick(label: str, options: dict[str, str], key: str) -> str:
     first = next(iter(options))
     return st.selectbox(
-        label, list(options), format_func=options.__getitem__, key=key, bind="query-params", width=260
+        label, list(options), format_func=options.__getitem__, key=key, bind="query-params", width=232
     ) or first  # fmt: skip
 
 

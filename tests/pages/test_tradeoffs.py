@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block, Element
 
 from hybrid.presentation.runs.digest import run_digest
 from hybrid.schema import Sampling, System
@@ -23,7 +24,7 @@ SYSTEMS = tuple(map(System.parse, NAMES))
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nine runs; the newest complete one is made-0008, and 0009 is under way."""
+    """Nine runs; the fullest is made-0002, of two the newer, and 0009 is under way."""
     root = tmp_path_factory.mktemp("results")
     store_run(root, 1, examples=40, systems=SYSTEMS)
     store_run(root, 2, examples=40, device_name="A GPU", suite="made-other")
@@ -60,17 +61,31 @@ def words(page: AppTest) -> str:
     return "\n".join(element.value for kind in ("text", "caption", "header") for element in page.get(kind))
 
 
+def elements(block: Block) -> Iterator[Element]:
+    """Yield what is drawn in a block, from top to bottom."""
+    for child in block.children.values():
+        if isinstance(child, Block):
+            yield from elements(child)
+        else:
+            yield child
+
+
 def drawn(page: AppTest) -> int:
     return len(page.get("plotly_chart"))
 
 
-def test_at_first_the_newest_complete_run_is_drawn(visit_app: Callable[..., AppTest], results: Path):
+def test_at_first_the_run_of_most_examples_is_drawn(visit_app: Callable[..., AppTest], results: Path):
     page = visit_app()
-    assert page.multiselect(key="tradeoffs-runs").value == ["made-0008"]
+    assert page.multiselect(key="tradeoffs-runs").value == ["made-0002"]
     assert drawn(page) == 4
-    digest = run_digest("made-0008", results)
+    digest = run_digest("made-0002", results)
     assert all(verdict in words(page) for verdict in digest.verdicts.values())
-    assert "n = 20 examples" in words(page)
+    assert "n = 40 examples" in words(page)
+
+
+def test_the_first_chart_stands_above_every_sentence(visit_app: Callable[..., AppTest]):
+    kinds = [element.type for element in elements(visit_app().main)]
+    assert kinds.index("plotly_chart") < kinds.index("text")
 
 
 def test_filters_narrow_the_runs_and_a_run_they_take_away_gives_way(visit_app: Callable[..., AppTest]):
@@ -78,10 +93,11 @@ def test_filters_narrow_the_runs_and_a_run_they_take_away_gives_way(visit_app: C
     assert page.multiselect(key="tradeoffs-runs").value == ["made-0001"]
     page.selectbox(key="suite").set_value("made-other").run()
     assert page.multiselect(key="tradeoffs-runs").options == ["made-0006", "made-0002"]
-    assert page.multiselect(key="tradeoffs-runs").value == ["made-0006"]
-    page.selectbox(key="device").set_value("A GPU").run()
     assert page.multiselect(key="tradeoffs-runs").value == ["made-0002"]
+    page.selectbox(key="device").set_value("A CPU").run()
+    assert page.multiselect(key="tradeoffs-runs").value == ["made-0006"]
     assert not page.exception
+    page.selectbox(key="device").set_value("A GPU").run()
     page.selectbox(key="suite").set_value("made-briefs").run()
     assert "No run passes these filters." in words(page)
     page.button[0].click().run()
@@ -106,7 +122,7 @@ def test_a_link_is_the_view(visit_app: Callable[..., AppTest]):
 def test_what_a_link_gets_wrong_is_ignored(visit_app: Callable[..., AppTest]):
     page = visit_app(suite="../etc", run="<b>", metric="nonsense", batch="many", system="nobody")
     assert "There is no run <b> here." in words(page)
-    assert page.multiselect(key="tradeoffs-runs").value == ["made-0008"]
+    assert page.multiselect(key="tradeoffs-runs").value == ["made-0002"]
     assert drawn(page) == 4
 
 
@@ -141,7 +157,7 @@ def test_choosing_runs_names_them_in_the_url(visit_app: Callable[..., AppTest]):
     assert page.query_params["run"] == ["made-0007", "made-0001"]
     assert "(run 0007)" in words(page)
     page.multiselect(key="tradeoffs-runs").set_value([]).run()
-    assert page.multiselect(key="tradeoffs-runs").value == ["made-0008"]
+    assert page.multiselect(key="tradeoffs-runs").value == ["made-0002"]
 
 
 def test_more_runs_than_can_be_told_apart_are_cut(visit_app: Callable[..., AppTest]):

@@ -90,9 +90,13 @@ def choices(entries: Iterable[Entry], name: str) -> list[str | int]:
     return list(dict.fromkeys(value for entry in entries for value in values_of(entry, name)))
 
 
-def newest_complete(entries: Sequence[Entry]) -> Entry | None:
-    """Give the first that is complete."""
-    return next((entry for entry in entries if entry.complete), None)
+def fullest(entries: Sequence[Entry]) -> Entry | None:
+    """Give the complete run of most examples, of several rather a quiet one, and the newest of those.
+
+    entries: newest first.
+    """
+    complete = (entry for entry in entries if entry.complete)
+    return max(complete, key=lambda entry: (entry.examples, not entry.busy), default=None)
 
 
 def _entry(summary: RunSummary) -> Entry:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid.presentation.runs.catalog import catalog, choices, newest_complete, passes
+from hybrid.presentation.runs.catalog import catalog, choices, fullest, passes
 from hybrid.schema import System
 from tests.made_runs import store_many, store_run
 
@@ -71,12 +71,16 @@ def test_choices_occur_once_in_the_order_of_the_runs(results: Path):
     assert choices(entries, "engine") == ["torch", "onnx"]
 
 
-def test_the_newest_complete_run_is_found(tmp_path: Path):
-    done = store_run(tmp_path, 0, examples=2)
-    store_run(tmp_path, 1, examples=2, answered=0.5)
+def test_the_fullest_run_is_complete_quiet_and_the_newest_of_its_like(tmp_path: Path):
+    store_run(tmp_path, 0, examples=4)
+    full = store_run(tmp_path, 1, examples=4)
+    store_run(tmp_path, 2, examples=2)
+    store_run(tmp_path, 3, examples=9, answered=0.5)
     entries = catalog(tmp_path).entries
-    assert newest_complete(entries).run_id == done
-    assert newest_complete(entries[:1]) is None
+    assert fullest(entries).run_id == full
+    assert fullest(entries[:1]) is None
+    busy = [replace(entry, busy=("it moved",)) if entry.run_id == full else entry for entry in entries]
+    assert fullest(busy).run_id == "made-0000"
 
 
 @pytest.mark.parametrize(
