@@ -116,9 +116,10 @@ def _known(difference: Difference) -> tuple[float, float]:
 
 
 def _as_normal(t: float, freedom: int) -> float:
-    """Give the normal quantile of the same tail, within 1 % (Wallace 1959, "Bounds on Normal
+    """Give the normal quantile of the same tail, within 1 %.
 
-    Approximations to Student's and the Chi-Square Distributions", Ann. Math. Statist. 30, 1121-1130).
+    Wallace 1959, "Bounds on Normal Approximations to Student's and the Chi-Square Distributions",
+    Ann. Math. Statist. 30, 1121-1130.
     """
     if math.isinf(t):
         return t
