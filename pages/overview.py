@@ -30,8 +30,7 @@ def card(headline: Headline, machine: str) -> None:
     """One run: two numbers, the verdict, the conditions, the way to its figures."""
     entry = headline.entry
     with st.container(border=True, key=f"headline-{entry.run_id}", height="stretch"):
-        title = f"no better than {headline.unbeaten}" if headline.unbeaten else faster(headline.speedup)
-        st.header(capitalized(title), anchor=False)
+        st.header(_title(headline), anchor=False)
         quick = ", quick run" if headline.quick else ""
         st.text(f"{printable(headline.task)}, suite {printable(entry.suite)}{quick}")
         left, right = st.columns(2, gap="small", wrap=False)
@@ -97,7 +96,8 @@ def evidence(headline: Headline, entries: Sequence[Entry], counts: Mapping[str, 
         chosen = next(entry for entry in entries if entry.run_id == pinned)
         headline = headline_of(chosen, caches.digest) or headline
         digest = caches.digest(headline.entry.run_id)
-        top.header(_title(headline), anchor=False)
+        quality = f", {percent(headline.quality_kept, 1)} of the quality" if headline.quality_kept else ""
+        top.header(_title(headline, quality), anchor=False)
         entry, metric = headline.entry, main_metric(task)
         quick = ", quick run" if headline.quick else ""
         small(
@@ -112,11 +112,11 @@ def evidence(headline: Headline, entries: Sequence[Entry], counts: Mapping[str, 
         ways(entry)
 
 
-def _title(headline: Headline) -> str:
+def _title(headline: Headline, quality: str = "") -> str:
+    """Say what a run's hybrid gains; quality: what stands behind its speed."""
     if headline.unbeaten:  # then its speed is no merit
         return capitalized(f"no better than {headline.unbeaten}")
-    quality = f", {percent(headline.quality_kept, 1)} of the quality" if headline.quality_kept else ""
-    return f"{faster(headline.speedup)}{quality}"
+    return capitalized(f"{faster(headline.speedup)}{quality}")
 
 
 st.title("A large model reads, a small model writes", anchor=False)

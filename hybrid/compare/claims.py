@@ -255,12 +255,12 @@ def _intervals(
     """Give every ratio with the interval of a fixed n: by metric of scores, by name of speed-ups."""
     rows, baseline_rows = shared(system, baseline)
     scores, others = system.scores(draws, rows), baseline.scores(draws, baseline_rows)
-    kept = {
+    shares = {
         name: ratio_of_scores(scores[name], others[name])
         for name in scores
         if name in others and _gives_share(METRICS[name])
     }
-    return {**kept, **paired_comparison(system, baseline, draws).speedups}
+    return {**shares, **paired_comparison(system, baseline, draws).speedups}
 
 
 def _sequences(
@@ -268,13 +268,13 @@ def _sequences(
 ) -> dict[str, Estimate | None]:
     """Give the same with always-valid intervals."""
     rows, baseline_rows = shared(system, baseline)
-    kept = {
+    shares = {
         name: score_ratio_sequence(METRICS[name], statistics[rows], baseline.statistics[name][baseline_rows])
         for name, statistics in system.statistics.items()
         if name in baseline.statistics and _gives_share(METRICS[name])
     }
     speedups = {name: median_sequence(values) for name, values in ratios_of_times(system, baseline).items()}
-    return {**kept, **speedups}
+    return {**shares, **speedups}
 
 
 def score_ratio_sequence(metric: Metric, system: Array, baseline: Array) -> Estimate | None:

@@ -22,12 +22,11 @@ from typing import Any
 
 from hybrid.errors import PairError
 from hybrid.models.manifest import available_pairs, checked, find_pair, layers_read
-from hybrid.models.pair_format import ROLES
+from hybrid.models.pair_format import ROLES, WHOLE
 from hybrid.models.shapes import Shape, shape_of_config
 
 BUNDLED: Mapping[str, str] = {"bundled-llm": "llm", "bundled-slm": "slm"}  # of the first pair that is here
 CONFIG = "config.json"
-WHOLE = "whole"
 _CHECKPOINT = re.compile(r"(checkpoint|step|epoch)[-_]?\d+", re.IGNORECASE)  # as trainers name folders
 _READING = re.compile(r"(?P<name>.+)@(?P<layers>\d{1,4}(\+\d{1,4})*|whole)")
 

@@ -20,6 +20,7 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 Role = Literal["llm", "slm"]  # whose tokenizer it is
 ROLES: tuple[Role, ...] = ("llm", "slm")
+WHOLE = "whole"  # in the place of layers: all blocks of the LLM and its final norm
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Words = Annotated[str, Meta(max_length=2**14)]
 Token = Annotated[str, Meta(min_length=1, max_length=200)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from hybrid.models.fusion import Fusion, ReadLayers, layer_numbers
+from hybrid.models.pair_format import WHOLE
 from hybrid.schema import TASKS, Task, TaskKind, task_named
 from hybrid.training.corpora import Count, PartialShare
 
@@ -180,7 +181,6 @@ class TaskTable:
         return replace(task_named(name), **given)
 
 
-WHOLE = "whole"  # all blocks of the LLM and its final norm, which is also what None reads
 Layers = Count | tuple[Count, ...] | str | None
 
 

@@ -14,10 +14,9 @@ from typing import Any
 
 from hybrid.errors import RecipeError
 from hybrid.models.manifest import file_sha256
-from hybrid.models.pair_format import ROLES, Role
+from hybrid.models.pair_format import ROLES, WHOLE, Role
 from hybrid.store.files import atomic_write
 from hybrid.store.typed_json import encode
-from hybrid.training.parts import WHOLE
 from hybrid.training.recipe import LINKS, PRETRAINED, Recipe, Stage, prepared
 
 SETTINGS = "settings.json"

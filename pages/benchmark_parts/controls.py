@@ -63,32 +63,38 @@ def ask() -> Plan | None:
 
 def estimate(plan: Plan) -> str:
     """How many answers will be measured, in a sentence."""
-    factors = f"× {_count(len(plan.systems), 'system')} × {_count(plan.repeats, 'repeat')}"
+    factors = f"× {counted(len(plan.systems), 'system')} × {counted(plan.repeats, 'repeat')}"
     each = len(plan.systems) * plan.repeats
     if not is_bundled(plan.suite):
         if plan.limit is None:
             return f"Every example of the suite {factors}, after a warm-up that is dropped."
-        return f"At most {_count(plan.limit, 'example')} {factors} = {plan.limit * each:,} answers."
-    size = len(suite(plan.suite).examples)
-    taken = min(size, plan.limit or size)
+        return f"At most {counted(plan.limit, 'example')} {factors} = {plan.limit * each:,} answers."
+    size, taken = _taken(plan)
     more = f" The suite has {size:,}: all are taken." if plan.limit is not None and plan.limit > size else ""
-    return f"{_count(taken, 'example')} {factors} = {taken * each:,} answers.{more}"
+    return f"{counted(taken, 'example')} {factors} = {taken * each:,} answers.{more}"
 
 
 def pace(plan: Plan) -> str:
     """Say how long the answers take by the newest run of these systems on this suite, if there is one."""
+    if not is_bundled(plan.suite):
+        return ""
     entry = next((entry for entry in caches.catalog().entries if _measured(plan, entry)), None)
-    if entry is None or not is_bundled(plan.suite):
+    if entry is None:
         return ""
     rows = caches.digest(entry.run_id).rows
     known = [number(rows[system], "total_ms_p50") for system in plan.systems if system in rows]
     if len(known) < len(plan.systems) or None in known:
         return ""
     of_an_example_s = sum(ms for ms in known if ms is not None) / 1000
-    size = len(suite(plan.suite).examples)
-    whole = duration(of_an_example_s * min(size, plan.limit or size) * plan.repeats)
+    whole = duration(of_an_example_s * _taken(plan)[1] * plan.repeats)
     machine = f"{printable(entry.device_name)}, {counted(entry.threads, 'thread')}"
     return f"In run {entry.run_id} ({machine}) an example took {amount(of_an_example_s)} s: about {whole}."
+
+
+def _taken(plan: Plan) -> tuple[int, int]:
+    """Count the examples of a bundled suite, and those of them that are answered."""
+    size = len(suite(plan.suite).examples)
+    return size, min(size, plan.limit or size)
 
 
 def _measured(plan: Plan, entry: Entry) -> bool:
@@ -221,7 +227,3 @@ def _check_here(plan: Plan) -> None:
     for name in sorted({plan.engine_of(system) for system in plan.systems} - {AUTO}):
         if why := missing(name, plan.device):
             raise EngineError(f"The engine {name} does not run here: {why}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

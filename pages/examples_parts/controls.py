@@ -33,7 +33,7 @@ class Chosen:
 
 
 def choose_run(entries: Sequence[Entry]) -> Entry:
-    """Give the run that the URL names, else the newest complete one; a choice is put into the URL."""
+    """Give the run that the URL names, else the fullest one; a choice is put into the URL."""
     by_id = {entry.run_id: entry for entry in entries}
     default = (fullest(entries) or entries[0]).run_id
     in_url = st.query_params.get("run")

@@ -6,20 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hybrid import store
 from hybrid.cli import main
 from hybrid.schema import System
-from hybrid.store import StoredRun
-from tests.compare.fake import make_run
+from tests.compare.fake import make_run, put
 
 OLDER, NEWER = "20261123-014512-made-3f9c", "20261124-020000-made-77aa"
-
-
-def put(stored: StoredRun, root: Path) -> None:
-    with store.create(stored.run, stored.examples, root) as writer:
-        writer.append(stored.records)
-        if stored.run.finished_at:
-            writer.finish(stored.run.memory, stored.run.finished_at)
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hybrid import store
 from hybrid.cli import compare_report, main
 from hybrid.compare import Estimate, Gate, compare_runs
 from hybrid.schema import Memory, Record, System
 from hybrid.store import StoredRun
-from tests.compare.fake import changed, generation, make_run, with_records
+from tests.compare.fake import changed, generation, make_run, put, with_records
 
 ONE, TWO = "20261123-014512-made-3f9c", "20261124-020000-made-77aa"
 
@@ -27,13 +26,6 @@ MISSES = Gate(
     verdict="misses", metric="bleu", quality=Estimate(0.98996, 0.98993, 0.98999, 60),
     length=Estimate(0.9001, 0.90004, 0.902, 60),
 )  # fmt: skip
-
-
-def put(stored: StoredRun, root: Path) -> None:
-    with store.create(stored.run, stored.examples, root) as writer:
-        writer.append(stored.records)
-        if stored.run.finished_at:
-            writer.finish(stored.run.memory, stored.run.finished_at)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
+from hybrid import store
 from hybrid.metrics import signatures_of, statistics_of
 from hybrid.schema import (
     Environment,
@@ -156,3 +158,11 @@ def with_records(stored: StoredRun, change: Callable[[Record], Record]) -> Store
 def sentences(warnings: Sequence[str], *parts: str) -> list[str]:
     """The warnings that hold every one of `parts`."""
     return [w for w in warnings if all(part in w for part in parts)]
+
+
+def put(stored: StoredRun, root: Path) -> None:
+    """Store a run under `root`, finished where it is."""
+    with store.create(stored.run, stored.examples, root) as writer:
+        writer.append(stored.records)
+        if stored.run.finished_at:
+            writer.finish(stored.run.memory, stored.run.finished_at)

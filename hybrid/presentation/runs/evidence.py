@@ -14,7 +14,7 @@ class SystemFacts:
     """What a system is and does in one run, None where the run or the pair does not say.
 
     parameters: that answer; reading: of the LLM that reads for it. total_ms: median, end to end.
-    score: by the task's main metric. memory_bytes: at its peak, of a GPU where it runs on fact.
+    score: by the task's main metric. memory_bytes: at its peak, of a GPU where it runs on one.
     speedup: the LLM's time over its own, median of paired ratios. kept: its part of the LLM's quality.
     """
 
