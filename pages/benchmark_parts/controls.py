@@ -8,7 +8,7 @@ import streamlit as st
 from hybrid.benchmark.jobs import check_request
 from hybrid.benchmark.plan_options import parse_columns, threads_notice
 from hybrid.engines.registry import AUTO, ENGINES
-from hybrid.errors import EngineError, HybridError, PairError, SuiteError
+from hybrid.errors import EngineError, HybridError, PairError, StoreError, SuiteError
 from hybrid.format import amount, counted, duration, listed, printable
 from hybrid.models.manifest import available_pairs, tasks_of, zoos
 from hybrid.models.pair_summary import able_systems, check_methods, how_to_train
@@ -81,7 +81,10 @@ def pace(plan: Plan) -> str:
     entry = next((entry for entry in caches.catalog().entries if _measured(plan, entry)), None)
     if entry is None:
         return ""
-    rows = caches.digest(entry.run_id).rows
+    try:
+        rows = caches.digest(entry.run_id).rows
+    except StoreError:  # the pages that show runs say what is damaged
+        return ""
     known = [number(rows[system], "total_ms_p50") for system in plan.systems if system in rows]
     if len(known) < len(plan.systems) or None in known:
         return ""

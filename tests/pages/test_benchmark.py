@@ -316,3 +316,9 @@ def test_what_was_chosen_on_another_page_stays_there(root: Path):
 
 
 # in a browser
+
+
+def test_a_run_that_cannot_be_read_tells_no_time(root: Path):
+    run_id = store_run(root, suite="everyday-en-de")
+    (root / run_id / "examples.jsonl").unlink()
+    assert not any("an example took" in text for text in texts(arrive()))
